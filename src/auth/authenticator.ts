@@ -1,0 +1,16 @@
+/** Who a client is, vouched for by a method. */
+export interface Identity {
+  readonly user: string;
+  readonly groups: readonly string[];
+}
+
+export type PasswordVerdict =
+  | { readonly ok: true; readonly identity: Identity }
+  /** `wrong` covers unknown names as well; `back-off` and `busy` were refused unlooked-at. */
+  | { readonly ok: false; readonly reason: 'wrong' | 'expired' | 'back-off' | 'busy' };
+
+/** The contract of every back end that checks a user name and password (RFC 1929). */
+export interface Authenticator {
+  /** `address` is the client's, as text, for the back-off. Never rejects for a wrong password; a rejection is a broken back end. */
+  verify(username: string, password: string, address: string): Promise<PasswordVerdict>;
+}

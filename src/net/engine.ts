@@ -1,0 +1,139 @@
+import type { Duplex } from 'node:stream';
+
+/**
+ * The one contract of the rooms above with the operating system's sockets. An engine works by handle and number: nothing
+ * here needs a stream or an object per chunk, so that it can be built on bare system calls as well as on node:net.
+ * `contract.test.ts` holds every engine to it.
+ */
+export interface Engine {
+  readonly name: 'portable' | 'fast';
+
+  /** Listens on a literal address; port 0 takes a free one. Rejects with Node's error (EADDRINUSE, EACCES, …). */
+  listen(at: Endpoint, accepted: (connection: Connection) => void): Promise<Listener>;
+
+  /** Connects to one literal address. Rejects with Node's error, ETIMEDOUT after `timeout`, or the signal's reason. */
+  connect(to: Endpoint, options: ConnectOptions): Promise<Connection>;
+
+  /** Joins two connections until both ends are done. From then on they belong to the relay: nobody else reads, writes or closes them. */
+  relay(client: Connection, target: Connection, options: RelayOptions): Relay;
+
+  /** Binds a UDP socket to a literal address; port 0 takes a free one. Rejects with Node's error. */
+  udp(at: Endpoint, events: UdpEvents): Promise<UdpSocket>;
+
+  /** Makes a connection of a stream that somebody else opened, a TLS socket for one. */
+  adopt(stream: Duplex, local: Endpoint, remote: Endpoint): Connection;
+}
+
+/** A literal IP address (an IPv4 peer of a dual-stack socket as its dotted quad) and a port. */
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Listener extends AsyncDisposable {
+  readonly local: Endpoint;
+  /** Stops accepting; resolves when the port is free. Open connections live on. */
+  close(): Promise<void>;
+}
+
+export interface ConnectOptions {
+  /** Local address to connect from. @default the kernel's choice */
+  readonly from?: string;
+  /** Milliseconds. */
+  readonly timeout: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * One TCP connection. Both directions stay open until told otherwise (half-close). TCP_NODELAY and keep-alive are on.
+ * What arrives while nobody reads is kept up to 64 KiB; beyond that the peer's window holds it back.
+ */
+export interface Connection {
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+
+  /**
+   * The next bytes, the caller's to keep; `undefined` once the peer has ended its direction. One read at a time.
+   * Rejects with the socket's error, or with the reason given to `destroy`.
+   */
+  read(): Promise<Uint8Array | undefined>;
+
+  /** Gives back bytes that were read but not used: the next read, relay or detach sees them first. */
+  unread(bytes: Uint8Array): void;
+
+  /** Queues a handshake message; the bytes may be reused at once. Not for bulk: there is no back-pressure. Ignored once the connection is lost. */
+  write(bytes: Uint8Array): void;
+
+  /** Calls back once, when the connection fails or is destroyed while nobody reads; a peer's mere end of stream is no loss. */
+  onLost(lost: (error: Error) => void): void;
+
+  /**
+   * The orderly farewell: sends what was written and the end of stream, reads and forgets what the peer still sends (an
+   * unread byte would turn the close into a reset that can overtake the reply), closes when the peer has ended or after `linger` milliseconds.
+   */
+  finish(linger: number): void;
+
+  /** Closes at once; a read that waits rejects with `reason`. */
+  destroy(reason?: Error): void;
+
+  /**
+   * Hands the connection over as a Node stream, for TLS or whatever must transform bytes; unread bytes come first.
+   * This handle is dead afterwards.
+   */
+  detach(): Duplex;
+}
+
+export interface RelayOptions {
+  /** Milliseconds without a byte in either direction. 0 = no limit. */
+  readonly idle: number;
+  /** Milliseconds that one direction may go on after the other has ended. 0 = no limit. */
+  readonly halfClose: number;
+  /** Milliseconds in all. 0 = no limit. */
+  readonly duration: number;
+}
+
+/** Time-outs are kept to the second, never early. */
+export interface Relay {
+  /** Bytes passed from client to target so far, and from target to client; exact at the end. */
+  readonly sent: number;
+  readonly received: number;
+  /** Resolves, never rejects, when both connections are closed. */
+  readonly ended: Promise<RelayEnd>;
+  /** Closes both at once; `ended` then says `abort`. */
+  abort(): void;
+}
+
+export interface RelayEnd {
+  /** Who ended it: the side that ended its direction first, or failed; a time-out; or `abort()`. */
+  readonly by: 'client' | 'target' | 'idle' | 'half-close' | 'duration' | 'abort';
+  /** The error code (ECONNRESET, EPIPE, …) when a side failed. */
+  readonly error?: string;
+}
+
+export interface UdpEvents {
+  /**
+   * A datagram: `buffer` from `start` to `end`, valid during the call. The `UDP_HEADROOM` bytes before `start` are the
+   * receiver's to write on, so that a header can be put in front without a copy.
+   */
+  received(buffer: Uint8Array, start: number, end: number, from: Peer): void;
+  /** A datagram could not be sent, or an ICMP error came back (its code: EMSGSIZE, ENETUNREACH, ECONNREFUSED, …). The socket lives on. */
+  failed(code: string): void;
+}
+
+/** Room for the largest UDP request header with an address (RFC 1928 section 7): 22 bytes. */
+export const UDP_HEADROOM = 32;
+
+/** The other end of datagrams, kept by the engine so that none is made per datagram. */
+export interface Peer extends Endpoint {
+  /** Unique per address and port. */
+  readonly key: string;
+}
+
+export interface UdpSocket extends Disposable {
+  readonly local: Endpoint;
+  /** The peer of a literal address, to be kept for many sends. */
+  peer(to: Endpoint): Peer;
+  /** Sends at once or not at all, as UDP does; the buffer may be reused on return. Failures go to `failed`. */
+  send(buffer: Uint8Array, start: number, end: number, to: Peer): void;
+  close(): void;
+}

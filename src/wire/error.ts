@@ -1,0 +1,22 @@
+/** What a peer did wrong. `docs/errors.md` lists each. */
+export type WireErrorCode =
+  | 'ERR_SOCKS_VERSION'
+  | 'ERR_SOCKS_METHODS'
+  | 'ERR_SOCKS_PASSWORD_VERSION'
+  | 'ERR_SOCKS_ADDRESS_TYPE'
+  | 'ERR_SOCKS_NAME'
+  | 'ERR_SOCKS_USER_ID'
+  | 'ERR_SOCKS_REPLY'
+  | 'ERR_SOCKS_RESERVED'
+  | 'ERR_SOCKS_OVERFLOW';
+
+/** The peer broke the protocol. The message names positions and values, never the bytes of a password. */
+export class WireError extends Error {
+  override readonly name = 'WireError';
+  readonly code: WireErrorCode;
+
+  constructor(code: WireErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * IP addresses as four 32-bit words, so that rules compare numbers and never text.
+ * An IPv4 address stands in the last word, the others are 0; `family` tells the two apart.
+ */
+export interface Ip {
+  readonly family: 4 | 6;
+  /** Unsigned 32-bit words in network order. */
+  readonly words: readonly [number, number, number, number];
+}
+
+/** Reads a dotted quad or an IPv6 literal (RFC 4291 section 2.2, no zone, no brackets); `undefined` for anything else. */
+export function parseIp(text: string): Ip | undefined {
+  return text.includes(':') ? parseIpv6(text) : parseIpv4(text);
+}
+
+/** The dotted quad, or the canonical IPv6 text of RFC 5952. */
+export function formatIp(ip: Ip): string {
+  return ip.family === 4 ? formatIpv4(ip.words[3]) : formatIpv6(ip);
+}
+
+/** True when both are the same address of the same family. */
+export function sameIp(a: Ip, b: Ip): boolean {
+  return (
+    a.family === b.family &&
+    a.words[3] === b.words[3] &&
+    a.words[2] === b.words[2] &&
+    a.words[1] === b.words[1] &&
+    a.words[0] === b.words[0]
+  );
+}
+
+/** The 4 or 16 bytes of an address. */
+export function ipBytes(ip: Ip): Uint8Array {
+  const bytes = new Uint8Array(ip.family === 4 ? 4 : 16);
+  const view = new DataView(bytes.buffer);
+  if (ip.family === 4) view.setUint32(0, ip.words[3]);
+  else ip.words.forEach((word, i) => view.setUint32(4 * i, word));
+  return bytes;
+}
+
+/** The address in 4 or 16 bytes from `offset`. */
+export function ipFromBytes(bytes: Uint8Array, offset: number, family: 4 | 6): Ip {
+  const word = (at: number): number =>
+    ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+  if (family === 4) return { family, words: [0, 0, 0, word(offset)] };
+  return { family, words: [word(offset), word(offset + 4), word(offset + 8), word(offset + 12)] };
+}
+
+/**
+ * The IPv4 address inside ::ffff:0:0/96 (RFC 4291), 64:ff9b::/96 (RFC 6052) or 2002::/16 (RFC 3056), else the address itself.
+ * Rules judge this one, so that no IPv6 spelling goes around a rule about IPv4.
+ */
+export function embeddedIpv4(ip: Ip): Ip {
+  const [a, b, c, d] = ip.words;
+  if (ip.family === 4) return ip;
+  if (a === 0 && b === 0 && c === 0xffff) return { family: 4, words: [0, 0, 0, d] };
+  if (a === 0x64_ff9b && b === 0 && c === 0) return { family: 4, words: [0, 0, 0, d] };
+  if (a >>> 16 === 0x2002) return { family: 4, words: [0, 0, 0, ((a << 16) | (b >>> 16)) >>> 0] };
+  return ip;
+}
+
+function parseIpv4(text: string): Ip | undefined {
+  let value = 0;
+  let part = -1;
+  let parts = 0;
+  for (let i = 0; i <= text.length; i++) {
+    const code = i < text.length ? text.charCodeAt(i) : 0x2e;
+    if (code === 0x2e) {
+      if (part < 0 || part > 255) return undefined;
+      value = value * 256 + part;
+      part = -1;
+      parts++;
+    } else {
+      // A leading zero would be octal to some programs: no dotted quad for us.
+      if (code < 0x30 || code > 0x39 || part === 0 || part > 255) return undefined;
+      part = (part < 0 ? 0 : part) * 10 + code - 0x30;
+    }
+  }
+  return parts === 4 ? { family: 4, words: [0, 0, 0, value] } : undefined;
+}
+
+function parseIpv6(text: string): Ip | undefined {
+  let groups = text;
+  const dot = text.indexOf('.');
+  if (dot >= 0) {
+    const colon = text.lastIndexOf(':');
+    const v4 = parseIpv4(text.slice(colon + 1));
+    if (v4 === undefined) return undefined;
+    const value = v4.words[3];
+    groups = `${text.slice(0, colon + 1)}${(value >>> 16).toString(16)}:${(value & 0xffff).toString(16)}`;
+  }
+  const halves = groups.split('::');
+  if (halves.length > 2) return undefined;
+  const head = halves[0] === '' ? [] : halves[0]!.split(':');
+  const tail = halves.length === 1 || halves[1] === '' ? [] : halves[1]!.split(':');
+  const missing = 8 - head.length - tail.length;
+  if (halves.length === 1 ? missing !== 0 : missing < 1) return undefined;
+  const all = [...head, ...Array.from({ length: missing }, () => '0'), ...tail];
+  if (!all.every((group) => /^[0-9a-f]{1,4}$/i.test(group))) return undefined;
+  const word = (i: number): number => (parseInt(all[i]!, 16) * 65536 + parseInt(all[i + 1]!, 16)) >>> 0;
+  return { family: 6, words: [word(0), word(2), word(4), word(6)] };
+}
+
+function formatIpv4(value: number): string {
+  return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`;
+}
+
+function formatIpv6(ip: Ip): string {
+  const [a, b, c, d] = ip.words;
+  if (a === 0 && b === 0 && c === 0xffff) return `::ffff:${formatIpv4(d)}`;
+  const groups = ip.words.flatMap((word) => [word >>> 16, word & 0xffff]);
+  let best = 0;
+  let bestLength = 0;
+  for (let i = 0; i < 8; i++) {
+    let end = i;
+    while (end < 8 && groups[end] === 0) end++;
+    if (end - i > bestLength && end - i > 1) [best, bestLength] = [i, end - i];
+    i = Math.max(i, end - 1);
+  }
+  const hex = groups.map((group) => group.toString(16));
+  if (bestLength === 0) return hex.join(':');
+  return `${hex.slice(0, best).join(':')}::${hex.slice(best + bestLength).join(':')}`;
+}
