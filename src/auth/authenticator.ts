@@ -14,3 +14,9 @@ export interface Authenticator {
   /** `address` is the client's, as text, for the back-off. Never rejects for a wrong password; a rejection is a broken back end. */
   verify(username: string, password: string, address: string): Promise<PasswordVerdict>;
 }
+
+/** Where users come from: a file made by `garter user`, one user given by the environment, or both. */
+export interface UsersSettings {
+  readonly file?: string;
+  readonly single?: { readonly username: string; readonly password: string };
+}

@@ -8,8 +8,15 @@ import type { Duplex } from 'node:stream';
 export interface Engine {
   readonly name: 'portable' | 'fast';
 
-  /** Listens on a literal address; port 0 takes a free one. Rejects with Node's error (EADDRINUSE, EACCES, …). */
-  listen(at: Endpoint, accepted: (connection: Connection) => void): Promise<Listener>;
+  /**
+   * Listens on a literal address; port 0 takes a free one. `failed` is told the code when a connection could not be accepted (EMFILE, …).
+   * Rejects with Node's error (EADDRINUSE, EACCES, …).
+   */
+  listen(
+    at: Endpoint,
+    accepted: (connection: Connection) => void,
+    failed: (code: string) => void,
+  ): Promise<Listener>;
 
   /** Connects to one literal address. Rejects with Node's error, ETIMEDOUT after `timeout`, or the signal's reason. */
   connect(to: Endpoint, options: ConnectOptions): Promise<Connection>;
@@ -64,8 +71,12 @@ export interface Connection {
   /** Queues a handshake message; the bytes may be reused at once. Not for bulk: there is no back-pressure. Ignored once the connection is lost. */
   write(bytes: Uint8Array): void;
 
-  /** Calls back once, when the connection fails or is destroyed while nobody reads; a peer's mere end of stream is no loss. */
-  onLost(lost: (error: Error) => void): void;
+  /**
+   * Calls back once, when the connection fails or is destroyed while nobody reads, or without an error when the peer ends its
+   * direction: the way to learn that a client has gone while it waits for something. Not called any more once the connection
+   * was handed to a relay, finished or detached.
+   */
+  onLost(lost: (error?: Error) => void): void;
 
   /**
    * The orderly farewell: sends what was written and the end of stream, reads and forgets what the peer still sends (an
@@ -86,7 +97,7 @@ export interface Connection {
 export interface RelayOptions {
   /** Milliseconds without a byte in either direction. 0 = no limit. */
   readonly idle: number;
-  /** Milliseconds that one direction may go on after the other has ended. 0 = no limit. */
+  /** Milliseconds without a byte once one direction has ended. 0 = no limit. */
   readonly halfClose: number;
   /** Milliseconds in all. 0 = no limit. */
   readonly duration: number;
@@ -94,7 +105,7 @@ export interface RelayOptions {
 
 /** Time-outs are kept to the second, never early. */
 export interface Relay {
-  /** Bytes passed from client to target so far, and from target to client; exact at the end. */
+  /** Bytes read from the client and given to the target's socket so far, and the other way round. After an orderly end each is what the other side was sent, to the byte. */
   readonly sent: number;
   readonly received: number;
   /** Resolves, never rejects, when both connections are closed. */
@@ -116,7 +127,10 @@ export interface UdpEvents {
    * receiver's to write on, so that a header can be put in front without a copy.
    */
   received(buffer: Uint8Array, start: number, end: number, from: Peer): void;
-  /** A datagram could not be sent, or an ICMP error came back (its code: EMSGSIZE, ENETUNREACH, ECONNREFUSED, …). The socket lives on. */
+  /**
+   * A datagram could not be sent (EMSGSIZE, ENETUNREACH, …), or an ICMP error came back (ECONNREFUSED, …). The socket lives on.
+   * The portable engine cannot see ICMP errors: Node reads them for connected sockets only.
+   */
   failed(code: string): void;
 }
 

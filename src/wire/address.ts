@@ -1,3 +1,8 @@
+import { concat, decodeText, encodeText } from './bytes.ts';
+import type { Decoded } from './decoded.ts';
+import { WireError } from './error.ts';
+import { formatIp, ipFromBytes, parseIp, writeIp } from './ip.ts';
+
 /** The ATYP of RFC 1928 section 5. */
 export const AddressType = { ipv4: 1, name: 3, ipv6: 4 } as const;
 export type AddressType = (typeof AddressType)[keyof typeof AddressType];
@@ -11,4 +16,82 @@ export interface Address {
   readonly type: AddressType;
   readonly host: string;
   readonly port: number;
+}
+
+/** A host, literal or name, and a port. */
+export type HostPort = Pick<Address, 'host' | 'port'>;
+
+/** 0.0.0.0:0, what stands where there is nothing to say. */
+export const UNSPECIFIED: Address = { type: AddressType.ipv4, host: '0.0.0.0', port: 0 };
+
+/**
+ * The address to send for a host as people and systems write it: a literal goes by its family, anything else is a name.
+ * The zone of an IPv6 literal (`fe80::1%eth0`) means nothing on another machine and is left out.
+ */
+export function addressOf(host: string, port: number): Address {
+  const ip = parseIp(host.includes(':') ? host.replace(/%.*$/, '') : host);
+  if (ip === undefined) return { type: AddressType.name, host, port };
+  return { type: ip.family === 4 ? AddressType.ipv4 : AddressType.ipv6, host: formatIp(ip), port };
+}
+
+/** host:port, an IPv6 address in brackets. A name is written as it was sent, whatever is in it. */
+export function formatAddress({ host, port }: HostPort): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/**
+ * ATYP, ADDR and PORT (RFC 1928 sections 4 to 7) from `start`; nothing at or after `end` is looked at.
+ * Throws ERR_SOCKS_ADDRESS_TYPE, ERR_SOCKS_NAME.
+ */
+export function decodeAddress(
+  bytes: Uint8Array,
+  start = 0,
+  end: number = bytes.length,
+): Decoded<Address> | undefined {
+  if (start >= end) return undefined;
+  const type = addressTypeOf(bytes[start]!);
+  const named = type === AddressType.name;
+  if (named && end - start < 2) return undefined;
+  const from = named ? start + 2 : start + 1;
+  const to = from + (named ? bytes[start + 1]! : type === AddressType.ipv4 ? 4 : 16);
+  if (to + 2 > end) return undefined;
+  const host = named
+    ? decodeName(bytes.subarray(from, to))
+    : formatIp(ipFromBytes(bytes, from, type === AddressType.ipv4 ? 4 : 6));
+  return { value: { type, host, port: (bytes[to]! << 8) | bytes[to + 1]! }, size: to + 2 - start };
+}
+
+/** ATYP, ADDR and PORT. Throws a RangeError when the host is not what its type says, or does not fit. */
+export function encodeAddress(address: Address): Uint8Array {
+  const port = encodePort(address.port);
+  if (address.type === AddressType.name) {
+    const name = encodeText(address.host, 'the name');
+    return concat([address.type, name.length], name, port);
+  }
+  const family = address.type === AddressType.ipv4 ? 4 : 6;
+  const ip = parseIp(address.host);
+  if (ip?.family !== family) throw new RangeError(`${address.host} is no IPv${family} address`);
+  const bytes = new Uint8Array(family === 4 ? 7 : 19);
+  bytes[0] = address.type;
+  writeIp(ip, bytes, 1);
+  bytes.set(port, bytes.length - 2);
+  return bytes;
+}
+
+/** The two bytes of a port, in network order. */
+export function encodePort(port: number): [number, number] {
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new RangeError(`${port} is no port`);
+  return [port >>> 8, port & 0xff];
+}
+
+/** A name out of a request or reply. Throws ERR_SOCKS_NAME. */
+export function decodeName(bytes: Uint8Array): string {
+  const name = decodeText(bytes);
+  if (name === undefined) throw new WireError('ERR_SOCKS_NAME', 'a name that is not UTF-8');
+  return name;
+}
+
+function addressTypeOf(byte: number): AddressType {
+  if (byte === AddressType.ipv4 || byte === AddressType.name || byte === AddressType.ipv6) return byte;
+  throw new WireError('ERR_SOCKS_ADDRESS_TYPE', `address type ${byte}`);
 }

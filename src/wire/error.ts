@@ -1,14 +1,14 @@
 /** What a peer did wrong. `docs/errors.md` lists each. */
 export type WireErrorCode =
   | 'ERR_SOCKS_VERSION'
-  | 'ERR_SOCKS_METHODS'
+  | 'ERR_SOCKS_NO_METHODS'
+  | 'ERR_SOCKS_METHOD_NOT_OFFERED'
   | 'ERR_SOCKS_PASSWORD_VERSION'
+  | 'ERR_SOCKS_PASSWORD_ENCODING'
   | 'ERR_SOCKS_ADDRESS_TYPE'
   | 'ERR_SOCKS_NAME'
   | 'ERR_SOCKS_USER_ID'
-  | 'ERR_SOCKS_REPLY'
-  | 'ERR_SOCKS_RESERVED'
-  | 'ERR_SOCKS_OVERFLOW';
+  | 'ERR_SOCKS_RESERVED';
 
 /** The peer broke the protocol. The message names positions and values, never the bytes of a password. */
 export class WireError extends Error {

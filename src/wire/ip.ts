@@ -32,10 +32,20 @@ export function sameIp(a: Ip, b: Ip): boolean {
 /** The 4 or 16 bytes of an address. */
 export function ipBytes(ip: Ip): Uint8Array {
   const bytes = new Uint8Array(ip.family === 4 ? 4 : 16);
-  const view = new DataView(bytes.buffer);
-  if (ip.family === 4) view.setUint32(0, ip.words[3]);
-  else ip.words.forEach((word, i) => view.setUint32(4 * i, word));
+  writeIp(ip, bytes, 0);
   return bytes;
+}
+
+/** Puts the 4 or 16 bytes of an address at `offset`. */
+export function writeIp(ip: Ip, bytes: Uint8Array, offset: number): void {
+  let at = offset;
+  for (let i = ip.family === 4 ? 3 : 0; i < 4; i++) {
+    const word = ip.words[i]!;
+    bytes[at++] = word >>> 24;
+    bytes[at++] = word >>> 16;
+    bytes[at++] = word >>> 8;
+    bytes[at++] = word;
+  }
 }
 
 /** The address in 4 or 16 bytes from `offset`. */

@@ -1,0 +1,36 @@
+#include "load.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* SOCKS5, one method offered: none. */
+const uint8_t GREETING[3] = {5, 1, 0};
+
+/* An IPv4 address, 127.0.0.1, and a port, as RFC 1928 writes them. */
+static void encode_loopback(uint8_t *bytes, uint16_t port) {
+  static const uint8_t ADDRESS[] = {1, 127, 0, 0, 1};
+  memcpy(bytes, ADDRESS, sizeof ADDRESS);
+  bytes[5] = (uint8_t)(port >> 8);
+  bytes[6] = (uint8_t)port;
+}
+
+void encode_request(uint8_t *bytes, uint8_t command, uint16_t port) {
+  bytes[0] = 5;
+  bytes[1] = command;
+  bytes[2] = 0;
+  encode_loopback(bytes + 3, port);
+}
+
+void encode_udp_header(uint8_t *bytes, uint16_t port) {
+  memset(bytes, 0, 3);
+  encode_loopback(bytes + 3, port);
+}
+
+const char *check_method(const uint8_t *bytes) {
+  return bytes[0] == 5 && bytes[1] == 0 ? NULL : "the proxy wants no client without authentication";
+}
+
+const char *check_reply(const uint8_t *bytes) {
+  if (bytes[0] != 5 || bytes[1] != 0) return "the proxy refused the request";
+  return bytes[3] == 1 ? NULL : "the proxy's reply holds no IPv4 address";
+}

@@ -1,0 +1,319 @@
+#define _GNU_SOURCE
+#include "load.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+  COPY = 64 << 10,      /* bytes per write and read */
+  FILE_SIZE = 1 << 20,  /* of the memfd, sent round and round */
+  MESSAGE = 64,         /* bytes of a round trip */
+  OPENING = 64,         /* connections that are opened at the same time */
+  OPEN_SECONDS = 30,    /* until all must be open */
+  BACKLOG = 4096,
+  EVENTS = 256,
+  SAMPLES = 4 << 20,    /* round trips at most */
+  FAILURES = 100,       /* of `rate`, at most */
+};
+
+enum state { UNUSED, LISTENER, CONNECTING, METHOD, REPLY, OPEN, TARGET };
+
+struct connection {
+  enum state state;
+  unsigned got; /* bytes of `message` */
+  uint8_t message[MESSAGE];
+  bool ready;   /* counted in `ready` */
+  double asked; /* when the last message was sent */
+  off_t offset; /* in the memfd */
+};
+
+static struct options options;
+static struct connection *connections; /* by descriptor */
+static int poller;
+static int file; /* the memfd */
+static uint16_t target;
+static uint8_t buffer[FILE_SIZE];
+
+static long wanted;   /* connections that should be there */
+static long started;  /* that are, as far as the client knows */
+static long ready;    /* that carry bytes */
+static long done;     /* bytes (bulk), connections (rate) or messages (rtt) */
+static long failures; /* connections of `rate` that came to nothing */
+static uint32_t *samples; /* nanoseconds */
+
+static void watch(int descriptor, int operation, uint32_t events) {
+  struct epoll_event event = {.events = events, .data = {.fd = descriptor}};
+  must("epoll_ctl", epoll_ctl(poller, operation, descriptor, &event));
+}
+
+static void drop(int descriptor) {
+  connections[descriptor].state = UNUSED;
+  close(descriptor);
+}
+
+static void send_all(int descriptor, const void *bytes, size_t size) {
+  ssize_t sent = send(descriptor, bytes, size, 0);
+  if (sent >= 0 && (size_t)sent != size) die("a message of %zu bytes was cut to %zd", size, sent);
+  /* An error comes back with the next read. */
+}
+
+/* The client's side. */
+
+static void start_client(void) {
+  struct sockaddr_in address = loopback(options.proxy != 0 ? options.proxy : target);
+  int client = (int)must("socket", socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  int yes = 1;
+  must("TCP_NODELAY", setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes));
+  if (connect(client, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS) {
+    die("connect: %s", strerror(errno));
+  }
+  connections[client] = (struct connection){.state = CONNECTING};
+  watch(client, EPOLL_CTL_ADD, EPOLLOUT);
+  started++;
+}
+
+/* Connections may fail in `rate` only, and few; another one takes the place. */
+static void fail(int client, const char *why) {
+  if (options.mode != RATE || ++failures > FAILURES) die("a connection failed: %s", why);
+  drop(client);
+  started--;
+}
+
+static void ask(int client) {
+  static const uint8_t PING[MESSAGE] = "ping";
+  connections[client].asked = now();
+  send_all(client, PING, MESSAGE);
+}
+
+static void client_open(int client) {
+  connections[client].state = OPEN;
+  if (options.mode == RTT || options.mode == IDLE) ask(client);
+}
+
+static void mark_ready(struct connection *connection) {
+  if (!connection->ready) ready++;
+  connection->ready = true;
+}
+
+/* True once the whole of a message has arrived; a connection that ends before has failed. */
+static bool receive(int client, unsigned size) {
+  struct connection *connection = &connections[client];
+  ssize_t count = recv(client, connection->message + connection->got, size - connection->got, 0);
+  if (count <= 0) {
+    if (count == 0 || errno != EAGAIN) fail(client, count == 0 ? "closed" : strerror(errno));
+    return false;
+  }
+  connection->got += (unsigned)count;
+  if (connection->got < size) return false;
+  connection->got = 0;
+  return true;
+}
+
+static void receive_bulk(int client) {
+  size_t most = options.zero_copy ? sizeof buffer : COPY;
+  ssize_t count = recv(client, buffer, most, options.zero_copy ? MSG_TRUNC : 0);
+  if (count > 0) {
+    done += count;
+    mark_ready(&connections[client]);
+  } else if (count == 0 || errno != EAGAIN) {
+    fail(client, count == 0 ? "closed" : strerror(errno));
+  }
+}
+
+/* One byte, then the end. */
+static void receive_rate(int client) {
+  uint8_t bytes[2];
+  ssize_t count = recv(client, bytes, sizeof bytes, 0);
+  if (count > 0) {
+    connections[client].got += (unsigned)count;
+  } else if (count == 0 && connections[client].got == 1) {
+    drop(client);
+    started--;
+    done++;
+  } else if (count == 0 || errno != EAGAIN) {
+    fail(client, count == 0 ? "closed before its byte" : strerror(errno));
+  }
+}
+
+static void receive_answer(int client) {
+  struct connection *connection = &connections[client];
+  if (!receive(client, MESSAGE)) return;
+  mark_ready(connection);
+  if (options.mode == IDLE) return;
+  if (done < SAMPLES) samples[done++] = (uint32_t)((now() - connection->asked) * 1e9);
+  ask(client);
+}
+
+static void client_event(int client) {
+  struct connection *connection = &connections[client];
+  uint8_t request[REQUEST_SIZE];
+  const char *wrong = NULL;
+  int error = 0;
+  socklen_t size = sizeof error;
+  switch (connection->state) {
+    case CONNECTING:
+      getsockopt(client, SOL_SOCKET, SO_ERROR, &error, &size);
+      if (error != 0) return fail(client, strerror(error));
+      watch(client, EPOLL_CTL_MOD, EPOLLIN);
+      if (options.proxy == 0) return client_open(client);
+      connection->state = METHOD;
+      return send_all(client, GREETING, sizeof GREETING);
+    case METHOD:
+      if (!receive(client, METHOD_SIZE)) return;
+      if ((wrong = check_method(connection->message)) != NULL) return fail(client, wrong);
+      connection->state = REPLY;
+      encode_request(request, CONNECT, target);
+      return send_all(client, request, sizeof request);
+    case REPLY:
+      if (!receive(client, REPLY_SIZE)) return;
+      if ((wrong = check_reply(connection->message)) != NULL) return fail(client, wrong);
+      return client_open(client);
+    default:
+      if (options.mode == BULK) return receive_bulk(client);
+      if (options.mode == RATE) return receive_rate(client);
+      return receive_answer(client);
+  }
+}
+
+/* The target's side: it sends without end (bulk), sends one byte and closes (rate), or echoes (rtt, idle). */
+
+static void accept_all(int listener) {
+  for (;;) {
+    int peer = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (peer < 0 && (errno == EAGAIN || errno == ECONNABORTED)) return;
+    must("accept", peer);
+    if (options.mode == RATE) {
+      send_all(peer, "!", 1);
+      close(peer);
+      continue;
+    }
+    connections[peer] = (struct connection){.state = TARGET};
+    watch(peer, EPOLL_CTL_ADD, options.mode == BULK ? EPOLLOUT : EPOLLIN);
+  }
+}
+
+static ssize_t send_bulk(int peer) {
+  if (!options.zero_copy) return send(peer, buffer, COPY, 0);
+  off_t *offset = &connections[peer].offset;
+  if (*offset == FILE_SIZE) *offset = 0;
+  return sendfile(peer, file, offset, (size_t)(FILE_SIZE - *offset));
+}
+
+static ssize_t echo(int peer) {
+  uint8_t message[MESSAGE];
+  ssize_t count = recv(peer, message, sizeof message, 0);
+  if (count > 0) send_all(peer, message, (size_t)count);
+  return count;
+}
+
+static void target_event(int peer) {
+  ssize_t count = options.mode == BULK ? send_bulk(peer) : echo(peer);
+  if (count == 0 || (count < 0 && errno != EAGAIN)) drop(peer);
+}
+
+/* Runs until a moment, or until `count` has come to `goal`. */
+static void run(double until, const long *count, long goal) {
+  struct epoll_event events[EVENTS];
+  for (double left; (left = until - now()) > 0 && !(count != NULL && *count >= goal);) {
+    bool all_at_once = options.mode == RATE;
+    while (started < wanted && (all_at_once || started - ready < OPENING)) start_client();
+    int happened = epoll_wait(poller, events, EVENTS, left < 0.1 ? (int)(left * 1000) + 1 : 100);
+    if (happened < 0 && errno != EINTR) die("epoll_wait: %s", strerror(errno));
+    for (int i = 0; i < happened; i++) {
+      int descriptor = events[i].data.fd;
+      switch (connections[descriptor].state) {
+        case UNUSED: break;
+        case LISTENER: accept_all(descriptor); break;
+        case TARGET: target_event(descriptor); break;
+        default: client_event(descriptor);
+      }
+    }
+  }
+}
+
+static void open_connections(long count) {
+  wanted = count;
+  run(now() + OPEN_SECONDS, &ready, count);
+  if (ready < count) die("%ld of %ld connections were open after %d seconds", ready, count, OPEN_SECONDS);
+}
+
+static int ascending(const void *a, const void *b) {
+  uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+  return (left > right) - (left < right);
+}
+
+static double percentile(double share) { return samples[(long)((double)(done - 1) * share)] / 1e3; }
+
+static void measure(void) {
+  if (options.mode == RATE) {
+    wanted = options.connections;
+  } else {
+    open_connections(options.connections);
+  }
+  run(now() + options.warm_up, NULL, 0);
+  done = failures = 0;
+  struct moment begin = moment(options.session);
+  run(begin.at + options.seconds, &done, options.mode == RTT ? SAMPLES : INT64_MAX);
+  struct moment end = moment(options.session);
+  if (done == 0) die("nothing came through in %g seconds", options.seconds);
+  printf("{\"seconds\":%.6f,\"cpu\":%.2f,\"count\":%ld", end.at - begin.at, end.cpu - begin.cpu, done);
+  if (options.mode == RATE) printf(",\"failures\":%ld", failures);
+  if (options.mode == RTT) {
+    qsort(samples, (size_t)done, sizeof *samples, ascending);
+    printf(",\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f", percentile(0.5), percentile(0.99), percentile(1));
+  }
+  puts("}");
+}
+
+static void measure_memory(void) {
+  struct memory base = memory(options.session);
+  open_connections(options.from);
+  run(now() + options.rest, NULL, 0);
+  struct memory low = memory(options.session);
+  open_connections(options.connections);
+  run(now() + options.rest, NULL, 0);
+  struct memory high = memory(options.session);
+  printf("{\"base\":%ld,\"low\":%ld,\"high\":%ld,\"connections\":%ld,\"processes\":%ld}\n", base.bytes, low.bytes,
+         high.bytes, options.connections - options.from, high.processes);
+}
+
+static int listen_as_target(void) {
+  struct sockaddr_in address = loopback(0);
+  int listener = (int)must("socket", socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  must("bind", bind(listener, (struct sockaddr *)&address, sizeof address));
+  must("listen", listen(listener, BACKLOG));
+  int yes = 1; /* inherited by what it accepts */
+  must("TCP_NODELAY", setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes));
+  return listener;
+}
+
+void run_tcp(const struct options *given) {
+  options = *given;
+  struct rlimit limit;
+  must("getrlimit", getrlimit(RLIMIT_NOFILE, &limit));
+  connections = calloc(limit.rlim_cur, sizeof *connections);
+  samples = calloc(SAMPLES, sizeof *samples);
+  if (connections == NULL || samples == NULL) die("out of memory");
+  file = (int)must("memfd_create", memfd_create("bulk", MFD_CLOEXEC));
+  if (must("write", write(file, buffer, sizeof buffer)) != sizeof buffer) die("the memfd is short");
+  poller = (int)must("epoll_create1", epoll_create1(EPOLL_CLOEXEC));
+  int listener = listen_as_target();
+  target = local_port(listener);
+  connections[listener].state = LISTENER;
+  watch(listener, EPOLL_CTL_ADD, EPOLLIN);
+  if (options.mode == IDLE) {
+    measure_memory();
+  } else {
+    measure();
+  }
+}

@@ -1,0 +1,58 @@
+/** Values of one log line; what is `undefined` is left out. */
+export type Fields = { readonly [name: string]: string | number | undefined };
+
+/** `2026-11-21T10:00:00.123Z info message name=value …`; a value is quoted as in JSON when it has anything but plain characters. */
+export function formatText(time: number, level: string, message: string, fields: Fields): string {
+  let line = `${isoTime(time)} ${level} ${escapeControls(message)}`;
+  for (const name in fields) {
+    const value = fields[name];
+    if (value === undefined) continue;
+    line += typeof value === 'number' || PLAIN.test(value) ? ` ${name}=${value}` : ` ${name}=${quote(value)}`;
+  }
+  return `${line}\n`;
+}
+
+/** One JSON object per line: `time`, `level`, `event`, then the fields. */
+export function formatJson(time: number, level: string, message: string, fields: Fields): string {
+  let line = `{"time":"${isoTime(time)}","level":"${level}","event":${quote(message)}`;
+  for (const name in fields) {
+    const value = fields[name];
+    if (value === undefined) continue;
+    line += `,"${name}":${typeof value === 'number' ? value : quote(value)}`;
+  }
+  return `${line}}\n`;
+}
+
+const PLAIN = /^[\w.:,@+/%*[\]-]+$/;
+const NEEDS_ESCAPE = /[^\x20-\x7e]/;
+/** Everything that moves a cursor, ends a line, hides or reorders text: controls, formats, separators, lone surrogates, unassigned. */
+const UNSAFE = /[\p{C}\p{Zl}\p{Zp}]/gu;
+
+/** A JSON string that shows, and does not obey, whatever a peer has sent. */
+function quote(text: string): string {
+  const quoted = JSON.stringify(text);
+  return NEEDS_ESCAPE.test(quoted) ? escapeControls(quoted) : quoted;
+}
+
+function escapeControls(text: string): string {
+  if (!NEEDS_ESCAPE.test(text)) return text;
+  return text.replace(UNSAFE, (character) =>
+    Array.from(
+      { length: character.length },
+      (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`,
+    ).join(''),
+  );
+}
+
+let second = 0;
+let secondText = '';
+
+/** ISO 8601 in UTC with milliseconds. The second's text is kept: a busy server logs thousands of lines in each. */
+function isoTime(time: number): string {
+  const current = Math.floor(time / 1000);
+  if (current !== second) {
+    second = current;
+    secondText = new Date(current * 1000).toISOString().slice(0, 20);
+  }
+  return `${secondText}${String(time - current * 1000).padStart(3, '0')}Z`;
+}

@@ -1,0 +1,99 @@
+import { embeddedIpv4, formatIp, parseIp } from '../wire/ip.ts';
+import { Recent } from './recent.ts';
+
+export interface BackOffOptions {
+  /** Milliseconds on a clock that never jumps. @default performance.now */
+  readonly now?: () => number;
+  /** Counts kept at most; the oldest goes first. @default 10_000 */
+  readonly counts?: number;
+  /** Addresses and logins from them that are remembered as good. @default 100_000 */
+  readonly known?: number;
+}
+
+/** Failures before the first delay, which is doubled with each further one. */
+const FREE = 5;
+const FIRST_DELAY = 1000;
+const LONGEST_DELAY = 15 * 60_000;
+/** The longest delay that an address gets once it has logged in. */
+const LONGEST_DELAY_KNOWN = 1000;
+/** A count is forgotten so long after the last failure. */
+const MEMORY = 60 * 60_000;
+
+interface Count {
+  readonly failures: number;
+  readonly last: number;
+  /** Attempts before this time are refused. */
+  readonly until: number;
+}
+
+/** A count that an attempt is held against, and the longest delay that it can bring. */
+interface Charge {
+  readonly key: string;
+  readonly longest: number;
+}
+
+/**
+ * Slows down guessing. Failures are counted per address (IPv6: per /64) and per user name, whether it exists or not.
+ *
+ * An address that has logged in is never locked out: its delay stays at a second, and for the user that it logged in as
+ * it has a count of its own, so that neither strangers who guess at that name nor neighbours behind the same address
+ * who fail under another name can hold it up.
+ *
+ * A success does not clear the count of the user name: else every login of the owner would give the guessers new tries.
+ */
+export class BackOff {
+  readonly #now: () => number;
+  readonly #counts: Recent<Count>;
+  /** Addresses, and `address user`. */
+  readonly #known: Recent<true>;
+
+  constructor(options: BackOffOptions = {}) {
+    this.#now = options.now ?? ((): number => performance.now());
+    this.#counts = new Recent(options.counts ?? 10_000);
+    this.#known = new Recent(options.known ?? 100_000);
+  }
+
+  /** True while an attempt must be refused unlooked-at. */
+  holds(user: string, address: string): boolean {
+    const now = this.#now();
+    return this.#charges(user, address).some(({ key }) => now < (this.#counts.get(key)?.until ?? 0));
+  }
+
+  failed(user: string, address: string): void {
+    const now = this.#now();
+    for (const { key, longest } of this.#charges(user, address)) {
+      const count = this.#counts.get(key);
+      const failures = count !== undefined && now - count.last < MEMORY ? count.failures + 1 : 1;
+      const delay = failures < FREE ? 0 : Math.min(FIRST_DELAY * 2 ** (failures - FREE), longest);
+      this.#counts.set(key, { failures, last: now, until: now + delay });
+    }
+  }
+
+  succeeded(user: string, address: string): void {
+    const source = sourceOf(address);
+    for (const key of [source, `${source} ${user}`]) {
+      this.#known.set(key, true);
+      this.#counts.delete(key);
+    }
+  }
+
+  #charges(user: string, address: string): readonly Charge[] {
+    const source = sourceOf(address);
+    const login = `${source} ${user}`;
+    if (this.#known.get(login)) return [{ key: login, longest: LONGEST_DELAY_KNOWN }];
+    return [
+      { key: source, longest: this.#known.get(source) ? LONGEST_DELAY_KNOWN : LONGEST_DELAY },
+      { key: `user ${user}`, longest: LONGEST_DELAY },
+    ];
+  }
+}
+
+/** What counts as one address: an IPv4 address, an IPv6 /64 (a household has a whole one), or everything local. */
+function sourceOf(address: string): string {
+  const ip = parseIp(address.replace(/%.*$/, ''));
+  if (ip === undefined) return 'local';
+  const judged = embeddedIpv4(ip);
+  if (judged.family === 4) return formatIp(judged);
+  const [first, second] = judged.words;
+  return `${formatIp({ family: 6, words: [first, second, 0, 0] })}/64`;
+}

@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { availableParallelism } from 'node:os';
+import { test } from 'node:test';
+import { Gate } from './gate.ts';
+
+test('runs so many at a time, lets so many wait, and refuses the rest at once', async () => {
+  const gate = new Gate({ running: 2, waiting: 3 });
+  const tasks = Array.from({ length: 6 }, () => Promise.withResolvers<number>());
+  const started: number[] = [];
+  const results = tasks.map((task, index) =>
+    gate.run(() => {
+      started.push(index);
+      return task.promise;
+    }),
+  );
+  assert.equal(await results[5], undefined);
+  assert.deepEqual(started, [0, 1]);
+
+  for (const [index, task] of tasks.slice(0, 5).entries()) {
+    task.resolve(index);
+    assert.equal(await results[index], index);
+  }
+  assert.deepEqual(started, [0, 1, 2, 3, 4]);
+  assert.equal(await gate.run(() => Promise.resolve('free again')), 'free again');
+});
+
+test('a task that fails gives its turn on', async () => {
+  const gate = new Gate({ running: 1, waiting: 1 });
+  const failing = gate.run(() => Promise.reject(new Error('broken')));
+  const next = gate.run(() => Promise.resolve('next'));
+  await assert.rejects(failing, /broken/);
+  assert.equal(await next, 'next');
+});
+
+test('by default never runs more than there are cores, and leaves a thread of the pool free', async () => {
+  const gate = new Gate();
+  const hold = Promise.withResolvers<void>();
+  let running = 0;
+  const tasks = Array.from({ length: 65 }, () =>
+    gate.run(() => {
+      running++;
+      return hold.promise;
+    }),
+  );
+  const limit = running;
+  hold.resolve();
+  await Promise.all(tasks);
+  assert(limit >= 1 && limit <= Math.min(availableParallelism(), 3), `${limit} at a time`);
+  assert.equal(running, 65);
+});

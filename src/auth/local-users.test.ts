@@ -1,0 +1,285 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { inspect } from 'node:util';
+import { COST, hashPassword, parseHash, verifyPassword } from './argon2.ts';
+import { BackOff } from './back-off.ts';
+import { Gate } from './gate.ts';
+import { LocalUsers, plainUser } from './local-users.ts';
+import type { User } from './users-file.ts';
+
+// "password" at little cost (the first vector of argon2.test.ts).
+const HASH = '$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4';
+const OTHER_COST = HASH.replace('m=256', 'm=64');
+const alice: User = { name: 'alice', hash: HASH, groups: ['staff'] };
+const right = { ok: true, identity: { user: 'alice', groups: ['staff'] } };
+const HOME = '192.0.2.1';
+
+const refused = (reason: string): object => ({ ok: false, reason });
+
+function setup(users: readonly User[] = [alice], gate: Gate = new Gate()) {
+  const compared: string[] = [];
+  const clock = { time: Date.UTC(2027, 0, 31, 12) };
+  const local = new LocalUsers(users, {
+    backOff: new BackOff({ now: () => 0 }),
+    gate,
+    now: () => clock.time,
+    compare: (hash, password) => {
+      compared.push(hash);
+      return verifyPassword(hash, password);
+    },
+  });
+  return { local, compared, clock };
+}
+
+/** A comparison that ends when it is told to. */
+function setupHeld(gate?: Gate) {
+  const calls: { password: string; answer: (right: boolean) => void; fail: (error: Error) => void }[] = [];
+  const local = new LocalUsers([alice], {
+    backOff: new BackOff({ now: () => 0 }),
+    ...(gate !== undefined && { gate }),
+    compare: (_, password) =>
+      new Promise((answer, fail) => {
+        calls.push({ password, answer, fail });
+      }),
+  });
+  return { local, calls };
+}
+
+test('knows a right password from a wrong one', async () => {
+  const { local } = setup();
+  assert.deepEqual(await local.verify('alice', 'password', HOME), right);
+  assert.deepEqual(await local.verify('alice', 'Password', HOME), refused('wrong'));
+  assert.deepEqual(await local.verify('alice', '', HOME), refused('wrong'));
+  assert.deepEqual(await local.verify('Alice', 'password', HOME), refused('wrong'));
+});
+
+test('an unknown name costs one comparison, at the cost of a known one, and nobody has its password', async () => {
+  const { local, compared } = setup();
+  for (const name of ['nobody', '', 'alice\0', '__proto__', 'å'.repeat(127)]) {
+    compared.length = 0;
+    assert.deepEqual(await local.verify(name, 'password', `192.0.2.${name.length}`), refused('wrong'));
+    const [decoy] = compared;
+    assert.equal(compared.length, 1);
+    assert(decoy?.startsWith('$argon2id$v=19$m=256,t=2,p=1$'), decoy);
+    assert.notEqual(decoy, HASH);
+  }
+});
+
+test('where users differ in cost, unknown names do too, each always the same', async () => {
+  const { local, compared } = setup([alice, { ...alice, name: 'bob', hash: OTHER_COST }]);
+  const costs = new Set<string>();
+  for (let i = 0; i < 40; i++) {
+    compared.length = 0;
+    await local.verify(`nobody${i}`, 'a', `192.0.2.${i}`);
+    await local.verify(`nobody${i}`, 'b', `192.0.2.${i}`);
+    assert.equal(compared[0], compared[1]);
+    costs.add(compared[0]!.split('$')[3]!);
+  }
+  assert.equal(costs.size, 2);
+});
+
+test('without any user an unknown name costs what a new hash does', async () => {
+  const { local, compared } = setup([]);
+  assert.deepEqual(await local.verify('nobody', 'password', HOME), refused('wrong'));
+  const decoy = parseHash(compared[0]!);
+  assert(typeof decoy === 'object');
+  assert.equal(decoy.memory, COST.memory);
+});
+
+test('the same password again costs no hash, right or wrong, known or not', async () => {
+  const { local, compared } = setup();
+  for (const [name, password] of [
+    ['alice', 'password'],
+    ['alice', 'wrong'],
+    ['nobody', 'password'],
+  ] as const) {
+    compared.length = 0;
+    for (let i = 0; i < 20; i++) await local.verify(name, password, HOME);
+    assert.equal(compared.length, 1, `${name} ${password}`);
+  }
+});
+
+test('a program that repeats one wrong password makes one guess', async () => {
+  const { local } = setup();
+  for (let i = 0; i < 100; i++)
+    assert.deepEqual(await local.verify('alice', 'stale', HOME), refused('wrong'));
+  assert.deepEqual(await local.verify('alice', 'password', HOME), right);
+});
+
+test('a name and a password that run together are not mixed up', async () => {
+  const { local, compared } = setup();
+  await local.verify('a', 'bc', HOME);
+  await local.verify('ab', 'c', HOME);
+  await local.verify('a","b', 'c', HOME);
+  await local.verify('a', 'b","c', HOME);
+  assert.equal(compared.length, 4);
+});
+
+test('a hundred connections at once cost one hash', async () => {
+  const { local, compared } = setup([alice], new Gate({ running: 1, waiting: 0 }));
+  const verdicts = await Promise.all(
+    Array.from({ length: 100 }, (_, i) => local.verify('alice', 'password', `192.0.2.${i}`)),
+  );
+  for (const verdict of verdicts) assert.deepEqual(verdict, right);
+  assert.equal(compared.length, 1);
+});
+
+test('a hundred wrong ones at once count as one guess', async () => {
+  const { local, compared } = setup();
+  await Promise.all(Array.from({ length: 100 }, () => local.verify('alice', 'wrong', HOME)));
+  assert.equal(compared.length, 1);
+  assert.deepEqual(await local.verify('alice', 'password', HOME), right);
+});
+
+test('beyond the line it is busy, and says so at once', async () => {
+  const { local, calls } = setupHeld(new Gate({ running: 1, waiting: 1 }));
+  const first = local.verify('alice', 'a', HOME);
+  const second = local.verify('alice', 'b', HOME);
+  assert.deepEqual(await local.verify('alice', 'c', HOME), refused('busy'));
+  calls[0]?.answer(true);
+  assert.deepEqual(await first, right);
+  calls[1]?.answer(false);
+  assert.deepEqual(await second, refused('wrong'));
+});
+
+test('being busy counts as no failure and is not remembered', async () => {
+  const { local, calls } = setupHeld(new Gate({ running: 1, waiting: 0 }));
+  const first = local.verify('alice', 'other', HOME);
+  for (let i = 0; i < 20; i++) {
+    assert.deepEqual(await local.verify('alice', 'password', HOME), refused('busy'));
+  }
+  calls[0]?.answer(false);
+  await first;
+  const again = local.verify('alice', 'password', HOME);
+  calls[1]?.answer(true);
+  assert.deepEqual(await again, right);
+});
+
+test('after five guesses the next is refused unlooked-at, even the right one', async () => {
+  const { local, compared } = setup();
+  for (let i = 0; i < 5; i++) {
+    assert.deepEqual(await local.verify('alice', `guess ${i}`, HOME), refused('wrong'));
+  }
+  assert.deepEqual(await local.verify('alice', 'password', HOME), refused('back-off'));
+  assert.equal(compared.length, 5);
+});
+
+test('a name that nobody has is held in the same way', async () => {
+  const { local } = setup();
+  for (let i = 0; i < 5; i++) await local.verify('nobody', 'guess', `192.0.2.${i}`);
+  for (let i = 0; i < 5; i++) await local.verify('nobody', `guess ${i}`, `192.0.2.${i}`);
+  assert.deepEqual(await local.verify('nobody', 'password', '198.51.100.1'), refused('back-off'));
+});
+
+test('a burst of guesses gets no more looks than guesses in turn', async () => {
+  const { local, compared } = setup([alice], new Gate({ running: 1, waiting: 64 }));
+  const verdicts = await Promise.all(
+    Array.from({ length: 50 }, (_, i) => local.verify('alice', `guess ${i}`, HOME)),
+  );
+  assert.equal(compared.length, 5);
+  assert.deepEqual(
+    verdicts.map((verdict) => !verdict.ok && verdict.reason),
+    Array.from({ length: 50 }, (_, i) => (i < 5 ? 'wrong' : 'back-off')),
+  );
+});
+
+test('strangers who guess do not keep out an address that has logged in before', async () => {
+  const { local } = setup();
+  await local.verify('alice', 'password', HOME);
+  for (let i = 0; i < 20; i++) await local.verify('alice', `guess ${i}`, `198.51.100.${i}`);
+  assert.deepEqual(await local.verify('alice', 'password', '198.51.100.99'), refused('back-off'));
+  assert.deepEqual(await local.verify('alice', 'password', HOME), right);
+});
+
+test('an expired user is refused, though only the owner of the password is told why', async () => {
+  const { local, clock } = setup([{ ...alice, expires: '2027-01-31' }]);
+  assert.deepEqual(await local.verify('alice', 'password', HOME), right);
+  assert.deepEqual(local.identity('alice', clock.time), right.identity);
+  clock.time = Date.UTC(2027, 1, 1);
+  assert.deepEqual(await local.verify('alice', 'password', HOME), refused('expired'));
+  assert.deepEqual(await local.verify('alice', 'wrong', HOME), refused('wrong'));
+  assert.equal(local.identity('alice', clock.time), undefined);
+});
+
+test('reload replaces the users and forgets what was compared', async () => {
+  const { local, compared } = setup();
+  assert.deepEqual(await local.verify('alice', 'password', HOME), right);
+  local.reload([{ ...alice, groups: ['admins'] }]);
+  assert.deepEqual(await local.verify('alice', 'password', HOME), {
+    ok: true,
+    identity: { user: 'alice', groups: ['admins'] },
+  });
+  assert.equal(compared.length, 2);
+  local.reload([{ ...alice, hash: OTHER_COST }]);
+  assert.deepEqual(await local.verify('alice', 'password', HOME), refused('wrong'));
+  local.reload([]);
+  assert.equal(local.identity('alice', 0), undefined);
+  assert.deepEqual(await local.verify('alice', 'password', HOME), refused('wrong'));
+});
+
+test('reload does not forget who is guessing', async () => {
+  const { local } = setup();
+  for (let i = 0; i < 5; i++) await local.verify('alice', `guess ${i}`, HOME);
+  local.reload([alice]);
+  assert.deepEqual(await local.verify('alice', 'password', HOME), refused('back-off'));
+});
+
+test('who is removed, or gets a new password, during the comparison is not let in', async () => {
+  for (const users of [[], [{ ...alice, hash: OTHER_COST }]]) {
+    const { local, calls } = setupHeld();
+    const verdict = local.verify('alice', 'password', HOME);
+    local.reload(users);
+    calls[0]?.answer(true);
+    assert.deepEqual(await verdict, refused('busy'));
+  }
+});
+
+test('a comparison that breaks rejects for all who wait, and is not remembered', async () => {
+  const { local, calls } = setupHeld();
+  const both = [local.verify('alice', 'password', HOME), local.verify('alice', 'password', HOME)];
+  calls[0]?.fail(new Error('broken'));
+  for (const verdict of await Promise.allSettled(both)) assert.equal(verdict.status, 'rejected');
+  const again = local.verify('alice', 'password', HOME);
+  calls[1]?.answer(true);
+  assert.deepEqual(await again, right);
+});
+
+test('of two users with one name the later counts', () => {
+  const { local } = setup([alice, { ...alice, groups: [] }]);
+  assert.deepEqual(local.identity('alice', 0)?.groups, []);
+});
+
+test('a user from the environment is kept as a hash only', async () => {
+  const user = await plainUser('env', 'hunter2');
+  assert(!inspect(user, { depth: null }).includes('hunter2'));
+  const local = new LocalUsers([user]);
+  assert.deepEqual(await local.verify('env', 'hunter2', HOME), {
+    ok: true,
+    identity: { user: 'env', groups: [] },
+  });
+  assert.deepEqual(await local.verify('env', 'hunter3', HOME), refused('wrong'));
+  assert(!inspect(local, { depth: null, showHidden: true }).includes('hunter2'));
+});
+
+const UNFIT = [
+  ['@env', 'hunter2', /the name begins with "@"/],
+  ['', 'hunter2', /the name is empty/],
+  ['env', '', /the password is empty/],
+  ['env', 'hunter2'.repeat(40), /^the password is longer than 255 bytes$/],
+] as const;
+
+for (const [name, password, message] of UNFIT) {
+  test(`refuses ${name || 'no name'} with a password of ${password.length} bytes`, async () => {
+    await assert.rejects(plainUser(name, password), { name: 'RangeError', message });
+  });
+}
+
+test('the real thing: hashing leaves the event loop alone', async () => {
+  const hash = await hashPassword('password');
+  let turns = 0;
+  const ticking = setInterval(() => turns++, 1);
+  const local = new LocalUsers([{ ...alice, hash }]);
+  assert.deepEqual(await local.verify('alice', 'password', HOME), right);
+  clearInterval(ticking);
+  assert(turns > 0, 'no timer ran during the hash');
+});

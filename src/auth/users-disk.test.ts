@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once, EventEmitter } from 'node:events';
+import {
+  chmod,
+  chown,
+  mkdtempDisposable,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { editUsers, loadUsers, watchUsers } from './users-disk.ts';
+import { removeUser } from './users-file.ts';
+import type { User } from './users-file.ts';
+
+const HASH = '$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4';
+const line = (name: string): string => `${name}:${HASH}\n`;
+const asRoot = process.getuid?.() === 0;
+
+const folder = (): ReturnType<typeof mkdtempDisposable> => mkdtempDisposable(join(tmpdir(), 'garter-users-'));
+
+test('loads users, and the faults as data', async () => {
+  await using dir = await folder();
+  const path = join(dir.path, 'users');
+  await writeFile(path, `\u{feff}${line('alice')}bob\n`);
+  const { users, faults, version } = await loadUsers(path);
+  assert.deepEqual(
+    users.map((user) => user.name),
+    ['alice'],
+  );
+  assert.deepEqual(
+    faults.map((fault) => fault.line),
+    [2],
+  );
+  assert.equal(version, (await loadUsers(path)).version);
+  await assert.rejects(loadUsers(join(dir.path, 'none')), { code: 'ENOENT' });
+});
+
+test('a name that is not UTF-8 is a fault of its line', async () => {
+  await using dir = await folder();
+  const path = join(dir.path, 'users');
+  await writeFile(path, Buffer.concat([Buffer.from(line('alice')), Buffer.from(line('b\u{e9}b'), 'latin1')]));
+  const { faults } = await loadUsers(path);
+  assert.deepEqual(
+    faults.map(({ line: at, message }) => [at, message]),
+    [[2, 'the name is not UTF-8 text']],
+  );
+});
+
+test('a new file is for its owner only; nothing is left beside it', async () => {
+  await using dir = await folder();
+  const path = join(dir.path, 'users');
+  await editUsers(path, (text) => `${text}${line('alice')}`);
+  assert.equal(await readFile(path, 'utf8'), line('alice'));
+  assert.equal((await stat(path)).mode & 0o777, 0o600);
+  assert.deepEqual(await readdir(dir.path), ['users']);
+});
+
+test('an old file keeps its mode, and is replaced, not written over', async () => {
+  await using dir = await folder();
+  const path = join(dir.path, 'users');
+  await writeFile(path, line('alice') + line('bob'));
+  await chmod(path, 0o640);
+  const old = await stat(path);
+  await editUsers(path, (text) => removeUser(text, 'alice'));
+  const now = await stat(path);
+  assert.equal(await readFile(path, 'utf8'), line('bob'));
+  assert.equal(now.mode & 0o777, 0o640);
+  assert.notEqual(now.ino, old.ino);
+});
+
+test('an old file keeps its owner', { skip: !asRoot && 'needs root' }, async () => {
+  await using dir = await folder();
+  const path = join(dir.path, 'users');
+  await writeFile(path, '');
+  await chown(path, 65534, 65534);
+  await editUsers(path, () => line('alice'));
+  const { uid, gid } = await stat(path);
+  assert.deepEqual([uid, gid], [65534, 65534]);
+});
+
+test('a symbolic link stays one', async () => {
+  await using dir = await folder();
+  await writeFile(join(dir.path, 'real'), '');
+  await symlink('real', join(dir.path, 'users'));
+  await editUsers(join(dir.path, 'users'), () => line('alice'));
+  assert.equal(await readFile(join(dir.path, 'real'), 'utf8'), line('alice'));
+  assert.deepEqual((await readdir(dir.path)).toSorted(), ['real', 'users']);
+});
+
+test('an edit that fails leaves the file, and no draft', async () => {
+  await using dir = await folder();
+  const path = join(dir.path, 'users');
+  await writeFile(path, line('alice'));
+  const edit = editUsers(path, () => {
+    throw new Error('no');
+  });
+  await assert.rejects(edit, /no/);
+  assert.equal(await readFile(path, 'utf8'), line('alice'));
+  assert.deepEqual(await readdir(dir.path), ['users']);
+});
+
+test('a second writer is kept out, and leaves the draft of the first alone', async () => {
+  await using dir = await folder();
+  const path = join(dir.path, 'users');
+  await writeFile(`${path}.lock`, 'draft');
+  await assert.rejects(
+    editUsers(path, () => line('alice')),
+    { code: 'EEXIST' },
+  );
+  assert.equal(await readFile(`${path}.lock`, 'utf8'), 'draft');
+});
+
+test('a file that is not UTF-8 is not rewritten', async () => {
+  await using dir = await folder();
+  const path = join(dir.path, 'users');
+  const bytes = Buffer.from('# caf\u{e9}\n', 'latin1');
+  await writeFile(path, bytes);
+  await assert.rejects(
+    editUsers(path, (text) => text),
+    /is not UTF-8 text/,
+  );
+  assert.deepEqual(await readFile(path), bytes);
+});
+
+/** A watched file, and what the watcher says next. */
+async function watched(path: string) {
+  const said = new EventEmitter();
+  const { version } = await loadUsers(path);
+  const watcher = watchUsers(path, {
+    version,
+    interval: 5,
+    changed: (users: readonly User[]) => said.emit('said', users.map((user) => user.name).join(' ')),
+    failed: (report) => said.emit('said', report),
+  });
+  const next = async (act: () => Promise<unknown>): Promise<string> => {
+    const news = once(said, 'said');
+    await act();
+    const [what] = await news;
+    return String(what);
+  };
+  return { watcher, said, next };
+}
+
+test('a watcher follows the file through rewriting, replacement, faults and absence', async () => {
+  await using dir = await folder();
+  const path = join(dir.path, 'users');
+  const other = join(dir.path, 'other');
+  await writeFile(path, line('alice'));
+  const { watcher, next } = await watched(path);
+  await using _ = watcher;
+
+  assert.equal(await next(() => writeFile(path, line('alice') + line('bob'))), 'alice bob');
+  assert.equal(await next(() => editUsers(path, () => line('carol'))), 'carol');
+  assert.match(
+    await next(() => writeFile(path, 'alice:secret\n')),
+    /^.*users:1:7: what follows the name is no/,
+  );
+  assert.equal(await next(() => writeFile(path, line('dave'))), 'dave');
+  assert.match(await next(() => rm(path)), /users: ENOENT/);
+  await writeFile(other, line('erin'));
+  assert.equal(await next(() => rename(other, path)), 'erin');
+  await writeFile(other, line('frank'));
+  await rm(path);
+  assert.equal(await next(() => symlink('other', path)), 'frank');
+  assert.equal(await next(() => writeFile(other, line('grace'))), 'grace');
+});
+
+test('a change between loading and watching is seen', async () => {
+  await using dir = await folder();
+  const path = join(dir.path, 'users');
+  await writeFile(path, line('alice'));
+  const { version } = await loadUsers(path);
+  await writeFile(path, line('bob') + line('carol'));
+  const seen = Promise.withResolvers<readonly User[]>();
+  await using _ = watchUsers(path, { version, interval: 5, changed: seen.resolve, failed: seen.reject });
+  assert.deepEqual(
+    (await seen.promise).map((user) => user.name),
+    ['bob', 'carol'],
+  );
+});
+
+test('a closed watcher says nothing', async () => {
+  await using dir = await folder();
+  const path = join(dir.path, 'users');
+  await writeFile(path, line('alice'));
+  const { watcher, said } = await watched(path);
+  said.on('said', (what) => assert.fail(`said ${String(what)}`));
+  await writeFile(path, line('bob'));
+  await watcher[Symbol.asyncDispose]();
+  // Twenty looks' worth of time.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+});
+
+test('a watcher keeps no process alive', async () => {
+  const program = `
+    const { watchUsers } = await import(${JSON.stringify(new URL('users-disk.ts', import.meta.url))});
+    watchUsers('none', { version: '', changed() {}, failed() {} });`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: 'ignore',
+    timeout: 30_000,
+  });
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+});

@@ -1,0 +1,124 @@
+import { isUtf8 } from 'node:buffer';
+import type { BigIntStats } from 'node:fs';
+import { open, realpath, rename, rm, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { formatFaults, parseUsers } from './users-file.ts';
+import type { ParsedUsers, User } from './users-file.ts';
+
+export interface LoadedUsers extends ParsedUsers {
+  /** Changes whenever the file does. */
+  readonly version: string;
+}
+
+export interface WatchUsersOptions {
+  /** What has been loaded already, so that a change since then is seen too. */
+  readonly version: string;
+  /** Milliseconds between two looks; a change is loaded when two looks in a row agree, so never half-written. @default 500 */
+  readonly interval?: number;
+  /** The file changed, and is good. */
+  readonly changed: (users: readonly User[]) => void;
+  /** The file changed, and is bad or gone; said once. The report names the file and has no hash in it. */
+  readonly failed: (report: string) => void;
+}
+
+/** Reads the users file. Rejects with Node's error when that is not possible; faults of the text are in the result. */
+export async function loadUsers(path: string): Promise<LoadedUsers> {
+  await using file = await open(path, 'r');
+  const version = versionOf(await file.stat({ bigint: true }));
+  return { ...parseUsers(textOf(await file.readFile())), version };
+}
+
+/**
+ * Follows the users file until disposed of. It looks at the path, not at a descriptor or a folder, so that it
+ * survives replacement by rename, changed symbolic links and network file systems. Keeps no process alive.
+ */
+export function watchUsers(path: string, options: WatchUsersOptions): AsyncDisposable {
+  const { interval = 500, changed, failed } = options;
+  let loaded = options.version;
+  let seen = loaded;
+  let closed = false;
+  let looking = Promise.resolve();
+
+  const look = async (): Promise<void> => {
+    const version = await stat(path, { bigint: true }).then(versionOf, (error: Error) => error.message);
+    const settled = version === seen;
+    seen = version;
+    if (settled && version !== loaded) await load(version);
+    if (!closed) wait();
+  };
+  const load = async (version: string): Promise<void> => {
+    loaded = version;
+    const file = await loadUsers(path).catch((error: Error) => error);
+    if (closed) return;
+    if (file instanceof Error) return failed(`${path}: ${file.message}`);
+    loaded = file.version;
+    if (file.faults.length > 0) return failed(formatFaults(path, file.faults));
+    changed(file.users);
+  };
+  let timer: NodeJS.Timeout;
+  const wait = (): void => {
+    timer = setTimeout(() => {
+      looking = look();
+    }, interval).unref();
+  };
+  wait();
+  return {
+    async [Symbol.asyncDispose](): Promise<void> {
+      closed = true;
+      clearTimeout(timer);
+      await looking;
+    },
+  };
+}
+
+/**
+ * Rewrites the users file in one step: a reader sees the old text or the new one, also after a power cut. The new text is
+ * written to `FILE.lock` beside it, which also keeps a second writer out (EEXIST). The file keeps its owner and mode; a new
+ * one is readable by its owner only. A file that is not there is edited as an empty one.
+ */
+export async function editUsers(path: string, edit: (text: string) => string): Promise<void> {
+  // A symbolic link stays one: what it points to is rewritten.
+  const target = await realpath(path).catch(unlessMissing(path));
+  const draft = `${target}.lock`;
+  const file = await open(draft, 'wx', 0o600);
+  try {
+    await using _ = file;
+    await using old = await open(target, 'r').catch(unlessMissing(undefined));
+    const bytes = (await old?.readFile()) ?? new Uint8Array();
+    if (!isUtf8(bytes)) throw new Error(`${path} is not UTF-8 text`);
+    await file.writeFile(edit(textOf(bytes)));
+    if (old !== undefined) await keepOwner(old, file);
+    await file.sync();
+    await rename(draft, target);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  }
+  await using folder = await open(dirname(target), 'r');
+  await folder.sync();
+}
+
+async function keepOwner(from: FileHandle, to: FileHandle): Promise<void> {
+  const [old, now] = await Promise.all([from.stat(), to.stat()]);
+  if (old.uid !== now.uid || old.gid !== now.gid) await to.chown(old.uid, old.gid);
+  await to.chmod(old.mode & 0o7777);
+}
+
+/** Bytes that are no UTF-8 become U+FFFD, which no name may contain. */
+function textOf(bytes: Uint8Array): string {
+  // A byte order mark is no part of the first name.
+  return new TextDecoder().decode(bytes);
+}
+
+function versionOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join(':');
+}
+
+/** Turns ENOENT into a value; other errors stay errors. */
+function unlessMissing<T>(value: T): (error: NodeJS.ErrnoException) => T {
+  return (error) => {
+    if (error.code === 'ENOENT') return value;
+    throw error;
+  };
+}

@@ -1,0 +1,197 @@
+import { parseHash } from './argon2.ts';
+
+/** One line of the users file: `NAME:HASH:group,group:expires=2027-01-31`, the last two optional. */
+export interface User {
+  readonly name: string;
+  /** A PHC string, see `hashPassword`. */
+  readonly hash: string;
+  readonly groups: readonly string[];
+  /** The last day, in UTC, on which the user may log in: `2027-01-31`. */
+  readonly expires?: string;
+}
+
+/** What is wrong in the file. Neither the message nor the excerpt has a hash or a password in it. */
+export interface UsersFault {
+  /** Both count from 1; the column in UTF-16 units. */
+  readonly line: number;
+  readonly column: number;
+  readonly message: string;
+  /** The line as it may be shown: the hash is masked. */
+  readonly excerpt: string;
+  /** Where the column is in the excerpt, from 1. */
+  readonly caret: number;
+}
+
+export interface ParsedUsers {
+  /** The users of the lines without a fault. */
+  readonly users: readonly User[];
+  readonly faults: readonly UsersFault[];
+}
+
+/** Reads the text of a users file and reports every fault in it. */
+export function parseUsers(text: string): ParsedUsers {
+  const users: User[] = [];
+  const faults: UsersFault[] = [];
+  const lineOf = new Map<string, number>();
+  for (const [index, source] of text.split('\n').entries()) {
+    if (isComment(source)) continue;
+    const line = index + 1;
+    const report = (offset: number, message: string): void => {
+      faults.push({ line, column: offset + 1, message, ...mask(source, offset) });
+    };
+    const name = nameOf(source);
+    const earlier = lineOf.get(name);
+    if (earlier === undefined) lineOf.set(name, line);
+    else report(0, `this name is on line ${earlier} already`);
+    const user = parseLine(source.trimEnd(), report);
+    if (user !== undefined && earlier === undefined) users.push(user);
+  }
+  return { users, faults };
+}
+
+/** The faults for people: `FILE:LINE:COLUMN: message`, the line and a caret under the column; the first twenty. */
+export function formatFaults(file: string, faults: readonly UsersFault[]): string {
+  const shown = faults.slice(0, SHOWN).map(({ line, column, message, excerpt, caret }) => {
+    return `${file}:${line}:${column}: ${message}\n  ${excerpt}\n${' '.repeat(caret + 1)}^`;
+  });
+  if (faults.length > SHOWN) shown.push(`${file}: and ${faults.length - SHOWN} more`);
+  return shown.join('\n');
+}
+
+/** One line, without its end. */
+export function formatUser(user: User): string {
+  const fields = [user.name, user.hash];
+  if (user.groups.length > 0) fields.push(user.groups.join(','));
+  if (user.expires !== undefined) fields.push(`${EXPIRES}${user.expires}`);
+  return fields.join(':');
+}
+
+/** The text with this user added, or put in place of the one of the same name. Other lines stay as they are. */
+export function setUser(text: string, user: User): string {
+  const lines = text.split('\n');
+  const at = lines.findIndex((line) => !isComment(line) && nameOf(line) === user.name);
+  if (at >= 0) return lines.with(at, formatUser(user) + (lines[at]!.endsWith('\r') ? '\r' : '')).join('\n');
+  const gap = text === '' || text.endsWith('\n') ? '' : '\n';
+  return `${text}${gap}${formatUser(user)}\n`;
+}
+
+/** The text without this user. Other lines stay as they are. */
+export function removeUser(text: string, name: string): string {
+  const lines = text.split('\n');
+  return lines.filter((line) => isComment(line) || nameOf(line) !== name).join('\n');
+}
+
+/** Whether the user's last day is over at this time (milliseconds since the epoch). */
+export function isExpired(user: User, time: number): boolean {
+  return user.expires !== undefined && time >= Date.parse(user.expires) + DAY;
+}
+
+/** What is wrong with the name of a user or a group, if anything. Names are at most 255 bytes in SOCKS (RFC 1929). */
+export function nameFault(name: string): string | undefined {
+  if (name === '') return 'is empty';
+  if (Buffer.byteLength(name) > 255) return 'is longer than 255 bytes';
+  if (name.includes(NOT_UTF8)) return 'is not UTF-8 text';
+  if (/\p{Cc}/u.test(name)) return 'has a control character in it';
+  if (name.includes(':')) return 'has a ":" in it, which ends the name';
+  if (name.trim() !== name) return 'begins or ends with a blank';
+  if (name.startsWith('@')) return 'begins with "@", which stands for a group';
+  if (name.startsWith('#')) return 'begins with "#", which stands for a comment';
+  return undefined;
+}
+
+/** What is wrong with the name of a group, if anything. */
+export function groupFault(name: string): string | undefined {
+  if (/[,=]/.test(name)) return 'has a "," or "=" in it';
+  return nameFault(name);
+}
+
+/** What is wrong with a password that somebody wants to set, if anything (RFC 1929: 1 to 255 bytes). */
+export function passwordFault(password: string): string | undefined {
+  if (password === '') return 'is empty';
+  if (Buffer.byteLength(password) > 255) return 'is longer than 255 bytes';
+  if (password.includes(NOT_UTF8)) return 'is not UTF-8 text';
+  return undefined;
+}
+
+/** What is wrong with a day, if anything. */
+export function dayFault(day: string): string | undefined {
+  const time = /^\d{4}-\d{2}-\d{2}$/.test(day) ? Date.parse(day) : NaN;
+  // The 30th of February would be taken for the 2nd of March.
+  const exists = !Number.isNaN(time) && new Date(time).toISOString().startsWith(day);
+  return exists ? undefined : 'is no day of the calendar, as 2027-01-31 is';
+}
+
+const SHOWN = 20;
+/** What decoders put in the place of bytes that are no UTF-8. */
+const NOT_UTF8 = '\u{FFFD}';
+const EXPIRES = 'expires=';
+const DAY = 86_400_000;
+
+function parseLine(line: string, report: (offset: number, message: string) => void): User | undefined {
+  let faults = 0;
+  const check = (offset: number, what: string, fault: string | undefined): void => {
+    if (fault === undefined) return;
+    faults++;
+    report(offset, `${what} ${fault}`);
+  };
+  const [name = '', hash, ...rest] = line.split(':');
+  check(0, 'the name', nameFault(name));
+  let offset = name.length + 1;
+  if (hash === undefined) {
+    report(line.length, 'a user is NAME:HASH; `garter user add NAME` makes such a line');
+    return undefined;
+  }
+  const parsed = parseHash(hash);
+  if (typeof parsed === 'string') {
+    // What follows may be the end of a password that somebody wrote here: not read, not shown.
+    report(offset, `what follows the name ${parsed}; \`garter user add NAME\` makes one`);
+    return undefined;
+  }
+  offset += hash.length + 1;
+  let groups: readonly string[] | undefined;
+  let expires: string | undefined;
+  for (const field of rest) {
+    if (expires === undefined && field.startsWith(EXPIRES)) {
+      expires = field.slice(EXPIRES.length);
+      check(offset + EXPIRES.length, 'the last day', dayFault(expires));
+    } else if (expires === undefined && groups === undefined) {
+      groups = field === '' ? [] : field.split(',');
+      let at = offset;
+      for (const group of groups) {
+        check(at, 'the group', groupFault(group));
+        at += group.length + 1;
+      }
+    } else {
+      check(offset, 'a line', 'ends after the groups and expires=');
+    }
+    offset += field.length + 1;
+  }
+  if (faults > 0) return undefined;
+  return { name, hash, groups: groups ?? [], ...(expires !== undefined && { expires }) };
+}
+
+function isComment(line: string): boolean {
+  return /^\s*(#|$)/.test(line);
+}
+
+function nameOf(line: string): string {
+  return line.trimEnd().split(':', 1)[0]!;
+}
+
+/**
+ * The line without its secret. The hash gives way to `***`; where it is none, everything after the name does. A line
+ * with no ":" may be a password, and a name with a "$" in front may be a hash: nothing of them is shown.
+ */
+function mask(source: string, offset: number): { readonly excerpt: string; readonly caret: number } {
+  const line = source.trimEnd();
+  const [name = '', hash] = line.split(':');
+  const start = hash === undefined || name.startsWith('$') ? 0 : name.length + 1;
+  const end = start === 0 || typeof parseHash(hash!) === 'string' ? line.length : start + hash!.length;
+  const excerpt = `${line.slice(0, start)}***${line.slice(end)}`;
+  const caret = offset < start ? offset : offset < end ? start : offset - (end - start) + 3;
+  // Control characters would reach a terminal.
+  return {
+    excerpt: excerpt.replace(/[\p{Cc}\p{Cf}]/gu, NOT_UTF8),
+    caret: Math.min(caret, excerpt.length) + 1,
+  };
+}

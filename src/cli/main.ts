@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs';
+
+const HELP = `Usage: garter COMMAND [OPTIONS]
+
+A SOCKS 4, 4a and 5 proxy server.
+
+  serve      runs the server; without a configuration file on 127.0.0.1:1080
+  check      shows what is wrong in a configuration, or what its rules would decide
+  user       keeps the users file
+  schema     prints the JSON Schema of the configuration, for editors
+  version    prints the version
+
+Every command has --help.
+
+Example: garter serve --listen 127.0.0.1:1080
+`;
+
+type Run = (args: readonly string[]) => Promise<number>;
+
+/** Each command is loaded when it is called, so that none pays for another. */
+const COMMANDS: Readonly<Record<string, () => Promise<Run>>> = {
+  serve: async () => {
+    const { serve } = await import('./serve.ts');
+    return (args) => serve(args, process);
+  },
+  check: async () => {
+    const { check } = await import('./check.ts');
+    return (args) => check(args, process);
+  },
+  user: async () => {
+    const { user } = await import('./user.ts');
+    return (args) => user(args, process);
+  },
+  schema: async () => {
+    const { schema } = await import('./schema.ts');
+    return (args) => schema(args, process);
+  },
+  version: async () => version,
+};
+
+async function main([command, ...args]: readonly string[]): Promise<number> {
+  if (command === undefined || command === 'help' || command === '--help' || command === '-h') {
+    (command === undefined ? process.stderr : process.stdout).write(HELP);
+    return command === undefined ? 2 : 0;
+  }
+  const load = COMMANDS[command === '--version' ? 'version' : command];
+  if (load === undefined) {
+    process.stderr.write(`garter: there is no command ${JSON.stringify(command)}; see garter --help\n`);
+    return 2;
+  }
+  return (await load())(args);
+}
+
+async function version(args: readonly string[]): Promise<number> {
+  const { version: number } = JSON.parse(
+    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+  ) as { version: string };
+  if (args.includes('--help') || args.includes('-h'))
+    process.stdout.write('Usage: garter version\n\nExample: garter version\n');
+  else process.stdout.write(`garter ${number} on Node ${process.versions.node}\n`);
+  return 0;
+}
+
+// A reader that has seen enough (garter schema | head) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+process.exit(await main(process.argv.slice(2)));

@@ -1,0 +1,182 @@
+import { parseArgs } from 'node:util';
+import { formatProblem } from '../config/problem.ts';
+import type { Flags } from '../config/flags.ts';
+import { loadConfig, settingsFromFlags } from '../config/load.ts';
+import type { Loaded } from '../config/load.ts';
+import { formatEndpoint } from '../server/endpoint.ts';
+import { codeOf } from '../server/failure.ts';
+import { Server } from '../server/server.ts';
+import { UsersFileError } from '../server/users.ts';
+import { formatText } from '../audit/format.ts';
+
+const HELP = `Usage: garter serve [--config FILE] [--listen ADDR]... [--users FILE] [--engine auto|portable] [--log-level L]
+
+Runs the SOCKS server until SIGTERM or SIGINT. Without --config: on 127.0.0.1:1080, without users, everything allowed
+that can be routed, loopback too for clients on loopback.
+
+  --config FILE    the configuration, see docs/configuration.md
+  --listen ADDR    host:port, [v6]:port or interface:port; port 0 takes a free one; may be repeated
+  --users FILE     the users file, made by garter user
+  --engine E       auto or portable
+  --log-level L    error, warn, info or debug
+  -h, --help       shows this
+
+Variables, for containers: GARTER_LISTEN (several with commas), GARTER_USERS, and GARTER_USER with GARTER_PASSWORD for one user
+without a file. A flag wins over its variable, and both over the file.
+
+Signals: SIGHUP reloads configuration and users and opens the log file anew; a bad file changes nothing. SIGTERM or SIGINT ends: no new
+connections, the open ones may finish (timeouts: drain); a second one ends at once. SIGUSR2 prints the open sessions.
+
+Exit status: 0 ended, 1 could not start, 2 wrong usage or configuration.
+
+Example: garter serve --listen 127.0.0.1:1080 --log-level debug
+`;
+
+/** The standard streams and the environment of a command. */
+export interface Io {
+  readonly stdout: NodeJS.WritableStream;
+  readonly stderr: NodeJS.WritableStream;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+export async function serve(args: readonly string[], io: Io): Promise<number> {
+  let options: Options;
+  try {
+    options = readOptions(args);
+  } catch (error) {
+    io.stderr.write(`garter serve: ${(error as Error).message}; see garter serve --help\n`);
+    return 2;
+  }
+  if (options.help) {
+    io.stdout.write(HELP);
+    return 0;
+  }
+  const load = (): Loaded =>
+    options.config === undefined
+      ? settingsFromFlags(options.flags, io.env)
+      : loadConfig(options.config, options.flags, io.env);
+
+  const { settings, errors, warnings } = load();
+  io.stderr.write(report({ errors, warnings }));
+  if (settings === undefined) return 2;
+  let server: Server;
+  try {
+    server = await Server.start(settings);
+  } catch (error) {
+    io.stderr.write(`${startFault(error)}\n`);
+    return error instanceof UsersFileError ? 2 : 1;
+  }
+  for (const address of server.addresses) io.stdout.write(`garter listening on ${formatEndpoint(address)}\n`);
+  if (options.config === undefined)
+    io.stderr.write(welcome(formatEndpoint(server.addresses[0]!), settings.users !== undefined));
+  await untilEnded(server, load, io);
+  return 0;
+}
+
+interface Options {
+  readonly help: boolean;
+  readonly config: string | undefined;
+  readonly flags: Flags;
+}
+
+function readOptions(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      config: { type: 'string' },
+      listen: { type: 'string', multiple: true },
+      users: { type: 'string' },
+      engine: { type: 'string' },
+      'log-level': { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  const { help = false, config, listen, users, engine, 'log-level': logLevel } = values;
+  return {
+    help,
+    config,
+    flags: {
+      ...(listen !== undefined && { listen }),
+      ...(users !== undefined && { users }),
+      ...(engine !== undefined && { engine }),
+      ...(logLevel !== undefined && { logLevel }),
+    },
+  };
+}
+
+function report({ errors, warnings }: Pick<Loaded, 'errors' | 'warnings'>): string {
+  const all = [
+    ...errors.map((problem) => formatProblem(problem, 'error')),
+    ...warnings.map((problem) => formatProblem(problem, 'warning')),
+  ];
+  return all.map((text) => `${text}\n`).join('');
+}
+
+/** Why the server could not start, and what to do. */
+function startFault(error: unknown): string {
+  const { message } = error as Error;
+  switch (codeOf(error)) {
+    case 'EADDRINUSE':
+      return `garter: ${message}: another program listens there; stop it, or choose another port with --listen`;
+    case 'EACCES':
+      return `garter: ${message}: not permitted; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE`;
+    case 'EADDRNOTAVAIL':
+      return `garter: ${message}: this machine does not have that address`;
+    default:
+      return error instanceof UsersFileError ? message : `garter: ${message}`;
+  }
+}
+
+function welcome(at: string, withUsers: boolean): string {
+  const login = withUsers ? 'NAME:PASSWORD@' : '';
+  return `
+A SOCKS 4, 4a and 5 proxy${withUsers ? ', for users with a password' : ' for programs on this machine'}. Ctrl-C ends it. To try it:
+
+  curl -x socks5h://${login}${at} https://www.example.com/
+  ssh -o ProxyCommand='ncat --proxy-type socks5 --proxy ${at} %h %p' HOST
+  chromium --proxy-server=socks5://${at}
+
+Its rules are yours to write: docs/configuration.md, then garter serve --config garter.yaml
+
+`;
+}
+
+/** Obeys signals until one of them has ended the server. */
+function untilEnded(server: Server, load: () => Loaded, io: Io): Promise<void> {
+  return new Promise((resolve) => {
+    let ending = false;
+    const end = (): void => {
+      if (ending) {
+        void server.close().then(resolve);
+        return;
+      }
+      ending = true;
+      server.log.info('ending', { sessions: server.sessions().length });
+      void server.drain().then(resolve);
+    };
+    process.on('SIGTERM', end);
+    process.on('SIGINT', end);
+    process.on('SIGHUP', () => void reload(server, load));
+    process.on('SIGUSR2', () => {
+      const sessions = server.sessions();
+      const lines = sessions.map((session) => formatText(Date.now(), 'info', 'session', { ...session }));
+      io.stderr.write(`${lines.join('')}${sessions.length} open sessions\n`);
+    });
+  });
+}
+
+async function reload(server: Server, load: () => Loaded): Promise<void> {
+  const { settings, errors, warnings } = load();
+  for (const warning of warnings)
+    server.log.warn('configuration', { report: formatProblem(warning, 'warning') });
+  if (settings === undefined) {
+    server.log.error('not reloaded, nothing has changed', { report: report({ errors, warnings: [] }) });
+    return;
+  }
+  try {
+    await server.reload(settings);
+    server.log.info('reloaded');
+  } catch (error) {
+    server.log.error('not reloaded, nothing has changed', { report: startFault(error) });
+  }
+}

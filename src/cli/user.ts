@@ -1,0 +1,223 @@
+import { parseArgs } from 'node:util';
+import { hashPassword, verifyPassword } from '../auth/argon2.ts';
+import { editUsers, loadUsers } from '../auth/users-disk.ts';
+import {
+  dayFault,
+  formatFaults,
+  groupFault,
+  isExpired,
+  nameFault,
+  parseUsers,
+  passwordFault,
+  removeUser,
+  setUser,
+} from '../auth/users-file.ts';
+import type { User } from '../auth/users-file.ts';
+import { askPassword, pipedPassword } from './password.ts';
+import type { Io } from './password.ts';
+
+const HELP = `Usage: garter user add NAME --file FILE [--group G,G] [--expires DAY] [--stdin]
+       garter user remove NAME --file FILE
+       garter user list --file FILE
+       garter user verify NAME --file FILE [--stdin]
+
+Keeps the users file of a garter server.
+
+  --file FILE     the users file; add makes it when it is not there, readable by its owner only
+  --group G,G     the groups of the user, which rules call @G; "" for none
+  --expires DAY   the last day on which the user may log in, in UTC, as 2027-01-31; "" for none
+  --stdin         takes the password from the first line of standard input instead of asking for it
+  -h, --help      shows this
+
+add on a name that is there replaces its password, and keeps its groups and last day unless they are given.
+A running server takes the change within about a second.
+
+Exit status: 0 done, 1 wrong password or no such user, 2 wrong usage or bad file, 130 interrupted.
+
+Example: garter user add alice --file users.txt --group staff
+`;
+
+const OPTIONS = {
+  file: { type: 'string' },
+  group: { type: 'string', multiple: true },
+  expires: { type: 'string' },
+  stdin: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+type Action = 'add' | 'remove' | 'list' | 'verify';
+
+/** What each action understands. */
+const ALLOWED: Readonly<Record<Action, readonly string[]>> = {
+  add: ['file', 'group', 'expires', 'stdin'],
+  remove: ['file'],
+  list: ['file'],
+  verify: ['file', 'stdin'],
+};
+
+interface Command {
+  readonly action: Action;
+  /** Empty for `list`. */
+  readonly name: string;
+  readonly file: string;
+  readonly groups?: readonly string[];
+  /** Empty to remove it. */
+  readonly expires?: string;
+  readonly stdin: boolean;
+}
+
+/** Ends the command with something to say on standard error. */
+class Stop extends Error {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** `garter user`: the exit status. */
+export async function user(args: readonly string[], io: Io): Promise<number> {
+  try {
+    const command = parseCommand(args);
+    io.stdout.write(command === undefined ? HELP : await run(command, io));
+    return 0;
+  } catch (error) {
+    if (!(error instanceof Stop)) throw error;
+    io.stderr.write(`${error.message}\n`);
+    return error.status;
+  }
+}
+
+/** `undefined` when help is asked for. */
+function parseCommand(args: readonly string[]): Command | undefined {
+  const { values, positionals } = parse(args);
+  if (values.help) return undefined;
+  const [action, name = '', ...more] = positionals;
+  if (!isAction(action)) throw usage(`say what to do: ${Object.keys(ALLOWED).join(', ')}`);
+  const stray = Object.keys(values).find((option) => !ALLOWED[action].includes(option));
+  if (stray !== undefined) throw usage(`--${stray} does not go with ${action}`);
+  if (more.length > 0) throw usage('one NAME at a time; a password is never taken from the command line');
+  if (action === 'list' ? name !== '' : name === '') {
+    throw usage(action === 'list' ? 'list takes no NAME' : `${action} takes a NAME`);
+  }
+  if (!values.file) throw usage('say which users file: --file FILE');
+  const groups = values.group?.flatMap((list) => (list === '' ? [] : list.split(',')));
+  if (action === 'add') {
+    check('the name', nameFault(name));
+    for (const group of groups ?? []) check('the group', groupFault(group));
+    if (values.expires) check('the last day', dayFault(values.expires));
+  }
+  return {
+    action,
+    name,
+    file: values.file,
+    stdin: values.stdin ?? false,
+    ...(groups !== undefined && { groups }),
+    ...(values.expires !== undefined && { expires: values.expires }),
+  };
+}
+
+/** Does it; what to say on standard output. */
+async function run(command: Command, io: Io): Promise<string> {
+  const users = await load(command);
+  if (command.action === 'list') return users.map((each) => `${describe(each)}\n`).join('');
+  const found = users.find((each) => each.name === command.name);
+  if (command.action === 'add') return add(command, io, found !== undefined);
+  if (found === undefined) throw new Stop(1, `garter user: no user "${command.name}" in ${command.file}`);
+  if (command.action === 'verify') return verify(command, io, found);
+  await edit(command.file, (text) => removeUser(text, command.name));
+  return `removed ${command.name} from ${command.file}\n`;
+}
+
+async function add(command: Command, io: Io, replaces: boolean): Promise<string> {
+  const password = await readPassword(
+    command,
+    io,
+    `${replaces ? 'New password' : 'Password'} for ${command.name}: `,
+  );
+  check('the password', passwordFault(password));
+  if (!command.stdin && (await readPassword(command, io, 'Once more: ')) !== password) {
+    throw new Stop(1, 'garter user: the two passwords differ; nothing was changed');
+  }
+  const hash = await hashPassword(password);
+  await edit(command.file, (text) => {
+    const old = parseUsers(text).users.find((each) => each.name === command.name);
+    const expires = command.expires ?? old?.expires ?? '';
+    const groups = command.groups ?? old?.groups ?? [];
+    return setUser(text, { name: command.name, hash, groups, ...(expires !== '' && { expires }) });
+  });
+  return replaces
+    ? `replaced the password of ${command.name} in ${command.file}\n`
+    : `added ${command.name} to ${command.file}\n`;
+}
+
+async function verify(command: Command, io: Io, found: User): Promise<string> {
+  const password = await readPassword(command, io, `Password for ${command.name}: `);
+  if (!(await verifyPassword(found.hash, password))) throw new Stop(1, 'garter user: wrong password');
+  if (isExpired(found, Date.now())) {
+    throw new Stop(1, `garter user: the password is right, but the last day was ${found.expires}`);
+  }
+  return 'the password is right\n';
+}
+
+async function readPassword(command: Command, io: Io, prompt: string): Promise<string> {
+  if (command.stdin) return pipedPassword(io);
+  if (!io.stdin.isTTY) throw usage('standard input is no terminal; pass the password with --stdin');
+  const password = await askPassword(io, prompt);
+  if (password === undefined) throw new Stop(130, 'garter user: interrupted; nothing was changed');
+  return password;
+}
+
+async function load({ action, file }: Command): Promise<readonly User[]> {
+  const loaded = await loadUsers(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw unusable(file, error);
+    if (action !== 'add') throw new Stop(2, `garter user: ${file} is not there; "garter user add" makes it`);
+    return { users: [], faults: [] };
+  });
+  if (loaded.faults.length > 0) throw new Stop(2, formatFaults(file, loaded.faults));
+  return loaded.users;
+}
+
+function edit(file: string, change: (text: string) => string): Promise<void> {
+  return editUsers(file, change).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw unusable(file, error);
+    throw new Stop(
+      2,
+      `garter user: ${error.path} is there: somebody is changing the file right now; if nobody is, remove it`,
+    );
+  });
+}
+
+function describe(each: User): string {
+  const parts = [each.name];
+  if (each.groups.length > 0) parts.push(`groups ${each.groups.join(',')}`);
+  if (each.expires !== undefined) {
+    parts.push(isExpired(each, Date.now()) ? `expired after ${each.expires}` : `until ${each.expires}`);
+  }
+  return parts.join('  ');
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+  } catch (error) {
+    throw usage(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function isAction(text: string | undefined): text is Action {
+  return text !== undefined && Object.hasOwn(ALLOWED, text);
+}
+
+function check(what: string, fault: string | undefined): void {
+  if (fault !== undefined) throw usage(`${what} ${fault}`);
+}
+
+function usage(message: string): Stop {
+  return new Stop(2, `garter user: ${message}\nTry: garter user --help`);
+}
+
+function unusable(file: string, error: Error): Stop {
+  return new Stop(2, `garter user: ${file}: ${error.message}`);
+}

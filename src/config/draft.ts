@@ -1,0 +1,91 @@
+import type { z } from 'zod';
+import { formatPath } from './problem.ts';
+import type { Path, Report } from './problem.ts';
+import { isNotYet, lists, sections } from './schema.ts';
+import type { Lists, Sections } from './schema.ts';
+import type { Source } from './source.ts';
+import { nearest } from './suggestion.ts';
+import { either, isKeys, notYet, quote } from './value.ts';
+
+/** What a source says, each section by itself: where one is faulty, the others can still be checked. */
+export type Draft = { -readonly [K in keyof Sections]?: Sections[K] | undefined } & {
+  /** An entry that is faulty is `undefined`. */
+  [K in keyof Lists]?: readonly (Lists[K] | undefined)[] | undefined;
+};
+
+/** Reads every section that is there, and reports whatever does not fit the schema. */
+export function readDraft({ value }: Source, report: Report): Draft {
+  const draft: Record<string, unknown> = {};
+  if (!isKeys(value)) {
+    const found = value === null ? 'there is nothing here' : `${quote(value)} stands where keys and values are expected`;
+    report([], found, 'write at least: listen: [{ address: 127.0.0.1:1080 }]');
+    return draft;
+  }
+  const read = (schema: z.ZodType, input: unknown, path: Path): unknown => {
+    const { data, error } = schema.safeParse(input);
+    if (error !== undefined) reportIssues(error.issues, input, path, report);
+    return data;
+  };
+  for (const [key, input] of Object.entries(value)) {
+    if (input === undefined) continue;
+    if (isIn(lists, key)) {
+      if (Array.isArray(input)) draft[key] = input.map((entry, i) => read(lists[key], entry, [key, i]));
+      else report([key], `${quote(input)} stands where a list is expected`, `write ${key}: [ … ], or one "- …" for each entry`);
+    } else if (isIn(sections, key)) draft[key] = read(sections[key], input, [key]);
+    else reportUnknown([key], Object.keys({ ...lists, ...sections }), report);
+  }
+  return draft;
+}
+
+function reportIssues(issues: readonly z.core.$ZodIssue[], input: unknown, at: Path, report: Report): void {
+  /** Keys that are missing because they are misspelt. */
+  const meant = new Set<string>();
+  for (const issue of issues) {
+    if (issue.code !== 'unrecognized_keys') continue;
+    const path = [...at, ...steps(issue.path)];
+    for (const key of issue.keys) {
+      const suggestion = reportUnknown([...path, key], issue.message.split(' '), report);
+      if (suggestion !== undefined) meant.add(formatPath([...path, suggestion]));
+    }
+  }
+  for (const issue of issues) {
+    if (issue.code !== 'custom') continue;
+    const path = [...at, ...steps(issue.path)];
+    const { remedy, isKey } = issue.params ?? {};
+    if (issue.path.length > 0 && inside(input, issue.path) === undefined) {
+      if (!meant.has(formatPath(path))) report(path.slice(0, -1), `"${path.at(-1)}" is missing`, String(remedy));
+    } else report(path, issue.message, String(remedy), isKey === true ? 'key' : undefined);
+  }
+}
+
+/** Reports a key that is not in the schema; the key that was probably meant. */
+function reportUnknown(path: Path, known: readonly string[], report: Report): string | undefined {
+  const key = String(path.at(-1));
+  const at = path.slice(0, -1).filter((step) => typeof step === 'string');
+  if (isNotYet(at.join('.'), key)) {
+    const { message, remedy } = notYet(`"${key}"`);
+    report(path, message, remedy, 'key');
+    return undefined;
+  }
+  const meant = nearest(key, known);
+  const remedy = meant === undefined ? `write ${either(known)}` : `did you mean ${meant}?`;
+  report(path, `there is no key ${quote(key)} here`, remedy, 'key');
+  return meant;
+}
+
+function steps(path: readonly PropertyKey[]): Path {
+  return path.map((step) => (typeof step === 'symbol' ? step.toString() : step));
+}
+
+function inside(input: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((value, step) => {
+    if (Array.isArray(value)) return value[Number(step)];
+    if (isKeys(value)) return value[String(step)];
+    // A value that stands alone is a list of one.
+    return step === 0 ? value : undefined;
+  }, input);
+}
+
+function isIn<T extends object>(table: T, key: string): key is keyof T & string {
+  return Object.hasOwn(table, key);
+}

@@ -1,0 +1,15 @@
+import { ValueError } from './value.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Puts the environment's values in the place of `${NAME}`. Throws a ValueError for a variable that is not set. */
+export function expand(text: string, environment: Environment): string {
+  return text.replaceAll(/\$\{([^}]*)\}?/g, (written: string, name: string) => {
+    if (!/^[A-Za-z_]\w*\}$/.test(written.slice(2))) {
+      throw new ValueError(`${written} names no variable`, 'write ${NAME} with letters, digits and _');
+    }
+    const value = environment[name];
+    if (value === undefined) throw new ValueError(`${name} is not set in the environment`, `set ${name} before garter starts`);
+    return value;
+  });
+}

@@ -1,0 +1,46 @@
+import { isUtf8 } from 'node:buffer';
+import { readFileSync, statSync } from 'node:fs';
+import type { Problem } from './problem.ts';
+
+/** 100,000 networks are a fifth of it. */
+const SIZE_LIMIT = 10 * 1024 * 1024;
+
+const REPLACEMENT = '\uFFFD';
+
+/** The text of a configuration file, or why there is none. */
+export function readText(file: string): string | Problem {
+  let bytes: Buffer;
+  try {
+    if (statSync(file).size > SIZE_LIMIT) return { where: file, message: 'the file is longer than 10 MiB', remedy: 'write shorter lists' };
+    bytes = readFileSync(file);
+  } catch (error) {
+    return { where: file, ...explain(error instanceof Error && 'code' in error ? String(error.code) : String(error)) };
+  }
+  if (isUtf8(bytes)) return bytes.toString('utf8').replace(/^\uFEFF/, '');
+  const { line, column } = firstNotUtf8(bytes);
+  return { where: file, line, column, message: 'the file is not UTF-8 text', remedy: 'save it as UTF-8' };
+}
+
+function explain(code: string): { message: string; remedy: string } {
+  switch (code) {
+    case 'ENOENT':
+      return { message: 'there is no such file', remedy: 'name the configuration file' };
+    case 'EACCES':
+      return { message: 'the file may not be read', remedy: 'let the user that runs garter read it' };
+    case 'EISDIR':
+      return { message: 'this is a folder', remedy: 'name the configuration file' };
+    default:
+      return { message: `the file cannot be read (${code})`, remedy: 'name the configuration file' };
+  }
+}
+
+function firstNotUtf8(bytes: Buffer): { line: number; column: number } {
+  // Every byte that is not UTF-8 becomes U+FFFD; one that was written stays as it is.
+  const text = bytes.toString('utf8');
+  for (let at = text.indexOf(REPLACEMENT); ; at = text.indexOf(REPLACEMENT, at + 1)) {
+    const offset = Buffer.byteLength(text.slice(0, at));
+    if (bytes.subarray(offset, offset + 3).equals(Buffer.from(REPLACEMENT))) continue;
+    const before = text.slice(0, at).split('\n');
+    return { line: before.length, column: before.at(-1)!.length + 1 };
+  }
+}

@@ -1,0 +1,32 @@
+import { resolve } from 'node:path';
+import type { Environment } from './environment.ts';
+import type { Path } from './problem.ts';
+import type { Override } from './source.ts';
+
+/** What `garter serve` takes on its command line. */
+export interface Flags {
+  readonly listen?: readonly string[];
+  readonly users?: string;
+  readonly engine?: string;
+  readonly logLevel?: string;
+}
+
+/** What flags and variables set. A flag wins over its variable; an empty variable is none. */
+export function flagOverrides(flags: Flags, environment: Environment): Override[] {
+  const { GARTER_LISTEN, GARTER_USERS, GARTER_USER, GARTER_PASSWORD } = environment;
+  const overrides: Override[] = [];
+  const set = (path: Path, from: string, value: unknown): void => {
+    if (overrides.every((one) => one.path.join('.') !== path.join('.'))) overrides.push({ path, from, value });
+  };
+  const listeners = (addresses: readonly string[]): object[] => addresses.map((address) => ({ address: address.trim() }));
+
+  if (flags.listen?.length) set(['listen'], '--listen', listeners(flags.listen));
+  if (flags.users) set(['users', 'file'], '--users', resolve(flags.users));
+  if (flags.engine) set(['engine'], '--engine', flags.engine);
+  if (flags.logLevel) set(['log', 'level'], '--log-level', flags.logLevel);
+  if (GARTER_LISTEN) set(['listen'], 'GARTER_LISTEN', listeners(GARTER_LISTEN.split(',')));
+  if (GARTER_USERS) set(['users', 'file'], 'GARTER_USERS', resolve(GARTER_USERS));
+  if (GARTER_USER) set(['users', 'name'], 'GARTER_USER', GARTER_USER);
+  if (GARTER_PASSWORD) set(['users', 'password'], 'GARTER_PASSWORD', GARTER_PASSWORD);
+  return overrides;
+}

@@ -1,0 +1,64 @@
+/** Something wrong in a configuration: what, where, and what to write instead. */
+export interface Problem extends Place {
+  readonly message: string;
+  readonly remedy: string;
+}
+
+export interface Place {
+  /** The file as it was named, the flag or variable (`--listen`, `GARTER_USERS`), or the path in an object (`rules[2].to[0]`). */
+  readonly where: string;
+  /** Both count from 1; only a file has them. */
+  readonly line?: number;
+  readonly column?: number;
+  /** The line, with its secrets masked, and carets below what is meant. */
+  readonly excerpt?: string;
+}
+
+const SHOWN = 100;
+
+/** The keys and list positions that lead to a value. */
+export type Path = readonly (string | number)[];
+
+/** What was made of the value at a path. */
+export interface Placed<T> {
+  readonly made: T;
+  readonly path: Path;
+}
+
+/** Takes note of a problem with the value at a path; `on: 'key'` means the key itself. */
+export type Report = (path: Path, message: string, remedy: string, on?: 'key') => void;
+
+export interface Reports {
+  /** Stops the start. */
+  readonly error: Report;
+  readonly warning: Report;
+}
+
+/** The problems as text, in order; of very many, the first. */
+export function formatProblems(problems: readonly Problem[], severity: 'error' | 'warning'): string {
+  const shown = problems.slice(0, SHOWN).map((problem) => formatProblem(problem, severity));
+  const more = problems.length - shown.length;
+  return shown.join('') + (more > 0 ? `and ${more} more\n` : '');
+}
+
+/** One problem: `file:line:column: error: message`, the excerpt, the remedy. */
+export function formatProblem(problem: Problem, severity: 'error' | 'warning'): string {
+  const { where, line, column, excerpt, message, remedy } = problem;
+  const place = line === undefined ? where : `${where}:${line}:${column}`;
+  const shown = excerpt === undefined ? '' : `${excerpt}\n`;
+  return `${place}: ${severity}: ${message}\n${shown}    ${remedy}\n`;
+}
+
+/** By line and column; what has none, first. */
+export function sortProblems(problems: readonly Problem[]): Problem[] {
+  return problems.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0));
+}
+
+/** A path as JavaScript writes it: `rules[2].to[0]`. */
+export function formatPath(path: Path): string {
+  const steps = path.map((step) => {
+    if (typeof step === 'number') return `[${step}]`;
+    return /^\w[\w-]*$/.test(step) ? `.${step}` : `[${JSON.stringify(step)}]`;
+  });
+  return steps.join('').replace(/^\./, '');
+}

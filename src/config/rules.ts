@@ -1,0 +1,155 @@
+import { parseCondition } from '../policy/conditions.ts';
+import type { AcceptRuleOptions, LimitOptions, Origin, PolicyOptions, RuleOptions, WhenOptions } from '../policy/policy.ts';
+import { SET_NAMES } from '../policy/sets.ts';
+import type { Draft } from './draft.ts';
+import type { Path, Placed, Reports } from './problem.ts';
+import { unreachableAccepts, unreachableRules } from './reach.ts';
+import type { Unreachable } from './reach.ts';
+import type { AcceptSection, CommandWord, Revoke, RuleSection } from './schema.ts';
+import { originOf } from './source.ts';
+import type { Source } from './source.ts';
+import { nearest } from './suggestion.ts';
+import { quote } from './value.ts';
+
+/** What holds without `rules`: loopback is named for clients on loopback only. */
+const BUILT_IN: readonly RuleOptions[] = [
+  {
+    name: 'default-loopback',
+    action: 'allow',
+    from: ['loopback'],
+    to: ['any', 'loopback', 'self'],
+    log: ['disconnect', 'error'],
+    revoke: 'close',
+  },
+  { name: 'default', action: 'allow', to: ['any'], log: ['disconnect', 'error'], revoke: 'close' },
+];
+
+/** The accept rules and rules of a draft, checked among each other. */
+export function completePolicy(draft: Draft, source: Source, reports: Reports): PolicyOptions {
+  const accept = draft.accept && completeEach(draft.accept, 'accept', source, reports, acceptOptions);
+  const rules =
+    draft.rules &&
+    completeEach(draft.rules, 'rules', source, reports, (section, common, path) => {
+      checkRule(section, path, reports);
+      return ruleOptions(section, common, draft.revoke ?? 'close');
+    });
+  if (accept) reportUnreachable(accept, unreachableAccepts, source, reports);
+  if (rules) reportUnreachable(rules, unreachableRules, source, reports);
+  return {
+    ...(accept !== undefined && { accept: accept.map(({ made }) => made) }),
+    rules: rules?.map(({ made }) => made) ?? BUILT_IN,
+  };
+}
+
+interface Common {
+  readonly name: string;
+  readonly origin: Origin;
+}
+
+function completeEach<S extends AcceptSection | RuleSection, T>(
+  sections: readonly (S | undefined)[],
+  key: 'accept' | 'rules',
+  source: Source,
+  { error }: Reports,
+  complete: (section: S, common: Common, path: Path) => T,
+): Placed<T>[] {
+  const first = new Map<string, Path>();
+  return sections.flatMap((section, i) => {
+    if (section === undefined) return [];
+    const path = [key, i];
+    const name = section.name ?? `${key === 'rules' ? 'rule' : key}-${i + 1}`;
+    const earlier = first.get(name);
+    if (earlier === undefined) first.set(name, path);
+    else error([...path, 'name'], `the name ${quote(name)} is taken ${whereIs(earlier, source)}`, 'write another one: records tell rules apart by name');
+    return [{ made: complete(section, { name, origin: originOf(source, path) }, path), path }];
+  });
+}
+
+function reportUnreachable<T extends { readonly name: string }>(
+  placed: readonly Placed<T>[],
+  find: (rules: readonly T[]) => Unreachable[],
+  source: Source,
+  { error }: Reports,
+): void {
+  for (const { rule, by } of find(placed.map(({ made }) => made))) {
+    const [later, earlier] = [placed[rule]!, placed[by]!];
+    error(
+      later.path,
+      `the rule ${quote(later.made.name)} is never reached: ${quote(earlier.made.name)} ${whereIs(earlier.path, source)} matches all of it`,
+      'move it above that one, or take it away',
+    );
+  }
+}
+
+function acceptOptions({ allow, from, methods }: AcceptSection, common: Common): AcceptRuleOptions {
+  return { ...common, allow, ...(from !== undefined && { from }), ...(methods !== undefined && { methods }) };
+}
+
+function ruleOptions(section: RuleSection, common: Common, revoke: Revoke): RuleOptions {
+  const { allow, deny = [], from, user, to, port, protocol, method, when, limit } = section;
+  const words: readonly CommandWord[] = allow ?? deny;
+  const commands = words.filter((word) => word !== 'any');
+  const sourcePort = section['source-port'];
+  return {
+    ...common,
+    action: allow === undefined ? 'deny' : 'allow',
+    ...(commands.length === words.length && { commands }),
+    ...(from !== undefined && { from }),
+    ...(user !== undefined && { user }),
+    to,
+    ...(port !== undefined && { port }),
+    ...(sourcePort !== undefined && { sourcePort }),
+    ...(protocol !== undefined && { protocol }),
+    ...(method !== undefined && { method }),
+    ...(when !== undefined && { when: whenOptions(when) }),
+    ...(limit !== undefined && { limit: limitOptions(limit) }),
+    log: section.log ?? ['disconnect', 'error'],
+    revoke: section.revoke ?? revoke,
+  };
+}
+
+function whenOptions({ days, hours, zone }: NonNullable<RuleSection['when']>): WhenOptions {
+  return {
+    days: days === undefined ? [0, 1, 2, 3, 4, 5, 6] : [...new Set(days.flat())].toSorted(),
+    ...(hours !== undefined && { hours }),
+    zone: zone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone,
+  };
+}
+
+function limitOptions(limit: NonNullable<RuleSection['limit']>): LimitOptions {
+  const { 'sessions-per-user': sessionsPerUser, 'sessions-per-address': sessionsPerAddress, ...others } = limit;
+  return {
+    ...others,
+    ...(sessionsPerUser !== undefined && { sessionsPerUser }),
+    ...(sessionsPerAddress !== undefined && { sessionsPerAddress }),
+  };
+}
+
+/** What the schema cannot say of one rule. */
+function checkRule(section: RuleSection, path: Path, { error, warning }: Reports): void {
+  const { allow, deny, to, protocol, user } = section;
+  if (allow === undefined && deny === undefined) error(path, 'a rule allows or denies', 'add allow: any, or deny: any');
+  if (allow !== undefined && deny !== undefined) error([...path, 'deny'], 'a rule allows or denies, not both', 'write two rules', 'key');
+  if (deny !== undefined) {
+    if (section.method !== undefined) {
+      const remedy = 'demand the method in the allowing rule, or say under user whom this one is for';
+      error([...path, 'method'], 'a rule that denies demands no method', remedy, 'key');
+    }
+    for (const key of ['limit', 'revoke'] as const) {
+      if (section[key] !== undefined) error([...path, key], `a rule that denies has no ${key}`, 'take it away', 'key');
+    }
+  }
+  if (user !== undefined && protocol?.every((one) => one === 'socks4') === true) {
+    warning([...path, 'user'], 'nobody vouches for a name in SOCKS4: this rule matches nothing', 'leave protocol or user out', 'key');
+  }
+  for (const [i, written] of to.entries()) {
+    const condition = parseCondition(written);
+    const set = condition?.type === 'name' && !written.includes('.') ? nearest(written, SET_NAMES) : undefined;
+    if (set !== undefined) warning([...path, 'to', i], `${quote(written)} is taken for the name of a host`, `did you mean the set ${set}?`);
+  }
+}
+
+function whereIs(path: Path, source: Source): string {
+  const { line, where } = source.place(path);
+  return line === undefined ? `at ${where}` : `on line ${line}`;
+}

@@ -1,0 +1,249 @@
+import type { z } from 'zod';
+import type { Level, LogSettings } from '../audit/log.ts';
+import type { Endpoint } from '../net/engine.ts';
+import type { Command, LogKind, Method, PortRange, Protocol } from '../policy/policy.ts';
+import type { Family } from '../resolve/resolver.ts';
+import * as leaf from './leaves.ts';
+import { listenAddress, nameServer } from './listen-address.ts';
+import { ValueError, choice, isKeys, keyed, keys, list, notYet, optional, quote, value } from './value.ts';
+
+/** The sections of a configuration as they are written: values are parsed, defaults not yet in their places. */
+export interface Sections {
+  readonly users: Users;
+  readonly resolve: Partial<ResolveSection>;
+  readonly timeouts: TimeoutsSection;
+  readonly log: Partial<LogSettings>;
+  readonly revoke: Revoke;
+  readonly engine: 'auto' | 'portable';
+  readonly workers: 1;
+}
+
+/** The sections that are lists, by what is in them. */
+export interface Lists {
+  readonly listen: ListenerSection;
+  readonly accept: AcceptSection;
+  readonly rules: RuleSection;
+}
+
+export interface Users {
+  readonly file?: string;
+  readonly name?: string;
+  readonly password?: string | { readonly file: string };
+}
+
+export interface ListenerSection {
+  readonly address: Endpoint;
+  readonly protocols?: readonly Protocol[];
+  readonly methods?: readonly Method[];
+  readonly udp?: UdpSection;
+}
+
+export interface UdpSection {
+  readonly ports?: PortRange;
+  readonly advertise?: Readonly<Record<string, string>>;
+  readonly replies?: 'peers' | 'any';
+}
+
+export interface AcceptSection {
+  readonly name?: string;
+  readonly allow: boolean;
+  readonly from?: readonly string[];
+  readonly methods?: readonly Method[];
+}
+
+/** Exactly one of `allow` and `deny`; the schema cannot say so. */
+export interface RuleSection {
+  readonly name?: string;
+  readonly allow?: readonly CommandWord[];
+  readonly deny?: readonly CommandWord[];
+  readonly from?: readonly string[];
+  readonly user?: readonly string[];
+  readonly to: readonly string[];
+  readonly port?: readonly PortRange[];
+  readonly 'source-port'?: readonly PortRange[];
+  readonly protocol?: readonly Protocol[];
+  readonly method?: readonly Method[];
+  readonly when?: {
+    readonly days?: readonly (readonly number[])[];
+    readonly hours?: { readonly start: number; readonly end: number };
+    readonly zone?: string;
+  };
+  readonly limit?: {
+    readonly sessions?: number;
+    readonly 'sessions-per-user'?: number;
+    readonly 'sessions-per-address'?: number;
+    readonly duration?: number;
+    readonly idle?: number;
+  };
+  readonly log?: readonly LogKind[];
+  readonly revoke?: Revoke;
+}
+
+export type CommandWord = Command | 'any';
+export type Revoke = 'close' | 'keep';
+
+interface ResolveSection {
+  readonly servers: readonly Endpoint[];
+  readonly family: Family;
+  readonly timeout: number;
+}
+
+export type TimeoutsSection = Partial<
+  Record<'handshake' | 'connect' | 'bind' | 'idle' | 'half-close' | 'udp-idle' | 'drain', number>
+>;
+
+const protocol = choice<Protocol>(['socks5', 'socks4'], ['http', 'https', 'socks6']);
+const method = choice<Method>(['password', 'none']);
+const command = choice<CommandWord>(['connect', 'bind', 'udp', 'resolve', 'any']);
+const revoke = choice<Revoke>(['close', 'keep']);
+
+const listener = keys('{ address: 127.0.0.1:1080 }', {
+  address: listenAddress.describe(
+    'host:port, "[v6]:port" or interface:port, for each address of the interface. Port 0 takes any free one.',
+  ),
+  protocols: optional(list(protocol), 'Told apart by the first byte. Default: [socks5, socks4].'),
+  methods: optional(
+    list(method),
+    'Authentication methods by preference. Default: [password] when there are users, else [none].',
+  ),
+  udp: optional(
+    keys('{ ports: 40000-40999 }', {
+      ports: optional(leaf.ports, 'Ports for the datagrams of clients. Default: any free one.'),
+      advertise: optional(
+        keyed(leaf.network, leaf.literal, '{ "198.51.100.0/24": 203.0.113.10 }'),
+        'The address to tell clients, by client network. Default: the one that the TCP connection reached.',
+      ),
+      replies: optional(
+        choice(['peers', 'any']),
+        'Whose datagrams come back: only from an address and port already sent to (peers, the default), or from anyone.',
+      ),
+    }),
+    'UDP ASSOCIATE.',
+  ),
+});
+
+const acceptRule = keys('{ name: inside, allow: true, from: [10.0.0.0/8] }', {
+  name: optional(leaf.label, 'For records and messages. Default: accept-1, accept-2, …'),
+  allow: value({ type: 'boolean' }, (input) => {
+    if (typeof input === 'boolean') return input;
+    throw new ValueError(`${quote(input)} is not true or false`, 'write allow: true or allow: false');
+  }).describe('true accepts the connection, false closes it.'),
+  from: optional(list(leaf.fromCondition), 'CIDRs, addresses and sets. Default: everybody.'),
+  methods: optional(list(method), "Authentication methods instead of the listener's."),
+});
+
+const rule = keys('{ name: web, allow: connect, to: [any], port: [80, 443] }', {
+  name: optional(leaf.label, 'For records and messages. Default: rule-1, rule-2, …'),
+  allow: optional(list(command), 'The commands that this rule allows.'),
+  deny: optional(list(command), 'The commands that this rule refuses.'),
+  from: optional(list(leaf.fromCondition), 'Clients: CIDRs, addresses and sets. Default: all.'),
+  user: optional(
+    list(leaf.userOrGroup),
+    'Names that a password vouches for, and "@group" for groups of the users file. Default: all, anonymous ones too.',
+  ),
+  to: list(leaf.toCondition, 'to: [any], or the destinations that are meant').describe(
+    'Destinations: CIDR, address, name, .suffix (the name itself too), or a set: any, public, private, loopback, ' +
+      'link-local, multicast, self, metadata. Of an allowing rule, any and public reach the last five only where they are named.',
+  ),
+  port: optional(list(leaf.ports), 'Ports of the destination. Default: all.'),
+  'source-port': optional(list(leaf.ports), 'Ports that the client comes from. Default: all.'),
+  protocol: optional(list(protocol), 'Default: all.'),
+  method: optional(
+    list(method),
+    'What an allowing rule demands; a client that came by another method is refused, with no further rule.',
+  ),
+  when: optional(
+    keys('{ days: mon-fri, hours: "08:00-18:00", zone: Europe/Oslo }', {
+      days: optional(list(leaf.days), 'Default: every day.'),
+      hours: optional(leaf.hours, 'An end before the start runs past midnight. Default: all day.'),
+      zone: optional(leaf.zone, "An IANA time zone. Default: this machine's."),
+    }),
+    'The days and hours at which this rule applies.',
+  ),
+  limit: optional(
+    keys('{ sessions: 1000, sessions-per-user: 20 }', {
+      sessions: optional(leaf.count, 'Sessions at a time by this rule.'),
+      'sessions-per-user': optional(leaf.count, 'Sessions at a time of each user.'),
+      'sessions-per-address': optional(leaf.count, 'Sessions at a time of each client address.'),
+      duration: optional(leaf.time, 'The longest that a session may last.'),
+      idle: optional(leaf.time, 'How long a session may be silent. Default: timeouts.idle.'),
+    }),
+    'A limit that is reached refuses; it never falls through to the next rule.',
+  ),
+  log: optional(
+    value<readonly LogKind[]>(
+      { type: 'array', items: { enum: ['connect', 'disconnect', 'error'] } },
+      (input) => {
+        const kinds: readonly LogKind[] = ['connect', 'disconnect', 'error'];
+        if (Array.isArray(input) && input.every((kind) => kinds.includes(kind))) return input;
+        throw new ValueError(`${quote(input)} is not a list of what to log`, 'write some of [connect, disconnect, error], or [] for nothing');
+      },
+    ),
+    'What is recorded of each session. Default: [disconnect, error], one record for each.',
+  ),
+  revoke: optional(revoke, 'What happens to open sessions when the rule stops applying. Default: the top-level revoke.'),
+}).meta({ oneOf: [{ required: ['allow'] }, { required: ['deny'] }] });
+
+/** The schema of an entry of each section that is a list. */
+export const lists: { readonly [K in keyof Lists]: z.ZodType<Lists[K]> } = {
+  listen: listener.describe('A listener.'),
+  accept: acceptRule.describe('An accept rule: before any byte is read; the first match decides, nothing matches = closed.'),
+  rules: rule.describe('A rule for each request: the first match decides, nothing matches = refused.'),
+};
+
+/** The schema of every other section. */
+export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> } = {
+  users: keys('{ file: users.txt }', {
+    file: optional(leaf.path, 'A users file, made by `garter user add NAME --file FILE`; reloaded when it changes.'),
+    name: optional(leaf.userName, 'One user without a users file.'),
+    password: optional(leaf.secret, 'Its password: "${NAME}" from the environment, or { file: path }.'),
+  }).describe('Who may log in with a password.'),
+  resolve: keys('{ servers: [10.0.0.53], family: any, timeout: 5s }', {
+    servers: optional(list(nameServer), "Name servers, in this order. Default: the system's."),
+    family: optional(choice<Family>(['any', 'ipv4', 'ipv6']), 'Which addresses of a name are used. Default: any.'),
+    timeout: optional(leaf.time, 'How long a name may take in all. Default: 5s.'),
+  }).describe('How names become addresses.'),
+  timeouts: keys('{ handshake: 15s, idle: 2h }', {
+    handshake: optional(leaf.time, 'From the connection to its request, in all. Default: 15s.'),
+    connect: optional(leaf.time, 'From the request to the destination, names included. Default: 30s.'),
+    bind: optional(leaf.time, 'How long BIND waits for its connection. Default: 2m.'),
+    idle: optional(leaf.time, 'Without a byte either way. Default: 2h.'),
+    'half-close': optional(leaf.time, 'After one side has ended. Default: 5m.'),
+    'udp-idle': optional(leaf.time, 'Without a datagram either way. Default: 3m.'),
+    drain: optional(leaf.time, 'For open sessions when garter is told to end. Default: 30s.'),
+  }).describe('How long to wait.'),
+  log: keys('{ level: info, format: text, to: stderr }', {
+    level: optional(choice<Level>(['error', 'warn', 'info', 'debug']), 'Default: info.'),
+    format: optional(choice(['text', 'json']), 'Default: text.'),
+    to: optional(
+      value<LogSettings['to']>(
+        { anyOf: [{ enum: ['stderr'] }, { type: 'object', properties: { file: { type: 'string' } }, required: ['file'] }] },
+        (input) => {
+          if (input === 'stderr') return input;
+          if (isKeys(input) && 'syslog' in input) throw notYet('log to syslog');
+          if (isKeys(input) && typeof input.file === 'string' && Object.keys(input).length === 1) return { file: input.file };
+          throw new ValueError(`${quote(input)} is not a place for a log`, 'write to: stderr, or to: { file: path }');
+        },
+      ),
+      'stderr (the default), or { file: path }.',
+    ),
+  }).describe('Log lines and records.'),
+  revoke: revoke.describe('What happens to open sessions when their rule stops applying: close (the default) or keep.'),
+  engine: choice(['auto', 'portable'], ['fast']).describe('Which implementation of sockets. Default: auto.'),
+  workers: value<1>({ enum: ['auto', 1] }, (input) => {
+    if (input === 'auto' || input === 1 || input === '1') return 1;
+    if (Number(input) > 1) throw notYet('more than one worker');
+    throw new ValueError(`${quote(input)} is not a number of workers`, 'write workers: auto');
+  }).describe('Threads. Default: auto, which is 1.'),
+};
+
+const NOT_YET: Readonly<Record<string, readonly string[]>> = {
+  '': ['routes', 'upstreams', 'limits', 'health', 'pac', 'run-as'],
+  listen: ['tls', 'interface', 'proxy-protocol'],
+  'rules.limit': ['rate', 'rate-per-address', 'bandwidth', 'bandwidth-per-session', 'quota-per-user'],
+};
+
+/** True for a key that has its meaning already, but is not built. `at`: the keys that lead to it. */
+export function isNotYet(at: string, key: string): boolean {
+  return NOT_YET[at]?.includes(key) ?? false;
+}

@@ -1,0 +1,142 @@
+import { LineCounter, isMap, isScalar, isSeq, parseDocument, visit } from 'yaml';
+import type { Document, Node, Scalar, YAMLError } from 'yaml';
+import { excerpt } from './excerpt.ts';
+import type { Path, Place, Problem } from './problem.ts';
+import { SECRET_KEYS, secretsInLine } from './secret.ts';
+import type { Range } from './secret.ts';
+
+/** A text that was read as YAML, with the place of everything in it. */
+export class YamlDocument {
+  /** Where an alias leads to; whoever follows one notes it here. */
+  readonly aliases: Map<Node, Node> = new Map();
+  readonly #text: string;
+  readonly #file: string;
+  readonly #lines = new LineCounter();
+  readonly #document: Document.Parsed;
+  #secrets: readonly Range[] | undefined;
+
+  constructor(text: string, file: string) {
+    this.#text = text;
+    this.#file = file;
+    // Duplicate keys are found by the reader: the library compares each key with all others.
+    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, uniqueKeys: false });
+  }
+
+  get root(): Node | null {
+    return this.#document.contents;
+  }
+
+  /** What is no YAML, the first on each line: what follows on the line follows from it. */
+  syntaxProblems(): Problem[] {
+    const { errors, warnings } = this.#document;
+    const found = errors.some(({ code }) => code === 'RESOURCE_EXHAUSTION') ? errors.slice(0, 1) : [...errors, ...warnings];
+    const problems = new Map<number, Problem>();
+    for (const error of found.toSorted((a, b) => a.pos[0] - b.pos[0])) {
+      const problem = this.#syntaxProblem(error);
+      if (!problems.has(problem.line!)) problems.set(problem.line!, problem);
+    }
+    return [...problems.values()];
+  }
+
+  /** The place of the value at a path, or of its key; of the nearest value around it when there is none. */
+  place(path: Path, on?: 'key'): Place {
+    let node: Node | null = this.root;
+    let key: Node | undefined;
+    for (const step of path) {
+      const inside: Node | null = (node && this.aliases.get(node)) ?? node;
+      if (isMap<Node, Node | null>(inside)) {
+        const pair = inside.items.find((one) => keyText(one.key) === String(step));
+        if (pair === undefined) break;
+        key = pair.key;
+        node = pair.value;
+      } else if (isSeq<Node>(inside) && typeof step === 'number') {
+        key = undefined;
+        node = inside.items[step] ?? null;
+      }
+      // Else a value that stands alone is a list of one.
+    }
+    const isEmpty = node === null || node.range![0] === node.range![1];
+    return this.placeOf(on === 'key' || isEmpty ? (key ?? node ?? this.root) : node);
+  }
+
+  placeOf(node: Node | null): Place {
+    if (node === null) return { where: this.#file };
+    const first = isMap<Node>(node) && node.flow !== true ? node.items[0]!.key : node;
+    const [start, end] = first.range!;
+    return this.#placeAt(start, isScalar(first) ? end : start + 1);
+  }
+
+  #syntaxProblem({ code, message, pos }: YAMLError): Problem {
+    const place = this.#placeAt(pos[0], pos[1]);
+    const { start, text } = this.#line(place.line!);
+    const at = pos[0] - start;
+    // The library's message may quote what stands there.
+    const isSecret = this.#secretsIn(start, text).some((range) => range.start <= at && at <= range.end);
+    return { ...place, message: `YAML: ${isSecret ? 'a mistake in a secret' : messageOf(code, message)}`, remedy: remedyOf(code, text) };
+  }
+
+  #placeAt(start: number, end: number): Place {
+    const { line, col } = this.#lines.linePos(start);
+    const { start: lineStart, text } = this.#line(line);
+    const meant = { start: start - lineStart, end: Math.min(end - lineStart, text.length) };
+    return { where: this.#file, line, column: col, excerpt: excerpt(text, line, meant, this.#secretsIn(lineStart, text)) };
+  }
+
+  #line(line: number): { start: number; text: string } {
+    const start = this.#lines.lineStarts[line - 1] ?? 0;
+    const end = this.#text.indexOf('\n', start);
+    return { start, text: this.#text.slice(start, end < 0 ? undefined : end) };
+  }
+
+  #secretsIn(start: number, text: string): Range[] {
+    this.#secrets ??= findSecrets(this.#document, this.#text);
+    const end = start + text.length;
+    const found = this.#secrets.filter((range) => range.start < end && start < range.end);
+    const shifted = found.map((range) => ({ start: Math.max(range.start - start, 0), end: Math.min(range.end - start, text.length) }));
+    return [...secretsInLine(text), ...shifted];
+  }
+}
+
+/** The text of a key; `undefined` when it is a list or a map. */
+export function keyText(key: Node): string | undefined {
+  return isScalar(key) ? ((key as Scalar).source ?? String(key.value)) : undefined;
+}
+
+/** Secrets of more than one line, which no single line gives away. */
+function findSecrets(document: Document, text: string): Range[] {
+  const secrets: Range[] = [];
+  visit(document, {
+    Scalar(position, { value, range }, parents) {
+      const parent = parents.at(-1);
+      const isNamed = position === 'value' && 'key' in parent! && SECRET_KEYS.has(keyText(parent.key as Node) ?? '');
+      if (typeof value !== 'string' || !(isNamed || /:\/\/.*@/s.test(value))) return;
+      const [start, end] = range!;
+      if (text.slice(start, end).trimEnd().includes('\n')) secrets.push({ start, end });
+    },
+  });
+  return secrets;
+}
+
+function messageOf(code: YAMLError['code'], message: string): string {
+  if (code === 'MULTIPLE_DOCS') return 'a second document begins here';
+  if (code === 'RESOURCE_EXHAUSTION') return 'nested too deeply';
+  return message;
+}
+
+function remedyOf(code: YAMLError['code'], line: string): string {
+  if (/[[{].*\$\{/.test(line)) return 'inside [ ] and { } write "${NAME}" in quotes';
+  if (/:\s*\[[^\]]*:[^\]]*\]:/.test(line)) return 'write an IPv6 address and its port in quotes: "[::1]:1080"';
+  switch (code) {
+    case 'TAB_AS_INDENT':
+      return 'indent with spaces';
+    case 'BAD_SCALAR_START':
+    case 'TAG_RESOLVE_FAILED':
+      return 'put the value in quotes';
+    case 'MULTIPLE_DOCS':
+      return 'a file holds one configuration: remove the line ---';
+    case 'RESOURCE_EXHAUSTION':
+      return 'look for brackets that are never closed';
+    default:
+      return 'look for a missing quote, bracket or space after a colon, and at the indentation of the lines above';
+  }
+}

@@ -1,0 +1,131 @@
+import { isAlias, isMap, isScalar, isSeq } from 'yaml';
+import type { Alias, Node, Scalar, YAMLMap } from 'yaml';
+import { expand } from './environment.ts';
+import type { Environment } from './environment.ts';
+import type { Path, Problem } from './problem.ts';
+import { SECRET_KEYS } from './secret.ts';
+import type { Source } from './source.ts';
+import { ValueError, quote } from './value.ts';
+import { YamlDocument, keyText } from './yaml-document.ts';
+
+/** How many values aliases may add: a list of lists of aliases would never end otherwise. */
+const ALIASED_LIMIT = 1_000_000;
+
+/** Reads YAML; `${NAME}` in a value comes from the environment. There is no source when it is not YAML. */
+export function readYaml(text: string, file: string, environment: Environment): { source?: Source; problems: readonly Problem[] } {
+  const document = new YamlDocument(text, file);
+  const syntax = document.syntaxProblems();
+  if (syntax.length > 0) return { problems: syntax };
+  const reader = new Reader(document, environment);
+  const value = reader.read(document.root, []);
+  const source: Source = {
+    value,
+    file,
+    place: (path, on) => document.place(path, on),
+    shown: (shown, path) => {
+      const expansion = reader.expansions.get(path.join('\0'));
+      return expansion === undefined ? shown : shown.replaceAll(expansion.value, expansion.written);
+    },
+  };
+  return { source, problems: reader.problems };
+}
+
+/** From YAML nodes to plain values. */
+class Reader {
+  readonly problems: Problem[] = [];
+  /** What came from the environment, by path. */
+  readonly expansions: Map<string, { value: string; written: string }> = new Map();
+  readonly #document: YamlDocument;
+  readonly #environment: Environment;
+  readonly #anchors = new Map<string, Node>();
+  readonly #within = new Set<Node>();
+  #aliases = 0;
+  #aliased = 0;
+
+  constructor(document: YamlDocument, environment: Environment) {
+    this.#document = document;
+    this.#environment = environment;
+  }
+
+  read(node: Node | null, path: Path): unknown {
+    if (this.#aliases > 0) this.#aliased++;
+    if (node === null || this.#aliased > ALIASED_LIMIT) return null;
+    if (isAlias(node)) return this.#follow(node, path);
+    if ('anchor' in node && node.anchor !== undefined) this.#anchors.set(node.anchor, node);
+    if (isScalar(node)) return this.#scalar(node, path);
+    this.#within.add(node);
+    let value: unknown;
+    if (isSeq<Node>(node)) value = node.items.map((item, i) => this.read(item, [...path, i]));
+    if (isMap<Node, Node | null>(node)) value = this.#map(node, path);
+    this.#within.delete(node);
+    return value;
+  }
+
+  #map(map: YAMLMap<Node, Node | null>, path: Path): object {
+    const entries = new Map<string, unknown>();
+    for (const { key, value } of map.items) {
+      const name = keyText(key);
+      if (name === undefined) {
+        this.#report(key, 'a key is text', 'write KEY: VALUE');
+        continue;
+      }
+      if (entries.has(name)) {
+        this.#report(key, `the key ${quote(name)} is here twice`, `remove one; the first is on line ${this.#document.place([...path, name], 'key').line}`);
+        continue;
+      }
+      const read = this.read(value, [...path, name]);
+      if (SECRET_KEYS.has(name) && typeof read === 'string' && !this.expansions.has([...path, name].join('\0'))) {
+        this.#report(value, 'a secret is never written here', `write "\${NAME}" and set NAME in the environment, or { file: path }`);
+      }
+      entries.set(name, read);
+    }
+    return Object.fromEntries(entries);
+  }
+
+  #scalar(node: Scalar, path: Path): unknown {
+    const { value } = node;
+    if (typeof value === 'string') return this.#expand(node, value, path);
+    if (value === null || typeof value === 'number' || typeof value === 'boolean') return value;
+    this.#report(node, 'this kind of value is not used here', 'write text, a number, true or false');
+    return null;
+  }
+
+  #expand(node: Scalar, written: string, path: Path): string {
+    if (!written.includes('${')) return written;
+    try {
+      const value = expand(written, this.#environment);
+      this.expansions.set(path.join('\0'), { value, written });
+      return value;
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error;
+      this.#report(node, error.message, error.remedy);
+      return written;
+    }
+  }
+
+  #follow(alias: Alias, path: Path): unknown {
+    const target = this.#anchors.get(alias.source);
+    if (target === undefined) {
+      const remedy = 'put what starts with * in quotes; for a domain and all below it write .example.com';
+      this.#report(alias, `* starts a YAML alias, and nothing is called &${alias.source}`, remedy);
+      return null;
+    }
+    if (this.#within.has(target)) {
+      this.#report(alias, `*${alias.source} stands inside of &${alias.source}`, 'write the values out');
+      return null;
+    }
+    this.#document.aliases.set(alias, target);
+    const before = this.#aliased;
+    this.#aliases++;
+    const value = this.read(target, path);
+    this.#aliases--;
+    if (before <= ALIASED_LIMIT && this.#aliased > ALIASED_LIMIT && this.#aliases === 0) {
+      this.#report(alias, `aliases add more than ${ALIASED_LIMIT} values`, 'write the values out');
+    }
+    return value;
+  }
+
+  #report(node: Node | null, message: string, remedy: string): void {
+    this.problems.push({ ...this.#document.placeOf(node), message, remedy });
+  }
+}

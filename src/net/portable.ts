@@ -1,0 +1,55 @@
+import type { Duplex } from 'node:stream';
+import type {
+  Connection,
+  ConnectOptions,
+  Endpoint,
+  Engine,
+  Listener,
+  Relay,
+  RelayOptions,
+  UdpEvents,
+  UdpSocket,
+} from './engine.ts';
+import { PortableConnection } from './portable/connection.ts';
+import { PortableRelay } from './portable/relay.ts';
+import { Sweep } from './portable/sweep.ts';
+import { connectTcp, listenTcp } from './portable/tcp.ts';
+import { bindUdp, Scratch } from './portable/udp.ts';
+
+/** The engine for every platform: node:net and node:dgram. */
+export class PortableEngine implements Engine {
+  readonly name = 'portable';
+  readonly #sweep = new Sweep();
+  readonly #scratch = new Scratch();
+
+  listen(
+    at: Endpoint,
+    accepted: (connection: Connection) => void,
+    failed: (code: string) => void,
+  ): Promise<Listener> {
+    return listenTcp(at, accepted, failed);
+  }
+
+  connect(to: Endpoint, options: ConnectOptions): Promise<Connection> {
+    return connectTcp(to, options);
+  }
+
+  relay(client: Connection, target: Connection, options: RelayOptions): Relay {
+    return new PortableRelay(portable(client), portable(target), options, this.#sweep);
+  }
+
+  udp(at: Endpoint, events: UdpEvents): Promise<UdpSocket> {
+    return bindUdp(at, events, this.#scratch);
+  }
+
+  adopt(stream: Duplex, local: Endpoint, remote: Endpoint): Connection {
+    // Whoever opened the stream may not have asked for half-close, which a relay cannot do without.
+    stream.allowHalfOpen = true;
+    return new PortableConnection(stream, { local, remote, resettable: false });
+  }
+}
+
+function portable(connection: Connection): PortableConnection {
+  if (connection instanceof PortableConnection) return connection;
+  throw new TypeError('the connection belongs to another engine');
+}

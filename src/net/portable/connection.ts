@@ -1,0 +1,220 @@
+import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import type { Connection, Endpoint } from '../engine.ts';
+
+/** Bytes kept for a caller who does not read; then the peer's window holds the rest back. */
+const EARLY_LIMIT = 65_536;
+
+/** Who gets what a connection brings once `read` no longer does. */
+export interface Taker {
+  data(chunk: Uint8Array): void;
+  ended(): void;
+  /** All that was written is with the kernel, after a write that said it was not. */
+  drained(): void;
+  /** Nothing comes any more. Both directions had ended in order unless there is an error. */
+  closed(error?: Error): void;
+}
+
+interface Reader {
+  resolve(bytes: Uint8Array | undefined): void;
+  reject(error: Error): void;
+}
+
+interface Ends {
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  /** A TCP socket of our own, which can be closed with a reset. */
+  readonly resettable: boolean;
+}
+
+/** A connection over a Node stream. Its listeners stay the same from beginning to end; who gets the bytes changes. */
+export class PortableConnection implements Connection {
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  /** For the taker, which writes, pauses and resumes. */
+  readonly stream: Duplex;
+  readonly #resettable: boolean;
+  #early: Uint8Array[] = [];
+  #earlySize = 0;
+  #ended = false;
+  #closed = false;
+  #error: Error | undefined;
+  #reader: Reader | undefined;
+  #lost: ((error?: Error) => void) | undefined;
+  #taker: Taker | undefined;
+
+  constructor(stream: Duplex, ends: Ends) {
+    this.local = ends.local;
+    this.remote = ends.remote;
+    this.stream = stream;
+    this.#resettable = ends.resettable;
+    this.#ended = stream.readableEnded;
+    if (stream.destroyed) this.#onClose();
+    stream.on('data', this.#onData);
+    stream.on('end', this.#onEnd);
+    stream.on('drain', this.#onDrain);
+    stream.on('error', this.#onError);
+    stream.on('close', this.#onClose);
+  }
+
+  read(): Promise<Uint8Array | undefined> {
+    const bytes = this.#early.shift();
+    if (bytes !== undefined) {
+      this.#earlySize -= bytes.length;
+      if (this.#earlySize < EARLY_LIMIT && this.stream.isPaused()) this.stream.resume();
+      return Promise.resolve(bytes);
+    }
+    if (this.#ended) return Promise.resolve(undefined);
+    if (this.#closed) return Promise.reject(this.#failure());
+    return new Promise((resolve, reject) => {
+      this.#reader = { resolve, reject };
+    });
+  }
+
+  unread(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.#early.unshift(bytes);
+    this.#earlySize += bytes.length;
+  }
+
+  write(bytes: Uint8Array): void {
+    // Node keeps what it cannot send at once, and the caller's buffer is the caller's.
+    if (this.stream.writable) this.stream.write(Uint8Array.from(bytes));
+  }
+
+  onLost(lost: (error?: Error) => void): void {
+    this.#lost = lost;
+    if (this.#closed) queueMicrotask(() => this.#lose(this.#failure()));
+    else if (this.#ended) queueMicrotask(() => this.#lose());
+  }
+
+  finish(linger: number): void {
+    if (this.#closed || this.#taker !== undefined) return;
+    const timer = setTimeout(() => this.stream.destroy(), linger);
+    this.handTo({
+      data: () => {},
+      ended: () => {},
+      drained: () => {},
+      closed: () => clearTimeout(timer),
+    });
+    this.stream.end();
+  }
+
+  destroy(reason?: Error): void {
+    this.#error ??= reason;
+    this.#forgetEarly();
+    this.stream.destroy();
+  }
+
+  detach(): Duplex {
+    const { stream } = this;
+    stream.off('data', this.#onData);
+    stream.off('end', this.#onEnd);
+    stream.off('drain', this.#onDrain);
+    stream.off('error', this.#onError);
+    stream.off('close', this.#onClose);
+    stream.pause();
+    const early = this.#forgetEarly();
+    // A stream that has told its end takes nothing back.
+    if (stream.readableEnded && early.length > 0) {
+      return afterEnd(stream, early);
+    }
+    for (const bytes of early.toReversed()) stream.unshift(bytes);
+    return stream;
+  }
+
+  /** From now on everything goes to `taker`, beginning with what came before. */
+  handTo(taker: Taker): void {
+    this.#lost = undefined;
+    this.#taker = taker;
+    this.stream.resume();
+    for (const bytes of this.#forgetEarly()) taker.data(bytes);
+    if (this.#ended) taker.ended();
+    if (this.#closed) taker.closed(this.#loss());
+  }
+
+  /** Closes at once, with a reset where that is possible, so that the peer cannot take a cut stream for a whole one. */
+  reset(): void {
+    const { stream } = this;
+    // libuv refuses to reset while the end of stream is on its way (EINVAL); then all bytes are with the kernel already.
+    const ending = stream.writableEnded && !stream.writableFinished;
+    if (this.#resettable && !ending) (stream as Socket).resetAndDestroy();
+    else stream.destroy();
+  }
+
+  readonly #onData = (chunk: Uint8Array): void => {
+    if (this.#taker !== undefined) {
+      this.#taker.data(chunk);
+    } else if (this.#reader !== undefined) {
+      this.#reader.resolve(chunk);
+      this.#reader = undefined;
+    } else {
+      this.#early.push(chunk);
+      this.#earlySize += chunk.length;
+      if (this.#earlySize >= EARLY_LIMIT) this.stream.pause();
+    }
+  };
+
+  readonly #onEnd = (): void => {
+    this.#ended = true;
+    if (this.#taker !== undefined) this.#taker.ended();
+    else if (this.#reader === undefined) this.#lose();
+    this.#reader?.resolve(undefined);
+    this.#reader = undefined;
+  };
+
+  readonly #onDrain = (): void => {
+    this.#taker?.drained();
+  };
+
+  readonly #onError = (error: Error): void => {
+    this.#error ??= error;
+  };
+
+  readonly #onClose = (): void => {
+    this.#closed = true;
+    if (this.#taker !== undefined) this.#taker.closed(this.#loss());
+    else if (this.#reader !== undefined) this.#reader.reject(this.#failure());
+    else this.#lose(this.#failure());
+  };
+
+  #lose(error?: Error): void {
+    const lost = this.#lost;
+    this.#lost = undefined;
+    lost?.(error);
+  }
+
+  #forgetEarly(): Uint8Array[] {
+    const early = this.#early;
+    this.#early = [];
+    this.#earlySize = 0;
+    return early;
+  }
+
+  /** Why it closed, unless both directions had ended in order. */
+  #loss(): Error | undefined {
+    const orderly = this.#error === undefined && this.stream.readableEnded && this.stream.writableFinished;
+    return orderly ? undefined : this.#failure();
+  }
+
+  #failure(): Error {
+    return this.#error ?? Object.assign(new Error('the connection is closed'), { code: 'ECONNABORTED' });
+  }
+}
+
+/** A stream that still gives `early` before the end that `stream` has told already. */
+function afterEnd(stream: Duplex, early: readonly Uint8Array[]): Duplex {
+  const whole = new Duplex({
+    read() {
+      for (const bytes of [...early, null]) this.push(bytes);
+    },
+    write: (chunk: Uint8Array, _encoding, done) => void stream.write(chunk, done),
+    final: (done) => void stream.end(done),
+    destroy(error, done) {
+      stream.destroy();
+      done(error);
+    },
+  });
+  stream.on('error', (error) => whole.destroy(error));
+  return whole;
+}

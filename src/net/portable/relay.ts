@@ -1,0 +1,136 @@
+import type { Duplex } from 'node:stream';
+import type { Relay, RelayEnd, RelayOptions } from '../engine.ts';
+import type { PortableConnection, Taker } from './connection.ts';
+import { type Sweep, ticks } from './sweep.ts';
+
+export class PortableRelay implements Relay {
+  readonly ended: Promise<RelayEnd>;
+  readonly #client: Side;
+  readonly #target: Side;
+  readonly #sweep: Sweep;
+  readonly #started: number;
+  readonly #idle: number;
+  readonly #halfClose: number;
+  readonly #duration: number;
+  #active: number;
+  #firstEnded: Side | undefined;
+  #end: RelayEnd | undefined;
+  #open = 2;
+  #resolve: (end: RelayEnd) => void = () => {};
+
+  constructor(client: PortableConnection, target: PortableConnection, options: RelayOptions, sweep: Sweep) {
+    this.#idle = ticks(options.idle);
+    this.#halfClose = ticks(options.halfClose);
+    this.#duration = ticks(options.duration);
+    this.#sweep = sweep;
+    this.#started = sweep.tick;
+    this.#active = sweep.tick;
+    this.ended = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+    this.#client = new Side(this, 'client', client, target);
+    this.#target = new Side(this, 'target', target, client);
+    sweep.add(this);
+    client.handTo(this.#client);
+    target.handTo(this.#target);
+  }
+
+  get sent(): number {
+    return this.#client.passed;
+  }
+
+  get received(): number {
+    return this.#target.passed;
+  }
+
+  abort(): void {
+    this.#cut({ by: 'abort' });
+  }
+
+  /** For the sweep: ends what has gone on for too long. */
+  check(tick: number): void {
+    if (tick - this.#started >= this.#duration) this.#cut({ by: 'duration' });
+    else if (tick - this.#active >= this.#idle) this.#cut({ by: 'idle' });
+    else if (this.#firstEnded !== undefined && tick - this.#active >= this.#halfClose) {
+      this.#cut({ by: 'half-close' });
+    }
+  }
+
+  /** For a side: a byte has passed. */
+  touch(): void {
+    this.#active = this.#sweep.tick;
+  }
+
+  /** For a side: its peer has ended its direction. */
+  sideEnded(side: Side): void {
+    this.#firstEnded ??= side;
+    this.touch();
+  }
+
+  /** For a side: its connection is gone. */
+  sideClosed(side: Side, error: Error | undefined): void {
+    if (error !== undefined) this.#cut({ by: side.name, ...codeOf(error) });
+    this.#open--;
+    if (this.#open > 0) return;
+    this.#sweep.delete(this);
+    this.#resolve(this.#end ?? { by: (this.#firstEnded ?? side).name });
+  }
+
+  #cut(end: RelayEnd): void {
+    if (this.#end !== undefined || this.#open === 0) return;
+    this.#end = end;
+    this.#client.connection.reset();
+    this.#target.connection.reset();
+  }
+}
+
+/** One of the two: what its connection brings goes to the other's. */
+class Side implements Taker {
+  readonly name: 'client' | 'target';
+  readonly connection: PortableConnection;
+  readonly #relay: PortableRelay;
+  readonly #other: Duplex;
+  #passed = 0;
+
+  constructor(
+    relay: PortableRelay,
+    name: 'client' | 'target',
+    connection: PortableConnection,
+    other: PortableConnection,
+  ) {
+    this.name = name;
+    this.connection = connection;
+    this.#relay = relay;
+    this.#other = other.stream;
+  }
+
+  get passed(): number {
+    return this.#passed;
+  }
+
+  data(chunk: Uint8Array): void {
+    this.#passed += chunk.length;
+    this.#relay.touch();
+    // `write` says false by size alone; most of the time the kernel has taken the whole chunk at once.
+    if (!this.#other.write(chunk) && this.#other.writableLength > 0) this.connection.stream.pause();
+  }
+
+  ended(): void {
+    this.#relay.sideEnded(this);
+    // Not before everything is with the kernel: see PortableConnection.reset.
+    if (this.#other.writableNeedDrain) this.#other.once('drain', () => this.#other.end());
+    else this.#other.end();
+  }
+
+  drained(): void {
+    this.#other.resume();
+  }
+
+  closed(error?: Error): void {
+    this.#relay.sideClosed(this, error);
+  }
+}
+
+function codeOf(error: Error): Pick<RelayEnd, 'error'> {
+  return 'code' in error && typeof error.code === 'string' ? { error: error.code } : {};
+}

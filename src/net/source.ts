@@ -1,0 +1,20 @@
+import { createSocket } from 'node:dgram';
+
+/** Any port does: connecting a UDP socket sends nothing, it only asks the kernel for the way. */
+const DISCARD_PORT = 9;
+
+/**
+ * The local address that the kernel sends from to a literal address; `undefined` when there is none now: no route, no
+ * address of that family, a link-local address without its zone.
+ */
+export function sourceFor(host: string): string | undefined {
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+  try {
+    socket.connectSync(DISCARD_PORT, host);
+    return socket.address().address;
+  } catch {
+    return undefined;
+  } finally {
+    socket.close();
+  }
+}

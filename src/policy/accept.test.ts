@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { parseIp } from '../wire/ip.ts';
+import { accept } from './accept.ts';
+import { compile } from './compile.ts';
+import type { AcceptRuleOptions, Surroundings } from './policy.ts';
+
+const INSIDE: AcceptRuleOptions = {
+  name: 'inside',
+  allow: true,
+  from: ['10.0.0.0/8', '::1'],
+  methods: ['password'],
+};
+const BANNED: AcceptRuleOptions = { name: 'banned', allow: false, from: ['10.6.6.0/24'] };
+const MYSELF: AcceptRuleOptions = { name: 'myself', allow: true, from: ['self'] };
+const REST: AcceptRuleOptions = { name: 'rest', allow: true };
+
+/** `name`: let in by that rule; `!name`: closed by it; `open` and `closed`: by none. */
+const ROWS: readonly {
+  readonly name: string;
+  readonly rules: readonly AcceptRuleOptions[] | undefined;
+  readonly clients: Readonly<Record<string, string>>;
+}[] = [
+  { name: 'no accept at all: everybody', rules: undefined, clients: { '192.0.2.7': 'open', '::1': 'open' } },
+  { name: 'an empty list: nobody', rules: [], clients: { '127.0.0.1': 'closed' } },
+  {
+    name: 'nothing matches: closed',
+    rules: [INSIDE],
+    clients: { '10.1.2.3': 'inside', '::1': 'inside', '192.0.2.7': 'closed', '::2': 'closed' },
+  },
+  {
+    name: 'the first match decides',
+    rules: [BANNED, INSIDE],
+    clients: { '10.6.6.6': '!banned', '10.6.7.6': 'inside' },
+  },
+  {
+    name: 'a rule without from is for everybody',
+    rules: [BANNED, REST],
+    clients: { '10.6.6.6': '!banned', '127.0.0.1': 'rest', 'fe80::1': 'rest' },
+  },
+  { name: 'self', rules: [MYSELF], clients: { '10.0.3.1': 'myself', '10.0.3.2': 'closed' } },
+  {
+    name: 'a client is judged by the IPv4 address inside its own',
+    rules: [BANNED, INSIDE],
+    clients: { '::ffff:10.6.6.6': '!banned', '::ffff:10.0.0.1': 'inside' },
+  },
+];
+
+const MACHINE: Surroundings = {
+  isSelf: (ip) => ip.words[3] === parseIp('10.0.3.1')!.words[3],
+  isOwnPort: () => false,
+};
+
+suite('accept', () => {
+  for (const { name, rules, clients } of ROWS) {
+    test(name, () => {
+      const policy = compile({ ...(rules && { accept: rules }), rules: [] });
+      const answers = Object.keys(clients).map((client) => {
+        const { allow, rule } = accept(policy, parseIp(client)!, MACHINE);
+        if (rule === undefined) return [client, allow ? 'open' : 'closed'];
+        return [client, allow ? rule.name : `!${rule.name}`];
+      });
+      assert.deepEqual(Object.fromEntries(answers), clients);
+    });
+  }
+
+  test('the rule is the one that was written, with its methods', () => {
+    const policy = compile({ accept: [INSIDE], rules: [] });
+    assert.equal(accept(policy, parseIp('10.1.2.3')!, MACHINE).rule, INSIDE);
+  });
+});

@@ -1,0 +1,26 @@
+import { AddressSet } from './addresses.ts';
+import type { PolicyOptions } from './policy.ts';
+import { AcceptRule, Rule } from './rule.ts';
+import { specialRanges } from './sets.ts';
+
+/** Rules ready to be asked. A reload makes a new one. */
+export interface Policy {
+  /** `undefined` when there is no `accept` at all. */
+  readonly acceptRules: readonly AcceptRule[] | undefined;
+  readonly rules: readonly Rule[];
+  /** The special addresses, without those of this machine. */
+  readonly special: AddressSet;
+  /** Some rule has a `when`: what was allowed or refused may change with time alone. */
+  readonly timed: boolean;
+}
+
+/** Throws a TypeError for a condition that cannot be read and a RangeError for an unknown time zone: config/ has found both before. */
+export function compile(options: PolicyOptions): Policy {
+  const special = AddressSet.of(specialRanges());
+  return {
+    acceptRules: options.accept?.map((rule) => new AcceptRule(rule)),
+    rules: options.rules.map((rule) => new Rule(rule, special)),
+    special,
+    timed: options.rules.some((rule) => rule.when !== undefined),
+  };
+}

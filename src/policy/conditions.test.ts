@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { formatIp } from '../wire/ip.ts';
+import { conditionRemedy, parseCondition, parsePortRange } from './conditions.ts';
+
+suite('parseCondition', () => {
+  const rows: Readonly<Record<string, string>> = {
+    any: 'set any',
+    public: 'set public',
+    private: 'set private',
+    loopback: 'set loopback',
+    'link-local': 'set link-local',
+    multicast: 'set multicast',
+    self: 'set self',
+    metadata: 'set metadata',
+    ANY: 'set any',
+    '10.0.0.0/8': 'range 10.0.0.0 10.255.255.255',
+    '10.0.0.1': 'range 10.0.0.1 10.0.0.1',
+    'fc00::/7': 'range fc00:: fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff',
+    '::/0': 'range :: ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff',
+    'www.example.com': 'name www.example.com',
+    'WWW.Example.com.': 'name www.example.com',
+    '.Example.com': 'name .example.com',
+    '.münchen.example': 'name .xn--mnchen-3ya.example',
+    '.public': 'name .public',
+  };
+  for (const [text, expected] of Object.entries(rows)) {
+    test(text, () => {
+      const condition = parseCondition(text);
+      assert.ok(condition);
+      const { type } = condition;
+      if (type === 'set') assert.equal(`${type} ${condition.set}`, expected);
+      else if (type === 'name') assert.equal(`${type} ${condition.name}`, expected);
+      else {
+        const { first, last } = condition.range;
+        assert.equal(`${type} ${formatIp(first)} ${formatIp(last)}`, expected);
+      }
+    });
+  }
+});
+
+suite('what is no condition, and what to write instead', () => {
+  const rows: Readonly<Record<string, RegExp>> = {
+    '10.0.3.1/24': /^write 10\.0\.3\.0\/24 for the network, or 10\.0\.3\.1 for the one address$/,
+    '2001:db8::1/64': /^write 2001:db8::\/64 for the network, or 2001:db8::1 for the one address$/,
+    '::ffff:10.0.0.1': /^write the IPv4 address or network/,
+    '::ffff:10.0.0.0/104': /^write the IPv4 address or network/,
+    '64:ff9b::/96': /^write the IPv4 address or network/,
+    '2002::/16': /^write the IPv4 address or network/,
+    '*.example.com': /^write \.example\.com$/,
+    '*': /^write any$/,
+    '.': /^write any$/,
+    'www.example.com:443': /^write the port under `port`$/,
+    '10.0.0.1:443': /^write the port under `port`$/,
+    '127.1': /^write a CIDR, .* or one of any, public, private,/,
+    '10.0.0.0/33': /^write a CIDR/,
+    '.127.1': /^write a CIDR/,
+    'www example.com': /^write a CIDR/,
+    '': /^write a CIDR/,
+  };
+  for (const [text, remedy] of Object.entries(rows)) {
+    test(`'${text}'`, () => {
+      assert.equal(parseCondition(text), undefined);
+      assert.match(conditionRemedy(text), remedy);
+    });
+  }
+});
+
+suite('parsePortRange', () => {
+  const rows: Readonly<Record<string, string | undefined>> = {
+    '443': '443 443',
+    '8000-8999': '8000 8999',
+    '0-65535': '0 65535',
+    '80-80': '80 80',
+    '65536': undefined,
+    '8999-8000': undefined,
+    '80-': undefined,
+    '-80': undefined,
+    '80-90-100': undefined,
+    '8e1': undefined,
+    http: undefined,
+    '': undefined,
+  };
+  for (const [text, expected] of Object.entries(rows)) {
+    test(`'${text}'`, () => {
+      const range = parsePortRange(text);
+      assert.equal(range && `${range.first} ${range.last}`, expected);
+    });
+  }
+});

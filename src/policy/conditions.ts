@@ -1,0 +1,62 @@
+import { embeddedIpv4, formatIp, sameIp } from '../wire/ip.ts';
+import { parseCidr, rangeOf } from './addresses.ts';
+import type { AddressRange } from './addresses.ts';
+import { isNumericName, parseName } from './names.ts';
+import type { PortRange } from './policy.ts';
+import { SET_NAMES } from './sets.ts';
+import type { SetName } from './sets.ts';
+
+/** One entry of `from` or `to`. `from` takes no names: a client is never looked up. */
+export type Condition =
+  | { readonly type: 'set'; readonly set: SetName }
+  /** A CIDR, or one address as the range of itself. */
+  | { readonly type: 'range'; readonly range: AddressRange }
+  /** A host name, or a suffix with its leading dot. */
+  | { readonly type: 'name'; readonly name: string };
+
+/** Reads an entry of `from` or `to`; `undefined` for what could mean nothing, or two things. `conditionRemedy` says why. */
+export function parseCondition(text: string): Condition | undefined {
+  const set = SET_NAMES.find((name) => name === text.toLowerCase());
+  if (set !== undefined) return { type: 'set', set };
+  const cidr = parseCidr(text);
+  if (cidr !== undefined) {
+    const range = rangeOf(cidr);
+    // 10.0.3.1/24 may mean the network, or the one address.
+    if (!sameIp(cidr.ip, range.first) || carriesIpv4(range)) return undefined;
+    return { type: 'range', range };
+  }
+  const suffix = text.startsWith('.');
+  const name = parseName(suffix ? text.slice(1) : text);
+  if (name === undefined || isNumericName(name)) return undefined;
+  return { type: 'name', name: suffix ? `.${name}` : name };
+}
+
+/** What to write instead of a text that `parseCondition` does not take. */
+export function conditionRemedy(text: string): string {
+  const cidr = parseCidr(text);
+  if (cidr !== undefined) {
+    const range = rangeOf(cidr);
+    if (carriesIpv4(range)) {
+      return 'write the IPv4 address or network: addresses that carry one are judged by it';
+    }
+    const address = formatIp(cidr.ip);
+    return `write ${formatIp(range.first)}/${cidr.size} for the network, or ${address} for the one address`;
+  }
+  if (text.startsWith('*.') && parseCondition(text.slice(1)) !== undefined) return `write ${text.slice(1)}`;
+  if (text === '*' || text === '.') return 'write any';
+  if (parseCondition(text.replace(/:\d+$/, '')) !== undefined) return 'write the port under `port`';
+  return `write a CIDR, an address, a name, a suffix such as .example.com, or one of ${SET_NAMES.join(', ')}`;
+}
+
+/** Reads `443` or `8000-8999`, each from 0 to 65535; `undefined` for anything else. */
+export function parsePortRange(text: string): PortRange | undefined {
+  const [, from, to = from] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text) ?? [];
+  if (from === undefined) return undefined;
+  const [first, last] = [Number(from), Number(to)];
+  return first <= last && last <= 65_535 ? { first, last } : undefined;
+}
+
+/** A range of addresses that are judged by the IPv4 address inside would never match. */
+function carriesIpv4({ first, last }: AddressRange): boolean {
+  return first.family === 6 && embeddedIpv4(first) !== first && embeddedIpv4(last) !== last;
+}

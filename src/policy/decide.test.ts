@@ -1,0 +1,252 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { suite, test } from 'node:test';
+import * as fc from 'fast-check';
+import { formatIp, parseIp, sameIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import { compile } from './compile.ts';
+import { parsePortRange } from './conditions.ts';
+import { decide, grantsSome } from './decide.ts';
+import type { Decision, Permit } from './decide.ts';
+import type {
+  Command,
+  Destination,
+  Facts,
+  Method,
+  Protocol,
+  RuleOptions,
+  Surroundings,
+  WhenOptions,
+} from './policy.ts';
+
+const ROWS = readFileSync(new URL('decide.rows.txt', import.meta.url), 'utf8');
+
+suite('decide', () => {
+  for (const { name, rules, questions } of readBlocks(ROWS)) {
+    test(name, () => {
+      const policy = compile({ rules: rules.map(readRule) });
+      const answered = questions.map((line) => {
+        const [question = ''] = line.split(' -> ');
+        return `${question} -> ${show(ask(policy, question))}`;
+      });
+      assert.deepEqual(answered, questions);
+    });
+  }
+
+  test('a permit names its rule and the destination', () => {
+    const rule = readRule('allow connect to any', 0);
+    const decision = ask(compile({ rules: [rule] }), 'connect www.example.com:443 = 192.0.2.7');
+    assert.equal(decision.type, 'allow');
+    assert.equal(decision.permit.rule, rule);
+    assert.deepEqual(decision.permit.destination, { type: 'name', name: 'www.example.com', port: 443 });
+  });
+
+  test('nothing but decide makes a permit', async () => {
+    const rule = readRule('allow connect to any', 0);
+    const destination: Destination = { type: 'name', name: 'www.example.com', port: 443 };
+    // @ts-expect-error: no object literal is a permit
+    const forged: Permit = { rule, destination, addresses: [] };
+    assert.ok(forged);
+    assert.deepEqual(Object.keys(await import('./decide.ts')), ['decide', 'grantsSome']);
+  });
+
+  test('a policy says whether time alone may change an answer', () => {
+    assert.equal(compile({ rules: [readRule('allow any to any', 0)] }).timed, false);
+    assert.equal(compile({ rules: [readRule('allow any to any when', 0)] }).timed, true);
+  });
+
+  test('a condition that cannot be read is an error, never a rule that matches less', () => {
+    for (const rule of ['deny any to 127.1', 'allow any to any from a.example', 'deny any to 10.0.0.1/8']) {
+      assert.throws(() => compile({ rules: [readRule(rule, 0)] }), TypeError);
+    }
+  });
+
+  test('property: whatever is resolved, `to: [any]` gives no permit for a special address', () => {
+    const policy = compile({ rules: [readRule('allow any to any 0.0.0.0/0 ::/0 private .example', 0)] });
+    const property = fc.property(fc.array(anyIp, { minLength: 1, maxLength: 6 }), (ips) => {
+      const destination: Destination = { type: 'name', name: 'a.example', port: 80 };
+      const decision = decide(policy, factsOf('connect', {}), destination, ips, MACHINE);
+      const allowed = decision.type === 'allow' ? decision.permit.addresses : [];
+      assert.deepEqual(
+        allowed,
+        ips.filter((ip) => !SPECIAL.test(formatIp(ip))),
+      );
+    });
+    fc.assert(property, { numRuns: 300 });
+  });
+
+  test('property: an address is decided alike as a literal and as one of several addresses of a name', () => {
+    const policy = compile({
+      rules: ['deny any to private', 'allow any to 0.0.0.0/1 loopback', 'allow any to any'].map(readRule),
+    });
+    const property = fc.property(fc.array(anyIp, { minLength: 1, maxLength: 6 }), (ips) => {
+      const facts = factsOf('connect', {});
+      const alone = ips.map((ip) => decide(policy, facts, { type: 'ip', ip, port: 80 }, undefined, MACHINE));
+      const together = decide(policy, facts, { type: 'name', name: 'a.example', port: 80 }, ips, MACHINE);
+      const first = alone.find((decision) => decision.type === 'allow');
+      if (first === undefined) return assert.deepEqual(together, alone[0]);
+      const same = alone.flatMap((decision) =>
+        decision.type === 'allow' && decision.permit.rule === first.permit.rule
+          ? decision.permit.addresses
+          : [],
+      );
+      assert.equal(show(together), `allow ${first.permit.rule.name} ${same.map(formatIp).join(' ')}`);
+    });
+    fc.assert(property, { numRuns: 300 });
+  });
+});
+
+const OFFICE_HOURS: WhenOptions = {
+  days: [1, 2, 3, 4, 5],
+  hours: { start: 8 * 60, end: 18 * 60 },
+  zone: 'Europe/Oslo',
+};
+
+/** As text, and independent of how sets.ts writes them: loopback, link-local, metadata, multicast, unspecified, reserved, self. */
+const SPECIAL =
+  /^(127\.|169\.254\.|100\.100\.100\.200$|168\.63\.129\.16$|192\.0\.0\.192$|0\.|22[4-9]\.|2[345]\d\.|10\.0\.3\.1$|::1?$|fe[89ab].:|ff..:|fd00:ec2::254$|fd20:ce::254$|fd00::1$)/;
+
+const anyIp: fc.Arbitrary<Ip> = fc.oneof(
+  fc.ipV4().map((text) => parseIp(text)!),
+  fc
+    .tuple(fc.integer({ min: 0, max: 0xffff_ffff }), fc.integer({ min: 0, max: 0xffff_ffff }))
+    .map(([high, low]): Ip => ({
+      family: 6,
+      words: [((high & 0x3fff_ffff) | 0xc000_0000) >>> 0, 0, 0, low],
+    })),
+  fc
+    .constantFrom(
+      '127.0.0.1',
+      '127.255.255.255',
+      '128.0.0.0',
+      '169.254.169.254',
+      '0.0.0.0',
+      '10.0.3.1',
+      '10.0.3.2',
+      '::',
+      '::1',
+      '::2',
+      'fe80::1',
+      'fd00::1',
+      'fd00:ec2::254',
+      '255.255.255.255',
+      '223.255.255.255',
+    )
+    .map((text) => parseIp(text)!),
+);
+
+const MACHINE: Surroundings = {
+  isSelf: (ip) => ['10.0.3.1', 'fd00::1'].some((text) => sameIp(parseIp(text)!, ip)),
+  isOwnPort: (ip, port, transport) =>
+    sameIp(parseIp('10.0.3.1')!, ip) && port === (transport === 'tcp' ? 1080 : 40_000),
+};
+
+interface Block {
+  readonly name: string;
+  readonly rules: string[];
+  /** Each with its answer. */
+  readonly questions: string[];
+}
+
+/** A name at the margin, rules indented by 2, questions by 4. */
+function readBlocks(text: string): Block[] {
+  const blocks: Block[] = [];
+  for (const line of text.split('\n').filter((found) => found !== '' && !found.startsWith('#'))) {
+    if (!line.startsWith(' ')) blocks.push({ name: line, rules: [], questions: [] });
+    else blocks.at(-1)![line.startsWith('    ') ? 'questions' : 'rules'].push(line.trim());
+  }
+  return blocks;
+}
+
+function ask(policy: ReturnType<typeof compile>, question: string): Decision {
+  const [asked = '', answer] = question.split(' = ');
+  const [command, target = '', ...words] = asked.trim().split(' ');
+  const passedOn = words[0] === 'passed-on';
+  const facts = factsOf(oneOf(COMMANDS, command), passedOn ? {} : pairs(words));
+  if (target === '*') return grantsSome(policy, facts, MACHINE);
+  const resolved = answer?.split(' ').flatMap((text) => (text === '' ? [] : [parseIp(text)!]));
+  return decide(policy, facts, readDestination(target), passedOn ? 'passed-on' : resolved, MACHINE);
+}
+
+function show(decision: Decision): string {
+  switch (decision.type) {
+    case 'allow':
+      return ['allow', decision.permit.rule.name, ...decision.permit.addresses.map(formatIp)].join(' ');
+    case 'refuse': {
+      const { reason, rule, address } = decision;
+      return [reason, rule?.name, address && formatIp(address)]
+        .filter((word) => word !== undefined)
+        .join(' ');
+    }
+    case 'resolve':
+      return `resolve ${decision.rule.name}`;
+    default:
+      return decision satisfies never;
+  }
+}
+
+function readRule(text: string, index: number): RuleOptions {
+  const [action, commands = '', ...words] = text.split(' ');
+  const { to = [], from, user, port, method, protocol, ...given } = lists(words);
+  return {
+    name: `#${index + 1}`,
+    action: oneOf(['allow', 'deny'], action),
+    ...(commands !== 'any' && { commands: commands.split(',').map((command) => oneOf(COMMANDS, command)) }),
+    to,
+    ...(from && { from }),
+    ...(user && { user }),
+    ...(port && { port: port.map((range) => parsePortRange(range)!) }),
+    ...(given['source-port'] && { sourcePort: given['source-port'].map((range) => parsePortRange(range)!) }),
+    ...(method && { method: method.map((word) => oneOf(METHODS, word)) }),
+    ...(protocol && { protocol: protocol.map((word) => oneOf(PROTOCOLS, word)) }),
+    ...(given['when'] && { when: OFFICE_HOURS }),
+    log: [],
+    revoke: 'close',
+  };
+}
+
+function factsOf(command: Command, given: Readonly<Record<string, string>>): Facts {
+  return {
+    client: parseIp(given['from'] ?? '10.0.0.5')!,
+    sourcePort: Number(given['source-port'] ?? 50_000),
+    protocol: oneOf(PROTOCOLS, given['protocol'] ?? 'socks5'),
+    method: oneOf(METHODS, given['method'] ?? 'none'),
+    ...(given['user'] !== undefined && { user: given['user'] }),
+    groups: given['group'] === undefined ? [] : [given['group']],
+    command,
+    time: Date.parse(given['at'] ?? '2026-11-20T12:00Z'),
+  };
+}
+
+function readDestination(text: string): Destination {
+  const colon = text.lastIndexOf(':');
+  const [host, port] = [text.slice(0, colon), Number(text.slice(colon + 1))];
+  const ip = parseIp(host);
+  return ip === undefined ? { type: 'name', name: host, port } : { type: 'ip', ip, port };
+}
+
+const COMMANDS: readonly Command[] = ['connect', 'bind', 'udp', 'resolve'];
+const METHODS: readonly Method[] = ['none', 'password'];
+const PROTOCOLS: readonly Protocol[] = ['socks4', 'socks5'];
+
+function oneOf<T extends string>(words: readonly T[], text: string | undefined): T {
+  const found = words.find((word) => word === text);
+  assert.ok(found !== undefined, `${text} is none of ${words.join(', ')}`);
+  return found;
+}
+
+const KEYS = new Set(['to', 'from', 'user', 'port', 'source-port', 'method', 'protocol', 'when']);
+
+function lists(words: readonly string[]): Record<string, string[]> {
+  const found: Record<string, string[]> = {};
+  let list: string[] = [];
+  for (const word of words) {
+    if (KEYS.has(word)) found[word] = list = [];
+    else list.push(word);
+  }
+  return found;
+}
+
+function pairs(words: readonly string[]): Record<string, string> {
+  return Object.fromEntries(words.flatMap((word, i) => (i % 2 === 0 ? [[word, words[i + 1]!]] : [])));
+}

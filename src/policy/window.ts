@@ -1,0 +1,54 @@
+import type { WhenOptions } from './policy.ts';
+
+/** The `when` of a rule: days and hours by the clock on the wall of a time zone, summer time included. */
+export class TimeWindow {
+  readonly #days: ReadonlySet<number>;
+  readonly #start: number;
+  readonly #end: number;
+  readonly #format: Intl.DateTimeFormat;
+  #block = NaN;
+  #blockMinute = 0;
+
+  /** Throws a RangeError for a zone that does not exist. */
+  constructor(options: WhenOptions) {
+    this.#days = new Set(options.days);
+    this.#start = options.hours?.start ?? 0;
+    this.#end = options.hours?.end ?? MINUTES_OF_DAY;
+    this.#format = new Intl.DateTimeFormat('en-US', {
+      timeZone: options.zone,
+      weekday: 'short',
+      hour: 'numeric',
+      minute: 'numeric',
+      hourCycle: 'h23',
+    });
+  }
+
+  /** `time` in milliseconds since the epoch. Hours that run past midnight belong to the day on which they began. */
+  has(time: number): boolean {
+    const weekMinute = this.#minuteOfWeek(time);
+    const day = Math.floor(weekMinute / MINUTES_OF_DAY);
+    const minute = weekMinute % MINUTES_OF_DAY;
+    const today = this.#days.has(day);
+    if (this.#start < this.#end) return today && minute >= this.#start && minute < this.#end;
+    const yesterday = this.#days.has((day + 6) % 7);
+    return (today && minute >= this.#start) || (yesterday && minute < this.#end);
+  }
+
+  /** Minutes since Sunday 00:00. Every zone's clock is set by quarters of an hour, so within one it just runs on. */
+  #minuteOfWeek(time: number): number {
+    const block = Math.floor(time / BLOCK);
+    if (block !== this.#block) {
+      const parts = this.#format.formatToParts(block * BLOCK);
+      const part = (type: Intl.DateTimeFormatPartTypes): string =>
+        parts.find((found) => found.type === type)!.value;
+      this.#blockMinute =
+        DAYS.indexOf(part('weekday')) * MINUTES_OF_DAY + Number(part('hour')) * 60 + Number(part('minute'));
+      this.#block = block;
+    }
+    return this.#blockMinute + Math.floor((time - block * BLOCK) / 60_000);
+  }
+}
+
+const BLOCK = 15 * 60_000;
+const MINUTES_OF_DAY = 24 * 60;
+const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];

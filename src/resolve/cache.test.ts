@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Cache, type Fresh } from './cache.ts';
+
+test('an entry lives as long as its time to live', () => {
+  let now = 1000;
+  const cache = new Cache<string>(10, () => now);
+  cache.set('a', { value: 'A', ttl: 500 });
+  now = 1499;
+  assert.equal(cache.get('a'), 'A');
+  now = 1500;
+  assert.equal(cache.get('a'), undefined);
+  assert.equal(cache.size, 0);
+});
+
+test('a time to live of 0 is not kept, and ends what was there', () => {
+  const cache = new Cache<string>(10, () => 0);
+  cache.set('a', { value: 'old', ttl: 500 });
+  cache.set('a', { value: 'new', ttl: 0 });
+  assert.equal(cache.get('a'), undefined);
+  assert.equal(cache.size, 0);
+});
+
+test('the entry least recently used goes first', () => {
+  const cache = new Cache<number>(2, () => 0);
+  cache.set('a', { value: 1, ttl: 500 });
+  cache.set('b', { value: 2, ttl: 500 });
+  cache.get('a');
+  cache.set('c', { value: 3, ttl: 500 });
+  assert.deepEqual(
+    ['a', 'b', 'c'].map((key) => cache.get(key)),
+    [1, undefined, 3],
+  );
+});
+
+test('loads of one key that are under way are shared', async () => {
+  const cache = new Cache<string>(10, () => 0);
+  const started: ((fresh: Fresh<string>) => void)[] = [];
+  const load = (): Promise<Fresh<string>> => new Promise((resolve) => started.push(resolve));
+  const all = [cache.load('a', load), cache.load('a', load), cache.load('b', load)];
+  assert.equal(started.length, 2);
+  started[0]!({ value: 'A', ttl: 0 });
+  started[1]!({ value: 'B', ttl: 500 });
+  assert.deepEqual(await Promise.all(all), ['A', 'A', 'B']);
+
+  assert.equal(await cache.load('b', load), 'B');
+  assert.equal(started.length, 2, 'b was kept');
+  const again = cache.load('a', load);
+  assert.equal(started.length, 3, 'a was not');
+  started[2]!({ value: 'A2', ttl: 0 });
+  assert.equal(await again, 'A2');
+});
+
+test('a failed load is told to all who wait, and forgotten', async () => {
+  const cache = new Cache<string>(10, () => 0);
+  const both = [1, 2].map(() => cache.load('a', () => Promise.reject(new Error('no'))));
+  for (const one of both) await assert.rejects(one, { message: 'no' });
+  assert.equal(await cache.load('a', async () => ({ value: 'A', ttl: 1 })), 'A');
+});

@@ -1,0 +1,68 @@
+/** A value and the milliseconds that it may be kept; 0 = not at all. */
+export interface Fresh<T> {
+  readonly value: T;
+  readonly ttl: number;
+}
+
+/**
+ * A bounded cache by time to live: the entry least recently used goes first. Loads of one key that are under way are
+ * shared, and a failed load is forgotten.
+ */
+export class Cache<T> {
+  readonly #limit: number;
+  readonly #now: () => number;
+  /** In the order of use. */
+  readonly #entries = new Map<string, { readonly value: T; readonly expires: number }>();
+  readonly #loading = new Map<string, Promise<T>>();
+
+  /** `now` is a monotonic clock in milliseconds: no change of the system's time ages or freshens an entry. */
+  constructor(limit: number, now: () => number) {
+    this.#limit = limit;
+    this.#now = now;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(key: string): T | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    this.#entries.delete(key);
+    if (entry.expires <= this.#now()) return undefined;
+    this.#entries.set(key, entry);
+    return entry.value;
+  }
+
+  set(key: string, { value, ttl }: Fresh<T>): void {
+    this.#entries.delete(key);
+    if (ttl <= 0) return;
+    this.#entries.set(key, { value, expires: this.#now() + ttl });
+    if (this.#entries.size > this.#limit) this.#entries.delete(this.#entries.keys().next().value!);
+  }
+
+  /** The value at hand, or the one that `load` brings; whoever asks meanwhile gets the same. */
+  async load(key: string, load: () => Promise<Fresh<T>>): Promise<T> {
+    const value = this.get(key);
+    if (value !== undefined) return value;
+    const loading = this.#loading.get(key) ?? this.#start(key, load);
+    return loading;
+  }
+
+  clear(): void {
+    this.#entries.clear();
+  }
+
+  async #start(key: string, load: () => Promise<Fresh<T>>): Promise<T> {
+    const loading = load().then((fresh) => {
+      this.set(key, fresh);
+      return fresh.value;
+    });
+    this.#loading.set(key, loading);
+    try {
+      return await loading;
+    } finally {
+      this.#loading.delete(key);
+    }
+  }
+}

@@ -1,0 +1,40 @@
+import { formatIp, parseIp, sameIp, type Ip } from '../wire/ip.ts';
+import { isWithin } from './name.ts';
+
+/** The hosts file, both ways; an address has the first name of its first line. */
+export interface Hosts {
+  readonly addresses: ReadonlyMap<string, readonly Ip[]>;
+  readonly names: ReadonlyMap<string, string>;
+}
+
+const LOOPBACK: readonly Ip[] = [parseIp('127.0.0.1')!, parseIp('::1')!];
+
+/** Reads hosts(5): an address and its names per line, # comments. A line that makes no sense is left out. */
+export function parseHosts(text: string): Hosts {
+  const addresses = new Map<string, Ip[]>();
+  const names = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const [literal = '', ...own] = line.replace(/#.*/, '').trim().toLowerCase().split(/\s+/);
+    const ip = parseIp(literal);
+    if (ip === undefined || own.length === 0) continue;
+    const key = formatIp(ip);
+    if (!names.has(key)) names.set(key, own[0]!);
+    for (const name of own) {
+      const known = addresses.get(name);
+      if (known === undefined) addresses.set(name, [ip]);
+      else if (!known.some((one) => sameIp(one, ip))) known.push(ip);
+    }
+  }
+  return { addresses, names };
+}
+
+/** The addresses of a canonical name. `localhost` and all below it are the loopback, whatever the file lacks (RFC 6761 section 6.3). */
+export function addressesOf(name: string, hosts: Hosts): readonly Ip[] {
+  return hosts.addresses.get(name) ?? (isWithin(name, 'localhost') ? LOOPBACK : []);
+}
+
+/** The name of an address, the loopback's being `localhost` where the file says nothing. */
+export function nameOf(ip: Ip, hosts: Hosts): string | undefined {
+  const key = formatIp(ip);
+  return hosts.names.get(key) ?? (key === '127.0.0.1' || key === '::1' ? 'localhost' : undefined);
+}

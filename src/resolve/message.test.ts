@@ -1,0 +1,226 @@
+import * as fc from 'fast-check';
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { address, alias, authority, response, type Says } from '../../test/support/name-server.ts';
+import { decodeReply, encodeQuery, type QueryType, type Reply } from './message.ts';
+
+const ID = 0x1234;
+const query = encodeQuery(ID, 'www.test', 'A', true);
+
+function reply(says: Says, type: QueryType = 'A'): Reply | undefined {
+  const asked = {
+    over: 'udp',
+    id: ID,
+    name: 'www.test',
+    type,
+    edns: true,
+    from: { host: '', port: 0 },
+  } as const;
+  return decodeReply(response(asked, says), encodeQuery(ID, 'www.test', type, true));
+}
+
+const chain = Array.from({ length: 17 }, (_, i) =>
+  alias(i === 0 ? 'www.test' : `a${i}.test`, `a${i + 1}.test`),
+);
+const none = { type: 'records', data: [] } as const;
+
+const replies: readonly (readonly [name: string, says: Says, reply: object | undefined])[] = [
+  [
+    'addresses, kept as long as the shortest-lived',
+    { answers: [address('www.test', '192.0.2.1', 60), address('WWW.test', '192.0.2.2', 30)] },
+    { type: 'records', data: ['192.0.2.1', '192.0.2.2'], ttl: 30 },
+  ],
+  [
+    'an alias and its addresses in any order, as long as the shortest-lived',
+    {
+      answers: [
+        address('b.test', '192.0.2.1', 60),
+        alias('a.test', 'B.test', 20),
+        alias('www.test', 'A.test', 40),
+      ],
+    },
+    { type: 'records', data: ['192.0.2.1'], ttl: 20 },
+  ],
+  ['addresses of another name', { answers: [address('evil.test', '192.0.2.6')] }, { ...none, ttl: 0 }],
+  ['another type', { answers: [address('www.test', '2001:db8::1')] }, { ...none, ttl: 0 }],
+  ['another class', { answers: [{ ...address('www.test', '192.0.2.1'), class: 'CH' }] }, { ...none, ttl: 0 }],
+  [
+    'a TTL of 0',
+    { answers: [address('www.test', '192.0.2.1', 0)] },
+    { type: 'records', data: ['192.0.2.1'], ttl: 0 },
+  ],
+  [
+    'a TTL below 0',
+    { answers: [address('www.test', '192.0.2.1', 2 ** 31)] },
+    { type: 'records', data: ['192.0.2.1'], ttl: 0 },
+  ],
+  [
+    'a TTL above a day',
+    { answers: [address('www.test', '192.0.2.1', 10 ** 6)] },
+    { type: 'records', data: ['192.0.2.1'], ttl: 86_400 },
+  ],
+  ['no such name', { rcode: 3, authorities: [authority(300)] }, { ...none, ttl: 300 }],
+  [
+    'no such name, the SOA being shorter-lived',
+    { rcode: 3, authorities: [authority(300, 10)] },
+    { ...none, ttl: 10 },
+  ],
+  ['no such name for long', { rcode: 3, authorities: [authority(10 ** 6, 10 ** 6)] }, { ...none, ttl: 900 }],
+  ['no such name without a SOA', { rcode: 3 }, { ...none, ttl: 0 }],
+  [
+    'no such name and yet an address',
+    { rcode: 3, answers: [address('www.test', '192.0.2.1')] },
+    { ...none, ttl: 0 },
+  ],
+  ['no data', { authorities: [authority(300)] }, { ...none, ttl: 300 }],
+  [
+    'an alias of nothing',
+    { answers: [alias('www.test', 'a.test', 20)], authorities: [authority(300)] },
+    { ...none, ttl: 20 },
+  ],
+  [
+    'sixteen aliases',
+    { answers: [...chain.slice(0, 16), address('a16.test', '192.0.2.1')] },
+    { type: 'records', data: ['192.0.2.1'], ttl: 60 },
+  ],
+  ['seventeen aliases', { answers: [...chain, address('a17.test', '192.0.2.1')] }, { type: 'unusable' }],
+  [
+    'a loop of aliases',
+    { answers: [alias('www.test', 'a.test'), alias('a.test', 'www.test')] },
+    { type: 'unusable' },
+  ],
+  [
+    'a loop of aliases without a name at its end',
+    { rcode: 3, answers: [alias('www.test', 'www.test')] },
+    { type: 'unusable' },
+  ],
+  ['a failure', { rcode: 2 }, { type: 'failure', rcode: 2 }],
+  ['a failure without the question', { rcode: 1, questions: [] }, { type: 'failure', rcode: 1 }],
+  [
+    'an answer without the question',
+    { questions: [], answers: [address('www.test', '192.0.2.1')] },
+    undefined,
+  ],
+  [
+    'the question in other letters',
+    { question: { name: 'wWw.tEsT' }, answers: [address('www.test', '192.0.2.1', 9)] },
+    { type: 'records', data: ['192.0.2.1'], ttl: 9 },
+  ],
+  [
+    'another name',
+    { question: { name: 'vvv.test' }, answers: [address('vvv.test', '192.0.2.6')] },
+    undefined,
+  ],
+  ['a longer name', { question: { name: 'www.test.evil' } }, undefined],
+  [
+    'another type in the question',
+    { question: { type: 'AAAA' }, answers: [address('www.test', '192.0.2.6')] },
+    undefined,
+  ],
+  [
+    'two questions',
+    {
+      questions: [
+        { name: 'www.test', type: 'A' },
+        { name: 'www.test', type: 'A' },
+      ],
+    },
+    undefined,
+  ],
+  ['a query', { type: 'query' }, undefined],
+  ['another id', { id: ID + 1, answers: [address('www.test', '192.0.2.6')] }, undefined],
+  ['another opcode', { flags: 0x2000 }, undefined],
+  ['truncated', { flags: 0x0200, answers: [address('www.test', '192.0.2.1')] }, { type: 'truncated' }],
+];
+
+for (const [name, says, expected] of replies) {
+  test(`reply: ${name}`, () => {
+    const actual = reply(says);
+    if (expected === undefined) assert.equal(actual, undefined);
+    else assert.partialDeepStrictEqual(actual, expected);
+  });
+}
+
+test('a referral comes from a server that does not recurse', () => {
+  const bytes = response({
+    over: 'udp',
+    id: ID,
+    name: 'www.test',
+    type: 'A',
+    edns: true,
+    from: { host: '', port: 0 },
+  });
+  bytes.writeUInt16BE(0x8100, 2);
+  assert.equal(decodeReply(bytes, query)?.type, 'unusable');
+});
+
+test('names are as they came', () => {
+  const answers = [{ name: 'www.test', type: 'PTR', class: 'IN', ttl: 5, data: 'Host.test' } as const];
+  assert.deepEqual(reply({ answers }, 'PTR'), { type: 'records', data: ['Host.test'], ttl: 5 });
+});
+
+test('records beyond a few hundred are not read', () => {
+  const answers = Array.from({ length: 3000 }, (_, i) => address('www.test', `10.0.${i >>> 8}.${i & 255}`));
+  const records = reply({ answers, authorities: [authority(1)] });
+  assert.ok(records?.type === 'records');
+  assert.equal(records.data.length, 256);
+});
+
+test('what is broken beyond the answer does no harm', () => {
+  const bytes = response(
+    { over: 'udp', id: ID, name: 'www.test', type: 'A', edns: true, from: { host: '', port: 0 } },
+    { answers: [address('www.test', '192.0.2.1')] },
+  );
+  bytes.writeUInt16BE(7, 10); // additional records that are not there
+  assert.partialDeepStrictEqual(decodeReply(bytes, query), { data: ['192.0.2.1'] });
+});
+
+test('no bytes of any kind make it throw', () => {
+  const header = query.bytes.subarray(0, 26); // with the question
+  const like = [query, ...(['AAAA', 'PTR'] as const).map((type) => encodeQuery(ID, 'www.test', type, false))];
+  const types = new Set<string | undefined>();
+  const check = (bytes: Uint8Array): void => {
+    for (const one of like) types.add(decodeReply(Buffer.from(bytes), one)?.type);
+  };
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(0xffff), (tail, counts) => {
+      check(tail);
+      const bytes = Buffer.concat([header, tail]);
+      bytes.writeUInt16BE(0x8180, 2);
+      bytes.writeUInt16BE(counts, 6);
+      check(bytes);
+    }),
+    { numRuns: 1000 },
+  );
+  assert.ok(types.has('unusable') && types.has(undefined));
+});
+
+test('a good answer, cut anywhere or with any byte changed, does not make it throw', () => {
+  const asked = {
+    over: 'udp',
+    id: ID,
+    name: 'www.test',
+    type: 'A',
+    edns: true,
+    from: { host: '', port: 0 },
+  } as const;
+  const good = response(asked, {
+    answers: [
+      alias('www.test', 'a.test'),
+      address('a.test', '192.0.2.1'),
+      { name: 'a.test', type: 'TXT', data: 'text' },
+    ],
+    authorities: [authority(300)],
+  });
+  for (let end = 0; end < good.length; end++) {
+    const cut = decodeReply(Buffer.from(good.subarray(0, end)), query)?.type;
+    assert.notEqual(cut, 'records', `cut at ${end}`);
+  }
+  for (let at = 0; at < good.length; at++) {
+    for (const byte of [0, 1, 0x3f, 0x40, 0x80, 0xc0, 0xff]) {
+      const changed = Buffer.from(good);
+      changed[at] = byte;
+      assert.doesNotThrow(() => decodeReply(changed, query), `byte ${at} = ${byte}`);
+    }
+  }
+});

@@ -1,0 +1,144 @@
+import { decode, encode, RECURSION_DESIRED, type Answer, type DecodedPacket } from 'dns-packet';
+
+export type QueryType = 'A' | 'AAAA' | 'PTR';
+
+/** A question on the wire, and what its answer has to repeat. */
+export interface Query {
+  readonly bytes: Buffer;
+  readonly id: number;
+  readonly name: string;
+  readonly type: QueryType;
+  /** The question section as it is compared: lower case, a character per byte. */
+  readonly question: string;
+}
+
+export type Reply =
+  | Records
+  /** The whole answer takes TCP. */
+  | { readonly type: 'truncated' }
+  /** Any RCODE but NOERROR and NXDOMAIN. */
+  | { readonly type: 'failure'; readonly rcode: number }
+  /** Broken, or from a server that does not recurse. */
+  | { readonly type: 'unusable'; readonly cause: unknown };
+
+/** What a name has of the type that was asked for: literal addresses or names, as they came; nothing when there is no such name or record. */
+export interface Records {
+  readonly type: 'records';
+  readonly data: readonly string[];
+  /** Seconds that this may be kept; 0 = not at all. */
+  readonly ttl: number;
+}
+
+export const Rcode = { noError: 0, formatError: 1, noSuchName: 3 } as const;
+
+const HEADER_SIZE = 12;
+/** Fits into every path's packets: no fragments, which could be forged (DNS flag day 2020). */
+const UDP_PAYLOAD_SIZE = 1232;
+/** Records of an answer that are looked at. */
+const MAX_RECORDS = 256;
+/** CNAME records followed in an answer. */
+const MAX_ALIASES = 16;
+/** Seconds: a day. */
+const MAX_TTL = 86_400;
+/** Seconds: a quarter of an hour (RFC 2308 section 5 allows up to three hours). */
+const MAX_NEGATIVE_TTL = 900;
+
+/** A question for a canonical name, with recursion desired; with EDNS (RFC 6891) unless the server does not know it. */
+export function encodeQuery(id: number, name: string, type: QueryType, edns: boolean): Query {
+  const header = { type: 'query', id, flags: RECURSION_DESIRED, questions: [{ name, type }] } as const;
+  const plain = encode(header);
+  const bytes = edns ? encode({ ...header, additionals: [EDNS] }) : plain;
+  return { bytes, id, name, type, question: questionOf(plain, plain.length) };
+}
+
+/**
+ * Reads what came from a server. `undefined` is no answer to this query: another id, another question, no response;
+ * whoever sent it has guessed. An error may come without the question. Never throws.
+ */
+export function decodeReply(bytes: Buffer, query: Query): Reply | undefined {
+  if (bytes.length < HEADER_SIZE || bytes.readUInt16BE(0) !== query.id) return undefined;
+  const flags = bytes.readUInt16BE(2);
+  if (flags >>> 11 !== 0b1_0000) return undefined; // QR and opcode: the response to a query
+  const questions = bytes.readUInt16BE(4);
+  const rcode = flags & 0xf;
+  const failed = rcode !== Rcode.noError && rcode !== Rcode.noSuchName;
+  if (failed && questions === 0) return { type: 'failure', rcode };
+  if (questions !== 1 || questionOf(bytes, HEADER_SIZE + query.question.length) !== query.question)
+    return undefined;
+  if (failed) return { type: 'failure', rcode };
+  if ((flags & 0x0200) !== 0) return { type: 'truncated' };
+  try {
+    const packet = decode(withinBounds(bytes));
+    if (isReferral(packet, rcode)) throw new Error('a referral: the server does not recurse');
+    return readRecords(packet, query, rcode === Rcode.noSuchName);
+  } catch (cause) {
+    return { type: 'unusable', cause };
+  }
+}
+
+const EDNS: Answer = {
+  type: 'OPT',
+  name: '.',
+  udpPayloadSize: UDP_PAYLOAD_SIZE,
+  extendedRcode: 0,
+  ednsVersion: 0,
+  flags: 0,
+  flag_do: false,
+  options: [],
+};
+
+function questionOf(message: Buffer, end: number): string {
+  return message.toString('latin1', HEADER_SIZE, end).toLowerCase();
+}
+
+/** Cuts the record counts to what is of use, so that no answer costs more than a few hundred records to read. */
+function withinBounds(bytes: Buffer): Buffer {
+  const answers = bytes.readUInt16BE(6);
+  bytes.writeUInt16BE(Math.min(answers, MAX_RECORDS), 6);
+  bytes.writeUInt16BE(answers > MAX_RECORDS ? 0 : Math.min(bytes.readUInt16BE(8), MAX_RECORDS), 8);
+  bytes.writeUInt16BE(0, 10);
+  return bytes;
+}
+
+function isReferral(packet: DecodedPacket, rcode: number): boolean {
+  return rcode === Rcode.noError && packet.answers?.length === 0 && !packet.flag_aa && !packet.flag_ra;
+}
+
+/** Follows the aliases from the name that was asked for to its records. Records of any other name are no answer. */
+function readRecords(packet: DecodedPacket, query: Query, noSuchName: boolean): Records {
+  const answers = (packet.answers ?? []).filter((record) => isInternet(record));
+  let owner = query.name;
+  let ttl = MAX_TTL;
+  for (let aliases = 0; aliases <= MAX_ALIASES; aliases++) {
+    const own = answers.filter((record) => record.name.toLowerCase() === owner);
+    const records = own.filter((record) => record.type === query.type);
+    if (records.length > 0 && !noSuchName) {
+      const data = records.flatMap((record) =>
+        'data' in record && typeof record.data === 'string' ? record.data : [],
+      );
+      return { type: 'records', data, ttl: Math.min(ttl, ...records.map(ttlOf)) };
+    }
+    const alias = own.find((record) => record.type === 'CNAME');
+    if (alias === undefined) return { type: 'records', data: [], ttl: Math.min(ttl, negativeTtl(packet)) };
+    ttl = Math.min(ttl, ttlOf(alias));
+    owner = alias.data.toLowerCase();
+  }
+  throw new Error(`more than ${MAX_ALIASES} aliases`);
+}
+
+/** RFC 2308 section 5: the lesser of the SOA's own TTL and its minimum. Without a SOA the answer must not be kept. */
+function negativeTtl(packet: DecodedPacket): number {
+  const soa = packet.authorities?.find((record) => record.type === 'SOA' && isInternet(record));
+  if (soa?.type !== 'SOA') return 0;
+  return Math.min(MAX_NEGATIVE_TTL, ttlOf(soa), soa.data.minimum ?? 0);
+}
+
+function isInternet(record: Answer): boolean {
+  return record.type !== 'OPT' && record.class === 'IN';
+}
+
+/** A TTL with the top bit set counts as 0 (RFC 2181 section 8). */
+function ttlOf(record: Answer): number {
+  const ttl = record.type === 'OPT' ? 0 : (record.ttl ?? 0);
+  return ttl > 0x7fff_ffff ? 0 : ttl;
+}

@@ -1,0 +1,207 @@
+import type { Endpoint } from '../net/engine.ts';
+import { sourceFor } from '../net/source.ts';
+import { formatIp, parseIp, type Ip } from '../wire/ip.ts';
+import { Cache } from './cache.ts';
+import { ResolveError } from './error.ts';
+import { joinFamilies } from './families.ts';
+import { addressesOf, nameOf, parseHosts, type Hosts } from './hosts.ts';
+import { Line } from './line.ts';
+import type { QueryType, Records } from './message.ts';
+import { canonicalName, isWithin, reverseName } from './name.ts';
+import { orderDestinations } from './order.ts';
+import { RereadFile } from './reread-file.ts';
+import { query } from './stub.ts';
+import { DEFAULTS, parseResolvConf, type NameServers } from './system.ts';
+
+export type Family = 'any' | 'ipv4' | 'ipv6';
+
+/** The section `resolve` of the configuration. */
+export interface ResolveOptions {
+  /** Literal addresses, asked in this order. @default those of /etc/resolv.conf, with its search list */
+  readonly servers?: readonly Endpoint[];
+  /** Addresses of one family only. */
+  readonly family: Family;
+  /** Milliseconds that a name may take in all. */
+  readonly timeout: number;
+}
+
+/** What a resolver takes from the machine it runs on. */
+export interface Machine {
+  /** @default '/etc/hosts' */
+  readonly hostsFile?: string;
+  /** @default '/etc/resolv.conf' */
+  readonly resolvConf?: string;
+  /** A monotonic clock in milliseconds. @default performance.now */
+  readonly now?: () => number;
+  /** The local address that is used towards a literal one. @default the kernel's choice */
+  readonly sourceFor?: (host: string) => string | undefined;
+}
+
+const MAX_QUERIES = 256;
+const MAX_WAITING = 1024;
+const MAX_CACHED = 10_000;
+/** Addresses of one answer that are used. */
+const MAX_ADDRESSES = 32;
+/** Routes are looked up anew after this many milliseconds. */
+const SOURCE_TTL = 5000;
+/** Names that no server must be asked for (RFC 6761 sections 6.3 and 6.4, RFC 7686). */
+const UNASKED: readonly string[] = ['localhost', 'invalid', 'onion'];
+
+/**
+ * Names to addresses and back: the hosts file first, then the cache, then the name servers. Never in the thread pool, and
+ * without a socket or a timer while nothing is asked.
+ */
+export class Resolver implements Disposable {
+  readonly #options: ResolveOptions;
+  readonly #now: () => number;
+  readonly #sourceFor: (host: string) => string | undefined;
+  readonly #hosts: { readonly value: Hosts };
+  readonly #servers: { readonly value: NameServers };
+  readonly #line = new Line(MAX_QUERIES, MAX_WAITING);
+  readonly #addresses: Cache<readonly Ip[]>;
+  readonly #names: Cache<readonly string[]>;
+  readonly #sources: Cache<{ readonly ip: Ip | undefined }>;
+  readonly #closing = new AbortController();
+  /** Whom the caches come from. */
+  #known: NameServers | undefined;
+
+  constructor(options: ResolveOptions, machine: Machine = {}) {
+    const now = machine.now ?? ((): number => performance.now());
+    this.#options = options;
+    this.#now = now;
+    this.#sourceFor = machine.sourceFor ?? sourceFor;
+    this.#hosts = new RereadFile(machine.hostsFile ?? '/etc/hosts', parseHosts, now);
+    this.#servers =
+      options.servers === undefined
+        ? new RereadFile(machine.resolvConf ?? '/etc/resolv.conf', parseResolvConf, now)
+        : { value: { ...DEFAULTS, servers: options.servers, patience: options.timeout } };
+    this.#addresses = new Cache(MAX_CACHED, now);
+    this.#names = new Cache(MAX_CACHED, now);
+    this.#sources = new Cache(MAX_CACHED, now);
+  }
+
+  /**
+   * The addresses of a name in the order of RFC 6724, one at least; a literal is its own. `family` narrows the configured
+   * one. Rejects with a ResolveError, or with the signal's reason.
+   */
+  async resolve(
+    name: string,
+    options: { readonly family?: Family; readonly signal?: AbortSignal } = {},
+  ): Promise<Ip[]> {
+    const wanted: Wanted = (family) =>
+      [this.#options.family, options.family ?? 'any'].every((one) => one === 'any' || one === `ipv${family}`);
+    const found = await this.#unlessAborted(options.signal, () => this.#find(name, wanted));
+    if (found.length === 0) throw new ResolveError('ENOTFOUND', `${name}: no such name, or no address`);
+    return orderDestinations(found, (ip) => this.#sourceOf(ip));
+  }
+
+  /** The name of an address. Rejects with a ResolveError, or with the signal's reason. */
+  async reverse(ip: Ip, options: { readonly signal?: AbortSignal } = {}): Promise<string> {
+    const [name] = await this.#unlessAborted(options.signal, () => this.#findNames(ip));
+    if (name === undefined) throw new ResolveError('ENOTFOUND', `${formatIp(ip)}: no name`);
+    return name;
+  }
+
+  /** Ends what is under way with ECLOSED. */
+  close(): void {
+    this.#closing.abort(new ResolveError('ECLOSED', 'the resolver was closed'));
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async #find(text: string, wanted: Wanted): Promise<readonly Ip[]> {
+    const literal = parseIp(text);
+    if (literal !== undefined) return wanted(literal.family) ? [literal] : [];
+    const name = canonicalName(text);
+    if (name === undefined) throw new ResolveError('EBADNAME', `${JSON.stringify(text)}: no host name`);
+    const local = addressesOf(name, this.#hosts.value).filter((ip) => wanted(ip.family));
+    if (local.length > 0 || UNASKED.some((domain) => isWithin(name, domain))) return local;
+
+    const deadline = this.#now() + this.#options.timeout;
+    const { search } = this.#nameServers();
+    const domains = text.includes('.') ? [] : search;
+    const candidates = domains.flatMap((domain) => canonicalName(`${name}.${domain}`) ?? []);
+    for (const candidate of [...candidates, name]) {
+      const found = await this.#findIn(candidate, wanted, deadline);
+      if (found.length > 0) return found;
+    }
+    return [];
+  }
+
+  async #findIn(name: string, wanted: Wanted, deadline: number): Promise<readonly Ip[]> {
+    if (!wanted(4)) return wanted(6) ? this.#load(name, 'AAAA', deadline) : [];
+    if (!wanted(6)) return this.#load(name, 'A', deadline);
+    return joinFamilies(
+      this.#load(name, 'AAAA', deadline),
+      this.#load(name, 'A', deadline),
+      (ip) => this.#sourceOf(ip) !== undefined,
+    );
+  }
+
+  #load(name: string, type: 'A' | 'AAAA', deadline: number): Promise<readonly Ip[]> {
+    return this.#addresses.load(`${type} ${name}`, async () => {
+      const { data, ttl } = await this.#ask(name, type, deadline);
+      return {
+        value: data.slice(0, MAX_ADDRESSES).flatMap((literal) => parseIp(literal) ?? []),
+        ttl: ttl * 1000,
+      };
+    });
+  }
+
+  async #findNames(ip: Ip): Promise<readonly string[]> {
+    const local = nameOf(ip, this.#hosts.value);
+    if (local !== undefined) return [local];
+    const deadline = this.#now() + this.#options.timeout;
+    const name = reverseName(ip);
+    return this.#names.load(name, async () => {
+      const { data, ttl } = await this.#ask(name, 'PTR', deadline);
+      return { value: data.flatMap((text) => canonicalName(text) ?? []), ttl: ttl * 1000 };
+    });
+  }
+
+  #ask(name: string, type: QueryType, deadline: number): Promise<Records> {
+    return this.#line.through(() => {
+      this.#closing.signal.throwIfAborted();
+      const left = deadline - this.#now();
+      if (left <= 0) throw new ResolveError('ETIMEOUT', `${name}: waited too long in line`);
+      return query(name, type, this.#nameServers(), left, this.#closing.signal);
+    });
+  }
+
+  /** Whom to ask. What others have said is forgotten. */
+  #nameServers(): NameServers {
+    const servers = this.#servers.value;
+    if (servers !== this.#known) {
+      this.#known = servers;
+      this.#addresses.clear();
+      this.#names.clear();
+    }
+    return servers;
+  }
+
+  #sourceOf(ip: Ip): Ip | undefined {
+    const host = formatIp(ip);
+    const known = this.#sources.get(host);
+    if (known !== undefined) return known.ip;
+    const source = { ip: parseIp(this.#sourceFor(host) ?? '') };
+    this.#sources.set(host, { value: source, ttl: SOURCE_TTL });
+    return source.ip;
+  }
+
+  /** A caller who goes does not end the work: others may wait for it too, and the cache does. */
+  #unlessAborted<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#closing.signal.throwIfAborted();
+      signal?.throwIfAborted();
+      const abort = (): void => reject(signal?.reason);
+      signal?.addEventListener('abort', abort, { once: true });
+      work()
+        .then(resolve, reject)
+        .finally(() => signal?.removeEventListener('abort', abort));
+    });
+  }
+}
+
+type Wanted = (family: 4 | 6) => boolean;

@@ -1,0 +1,219 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  address,
+  alias,
+  response,
+  startNameServer,
+  type Asked,
+  type Script,
+} from '../../test/support/name-server.ts';
+import type { Endpoint } from '../net/engine.ts';
+import type { Records } from './message.ts';
+import { query } from './stub.ts';
+
+const TRUNCATED = 0x0200;
+const ours: Script = (asked) => [response(asked, { answers: [address(asked.name, '192.0.2.1')] })];
+const silent: Script = () => [];
+const fails =
+  (rcode: number): Script =>
+  (asked) => [response(asked, { rcode })];
+
+interface AskOptions {
+  readonly patience?: number;
+  readonly timeout?: number;
+  readonly signal?: AbortSignal;
+}
+
+function ask(servers: readonly Endpoint[], options: AskOptions = {}): Promise<Records> {
+  const { patience = 20_000, timeout = 60_000, signal = new AbortController().signal } = options;
+  return query('www.test', 'A', { servers, search: [], attempts: 2, patience }, timeout, signal);
+}
+
+/** An endpoint where nobody listens. */
+async function nowhere(): Promise<Endpoint> {
+  const socket = createSocket('udp4');
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  return { host: '127.0.0.1', port };
+}
+
+/** Asks one server that answers over UDP and over TCP by these scripts. */
+async function askOne(
+  udp: Script,
+  tcp: Script = silent,
+): Promise<{ records: Promise<Records>; asked: readonly Asked[] }> {
+  await using server = await startNameServer((asked) => (asked.over === 'udp' ? udp : tcp)(asked));
+  const records = ask([server.endpoint]);
+  await records.catch(() => undefined); // for the caller to look at
+  return { records, asked: server.asked };
+}
+
+test('one server, one query, with EDNS', async () => {
+  const { records, asked } = await askOne(ours);
+  assert.deepEqual((await records).data, ['192.0.2.1']);
+  assert.equal(asked.length, 1);
+  assert.partialDeepStrictEqual(asked[0], { over: 'udp', name: 'www.test', type: 'A', edns: true });
+});
+
+test('ids and source ports are anything but a row', async () => {
+  await using server = await startNameServer(ours);
+  for (let i = 0; i < 40; i++) await ask([server.endpoint]);
+  assert.equal(server.asked.length, 40);
+  for (const numbers of [server.asked.map(({ id }) => id), server.asked.map(({ from }) => from.port)]) {
+    assert.ok(new Set(numbers).size > 30, `all new: ${numbers.join()}`);
+    const steps = numbers.slice(1).filter((number, i) => Math.abs(number - numbers[i]!) < 10);
+    assert.ok(steps.length < 10, `far from one another: ${numbers.join()}`);
+  }
+});
+
+test('forged answers are ignored until the right one comes', async () => {
+  const evil = [address('www.test', '192.0.2.66')];
+  await using other = await startNameServer(silent);
+  const forger = createSocket('udp4');
+  const { records } = await askOne(async (asked) => {
+    const right = response(asked, { answers: evil });
+    await new Promise((sent) => forger.send(right, asked.from.port, asked.from.host, sent)); // from another source
+    return [
+      response(asked, { id: (asked.id + 1) & 0xffff, answers: evil }),
+      response(asked, { question: { name: 'vvv.test' }, answers: evil }),
+      response(asked, { question: { type: 'AAAA' }, answers: evil }),
+      response(asked, { type: 'query', answers: evil }),
+      Buffer.from('garbage'),
+      Buffer.alloc(0),
+      response(asked, { answers: [address('evil.test', '192.0.2.66'), address('www.test', '192.0.2.1')] }),
+    ];
+  });
+  forger.close();
+  assert.deepEqual((await records).data, ['192.0.2.1']);
+  assert.equal(other.asked.length, 0);
+});
+
+for (const rcode of [2, 4, 5]) {
+  test(`RCODE ${rcode}: the next server, and nobody twice`, async () => {
+    await using first = await startNameServer(fails(rcode));
+    await using second = await startNameServer(ours);
+    assert.deepEqual((await ask([first.endpoint, second.endpoint])).data, ['192.0.2.1']);
+    assert.equal(first.asked.length, 1);
+
+    await assert.rejects(ask([first.endpoint]), { name: 'ResolveError', code: 'ESERVFAIL' });
+    assert.equal(first.asked.length, 2);
+  });
+}
+
+const unusable: Readonly<Record<string, Script>> = {
+  'a broken answer': (asked) => [
+    response(asked, { answers: [address('www.test', '192.0.2.1')] }).subarray(0, -3),
+  ],
+  'a loop of aliases': (asked) => [response(asked, { answers: [alias('www.test', 'www.test')] })],
+};
+
+for (const [name, script] of Object.entries(unusable)) {
+  test(`${name}: the next server`, async () => {
+    await using first = await startNameServer(script);
+    await using second = await startNameServer(ours);
+    assert.deepEqual((await ask([first.endpoint, second.endpoint])).data, ['192.0.2.1']);
+    await assert.rejects(ask([first.endpoint]), { code: 'ESERVFAIL' });
+  });
+}
+
+test('a server that is not there: the next one at once', async () => {
+  await using second = await startNameServer(ours);
+  const gone = await nowhere();
+  assert.deepEqual((await ask([gone, second.endpoint])).data, ['192.0.2.1']);
+  await assert.rejects(ask([gone]), (error: Error) => {
+    assert.partialDeepStrictEqual(error, { code: 'ESERVFAIL', cause: { code: 'ECONNREFUSED' } });
+    return true;
+  });
+});
+
+test('no way to a server: the next one at once', async () => {
+  await using second = await startNameServer(ours);
+  assert.deepEqual((await ask([{ host: 'fe80::1', port: 53 }, second.endpoint])).data, ['192.0.2.1']);
+});
+
+test('a silent server: the next one, then once more', async () => {
+  await using first = await startNameServer(silent);
+  await using second = await startNameServer(silent);
+  await assert.rejects(ask([first.endpoint, second.endpoint], { patience: 50 }), { code: 'ETIMEOUT' });
+  assert.deepEqual([first.asked.length, second.asked.length], [2, 2]);
+});
+
+test('a silent server and one that fails is a failure', async () => {
+  await using first = await startNameServer(silent);
+  await using second = await startNameServer(fails(2));
+  await assert.rejects(ask([first.endpoint, second.endpoint], { patience: 50 }), { code: 'ESERVFAIL' });
+  assert.deepEqual([first.asked.length, second.asked.length], [2, 1]);
+});
+
+test('all tries together take no longer than the time-out', async () => {
+  await using server = await startNameServer(silent);
+  const start = performance.now();
+  await assert.rejects(ask([server.endpoint, server.endpoint], { timeout: 400 }), { code: 'ETIMEOUT' });
+  const took = performance.now() - start;
+  assert.ok(took > 300, `${took} ms`);
+  assert.equal(server.asked.length, 4);
+});
+
+test('a server that does not know EDNS is asked without', async () => {
+  const { records, asked } = await askOne((query) => (query.edns ? fails(1) : ours)(query));
+  assert.deepEqual((await records).data, ['192.0.2.1']);
+  assert.deepEqual(
+    asked.map(({ edns }) => edns),
+    [true, false],
+  );
+  assert.notEqual(asked[0]?.from.port, asked[1]?.from.port);
+});
+
+const truncated: Script = (asked) => [
+  response(asked, { flags: TRUNCATED, answers: [address('www.test', '192.0.2.66')] }).subarray(0, -2),
+];
+
+test('too long for UDP: over TCP', async () => {
+  const answers = Array.from({ length: 1000 }, (_, i) => address('www.test', `10.0.${i >>> 8}.${i & 255}`));
+  const { records, asked } = await askOne(truncated, (query) => [response(query, { answers })]);
+  const { data } = await records;
+  assert.equal(data[0], '10.0.0.0');
+  assert.ok(data.length <= 256);
+  assert.deepEqual(
+    asked.map(({ over }) => over),
+    ['udp', 'tcp'],
+  );
+});
+
+const brokenOverTcp: Readonly<Record<string, Script>> = {
+  'closes without an answer': silent,
+  'answers another query': (asked) => [response(asked, { id: asked.id ^ 1 })],
+  'still says truncated': (asked) => [response(asked, { flags: TRUNCATED })],
+  'sends garbage': () => [Buffer.from('garbage')],
+  'sends nothing at all': () => [Buffer.alloc(0)],
+};
+
+for (const [name, script] of Object.entries(brokenOverTcp)) {
+  test(`over TCP the server ${name}`, async () => {
+    const { records } = await askOne(truncated, script);
+    await assert.rejects(records, { code: 'ESERVFAIL' });
+  });
+}
+
+test('over TCP the server is silent', async () => {
+  const never: Script = () => new Promise(() => undefined);
+  await using server = await startNameServer((asked) => (asked.over === 'udp' ? truncated : never)(asked));
+  await assert.rejects(ask([server.endpoint], { patience: 500 }), { code: 'ETIMEOUT' });
+});
+
+test('an aborted query ends at once with the reason', async () => {
+  const controller = new AbortController();
+  await using server = await startNameServer(() => {
+    controller.abort(new Error('enough'));
+    return [];
+  });
+  const { signal } = controller;
+  await assert.rejects(ask([server.endpoint], { signal }), { message: 'enough' });
+  await assert.rejects(ask([server.endpoint], { signal }), { message: 'enough' });
+  assert.equal(server.asked.length, 1);
+});

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, posix } from 'node:path';
+import { suite, test } from 'node:test';
+
+/** Each room may import from itself and from the rooms named after it. Entry points, the files beside the rooms, may import all. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  wire: [],
+  session: ['wire'],
+  policy: ['wire', 'session'],
+  net: ['wire', 'session', 'policy'],
+  resolve: ['wire', 'session', 'policy', 'net'],
+  auth: ['wire', 'session', 'policy', 'net', 'resolve'],
+  audit: ['wire', 'session', 'policy', 'net', 'resolve'],
+  route: ['wire', 'session', 'policy', 'net', 'resolve'],
+  client: ['wire', 'session', 'policy', 'net', 'resolve', 'auth', 'audit', 'route'],
+  server: ['wire', 'session', 'policy', 'net', 'resolve', 'auth', 'audit', 'route'],
+  config: ['wire', 'session', 'policy', 'net', 'resolve', 'auth', 'audit', 'route', 'server'],
+  cli: ['wire', 'session', 'policy', 'net', 'resolve', 'auth', 'audit', 'route', 'server', 'config'],
+};
+const PURE = ['wire', 'session', 'policy'];
+const WITHOUT_DEPENDENCIES = ['client.ts', 'wire.ts'];
+
+interface Source {
+  readonly file: string;
+  readonly text: string;
+  readonly imports: readonly string[];
+}
+
+const sources: readonly Source[] = globSync('**/*.ts', { cwd: import.meta.dirname })
+  .filter((file) => !file.endsWith('.test.ts'))
+  .map((file) => {
+    const text = readFileSync(join(import.meta.dirname, file), 'utf8');
+    return {
+      file,
+      text,
+      imports: [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([, from]) => from!),
+    };
+  });
+
+const roomOf = (file: string): string | undefined => (file.includes('/') ? file.split('/')[0] : undefined);
+const target = (file: string, from: string): string => posix.join(dirname(file), from);
+
+suite('rooms', () => {
+  for (const { file, imports, text } of sources) {
+    const room = roomOf(file);
+    if (room === undefined) continue;
+    test(`${file} keeps to its room`, () => {
+      const allowed = MAY_IMPORT[room];
+      assert.ok(allowed, `${room}/ is a new room: give it a place in MAY_IMPORT and in ARCHITECTURE.md`);
+      for (const from of imports) {
+        if (from.startsWith('.')) {
+          const other = roomOf(target(file, from));
+          assert.ok(
+            other === room || (other !== undefined && allowed.includes(other)),
+            `${file} imports ${from}, but ${room}/ may only import from ${allowed.join(', ') || 'itself'}`,
+          );
+        } else {
+          assert.ok(
+            !PURE.includes(room),
+            `${file} imports ${from}, but ${room}/ is pure: pass in what it needs`,
+          );
+        }
+      }
+      if (PURE.includes(room)) {
+        const impure =
+          /\b(async |await |Promise\b|Date\.now|new Date\(\)|performance\.|Math\.random|setTimeout|process\.)/.exec(
+            withoutComments(text),
+          );
+        assert.equal(impure?.[0], undefined, `${file} must take no clock, no randomness and have no async`);
+      }
+    });
+  }
+
+  for (const entry of WITHOUT_DEPENDENCIES) {
+    test(`${entry} needs no package`, () => {
+      const seen = new Set<string>();
+      const visit = (file: string): void => {
+        if (seen.has(file)) return;
+        seen.add(file);
+        for (const from of sources.find((source) => source.file === file)!.imports) {
+          if (from.startsWith('.')) visit(target(file, from));
+          else
+            assert.ok(
+              from.startsWith('node:'),
+              `${file} imports the package ${from}, and ${entry} reaches it`,
+            );
+        }
+      };
+      visit(entry);
+    });
+  }
+
+  test('a permit is made by decide() only', () => {
+    const makers = sources.filter(({ text }) => /new Permit\b/.test(text)).map(({ file }) => file);
+    assert.deepEqual(makers, ['policy/decide.ts']);
+  });
+});
+
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');
+}

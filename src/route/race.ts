@@ -1,0 +1,99 @@
+import type { Connection, Engine } from '../net/engine.ts';
+import { formatIp, type Ip } from '../wire/ip.ts';
+
+export interface RaceOptions {
+  /** Milliseconds in all. */
+  readonly timeout: number;
+  readonly signal?: AbortSignal;
+  /** Milliseconds until the next address gets its chance beside those before it (RFC 8305 section 5). @default 250 */
+  readonly attemptDelay?: number;
+}
+
+/**
+ * Connects to the first of one or more addresses that answers (happy eyeballs, RFC 8305): one attempt after the other, the
+ * families in turn, each as soon as the one before has failed or has taken the attempt delay. All others are ended.
+ * Rejects with the error of an attempt that says most, with ETIMEDOUT, or with the signal's reason.
+ */
+export function race(
+  addresses: readonly Ip[],
+  port: number,
+  engine: Engine,
+  options: RaceOptions,
+): Promise<Connection> {
+  const { timeout, signal, attemptDelay = 250 } = options;
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const waiting = alternate(addresses).map(formatIp);
+    const pending = new Set<AbortController>();
+    const errors: unknown[] = [];
+    let next: NodeJS.Timeout | undefined;
+
+    const end = (): void => {
+      clearTimeout(next);
+      clearTimeout(deadline);
+      signal?.removeEventListener('abort', aborted);
+      for (const loser of pending) loser.abort();
+    };
+    const lose = (error: unknown): void => {
+      end();
+      reject(error);
+    };
+    const aborted = (): void => lose(signal?.reason);
+    const attempt = async (host: string): Promise<void> => {
+      const self = new AbortController();
+      pending.add(self);
+      if (waiting.length > 0) next = setTimeout(start, attemptDelay);
+      try {
+        const connection = await engine.connect({ host, port }, { timeout, signal: self.signal });
+        if (self.signal.aborted) return connection.destroy();
+        pending.delete(self);
+        end();
+        resolve(connection);
+      } catch (error) {
+        if (self.signal.aborted) return;
+        pending.delete(self);
+        errors.push(error);
+        start();
+      }
+    };
+    const start = (): void => {
+      clearTimeout(next);
+      const host = waiting.shift();
+      if (host !== undefined) void attempt(host);
+      else if (pending.size === 0) lose(mostTelling(errors));
+    };
+
+    const deadline = setTimeout(() => lose(mostTelling([...errors, timedOut(timeout)])), timeout);
+    signal?.addEventListener('abort', aborted, { once: true });
+    start();
+  });
+}
+
+/** The families in turn, beginning with that of the first address; within a family the order stays. */
+function alternate(addresses: readonly Ip[]): readonly Ip[] {
+  const family = addresses[0]?.family;
+  const first = addresses.filter((ip) => ip.family === family);
+  const second = addresses.filter((ip) => ip.family !== family);
+  return first.flatMap((ip, i) => [ip, ...second.slice(i, i + 1)]).concat(second.slice(first.length));
+}
+
+/**
+ * What the client should hear of several failures: that the host answered, then that it was silent, then what is wrong
+ * here. That there is no way there comes last: it is mostly the lack of a family on this machine.
+ */
+function mostTelling(errors: readonly unknown[]): unknown {
+  return errors.toSorted((a, b) => rank(a) - rank(b))[0];
+}
+
+const TELLING: readonly unknown[] = ['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT'];
+const NO_WAY: readonly unknown[] = ['EHOSTUNREACH', 'ENETUNREACH', 'EAFNOSUPPORT', 'EINVAL'];
+
+function rank(error: unknown): number {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (TELLING.includes(code)) return TELLING.indexOf(code);
+  return TELLING.length + 1 + NO_WAY.indexOf(code);
+}
+
+function timedOut(timeout: number): Error {
+  return Object.assign(new Error(`no connection after ${timeout} ms`), { code: 'ETIMEDOUT' });
+}

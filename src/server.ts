@@ -1,0 +1,29 @@
+/** The embeddable server. */
+import { settingsFromObject } from './config/load.ts';
+import { formatProblem } from './config/problem.ts';
+import { Server } from './server/server.ts';
+import type { ServerHooks } from './server/server.ts';
+
+/** The configuration has mistakes; the message shows each, and what to write instead. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly code = 'ERR_CONFIG';
+}
+
+/**
+ * Starts a server. `config` has the shape of garter.yaml (docs/configuration.md), as an object. Rejects with a ConfigError, or with
+ * Node's error when a listener cannot be opened. Close it with `await server.close()`, `server.drain()`, `await using`, or the signal.
+ */
+export async function createServer(config: object, hooks: ServerHooks = {}): Promise<Server> {
+  const { settings, errors } = settingsFromObject(config, hooks.authenticate !== undefined);
+  if (settings === undefined)
+    throw new ConfigError(errors.map((problem) => formatProblem(problem, 'error')).join('\n'));
+  return Server.start(settings, hooks);
+}
+
+export type { Authenticate, Server, ServerHooks } from './server/server.ts';
+export type { Decide } from './server/state.ts';
+export type { Record as ConnectionRecord } from './audit/record.ts';
+export type { Identity } from './auth/authenticator.ts';
+export type { Endpoint } from './net/engine.ts';
+export type { Destination, Facts } from './policy/policy.ts';

@@ -1,0 +1,51 @@
+import type { End } from '../audit/record.ts';
+import { grantsSome } from '../policy/decide.ts';
+import type { ServerSession } from '../session/server.ts';
+import type { RequestEvent } from './handshake.ts';
+import { Reply } from '../wire/socks5.ts';
+import { Association } from './association.ts';
+import { isUnspecified } from './destination.ts';
+import { formatEndpoint } from './endpoint.ts';
+import { Failure } from './failure.ts';
+import { admit, granted } from './permit.ts';
+import type { Session } from './sessions.ts';
+import type { ServerState } from './state.ts';
+
+/** UDP ASSOCIATE (RFC 1928 section 7): the association lives as long as its TCP connection, whose further bytes mean nothing. */
+export async function associate(
+  session: Session,
+  machine: ServerSession,
+  request: RequestEvent,
+  state: ServerState,
+): Promise<End> {
+  const { client } = session;
+  const permit = granted(session, grantsSome(state.policy, session.facts('udp'), state.ports));
+  admit(session, 'udp', undefined, permit, state);
+
+  session.phase = 'bind';
+  session.route = 'direct';
+  // The port is the client's word for where it will send from; an address other than its own is no business of ours.
+  const { host, port } = request.destination;
+  const mine = isUnspecified(request.destination) || host === client.remote.host;
+  const association = await Association.open(session, mine ? port : 0, state);
+  try {
+    session.bound = formatEndpoint(association.local);
+    session.counters = association;
+    session.phase = 'relay';
+    client.write(machine.reply(Reply.succeeded, association.advertised));
+    state.sessions.granted(session);
+    association.whenIdle(permit.rule.limit?.idle ?? state.timeouts.udpIdle, () =>
+      session.stop(new Failure('timeout', 'relay', 'idle')),
+    );
+    const { duration } = permit.rule.limit ?? {};
+    if (duration !== undefined)
+      association.after(duration, () => session.stop(new Failure('limit', 'relay', 'duration')));
+    let bytes: Uint8Array | undefined;
+    do bytes = await client.read();
+    while (bytes !== undefined);
+    return { by: 'client', phase: 'relay' };
+  } finally {
+    association.close();
+    state.log.debug('association', { id: session.id, ...association.counts });
+  }
+}

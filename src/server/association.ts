@@ -1,0 +1,283 @@
+import type { Endpoint, Peer, UdpSocket } from '../net/engine.ts';
+import { Reassembly } from '../session/reassembly.ts';
+import { addressOf } from '../wire/address.ts';
+import type { Address } from '../wire/address.ts';
+import { WireError } from '../wire/error.ts';
+import { formatIp } from '../wire/ip.ts';
+import { decodeUdpHeader, encodeUdpHeader } from '../wire/udp.ts';
+import { destinationOf } from './destination.ts';
+import { Failure } from './failure.ts';
+import { obtainPermit } from './permit.ts';
+import { advertisedAddress, bindRelayPort } from './relay-port.ts';
+import type { Counters, Session } from './sessions.ts';
+import type { ServerState } from './state.ts';
+
+/** Destinations that one association remembers; the oldest is forgotten first, and may no longer answer. */
+const DESTINATIONS = 4096;
+/** A decision about a destination is made anew when it was not used for so long, in milliseconds. */
+const DECISION_TTL = 60_000;
+/** Datagrams that wait for one destination's name to resolve, and for all. */
+const WAITING_PER_DESTINATION = 8;
+const WAITING = 64;
+
+/** What the rules have said about one destination. */
+interface Way {
+  /** The server's `decisions` when it was decided: a reload makes it old. */
+  readonly decisions: number;
+  usedAt: number;
+  /** Where to send; absent while it is being decided, or refused. */
+  to?: { readonly socket: UdpSocket; readonly peer: Peer };
+  /** Copies of what came while it was being decided. */
+  waiting?: Uint8Array[];
+}
+
+/**
+ * The UDP relay of one client (RFC 1928 section 7). Towards the client it has a port of its own, which hears the client's
+ * address only; towards the destinations it has one socket per address family, which hears only whom the client wrote to.
+ * Every destination is decided by the rules when it is first used. Whatever is wrong with a datagram drops that datagram.
+ */
+export class Association implements Counters {
+  sent = 0;
+  received = 0;
+  /** Datagrams that went nowhere, by reason; `errors` are failed sends and ICMP errors. */
+  readonly counts = { stranger: 0, malformed: 0, refused: 0, unasked: 0, overflow: 0, errors: 0 };
+
+  readonly #session: Session;
+  readonly #state: ServerState;
+  readonly #inside: UdpSocket;
+  readonly #outside = new Map<4 | 6, Promise<UdpSocket>>();
+  readonly #forget: (() => void)[] = [];
+  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #reassembly = new Reassembly();
+
+  #clientPort: number;
+  #client: Peer | undefined;
+  readonly #ways = new Map<string, Way>();
+  #last: { readonly header: Uint8Array; readonly key: string; readonly address: Address } | undefined;
+  /** The header that answers carry, by the peer they come from. */
+  readonly #answerHeaders = new Map<string, Uint8Array>();
+  #waiting = 0;
+  #activeAt = performance.now();
+  #closed = false;
+
+  /** Binds the client's side; `port` is where the client says it will send from, 0 = it does not say. */
+  static async open(session: Session, port: number, state: ServerState): Promise<Association> {
+    const held: { association?: Association } = {};
+    const inside = await bindRelayPort(state.engine, session.client.local.host, session.listener.udp.ports, {
+      received: (buffer, start, end, from) => held.association?.fromClient(buffer, start, end, from),
+      failed: () => {
+        if (held.association !== undefined) held.association.counts.errors++;
+      },
+    });
+    held.association = new Association(session, inside, port, state);
+    if (session.failure !== undefined) {
+      held.association.close();
+      throw session.failure;
+    }
+    return held.association;
+  }
+
+  private constructor(session: Session, inside: UdpSocket, port: number, state: ServerState) {
+    this.#session = session;
+    this.#state = state;
+    this.#inside = inside;
+    this.#clientPort = port;
+    this.#forget.push(state.ports.add(inside.local, 'udp'));
+  }
+
+  get local(): Endpoint {
+    return this.#inside.local;
+  }
+
+  /** Where the client is told to send to. */
+  get advertised(): Endpoint {
+    const host = advertisedAddress(this.#session.ip, this.#session.listener.udp.advertise) ?? this.local.host;
+    return { host, port: this.local.port };
+  }
+
+  /** Calls back when no datagram has passed for so long. */
+  whenIdle(idle: number, callback: () => void): void {
+    const timer = setInterval(
+      () => {
+        if (performance.now() - this.#activeAt >= idle) callback();
+      },
+      Math.min(idle, 1000),
+    );
+    this.#timers.push(timer);
+  }
+
+  after(duration: number, callback: () => void): void {
+    this.#timers.push(setTimeout(callback, duration));
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const forget of this.#forget) forget();
+    this.#inside.close();
+    for (const socket of this.#outside.values()) {
+      socket.then(
+        (open) => open.close(),
+        () => {}, // it never opened
+      );
+    }
+  }
+
+  /** A datagram on the client's side. */
+  fromClient(buffer: Uint8Array, start: number, end: number, from: Peer): void {
+    if (
+      from.host !== this.#session.client.remote.host ||
+      (this.#clientPort !== 0 && from.port !== this.#clientPort)
+    ) {
+      this.counts.stranger++;
+      return;
+    }
+    try {
+      // Most datagrams go where the one before went: the same header needs no second reading.
+      const last = this.#last;
+      if (last !== undefined && beginsWith(buffer, start, end, last.header)) {
+        this.#forward(last.key, last.address, buffer, start + last.header.length, end);
+        return;
+      }
+      const header = decodeUdpHeader(buffer, start, end);
+      if (header === undefined) {
+        this.counts.malformed++;
+        return;
+      }
+      const { address, fragment } = header.value;
+      this.#client ??= from;
+      this.#clientPort = from.port;
+      const key = `${address.host}:${address.port}`;
+      const dataStart = start + header.size;
+      if (fragment === 0) {
+        this.#last = { header: buffer.slice(start, dataStart), key, address };
+        this.#forward(key, address, buffer, dataStart, end);
+        return;
+      }
+      const whole = this.#reassembly.add(fragment, key, buffer.subarray(dataStart, end), performance.now());
+      if (whole !== undefined) this.#forward(key, address, whole, 0, whole.length);
+    } catch (error) {
+      if (error instanceof WireError) this.counts.malformed++;
+      else this.#session.stop(Failure.from(error, 'relay'));
+    }
+  }
+
+  #forward(key: string, address: Address, buffer: Uint8Array, start: number, end: number): void {
+    const now = performance.now();
+    let way = this.#ways.get(key);
+    if (way === undefined || way.decisions !== this.#state.decisions || now - way.usedAt > DECISION_TTL) {
+      if (way?.to !== undefined) this.#answerHeaders.delete(way.to.peer.key);
+      way = { decisions: this.#state.decisions, usedAt: now, waiting: [] };
+      remember(this.#ways, key, way);
+      void this.#decide(key, address, way);
+    }
+    way.usedAt = now;
+    if (way.to !== undefined) {
+      this.#send(way.to.socket, way.to.peer, buffer, start, end);
+    } else if (way.waiting === undefined) {
+      this.counts.refused++;
+    } else if (way.waiting.length < WAITING_PER_DESTINATION && this.#waiting < WAITING) {
+      way.waiting.push(buffer.slice(start, end));
+      this.#waiting++;
+    } else {
+      this.counts.overflow++;
+    }
+  }
+
+  /** Asks the rules, then sends what has waited. */
+  async #decide(key: string, address: Address, way: Way): Promise<void> {
+    try {
+      const permit = await obtainPermit(this.#session, 'udp', destinationOf(address), this.#state);
+      const ip = permit.addresses[0]!;
+      const socket = await this.#outsideFor(ip.family);
+      const peer = socket.peer({ host: formatIp(ip), port: address.port });
+      this.#expect(peer);
+      way.to = { socket, peer };
+    } catch (error) {
+      const { message } = Failure.from(error, 'request');
+      this.#state.log.debug('datagram refused', { id: this.#session.id, destination: key, reason: message });
+    }
+    const waiting = way.waiting ?? [];
+    delete way.waiting;
+    this.#waiting -= waiting.length;
+    for (const data of waiting) {
+      if (way.to !== undefined && !this.#closed) this.#send(way.to.socket, way.to.peer, data, 0, data.length);
+      else this.counts.refused++;
+    }
+  }
+
+  /** The socket towards destinations of one family, opened when it is first needed. */
+  #outsideFor(family: 4 | 6): Promise<UdpSocket> {
+    let socket = this.#outside.get(family);
+    if (socket === undefined) {
+      socket = this.#openOutside(family);
+      this.#outside.set(family, socket);
+      // One that fails is tried again by the next destination.
+      socket.catch(() => this.#outside.delete(family));
+    }
+    return socket;
+  }
+
+  async #openOutside(family: 4 | 6): Promise<UdpSocket> {
+    const host = family === 4 ? '0.0.0.0' : '::';
+    const socket = await this.#state.engine.udp(
+      { host, port: 0 },
+      {
+        received: (buffer, start, end, from) => this.#fromTarget(buffer, start, end, from),
+        failed: () => {
+          this.counts.errors++;
+        },
+      },
+    );
+    // The association may have ended while the socket was being opened.
+    if (this.#closed) socket.close();
+    else this.#forget.push(this.#state.ports.add(socket.local, 'udp'));
+    return socket;
+  }
+
+  #send(socket: UdpSocket, peer: Peer, buffer: Uint8Array, start: number, end: number): void {
+    this.#activeAt = performance.now();
+    this.sent += end - start;
+    socket.send(buffer, start, end, peer);
+  }
+
+  /** A datagram on the destinations' side: the header goes in front of it, in the engine's own buffer. */
+  #fromTarget(buffer: Uint8Array, start: number, end: number, from: Peer): void {
+    let header = this.#answerHeaders.get(from.key);
+    if (header === undefined && this.#session.listener.udp.replies === 'any') header = this.#expect(from);
+    if (header === undefined || this.#client === undefined) {
+      this.counts.unasked++;
+      return;
+    }
+    this.#activeAt = performance.now();
+    this.received += end - start;
+    const headed = start - header.length;
+    buffer.set(header, headed);
+    this.#inside.send(buffer, headed, end, this.#client);
+  }
+
+  /** From now on this peer may answer; gives the header that its answers carry. */
+  #expect(peer: Peer): Uint8Array {
+    const header = encodeUdpHeader({ fragment: 0, address: addressOf(peer.host, peer.port) });
+    remember(this.#answerHeaders, peer.key, header);
+    return header;
+  }
+}
+
+/** Puts an entry last; beyond the limit the first, which is the oldest, makes room. */
+function remember<T>(map: Map<string, T>, key: string, value: T): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size <= DESTINATIONS) return;
+  for (const oldest of map.keys()) {
+    map.delete(oldest);
+    return;
+  }
+}
+
+function beginsWith(buffer: Uint8Array, start: number, end: number, header: Uint8Array): boolean {
+  if (end - start < header.length) return false;
+  for (let i = 0; i < header.length; i++) if (buffer[start + i] !== header[i]) return false;
+  return true;
+}

@@ -1,0 +1,133 @@
+import type { End } from '../audit/record.ts';
+import type { Connection } from '../net/engine.ts';
+import { accept } from '../policy/accept.ts';
+import { dial } from '../route/direct.ts';
+import { ServerSession } from '../session/server.ts';
+import type { RequestEvent } from './handshake.ts';
+import { parseIp } from '../wire/ip.ts';
+import { Command as CommandCode, Reply } from '../wire/socks5.ts';
+import { associate } from './associate.ts';
+import { bind } from './bind.ts';
+import { destinationOf } from './destination.ts';
+import { formatEndpoint } from './endpoint.ts';
+import { Failure } from './failure.ts';
+import { handshake } from './handshake.ts';
+import { lookUp } from './look-up.ts';
+import { admit, obtainPermit } from './permit.ts';
+import { relay } from './relay.ts';
+import type { Session } from './sessions.ts';
+import type { ListenerSettings } from './settings.ts';
+import type { ServerState } from './state.ts';
+
+/** How long a refused client may take to read its reply; RFC 1928 section 6 allows 10 s. */
+const LINGER = 2000;
+
+/** The way of one connection, from accept to record. Never rejects. */
+export async function serve(
+  client: Connection,
+  listener: ListenerSettings,
+  state: ServerState,
+): Promise<void> {
+  const session = state.sessions.open(client, listener);
+  client.onLost((error) => {
+    // A client may end its direction and still wait for an answer; one that waits for a BIND and does so has gone.
+    if (error !== undefined) session.stop(Failure.from(error, session.phase));
+    else if (session.phase === 'bind') session.stop(new Failure('client', 'bind'));
+  });
+
+  // accept: before any byte is read
+  const admission = accept(state.policy, session.ip, state.ports);
+  if (!admission.allow) {
+    client.destroy();
+    state.sessions.close(session, Failure.refusal(admission.rule?.name ?? 'no-rule', 'accept'));
+    return;
+  }
+
+  const machine = new ServerSession({ protocols: listener.protocols });
+  const deadline = setTimeout(
+    () => session.stop(new Failure('timeout', session.phase)),
+    state.timeouts.handshake,
+  );
+  let end: End;
+  try {
+    // session and identify
+    const request = await handshake(session, machine, admission.rule?.methods ?? listener.methods, state);
+    clearTimeout(deadline);
+    // decide, route, dial and relay
+    end = await carryOut(session, machine, request, state);
+  } catch (error) {
+    const failure = session.failure ?? Failure.from(error, session.phase);
+    if (failure.by === 'internal')
+      state.log.error('a connection failed', {
+        id: session.id,
+        error: String(failure.cause ?? failure.message),
+      });
+    const farewell = replyIsDue(machine) ? machine.reply(failure.reply) : machine.farewell();
+    if (farewell !== undefined) client.write(farewell);
+    client.finish(LINGER);
+    end = failure;
+  } finally {
+    clearTimeout(deadline);
+  }
+  // record
+  state.sessions.close(session, end);
+}
+
+function replyIsDue({ state }: ServerSession): boolean {
+  return state === 'reply' || state === 'bind';
+}
+
+function carryOut(
+  session: Session,
+  machine: ServerSession,
+  request: RequestEvent,
+  state: ServerState,
+): Promise<End> {
+  session.destination = formatEndpoint(request.destination);
+  switch (request.command) {
+    case CommandCode.connect:
+      session.command = 'connect';
+      return connect(session, machine, request, state);
+    case CommandCode.bind:
+      session.command = 'bind';
+      return bind(session, machine, request, state);
+    case CommandCode.udpAssociate:
+      session.command = 'udp';
+      return associate(session, machine, request, state);
+    case CommandCode.resolve:
+    case CommandCode.resolvePtr:
+      session.command = 'resolve';
+      return lookUp(session, machine, request, state);
+    default:
+      session.command = String(request.command);
+      throw new Failure('client', 'request', 'command', Reply.commandNotSupported);
+  }
+}
+
+async function connect(
+  session: Session,
+  machine: ServerSession,
+  request: RequestEvent,
+  state: ServerState,
+): Promise<End> {
+  const { client, signal } = session;
+  const deadline = performance.now() + state.timeouts.connect;
+
+  // decide
+  const destination = destinationOf(request.destination);
+  const permit = await obtainPermit(session, 'connect', destination, state);
+  admit(session, 'connect', destination, permit, state);
+
+  // route and dial
+  session.phase = 'dial';
+  session.route = 'direct';
+  const timeout = Math.max(1, deadline - performance.now());
+  const target = await dial(permit, state.engine, { timeout, signal });
+  session.granted = { command: 'connect', destination, addresses: [parseIp(target.remote.host)!] };
+  session.address = formatEndpoint(target.remote);
+  session.bound = formatEndpoint(target.local);
+
+  // relay
+  client.write(machine.reply(Reply.succeeded, target.local));
+  return relay(session, machine, target, permit, state);
+}

@@ -1,0 +1,34 @@
+import { isNumericName, parseName } from '../policy/names.ts';
+import type { Destination } from '../policy/policy.ts';
+import type { Address } from '../wire/address.ts';
+import { AddressType } from '../wire/address.ts';
+import { embeddedIpv4, parseIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import { Reply } from '../wire/socks5.ts';
+import { Failure } from './failure.ts';
+
+/**
+ * What a request asks for, as rules see it. An address that was sent as a name, as Chromium does, is an address; a name
+ * becomes lower case, ASCII (RFC 5891) and loses its trailing dot.
+ */
+export function destinationOf(address: Address): Destination {
+  const { host, port } = address;
+  if (address.type !== AddressType.name) return ipDestination(parseIp(host)!, port);
+  const literal = parseIp(host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host);
+  if (literal !== undefined) return ipDestination(literal, port);
+  const name = parseName(host);
+  if (name === undefined) throw new Failure('client', 'request', 'bad-name', Reply.hostUnreachable);
+  // 127.1 or 0x7f.1: what one program takes for a name is an address to the next.
+  if (isNumericName(name)) throw Failure.refusal('numeric-name');
+  return { type: 'name', name, port };
+}
+
+/** 0.0.0.0, :: or an empty name: the client does not say. */
+export function isUnspecified(address: Address): boolean {
+  return address.host === '0.0.0.0' || address.host === '::' || address.host === '';
+}
+
+function ipDestination(ip: Ip, port: number): Destination {
+  const mapped = ip.words[0] === 0 && ip.words[1] === 0 && ip.words[2] === 0xffff;
+  return { type: 'ip', ip: mapped ? embeddedIpv4(ip) : ip, port };
+}

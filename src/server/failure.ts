@@ -1,0 +1,60 @@
+import type { End, EndedBy, Phase } from '../audit/record.ts';
+import { replyTo } from '../route/reply.ts';
+import { WireError } from '../wire/error.ts';
+import { Reply } from '../wire/socks5.ts';
+
+/** A connection that cannot go on: how its record ends, and what its client is told if a reply is still due. */
+export class Failure extends Error implements End {
+  override readonly name = 'Failure';
+  readonly by: EndedBy;
+  readonly phase: Phase;
+  readonly detail?: string;
+  readonly reply: Reply;
+
+  constructor(
+    by: EndedBy,
+    phase: Phase,
+    detail?: string,
+    reply: Reply = Reply.generalFailure,
+    cause?: unknown,
+  ) {
+    super(`${by}:${phase}${detail === undefined ? '' : `:${detail}`}`, { cause });
+    this.by = by;
+    this.phase = phase;
+    if (detail !== undefined) this.detail = detail;
+    this.reply = reply;
+  }
+
+  /** Not allowed by a rule (RFC 1928 reply 2). */
+  static refusal(detail: string, phase: Phase = 'request'): Failure {
+    return new Failure('policy', phase, detail, Reply.notAllowed);
+  }
+
+  /** What the network or a peer did while `phase` was being done. */
+  static from(error: unknown, phase: Phase): Failure {
+    if (error instanceof Failure) return error;
+    if (error instanceof WireError)
+      return new Failure('client', phase, error.code, Reply.generalFailure, error);
+    const code = codeOf(error);
+    if (code === undefined) return new Failure('internal', phase, undefined, Reply.generalFailure, error);
+    return new Failure(BLAME[phase], phase, code, replyTo(code), error);
+  }
+}
+
+/** The error code that Node, an engine or the resolver put on an error. */
+export function codeOf(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return typeof code === 'string' ? code : undefined;
+}
+
+/** Whose error it is when a socket fails in this phase. */
+const BLAME: Readonly<Record<Phase, EndedBy>> = {
+  accept: 'client',
+  greeting: 'client',
+  auth: 'client',
+  request: 'client',
+  resolve: 'target',
+  dial: 'target',
+  bind: 'internal',
+  relay: 'target',
+};

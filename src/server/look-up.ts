@@ -1,0 +1,35 @@
+import type { End } from '../audit/record.ts';
+import type { ServerSession } from '../session/server.ts';
+import type { RequestEvent } from './handshake.ts';
+import { formatIp } from '../wire/ip.ts';
+import { Command, Reply } from '../wire/socks5.ts';
+import { destinationOf } from './destination.ts';
+import { Failure } from './failure.ts';
+import { admit, obtainPermit } from './permit.ts';
+import type { Session } from './sessions.ts';
+import type { ServerState } from './state.ts';
+
+/** Tor's RESOLVE and RESOLVE_PTR (socks-extensions): the reply carries the answer as its address, and the connection ends. */
+export async function lookUp(
+  session: Session,
+  machine: ServerSession,
+  request: RequestEvent,
+  state: ServerState,
+): Promise<End> {
+  const destination = destinationOf(request.destination);
+  const permit = await obtainPermit(session, 'resolve', destination, state);
+  admit(session, 'resolve', destination, permit, state);
+  session.phase = 'resolve';
+  if (request.command === Command.resolvePtr) {
+    if (destination.type !== 'ip')
+      throw new Failure('client', 'request', 'address-type', Reply.addressTypeNotSupported);
+    const host = await state.resolver.reverse(destination.ip, { signal: session.signal });
+    session.client.write(machine.reply(Reply.succeeded, { host, port: 0 }));
+  } else {
+    const host = formatIp(permit.addresses[0]!);
+    session.address = host;
+    session.client.write(machine.reply(Reply.succeeded, { host, port: 0 }));
+  }
+  state.sessions.granted(session);
+  return { by: 'none', phase: 'resolve' };
+}

@@ -1,0 +1,70 @@
+import { networkInterfaces } from 'node:os';
+import type { Endpoint } from '../net/engine.ts';
+import type { Surroundings } from '../policy/policy.ts';
+import { embeddedIpv4, formatIp, parseIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+
+type Transport = 'tcp' | 'udp';
+
+/** How long the list of this machine's addresses is believed. */
+const ADDRESSES_TTL = 5000;
+
+/** The ports that garter itself listens and relays on, and the addresses of this machine. */
+export class OwnPorts implements Surroundings {
+  readonly #bound = { tcp: new Map<number, string[]>(), udp: new Map<number, string[]>() };
+  #addresses = new Set<string>();
+  #readAt = -Infinity;
+
+  /** Notes a port as garter's own, until the returned function is called. */
+  add(endpoint: Endpoint, transport: Transport): () => void {
+    const { port } = endpoint;
+    const host = formatIp(embeddedIpv4(parseIp(endpoint.host)!));
+    const bound = this.#bound[transport];
+    const hosts = bound.get(port);
+    if (hosts === undefined) bound.set(port, [host]);
+    else hosts.push(host);
+    return () => {
+      const left = bound.get(port) ?? [];
+      const at = left.indexOf(host);
+      if (at >= 0) left.splice(at, 1);
+      if (left.length === 0) bound.delete(port);
+    };
+  }
+
+  isOwnPort(ip: Ip, port: number, transport: Transport): boolean {
+    const hosts = this.#bound[transport].get(port);
+    if (hosts === undefined) return false;
+    const asked = formatIp(embeddedIpv4(ip));
+    return hosts.some(
+      (host) =>
+        host === asked ||
+        (isWildcard(host) && this.isSelf(ip)) ||
+        (isWildcard(asked) && this.isSelf(parseIp(host)!)),
+    );
+  }
+
+  isSelf(ip: Ip): boolean {
+    const judged = embeddedIpv4(ip);
+    // 127.0.0.0/8 and the unspecified addresses reach this machine too, though no interface lists them all.
+    if (
+      judged.family === 4
+        ? judged.words[3] >>> 24 === 127 || judged.words[3] === 0
+        : judged.words.every((word) => word === 0)
+    )
+      return true;
+    const now = performance.now();
+    if (now - this.#readAt > ADDRESSES_TTL) {
+      this.#addresses = new Set(
+        Object.values(networkInterfaces())
+          .flatMap((list) => list ?? [])
+          .map(({ address }) => address.split('%')[0]!),
+      );
+      this.#readAt = now;
+    }
+    return this.#addresses.has(formatIp(judged));
+  }
+}
+
+function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
+}

@@ -1,0 +1,68 @@
+import { decide } from '../policy/decide.ts';
+import type { Decision, Permit } from '../policy/decide.ts';
+import type { Command, Destination } from '../policy/policy.ts';
+import { formatIp } from '../wire/ip.ts';
+import { Failure } from './failure.ts';
+import type { Session } from './sessions.ts';
+import type { ServerState } from './state.ts';
+
+/**
+ * Asks the rules about one destination, by name first; what the rules cannot tell by name alone, or what will be dialled
+ * from here, is resolved and asked again with its addresses. Throws a Failure when it is refused or does not resolve.
+ */
+export async function obtainPermit(
+  session: Session,
+  command: Command,
+  destination: Destination,
+  state: ServerState,
+): Promise<Permit> {
+  const facts = session.facts(command);
+  let decision = decide(state.policy, facts, destination, undefined, state.ports);
+  if (destination.type === 'name' && decision.type !== 'refuse') {
+    const addresses = await resolve(session, destination.name, state);
+    decision = decide(state.policy, facts, destination, addresses, state.ports);
+  }
+  const permit = granted(session, decision);
+  if (state.decide !== undefined && !(await state.decide({ ...facts, destination })))
+    throw Failure.refusal('embedder');
+  return permit;
+}
+
+/** The permit of a decision; a refusal is thrown, with its rule noted for the record. */
+export function granted(session: Session, decision: Decision): Permit {
+  if (decision.type === 'allow') return decision.permit;
+  if (decision.type === 'resolve') throw new Failure('internal', 'request', 'unresolved');
+  // An association's record names the rule that granted it, not one that later refused a datagram.
+  if (session.rule === undefined) {
+    session.rule = decision.rule;
+    session.address = decision.address && formatIp(decision.address);
+  }
+  throw Failure.refusal(decision.reason);
+}
+
+async function resolve(
+  session: Session,
+  name: string,
+  state: ServerState,
+): ReturnType<ServerState['resolver']['resolve']> {
+  try {
+    return await state.resolver.resolve(name, { signal: session.signal });
+  } catch (error) {
+    throw Failure.from(error, 'resolve');
+  }
+}
+
+/** Counts the session against the limits of the rule that allows it, until the session ends. */
+export function admit(
+  session: Session,
+  command: Command,
+  destination: Destination | undefined,
+  permit: Permit,
+  state: ServerState,
+): void {
+  session.rule = permit.rule;
+  session.granted = { command, destination, addresses: permit.addresses };
+  const outcome = state.limits.acquire(permit.rule, session.identity?.user, session.ip);
+  if ('refused' in outcome) throw new Failure('limit', 'request', outcome.refused, Failure.refusal('').reply);
+  session.lease = outcome.lease;
+}

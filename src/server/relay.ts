@@ -1,0 +1,47 @@
+import type { End } from '../audit/record.ts';
+import type { Connection, RelayEnd } from '../net/engine.ts';
+import type { Permit } from '../policy/decide.ts';
+import type { ServerSession } from '../session/server.ts';
+import type { Session } from './sessions.ts';
+import type { ServerState } from './state.ts';
+
+/** Joins client and target under the limits of the permit's rule, and says how it ended. */
+export async function relay(
+  session: Session,
+  machine: ServerSession,
+  target: Connection,
+  permit: Permit,
+  state: ServerState,
+): Promise<End> {
+  const { client } = session;
+  const { limit = {} } = permit.rule;
+  session.phase = 'relay';
+  client.unread(machine.trailing());
+  const running = state.engine.relay(client, target, {
+    idle: limit.idle ?? state.timeouts.idle,
+    halfClose: state.timeouts.halfClose,
+    duration: limit.duration ?? 0,
+  });
+  session.counters = running;
+  session.halt = () => running.abort();
+  state.sessions.granted(session);
+  const end = endOf(await running.ended);
+  return session.failure ?? end;
+}
+
+function endOf({ by, error }: RelayEnd): End {
+  switch (by) {
+    case 'client':
+    case 'target':
+      return error === undefined ? { by, phase: 'relay' } : { by, phase: 'relay', detail: error };
+    case 'idle':
+    case 'half-close':
+      return { by: 'timeout', phase: 'relay', detail: by };
+    case 'duration':
+      return { by: 'limit', phase: 'relay', detail: by };
+    case 'abort':
+      return { by: 'admin', phase: 'relay' };
+    default:
+      return by satisfies never;
+  }
+}

@@ -1,0 +1,178 @@
+import { endedWell, formatEnd } from '../audit/record.ts';
+import type { End, Phase, Record } from '../audit/record.ts';
+import type { Log } from '../audit/log.ts';
+import type { Identity } from '../auth/authenticator.ts';
+import type { Connection } from '../net/engine.ts';
+import type { Lease, Limits } from '../policy/limits.ts';
+import type {
+  Command,
+  Destination,
+  Facts,
+  LogKind,
+  Method,
+  Protocol,
+  RuleOptions,
+} from '../policy/policy.ts';
+import { parseIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import { formatEndpoint } from './endpoint.ts';
+import { Failure } from './failure.ts';
+import type { ListenerSettings } from './settings.ts';
+
+/** Bytes relayed so far; a relay and an association both have them. */
+export interface Counters {
+  readonly sent: number;
+  readonly received: number;
+}
+
+/** What was asked of the rules; no destination where it is decided later (UDP ASSOCIATE, BIND for anybody). */
+export interface Grant {
+  readonly command: Command;
+  readonly destination: Destination | undefined;
+  /** Of a name. */
+  readonly addresses: readonly Ip[];
+}
+
+/** One client connection from accept to end: what is known of it so far, and the one way to stop it. */
+export class Session {
+  readonly id: string;
+  readonly client: Connection;
+  readonly listener: ListenerSettings;
+  readonly ip: Ip;
+  readonly #startedAt = performance.now();
+
+  phase: Phase = 'accept';
+  protocol: Protocol = 'socks5';
+  method: Method | undefined;
+  identity: Identity | undefined;
+  command: string | undefined;
+  destination: string | undefined;
+  address: string | undefined;
+  route: string | undefined;
+  bound: string | undefined;
+  /** The rule that has allowed or refused the request. */
+  rule: RuleOptions | undefined;
+  lease: Lease | undefined;
+  counters: Counters = { sent: 0, received: 0 };
+  /** The request as the rules have allowed it, to be asked again after a reload. */
+  granted: Grant | undefined;
+  /** Ends what the session is doing at the moment. */
+  halt: (failure: Failure) => void = (failure) => this.client.destroy(failure);
+  #abort: AbortController | undefined;
+  #failure: Failure | undefined;
+
+  constructor(id: string, client: Connection, listener: ListenerSettings) {
+    this.id = id;
+    this.client = client;
+    this.listener = listener;
+    this.ip = parseIp(client.remote.host)!;
+  }
+
+  /** Aborted when the connection is to stop, whatever it waits for. */
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    if (this.#failure !== undefined) this.#abort.abort(this.#failure);
+    return this.#abort.signal;
+  }
+
+  /** Why the session was stopped from outside, if it was. */
+  get failure(): Failure | undefined {
+    return this.#failure;
+  }
+
+  /** Ends whatever the session is doing; the first failure stands. */
+  stop(failure: Failure): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = failure;
+    this.#abort?.abort(failure);
+    this.halt(failure);
+  }
+
+  /** What the rules are told, at this moment. */
+  facts(command: Command): Facts {
+    return {
+      client: this.ip,
+      sourcePort: this.client.remote.port,
+      protocol: this.protocol,
+      method: this.method ?? 'none',
+      ...(this.identity !== undefined && { user: this.identity.user }),
+      groups: this.identity?.groups ?? [],
+      command,
+      time: Date.now(),
+    };
+  }
+
+  /** The record as it stands; without `end` while the session is open. */
+  record(end?: End): Record {
+    return {
+      id: this.id,
+      client: formatEndpoint(this.client.remote),
+      listener: formatEndpoint(this.client.local),
+      user: this.identity?.user,
+      method: this.method,
+      command: this.command,
+      destination: this.destination,
+      address: this.address,
+      rule: this.rule?.name,
+      route: this.route,
+      bound: this.bound,
+      sent: this.counters.sent,
+      received: this.counters.received,
+      duration: Math.round(performance.now() - this.#startedAt),
+      end: end && formatEnd(end),
+    };
+  }
+}
+
+/** Every open session, and the place where each is recorded when it ends. */
+export class Sessions {
+  readonly #open = new Set<Session>();
+  readonly #log: Log;
+  readonly #limits: Limits;
+  readonly #run = Math.floor(Date.now() / 1000).toString(16);
+  #last = 0;
+  #whenEmpty: (() => void)[] = [];
+
+  constructor(log: Log, limits: Limits) {
+    this.#log = log;
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  [Symbol.iterator](): Iterator<Session> {
+    return this.#open.values();
+  }
+
+  open(client: Connection, listener: ListenerSettings): Session {
+    const session = new Session(`${this.#run}-${++this.#last}`, client, listener);
+    this.#open.add(session);
+    return session;
+  }
+
+  /** Logs the grant, for rules that want it. */
+  granted(session: Session): void {
+    if (session.rule?.log.includes('connect')) this.#write('connect', session.record());
+  }
+
+  /** Gives back what the session held and writes its record. */
+  close(session: Session, end: End): void {
+    if (!this.#open.delete(session)) return;
+    if (session.lease !== undefined) this.#limits.release(session.lease);
+    const kind: LogKind = endedWell(end) ? 'disconnect' : 'error';
+    if (session.rule === undefined || session.rule.log.includes(kind)) this.#write(kind, session.record(end));
+    if (this.#open.size === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve();
+  }
+
+  /** Resolves when no session is open. */
+  empty(): Promise<void> {
+    if (this.#open.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#whenEmpty.push(resolve));
+  }
+
+  #write(kind: LogKind, record: Record): void {
+    this.#log.info(kind, { ...record });
+  }
+}

@@ -1,0 +1,33 @@
+import type { Log } from '../audit/log.ts';
+import type { Authenticator } from '../auth/authenticator.ts';
+import type { Engine } from '../net/engine.ts';
+import type { Limits } from '../policy/limits.ts';
+import type { Facts, Destination } from '../policy/policy.ts';
+import type { Policy } from '../policy/compile.ts';
+import type { Resolver } from '../resolve/resolver.ts';
+import type { OwnPorts } from './own-ports.ts';
+import type { Sessions } from './sessions.ts';
+import type { Timeouts } from './settings.ts';
+
+/**
+ * What every connection of a server shares. A reload puts new things in their places; a connection reads each when it
+ * needs it, so that it sees the newest.
+ */
+export interface ServerState {
+  readonly engine: Engine;
+  readonly ports: OwnPorts;
+  readonly sessions: Sessions;
+  readonly limits: Limits;
+  readonly log: Log;
+  policy: Policy;
+  /** Grows whenever an earlier decision may no longer hold. */
+  decisions: number;
+  resolver: Resolver;
+  timeouts: Timeouts;
+  authenticator: Authenticator | undefined;
+  /** An embedder's further word on what the rules have allowed. */
+  readonly decide: Decide | undefined;
+}
+
+/** Asked after the rules have allowed a request; `false` refuses it. It cannot allow what the rules refuse. */
+export type Decide = (request: Facts & { readonly destination: Destination }) => boolean | Promise<boolean>;

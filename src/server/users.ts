@@ -1,0 +1,71 @@
+import type { Authenticator, UsersSettings } from '../auth/authenticator.ts';
+import { LocalUsers, plainUser } from '../auth/local-users.ts';
+import { loadUsers, watchUsers } from '../auth/users-disk.ts';
+import { formatFaults } from '../auth/users-file.ts';
+import type { User } from '../auth/users-file.ts';
+
+/** The users file has faults; the message shows each with its line and a caret. */
+export class UsersFileError extends Error {
+  override readonly name = 'UsersFileError';
+}
+
+/** What the settings say about users, read and hashed, but not in force yet. */
+export interface ReadUsers {
+  /** The one of the environment. */
+  readonly own: readonly User[];
+  readonly file?: { readonly path: string; readonly version: string; readonly users: readonly User[] };
+}
+
+/** Rejects with a UsersFileError, or with Node's error when the file cannot be read. */
+export async function readUsers({ file, single }: UsersSettings): Promise<ReadUsers> {
+  const own = single === undefined ? [] : [await plainUser(single.username, single.password)];
+  if (file === undefined) return { own };
+  const { users, faults, version } = await loadUsers(file);
+  if (faults.length > 0) throw new UsersFileError(formatFaults(file, faults));
+  return { own, file: { path: file, version, users } };
+}
+
+/** The local users in force: those of the settings, followed as their file changes. */
+export class Users implements AsyncDisposable {
+  #local: LocalUsers | undefined;
+  #watch: AsyncDisposable | undefined;
+  readonly #changed: () => void;
+  readonly #failed: (report: string) => void;
+
+  /** `changed` is called after the file has changed and its users are in force; `failed` when it has become unreadable. */
+  constructor(changed: () => void, failed: (report: string) => void) {
+    this.#changed = changed;
+    this.#failed = failed;
+  }
+
+  get authenticator(): Authenticator | undefined {
+    return this.#local;
+  }
+
+  /** Puts other users in force. Back-off counts outlive it. */
+  async use(read: ReadUsers | undefined): Promise<void> {
+    await this.#watch?.[Symbol.asyncDispose]();
+    this.#watch = undefined;
+    if (read === undefined) {
+      this.#local = undefined;
+      return;
+    }
+    const { own, file } = read;
+    const users = [...(file?.users ?? []), ...own];
+    if (this.#local === undefined) this.#local = new LocalUsers(users);
+    else this.#local.reload(users);
+    if (file === undefined) return;
+    this.#watch = watchUsers(file.path, {
+      version: file.version,
+      changed: (now) => {
+        this.#local?.reload([...now, ...own]);
+        this.#changed();
+      },
+      failed: this.#failed,
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#watch?.[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,52 @@
+/** The smallest time that RFC 1928 section 7 allows for the reassembly timer, in milliseconds. */
+const REASSEMBLY_TIMEOUT = 5000;
+/** No UDP datagram is larger; what grows beyond it could not be sent on. */
+const REASSEMBLY_LIMIT = 65_507;
+const END_OF_SEQUENCE = 0x80;
+
+/**
+ * The reassembly queue of one association (RFC 1928 section 7): fragments 1, 2, 3, … of one datagram to one destination,
+ * the last with the high bit set. Whatever does not continue the sequence abandons it. `now` is in milliseconds.
+ */
+export class Reassembly {
+  #parts: Uint8Array[] = [];
+  #size = 0;
+  #destination = '';
+  #startedAt = 0;
+
+  /** Takes a fragment (FRAG is not 0); gives the whole datagram's data when it was the last one. */
+  add(frag: number, destination: string, data: Uint8Array, now: number): Uint8Array | undefined {
+    const position = frag & ~END_OF_SEQUENCE;
+    if (this.#parts.length > 0 && now - this.#startedAt > REASSEMBLY_TIMEOUT) this.#abandon();
+    if (position === this.#parts.length && position > 0 && destination === this.#destination)
+      return undefined; // the last one again
+    if (position < this.#parts.length + 1 || destination !== this.#destination) this.#abandon();
+    if (position !== this.#parts.length + 1 || this.#size + data.length > REASSEMBLY_LIMIT) {
+      this.#abandon();
+      return undefined;
+    }
+    if (position === 1) {
+      this.#startedAt = now;
+      this.#destination = destination;
+    }
+    this.#parts.push(data.slice());
+    this.#size += data.length;
+    return (frag & END_OF_SEQUENCE) === 0 ? undefined : this.#whole();
+  }
+
+  #whole(): Uint8Array {
+    const whole = new Uint8Array(this.#size);
+    let at = 0;
+    for (const part of this.#parts) {
+      whole.set(part, at);
+      at += part.length;
+    }
+    this.#abandon();
+    return whole;
+  }
+
+  #abandon(): void {
+    this.#parts = [];
+    this.#size = 0;
+  }
+}

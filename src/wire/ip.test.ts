@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { embeddedIpv4, formatIp, type Ip, ipBytes, ipFromBytes, parseIp, sameIp, writeIp } from './ip.ts';
+
+const word = fc.integer({ min: 0, max: 0xffff_ffff });
+const anyIp: fc.Arbitrary<Ip> = fc.oneof(
+  word.map((d): Ip => ({ family: 4, words: [0, 0, 0, d] })),
+  // Zeros are likely, so that every place and length of `::` comes up.
+  fc
+    .array(fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 0xffff })), { minLength: 8, maxLength: 8 })
+    .map((groups): Ip => {
+      const at = (i: number): number => groups[i]! * 65_536 + groups[i + 1]!;
+      return { family: 6, words: [at(0), at(2), at(4), at(6)] };
+    }),
+);
+
+const canonical = [
+  ['0.0.0.0', '0.0.0.0'],
+  ['192.0.2.1', '192.0.2.1'],
+  ['255.255.255.255', '255.255.255.255'],
+  ['::', '::'],
+  ['::1', '::1'],
+  ['1::', '1::'],
+  ['0:0:0:0:0:0:0:1', '::1'],
+  ['2001:DB8::1', '2001:db8::1'],
+  ['2001:0db8::0001', '2001:db8::1'],
+  ['2001:db8:0:1:1:1:1:1', '2001:db8:0:1:1:1:1:1'],
+  ['2001:db8::1:1:1:1:1', '2001:db8:0:1:1:1:1:1'],
+  ['2001:0:0:1:0:0:0:1', '2001:0:0:1::1'],
+  ['2001:db8:0:0:1:0:0:1', '2001:db8::1:0:0:1'],
+  ['1:2:3:4:5:6:0:0', '1:2:3:4:5:6::'],
+  ['1:2:3:4:5:6:7::', '1:2:3:4:5:6:7:0'],
+  ['::2:3:4:5:6:7:8', '0:2:3:4:5:6:7:8'],
+  ['::ffff:192.0.2.1', '::ffff:192.0.2.1'],
+  ['::ffff:c000:201', '::ffff:192.0.2.1'],
+  ['64:ff9b::192.0.2.1', '64:ff9b::c000:201'],
+  ['1:2:3:4:5:6:192.0.2.1', '1:2:3:4:5:6:c000:201'],
+  ['ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'],
+] as const;
+
+for (const [text, expected] of canonical) {
+  test(`${text} is written ${expected}`, () => {
+    const ip = parseIp(text);
+    assert.ok(ip !== undefined);
+    assert.equal(formatIp(ip), expected);
+  });
+}
+
+const notAddresses = [
+  '',
+  ' ',
+  '.',
+  '...',
+  '1.2.3',
+  '1.2.3.',
+  '.1.2.3',
+  '1.2.3.4.',
+  '1.2.3.4.5',
+  '1..2.3',
+  '1.2.3.256',
+  '1.2.3.1000000000000',
+  '01.2.3.4',
+  '1.2.3.00',
+  '127.1',
+  '2130706433',
+  '0x7f.0.0.1',
+  '0x7f000001',
+  '1.2.3.-4',
+  '1.2.3.+4',
+  ' 1.2.3.4',
+  '1.2.3.4 ',
+  '1.2.3.4\0',
+  '1.2.3.4\n',
+  '１.2.3.4',
+  'localhost',
+  ':',
+  ':1',
+  '1:',
+  ':::',
+  '1:::2',
+  '1::2::3',
+  ':1:2:3:4:5:6:7',
+  '1:2:3:4:5:6:7:',
+  '1:2:3:4:5:6:7',
+  '1:2:3:4:5:6:7:8:9',
+  '1:2:3:4::5:6:7:8',
+  '::12345',
+  '::g',
+  '::1%eth0',
+  'fe80::1%1',
+  '[::1]',
+  '::1\n',
+  ' ::1',
+  '::1.2.3',
+  '::1.2.3.256',
+  '::1.2.3.4:5',
+  '1.2.3.4::',
+  '1:2:3:4:5:6:7:1.2.3.4',
+  '::ffff:01.2.3.4',
+];
+
+for (const text of notAddresses) {
+  test(`${JSON.stringify(text)} is no address`, () => {
+    assert.equal(parseIp(text), undefined);
+  });
+}
+
+test('every address survives its text and its bytes', () => {
+  fc.assert(
+    fc.property(anyIp, (ip) => {
+      assert.deepEqual(parseIp(formatIp(ip)), ip);
+      assert.deepEqual(ipFromBytes(ipBytes(ip), 0, ip.family), ip);
+    }),
+  );
+});
+
+test('text that is no address never throws, and what is one has one canonical text', () => {
+  const nearly = fc.string({ unit: fc.constantFrom(...'0123459af:.%[]x '), maxLength: 40 });
+  fc.assert(
+    fc.property(nearly, (text) => {
+      const ip = parseIp(text);
+      if (ip === undefined) return;
+      const written = formatIp(ip);
+      assert.deepEqual(parseIp(written), ip);
+      assert.equal(written, written.toLowerCase());
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test('addresses are read from and written to the middle of a buffer', () => {
+  const bytes = Uint8Array.of(9, 192, 0, 2, 1, 9);
+  const ip = ipFromBytes(bytes, 1, 4);
+  assert.equal(formatIp(ip), '192.0.2.1');
+  const copy = new Uint8Array(6).fill(9);
+  writeIp(ip, copy, 1);
+  assert.deepEqual(copy, bytes);
+});
+
+test('the same address is the same, another one or the other family is not', () => {
+  const ip = parseIp('2001:db8::1')!;
+  assert.equal(sameIp(ip, parseIp('2001:db8:0::1')!), true);
+  for (const other of ['2001:db8::2', '2001:db8:0:0:0:1::1', '2001:db8:1::1', '2001:db9::1', '0.0.0.1']) {
+    assert.equal(sameIp(ip, parseIp(other)!), false, other);
+  }
+  assert.equal(sameIp(parseIp('0.0.0.1')!, parseIp('::1')!), false);
+});
+
+const embedded = [
+  ['::ffff:127.0.0.1', '127.0.0.1'],
+  ['64:ff9b::127.0.0.1', '127.0.0.1'],
+  ['2002:7f00:1::', '127.0.0.1'],
+  ['2002:ffff:ffff:1:2:3:4:5', '255.255.255.255'],
+  ['192.0.2.1', '192.0.2.1'],
+  ['::1', '::1'],
+  ['::127.0.0.1', '::7f00:1'],
+  ['64:ff9b:1::127.0.0.1', '64:ff9b:1::7f00:1'],
+  ['1::ffff:127.0.0.1', '1::ffff:7f00:1'],
+  ['2003:7f00:1::', '2003:7f00:1::'],
+] as const;
+
+for (const [text, expected] of embedded) {
+  test(`${text} is judged as ${expected}`, () => {
+    assert.equal(formatIp(embeddedIpv4(parseIp(text)!)), expected);
+  });
+}

@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { after, before, suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startGarter, type Garter } from '../support/garter.ts';
+import { address, response, startNameServer, type Asked, type NameServer } from '../support/name-server.ts';
+import { Command, connectThrough, replyCode, request5 } from '../support/raw.ts';
+import { startBlackHole, startEcho, type Target } from '../support/targets.ts';
+
+const TRUNCATED = 0x200; // TC, RFC 1035 section 4.1.1
+
+suite('names', () => {
+  const resources = new AsyncDisposableStack();
+  let names: NameServer;
+  let garter: Garter;
+  let echo: Target;
+  /** What the name server has to say, by name; questions of other types get an empty answer. */
+  const answers = new Map<string, (asked: Asked) => readonly Buffer[] | Promise<readonly Buffer[]>>();
+  before(async () => {
+    names = resources.use(
+      await startNameServer(
+        (asked) => answers.get(`${asked.type} ${asked.name}`)?.(asked) ?? [response(asked)],
+      ),
+    );
+    echo = resources.use(await startEcho('0.0.0.0'));
+    garter = resources.use(
+      await startGarter({
+        config: `
+rules:
+  - { name: local, allow: [connect, resolve], to: [127.0.0.0/29, "::1"] }
+resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"], timeout: 1s }
+timeouts: { connect: 10s }`,
+      }),
+    );
+  });
+  after(() => resources.disposeAsync());
+
+  const reply = (name: string): Promise<number> =>
+    replyCode(garter, request5(Command.connect, name, echo.port));
+  const works = async (name: string): Promise<string> => {
+    using client = await connectThrough(garter, { host: name, port: echo.port });
+    client.send(Buffer.from(name));
+    client.end();
+    assert.equal((await client.rest()).toString(), name);
+    const { address: dialled } = await garter.record({ destination: `${name}:${echo.port}` });
+    return dialled!;
+  };
+
+  test('an address', async () => {
+    answers.set('A one.test', (asked) => [response(asked, { answers: [address(asked.name, '127.0.0.1')] })]);
+    assert.equal(await works('one.test'), `127.0.0.1:${echo.port}`);
+  });
+
+  const failures = [
+    {
+      name: 'missing.test',
+      says: (asked: Asked) => [response(asked, { rcode: 3 })],
+      end: 'target:resolve:ENOTFOUND',
+    },
+    { name: 'empty.test', says: (asked: Asked) => [response(asked)], end: 'target:resolve:ENOTFOUND' },
+    {
+      name: 'servfail.test',
+      says: (asked: Asked) => [response(asked, { rcode: 2 })],
+      end: 'target:resolve:ESERVFAIL',
+    },
+    { name: 'silent.test', says: () => [], end: 'target:resolve:ETIMEOUT' },
+  ];
+  for (const { name, says, end } of failures) {
+    test(`${name}: reply 4`, async () => {
+      answers.set(`A ${name}`, says);
+      answers.set(`AAAA ${name}`, says);
+      assert.equal(await reply(name), 4);
+      const { duration } = await garter.record({ destination: `${name}:${echo.port}`, end });
+      assert.ok(duration < 5000, `${duration} ms`);
+    });
+  }
+
+  test('a thousand addresses, by TCP after TC', async () => {
+    answers.set('A thousand.test', (asked) => {
+      if (asked.over === 'udp') return [response(asked, { flags: TRUNCATED })];
+      const records = Array.from({ length: 1000 }, (_, i) => address(asked.name, `127.0.0.${1 + (i % 5)}`));
+      return [response(asked, { answers: records })];
+    });
+    assert.match(await works('thousand.test'), /^127\.0\.0\.[1-5]:/);
+    assert.ok(names.asked.some(({ name, over }) => name === 'thousand.test' && over === 'tcp'));
+  });
+
+  test('rebinding: what was checked is what is dialled, and the next answer is checked again', async () => {
+    let asks = 0;
+    answers.set('A rebind.test', (asked) => {
+      const data = asks++ === 0 ? '127.0.0.1' : '127.0.0.66';
+      return [response(asked, { answers: [address(asked.name, data, 0)] })];
+    });
+    assert.equal(await works('rebind.test'), `127.0.0.1:${echo.port}`);
+    assert.equal(asks, 1, 'one question for the check and the connection');
+    assert.equal(await reply('rebind.test'), 2);
+    assert.equal(asks, 2, 'TTL 0 is not kept');
+  });
+
+  test('an answer with one address that is allowed and one that is not', async () => {
+    answers.set('A mixed.test', (asked) => [
+      response(asked, { answers: [address(asked.name, '127.0.0.66'), address(asked.name, '127.0.0.2')] }),
+    ]);
+    assert.equal(await works('mixed.test'), `127.0.0.2:${echo.port}`);
+  });
+
+  test('poisoned answers are not believed', async () => {
+    const stranger = createSocket('udp4');
+    answers.set('A poisoned.test', async (asked) => {
+      const evil = { answers: [address('poisoned.test', '127.0.0.3')] };
+      const spoofed = response(asked, evil);
+      await new Promise((sent) => stranger.send(spoofed, asked.from.port, asked.from.host, sent));
+      await delay(50);
+      return [
+        Buffer.from('no message at all'),
+        response({ ...asked, id: asked.id ^ 1 }, evil),
+        response(asked, { ...evil, question: { name: 'other.test' } }),
+        response(asked, { ...evil, question: { type: 'AAAA' } }),
+        response(asked, { answers: [address('other.test', '127.0.0.3'), address(asked.name, '127.0.0.4')] }),
+      ];
+    });
+    assert.equal(await works('poisoned.test'), `127.0.0.4:${echo.port}`);
+    stranger.close();
+  });
+
+  test('an IPv6 address that swallows everything delays by less than a second', async () => {
+    await using hole = await startBlackHole('::1', echo.port);
+    assert.equal(hole.port, echo.port);
+    answers.set('AAAA eyeballs.test', (asked) => [
+      response(asked, { answers: [address(asked.name, '::1')] }),
+    ]);
+    answers.set('A eyeballs.test', (asked) => [
+      response(asked, { answers: [address(asked.name, '127.0.0.1')] }),
+    ]);
+    const start = performance.now();
+    assert.equal(await works('eyeballs.test'), `127.0.0.1:${echo.port}`);
+    const took = performance.now() - start;
+    assert.ok(took < 3000, `${took} ms`);
+  });
+
+  test('an AAAA question that gets no answer does not hold up the A', async () => {
+    answers.set('AAAA half.test', () => []);
+    answers.set('A half.test', (asked) => [response(asked, { answers: [address(asked.name, '127.0.0.1')] })]);
+    assert.equal(await works('half.test'), `127.0.0.1:${echo.port}`);
+  });
+
+  test('a hundred names that nobody answers for hold up no other', async () => {
+    const stuck = Array.from({ length: 100 }, (_, i) => {
+      const name = `stuck-${i}.test`;
+      answers.set(`A ${name}`, () => []);
+      answers.set(`AAAA ${name}`, () => []);
+      return reply(name);
+    });
+    const start = performance.now();
+    answers.set('A quick.test', (asked) => [
+      response(asked, { answers: [address(asked.name, '127.0.0.1')] }),
+    ]);
+    await works('quick.test');
+    await works('127.0.0.1');
+    const took = performance.now() - start;
+    const codes = await Promise.all(stuck);
+    assert.ok(
+      codes.every((code) => code === 4),
+      codes.join(' '),
+    );
+    assert.ok(took < 900, `${took} ms, with a name server that is given up on after 1000`);
+  });
+});

@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startGarter, type Garter } from '../support/garter.ts';
+import { formatHex, parseHex, RawClient, request5 } from '../support/raw.ts';
+import { startEcho, type Target } from '../support/targets.ts';
+
+suite('the handshake has one deadline in all', () => {
+  let garter: Garter;
+  before(async () => {
+    garter = await startGarter({
+      listener: ['methods: [password, none]'],
+      users: { alice: 'secret' },
+      config: 'timeouts: { handshake: 1s }',
+    });
+  });
+  after(() => garter[Symbol.asyncDispose]());
+
+  const login = Buffer.from('\x01\x05alice\x06secret');
+  const silences = [
+    { title: 'nothing at all', says: [], end: 'timeout:greeting' },
+    { title: 'one byte', says: ['05'], end: 'timeout:greeting' },
+    { title: 'half a greeting', says: ['05 02 00'], end: 'timeout:greeting' },
+    { title: 'a greeting', says: ['05 01 00'], end: 'timeout:request' },
+    { title: 'half a login', says: ['05 01 02', login.subarray(0, 9)], end: 'timeout:auth' },
+    { title: 'a login', says: ['05 01 02', login], end: 'timeout:request' },
+    { title: 'half a request', says: ['05 01 00', '05 01 00 01 7f'], end: 'timeout:request' },
+    { title: 'half a SOCKS4 request', says: ['04 01 00 50 7f 00 00 01 61'], end: 'timeout:greeting' },
+  ];
+  for (const { title, says, end } of silences) {
+    test(`${title}, then silence`, async () => {
+      using client = await RawClient.connect(garter);
+      client.send(...says);
+      await client.gone();
+      const { duration } = await garter.record({ client: `127.0.0.1:${client.localPort}`, end });
+      assert.ok(duration >= 990 && duration < 5000, `${duration} ms`);
+    });
+  }
+
+  test('a byte every 0.2 s does not put it off', async () => {
+    using client = await RawClient.connect(garter);
+    client.send('04 01 00 50 7f 00 00 01');
+    const drip = setInterval(() => client.send('61'), 200);
+    try {
+      await client.gone();
+    } finally {
+      clearInterval(drip);
+    }
+    const { duration } = await garter.record({ client: `127.0.0.1:${client.localPort}` });
+    assert.ok(duration >= 990 && duration < 5000, `${duration} ms`);
+  });
+});
+
+suite('whatever a client says', () => {
+  let garter: Garter;
+  let echo: Target;
+  before(async () => {
+    garter = await startGarter({ listener: ['methods: [none, password]'], users: { alice: 'secret' } });
+    echo = await startEcho();
+  });
+  after(async () => {
+    await echo[Symbol.asyncDispose]();
+    await garter[Symbol.asyncDispose]();
+  });
+
+  const named = (name: string): Buffer =>
+    Buffer.concat([parseHex('05 01 00 03'), Buffer.of(name.length), text(name), parseHex('00 50')]);
+  const nothing = '00 01 00 00 00 00 00 00'; // RSV, ATYP, BND.ADDR and BND.PORT of a refusal
+  const refused = (code: string): string => `05 00 05 ${code} ${nothing}`;
+  const rejected = '00 5b 00 00 00 00 00 00';
+  const filler = Buffer.alloc(65_536, 'a');
+
+  // All that the client sends, in one piece, and all that it gets until garter ends the connection.
+  const faults = [
+    { title: 'no methods', says: ['05 00'], gets: '05 ff' },
+    { title: 'unknown methods only', says: ['05 03 03 80 fe'], gets: '05 ff' },
+    { title: '255 methods, none of them known', says: ['05 ff', Buffer.alloc(255, 9)], gets: '05 ff' },
+    { title: 'bytes after a refusal', says: ['05 01 09 01 05 61 62', filler], gets: '05 ff' },
+    { title: 'login version 5', says: ['05 01 02 05 01 61 01 61'], gets: '05 02 01 01' },
+    { title: 'an empty user name', says: ['05 01 02 01 00 01 61'], gets: '05 02 01 01' },
+    { title: 'an empty password', says: ['05 01 02 01 01 61 00'], gets: '05 02 01 01' },
+    {
+      title: 'a login of 255 and 255',
+      says: ['05 01 02 01 ff', filler.subarray(0, 255), 'ff', filler.subarray(0, 255)],
+      gets: '05 02 01 01',
+    },
+    { title: 'request version 4', says: ['05 01 00 04 01 00 01 7f 00 00 01 00 50'], gets: refused('01') },
+    { title: 'address type 0', says: ['05 01 00 05 01 00 00 7f 00 00 01 00 50'], gets: refused('08') },
+    { title: 'address type 2', says: ['05 01 00 05 01 00 02 7f 00 00 01 00 50'], gets: refused('08') },
+    { title: 'address type 255', says: ['05 01 00 05 01 00 ff 7f 00 00 01 00 50'], gets: refused('08') },
+    { title: 'command 0', says: ['05 01 00 05 00 00 01 7f 00 00 01 00 50'], gets: refused('07') },
+    { title: 'command 9', says: ['05 01 00 05 09 00 01 7f 00 00 01 00 50'], gets: refused('07') },
+    {
+      title: 'RESOLVE of a name that is none',
+      says: ['05 01 00 05 f0 00 03 01 21 00 50'],
+      gets: refused('04'),
+    },
+    { title: 'RESOLVE_PTR of a name', says: ['05 01 00 05 f1 00 03 01 61 00 50'], gets: refused('08') },
+    { title: 'port 0', says: ['05 01 00 05 01 00 01 7f 00 00 01 00 00'], gets: refused('05') },
+    { title: 'an empty name', says: ['05 01 00', named('')], gets: refused('01') },
+    { title: 'a NUL in a name', says: ['05 01 00', named('localhost\0.evil')], gets: refused('01') },
+    { title: 'CR LF in a name', says: ['05 01 00', named('local\r\nhost')], gets: refused('04') },
+    { title: 'ESC in a name', says: ['05 01 00', named('local\x1bhost')], gets: refused('04') },
+    { title: 'bytes that are not UTF-8', says: ['05 01 00', named('\xff\xfe')], gets: refused('01') },
+    { title: 'a name of 255', says: ['05 01 00', named('a'.repeat(255))], gets: refused('04') },
+    { title: '127.1', says: ['05 01 00', named('127.1')], gets: refused('02') },
+    { title: '0x7f.1', says: ['05 01 00', named('0x7f.1')], gets: refused('02') },
+    { title: '2130706433', says: ['05 01 00', named('2130706433')], gets: refused('02') },
+    { title: 'a SOCKS4 user id without end', says: ['04 01 00 50 7f 00 00 01', filler], gets: rejected },
+    { title: 'a SOCKS4A name without end', says: ['04 01 00 50 00 00 00 01 00', filler], gets: rejected },
+    { title: 'SOCKS4 command 9', says: ['04 09 00 50 7f 00 00 01 00'], gets: rejected },
+    { title: 'SOCKS4A with an empty name', says: ['04 01 00 50 00 00 00 01 00 00'], gets: rejected },
+    { title: 'version 0', says: ['00 01 02 03'], gets: '' },
+    { title: 'version 6', says: ['06 01 00 00'], gets: '' },
+    { title: 'a PROXY header', says: [text('PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n')], gets: '' },
+    {
+      title: 'a PROXY header, version 2',
+      says: ['0d 0a 0d 0a 00 0d 0a 51 55 49 54 0a 21 11 00 0c'],
+      gets: '',
+    },
+    { title: 'a TLS hello', says: ['16 03 01 02 00 01 00 01 fc 03 03', filler.subarray(0, 508)], gets: '' },
+    { title: 'SSH', says: [text('SSH-2.0-OpenSSH_9.2\r\n')], gets: '' },
+    { title: '64 KB of 0xff', says: [Buffer.alloc(65_536, 0xff)], gets: '' },
+  ];
+  for (const { title, says, gets } of faults) {
+    test(`${title}: gets ${gets === '' ? 'nothing' : gets}`, async () => {
+      using client = await RawClient.connect(garter);
+      client.send(...says);
+      client.end();
+      assert.equal(formatHex(await client.rest()), gets);
+      const record = await garter.record({ client: `127.0.0.1:${client.localPort}` });
+      assert.equal(record.address, undefined, 'nothing was dialled');
+    });
+  }
+
+  test('none of it hurt anybody else', async () => {
+    using client = await RawClient.connect(garter);
+    client.send('05 01 00', request5(1, echo.host, echo.port), text('hello'));
+    await client.expect('05 00 05 00 00 01 7f 00 00 01');
+    await client.read(2);
+    await client.expect(text('hello'));
+  });
+
+  test('one byte per segment is as good as one piece', async () => {
+    using client = await RawClient.connect(garter);
+    const all = Buffer.concat([parseHex('05 02 00 02'), request5(1, echo.host, echo.port), text('hello')]);
+    for (const byte of all) {
+      client.send(Buffer.of(byte));
+      await delay(2);
+    }
+    await client.expect('05 00 05 00 00 01 7f 00 00 01');
+    await client.read(2);
+    await client.expect(text('hello'));
+  });
+
+  test('RSV that is not zero, a method offered twice: let through', async () => {
+    using client = await RawClient.connect(garter);
+    const request = request5(1, echo.host, echo.port);
+    request[2] = 0xff;
+    client.send('05 03 00 00 00', request);
+    await client.expect('05 00 05 00 00');
+  });
+
+  test('[127.0.0.1], a trailing dot and capitals mean what they say', async () => {
+    for (const name of ['[127.0.0.1]', '127.0.0.1', 'LocalHost.', 'localhost']) {
+      using client = await RawClient.connect(garter);
+      client.send('05 01 00', request5(1, name, echo.port));
+      await client.expect('05 00 05 00');
+    }
+  });
+
+  test('HTTP: a page that says what this port is', async () => {
+    using client = await RawClient.connect(garter);
+    client.send(text('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'));
+    const page = (await client.rest()).toString();
+    assert.match(page, /^HTTP\/1\.1 4\d\d /);
+    assert.match(page, /SOCKS/);
+    await garter.record({ client: `127.0.0.1:${client.localPort}`, end: 'client:greeting:http' });
+  });
+
+  test('TLS: a line in the log that says so', async () => {
+    using client = await RawClient.connect(garter);
+    client.send('16 03 01 00 05 01 00 00 01 03');
+    await client.gone();
+    const record = await garter.record({ client: `127.0.0.1:${client.localPort}` });
+    assert.match(record.end!, /tls/);
+  });
+
+  test('a reply is the last word, whatever the client goes on to send', async () => {
+    using client = await RawClient.connect(garter);
+    client.send('05 01 00');
+    await client.expect('05 00');
+    client.send('05 09 00 01 7f 00 00 01 00 50', filler);
+    await client.expect('05 07');
+    for (let i = 0; i < 5; i++) client.send('05 01 00', request5(1, echo.host, echo.port));
+    assert.equal(formatHex(await client.rest()), nothing);
+  });
+
+  test('the log shows what a client sent, and does not obey it', async () => {
+    using client = await RawClient.connect(garter);
+    client.send('05 01 00', named('evil\r\n{"level":"error"}\x1b[2J'));
+    await client.gone();
+    const record = await garter.record({ client: `127.0.0.1:${client.localPort}` });
+    assert.ok(record.destination?.startsWith('evil'), record.destination);
+    assert.ok((await garter.log()).every(({ level }) => level !== 'error'));
+  });
+});
+
+function text(value: string): Buffer {
+  return Buffer.from(value, 'latin1');
+}

@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict';
+import { access, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { associate } from '../support/datagrams.ts';
+import { garterCommand, startGarter } from '../support/garter.ts';
+import { check, run, start, until } from '../support/process.ts';
+import { Command, connectThrough, RawClient, replyCode, request5 } from '../support/raw.ts';
+import { startEcho } from '../support/targets.ts';
+
+const listening = /^garter listening on 127\.0\.0\.1:(\d+)$/gm;
+
+test('without a configuration: one line per listener on standard output, and clients on loopback reach loopback', async () => {
+  const flags = ['--listen', '127.0.0.1:0', '--listen', '127.0.0.1:0'];
+  await using echo = await startEcho();
+  await using garter = await start([garterCommand, 'serve', ...flags], {
+    ready: /(garter listening on .*\n){2}/,
+  });
+  const lines = garter.stdout().trimEnd().split('\n');
+  assert.equal(lines.length, 2, garter.stdout());
+  for (const [, port] of garter.stdout().matchAll(listening)) {
+    using client = await connectThrough({ host: '127.0.0.1', port: Number(port) }, echo);
+    client.send(Buffer.from('hello'));
+    await client.expect(Buffer.from('hello'));
+  }
+  garter.signal('SIGTERM');
+  assert.equal(await garter.ended(), 0);
+});
+
+test('a port that is taken: exit code 1 and a sentence', async () => {
+  await using garter = await startGarter();
+  const { code, stdout, stderr } = await run([
+    garterCommand,
+    'serve',
+    '--listen',
+    `127.0.0.1:${garter.port}`,
+  ]);
+  assert.equal(code, 1, stderr);
+  assert.equal(stdout, '');
+  assert.match(stderr, new RegExp(`127\\.0\\.0\\.1:${garter.port}`));
+  assert.doesNotMatch(stderr, /^\s+at /m, 'no stack');
+});
+
+test('a listener that others can reach, without users: exit code 2 and the remedy', async () => {
+  const { code, stdout, stderr } = await run([garterCommand, 'serve', '--listen', '0.0.0.0:0']);
+  assert.equal(code, 2, stderr);
+  assert.equal(stdout, '');
+  assert.match(stderr, /users|accept/);
+});
+
+test('SIGTERM: no new connections, the open ones go on, and it ends with the last', async () => {
+  await using echo = await startEcho();
+  await using garter = await startGarter();
+  using client = await connectThrough(garter, echo);
+  garter.process.signal('SIGTERM');
+  await refusesConnections(garter);
+  client.send(Buffer.from('still here'));
+  await client.expect(Buffer.from('still here'));
+  client.end();
+  await client.rest();
+  assert.equal(await garter.process.ended(), 0);
+  await garter.record({
+    destination: `${echo.host}:${echo.port}`,
+    sent: 10,
+    received: 10,
+    end: 'client:relay',
+  });
+});
+
+test('SIGTERM: what is still open after `drain` is ended', async () => {
+  await using echo = await startEcho();
+  await using garter = await startGarter({ config: 'timeouts: { drain: 1s }' });
+  using client = await connectThrough(garter, echo);
+  using udp = await associate(garter);
+  using half = await RawClient.connect(garter);
+  half.send('05');
+  garter.process.signal('SIGTERM');
+  await Promise.all([client.gone(), udp.control.gone(), half.gone()]);
+  assert.equal(await garter.process.ended(), 0);
+  const record = await garter.record({ destination: `${echo.host}:${echo.port}`, end: 'admin:relay:drain' });
+  assert.ok(record.duration >= 990, `${record.duration} ms`);
+});
+
+test('a second SIGTERM ends everything at once, with its records', async () => {
+  await using echo = await startEcho();
+  await using garter = await startGarter({ config: 'timeouts: { drain: 10m }' });
+  using client = await connectThrough(garter, echo);
+  garter.process.signal('SIGTERM');
+  await refusesConnections(garter);
+  garter.process.signal('SIGTERM');
+  await client.gone();
+  await garter.process.ended();
+  const record = await garter.record({ destination: `${echo.host}:${echo.port}` });
+  assert.match(record.end, /^admin:relay/);
+});
+
+test('SIGUSR2 prints the open sessions', async () => {
+  await using echo = await startEcho();
+  await using garter = await start([garterCommand, 'serve', '--listen', '127.0.0.1:0'], {
+    ready: /^garter listening on 127\.0\.0\.1:(\d+)$/m,
+  });
+  using client = await connectThrough({ host: '127.0.0.1', port: Number(garter.ready[1]) }, echo);
+  garter.signal('SIGUSR2');
+  const [, line] = await until(
+    () => /^(.*)\n1 open session/m.exec(garter.stderr()) ?? undefined,
+    () => `no session in ${garter.stderr()}`,
+  );
+  assert.match(
+    line!,
+    new RegExp(`client=127\\.0\\.0\\.1:${client.localPort} .*destination=127\\.0\\.0\\.1:${echo.port}`),
+  );
+});
+
+test('SIGHUP with a file that is wrong changes nothing and says why', async () => {
+  await using echo = await startEcho();
+  await using garter = await startGarter();
+  using client = await connectThrough(garter, echo);
+  const file = join(garter.directory, 'garter.yaml');
+  const good = await readFile(file, 'utf8');
+  await writeFile(file, `${good}\nrulez: []\n`);
+  garter.process.signal('SIGHUP');
+  await until(
+    async () =>
+      (await garter.log()).find(
+        ({ level, ...line }) => level === 'error' && /rulez/.test(JSON.stringify(line)),
+      ),
+    () => 'nothing in the log',
+  );
+  client.send(Buffer.from('still here'));
+  await client.expect(Buffer.from('still here'));
+  using next = await connectThrough(garter, echo);
+  next.send(Buffer.from('as before'));
+  await next.expect(Buffer.from('as before'));
+});
+
+test('SIGHUP with new rules: they hold at once, and end what they no longer allow', async () => {
+  await using echo = await startEcho();
+  await using other = await startEcho();
+  await using garter = await startGarter({ config: rules(`${echo.port}, ${other.port}`) });
+  using kept = await connectThrough(garter, echo);
+  using revoked = await connectThrough(garter, other);
+  const file = join(garter.directory, 'garter.yaml');
+  const text = await readFile(file, 'utf8');
+  await writeFile(file, text.replace(/^rules:.*$/m, rules(String(echo.port))));
+  garter.process.signal('SIGHUP');
+  await revoked.gone();
+  kept.send(Buffer.from('still here'));
+  await kept.expect(Buffer.from('still here'));
+  assert.equal(await replyCode(garter, request5(Command.connect, other.host, other.port)), 2);
+  await garter.record({ destination: `${other.host}:${other.port}`, end: 'policy:relay:revoked' });
+});
+
+test('SIGHUP opens the log file anew', async () => {
+  await using echo = await startEcho();
+  await using garter = await startGarter();
+  const file = join(garter.directory, 'log.jsonl');
+  await rename(file, `${file}.1`);
+  garter.process.signal('SIGHUP');
+  await until(
+    () =>
+      access(file).then(
+        () => true,
+        () => undefined,
+      ),
+    () => 'no new log file',
+  );
+  using client = await connectThrough(garter, echo);
+  client.end();
+  await client.rest();
+  await garter.record({ destination: `${echo.host}:${echo.port}` });
+});
+
+test('a password from the environment works, and shows nowhere', async () => {
+  const password = 'correct horse battery';
+  await using echo = await startEcho();
+  await using garter = await start(
+    [garterCommand, 'serve', '--listen', '127.0.0.1:0', '--log-level', 'debug'],
+    {
+      ready: /^garter listening on 127\.0\.0\.1:(\d+)$/m,
+      env: { GARTER_USER: 'alice', GARTER_PASSWORD: password },
+    },
+  );
+  const proxy = { host: '127.0.0.1', port: Number(garter.ready[1]) };
+  using right = await RawClient.connect(proxy);
+  right.send('05 01 02', login('alice', password), request5(Command.connect, echo.host, echo.port));
+  await right.expect('05 02  01 00  05 00');
+  using wrong = await RawClient.connect(proxy);
+  wrong.send('05 01 02', login('alice', `${password}!`));
+  await wrong.expect('05 02  01 01');
+  await wrong.gone();
+  const processes = await check(['ps', '-e', '-o', 'args']);
+  assert.ok(processes.includes('serve'), processes);
+  right.reset();
+  garter.signal('SIGTERM');
+  await garter.ended();
+  for (const text of [processes, garter.stdout(), garter.stderr()]) assert.ok(!text.includes('horse'), text);
+});
+
+async function refusesConnections(proxy: { host: string; port: number }): Promise<void> {
+  const refused = async (): Promise<true | undefined> => {
+    try {
+      (await RawClient.connect(proxy)).reset();
+      return undefined;
+    } catch {
+      return true;
+    }
+  };
+  await until(refused, () => 'it still accepts');
+}
+
+function rules(ports: string): string {
+  return `rules: [{ name: some, allow: any, to: [loopback], port: [${ports}] }]`;
+}
+
+/** A login of RFC 1929. */
+function login(name: string, password: string): Buffer {
+  const [user, secret] = [Buffer.from(name), Buffer.from(password)];
+  return Buffer.concat([Buffer.of(1, user.length), user, Buffer.of(secret.length), secret]);
+}

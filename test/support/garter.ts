@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import type { Record } from '../../src/audit/record.ts';
+import { makeDirectory } from './directory.ts';
+import { check, start, until, type Daemon } from './process.ts';
+
+export interface GarterOptions {
+  /** What stands in garter.yaml beside `listen`, `users` and `log`. @default '' */
+  readonly config?: string;
+  /** Lines of the listener beside its address. */
+  readonly listener?: readonly string[];
+  /** Names and passwords. */
+  readonly users?: Readonly<{ [name: string]: string }>;
+  /** @default '127.0.0.1' */
+  readonly host?: string;
+  /** In front of the command: a network namespace. */
+  readonly prefix?: readonly string[];
+}
+
+/** A running `garter serve`. Disposing of it stops it as an operator would and fails if it left anything on standard error. */
+export interface Garter extends AsyncDisposable {
+  readonly host: string;
+  readonly port: number;
+  readonly process: Daemon;
+  readonly directory: string;
+  /** Every line of the log file so far. */
+  log(): Promise<readonly LogLine[]>;
+  /** Every record so far. */
+  records(): Promise<readonly Record[]>;
+  /** Waits for a record with these fields and takes it: no other call gets the same one. */
+  record(fields: Partial<Record>): Promise<Record>;
+}
+
+/** A record, or a message with whatever fields it has. */
+interface LogLine extends Partial<Record> {
+  readonly level: string;
+  readonly event: string;
+}
+
+export const garterCommand: string = join(import.meta.dirname, '../../bin/garter');
+
+export async function startGarter(options: GarterOptions = {}): Promise<Garter> {
+  const { config = '', host = '127.0.0.1', prefix = [] } = options;
+  await using stack = new AsyncDisposableStack();
+  const directory = stack.use(await makeDirectory()).path;
+  const configFile = join(directory, 'garter.yaml');
+  const logFile = join(directory, 'log.jsonl');
+  const text = [
+    'listen:',
+    `  - address: "${host.includes(':') ? `[${host}]` : host}:0"`,
+    ...(options.listener ?? []).map((line) => `    ${line}`),
+    ...(options.users === undefined ? [] : ['users: { file: users.txt }']),
+    'log: { level: debug, format: json, to: { file: log.jsonl } }',
+    config,
+  ].join('\n');
+  await writeFile(configFile, text);
+  for (const [name, password] of Object.entries(options.users ?? {})) {
+    const add = [garterCommand, 'user', 'add', name, '--file', join(directory, 'users.txt'), '--stdin'];
+    await check(add, { input: `${password}\n` });
+  }
+  const daemon = stack.use(
+    await start([...prefix, garterCommand, 'serve', '--config', configFile], {
+      ready: /^garter listening on \S+:(\d+)$/m,
+    }),
+  );
+  const log = (): Promise<readonly LogLine[]> => readLines(logFile);
+  const records = async (): Promise<readonly Record[]> => (await log()).filter(isRecord);
+  const taken = new Set<string>();
+  const resources = stack.move();
+  return {
+    host,
+    port: Number(daemon.ready[1]),
+    process: daemon,
+    directory,
+    log,
+    records,
+    record: async (fields) =>
+      until(
+        async () => {
+          const found = (await records()).find((record) => !taken.has(record.id) && has(record, fields));
+          if (found !== undefined) taken.add(found.id);
+          return found;
+        },
+        async () => {
+          const lines = (await log()).slice(-20).map((line) => JSON.stringify(line));
+          return `no record with ${JSON.stringify(fields)}; the log ends with\n${lines.join('\n')}`;
+        },
+      ),
+    [Symbol.asyncDispose]: async () => {
+      try {
+        daemon.signal('SIGTERM');
+        assert.equal(await daemon.ended(), 0, 'garter did not end well');
+        assert.equal(daemon.stderr(), '', 'garter left something on standard error');
+      } finally {
+        await resources.disposeAsync();
+      }
+    },
+  };
+}
+
+function has(record: Record, fields: Partial<Record>): boolean {
+  return isDeepStrictEqual({ ...record, ...fields }, record);
+}
+
+function isRecord(line: LogLine): line is LogLine & Record {
+  return line.end !== undefined;
+}
+
+function parseLine(line: string): LogLine {
+  return JSON.parse(line);
+}
+
+/** The complete lines: the last one may still be on its way. */
+async function readLines(file: string): Promise<readonly LogLine[]> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  });
+  const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n');
+  return lines.filter((line) => line !== '').map((line) => parseLine(line));
+}

@@ -1,0 +1,122 @@
+import { decode, encode, RECURSION_AVAILABLE, type Answer, type Packet, type RecordType } from 'dns-packet';
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer, type Server, type Socket } from 'node:net';
+import type { Endpoint } from '../../src/net/engine.ts';
+
+/** A query that came in. */
+export interface Asked {
+  readonly over: 'udp' | 'tcp';
+  readonly id: number;
+  readonly name: string;
+  readonly type: RecordType;
+  readonly edns: boolean;
+  readonly from: Endpoint;
+}
+
+/** What to send back, in this order; nothing is silence. */
+export type Script = (asked: Asked) => readonly Buffer[] | Promise<readonly Buffer[]>;
+
+export interface NameServer extends AsyncDisposable {
+  readonly endpoint: Endpoint;
+  readonly asked: readonly Asked[];
+}
+
+/** A name server on a port of 127.0.0.1, UDP and TCP, that answers by the script. Over TCP it adds the length and sends in pieces. */
+export async function startNameServer(script: Script): Promise<NameServer> {
+  const [udp, tcp] = await bindBoth(10);
+  const asked: Asked[] = [];
+  const open = new Set<Socket>();
+  const answer = async (bytes: Buffer, over: Asked['over'], from: Endpoint): Promise<readonly Buffer[]> => {
+    const { id = 0, questions = [], additionals = [] } = decode(bytes);
+    const { name, type } = questions[0]!;
+    const edns = additionals.some((record) => record.type === 'OPT');
+    asked.push({ over, id, name, type, edns, from });
+    return script(asked.at(-1)!);
+  };
+  const answerDatagram = async (bytes: Buffer, from: Endpoint): Promise<void> => {
+    for (const message of await answer(bytes, 'udp', from)) {
+      await new Promise((sent) => udp.send(message, from.port, from.host, sent));
+    }
+  };
+  const answerStream = async (bytes: Buffer, socket: Socket): Promise<void> => {
+    const from = { host: socket.remoteAddress!, port: socket.remotePort! };
+    for (const message of await answer(bytes.subarray(2), 'tcp', from)) {
+      const length = Buffer.from([message.length >>> 8, message.length & 255]);
+      for (const piece of [
+        length.subarray(0, 1),
+        length.subarray(1),
+        message.subarray(0, 5),
+        message.subarray(5),
+      ]) {
+        await new Promise((sent) => socket.write(piece, sent));
+      }
+    }
+    socket.end();
+  };
+  udp.on('message', (bytes, from) => void answerDatagram(bytes, { host: from.address, port: from.port }));
+  tcp.on('connection', (socket) => {
+    open.add(socket);
+    socket.on('error', () => undefined); // the other side may go at any time
+    socket.once('data', (bytes: Buffer) => void answerStream(bytes, socket));
+  });
+  return {
+    endpoint: { host: '127.0.0.1', port: udp.address().port },
+    asked,
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of open) socket.destroy();
+      udp.close();
+      tcp.close();
+      await Promise.all([once(udp, 'close'), once(tcp, 'close')]);
+    },
+  };
+}
+
+/** Also what the question is answered with when it says something else. */
+export interface Says extends Packet {
+  readonly rcode?: number;
+  readonly question?: { readonly name?: string; readonly type?: 'A' | 'AAAA' };
+}
+
+/** The response to a query: its id and question with these records, flags and RCODE. */
+export function response(asked: Asked, says: Says = {}): Buffer {
+  const { rcode = 0, question = {}, flags = 0, ...sections } = says;
+  return encode({
+    type: 'response',
+    id: asked.id,
+    flags: flags | RECURSION_AVAILABLE | rcode,
+    questions: [{ name: asked.name, type: asked.type, ...question }],
+    ...sections,
+  });
+}
+
+export function address(name: string, data: string, ttl = 60): Answer {
+  return { name, type: data.includes(':') ? 'AAAA' : 'A', class: 'IN', ttl, data };
+}
+
+export function alias(name: string, data: string, ttl = 60): Answer {
+  return { name, type: 'CNAME', class: 'IN', ttl, data };
+}
+
+/** The record in a negative answer that says how long it may be kept. */
+export function authority(minimum: number, ttl = 3600): Answer {
+  const data = { mname: 'ns.test', rname: 'admin.test', minimum };
+  return { name: 'test', type: 'SOA', class: 'IN', ttl, data };
+}
+
+/** Two sockets on one port: another program may have half of it, so try again. */
+async function bindBoth(tries: number): Promise<[UdpSocket, Server]> {
+  const udp = createSocket('udp4');
+  udp.bind(0, '127.0.0.1');
+  await once(udp, 'listening');
+  const tcp = createServer();
+  try {
+    tcp.listen(udp.address().port, '127.0.0.1');
+    await once(tcp, 'listening');
+    return [udp, tcp];
+  } catch (error) {
+    udp.close();
+    if (tries === 1) throw error;
+    return bindBoth(tries - 1);
+  }
+}

@@ -1,0 +1,155 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { setTimeout as delay } from 'node:timers/promises';
+
+export interface RunOptions {
+  /** Milliseconds. @default 30000 */
+  readonly timeout?: number;
+  readonly input?: string;
+}
+
+export interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end. Rejects when it cannot be started or takes too long; any exit code is an outcome. */
+export async function run(command: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  const { timeout = 30_000 } = options;
+  const child = spawnGroup(command);
+  const output = collect(child);
+  child.stdin!.on('error', () => undefined); // a program may end without reading its input
+  child.stdin!.end(options.input ?? '');
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    killGroup(child, 'SIGKILL');
+  }, timeout);
+  try {
+    const code = await closing(child);
+    if (late) throw new Error(`${command.join(' ')}: not done after ${timeout} ms\n${output.all()}`);
+    return { code, stdout: output.stdout(), stderr: output.stderr() };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** As `run`, for a program that has to succeed: its standard output. */
+export async function check(command: readonly string[], options: RunOptions = {}): Promise<string> {
+  const { code, stdout, stderr } = await run(command, options);
+  if (code !== 0) throw new Error(`${command.join(' ')}: exit code ${code}\n${stdout}${stderr}`);
+  return stdout;
+}
+
+export interface DaemonOptions {
+  /** What its output says when it is ready. */
+  readonly ready: RegExp;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A program that runs until it is told to stop. */
+export interface Daemon extends AsyncDisposable {
+  readonly pid: number;
+  readonly ready: RegExpExecArray;
+  readonly stdout: () => string;
+  readonly stderr: () => string;
+  /** Ignored once it has ended. */
+  readonly signal: (signal: NodeJS.Signals) => void;
+  /** Its exit code once it has ended by itself or by a signal sent before. Rejects when that takes longer than 20 s. */
+  readonly ended: () => Promise<number | null>;
+}
+
+/** Starts a program and waits, up to 20 s, until it says that it is ready. Disposing of it ends it and its children. */
+export async function start(command: readonly string[], options: DaemonOptions): Promise<Daemon> {
+  const child = spawnGroup(command, options.env);
+  child.stdin!.end();
+  const output = collect(child);
+  const closed = closing(child);
+  const complaint = (what: string): string => `${command.join(' ')}: ${what}\n${output.all()}`;
+  let over = false;
+  const setOver = (): void => void (over = true);
+  closed.then(setOver, setOver);
+  const isReady = async (): Promise<RegExpExecArray | undefined> => {
+    if (over) throw new Error(complaint(`ended with ${await closed}`));
+    return options.ready.exec(output.all()) ?? undefined;
+  };
+  let ready: RegExpExecArray;
+  try {
+    ready = await until(isReady, () => complaint('not ready'), 20_000);
+  } catch (error) {
+    killGroup(child, 'SIGKILL');
+    throw error;
+  }
+  return {
+    pid: child.pid!,
+    ready,
+    stdout: output.stdout,
+    stderr: output.stderr,
+    signal: (signal) => void child.kill(signal),
+    ended: async () => {
+      await until(
+        () => over || undefined,
+        () => complaint('does not end'),
+        20_000,
+      );
+      return closed;
+    },
+    [Symbol.asyncDispose]: async () => {
+      killGroup(child, 'SIGKILL');
+      await closed;
+    },
+  };
+}
+
+/** Asks again every 20 ms until there is an answer; rejects with `complaint()` after `timeout` ms. */
+export async function until<T>(
+  ask: () => T | undefined | Promise<T | undefined>,
+  complaint: () => string | Promise<string>,
+  timeout = 10_000,
+): Promise<T> {
+  const end = performance.now() + timeout;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    if (performance.now() > end) throw new Error(await complaint());
+    await delay(20);
+  }
+}
+
+/** A process group of its own, so that what the program starts can be ended with it. */
+function spawnGroup(command: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
+  const [program, ...args] = command;
+  return spawn(program!, args, { detached: true, env: { ...process.env, ...env } });
+}
+
+/** Its exit code, once its output is complete too. */
+function closing(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve, reject) => child.once('close', resolve).once('error', reject));
+}
+
+function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}
+
+interface Output {
+  readonly stdout: () => string;
+  readonly stderr: () => string;
+  readonly all: () => string;
+}
+
+function collect(child: ChildProcess): Output {
+  const stdout: Buffer[] = [];
+  const stderr: Buffer[] = [];
+  child.stdout!.on('data', (chunk: Buffer) => stdout.push(chunk));
+  child.stderr!.on('data', (chunk: Buffer) => stderr.push(chunk));
+  return {
+    stdout: () => Buffer.concat(stdout).toString(),
+    stderr: () => Buffer.concat(stderr).toString(),
+    all: () => Buffer.concat([...stdout, ...stderr]).toString(),
+  };
+}
