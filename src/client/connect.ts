@@ -28,8 +28,8 @@ export interface ConnectOptions {
 export async function connect(options: ConnectOptions): Promise<Socket> {
   const { host, port, timeout = 30_000, signal } = options;
   const proxy = typeof options.proxy === 'string' ? parseProxy(options.proxy) : options.proxy;
-  signal?.throwIfAborted();
   const session = new ClientSession(sessionOptions(proxy, await destinationFor(proxy, host, port)));
+  signal?.throwIfAborted();
   const socket = connectTcp({ host: proxy.host, port: proxy.port, noDelay: true });
   const late = setTimeout(
     () => socket.destroy(new ProxyError('ERR_PROXY_TIMEOUT', `no reply within ${timeout} ms`)),

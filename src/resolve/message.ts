@@ -1,4 +1,12 @@
-import { decode, encode, RECURSION_DESIRED, type Answer, type DecodedPacket } from 'dns-packet';
+import {
+  decode,
+  encode,
+  RECURSION_DESIRED,
+  type Answer,
+  type DecodedPacket,
+  type Packet,
+  type StringAnswer,
+} from 'dns-packet';
 
 export type QueryType = 'A' | 'AAAA' | 'PTR';
 
@@ -45,7 +53,7 @@ const MAX_NEGATIVE_TTL = 900;
 
 /** A question for a canonical name, with recursion desired; with EDNS (RFC 6891) unless the server does not know it. */
 export function encodeQuery(id: number, name: string, type: QueryType, edns: boolean): Query {
-  const header = { type: 'query', id, flags: RECURSION_DESIRED, questions: [{ name, type }] } as const;
+  const header: Packet = { type: 'query', id, flags: RECURSION_DESIRED, questions: [{ name, type }] };
   const plain = encode(header);
   const bytes = edns ? encode({ ...header, additionals: [EDNS] }) : plain;
   return { bytes, id, name, type, question: questionOf(plain, plain.length) };
@@ -69,6 +77,7 @@ export function decodeReply(bytes: Buffer, query: Query): Reply | undefined {
   if ((flags & 0x0200) !== 0) return { type: 'truncated' };
   try {
     const packet = decode(withinBounds(bytes));
+    if (decode.bytes > bytes.length) throw new Error('the last record is cut short');
     if (isReferral(packet, rcode)) throw new Error('a referral: the server does not recurse');
     return readRecords(packet, query, rcode === Rcode.noSuchName);
   } catch (cause) {
@@ -106,16 +115,14 @@ function isReferral(packet: DecodedPacket, rcode: number): boolean {
 
 /** Follows the aliases from the name that was asked for to its records. Records of any other name are no answer. */
 function readRecords(packet: DecodedPacket, query: Query, noSuchName: boolean): Records {
-  const answers = (packet.answers ?? []).filter((record) => isInternet(record));
+  const answers = (packet.answers ?? []).filter(isText);
   let owner = query.name;
   let ttl = MAX_TTL;
   for (let aliases = 0; aliases <= MAX_ALIASES; aliases++) {
     const own = answers.filter((record) => record.name.toLowerCase() === owner);
     const records = own.filter((record) => record.type === query.type);
     if (records.length > 0 && !noSuchName) {
-      const data = records.flatMap((record) =>
-        'data' in record && typeof record.data === 'string' ? record.data : [],
-      );
+      const data = records.map((record) => record.data);
       return { type: 'records', data, ttl: Math.min(ttl, ...records.map(ttlOf)) };
     }
     const alias = own.find((record) => record.type === 'CNAME');
@@ -128,17 +135,17 @@ function readRecords(packet: DecodedPacket, query: Query, noSuchName: boolean): 
 
 /** RFC 2308 section 5: the lesser of the SOA's own TTL and its minimum. Without a SOA the answer must not be kept. */
 function negativeTtl(packet: DecodedPacket): number {
-  const soa = packet.authorities?.find((record) => record.type === 'SOA' && isInternet(record));
-  if (soa?.type !== 'SOA') return 0;
+  const soa = packet.authorities?.find((record) => record.type === 'SOA');
+  if (soa === undefined) return 0;
   return Math.min(MAX_NEGATIVE_TTL, ttlOf(soa), soa.data.minimum ?? 0);
 }
 
-function isInternet(record: Answer): boolean {
-  return record.type !== 'OPT' && record.class === 'IN';
+/** An address, an alias or a name, of class IN. */
+function isText(record: Answer): record is StringAnswer {
+  return record.type !== 'OPT' && record.class === 'IN' && typeof record.data === 'string';
 }
 
 /** A TTL with the top bit set counts as 0 (RFC 2181 section 8). */
-function ttlOf(record: Answer): number {
-  const ttl = record.type === 'OPT' ? 0 : (record.ttl ?? 0);
+function ttlOf({ ttl = 0 }: { readonly ttl?: number | undefined }): number {
   return ttl > 0x7fff_ffff ? 0 : ttl;
 }

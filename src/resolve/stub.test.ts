@@ -17,6 +17,7 @@ import { query } from './stub.ts';
 const TRUNCATED = 0x0200;
 const ours: Script = (asked) => [response(asked, { answers: [address(asked.name, '192.0.2.1')] })];
 const silent: Script = () => [];
+const never: Script = () => new Promise(() => undefined);
 const fails =
   (rcode: number): Script =>
   (asked) => [response(asked, { rcode })];
@@ -125,10 +126,7 @@ test('a server that is not there: the next one at once', async () => {
   await using second = await startNameServer(ours);
   const gone = await nowhere();
   assert.deepEqual((await ask([gone, second.endpoint])).data, ['192.0.2.1']);
-  await assert.rejects(ask([gone]), (error: Error) => {
-    assert.partialDeepStrictEqual(error, { code: 'ESERVFAIL', cause: { code: 'ECONNREFUSED' } });
-    return true;
-  });
+  await assert.rejects(ask([gone]), { code: 'ESERVFAIL', message: /ECONNREFUSED/ });
 });
 
 test('no way to a server: the next one at once', async () => {
@@ -160,7 +158,7 @@ test('all tries together take no longer than the time-out', async () => {
 });
 
 test('a server that does not know EDNS is asked without', async () => {
-  const { records, asked } = await askOne((query) => (query.edns ? fails(1) : ours)(query));
+  const { records, asked } = await askOne((one) => (one.edns ? fails(1) : ours)(one));
   assert.deepEqual((await records).data, ['192.0.2.1']);
   assert.deepEqual(
     asked.map(({ edns }) => edns),
@@ -175,7 +173,7 @@ const truncated: Script = (asked) => [
 
 test('too long for UDP: over TCP', async () => {
   const answers = Array.from({ length: 1000 }, (_, i) => address('www.test', `10.0.${i >>> 8}.${i & 255}`));
-  const { records, asked } = await askOne(truncated, (query) => [response(query, { answers })]);
+  const { records, asked } = await askOne(truncated, (one) => [response(one, { answers })]);
   const { data } = await records;
   assert.equal(data[0], '10.0.0.0');
   assert.ok(data.length <= 256);
@@ -201,7 +199,6 @@ for (const [name, script] of Object.entries(brokenOverTcp)) {
 }
 
 test('over TCP the server is silent', async () => {
-  const never: Script = () => new Promise(() => undefined);
   await using server = await startNameServer((asked) => (asked.over === 'udp' ? truncated : never)(asked));
   await assert.rejects(ask([server.endpoint], { patience: 500 }), { code: 'ETIMEOUT' });
 });

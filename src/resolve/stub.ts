@@ -101,7 +101,7 @@ const overTcp: Exchange = async (server, message, patience, signal) => {
       let size = 0;
       socket.on('error', fail);
       socket.on('end', () => fail(new Error('connection closed before the answer was complete')));
-      socket.on('data', (chunk) => {
+      socket.on('data', (chunk: Buffer) => {
         size += chunk.copy(received, size);
         if (size < 2) return;
         const end = 2 + received.readUInt16BE(0);

@@ -188,6 +188,7 @@ export class Association implements Counters {
   /** Asks the rules, then sends what has waited. */
   async #decide(key: string, address: Address, way: Way): Promise<void> {
     try {
+      if (address.port === 0) throw Failure.refusal('port-0');
       const permit = await obtainPermit(this.#session, 'udp', destinationOf(address), this.#state);
       const ip = permit.addresses[0]!;
       const socket = await this.#outsideFor(ip.family);

@@ -64,11 +64,11 @@ export async function serve(
       });
     const farewell = replyIsDue(machine) ? machine.reply(failure.reply) : machine.farewell();
     if (farewell !== undefined) client.write(farewell);
-    client.finish(LINGER);
     end = failure;
   } finally {
     clearTimeout(deadline);
   }
+  client.finish(LINGER);
   // record
   state.sessions.close(session, end);
 }

@@ -17,13 +17,15 @@ export async function lookUp(
   state: ServerState,
 ): Promise<End> {
   const destination = destinationOf(request.destination);
+  const backwards = request.command === Command.resolvePtr;
+  if (backwards && destination.type !== 'ip') {
+    throw new Failure('client', 'request', 'address-type', Reply.addressTypeNotSupported);
+  }
   const permit = await obtainPermit(session, 'resolve', destination, state);
   admit(session, 'resolve', destination, permit, state);
   session.phase = 'resolve';
-  if (request.command === Command.resolvePtr) {
-    if (destination.type !== 'ip')
-      throw new Failure('client', 'request', 'address-type', Reply.addressTypeNotSupported);
-    const host = await state.resolver.reverse(destination.ip, { signal: session.signal });
+  if (backwards) {
+    const host = await state.resolver.reverse(permit.addresses[0]!, { signal: session.signal });
     session.client.write(machine.reply(Reply.succeeded, { host, port: 0 }));
   } else {
     const host = formatIp(permit.addresses[0]!);

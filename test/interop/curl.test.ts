@@ -68,15 +68,13 @@ suite('curl with a user', () => {
   });
   after(() => network[Symbol.asyncDispose]());
 
-  const curl = (user: string): Promise<Outcome> =>
+  const curl = (login: string): Promise<Outcome> =>
     run([
       ...network.client,
       'curl',
       '-sS',
       '-x',
-      `socks5h://${network.proxy}`,
-      '-U',
-      user,
+      `socks5h://${login}${network.proxy}`,
       `http://${far.name}/`,
     ]);
 

@@ -18,9 +18,12 @@ const GROWTH = 48;
 suite('endurance', () => {
   let garter: Garter;
   let echo: Target;
+  /** Descriptors that garter has open when it has no connection. */
+  let atFirst: number;
   before(async () => {
     garter = await startGarter();
     echo = await startEcho('0.0.0.0');
+    atFirst = await descriptors(garter.process.pid);
   });
   after(async () => {
     await echo[Symbol.asyncDispose]();
@@ -34,19 +37,18 @@ suite('endurance', () => {
     return socket;
   };
 
-  /** Waits until no more descriptors are open than at first. */
-  const settle = async (atFirst: number): Promise<void> => {
-    let now = 0;
+  /** Waits until no connection is open any more. */
+  const settle = async (): Promise<void> => {
+    let left = 0;
     await until(
-      async () => ((now = await descriptors(garter.process.pid)) <= atFirst ? true : undefined),
-      () => `${atFirst} descriptors at first, ${now} now`,
+      async () => ((left = (await descriptors(garter.process.pid)) - atFirst) <= 0 ? true : undefined),
+      () => `${left} descriptors are left open`,
       20_000,
     );
   };
 
   test('50,000 connections in sequence leave nothing but their records', async (t: TestContext) => {
     const { pid } = garter.process;
-    const atFirst = await descriptors(pid);
     const message = Buffer.alloc(100, 'x');
     const one = async (i: number): Promise<void> => {
       const socket = request(dial(i), i);
@@ -58,7 +60,7 @@ suite('endurance', () => {
     await inLanes(10_000, one);
     const warm = await memory(pid);
     await inLanes(40_000, one);
-    await settle(atFirst);
+    await settle();
     const end = await memory(pid);
     t.diagnostic(`${warm} MiB after 10,000 connections, ${end} MiB after 50,000`);
     assert.ok(end - warm < GROWTH, `${warm} MiB became ${end} MiB`);
@@ -74,7 +76,6 @@ suite('endurance', () => {
   });
 
   test('10,000 resets, in every phase', async () => {
-    const atFirst = await descriptors(garter.process.pid);
     await inLanes(10_000, async (i) => {
       const socket = dial(i);
       const closed = once(socket, 'close');
@@ -87,7 +88,7 @@ suite('endurance', () => {
       socket.resetAndDestroy();
       await closed;
     });
-    await settle(atFirst);
+    await settle();
     using client = await connectThrough(garter, echo);
     client.send(Buffer.from('alive'));
     await client.expect(Buffer.from('alive'));
@@ -101,21 +102,21 @@ suite('endurance', () => {
       return;
     }
     const { pid } = garter.process;
-    const atFirst = await descriptors(pid);
     const hold = async (): Promise<number> => {
+      await settle();
       const sockets = Array.from<Socket>({ length: count });
       await inLanes(count, async (i) => {
         sockets[i] = request(dial(i), i);
         await receive(sockets[i], HANDSHAKE);
       });
-      assert.ok((await descriptors(pid)) >= atFirst + 2 * count, 'both ends of each are open');
+      assert.equal((await descriptors(pid)) - atFirst, 2 * count, 'both ends of each are open');
       const held = await memory(pid);
       for (const socket of sockets) socket.destroy();
-      await settle(atFirst);
       return held;
     };
     const first = await hold();
     const second = await hold();
+    for (let k=0;k<4;k++) { t.diagnostic(`idle after: ${await memory(pid)}`); t.diagnostic(`${await hold()}`); }
     t.diagnostic(`${first} MiB with ${count} idle connections, ${second} MiB the second time`);
     assert.ok(second - first < GROWTH, `${first} MiB became ${second} MiB`);
   });

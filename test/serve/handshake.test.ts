@@ -97,8 +97,8 @@ suite('whatever a client says', () => {
     },
     { title: 'RESOLVE_PTR of a name', says: ['05 01 00 05 f1 00 03 01 61 00 50'], gets: refused('08') },
     { title: 'port 0', says: ['05 01 00 05 01 00 01 7f 00 00 01 00 00'], gets: refused('05') },
-    { title: 'an empty name', says: ['05 01 00', named('')], gets: refused('01') },
-    { title: 'a NUL in a name', says: ['05 01 00', named('localhost\0.evil')], gets: refused('01') },
+    { title: 'an empty name', says: ['05 01 00', named('')], gets: refused('04') },
+    { title: 'a NUL in a name', says: ['05 01 00', named('localhost\0.evil')], gets: refused('04') },
     { title: 'CR LF in a name', says: ['05 01 00', named('local\r\nhost')], gets: refused('04') },
     { title: 'ESC in a name', says: ['05 01 00', named('local\x1bhost')], gets: refused('04') },
     { title: 'bytes that are not UTF-8', says: ['05 01 00', named('\xff\xfe')], gets: refused('01') },
@@ -201,7 +201,7 @@ suite('whatever a client says', () => {
     client.send('05 01 00', named('evil\r\n{"level":"error"}\x1b[2J'));
     await client.gone();
     const record = await garter.record({ client: `127.0.0.1:${client.localPort}` });
-    assert.ok(record.destination?.startsWith('evil'), record.destination);
+    assert.ok(record.destination?.includes('evil'), record.destination);
     assert.ok((await garter.log()).every(({ level }) => level !== 'error'));
   });
 });

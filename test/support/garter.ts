@@ -91,8 +91,9 @@ export async function startGarter(options: GarterOptions = {}): Promise<Garter> 
     [Symbol.asyncDispose]: async () => {
       try {
         daemon.signal('SIGTERM');
-        assert.equal(await daemon.ended(), 0, 'garter did not end well');
+        const code = await daemon.ended();
         assert.equal(daemon.stderr(), '', 'garter left something on standard error');
+        assert.equal(code, 0, 'garter did not end well');
       } finally {
         await resources.disposeAsync();
       }

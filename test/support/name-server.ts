@@ -1,4 +1,12 @@
-import { decode, encode, RECURSION_AVAILABLE, type Answer, type Packet, type RecordType } from 'dns-packet';
+import {
+  decode,
+  encode,
+  RECURSION_AVAILABLE,
+  type Answer,
+  type Packet,
+  type RecordType,
+  type StringAnswer,
+} from 'dns-packet';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -90,7 +98,7 @@ export function response(asked: Asked, says: Says = {}): Buffer {
   });
 }
 
-export function address(name: string, data: string, ttl = 60): Answer {
+export function address(name: string, data: string, ttl = 60): StringAnswer {
   return { name, type: data.includes(':') ? 'AAAA' : 'A', class: 'IN', ttl, data };
 }
 

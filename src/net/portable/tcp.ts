@@ -14,7 +14,11 @@ const SOCKET_OPTIONS = {
   highWaterMark: 1,
 } as const;
 
-export function listenTcp(at: Endpoint, accepted: (connection: Connection) => void, failed: (code: string) => void): Promise<Listener> {
+export function listenTcp(
+  at: Endpoint,
+  accepted: (connection: Connection) => void,
+  failed: (code: string) => void,
+): Promise<Listener> {
   const server = createServer(SOCKET_OPTIONS, (socket) => {
     const connection = connectionOf(socket);
     if (connection === undefined) socket.destroy();
@@ -58,14 +62,27 @@ export function connectTcp(to: Endpoint, options: ConnectOptions): Promise<Conne
     };
     signal?.addEventListener('abort', abort);
     socket.once('error', fail);
-    socket.connect({ host: to.host, port: to.port, ...(from !== undefined && { localAddress: from }) }, connected);
+    socket.connect(
+      { host: to.host, port: to.port, ...(from !== undefined && { localAddress: from }) },
+      connected,
+    );
   });
 }
 
 function connectionOf(socket: Socket): Connection | undefined {
   const { localAddress, localPort, remoteAddress, remotePort } = socket;
-  if (localAddress === undefined || localPort === undefined || remoteAddress === undefined || remotePort === undefined) return undefined;
-  return new PortableConnection(socket, { local: endpoint(localAddress, localPort), remote: endpoint(remoteAddress, remotePort), resettable: true });
+  if (
+    localAddress === undefined ||
+    localPort === undefined ||
+    remoteAddress === undefined ||
+    remotePort === undefined
+  )
+    return undefined;
+  return new PortableConnection(socket, {
+    local: endpoint(localAddress, localPort),
+    remote: endpoint(remoteAddress, remotePort),
+    resettable: true,
+  });
 }
 
 function timedOut(to: Endpoint): Error {

@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { makeDirectory } from '../../test/support/directory.ts';
+import {
+  address,
+  authority,
+  response,
+  startNameServer,
+  type Asked,
+  type NameServer,
+  type Script,
+} from '../../test/support/name-server.ts';
+import { formatIp, parseIp } from '../wire/ip.ts';
+import { Resolver, type Machine, type ResolveOptions } from './resolver.ts';
+
+const never = (): Promise<never> => new Promise(() => undefined);
+
+/** Answers from a table: the addresses of a name and the time to live of them all; no such name otherwise. */
+function zone(names: Readonly<Record<string, readonly string[]>>, ttl = 60): Script {
+  return (asked) => {
+    const known = names[asked.name];
+    if (known === undefined) return [response(asked, { rcode: 3, authorities: [authority(ttl)] })];
+    const answers = known.map((data) => address(asked.name, data, ttl)).filter(({ type }) => type === asked.type);
+    return [response(asked, { answers, authorities: answers.length > 0 ? [] : [authority(ttl)] })];
+  };
+}
+
+interface Setup extends AsyncDisposable {
+  readonly server: NameServer;
+  readonly resolver: Resolver;
+  /** The questions so far, and from now on none. */
+  asked(): string[];
+}
+
+async function setUp(script: Script, options: Partial<ResolveOptions> = {}, machine: Machine = {}): Promise<Setup> {
+  const server = await startNameServer(script);
+  const resolver = new Resolver(
+    { servers: [server.endpoint], family: 'any', timeout: 60_000, ...options },
+    { hostsFile: '/dev/null', sourceFor: (host) => host, ...machine },
+  );
+  let seen = 0;
+  return {
+    server,
+    resolver,
+    asked: () => {
+      const news = server.asked.slice(seen).map(({ name, type }) => `${type} ${name}`);
+      seen = server.asked.length;
+      return news.toSorted();
+    },
+    [Symbol.asyncDispose]: async () => {
+      resolver.close();
+      await server[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function texts(ips: Promise<readonly Parameters<typeof formatIp>[0][]>): Promise<string[]> {
+  return (await ips).map(formatIp);
+}
+
+test('both families are asked for and put in order', async () => {
+  await using all = await setUp(zone({ 'www.test': ['192.0.2.1', '192.0.2.2', '2001:db8::1'] }));
+  assert.deepEqual(await texts(all.resolver.resolve('WWW.test.')), ['2001:db8::1', '192.0.2.1', '192.0.2.2']);
+  assert.deepEqual(all.asked(), ['A www.test', 'AAAA www.test']);
+});
+
+test('what this machine has no way to comes last', async () => {
+  const machine = { sourceFor: (host: string) => (host.includes(':') ? undefined : host) };
+  await using all = await setUp(zone({ 'www.test': ['192.0.2.1', '2001:db8::1'] }), {}, machine);
+  assert.deepEqual(await texts(all.resolver.resolve('www.test')), ['192.0.2.1', '2001:db8::1']);
+});
+
+test('one family alone', async () => {
+  const script = zone({ 'www.test': ['192.0.2.1', '2001:db8::1'] });
+  await using v4 = await setUp(script, { family: 'ipv4' });
+  assert.deepEqual(await texts(v4.resolver.resolve('www.test')), ['192.0.2.1']);
+  await assert.rejects(v4.resolver.resolve('www.test', { family: 'ipv6' }), { code: 'ENOTFOUND' });
+  await assert.rejects(v4.resolver.resolve('::1'), { code: 'ENOTFOUND' });
+  assert.deepEqual(v4.asked(), ['A www.test']);
+  await using any = await setUp(script);
+  assert.deepEqual(await texts(any.resolver.resolve('www.test', { family: 'ipv6' })), ['2001:db8::1']);
+  assert.deepEqual(any.asked(), ['AAAA www.test']);
+});
+
+test('answers are kept as long as they may be, good and bad', async () => {
+  let now = 0;
+  await using all = await setUp(zone({ 'www.test': ['192.0.2.1'] }, 30), { family: 'ipv4' }, { now: () => now });
+  const ask = async (): Promise<string[]> => {
+    assert.deepEqual(await texts(all.resolver.resolve('www.test')), ['192.0.2.1']);
+    await assert.rejects(all.resolver.resolve('no.test'), { code: 'ENOTFOUND' });
+    return all.asked();
+  };
+  assert.deepEqual(await ask(), ['A no.test', 'A www.test']);
+  now = 29_999;
+  assert.deepEqual(await ask(), []);
+  now = 30_000;
+  assert.deepEqual(await ask(), ['A no.test', 'A www.test']);
+});
+
+test('a time to live of 0 is asked for each time, and a failure too', async () => {
+  await using all = await setUp(
+    (asked) =>
+      asked.name === 'broken.test' ? [response(asked, { rcode: 2 })] : zone({ 'www.test': ['192.0.2.1'] }, 0)(asked),
+    { family: 'ipv4' },
+  );
+  for (const _ of [1, 2]) {
+    await all.resolver.resolve('www.test');
+    await assert.rejects(all.resolver.resolve('broken.test'), { code: 'ESERVFAIL' });
+    assert.deepEqual(all.asked(), ['A broken.test', 'A www.test']);
+  }
+});
+
+test('those who ask for the same at the same time share one query', async () => {
+  await using all = await setUp(zone({ 'www.test': ['192.0.2.1'] }, 0));
+  const results = await Promise.all(Array.from({ length: 100 }, () => texts(all.resolver.resolve('www.test'))));
+  for (const result of results) assert.deepEqual(result, ['192.0.2.1']);
+  assert.deepEqual(all.asked(), ['A www.test', 'AAAA www.test']);
+});
+
+test('a slow AAAA is not waited for, and kept when it comes', async () => {
+  const { promise, release } = gate();
+  const answer = zone({ 'www.test': ['192.0.2.1', '2001:db8::1'] });
+  await using all = await setUp(async (asked) => {
+    if (asked.type === 'AAAA') await promise;
+    return answer(asked);
+  });
+  assert.deepEqual(await texts(all.resolver.resolve('www.test')), ['192.0.2.1']);
+  release();
+  assert.deepEqual(await texts(all.resolver.resolve('www.test', { family: 'ipv6' })), ['2001:db8::1']);
+  assert.deepEqual(await texts(all.resolver.resolve('www.test')), ['2001:db8::1', '192.0.2.1']);
+  assert.deepEqual(all.asked(), ['A www.test', 'AAAA www.test']);
+});
+
+test('a thousand addresses: no more than 32 are used', async () => {
+  const many = Array.from({ length: 1000 }, (_, i) => `10.0.${i >>> 8}.${i & 255}`);
+  const answer = zone({ 'big.test': many });
+  await using all = await setUp(
+    (asked) => (asked.over === 'tcp' ? answer(asked) : [response(asked, { flags: 0x0200 })]),
+    { family: 'ipv4' },
+  );
+  assert.deepEqual(await texts(all.resolver.resolve('big.test')), many.slice(0, 32));
+});
+
+test('the hosts file goes first, a literal is its own', async () => {
+  await using directory = await makeDirectory();
+  const hostsFile = join(directory.path, 'hosts');
+  await writeFile(hostsFile, '10.0.0.1 www.test gateway\n');
+  await using all = await setUp(zone({ 'www.test': ['192.0.2.1', '2001:db8::1'] }), {}, { hostsFile });
+  assert.deepEqual(await texts(all.resolver.resolve('www.test')), ['10.0.0.1']);
+  assert.deepEqual(await texts(all.resolver.resolve('Gateway')), ['10.0.0.1']);
+  assert.deepEqual(await texts(all.resolver.resolve('127.0.0.1')), ['127.0.0.1']);
+  assert.deepEqual(await texts(all.resolver.resolve('2001:DB8::1')), ['2001:db8::1']);
+  assert.equal(await all.resolver.reverse(parseIp('10.0.0.1')!), 'www.test');
+  assert.deepEqual(all.asked(), []);
+  assert.deepEqual(await texts(all.resolver.resolve('www.test', { family: 'ipv6' })), ['2001:db8::1']);
+});
+
+test('names that no server is asked for', async () => {
+  await using all = await setUp(() => assert.fail('asked'));
+  assert.deepEqual(await texts(all.resolver.resolve('localhost')), ['::1', '127.0.0.1']);
+  assert.deepEqual(await texts(all.resolver.resolve('App.localhost.', { family: 'ipv4' })), ['127.0.0.1']);
+  for (const name of ['x.invalid', 'secret.onion', 'onion']) {
+    await assert.rejects(all.resolver.resolve(name), { code: 'ENOTFOUND' });
+  }
+  for (const name of ['', '.', 'a..b', '127.1', '0x7f.1', '10.0.0.256', 'bücher.test', 'a b', 'a\r\nb', '\0', `${'a'.repeat(64)}.test`]) {
+    await assert.rejects(all.resolver.resolve(name), { name: 'ResolveError', code: 'EBADNAME' }, JSON.stringify(name));
+  }
+});
+
+test('an address has the first name that is one', async () => {
+  const pointers: Readonly<Record<string, readonly string[]>> = {
+    '1.2.0.192.in-addr.arpa': ['evil\r\nname.test', 'Good.test'],
+    '2.2.0.192.in-addr.arpa': ['127.1'],
+  };
+  await using all = await setUp((asked) => {
+    const answers = pointers[asked.name]?.map((data) => ({ ...address(asked.name, data), type: 'PTR' as const }));
+    return [response(asked, answers === undefined ? { rcode: 3, authorities: [authority(60)] } : { answers })];
+  });
+  for (const _ of [1, 2]) {
+    assert.equal(await all.resolver.reverse(parseIp('192.0.2.1')!), 'good.test');
+    await assert.rejects(all.resolver.reverse(parseIp('192.0.2.2')!), { code: 'ENOTFOUND' });
+    await assert.rejects(all.resolver.reverse(parseIp('192.0.2.3')!), { code: 'ENOTFOUND' });
+    assert.equal(await all.resolver.reverse(parseIp('::1')!), 'localhost');
+  }
+  assert.deepEqual(all.asked(), ['1', '2', '3'].map((n) => `PTR ${n}.2.0.192.in-addr.arpa`));
+});
+
+test('with no servers configured, those of resolv.conf, and others when it changes', async () => {
+  await using directory = await makeDirectory();
+  const resolvConf = join(directory.path, 'resolv.conf');
+  let now = 0;
+  const machine = { hostsFile: '/dev/null', resolvConf, now: () => now };
+  const resolver = new Resolver({ family: 'ipv4', timeout: 60_000 }, machine);
+  // A file can name no port, so what it names here is the place where nothing can be reached.
+  await writeFile(resolvConf, 'nameserver fe80::1\n');
+  await assert.rejects(resolver.resolve('www.test'), { code: 'ESERVFAIL', message: /fe80::1 port 53/ });
+  await writeFile(resolvConf, 'nameserver fe80::2\nsearch a.test b.test\n');
+  now = 2000;
+  await assert.rejects(resolver.resolve('www.test'), { message: /^www\.test: fe80::2 port 53/ });
+  await assert.rejects(resolver.resolve('printer'), { message: /^printer\.a\.test: fe80::2 port 53/ });
+});

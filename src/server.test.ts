@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { after, before, suite, test } from 'node:test';
+import { connect, ProxyError } from './client.ts';
+import { ConfigError, createServer } from './server.ts';
+import type { Server } from './server.ts';
+
+const quiet = { level: 'error' };
+const anywhere = [{ name: 'here', allow: 'any', to: ['any', 'loopback'] }];
+
+suite('the library', () => {
+  // Says hello first, then says back what it hears.
+  const target = createTcpServer((socket) => {
+    // Tests end connections in every way.
+    socket.on('error', () => {});
+    socket.write('hello ');
+    socket.pipe(socket);
+  });
+  let port = 0;
+  before(async () => {
+    target.listen(0, '127.0.0.1');
+    await once(target, 'listening');
+    port = (target.address() as AddressInfo).port;
+  });
+  after(() => target.close());
+
+  const proxyOf = (server: Server, scheme = 'socks5h', login = ''): string =>
+    `${scheme}://${login}127.0.0.1:${server.addresses[0]!.port}`;
+
+  async function says(proxy: string, host = 'localhost'): Promise<string> {
+    const socket = await connect({ proxy, host, port, timeout: 5000 });
+    socket.end('there');
+    let heard = '';
+    for await (const bytes of socket) heard += String(bytes);
+    return heard;
+  }
+
+  const config = { listen: [{ address: '127.0.0.1:0' }], rules: anywhere, log: quiet };
+
+  for (const scheme of ['socks4', 'socks4a', 'socks5', 'socks5h']) {
+    test(`client and server speak ${scheme}`, async () => {
+      await using server = await createServer(config);
+      assert.equal(await says(proxyOf(server, scheme)), 'hello there');
+    });
+  }
+
+  test('authenticate says who it is, and rules see the groups', async () => {
+    const rules = [{ name: 'staff', allow: 'connect', user: ['@staff'], to: ['any', 'loopback'] }];
+    await using server = await createServer(
+      { listen: [{ address: '127.0.0.1:0', methods: ['password'] }], rules, log: quiet },
+      {
+        authenticate: async (username, password, address) => {
+          assert.equal(address, '127.0.0.1');
+          return password === 'right'
+            ? { user: username, groups: username === 'ann' ? ['staff'] : [] }
+            : undefined;
+        },
+      },
+    );
+    assert.equal(await says(proxyOf(server, 'socks5h', 'ann:right@')), 'hello there');
+    await assert.rejects(says(proxyOf(server, 'socks5h', 'bob:right@')), {
+      code: 'ERR_PROXY_REFUSED',
+      reply: 2,
+    });
+    await assert.rejects(says(proxyOf(server, 'socks5h', 'ann:wrong@')), {
+      code: 'ERR_PROXY_AUTHENTICATION',
+    });
+    await assert.rejects(says(proxyOf(server)), { code: 'ERR_PROXY_AUTHENTICATION' });
+  });
+
+  test('an authenticate that fails refuses, and the server lives', async () => {
+    await using server = await createServer(
+      {
+        ...config,
+        listen: [{ address: '127.0.0.1:0', methods: ['password', 'none'] }],
+        log: { level: 'error', to: { file: '/dev/null' } },
+      },
+      {
+        authenticate: async () => {
+          throw new Error('the directory is down');
+        },
+      },
+    );
+    await assert.rejects(says(proxyOf(server, 'socks5h', 'ann:x@')), ProxyError);
+    assert.equal(await says(proxyOf(server)), 'hello there');
+  });
+
+  test('decide can refuse what the rules allow', async () => {
+    const asked: unknown[] = [];
+    await using server = await createServer(config, {
+      decide: ({ destination, command }) => {
+        asked.push([command, destination.type]);
+        return destination.type !== 'name';
+      },
+    });
+    assert.equal(await says(proxyOf(server), '127.0.0.1'), 'hello there');
+    await assert.rejects(says(proxyOf(server), 'localhost'), { code: 'ERR_PROXY_REFUSED', reply: 2 });
+    assert.deepEqual(asked, [
+      ['connect', 'ip'],
+      ['connect', 'name'],
+    ]);
+  });
+
+  test('the signal closes it, and open connections with it', async () => {
+    const stop = new AbortController();
+    const server = await createServer(config, { signal: stop.signal });
+    const socket = await connect({ proxy: proxyOf(server), host: '127.0.0.1', port });
+    const gone = new Promise<void>(
+      (resolve) => void socket.on('error', () => {}).on('close', () => resolve()),
+    );
+    socket.resume();
+    assert.equal(server.sessions().length, 1);
+    stop.abort();
+    await gone;
+    await server.close();
+    assert.equal(server.sessions().length, 0);
+    await assert.rejects(createServer(config, { signal: stop.signal }), { name: 'AbortError' });
+  });
+
+  test('a wrong configuration says what to write', async () => {
+    await assert.rejects(createServer({ ...config, lisen: [] }), (error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.match(error.message, /lisen[\s\S]*listen/);
+      return true;
+    });
+  });
+
+  test('a port that is taken', async () => {
+    await using server = await createServer(config);
+    const address = `127.0.0.1:${server.addresses[0]!.port}`;
+    await assert.rejects(createServer({ ...config, listen: [{ address }] }), { code: 'EADDRINUSE' });
+  });
+
+  test('a client that gives up frees everything', async () => {
+    await using server = await createServer(config);
+    const stop = new AbortController();
+    const silent = createTcpServer(() => {});
+    silent.listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const proxy = `socks5://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const waiting = connect({ proxy, host: '127.0.0.1', port, signal: stop.signal });
+    stop.abort();
+    await assert.rejects(waiting, { name: 'AbortError' });
+    await assert.rejects(connect({ proxy, host: '127.0.0.1', port, timeout: 50 }), {
+      code: 'ERR_PROXY_TIMEOUT',
+    });
+    silent.close();
+    assert.equal(server.sessions().length, 0);
+  });
+
+  test('a server that is no proxy', async () => {
+    await assert.rejects(connect({ proxy: `socks5h://127.0.0.1:${port}`, host: 'x', port: 1 }), {
+      code: 'ERR_SOCKS_VERSION',
+    });
+    const closing = createTcpServer((socket) => socket.end());
+    closing.listen(0, '127.0.0.1');
+    await once(closing, 'listening');
+    const proxy = `socks5h://127.0.0.1:${(closing.address() as AddressInfo).port}`;
+    await assert.rejects(connect({ proxy, host: 'x', port: 1 }), { code: 'ERR_PROXY_CLOSED' });
+    closing.close();
+  });
+
+  test('bytes behind the request are the first for the destination', async () => {
+    await using server = await createServer(config);
+    const socket = connectTcp(server.addresses[0]!.port, '127.0.0.1');
+    const request = Buffer.from([5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, port >> 8, port & 255]);
+    socket.end(Buffer.concat([request, Buffer.from('early')]));
+    const heard: Uint8Array[] = [];
+    for await (const bytes of socket) heard.push(bytes as Uint8Array);
+    assert.equal(
+      Buffer.concat(heard)
+        .subarray(2 + 10)
+        .toString(),
+      'hello early',
+    );
+  });
+});

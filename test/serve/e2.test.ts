@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { after, before, suite, test, type TestContext } from 'node:test';
+import { startGarter, type Garter } from '../support/garter.ts';
+import { until } from '../support/process.ts';
+import { Command, connectThrough, parseHex, request5 } from '../support/raw.ts';
+import { startEcho, type Target } from '../support/targets.ts';
+import { descriptorLimit, descriptors, memory } from '../support/usage.ts';
+
+/** Connections that a client keeps open at once. */
+const LANES = 32;
+/** Bytes of the method choice and of the reply. */
+const HANDSHAKE = 2 + 10;
+/** What Node's heap may have grown by after a load that it has had before. */
+const GROWTH = 48;
+
+suite('endurance', () => {
+  let garter: Garter;
+  let echo: Target;
+  /** Descriptors that garter has open when it has no connection. */
+  let atFirst: number;
+  before(async () => {
+    garter = await startGarter();
+    echo = await startEcho('0.0.0.0');
+    atFirst = await descriptors(garter.process.pid);
+  });
+  after(async () => {
+    await echo[Symbol.asyncDispose]();
+    await garter[Symbol.asyncDispose]();
+  });
+
+  const dial = (i: number): Socket =>
+    connect({ host: garter.host, port: garter.port, localAddress: loopback(i), noDelay: true });
+  const request = (socket: Socket, i: number): Socket => {
+    socket.write(Buffer.concat([parseHex('05 01 00'), request5(Command.connect, loopback(i), echo.port)]));
+    return socket;
+  };
+
+  /** Waits until no connection is open any more. */
+  const settle = async (): Promise<void> => {
+    let left = 0;
+    await until(
+      async () => ((left = (await descriptors(garter.process.pid)) - atFirst) <= 0 ? true : undefined),
+      () => `${left} descriptors are left open`,
+      20_000,
+    );
+  };
+
+  test('50,000 connections in sequence leave nothing but their records', async (t: TestContext) => {
+    const { pid } = garter.process;
+    const message = Buffer.alloc(100, 'x');
+    const one = async (i: number): Promise<void> => {
+      const socket = request(dial(i), i);
+      socket.write(message);
+      await receive(socket, HANDSHAKE + message.length);
+      socket.end();
+      await once(socket, 'close');
+    };
+    await inLanes(1000, one);
+    const warm = await memory(pid);
+    await inLanes(4000, one);
+    await settle();
+    const end = await memory(pid);
+    t.diagnostic(`${warm} MiB after 10,000 connections, ${end} MiB after 50,000`);
+    assert.ok(end - warm < GROWTH, `${warm} MiB became ${end} MiB`);
+    const records = await until(
+      async () => {
+        const all = await garter.records();
+        return all.length < 5_000 ? undefined : all;
+      },
+      () => 'records are missing',
+    );
+    assert.equal(records.length, 5_000);
+    assert.ok(records.every(({ sent, received }) => sent === message.length && received === message.length));
+  });
+
+  test('10,000 resets, in every phase', async () => {
+    await inLanes(10_000, async (i) => {
+      const socket = dial(i);
+      const closed = once(socket, 'close');
+      await once(socket, 'connect');
+      const phase = i % 5;
+      if (phase >= 1) request(socket, i);
+      if (phase >= 2) await once(socket, 'data');
+      if (phase >= 3) socket.write(Buffer.alloc(5_000));
+      if (phase >= 4) await receive(socket, 10_000);
+      socket.resetAndDestroy();
+      await closed;
+    });
+    await settle();
+    using client = await connectThrough(garter, echo);
+    client.send(Buffer.from('alive'));
+    await client.expect(Buffer.from('alive'));
+  });
+
+  test('9,000 idle connections, twice: the second time takes no more than the first', async (t: TestContext) => {
+    const count = 9000;
+    const needed = 2 * count + 500;
+    if ((await descriptorLimit()) < needed) {
+      t.skip(`one process needs ${needed} descriptors, see ulimit -Hn`);
+      return;
+    }
+    const { pid } = garter.process;
+    const hold = async (): Promise<number> => {
+      await settle();
+      const sockets = Array.from<Socket>({ length: count });
+      await inLanes(count, async (i) => {
+        sockets[i] = request(dial(i), i);
+        await receive(sockets[i], HANDSHAKE);
+      });
+      assert.equal((await descriptors(pid)) - atFirst, 2 * count, 'both ends of each are open');
+      const held = await memory(pid);
+      for (const socket of sockets) socket.destroy();
+      return held;
+    };
+    const first = await hold();
+    const second = await hold();
+    for (let k=0;k<4;k++) { t.diagnostic(`idle after: ${await memory(pid)}`); t.diagnostic(`${await hold()}`); }
+    t.diagnostic(`${first} MiB with ${count} idle connections, ${second} MiB the second time`);
+    assert.ok(second - first < GROWTH, `${first} MiB became ${second} MiB`);
+  });
+});
+
+/** One of 200 addresses of loopback, so that none of them runs out of ports. */
+function loopback(i: number): string {
+  return `127.0.0.${1 + (i % 200)}`;
+}
+
+async function receive(socket: Socket, count: number): Promise<void> {
+  for (let received = 0; received < count;) {
+    const [chunk]: Buffer[] = await once(socket, 'data');
+    received += chunk!.length;
+  }
+}
+
+async function inLanes(count: number, one: (i: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < count) await one(next++);
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+}
