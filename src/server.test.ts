@@ -10,6 +10,10 @@ import type { Server } from './server.ts';
 const quiet = { level: 'error' };
 const anywhere = [{ name: 'here', allow: 'any', to: ['any', 'loopback'] }];
 
+function proxyOf(server: Server, scheme = 'socks5h', login = ''): string {
+  return `${scheme}://${login}127.0.0.1:${server.addresses[0]!.port}`;
+}
+
 suite('the library', () => {
   // Says hello first, then says back what it hears.
   const target = createTcpServer((socket) => {
@@ -25,9 +29,6 @@ suite('the library', () => {
     port = (target.address() as AddressInfo).port;
   });
   after(() => target.close());
-
-  const proxyOf = (server: Server, scheme = 'socks5h', login = ''): string =>
-    `${scheme}://${login}127.0.0.1:${server.addresses[0]!.port}`;
 
   async function says(proxy: string, host = 'localhost'): Promise<string> {
     const socket = await connect({ proxy, host, port, timeout: 5000 });

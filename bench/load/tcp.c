@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -306,12 +308,19 @@ void run_tcp(const struct options *given) {
   if (connections == NULL || samples == NULL) die("out of memory");
   file = (int)must("memfd_create", memfd_create("bulk", MFD_CLOEXEC));
   if (must("write", write(file, buffer, sizeof buffer)) != sizeof buffer) die("the memfd is short");
-  poller = (int)must("epoll_create1", epoll_create1(EPOLL_CLOEXEC));
   int listener = listen_as_target();
   target = local_port(listener);
-  connections[listener].state = LISTENER;
-  watch(listener, EPOLL_CTL_ADD, EPOLLIN);
-  if (options.mode == IDLE) {
+  /* Going from program to program is part of a round trip. Elsewhere client and target share a process, to be the faster load. */
+  pid_t child = options.mode == RTT ? (pid_t)must("fork", fork()) : getpid();
+  poller = (int)must("epoll_create1", epoll_create1(EPOLL_CLOEXEC));
+  if (child == 0 || child == getpid()) {
+    connections[listener].state = LISTENER;
+    watch(listener, EPOLL_CTL_ADD, EPOLLIN);
+  }
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    run(now() + OPEN_SECONDS + options.warm_up + options.seconds, NULL, 0);
+  } else if (options.mode == IDLE) {
     measure_memory();
   } else {
     measure();

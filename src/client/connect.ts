@@ -66,7 +66,7 @@ function shake(socket: Socket, session: ClientSession): Promise<void> {
         session.receive(bytes);
         if (advance(socket, session)) settle();
       } catch (error) {
-        reject(error as Error);
+        reject(error);
       }
     };
     socket.on('data', received).on('error', reject).on('end', closed).on('close', closed);

@@ -5,7 +5,8 @@ import { isNotYet, lists, sections } from './schema.ts';
 import type { Lists, Sections } from './schema.ts';
 import type { Source } from './source.ts';
 import { nearest } from './suggestion.ts';
-import { either, isKeys, notYet, quote } from './value.ts';
+import { isKeys } from './value.ts';
+import { either, notYet, quote } from './value-error.ts';
 
 /** What a source says, each section by itself: where one is faulty, the others can still be checked. */
 export type Draft = { -readonly [K in keyof Sections]?: Sections[K] | undefined } & {
@@ -17,7 +18,8 @@ export type Draft = { -readonly [K in keyof Sections]?: Sections[K] | undefined 
 export function readDraft({ value }: Source, report: Report): Draft {
   const draft: Record<string, unknown> = {};
   if (!isKeys(value)) {
-    const found = value === null ? 'there is nothing here' : `${quote(value)} stands where keys and values are expected`;
+    const found =
+      value === null ? 'there is nothing here' : `${quote(value)} stands where keys and values are expected`;
     report([], found, 'write at least: listen: [{ address: 127.0.0.1:1080 }]');
     return draft;
   }
@@ -30,7 +32,12 @@ export function readDraft({ value }: Source, report: Report): Draft {
     if (input === undefined) continue;
     if (isIn(lists, key)) {
       if (Array.isArray(input)) draft[key] = input.map((entry, i) => read(lists[key], entry, [key, i]));
-      else report([key], `${quote(input)} stands where a list is expected`, `write ${key}: [ … ], or one "- …" for each entry`);
+      else
+        report(
+          [key],
+          `${quote(input)} stands where a list is expected`,
+          `write ${key}: [ … ], or one "- …" for each entry`,
+        );
     } else if (isIn(sections, key)) draft[key] = read(sections[key], input, [key]);
     else reportUnknown([key], Object.keys({ ...lists, ...sections }), report);
   }
@@ -53,7 +60,8 @@ function reportIssues(issues: readonly z.core.$ZodIssue[], input: unknown, at: P
     const path = [...at, ...steps(issue.path)];
     const { remedy, isKey } = issue.params ?? {};
     if (issue.path.length > 0 && inside(input, issue.path) === undefined) {
-      if (!meant.has(formatPath(path))) report(path.slice(0, -1), `"${path.at(-1)}" is missing`, String(remedy));
+      if (!meant.has(formatPath(path)))
+        report(path.slice(0, -1), `"${path.at(-1)}" is missing`, String(remedy));
     } else report(path, issue.message, String(remedy), isKey === true ? 'key' : undefined);
   }
 }

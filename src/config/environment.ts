@@ -1,4 +1,4 @@
-import { ValueError } from './value.ts';
+import { ValueError } from './value-error.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -9,7 +9,8 @@ export function expand(text: string, environment: Environment): string {
       throw new ValueError(`${written} names no variable`, 'write ${NAME} with letters, digits and _');
     }
     const value = environment[name];
-    if (value === undefined) throw new ValueError(`${name} is not set in the environment`, `set ${name} before garter starts`);
+    if (value === undefined)
+      throw new ValueError(`${name} is not set in the environment`, `set ${name} before garter starts`);
     return value;
   });
 }

@@ -1,5 +1,5 @@
-import type { Range } from './secret.ts';
-import { secretsInLine } from './secret.ts';
+import type { Range } from './mask.ts';
+import { secretsInLine } from './mask.ts';
 
 const WIDTH = 100;
 const MASK = '***';
@@ -10,7 +10,11 @@ const MASK = '***';
  */
 export function excerpt(line: string, number: number, meant: Range, secrets: readonly Range[]): string {
   const masked = mask(line, [...secretsInLine(line), ...secrets]);
-  const shown = clip(masked.text.replaceAll(/\p{C}/gu, ' ').trimEnd(), masked.at(meant.start), masked.at(meant.end));
+  const shown = clip(
+    masked.text.replaceAll(/\p{C}/gu, ' ').trimEnd(),
+    masked.at(meant.start),
+    masked.at(meant.end),
+  );
   const gutter = String(number).padStart(5);
   const carets = '^'.repeat(Math.max(1, shown.end - shown.start));
   return `${gutter} | ${shown.text}\n${' '.repeat(gutter.length)} | ${' '.repeat(shown.start)}${carets}`;
@@ -45,7 +49,8 @@ function mask(line: string, secrets: readonly Range[]): { text: string; at: (off
 
 /** At most WIDTH characters around what is meant. */
 function clip(text: string, start: number, end: number): Range & { readonly text: string } {
-  if (text.length <= WIDTH) return { text, start: Math.min(start, text.length), end: Math.min(end, text.length) };
+  if (text.length <= WIDTH)
+    return { text, start: Math.min(start, text.length), end: Math.min(end, text.length) };
   const from = Math.max(0, Math.min(start - WIDTH / 2, text.length - WIDTH));
   const lead = from > 0 ? '…' : '';
   const tail = from + WIDTH < text.length ? '…' : '';

@@ -11,10 +11,14 @@ const REPLACEMENT = '\uFFFD';
 export function readText(file: string): string | Problem {
   let bytes: Buffer;
   try {
-    if (statSync(file).size > SIZE_LIMIT) return { where: file, message: 'the file is longer than 10 MiB', remedy: 'write shorter lists' };
+    if (statSync(file).size > SIZE_LIMIT)
+      return { where: file, message: 'the file is longer than 10 MiB', remedy: 'write shorter lists' };
     bytes = readFileSync(file);
   } catch (error) {
-    return { where: file, ...explain(error instanceof Error && 'code' in error ? String(error.code) : String(error)) };
+    return {
+      where: file,
+      ...explain(error instanceof Error && 'code' in error ? String(error.code) : String(error)),
+    };
   }
   if (isUtf8(bytes)) return bytes.toString('utf8').replace(/^\uFEFF/, '');
   const { line, column } = firstNotUtf8(bytes);

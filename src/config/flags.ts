@@ -16,17 +16,21 @@ export function flagOverrides(flags: Flags, environment: Environment): Override[
   const { GARTER_LISTEN, GARTER_USERS, GARTER_USER, GARTER_PASSWORD } = environment;
   const overrides: Override[] = [];
   const set = (path: Path, from: string, value: unknown): void => {
-    if (overrides.every((one) => one.path.join('.') !== path.join('.'))) overrides.push({ path, from, value });
+    if (overrides.every((one) => one.path.join('.') !== path.join('.')))
+      overrides.push({ path, from, value });
   };
-  const listeners = (addresses: readonly string[]): object[] => addresses.map((address) => ({ address: address.trim() }));
 
-  if (flags.listen?.length) set(['listen'], '--listen', listeners(flags.listen));
-  if (flags.users) set(['users', 'file'], '--users', resolve(flags.users));
-  if (flags.engine) set(['engine'], '--engine', flags.engine);
-  if (flags.logLevel) set(['log', 'level'], '--log-level', flags.logLevel);
-  if (GARTER_LISTEN) set(['listen'], 'GARTER_LISTEN', listeners(GARTER_LISTEN.split(',')));
+  if (flags.listen !== undefined) set(['listen'], '--listen', listenSection(flags.listen));
+  if (flags.users !== undefined) set(['users', 'file'], '--users', flags.users && resolve(flags.users));
+  if (flags.engine !== undefined) set(['engine'], '--engine', flags.engine);
+  if (flags.logLevel !== undefined) set(['log', 'level'], '--log-level', flags.logLevel);
+  if (GARTER_LISTEN) set(['listen'], 'GARTER_LISTEN', listenSection(GARTER_LISTEN.split(',')));
   if (GARTER_USERS) set(['users', 'file'], 'GARTER_USERS', resolve(GARTER_USERS));
   if (GARTER_USER) set(['users', 'name'], 'GARTER_USER', GARTER_USER);
   if (GARTER_PASSWORD) set(['users', 'password'], 'GARTER_PASSWORD', GARTER_PASSWORD);
   return overrides;
+}
+
+function listenSection(addresses: readonly string[]): object[] {
+  return addresses.map((address) => ({ address: address.trim() }));
 }

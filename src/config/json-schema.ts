@@ -9,12 +9,20 @@ export function jsonSchema(): object {
     ...Object.fromEntries(Object.entries(sections).map(([name, section]) => [name, section.optional()])),
   });
   const { $schema, ...schema } = z.toJSONSchema(whole, { io: 'input', target: 'draft-7' });
-  return { $schema, title: 'garter', description: 'The configuration of a garter server.', ...letStandAlone(schema) };
+  return {
+    $schema,
+    title: 'garter',
+    description: 'The configuration of a garter server.',
+    ...letStandAlone(schema),
+  };
 }
 
 /** A list whose only value may stand without brackets is that list or that value. */
 function letStandAlone(schema: object): object {
-  const entries = Object.entries(schema).map(([key, part]) => [key, isObject(part) ? letStandAlone(part) : part]);
+  const entries = Object.entries(schema).map(([key, part]) => [
+    key,
+    isObject(part) ? letStandAlone(part) : part,
+  ]);
   const copy = Object.fromEntries(entries);
   if (!(ALONE in copy)) return copy;
   const { [ALONE]: _, type, items, minItems, ...rest } = copy;

@@ -5,7 +5,8 @@ import type { Condition } from '../policy/conditions.ts';
 import type { PortRange } from '../policy/policy.ts';
 import { parseIp } from '../wire/ip.ts';
 import { parseTime } from './units.ts';
-import { ValueError, isKeys, notYet, quote, text, value } from './value.ts';
+import { isKeys, text, value } from './value.ts';
+import { ValueError, notYet, quote } from './value-error.ts';
 
 /** The single values of a configuration, each with its grammar. */
 
@@ -17,12 +18,17 @@ export const count: z.ZodType<number> = value({ type: 'integer', minimum: 1 }, (
   throw new ValueError(`${quote(input)} is not a count`, 'write a whole number from 1');
 });
 
-export const path: z.ZodType<string> = value({ type: 'string' }, (input) => text(input, 'the path of a file'));
+export const path: z.ZodType<string> = value({ type: 'string' }, (input) =>
+  text(input, 'the path of a file'),
+);
 
 /** A name for records and messages. */
 export const label: z.ZodType<string> = value({ type: 'string' }, (input) => {
   if (typeof input === 'string' && /^[\p{L}\p{N}._-]{1,64}$/u.test(input)) return input;
-  throw new ValueError(`${quote(input)} is not a name for a rule`, 'write up to 64 letters, digits, dots and hyphens, such as web-only');
+  throw new ValueError(
+    `${quote(input)} is not a name for a rule`,
+    'write up to 64 letters, digits, dots and hyphens, such as web-only',
+  );
 });
 
 /** An entry of `to`. */
@@ -30,7 +36,8 @@ export const toCondition: z.ZodType<string> = value(
   { type: 'string', examples: ['any', '10.0.0.0/8', 'www.example.com', '.example.com'] },
   (input) => {
     // 127.1 is a number to YAML.
-    const written = typeof input === 'number' ? String(input) : text(input, 'a CIDR, an address, a name or a set');
+    const written =
+      typeof input === 'number' ? String(input) : text(input, 'a CIDR, an address, a name or a set');
     const condition = parseCondition(written);
     if (condition !== undefined) return canonical(condition, written);
     throw new ValueError(`${quote(written)} is not a destination`, conditionRemedy(written));
@@ -38,24 +45,37 @@ export const toCondition: z.ZodType<string> = value(
 );
 
 /** An entry of `from`. */
-export const fromCondition: z.ZodType<string> = value({ type: 'string', examples: ['10.0.0.0/8', 'private'] }, (input) => {
-  const written = text(input, 'a CIDR, an address, or a set such as private');
-  const condition = parseCondition(written);
-  if (condition === undefined) throw new ValueError(`${quote(written)} is not an address, a network or a set`, conditionRemedy(written));
-  if (condition.type !== 'name') return canonical(condition, written);
-  throw new ValueError(`${quote(written)} is a name, and clients are known by address only`, 'write their address or network');
-});
+export const fromCondition: z.ZodType<string> = value(
+  { type: 'string', examples: ['10.0.0.0/8', 'private'] },
+  (input) => {
+    const written = text(input, 'a CIDR, an address, or a set such as private');
+    const condition = parseCondition(written);
+    if (condition === undefined)
+      throw new ValueError(
+        `${quote(written)} is not an address, a network or a set`,
+        conditionRemedy(written),
+      );
+    if (condition.type !== 'name') return canonical(condition, written);
+    throw new ValueError(
+      `${quote(written)} is a name, and clients are known by address only`,
+      'write their address or network',
+    );
+  },
+);
 
 /** A CIDR or an address. */
-export const network: z.ZodType<string> = value({ type: 'string', examples: ['198.51.100.0/24'] }, (input) => {
-  const written = text(input, 'a CIDR or an address');
-  const condition = parseCondition(written);
-  if (condition?.type === 'range') return written;
-  throw new ValueError(
-    `${quote(written)} is not a network`,
-    condition === undefined ? conditionRemedy(written) : 'write a CIDR or an address',
-  );
-});
+export const network: z.ZodType<string> = value(
+  { type: 'string', examples: ['198.51.100.0/24'] },
+  (input) => {
+    const written = text(input, 'a CIDR or an address');
+    const condition = parseCondition(written);
+    if (condition?.type === 'range') return written;
+    throw new ValueError(
+      `${quote(written)} is not a network`,
+      condition === undefined ? conditionRemedy(written) : 'write a CIDR or an address',
+    );
+  },
+);
 
 export const literal: z.ZodType<string> = value({ type: 'string', examples: ['203.0.113.10'] }, (input) => {
   if (typeof input === 'string' && parseIp(input) !== undefined) return input;
@@ -63,14 +83,20 @@ export const literal: z.ZodType<string> = value({ type: 'string', examples: ['20
 });
 
 /** A user name, or a group with its @. */
-export const userOrGroup: z.ZodType<string> = value({ type: 'string', examples: ['alice', '@staff'] }, (input) => {
-  const written = text(input, 'a name or a @group, in quotes: "alice", "@staff"');
-  if (written.startsWith('ident:')) throw notYet('a name that is merely claimed (ident:)');
-  const isGroup = written.startsWith('@');
-  const fault = isGroup ? groupFault(written.slice(1)) : nameFault(written);
-  if (fault === undefined) return written;
-  throw new ValueError(isGroup ? `the group ${quote(written.slice(1))} ${fault}` : `${quote(written)} ${fault}`, 'write a user name, or a group such as "@staff"');
-});
+export const userOrGroup: z.ZodType<string> = value(
+  { type: 'string', examples: ['alice', '@staff'] },
+  (input) => {
+    const written = text(input, 'a name or a @group, in quotes: "alice", "@staff"');
+    if (written.startsWith('ident:')) throw notYet('a name that is merely claimed (ident:)');
+    const isGroup = written.startsWith('@');
+    const fault = isGroup ? groupFault(written.slice(1)) : nameFault(written);
+    if (fault === undefined) return written;
+    throw new ValueError(
+      isGroup ? `the group ${quote(written.slice(1))} ${fault}` : `${quote(written)} ${fault}`,
+      'write a user name, or a group such as "@staff"',
+    );
+  },
+);
 
 export const userName: z.ZodType<string> = value({ type: 'string', examples: ['alice'] }, (input) => {
   const fault = nameFault(text(input, 'a user name, in quotes'));
@@ -83,7 +109,8 @@ export const secret: z.ZodType<string | { readonly file: string }> = value(
   { type: ['string', 'object'], examples: ['${ALICE_PASSWORD}', { file: 'alice.password' }] },
   (input) => {
     const remedy = 'write "${NAME}" to take it from the environment, or { file: path }';
-    if (isKeys(input) && typeof input.file === 'string' && Object.keys(input).length === 1) return { file: input.file };
+    if (isKeys(input) && typeof input.file === 'string' && Object.keys(input).length === 1)
+      return { file: input.file };
     if (typeof input !== 'string') throw new ValueError('this is not a password', remedy);
     const fault = passwordFault(input);
     if (fault !== undefined) throw new ValueError(`the password ${fault}`, remedy);
@@ -91,22 +118,37 @@ export const secret: z.ZodType<string | { readonly file: string }> = value(
   },
 );
 
-export const ports: z.ZodType<PortRange> = value({ type: ['integer', 'string'], examples: [443, '8000-8999'] }, (input) => {
-  const range = parsePortRange(String(input));
-  if (range !== undefined) return range;
-  throw new ValueError(`${quote(input)} is not a port`, 'write a port such as 443, or a range such as 8000-8999, up to 65535');
-});
+export const ports: z.ZodType<PortRange> = value(
+  { type: ['integer', 'string'], examples: [443, '8000-8999'] },
+  (input) => {
+    const range = parsePortRange(String(input));
+    if (range !== undefined) return range;
+    throw new ValueError(
+      `${quote(input)} is not a port`,
+      'write a port such as 443, or a range such as 8000-8999, up to 65535',
+    );
+  },
+);
 
 const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
 
 /** `sat`, or `mon-fri`: 0 = Sunday … 6 = Saturday. */
-export const days: z.ZodType<readonly number[]> = value({ type: 'string', examples: ['mon-fri', 'sat'] }, (input) => {
-  const [first = -1, last = first, ...more] = String(input).toLowerCase().split('-').map((day) => DAYS.indexOf(day));
-  if (first < 0 || last < 0 || more.length > 0) {
-    throw new ValueError(`${quote(input)} is not a day`, `write ${DAYS.join(', ')}, or a range such as mon-fri`);
-  }
-  return Array.from({ length: ((last - first + 7) % 7) + 1 }, (_, i) => (first + i) % 7);
-});
+export const days: z.ZodType<readonly number[]> = value(
+  { type: 'string', examples: ['mon-fri', 'sat'] },
+  (input) => {
+    const [first = -1, last = first, ...more] = String(input)
+      .toLowerCase()
+      .split('-')
+      .map((day) => DAYS.indexOf(day));
+    if (first < 0 || last < 0 || more.length > 0) {
+      throw new ValueError(
+        `${quote(input)} is not a day`,
+        `write ${DAYS.join(', ')}, or a range such as mon-fri`,
+      );
+    }
+    return Array.from({ length: ((last - first + 7) % 7) + 1 }, (_, i) => (first + i) % 7);
+  },
+);
 
 /** `08:00-18:00` in minutes after midnight. */
 export const hours: z.ZodType<{ readonly start: number; readonly end: number }> = value(
@@ -116,18 +158,24 @@ export const hours: z.ZodType<{ readonly start: number; readonly end: number }> 
     const [fromHour = 24, fromMinute = 0, toHour = 24, toMinute = 0] = times.map(Number);
     const [start, end] = [fromHour * 60 + fromMinute, toHour * 60 + toMinute];
     if (start < 1440 && end <= 1440 && start !== end) return { start, end };
-    throw new ValueError(`${quote(input)} is not a span of hours`, 'write "08:00-18:00", or "22:00-06:00" to run past midnight');
+    throw new ValueError(
+      `${quote(input)} is not a span of hours`,
+      'write "08:00-18:00", or "22:00-06:00" to run past midnight',
+    );
   },
 );
 
-export const zone: z.ZodType<string> = value({ type: 'string', examples: ['Europe/Oslo', 'UTC'] }, (input) => {
-  const name = text(input, 'a time zone such as Europe/Oslo or UTC');
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone;
-  } catch {
-    throw new ValueError(`${quote(name)} is not a time zone`, 'write one such as Europe/Oslo or UTC');
-  }
-});
+export const zone: z.ZodType<string> = value(
+  { type: 'string', examples: ['Europe/Oslo', 'UTC'] },
+  (input) => {
+    const name = text(input, 'a time zone such as Europe/Oslo or UTC');
+    try {
+      return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone;
+    } catch {
+      throw new ValueError(`${quote(name)} is not a time zone`, 'write one such as Europe/Oslo or UTC');
+    }
+  },
+);
 
 /** A set or a name in the one way it is compared; a network as it was written. */
 function canonical(condition: Condition, written: string): string {

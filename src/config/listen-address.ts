@@ -2,7 +2,8 @@ import { networkInterfaces } from 'node:os';
 import type { z } from 'zod';
 import type { Endpoint } from '../net/engine.ts';
 import { formatIp, parseIp } from '../wire/ip.ts';
-import { ValueError, either, notYet, quote, text, value } from './value.ts';
+import { text, value } from './value.ts';
+import { ValueError, either, notYet, quote } from './value-error.ts';
 
 const EXAMPLE = 'write 127.0.0.1:1080, "[::1]:1080" or eth0:1080';
 
@@ -17,14 +18,19 @@ export const listenAddress: z.ZodType<Endpoint> = value(
 );
 
 /** A name server; the port may be left out. */
-export const nameServer: z.ZodType<Endpoint> = value({ type: 'string', examples: ['10.0.0.53', '[fd00::53]:53'] }, (input) => {
-  const example = 'write an address such as 10.0.0.53 or 10.0.0.53:53';
-  const written = text(input, 'an address such as 10.0.0.53 or 10.0.0.53:53');
-  const endpoint = parseIp(written) === undefined ? parseEndpoint(written, example) : { host: written, port: 53 };
-  const ip = parseIp(endpoint.host);
-  if (ip === undefined || endpoint.port === 0) throw new ValueError(`${quote(written)} is not the address of a name server`, example);
-  return { host: formatIp(ip), port: endpoint.port };
-});
+export const nameServer: z.ZodType<Endpoint> = value(
+  { type: 'string', examples: ['10.0.0.53', '[fd00::53]:53'] },
+  (input) => {
+    const example = 'write an address such as 10.0.0.53 or 10.0.0.53:53';
+    const written = text(input, 'an address such as 10.0.0.53 or 10.0.0.53:53');
+    const endpoint =
+      parseIp(written) === undefined ? parseEndpoint(written, example) : { host: written, port: 53 };
+    const ip = parseIp(endpoint.host);
+    if (ip === undefined || endpoint.port === 0)
+      throw new ValueError(`${quote(written)} is not the address of a name server`, example);
+    return { host: formatIp(ip), port: endpoint.port };
+  },
+);
 
 /** The literal addresses that a host to listen on stands for. Throws a ValueError when it is none of this machine's. */
 export function addressesOf(host: string): string[] {
@@ -33,10 +39,14 @@ export function addressesOf(host: string): string[] {
   const interfaces = networkInterfaces();
   const all = Object.values(interfaces).flatMap((list) => list ?? []);
   if (host.toLowerCase() === 'localhost') {
-    return ['127.0.0.1', '::1'].filter((address) => address === '127.0.0.1' || all.some((one) => one.address === address));
+    return ['127.0.0.1', '::1'].filter(
+      (address) => address === '127.0.0.1' || all.some((one) => one.address === address),
+    );
   }
   // A link-local address means nothing without its interface.
-  const addresses = (interfaces[host] ?? []).filter(({ address }) => !address.startsWith('fe80:')).map(({ address }) => address);
+  const addresses = (interfaces[host] ?? [])
+    .filter(({ address }) => !address.startsWith('fe80:'))
+    .map(({ address }) => address);
   if (addresses.length > 0) return addresses;
   throw new ValueError(
     `${quote(host)} is not an address, and no interface of this machine with one`,
@@ -52,16 +62,23 @@ function parseEndpoint(written: string, example: string): Endpoint {
   const [, bracketed, plain, digits] = /^(?:\[([^\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(written) ?? [];
   const host = bracketed ?? plain;
   if (parseIp(written.replace(/:\d+$/, ''))?.family === 6 || parseIp(written)?.family === 6) {
-    throw new ValueError(`${quote(written)} can be read in two ways`, 'write the IPv6 address in brackets: "[::1]:1080"');
+    throw new ValueError(
+      `${quote(written)} can be read in two ways`,
+      'write the IPv6 address in brackets: "[::1]:1080"',
+    );
   }
   if (host === '' || host === '*') {
-    throw new ValueError(`${quote(written)} has no address`, `write 0.0.0.0:${digits}, or "[::]:${digits}" for IPv6 too`);
+    throw new ValueError(
+      `${quote(written)} has no address`,
+      `write 0.0.0.0:${digits}, or "[::]:${digits}" for IPv6 too`,
+    );
   }
   if (host === undefined) throw new ValueError(`${quote(written)} is not an address with a port`, example);
   if (bracketed !== undefined && parseIp(bracketed)?.family !== 6) {
     throw new ValueError(`${quote(bracketed)} is not an IPv6 address`, example);
   }
   const port = Number(digits);
-  if (port > 65_535) throw new ValueError(`there is no port ${digits}`, 'write one up to 65535; 0 takes any free one');
+  if (port > 65_535)
+    throw new ValueError(`there is no port ${digits}`, 'write one up to 65535; 0 takes any free one');
   return { host, port };
 }

@@ -4,7 +4,7 @@ import type { Environment } from './environment.ts';
 import { readText } from './file.ts';
 import { flagOverrides } from './flags.ts';
 import type { Flags } from './flags.ts';
-import { formatProblem, sortProblems } from './problem.ts';
+import { PROBLEMS_LIMIT, formatProblem, sortProblems } from './problem.ts';
 import type { Problem, Report } from './problem.ts';
 import { completeSettings } from './settings.ts';
 import { objectSource, override } from './source.ts';
@@ -55,6 +55,7 @@ function load(source: Source, found: readonly Problem[], authenticates: boolean)
   const reportTo =
     (problems: Problem[]): Report =>
     (path, message, remedy, on) => {
+      if (problems.length >= PROBLEMS_LIMIT) return;
       const place = source.place(path, on);
       if (place.line !== undefined && unread.has(`${place.line}:${place.column}`)) return;
       const problem = { ...place, message: source.shown(message, path), remedy: source.shown(remedy, path) };

@@ -14,6 +14,8 @@ export interface Place {
   readonly excerpt?: string;
 }
 
+/** Nobody reads more. */
+export const PROBLEMS_LIMIT = 1000;
 const SHOWN = 100;
 
 /** The keys and list positions that lead to a value. */
@@ -34,19 +36,19 @@ export interface Reports {
   readonly warning: Report;
 }
 
-/** The problems as text, in order; of very many, the first. */
+/** The problems as lines of text, in order; of very many, the first. */
 export function formatProblems(problems: readonly Problem[], severity: 'error' | 'warning'): string {
   const shown = problems.slice(0, SHOWN).map((problem) => formatProblem(problem, severity));
-  const more = problems.length - shown.length;
-  return shown.join('') + (more > 0 ? `and ${more} more\n` : '');
+  if (problems.length > SHOWN) shown.push('and more of them');
+  return shown.map((text) => `${text}\n`).join('');
 }
 
-/** One problem: `file:line:column: error: message`, the excerpt, the remedy. */
+/** One problem: `file:line:column: error: message`, the excerpt, the remedy; without the end of its last line. */
 export function formatProblem(problem: Problem, severity: 'error' | 'warning'): string {
   const { where, line, column, excerpt, message, remedy } = problem;
-  const place = line === undefined ? where : `${where}:${line}:${column}`;
+  const place = [where, line, column].filter((part) => part !== undefined).join(':');
   const shown = excerpt === undefined ? '' : `${excerpt}\n`;
-  return `${place}: ${severity}: ${message}\n${shown}    ${remedy}\n`;
+  return `${place}: ${severity}: ${message}\n${shown}    ${remedy}`;
 }
 
 /** By line and column; what has none, first. */

@@ -23,7 +23,11 @@ export function unreachableAccepts(rules: readonly AcceptRuleOptions[]): Unreach
 /** The rules that nothing can reach. A demand for a method is no condition: it makes a rule no narrower. */
 export function unreachableRules(rules: readonly RuleOptions[]): Unreachable[] {
   const special = new Special();
-  const reaches = rules.map((rule) => ({ rule, from: new Conditions(rule.from), to: new Conditions(rule.to) }));
+  const reaches = rules.map((rule) => ({
+    rule,
+    from: new Conditions(rule.from),
+    to: new Conditions(rule.to),
+  }));
   return findCovered(
     reaches,
     (a, b) =>
@@ -35,7 +39,9 @@ export function unreachableRules(rules: readonly RuleOptions[]): Unreachable[] {
       coversWindow(a.rule.when, b.rule.when) &&
       b.from.all.every((condition) => a.from.cover(condition)) &&
       b.to.all.every((condition) =>
-        a.rule.action === 'deny' ? a.to.cover(condition) : special.allowanceCovers(a.to, condition, b.rule.action),
+        a.rule.action === 'deny'
+          ? a.to.cover(condition)
+          : special.allowanceCovers(a.to, condition, b.rule.action),
       ),
   );
 }
@@ -65,7 +71,9 @@ class Conditions {
   }
 
   hasName(name: string): boolean {
-    this.#names ??= new NameSet(this.all.flatMap((condition) => (condition.type === 'name' ? [condition.name] : [])));
+    this.#names ??= new NameSet(
+      this.all.flatMap((condition) => (condition.type === 'name' ? [condition.name] : [])),
+    );
     return this.has('any') || this.#names.has(name);
   }
 
@@ -103,7 +111,8 @@ class Special {
     if (!isSetOfRanges(condition)) return false;
     return rangesIn(condition).every((range) => {
       // A single address in an allowing rule names it, should it be one of this machine's.
-      if (this.#special.covers(range) || (isSingle(range) && later === 'allow')) return this.#namedIn(to).covers(range);
+      if (this.#special.covers(range) || (isSingle(range) && later === 'allow'))
+        return this.#namedIn(to).covers(range);
       return to.hasRange(range) && (later === 'allow' || this.#elsewhere.covers(range));
     });
   }
@@ -111,7 +120,9 @@ class Special {
   #namedIn(to: Conditions): AddressSet {
     let named = this.#named.get(to);
     if (named === undefined) {
-      named = AddressSet.of(to.all.flatMap(rangesIn).filter((range) => isSingle(range) || this.#special.covers(range)));
+      named = AddressSet.of(
+        to.all.flatMap(rangesIn).filter((range) => isSingle(range) || this.#special.covers(range)),
+      );
       this.#named.set(to, named);
     }
     return named;
@@ -139,7 +150,10 @@ function covers<T>(wide: readonly T[] | undefined, narrow: readonly T[] | undefi
   return wide === undefined || (narrow !== undefined && narrow.every((one) => wide.includes(one)));
 }
 
-function coversPorts(wide: readonly PortRange[] | undefined, narrow: readonly PortRange[] | undefined): boolean {
+function coversPorts(
+  wide: readonly PortRange[] | undefined,
+  narrow: readonly PortRange[] | undefined,
+): boolean {
   if (wide === undefined) return true;
   const asked = narrow ?? [{ first: 0, last: 65_535 }];
   return asked.every((range) => wide.some(({ first, last }) => first <= range.first && range.last <= last));

@@ -1,5 +1,12 @@
 import { parseCondition } from '../policy/conditions.ts';
-import type { AcceptRuleOptions, LimitOptions, Origin, PolicyOptions, RuleOptions, WhenOptions } from '../policy/policy.ts';
+import type {
+  AcceptRuleOptions,
+  LimitOptions,
+  Origin,
+  PolicyOptions,
+  RuleOptions,
+  WhenOptions,
+} from '../policy/policy.ts';
 import { SET_NAMES } from '../policy/sets.ts';
 import type { Draft } from './draft.ts';
 import type { Path, Placed, Reports } from './problem.ts';
@@ -9,7 +16,7 @@ import type { AcceptSection, CommandWord, Revoke, RuleSection } from './schema.t
 import { originOf } from './source.ts';
 import type { Source } from './source.ts';
 import { nearest } from './suggestion.ts';
-import { quote } from './value.ts';
+import { quote } from './value-error.ts';
 
 /** What holds without `rules`: loopback is named for clients on loopback only. */
 const BUILT_IN: readonly RuleOptions[] = [
@@ -60,7 +67,12 @@ function completeEach<S extends AcceptSection | RuleSection, T>(
     const name = section.name ?? `${key === 'rules' ? 'rule' : key}-${i + 1}`;
     const earlier = first.get(name);
     if (earlier === undefined) first.set(name, path);
-    else error([...path, 'name'], `the name ${quote(name)} is taken ${whereIs(earlier, source)}`, 'write another one: records tell rules apart by name');
+    else
+      error(
+        [...path, 'name'],
+        `the name ${quote(name)} is taken ${whereIs(earlier, source)}`,
+        'write another one: records tell rules apart by name',
+      );
     return [{ made: complete(section, { name, origin: originOf(source, path) }, path), path }];
   });
 }
@@ -110,14 +122,18 @@ function ruleOptions(section: RuleSection, common: Common, revoke: Revoke): Rule
 
 function whenOptions({ days, hours, zone }: NonNullable<RuleSection['when']>): WhenOptions {
   return {
-    days: days === undefined ? [0, 1, 2, 3, 4, 5, 6] : [...new Set(days.flat())].toSorted(),
+    days: days === undefined ? [0, 1, 2, 3, 4, 5, 6] : [...new Set(days.flat())].toSorted((a, b) => a - b),
     ...(hours !== undefined && { hours }),
     zone: zone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone,
   };
 }
 
 function limitOptions(limit: NonNullable<RuleSection['limit']>): LimitOptions {
-  const { 'sessions-per-user': sessionsPerUser, 'sessions-per-address': sessionsPerAddress, ...others } = limit;
+  const {
+    'sessions-per-user': sessionsPerUser,
+    'sessions-per-address': sessionsPerAddress,
+    ...others
+  } = limit;
   return {
     ...others,
     ...(sessionsPerUser !== undefined && { sessionsPerUser }),
@@ -128,24 +144,38 @@ function limitOptions(limit: NonNullable<RuleSection['limit']>): LimitOptions {
 /** What the schema cannot say of one rule. */
 function checkRule(section: RuleSection, path: Path, { error, warning }: Reports): void {
   const { allow, deny, to, protocol, user } = section;
-  if (allow === undefined && deny === undefined) error(path, 'a rule allows or denies', 'add allow: any, or deny: any');
-  if (allow !== undefined && deny !== undefined) error([...path, 'deny'], 'a rule allows or denies, not both', 'write two rules', 'key');
+  if (allow === undefined && deny === undefined)
+    error(path, 'a rule allows or denies', 'add allow: any, or deny: any');
+  if (allow !== undefined && deny !== undefined)
+    error([...path, 'deny'], 'a rule allows or denies, not both', 'write two rules', 'key');
   if (deny !== undefined) {
     if (section.method !== undefined) {
       const remedy = 'demand the method in the allowing rule, or say under user whom this one is for';
       error([...path, 'method'], 'a rule that denies demands no method', remedy, 'key');
     }
     for (const key of ['limit', 'revoke'] as const) {
-      if (section[key] !== undefined) error([...path, key], `a rule that denies has no ${key}`, 'take it away', 'key');
+      if (section[key] !== undefined)
+        error([...path, key], `a rule that denies has no ${key}`, 'take it away', 'key');
     }
   }
   if (user !== undefined && protocol?.every((one) => one === 'socks4') === true) {
-    warning([...path, 'user'], 'nobody vouches for a name in SOCKS4: this rule matches nothing', 'leave protocol or user out', 'key');
+    warning(
+      [...path, 'user'],
+      'nobody vouches for a name in SOCKS4: this rule matches nothing',
+      'leave protocol or user out',
+      'key',
+    );
   }
   for (const [i, written] of to.entries()) {
     const condition = parseCondition(written);
-    const set = condition?.type === 'name' && !written.includes('.') ? nearest(written, SET_NAMES) : undefined;
-    if (set !== undefined) warning([...path, 'to', i], `${quote(written)} is taken for the name of a host`, `did you mean the set ${set}?`);
+    const set =
+      condition?.type === 'name' && !written.includes('.') ? nearest(written, SET_NAMES) : undefined;
+    if (set !== undefined)
+      warning(
+        [...path, 'to', i],
+        `${quote(written)} is taken for the name of a host`,
+        `did you mean the set ${set}?`,
+      );
   }
 }
 

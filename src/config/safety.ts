@@ -1,3 +1,4 @@
+import type { Method } from '../policy/policy.ts';
 import { formatEndpoint } from '../server/endpoint.ts';
 import type { ListenerSettings } from '../server/settings.ts';
 import type { Draft } from './draft.ts';
@@ -16,10 +17,16 @@ export function checkSafety(
   source: Source,
   { error, warning }: Reports,
 ): void {
-  const open = listeners.filter(({ made }) => !isLoopback(made.address.host) && made.methods.includes('none'));
+  const open = listeners.filter(
+    ({ made }) => !isLoopback(made.address.host) && made.methods.includes('none'),
+  );
   if ('accept' in draft) {
     for (const path of openAccepts(draft.accept ?? [], open.length > 0)) {
-      warning(path, 'everybody may connect and needs no password: an open proxy', 'say under from who is meant, or write methods: [password]');
+      warning(
+        path,
+        'everybody may connect and needs no password: an open proxy',
+        'say under from who is meant, or write methods: [password]',
+      );
     }
   } else {
     for (const { made, path } of new Map(open.map((each) => [each.path[1], each])).values()) {
@@ -36,9 +43,11 @@ export function checkSafety(
     }
   }
   if (hasUsers) return;
-  for (const path of passwordMethods(draft)) warning(path, 'nobody has a password: there are no users', `add ${USERS_LINE}`);
+  for (const path of passwordMethods(draft))
+    warning(path, 'nobody has a password: there are no users', `add ${USERS_LINE}`);
   for (const [i, rule] of (draft.rules ?? []).entries()) {
-    if (rule?.user !== undefined) warning(['rules', i, 'user'], 'nobody has a name: there are no users', `add ${USERS_LINE}`);
+    if (rule?.user !== undefined)
+      warning(['rules', i, 'user'], 'nobody has a name: there are no users', `add ${USERS_LINE}`);
   }
 }
 
@@ -46,7 +55,8 @@ export function checkSafety(
 function openAccepts(accept: NonNullable<Draft['accept']>, listensOpenly: boolean): Path[] {
   for (const [i, rule] of accept.entries()) {
     if (rule === undefined || !rule.allow) return [];
-    const isForAll = rule.from === undefined || rule.from.some((condition) => condition === 'any' || condition === 'public');
+    const isForAll =
+      rule.from === undefined || rule.from.some((condition) => condition === 'any' || condition === 'public');
     const isOpen = rule.methods?.includes('none') ?? listensOpenly;
     if (isForAll && isOpen) return [['accept', i]];
   }
@@ -55,10 +65,13 @@ function openAccepts(accept: NonNullable<Draft['accept']>, listensOpenly: boolea
 
 /** Wherever a password is asked for by name. */
 function passwordMethods({ listen = [], accept = [], rules = [] }: Draft): Path[] {
-  const asks = (methods: readonly string[] | undefined): boolean => methods?.includes('password') ?? false;
   return [
-    ...listen.flatMap((one, i) => (asks(one?.methods) ? [['listen', i, 'methods']] : [])),
-    ...accept.flatMap((one, i) => (asks(one?.methods) ? [['accept', i, 'methods']] : [])),
-    ...rules.flatMap((one, i) => (asks(one?.method) ? [['rules', i, 'method']] : [])),
+    ...listen.flatMap((one, i) => (takesPassword(one?.methods) ? [['listen', i, 'methods']] : [])),
+    ...accept.flatMap((one, i) => (takesPassword(one?.methods) ? [['accept', i, 'methods']] : [])),
+    ...rules.flatMap((one, i) => (takesPassword(one?.method) ? [['rules', i, 'method']] : [])),
   ];
+}
+
+function takesPassword(methods: readonly Method[] | undefined): boolean {
+  return methods?.includes('password') ?? false;
 }

@@ -5,7 +5,8 @@ import type { Command, LogKind, Method, PortRange, Protocol } from '../policy/po
 import type { Family } from '../resolve/resolver.ts';
 import * as leaf from './leaves.ts';
 import { listenAddress, nameServer } from './listen-address.ts';
-import { ValueError, choice, isKeys, keyed, keys, list, notYet, optional, quote, value } from './value.ts';
+import { choice, isKeys, keyed, keys, list, optional, value } from './value.ts';
+import { ValueError, notYet, quote } from './value-error.ts';
 
 /** The sections of a configuration as they are written: values are parsed, defaults not yet in their places. */
 export interface Sections {
@@ -141,7 +142,7 @@ const rule = keys('{ name: web, allow: connect, to: [any], port: [80, 443] }', {
     list(leaf.userOrGroup),
     'Names that a password vouches for, and "@group" for groups of the users file. Default: all, anonymous ones too.',
   ),
-  to: list(leaf.toCondition, 'to: [any], or the destinations that are meant').describe(
+  to: list(leaf.toCondition, { example: 'to: [any], or the destinations that are meant' }).describe(
     'Destinations: CIDR, address, name, .suffix (the name itself too), or a set: any, public, private, loopback, ' +
       'link-local, multicast, self, metadata. Of an allowing rule, any and public reach the last five only where they are named.',
   ),
@@ -171,36 +172,40 @@ const rule = keys('{ name: web, allow: connect, to: [any], port: [80, 443] }', {
     'A limit that is reached refuses; it never falls through to the next rule.',
   ),
   log: optional(
-    value<readonly LogKind[]>(
-      { type: 'array', items: { enum: ['connect', 'disconnect', 'error'] } },
-      (input) => {
-        const kinds: readonly LogKind[] = ['connect', 'disconnect', 'error'];
-        if (Array.isArray(input) && input.every((kind) => kinds.includes(kind))) return input;
-        throw new ValueError(`${quote(input)} is not a list of what to log`, 'write some of [connect, disconnect, error], or [] for nothing');
-      },
-    ),
-    'What is recorded of each session. Default: [disconnect, error], one record for each.',
+    list(choice<LogKind>(['connect', 'disconnect', 'error']), { least: 0 }),
+    'What is recorded of each session. Default: [disconnect, error], one record for each; [] records nothing.',
   ),
-  revoke: optional(revoke, 'What happens to open sessions when the rule stops applying. Default: the top-level revoke.'),
+  revoke: optional(
+    revoke,
+    'What happens to open sessions when the rule stops applying. Default: the top-level revoke.',
+  ),
 }).meta({ oneOf: [{ required: ['allow'] }, { required: ['deny'] }] });
 
 /** The schema of an entry of each section that is a list. */
 export const lists: { readonly [K in keyof Lists]: z.ZodType<Lists[K]> } = {
   listen: listener.describe('A listener.'),
-  accept: acceptRule.describe('An accept rule: before any byte is read; the first match decides, nothing matches = closed.'),
+  accept: acceptRule.describe(
+    'An accept rule: before any byte is read; the first match decides, nothing matches = closed.',
+  ),
   rules: rule.describe('A rule for each request: the first match decides, nothing matches = refused.'),
 };
 
 /** The schema of every other section. */
 export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> } = {
   users: keys('{ file: users.txt }', {
-    file: optional(leaf.path, 'A users file, made by `garter user add NAME --file FILE`; reloaded when it changes.'),
+    file: optional(
+      leaf.path,
+      'A users file, made by `garter user add NAME --file FILE`; reloaded when it changes.',
+    ),
     name: optional(leaf.userName, 'One user without a users file.'),
     password: optional(leaf.secret, 'Its password: "${NAME}" from the environment, or { file: path }.'),
   }).describe('Who may log in with a password.'),
   resolve: keys('{ servers: [10.0.0.53], family: any, timeout: 5s }', {
     servers: optional(list(nameServer), "Name servers, in this order. Default: the system's."),
-    family: optional(choice<Family>(['any', 'ipv4', 'ipv6']), 'Which addresses of a name are used. Default: any.'),
+    family: optional(
+      choice<Family>(['any', 'ipv4', 'ipv6']),
+      'Which addresses of a name are used. Default: any.',
+    ),
     timeout: optional(leaf.time, 'How long a name may take in all. Default: 5s.'),
   }).describe('How names become addresses.'),
   timeouts: keys('{ handshake: 15s, idle: 2h }', {
@@ -217,18 +222,29 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
     format: optional(choice(['text', 'json']), 'Default: text.'),
     to: optional(
       value<LogSettings['to']>(
-        { anyOf: [{ enum: ['stderr'] }, { type: 'object', properties: { file: { type: 'string' } }, required: ['file'] }] },
+        {
+          anyOf: [
+            { enum: ['stderr'] },
+            { type: 'object', properties: { file: { type: 'string' } }, required: ['file'] },
+          ],
+        },
         (input) => {
           if (input === 'stderr') return input;
           if (isKeys(input) && 'syslog' in input) throw notYet('log to syslog');
-          if (isKeys(input) && typeof input.file === 'string' && Object.keys(input).length === 1) return { file: input.file };
-          throw new ValueError(`${quote(input)} is not a place for a log`, 'write to: stderr, or to: { file: path }');
+          if (isKeys(input) && typeof input.file === 'string' && Object.keys(input).length === 1)
+            return { file: input.file };
+          throw new ValueError(
+            `${quote(input)} is not a place for a log`,
+            'write to: stderr, or to: { file: path }',
+          );
         },
       ),
       'stderr (the default), or { file: path }.',
     ),
   }).describe('Log lines and records.'),
-  revoke: revoke.describe('What happens to open sessions when their rule stops applying: close (the default) or keep.'),
+  revoke: revoke.describe(
+    'What happens to open sessions when their rule stops applying: close (the default) or keep.',
+  ),
   engine: choice(['auto', 'portable'], ['fast']).describe('Which implementation of sockets. Default: auto.'),
   workers: value<1>({ enum: ['auto', 1] }, (input) => {
     if (input === 'auto' || input === 1 || input === '1') return 1;

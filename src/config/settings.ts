@@ -9,13 +9,18 @@ import { checkSafety } from './safety.ts';
 import type { Users } from './schema.ts';
 import { readSecret } from './secret.ts';
 import type { Source } from './source.ts';
-import { ValueError } from './value.ts';
+import { ValueError } from './value-error.ts';
 
 /**
  * The settings of a draft, every default in its place, checked as a whole. What is faulty is left out: it has been
  * reported. `authenticates` is true where an embedder checks passwords.
  */
-export function completeSettings(draft: Draft, source: Source, authenticates: boolean, reports: Reports): Settings {
+export function completeSettings(
+  draft: Draft,
+  source: Source,
+  authenticates: boolean,
+  reports: Reports,
+): Settings {
   const directory = source.file === undefined ? process.cwd() : dirname(resolve(source.file));
   const { resolve: names = {}, timeouts = {}, log = {} } = draft;
   const hasUsers = authenticates || 'users' in draft;
@@ -49,17 +54,26 @@ export function completeSettings(draft: Draft, source: Source, authenticates: bo
   };
 }
 
-function completeUsers({ file, name, password }: Users, directory: string, { error }: Reports): UsersSettings {
+function completeUsers(
+  { file, name, password }: Users,
+  directory: string,
+  { error }: Reports,
+): UsersSettings {
   if (file === undefined && name === undefined && password === undefined) {
     error(['users'], 'there are no users here', 'write users: { file: users.txt }, or leave the key out');
   }
   if ((name === undefined) !== (password === undefined)) {
     const [has, lacks] = name === undefined ? ['password', 'name'] : ['name', 'password'];
-    error(['users', has], `a user with a ${has} and without a ${lacks}`, `add the ${lacks}, or take the ${has} away`);
+    error(
+      ['users', has],
+      `a user with a ${has} and without a ${lacks}`,
+      `add the ${lacks}, or take the ${has} away`,
+    );
   }
   return {
     ...(file !== undefined && { file: resolve(directory, file) }),
-    ...(name !== undefined && password !== undefined && { single: { username: name, password: passwordOf(password) } }),
+    ...(name !== undefined &&
+      password !== undefined && { single: { username: name, password: passwordOf(password) } }),
   };
 
   function passwordOf(given: string | { readonly file: string }): string {

@@ -1,9 +1,9 @@
 import { LineCounter, isMap, isScalar, isSeq, parseDocument, visit } from 'yaml';
-import type { Document, Node, Scalar, YAMLError } from 'yaml';
+import type { Document, Node, Pair, Scalar, YAMLError, YAMLMap } from 'yaml';
 import { excerpt } from './excerpt.ts';
 import type { Path, Place, Problem } from './problem.ts';
-import { SECRET_KEYS, secretsInLine } from './secret.ts';
-import type { Range } from './secret.ts';
+import { SECRET_KEYS, secretsInLine } from './mask.ts';
+import type { Range } from './mask.ts';
 
 /** A text that was read as YAML, with the place of everything in it. */
 export class YamlDocument {
@@ -13,13 +13,21 @@ export class YamlDocument {
   readonly #file: string;
   readonly #lines = new LineCounter();
   readonly #document: Document.Parsed;
+  readonly #indexes = new Map<
+    YAMLMap<Node, Node | null>,
+    ReadonlyMap<string | undefined, Pair<Node, Node | null>>
+  >();
   #secrets: readonly Range[] | undefined;
 
   constructor(text: string, file: string) {
     this.#text = text;
     this.#file = file;
     // Duplicate keys are found by the reader: the library compares each key with all others.
-    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, uniqueKeys: false });
+    this.#document = parseDocument(text, {
+      lineCounter: this.#lines,
+      prettyErrors: false,
+      uniqueKeys: false,
+    });
   }
 
   get root(): Node | null {
@@ -29,7 +37,9 @@ export class YamlDocument {
   /** What is no YAML, the first on each line: what follows on the line follows from it. */
   syntaxProblems(): Problem[] {
     const { errors, warnings } = this.#document;
-    const found = errors.some(({ code }) => code === 'RESOURCE_EXHAUSTION') ? errors.slice(0, 1) : [...errors, ...warnings];
+    const found = errors.some(({ code }) => code === 'RESOURCE_EXHAUSTION')
+      ? errors.slice(0, 1)
+      : [...errors, ...warnings];
     const problems = new Map<number, Problem>();
     for (const error of found.toSorted((a, b) => a.pos[0] - b.pos[0])) {
       const problem = this.#syntaxProblem(error);
@@ -45,7 +55,7 @@ export class YamlDocument {
     for (const step of path) {
       const inside: Node | null = (node && this.aliases.get(node)) ?? node;
       if (isMap<Node, Node | null>(inside)) {
-        const pair = inside.items.find((one) => keyText(one.key) === String(step));
+        const pair = this.#pairs(inside).get(String(step));
         if (pair === undefined) break;
         key = pair.key;
         node = pair.value;
@@ -66,20 +76,39 @@ export class YamlDocument {
     return this.#placeAt(start, isScalar(first) ? end : start + 1);
   }
 
+  #pairs(map: YAMLMap<Node, Node | null>): ReadonlyMap<string | undefined, Pair<Node, Node | null>> {
+    let pairs = this.#indexes.get(map);
+    if (pairs === undefined) {
+      // Of two with one key the first counts.
+      pairs = new Map(map.items.toReversed().map((pair) => [keyText(pair.key), pair]));
+      this.#indexes.set(map, pairs);
+    }
+    return pairs;
+  }
+
   #syntaxProblem({ code, message, pos }: YAMLError): Problem {
     const place = this.#placeAt(pos[0], pos[1]);
     const { start, text } = this.#line(place.line!);
     const at = pos[0] - start;
     // The library's message may quote what stands there.
     const isSecret = this.#secretsIn(start, text).some((range) => range.start <= at && at <= range.end);
-    return { ...place, message: `YAML: ${isSecret ? 'a mistake in a secret' : messageOf(code, message)}`, remedy: remedyOf(code, text) };
+    return {
+      ...place,
+      message: `YAML: ${isSecret ? 'a mistake in a secret' : messageOf(code, message)}`,
+      remedy: remedyOf(code, text),
+    };
   }
 
   #placeAt(start: number, end: number): Place {
     const { line, col } = this.#lines.linePos(start);
     const { start: lineStart, text } = this.#line(line);
     const meant = { start: start - lineStart, end: Math.min(end - lineStart, text.length) };
-    return { where: this.#file, line, column: col, excerpt: excerpt(text, line, meant, this.#secretsIn(lineStart, text)) };
+    return {
+      where: this.#file,
+      line,
+      column: col,
+      excerpt: excerpt(text, line, meant, this.#secretsIn(lineStart, text)),
+    };
   }
 
   #line(line: number): { start: number; text: string } {
@@ -92,14 +121,17 @@ export class YamlDocument {
     this.#secrets ??= findSecrets(this.#document, this.#text);
     const end = start + text.length;
     const found = this.#secrets.filter((range) => range.start < end && start < range.end);
-    const shifted = found.map((range) => ({ start: Math.max(range.start - start, 0), end: Math.min(range.end - start, text.length) }));
+    const shifted = found.map((range) => ({
+      start: Math.max(range.start - start, 0),
+      end: Math.min(range.end - start, text.length),
+    }));
     return [...secretsInLine(text), ...shifted];
   }
 }
 
 /** The text of a key; `undefined` when it is a list or a map. */
 export function keyText(key: Node): string | undefined {
-  return isScalar(key) ? ((key as Scalar).source ?? String(key.value)) : undefined;
+  return isScalar(key) ? (key.source ?? String(key.value)) : undefined;
 }
 
 /** Secrets of more than one line, which no single line gives away. */
@@ -108,7 +140,8 @@ function findSecrets(document: Document, text: string): Range[] {
   visit(document, {
     Scalar(position, { value, range }, parents) {
       const parent = parents.at(-1);
-      const isNamed = position === 'value' && 'key' in parent! && SECRET_KEYS.has(keyText(parent.key as Node) ?? '');
+      const isNamed =
+        position === 'value' && 'key' in parent! && SECRET_KEYS.has(keyText(parent.key as Node) ?? '');
       if (typeof value !== 'string' || !(isNamed || /:\/\/.*@/s.test(value))) return;
       const [start, end] = range!;
       if (text.slice(start, end).trimEnd().includes('\n')) secrets.push({ start, end });
@@ -125,7 +158,8 @@ function messageOf(code: YAMLError['code'], message: string): string {
 
 function remedyOf(code: YAMLError['code'], line: string): string {
   if (/[[{].*\$\{/.test(line)) return 'inside [ ] and { } write "${NAME}" in quotes';
-  if (/:\s*\[[^\]]*:[^\]]*\]:/.test(line)) return 'write an IPv6 address and its port in quotes: "[::1]:1080"';
+  if (/:\s*\[[^\]]*:[^\]]*\]:/.test(line))
+    return 'write an IPv6 address and its port in quotes: "[::1]:1080"';
   switch (code) {
     case 'TAB_AS_INDENT':
       return 'indent with spaces';

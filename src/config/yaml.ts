@@ -2,17 +2,22 @@ import { isAlias, isMap, isScalar, isSeq } from 'yaml';
 import type { Alias, Node, Scalar, YAMLMap } from 'yaml';
 import { expand } from './environment.ts';
 import type { Environment } from './environment.ts';
+import { PROBLEMS_LIMIT } from './problem.ts';
 import type { Path, Problem } from './problem.ts';
-import { SECRET_KEYS } from './secret.ts';
+import { SECRET_KEYS } from './mask.ts';
 import type { Source } from './source.ts';
-import { ValueError, quote } from './value.ts';
+import { ValueError, quote } from './value-error.ts';
 import { YamlDocument, keyText } from './yaml-document.ts';
 
 /** How many values aliases may add: a list of lists of aliases would never end otherwise. */
 const ALIASED_LIMIT = 1_000_000;
 
 /** Reads YAML; `${NAME}` in a value comes from the environment. There is no source when it is not YAML. */
-export function readYaml(text: string, file: string, environment: Environment): { source?: Source; problems: readonly Problem[] } {
+export function readYaml(
+  text: string,
+  file: string,
+  environment: Environment,
+): { source?: Source; problems: readonly Problem[] } {
   const document = new YamlDocument(text, file);
   const syntax = document.syntaxProblems();
   if (syntax.length > 0) return { problems: syntax };
@@ -70,12 +75,24 @@ class Reader {
         continue;
       }
       if (entries.has(name)) {
-        this.#report(key, `the key ${quote(name)} is here twice`, `remove one; the first is on line ${this.#document.place([...path, name], 'key').line}`);
+        this.#report(
+          key,
+          `the key ${quote(name)} is here twice`,
+          `remove one; the first is on line ${this.#document.place([...path, name], 'key').line}`,
+        );
         continue;
       }
       const read = this.read(value, [...path, name]);
-      if (SECRET_KEYS.has(name) && typeof read === 'string' && !this.expansions.has([...path, name].join('\0'))) {
-        this.#report(value, 'a secret is never written here', `write "\${NAME}" and set NAME in the environment, or { file: path }`);
+      if (
+        SECRET_KEYS.has(name) &&
+        typeof read === 'string' &&
+        !this.expansions.has([...path, name].join('\0'))
+      ) {
+        this.#report(
+          value,
+          'a secret is never written here',
+          `write "\${NAME}" and set NAME in the environment, or { file: path }`,
+        );
       }
       entries.set(name, read);
     }
@@ -126,6 +143,7 @@ class Reader {
   }
 
   #report(node: Node | null, message: string, remedy: string): void {
-    this.problems.push({ ...this.#document.placeOf(node), message, remedy });
+    if (this.problems.length < PROBLEMS_LIMIT)
+      this.problems.push({ ...this.#document.placeOf(node), message, remedy });
   }
 }

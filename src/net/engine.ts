@@ -3,14 +3,15 @@ import type { Duplex } from 'node:stream';
 /**
  * The one contract of the rooms above with the operating system's sockets. An engine works by handle and number: nothing
  * here needs a stream or an object per chunk, so that it can be built on bare system calls as well as on node:net.
- * `contract.test.ts` holds every engine to it.
+ * With nothing open it holds no descriptor and keeps no process alive. `contract/` holds every engine to all this.
  */
 export interface Engine {
   readonly name: 'portable' | 'fast';
 
   /**
-   * Listens on a literal address; port 0 takes a free one. `failed` is told the code when a connection could not be accepted (EMFILE, …).
-   * Rejects with Node's error (EADDRINUSE, EACCES, …).
+   * Listens on a literal address; port 0 takes a free one; `::` takes IPv4 as well. `failed` is told the code when a connection
+   * could not be accepted (EMFILE, …). Rejects with Node's error (EADDRINUSE, EACCES, …).
+   * Out of descriptors, the portable engine tells nobody: libuv takes what waits and closes it.
    */
   listen(
     at: Endpoint,
@@ -21,23 +22,29 @@ export interface Engine {
   /** Connects to one literal address. Rejects with Node's error, ETIMEDOUT after `timeout`, or the signal's reason. */
   connect(to: Endpoint, options: ConnectOptions): Promise<Connection>;
 
-  /** Joins two connections until both ends are done. From then on they belong to the relay: nobody else reads, writes or closes them. */
+  /**
+   * Joins two connections until both ends are done; early bytes go first. From now on they belong to the relay: nobody else
+   * reads, writes or finishes them. The end of a direction is passed on when all bytes before it are. When a side fails or
+   * the relay is cut short, both are closed with a reset where they can be, so that nobody takes a cut stream for a whole
+   * one; bytes on their way may be lost, as in any reset.
+   */
   relay(client: Connection, target: Connection, options: RelayOptions): Relay;
 
-  /** Binds a UDP socket to a literal address; port 0 takes a free one. Rejects with Node's error. */
+  /** Binds a UDP socket to a literal address, for datagrams of its family only; port 0 takes a free one. Rejects with Node's error. */
   udp(at: Endpoint, events: UdpEvents): Promise<UdpSocket>;
 
   /** Makes a connection of a stream that somebody else opened, a TLS socket for one. */
   adopt(stream: Duplex, local: Endpoint, remote: Endpoint): Connection;
 }
 
-/** A literal IP address (an IPv4 peer of a dual-stack socket as its dotted quad) and a port. */
+/** A literal IP address, as `formatIp` writes it, and a port. An IPv4 peer of a dual-stack socket is a dotted quad; no zone. */
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
 }
 
 export interface Listener extends AsyncDisposable {
+  /** With the port that was taken. */
   readonly local: Endpoint;
   /** Stops accepting; resolves when the port is free. Open connections live on. */
   close(): Promise<void>;
@@ -46,7 +53,7 @@ export interface Listener extends AsyncDisposable {
 export interface ConnectOptions {
   /** Local address to connect from. @default the kernel's choice */
   readonly from?: string;
-  /** Milliseconds. */
+  /** Milliseconds until ETIMEDOUT. */
   readonly timeout: number;
   readonly signal?: AbortSignal;
 }
@@ -61,7 +68,7 @@ export interface Connection {
 
   /**
    * The next bytes, the caller's to keep; `undefined` once the peer has ended its direction. One read at a time.
-   * Rejects with the socket's error, or with the reason given to `destroy`.
+   * Rejects with the socket's error, after what came before it, or with the reason given to `destroy`.
    */
   read(): Promise<Uint8Array | undefined>;
 
@@ -73,23 +80,24 @@ export interface Connection {
 
   /**
    * Calls back once, when the connection fails or is destroyed while nobody reads, or without an error when the peer ends its
-   * direction: the way to learn that a client has gone while it waits for something. Not called any more once the connection
-   * was handed to a relay, finished or detached.
+   * direction: the way to learn that a client has gone while it waits for something. A peer with 64 KiB unread may go unnoticed.
+   * One at a time. Not called any more once the connection was handed to a relay, finished or detached.
    */
   onLost(lost: (error?: Error) => void): void;
 
   /**
    * The orderly farewell: sends what was written and the end of stream, reads and forgets what the peer still sends (an
-   * unread byte would turn the close into a reset that can overtake the reply), closes when the peer has ended or after `linger` milliseconds.
+   * unread byte would turn the close into a reset that can overtake the reply), closes when the peer has ended or after `linger`
+   * milliseconds. Ignored once the connection is lost or belongs to a relay.
    */
   finish(linger: number): void;
 
-  /** Closes at once; a read that waits rejects with `reason`. */
+  /** Closes at once; a read that waits rejects with `reason`, and a relay ends as if this side had failed. */
   destroy(reason?: Error): void;
 
   /**
-   * Hands the connection over as a Node stream, for TLS or whatever must transform bytes; unread bytes come first.
-   * This handle is dead afterwards.
+   * Hands the connection over as a Node stream, for TLS or whatever must transform bytes; unread bytes come first, and what
+   * was written still goes out first. The stream is as good as new: it flows when somebody listens. This handle is dead afterwards.
    */
   detach(): Duplex;
 }
@@ -105,17 +113,20 @@ export interface RelayOptions {
 
 /** Time-outs are kept to the second, never early. */
 export interface Relay {
-  /** Bytes read from the client and given to the target's socket so far, and the other way round. After an orderly end each is what the other side was sent, to the byte. */
+  /**
+   * Bytes taken from the client and given to the target's socket so far, and the other way round. After an orderly end this is
+   * what the other side was sent, to the byte; after a failure the last of them may not have got there.
+   */
   readonly sent: number;
   readonly received: number;
   /** Resolves, never rejects, when both connections are closed. */
   readonly ended: Promise<RelayEnd>;
-  /** Closes both at once; `ended` then says `abort`. */
+  /** Cuts the relay short; `ended` then says `abort`. */
   abort(): void;
 }
 
 export interface RelayEnd {
-  /** Who ended it: the side that ended its direction first, or failed; a time-out; or `abort()`. */
+  /** Who ended it: the side that failed or, when all went well, ended its direction first; a time-out; or `abort()`. */
   readonly by: 'client' | 'target' | 'idle' | 'half-close' | 'duration' | 'abort';
   /** The error code (ECONNRESET, EPIPE, …) when a side failed. */
   readonly error?: string;
@@ -128,8 +139,8 @@ export interface UdpEvents {
    */
   received(buffer: Uint8Array, start: number, end: number, from: Peer): void;
   /**
-   * A datagram could not be sent (EMSGSIZE, ENETUNREACH, …), or an ICMP error came back (ECONNREFUSED, …). The socket lives on.
-   * The portable engine cannot see ICMP errors: Node reads them for connected sockets only.
+   * A datagram could not be sent (EMSGSIZE, ENETUNREACH, EAGAIN when the kernel takes no more), or an ICMP error came back
+   * (ECONNREFUSED, …). The socket lives on. The portable engine does not see ICMP errors: Node has no way to ask for them.
    */
   failed(code: string): void;
 }
@@ -137,9 +148,9 @@ export interface UdpEvents {
 /** Room for the largest UDP request header with an address (RFC 1928 section 7): 22 bytes. */
 export const UDP_HEADROOM = 32;
 
-/** The other end of datagrams, kept by the engine so that none is made per datagram. */
+/** The other end of datagrams. An engine may give the same object again or a new one: compare keys. */
 export interface Peer extends Endpoint {
-  /** Unique per address and port. */
+  /** Unique per address and port, however the address was spelt. */
   readonly key: string;
 }
 

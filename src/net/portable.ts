@@ -45,7 +45,7 @@ export class PortableEngine implements Engine {
   adopt(stream: Duplex, local: Endpoint, remote: Endpoint): Connection {
     // Whoever opened the stream may not have asked for half-close, which a relay cannot do without.
     stream.allowHalfOpen = true;
-    return new PortableConnection(stream, { local, remote, resettable: false });
+    return new PortableConnection(stream, local, remote);
   }
 }
 

@@ -26,9 +26,11 @@ const names: readonly (readonly [text: string, canonical: string | undefined])[]
   ['example.com\r\n', undefined],
   ['example.com\0', undefined],
   ['\u001b[2J.example', undefined],
-  ['bücher.example', undefined],
-  ['\u212a.example', undefined], // KELVIN SIGN, whose lower case is an ASCII k
+  ['Bücher.example', 'xn--bcher-kva.example'],
+  ['\uff11\uff12\uff17.1', undefined], // full-width digits
   ['127.1', undefined],
+  ['0x7f.1', undefined],
+  ['0x7f000001', undefined],
   ['2130706433', undefined],
   ['10.0.0.1', undefined],
   ['[::1]', undefined],

@@ -1,15 +1,13 @@
+import { isNumericName, parseName } from '../policy/names.ts';
 import { ipBytes, type Ip } from '../wire/ip.ts';
 
-const HOST_NAME = /^(?:[a-z0-9_-]{1,63}\.)*(?!\d+$)[a-z0-9_-]{1,63}$/i;
-
 /**
- * A host name as it is asked for and compared: lower case, no trailing dot. `undefined` for what is none: an empty label
- * or one above 63 bytes, more than 253 bytes in all, any byte but letters, digits, hyphen and underscore, and a last label
- * of digits alone, which is some program's spelling of an address (127.1).
+ * A host name as it is asked for and compared: lower case, ASCII, no trailing dot. `undefined` for what is none, some
+ * program's spelling of an address (127.1) among it.
  */
 export function canonicalName(text: string): string | undefined {
-  const name = text.endsWith('.') ? text.slice(0, -1) : text;
-  return name.length <= 253 && HOST_NAME.test(name) ? name.toLowerCase() : undefined;
+  const name = parseName(text);
+  return name === undefined || isNumericName(name) ? undefined : name;
 }
 
 /** True for the name itself and for every name below it. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -8,21 +9,30 @@ import {
   authority,
   response,
   startNameServer,
-  type Asked,
   type NameServer,
   type Script,
 } from '../../test/support/name-server.ts';
-import { formatIp, parseIp } from '../wire/ip.ts';
+import { formatIp, parseIp, type Ip } from '../wire/ip.ts';
 import { Resolver, type Machine, type ResolveOptions } from './resolver.ts';
 
-const never = (): Promise<never> => new Promise(() => undefined);
+const silent: Script = () => [];
+
+function gate(): { readonly promise: Promise<void>; readonly release: () => void } {
+  const controller = new AbortController();
+  return {
+    promise: once(controller.signal, 'abort').then(() => undefined),
+    release: () => controller.abort(),
+  };
+}
 
 /** Answers from a table: the addresses of a name and the time to live of them all; no such name otherwise. */
 function zone(names: Readonly<Record<string, readonly string[]>>, ttl = 60): Script {
   return (asked) => {
     const known = names[asked.name];
     if (known === undefined) return [response(asked, { rcode: 3, authorities: [authority(ttl)] })];
-    const answers = known.map((data) => address(asked.name, data, ttl)).filter(({ type }) => type === asked.type);
+    const answers = known
+      .map((data) => address(asked.name, data, ttl))
+      .filter(({ type }) => type === asked.type);
     return [response(asked, { answers, authorities: answers.length > 0 ? [] : [authority(ttl)] })];
   };
 }
@@ -34,7 +44,11 @@ interface Setup extends AsyncDisposable {
   asked(): string[];
 }
 
-async function setUp(script: Script, options: Partial<ResolveOptions> = {}, machine: Machine = {}): Promise<Setup> {
+async function setUp(
+  script: Script,
+  options: Partial<ResolveOptions> = {},
+  machine: Machine = {},
+): Promise<Setup> {
   const server = await startNameServer(script);
   const resolver = new Resolver(
     { servers: [server.endpoint], family: 'any', timeout: 60_000, ...options },
@@ -56,7 +70,7 @@ async function setUp(script: Script, options: Partial<ResolveOptions> = {}, mach
   };
 }
 
-async function texts(ips: Promise<readonly Parameters<typeof formatIp>[0][]>): Promise<string[]> {
+async function texts(ips: Promise<readonly Ip[]>): Promise<string[]> {
   return (await ips).map(formatIp);
 }
 
@@ -86,7 +100,11 @@ test('one family alone', async () => {
 
 test('answers are kept as long as they may be, good and bad', async () => {
   let now = 0;
-  await using all = await setUp(zone({ 'www.test': ['192.0.2.1'] }, 30), { family: 'ipv4' }, { now: () => now });
+  await using all = await setUp(
+    zone({ 'www.test': ['192.0.2.1'] }, 30),
+    { family: 'ipv4' },
+    { now: () => now },
+  );
   const ask = async (): Promise<string[]> => {
     assert.deepEqual(await texts(all.resolver.resolve('www.test')), ['192.0.2.1']);
     await assert.rejects(all.resolver.resolve('no.test'), { code: 'ENOTFOUND' });
@@ -102,7 +120,9 @@ test('answers are kept as long as they may be, good and bad', async () => {
 test('a time to live of 0 is asked for each time, and a failure too', async () => {
   await using all = await setUp(
     (asked) =>
-      asked.name === 'broken.test' ? [response(asked, { rcode: 2 })] : zone({ 'www.test': ['192.0.2.1'] }, 0)(asked),
+      asked.name === 'broken.test'
+        ? [response(asked, { rcode: 2 })]
+        : zone({ 'www.test': ['192.0.2.1'] }, 0)(asked),
     { family: 'ipv4' },
   );
   for (const _ of [1, 2]) {
@@ -114,7 +134,9 @@ test('a time to live of 0 is asked for each time, and a failure too', async () =
 
 test('those who ask for the same at the same time share one query', async () => {
   await using all = await setUp(zone({ 'www.test': ['192.0.2.1'] }, 0));
-  const results = await Promise.all(Array.from({ length: 100 }, () => texts(all.resolver.resolve('www.test'))));
+  const results = await Promise.all(
+    Array.from({ length: 100 }, () => texts(all.resolver.resolve('www.test'))),
+  );
   for (const result of results) assert.deepEqual(result, ['192.0.2.1']);
   assert.deepEqual(all.asked(), ['A www.test', 'AAAA www.test']);
 });
@@ -164,8 +186,23 @@ test('names that no server is asked for', async () => {
   for (const name of ['x.invalid', 'secret.onion', 'onion']) {
     await assert.rejects(all.resolver.resolve(name), { code: 'ENOTFOUND' });
   }
-  for (const name of ['', '.', 'a..b', '127.1', '0x7f.1', '10.0.0.256', 'bücher.test', 'a b', 'a\r\nb', '\0', `${'a'.repeat(64)}.test`]) {
-    await assert.rejects(all.resolver.resolve(name), { name: 'ResolveError', code: 'EBADNAME' }, JSON.stringify(name));
+  for (const name of [
+    '',
+    '.',
+    'a..b',
+    '127.1',
+    '0x7f.1',
+    '10.0.0.256',
+    'a b',
+    'a\r\nb',
+    '\0',
+    `${'a'.repeat(64)}.test`,
+  ]) {
+    await assert.rejects(
+      all.resolver.resolve(name),
+      { name: 'ResolveError', code: 'EBADNAME' },
+      JSON.stringify(name),
+    );
   }
 });
 
@@ -175,8 +212,13 @@ test('an address has the first name that is one', async () => {
     '2.2.0.192.in-addr.arpa': ['127.1'],
   };
   await using all = await setUp((asked) => {
-    const answers = pointers[asked.name]?.map((data) => ({ ...address(asked.name, data), type: 'PTR' as const }));
-    return [response(asked, answers === undefined ? { rcode: 3, authorities: [authority(60)] } : { answers })];
+    const answers = pointers[asked.name]?.map((data) => ({
+      ...address(asked.name, data),
+      type: 'PTR' as const,
+    }));
+    return [
+      response(asked, answers === undefined ? { rcode: 3, authorities: [authority(60)] } : { answers }),
+    ];
   });
   for (const _ of [1, 2]) {
     assert.equal(await all.resolver.reverse(parseIp('192.0.2.1')!), 'good.test');
@@ -184,7 +226,10 @@ test('an address has the first name that is one', async () => {
     await assert.rejects(all.resolver.reverse(parseIp('192.0.2.3')!), { code: 'ENOTFOUND' });
     assert.equal(await all.resolver.reverse(parseIp('::1')!), 'localhost');
   }
-  assert.deepEqual(all.asked(), ['1', '2', '3'].map((n) => `PTR ${n}.2.0.192.in-addr.arpa`));
+  assert.deepEqual(
+    all.asked(),
+    ['1', '2', '3'].map((n) => `PTR ${n}.2.0.192.in-addr.arpa`),
+  );
 });
 
 test('with no servers configured, those of resolv.conf, and others when it changes', async () => {
@@ -200,4 +245,61 @@ test('with no servers configured, those of resolv.conf, and others when it chang
   now = 2000;
   await assert.rejects(resolver.resolve('www.test'), { message: /^www\.test: fe80::2 port 53/ });
   await assert.rejects(resolver.resolve('printer'), { message: /^printer\.a\.test: fe80::2 port 53/ });
+});
+
+test('a caller who goes ends nobody else', async () => {
+  const { promise, release } = gate();
+  const answer = zone({ 'www.test': ['192.0.2.1'] });
+  await using all = await setUp(
+    async (asked) => {
+      await promise;
+      return answer(asked);
+    },
+    { family: 'ipv4' },
+  );
+  const controller = new AbortController();
+  const { signal } = controller;
+  const gone = all.resolver.resolve('www.test', { signal });
+  const stays = all.resolver.resolve('www.test');
+  controller.abort(new Error('gone'));
+  await assert.rejects(gone, { message: 'gone' });
+  await assert.rejects(all.resolver.resolve('www.test', { signal }), { message: 'gone' });
+  await assert.rejects(all.resolver.reverse(parseIp('192.0.2.1')!, { signal }), { message: 'gone' });
+  release();
+  assert.deepEqual(await texts(stays), ['192.0.2.1']);
+  assert.deepEqual(all.asked(), ['A www.test']);
+});
+
+test('a server that never answers', async () => {
+  await using all = await setUp(silent, { timeout: 200 });
+  await assert.rejects(all.resolver.resolve('www.test'), { name: 'ResolveError', code: 'ETIMEOUT' });
+  await assert.rejects(all.resolver.reverse(parseIp('192.0.2.1')!), { code: 'ETIMEOUT' });
+});
+
+test('so many queries at once, so many in line, the next one is turned away', async () => {
+  await using all = await setUp(silent, { family: 'ipv4' });
+  const waiting = Array.from({ length: 256 + 1024 }, (_, i) => all.resolver.resolve(`n${i}.test`));
+  const ends = Promise.allSettled(waiting);
+  await assert.rejects(all.resolver.resolve('one-more.test'), { name: 'ResolveError', code: 'EBUSY' });
+  assert.deepEqual(
+    await texts(all.resolver.resolve('localhost')),
+    ['127.0.0.1'],
+    'what is known needs no line',
+  );
+  all.resolver.close();
+  assert.equal((await ends).filter(({ status }) => status === 'rejected').length, waiting.length);
+  await assert.rejects(waiting[0]!, { code: 'ECLOSED' });
+  await assert.rejects(waiting.at(-1)!, { code: 'ECLOSED' });
+  await assert.rejects(all.resolver.resolve('localhost'), { code: 'ECLOSED' });
+});
+
+test('the wait in line counts', async () => {
+  let now = 0;
+  await using all = await setUp(silent, { family: 'ipv4', timeout: 300 }, { now: () => now });
+  const first = Array.from({ length: 256 }, (_, i) => all.resolver.resolve(`n${i}.test`));
+  const late = assert.rejects(all.resolver.resolve('last.test'), { code: 'ETIMEOUT', message: /in line/ });
+  now = 300;
+  for (const end of await Promise.allSettled(first)) assert.equal(end.status, 'rejected');
+  await late;
+  assert.ok(!all.asked().includes('A last.test'));
 });

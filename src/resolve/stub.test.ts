@@ -1,6 +1,6 @@
+import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   address,
@@ -8,8 +8,10 @@ import {
   response,
   startNameServer,
   type Asked,
+  type NameServer,
   type Script,
 } from '../../test/support/name-server.ts';
+import { until } from '../../test/support/process.ts';
 import type { Endpoint } from '../net/engine.ts';
 import type { Records } from './message.ts';
 import { query } from './stub.ts';
@@ -43,6 +45,15 @@ async function nowhere(): Promise<Endpoint> {
   return { host: '127.0.0.1', port };
 }
 
+/** Waits for the queries that are still in the server's socket. */
+async function hasAsked({ asked }: NameServer, count: number): Promise<void> {
+  await until(
+    () => (asked.length >= count ? asked : undefined),
+    () => `${asked.length} queries, not ${count}`,
+  );
+  assert.equal(asked.length, count);
+}
+
 /** Asks one server that answers over UDP and over TCP by these scripts. */
 async function askOne(
   udp: Script,
@@ -74,7 +85,6 @@ test('ids and source ports are anything but a row', async () => {
 
 test('forged answers are ignored until the right one comes', async () => {
   const evil = [address('www.test', '192.0.2.66')];
-  await using other = await startNameServer(silent);
   const forger = createSocket('udp4');
   const { records } = await askOne(async (asked) => {
     const right = response(asked, { answers: evil });
@@ -91,7 +101,6 @@ test('forged answers are ignored until the right one comes', async () => {
   });
   forger.close();
   assert.deepEqual((await records).data, ['192.0.2.1']);
-  assert.equal(other.asked.length, 0);
 });
 
 for (const rcode of [2, 4, 5]) {
@@ -138,14 +147,16 @@ test('a silent server: the next one, then once more', async () => {
   await using first = await startNameServer(silent);
   await using second = await startNameServer(silent);
   await assert.rejects(ask([first.endpoint, second.endpoint], { patience: 50 }), { code: 'ETIMEOUT' });
-  assert.deepEqual([first.asked.length, second.asked.length], [2, 2]);
+  await hasAsked(first, 2);
+  await hasAsked(second, 2);
 });
 
 test('a silent server and one that fails is a failure', async () => {
   await using first = await startNameServer(silent);
   await using second = await startNameServer(fails(2));
-  await assert.rejects(ask([first.endpoint, second.endpoint], { patience: 50 }), { code: 'ESERVFAIL' });
-  assert.deepEqual([first.asked.length, second.asked.length], [2, 1]);
+  await assert.rejects(ask([first.endpoint, second.endpoint], { patience: 500 }), { code: 'ESERVFAIL' });
+  await hasAsked(first, 2);
+  await hasAsked(second, 1);
 });
 
 test('all tries together take no longer than the time-out', async () => {
@@ -154,7 +165,7 @@ test('all tries together take no longer than the time-out', async () => {
   await assert.rejects(ask([server.endpoint, server.endpoint], { timeout: 400 }), { code: 'ETIMEOUT' });
   const took = performance.now() - start;
   assert.ok(took > 300, `${took} ms`);
-  assert.equal(server.asked.length, 4);
+  await hasAsked(server, 4);
 });
 
 test('a server that does not know EDNS is asked without', async () => {

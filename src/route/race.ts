@@ -17,7 +17,7 @@ export interface RaceOptions {
 export function race(
   addresses: readonly Ip[],
   port: number,
-  engine: Engine,
+  engine: Pick<Engine, 'connect'>,
   options: RaceOptions,
 ): Promise<Connection> {
   const { timeout, signal, attemptDelay = 250 } = options;

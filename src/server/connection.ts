@@ -57,11 +57,7 @@ export async function serve(
     end = await carryOut(session, machine, request, state);
   } catch (error) {
     const failure = session.failure ?? Failure.from(error, session.phase);
-    if (failure.by === 'internal')
-      state.log.error('a connection failed', {
-        id: session.id,
-        error: String(failure.cause ?? failure.message),
-      });
+    if (failure.isBug) state.log.error('a connection failed', { id: session.id, error: stackOf(failure) });
     const farewell = replyIsDue(machine) ? machine.reply(failure.reply) : machine.farewell();
     if (farewell !== undefined) client.write(farewell);
     end = failure;
@@ -71,6 +67,10 @@ export async function serve(
   client.finish(LINGER);
   // record
   state.sessions.close(session, end);
+}
+
+function stackOf({ cause, message }: Failure): string {
+  return cause instanceof Error ? (cause.stack ?? cause.message) : message;
 }
 
 function replyIsDue({ state }: ServerSession): boolean {

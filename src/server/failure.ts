@@ -25,6 +25,11 @@ export class Failure extends Error implements End {
     this.reply = reply;
   }
 
+  /** True for a mistake in garter's own code, which nobody else can have caused. */
+  get isBug(): boolean {
+    return this.by === 'internal' && this.detail === undefined;
+  }
+
   /** Not allowed by a rule (RFC 1928 reply 2). */
   static refusal(detail: string, phase: Phase = 'request'): Failure {
     return new Failure('policy', phase, detail, Reply.notAllowed);
@@ -37,7 +42,8 @@ export class Failure extends Error implements End {
       return new Failure('client', phase, error.code, Reply.generalFailure, error);
     const code = codeOf(error);
     if (code === undefined) return new Failure('internal', phase, undefined, Reply.generalFailure, error);
-    return new Failure(BLAME[phase], phase, code, replyTo(code), error);
+    const by = OURS.has(code) ? 'internal' : BLAME[phase];
+    return new Failure(by, phase, code, replyTo(code), error);
   }
 }
 
@@ -46,6 +52,16 @@ export function codeOf(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | undefined)?.code;
   return typeof code === 'string' ? code : undefined;
 }
+
+/** This machine is out of descriptors, memory, ports or queue, whatever was being done. */
+const OURS: ReadonlySet<string> = new Set([
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'ENOBUFS',
+  'EADDRNOTAVAIL',
+  'EBUSY',
+]);
 
 /** Whose error it is when a socket fails in this phase. */
 const BLAME: Readonly<Record<Phase, EndedBy>> = {

@@ -1,4 +1,4 @@
-import type { Method, Protocol } from '../policy/policy.ts';
+import type { Method } from '../policy/policy.ts';
 import { ServerSession } from '../session/server.ts';
 import type { ServerEvent } from '../session/server.ts';
 import { Method as MethodCode } from '../wire/socks5.ts';

@@ -116,7 +116,7 @@ export class Server implements AsyncDisposable {
       await closeAll(opened);
       throw error;
     }
-    this.#state.resolver.close();
+    // The old resolver is not closed: sessions may still wait for its answers, and then it holds nothing.
     this.#state.resolver = new Resolver(settings.resolve);
     await this.#use(settings, users);
     const kept = settings.listeners.flatMap((wanted) => {

@@ -78,7 +78,7 @@ timeouts: { connect: 2s }`,
     assert.equal(await replyCode(garter, request), 2);
     const record = await garter.record({ command: 'connect' });
     assert.equal(record.bound, undefined, 'nothing was dialled');
-    assert.match(record.end, /^policy:request/);
+    assert.match(record.end!, /^policy:request/);
   };
   for (const [i, host] of inside.entries()) {
     test(host, () => refuses(request5(Command.connect, host, echo.port)));

@@ -91,7 +91,7 @@ test('a second SIGTERM ends everything at once, with its records', async () => {
   await client.gone();
   await garter.process.ended();
   const record = await garter.record({ destination: `${echo.host}:${echo.port}` });
-  assert.match(record.end, /^admin:relay/);
+  assert.match(record.end!, /^admin:relay/);
 });
 
 test('SIGUSR2 prints the open sessions', async () => {

@@ -17,6 +17,7 @@ export interface GarterOptions {
   readonly host?: string;
   /** In front of the command: a network namespace. */
   readonly prefix?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** A running `garter serve`. Disposing of it stops it as an operator would and fails if it left anything on standard error. */
@@ -42,7 +43,7 @@ interface LogLine extends Partial<Record> {
 export const garterCommand: string = join(import.meta.dirname, '../../bin/garter');
 
 export async function startGarter(options: GarterOptions = {}): Promise<Garter> {
-  const { config = '', host = '127.0.0.1', prefix = [] } = options;
+  const { config = '', host = '127.0.0.1', prefix = [], env = {} } = options;
   await using stack = new AsyncDisposableStack();
   const directory = stack.use(await makeDirectory()).path;
   const configFile = join(directory, 'garter.yaml');
@@ -63,6 +64,7 @@ export async function startGarter(options: GarterOptions = {}): Promise<Garter> 
   const daemon = stack.use(
     await start([...prefix, garterCommand, 'serve', '--config', configFile], {
       ready: /^garter listening on \S+:(\d+)$/m,
+      env,
     }),
   );
   const log = (): Promise<readonly LogLine[]> => readLines(logFile);

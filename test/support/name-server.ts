@@ -9,7 +9,7 @@ import {
 } from 'dns-packet';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Endpoint } from '../../src/net/engine.ts';
 
 /** A query that came in. */
@@ -112,18 +112,21 @@ export function authority(minimum: number, ttl = 3600): Answer {
   return { name: 'test', type: 'SOA', class: 'IN', ttl, data };
 }
 
-/** Two sockets on one port: another program may have half of it, so try again. */
+/**
+ * Two sockets on one port. TCP first: most ports may wait out a connection there, and few are taken by UDP; another program
+ * may still have this one, so try again.
+ */
 async function bindBoth(tries: number): Promise<[UdpSocket, Server]> {
-  const udp = createSocket('udp4');
-  udp.bind(0, '127.0.0.1');
-  await once(udp, 'listening');
   const tcp = createServer();
+  tcp.listen(0, '127.0.0.1');
+  await once(tcp, 'listening');
+  const udp = createSocket('udp4');
   try {
-    tcp.listen(udp.address().port, '127.0.0.1');
-    await once(tcp, 'listening');
+    udp.bindSync({ address: '127.0.0.1', port: (tcp.address() as AddressInfo).port });
     return [udp, tcp];
   } catch (error) {
     udp.close();
+    tcp.close();
     if (tries === 1) throw error;
     return bindBoth(tries - 1);
   }

@@ -44,7 +44,7 @@ export async function check(command: readonly string[], options: RunOptions = {}
 export interface DaemonOptions {
   /** What its output says when it is ready. */
   readonly ready: RegExp;
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** A program that runs until it is told to stop. */
@@ -116,10 +116,14 @@ export async function until<T>(
   }
 }
 
-/** A process group of its own, so that what the program starts can be ended with it. */
+/** A process group of its own, so that what the program starts can be ended with it; no later than this process. */
 function spawnGroup(command: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
   const [program, ...args] = command;
-  return spawn(program!, args, { detached: true, env: { ...process.env, ...env } });
+  const child = spawn(program!, args, { detached: true, env: { ...process.env, ...env } });
+  const end = (): void => killGroup(child, 'SIGKILL');
+  process.once('exit', end);
+  child.once('close', () => process.off('exit', end));
+  return child;
 }
 
 /** Its exit code, once its output is complete too. */

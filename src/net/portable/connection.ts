@@ -20,20 +20,13 @@ interface Reader {
   reject(error: Error): void;
 }
 
-interface Ends {
-  readonly local: Endpoint;
-  readonly remote: Endpoint;
-  /** A TCP socket of our own, which can be closed with a reset. */
-  readonly resettable: boolean;
-}
-
 /** A connection over a Node stream. Its listeners stay the same from beginning to end; who gets the bytes changes. */
 export class PortableConnection implements Connection {
   readonly local: Endpoint;
   readonly remote: Endpoint;
   /** For the taker, which writes, pauses and resumes. */
   readonly stream: Duplex;
-  readonly #resettable: boolean;
+  readonly #socket: Socket | undefined;
   #early: Uint8Array[] = [];
   #earlySize = 0;
   #ended = false;
@@ -43,11 +36,12 @@ export class PortableConnection implements Connection {
   #lost: ((error?: Error) => void) | undefined;
   #taker: Taker | undefined;
 
-  constructor(stream: Duplex, ends: Ends) {
-    this.local = ends.local;
-    this.remote = ends.remote;
+  /** `socket` when the stream is a TCP socket, which can be closed with a reset. */
+  constructor(stream: Duplex, local: Endpoint, remote: Endpoint, socket?: Socket) {
+    this.local = local;
+    this.remote = remote;
     this.stream = stream;
-    this.#resettable = ends.resettable;
+    this.#socket = socket;
     this.#ended = stream.readableEnded;
     if (stream.destroyed) this.#onClose();
     stream.on('data', this.#onData);
@@ -79,7 +73,7 @@ export class PortableConnection implements Connection {
 
   write(bytes: Uint8Array): void {
     // Node keeps what it cannot send at once, and the caller's buffer is the caller's.
-    if (this.stream.writable) this.stream.write(Uint8Array.from(bytes));
+    if (this.stream.writable) this.stream.write(new Uint8Array(bytes));
   }
 
   onLost(lost: (error?: Error) => void): void {
@@ -91,12 +85,7 @@ export class PortableConnection implements Connection {
   finish(linger: number): void {
     if (this.#closed || this.#taker !== undefined) return;
     const timer = setTimeout(() => this.stream.destroy(), linger);
-    this.handTo({
-      data: () => {},
-      ended: () => {},
-      drained: () => {},
-      closed: () => clearTimeout(timer),
-    });
+    this.handTo({ data: nothing, ended: nothing, drained: nothing, closed: () => clearTimeout(timer) });
     this.stream.end();
   }
 
@@ -113,12 +102,12 @@ export class PortableConnection implements Connection {
     stream.off('drain', this.#onDrain);
     stream.off('error', this.#onError);
     stream.off('close', this.#onClose);
-    stream.pause();
+    // A stream whose last `readable` listener has gone is as good as new: whatever listens next makes it flow.
+    stream.on('readable', nothing);
+    stream.off('readable', nothing);
     const early = this.#forgetEarly();
-    // A stream that has told its end takes nothing back.
-    if (stream.readableEnded && early.length > 0) {
-      return afterEnd(stream, early);
-    }
+    // One that has told its end takes nothing back.
+    if (stream.readableEnded && early.length > 0) return afterEnd(stream, early);
     for (const bytes of early.toReversed()) stream.unshift(bytes);
     return stream;
   }
@@ -138,8 +127,8 @@ export class PortableConnection implements Connection {
     const { stream } = this;
     // libuv refuses to reset while the end of stream is on its way (EINVAL); then all bytes are with the kernel already.
     const ending = stream.writableEnded && !stream.writableFinished;
-    if (this.#resettable && !ending) (stream as Socket).resetAndDestroy();
-    else stream.destroy();
+    if (this.#socket === undefined || ending) stream.destroy();
+    else this.#socket.resetAndDestroy();
   }
 
   readonly #onData = (chunk: Uint8Array): void => {
@@ -201,6 +190,8 @@ export class PortableConnection implements Connection {
     return this.#error ?? Object.assign(new Error('the connection is closed'), { code: 'ECONNABORTED' });
   }
 }
+
+function nothing(): void {}
 
 /** A stream that still gives `early` before the end that `stream` has told already. */
 function afterEnd(stream: Duplex, early: readonly Uint8Array[]): Duplex {

@@ -1,4 +1,4 @@
-import { type AddressInfo, createServer, Socket } from 'node:net';
+import { createServer, Socket } from 'node:net';
 import type { Connection, ConnectOptions, Endpoint, Listener } from '../engine.ts';
 import { PortableConnection } from './connection.ts';
 import { endpoint } from './endpoint.ts';
@@ -21,16 +21,16 @@ export function listenTcp(
 ): Promise<Listener> {
   const server = createServer(SOCKET_OPTIONS, (socket) => {
     const connection = connectionOf(socket);
-    if (connection === undefined) socket.destroy();
-    else accepted(connection);
+    if (connection !== undefined) accepted(connection);
   });
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host: at.host, port: at.port, backlog: BACKLOG, exclusive: true }, () => {
       server.off('error', reject);
       server.on('error', (error: NodeJS.ErrnoException) => failed(error.code ?? error.message));
-      const bound = server.address() as AddressInfo;
-      // The handle is closed, and the port free, when this returns; its callback waits for the connections too.
+      const bound = server.address();
+      if (bound === null || typeof bound === 'string') throw new TypeError('not a TCP listener');
+      // When this returns the port is free; its callback would wait for the connections too.
       const close = async (): Promise<void> => void server.close();
       resolve({ local: endpoint(bound.address, bound.port), close, [Symbol.asyncDispose]: close });
     });
@@ -42,49 +42,40 @@ export function connectTcp(to: Endpoint, options: ConnectOptions): Promise<Conne
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const socket = new Socket(SOCKET_OPTIONS);
-    const timer = setTimeout(() => fail(timedOut(to)), timeout);
-    const abort = (): void => fail(signal!.reason as Error);
     const settle = (): void => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', abort);
-      socket.removeListener('error', fail);
+      signal?.removeEventListener('abort', aborted);
+      socket.off('error', fail);
     };
-    const fail = (error: Error): void => {
+    const fail = (error: unknown): void => {
       settle();
       socket.destroy();
       reject(error);
     };
-    const connected = (): void => {
+    const aborted = (): void => fail(signal?.reason);
+    const timer = setTimeout(() => fail(connectError('ETIMEDOUT', to)), timeout);
+    signal?.addEventListener('abort', aborted);
+    socket.once('error', fail);
+    socket.connect({ host: to.host, port: to.port, localAddress: from }, () => {
       settle();
       const connection = connectionOf(socket);
       if (connection !== undefined) resolve(connection);
-      else fail(Object.assign(new Error('closed at once'), { code: 'ECONNRESET' }));
-    };
-    signal?.addEventListener('abort', abort);
-    socket.once('error', fail);
-    socket.connect(
-      { host: to.host, port: to.port, ...(from !== undefined && { localAddress: from }) },
-      connected,
-    );
+      else reject(connectError('ECONNRESET', to));
+    });
   });
 }
 
+/** `undefined` when the peer has reset it already: it has no address any more. */
 function connectionOf(socket: Socket): Connection | undefined {
   const { localAddress, localPort, remoteAddress, remotePort } = socket;
-  if (
-    localAddress === undefined ||
-    localPort === undefined ||
-    remoteAddress === undefined ||
-    remotePort === undefined
-  )
+  if (localAddress === undefined || remoteAddress === undefined) {
+    socket.destroy();
     return undefined;
-  return new PortableConnection(socket, {
-    local: endpoint(localAddress, localPort),
-    remote: endpoint(remoteAddress, remotePort),
-    resettable: true,
-  });
+  }
+  const local = endpoint(localAddress, localPort!);
+  return new PortableConnection(socket, local, endpoint(remoteAddress, remotePort!), socket);
 }
 
-function timedOut(to: Endpoint): Error {
-  return Object.assign(new Error(`no connection to ${to.host}`), { code: 'ETIMEDOUT' });
+function connectError(code: string, { host, port }: Endpoint): Error {
+  return Object.assign(new Error(`connect ${code} ${host}:${port}`), { code, syscall: 'connect' });
 }

@@ -3,9 +3,10 @@ import type { RemoteInfo } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { UDP_HEADROOM } from '../engine.ts';
 import type { Endpoint, Peer, UdpEvents, UdpSocket } from '../engine.ts';
+import { endpoint } from './endpoint.ts';
 
 const MAX_DATAGRAM = 65_535;
-/** A burst may wait in the kernel; its default holds some 250 small datagrams. */
+/** Bytes that may wait in the kernel, either way, and here when the kernel takes no more: room for a burst. */
 const BUFFER_SIZE = 1024 * 1024;
 
 /** Where datagrams of all sockets are handed on from, one at a time, with room for a header in front. */
@@ -13,58 +14,61 @@ export class Scratch {
   readonly buffer: Uint8Array = new Uint8Array(UDP_HEADROOM + MAX_DATAGRAM);
 }
 
-export async function bindUdp(at: Endpoint, events: UdpEvents, scratch: Scratch): Promise<UdpSocket> {
-  const ipv6 = isIPv6(at.host);
-  const family = ipv6 ? 6 : 4;
+export async function bindUdp(at: Endpoint, events: UdpEvents, { buffer }: Scratch): Promise<UdpSocket> {
+  const family = isIPv6(at.host) ? 6 : 4;
   const socket = createSocket({
-    type: ipv6 ? 'udp6' : 'udp4',
-    ipv6Only: ipv6,
+    type: family === 6 ? 'udp6' : 'udp4',
+    ipv6Only: family === 6,
     recvBufferSize: BUFFER_SIZE,
     sendBufferSize: BUFFER_SIZE,
     // Destinations are literals: nothing to look up, and nothing to wait for.
     lookup: (host, _options, callback) => callback(null, host, family),
   });
-  const buffer = scratch.buffer;
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', (error) => {
+      socket.close();
+      reject(error);
+    });
+    socket.bind({ address: at.host, port: at.port, exclusive: true }, resolve);
+  });
+  socket.removeAllListeners('error');
+
   let closed = false;
-  const fail = (error: NodeJS.ErrnoException | null): void => {
+  const failed = (error: NodeJS.ErrnoException | null): void => {
     if (error && !closed) events.failed(error.code ?? error.message);
   };
-
-  await new Promise<void>((resolve, reject) => {
-    socket.once('error', reject);
-    socket.bind({ address: at.host, port: at.port, exclusive: true }, () => {
-      socket.off('error', reject);
-      resolve();
-    });
-  });
-  socket.on('error', fail);
-  socket.on('message', (data: Uint8Array, from: RemoteInfo) => {
-    buffer.set(data, UDP_HEADROOM);
-    events.received(
-      buffer,
-      UDP_HEADROOM,
-      UDP_HEADROOM + data.length,
-      peerOf(from.address.replace(/%.*$/, ''), from.port),
-    );
-  });
   const close = (): void => {
     if (closed) return;
     closed = true;
     socket.close();
   };
-  const { address, port } = socket.address();
+  // Most datagrams come from where the one before came from.
+  let last: { readonly from: RemoteInfo; readonly peer: Peer } | undefined;
+  socket.on('error', failed);
+  socket.on('message', (data: Uint8Array, from) => {
+    if (from.port !== last?.from.port || from.address !== last.from.address) {
+      last = { from, peer: peerOf(from.address, from.port) };
+    }
+    buffer.set(data, UDP_HEADROOM);
+    events.received(buffer, UDP_HEADROOM, UDP_HEADROOM + data.length, last.peer);
+  });
+  const local = socket.address();
   return {
-    local: { host: address, port },
-    peer: ({ host, port: toPort }) => peerOf(host, toPort),
+    local: endpoint(local.address, local.port),
+    peer: ({ host, port }) => peerOf(host, port),
     send(bytes, start, end, to) {
+      if (closed) return;
+      if (to.port === 0) events.failed('EINVAL');
+      else if (socket.getSendQueueSize() > BUFFER_SIZE) events.failed('EAGAIN');
       // Node may keep a datagram that it cannot send at once, and the caller's buffer is the caller's.
-      if (!closed) socket.send(Uint8Array.from(bytes.subarray(start, end)), to.port, to.host, fail);
+      else socket.send(new Uint8Array(bytes.subarray(start, end)), to.port, to.host, failed);
     },
     close,
     [Symbol.dispose]: close,
   };
 }
 
-function peerOf(host: string, port: number): Peer {
-  return { host, port, key: `${host}:${port}` };
+function peerOf(address: string, toPort: number): Peer {
+  const { host, port } = endpoint(address, toPort);
+  return { host, port, key: `${host} ${port}` };
 }

@@ -1,0 +1,112 @@
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { DIRECT, garter, PEERS, words } from './candidates.ts';
+import type { Candidate } from './candidates.ts';
+import { CASES } from './cases.ts';
+import type { Case } from './cases.ts';
+
+/** What is measured, how long and where. */
+export interface Plan {
+  readonly rounds: number;
+  readonly cases: readonly Case[];
+  readonly candidates: readonly Candidate[];
+  /** The candidate that the ratios are of: the first garter. */
+  readonly first: string;
+  /** Seconds. */
+  readonly warmUp: number;
+  readonly seconds: number;
+  readonly rest: number;
+  /** The connections of `idle` are divided by this. */
+  readonly fewer: number;
+  readonly generatorCpu: number;
+  readonly proxyCpu: number;
+  /** Where the figures go. */
+  readonly json: string;
+}
+
+const HOME = resolve(import.meta.dirname, '..');
+
+export const HELP = `usage: npm run bench -- [OPTION]...
+
+  --rounds N           default 3
+  --quick              one short round, to see that all works
+  --only NAME,...      cases, default all: ${CASES.map((one) => one.name).join(' ')};
+                       a first word (bulk, rtt) stands for all of its cases
+  --proxies NAME,...   who takes part, default all: direct, every garter, ${PEERS.map((peer) => peer.name).join(', ')}
+  --garter NAME=PATH   a garter: a checkout with its packages installed; 'NAME=PATH ARGUMENT...' starts it with
+                       arguments. Can be repeated; ratios are of the first. Default: this checkout as garter
+  --garter-args ARGS   arguments for every garter, such as '--engine portable'
+  --rest SECONDS       that connections are idle before their memory is looked at, default 5
+  --cpus A,B           cores of the generator and of the proxy, default 0,1
+  --json FILE          where the figures go, default bench/out/bench.json`;
+
+/** Undefined when help is asked for. Throws an Error that says what to write instead. */
+export function parsePlan(args: readonly string[]): Plan | undefined {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      rounds: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string' },
+      proxies: { type: 'string' },
+      garter: { type: 'string', multiple: true, default: [`garter=${HOME}`] },
+      'garter-args': { type: 'string', default: '' },
+      rest: { type: 'string' },
+      cpus: { type: 'string', default: '0,1' },
+      json: { type: 'string', default: resolve(HOME, 'bench/out/bench.json') },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return undefined;
+  const extra = words(values['garter-args']);
+  const garters = values.garter.map((text) => garter(text, extra));
+  const candidates = choose(
+    '--proxies',
+    values.proxies,
+    [DIRECT, ...garters, ...PEERS],
+    (name, wanted) => name === wanted,
+  );
+  const [generatorCpu, proxyCpu] = values.cpus.split(',').map((text) => parseNumber('--cpus', text));
+  if (generatorCpu === undefined || proxyCpu === undefined || generatorCpu === proxyCpu) {
+    throw new Error('--cpus takes two different cores: A,B');
+  }
+  const short = values.quick;
+  return {
+    rounds: parseNumber('--rounds', values.rounds ?? (short ? '1' : '3')),
+    cases: choose(
+      '--only',
+      values.only,
+      CASES,
+      (name, wanted) => name === wanted || name.startsWith(`${wanted}-`),
+    ),
+    candidates,
+    first: (candidates.find(({ path }) => path !== undefined) ?? DIRECT).name,
+    warmUp: short ? 0.3 : 1,
+    seconds: short ? 0.7 : 2,
+    rest: parseNumber('--rest', values.rest ?? (short ? '1' : '5')),
+    fewer: short ? 4 : 1,
+    generatorCpu,
+    proxyCpu,
+    json: resolve(values.json),
+  };
+}
+
+function choose<Named extends { readonly name: string }>(
+  option: string,
+  list: string | undefined,
+  from: readonly Named[],
+  matches: (name: string, wanted: string) => boolean,
+): readonly Named[] {
+  if (list === undefined) return from;
+  const wanted = list.split(',');
+  const unknown = wanted.find((word) => !from.some(({ name }) => matches(name, word)));
+  if (unknown !== undefined) {
+    throw new Error(`${option}: there is no ${unknown}, only ${from.map(({ name }) => name).join(', ')}`);
+  }
+  return from.filter(({ name }) => wanted.some((word) => matches(name, word)));
+}
+
+function parseNumber(option: string, text: string): number {
+  if (!/^\d{1,4}$/.test(text)) throw new Error(`${option} takes whole numbers, not ${text}`);
+  return Number(text);
+}

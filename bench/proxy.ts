@@ -1,0 +1,92 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Candidate } from './candidates.ts';
+
+/** A running proxy; disposing of it ends all its processes. */
+export interface Proxy extends AsyncDisposable {
+  readonly port: number;
+  /** Its processes are those of this session. */
+  readonly session: number;
+}
+
+const START = 10_000;
+const STOP = 3000;
+
+/** Starts a proxy on one core and resolves when it accepts. What it logs goes to a file, as it would in use. */
+export async function start(candidate: Candidate, cpu: number, scratch: string): Promise<Proxy | undefined> {
+  if (candidate.command === undefined) return undefined;
+  const port = await freePort();
+  const logFile = join(scratch, `${candidate.name}.log`);
+  const log = openSync(logFile, 'w');
+  const command = candidate.command(port, scratch);
+  const child = spawn('taskset', ['--cpu-list', String(cpu), ...command], {
+    detached: true, // a session of its own
+    stdio: ['ignore', log, log],
+  });
+  closeSync(log);
+  await once(child, 'spawn');
+  const session = child.pid ?? 0;
+  const proxy = { port, session, [Symbol.asyncDispose]: () => stop(child, session) };
+  const deadline = Date.now() + START;
+  while (!(await accepts(port))) {
+    if (hasEnded(child) || Date.now() > deadline) {
+      await stop(child, session);
+      throw new Error(`does not listen: ${readFileSync(logFile, 'utf8').trim().slice(-500)}`);
+    }
+    await sleep(20);
+  }
+  return proxy;
+}
+
+/** Asks first; what remains of the session is killed. */
+async function stop(child: ChildProcess, session: number): Promise<void> {
+  signal(session, 'SIGTERM');
+  const deadline = Date.now() + STOP;
+  while (!hasEnded(child) && Date.now() < deadline) await sleep(20);
+  signal(session, 'SIGKILL');
+  while (!hasEnded(child)) await once(child, 'exit');
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
+/** The leader of a session leads its process group too. */
+function signal(group: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(-group, name);
+  } catch (error) {
+    if (codeOf(error) !== 'ESRCH') throw error;
+  }
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch (error) {
+    if (codeOf(error) !== 'ECONNREFUSED') throw error;
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  if (address === null || typeof address === 'string') throw new Error('no port is free');
+  return address.port;
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}

@@ -1,0 +1,144 @@
+import { parseArgs } from 'node:util';
+import { loadUsers } from '../auth/users-disk.ts';
+import { formatFaults } from '../auth/users-file.ts';
+import type { User } from '../auth/users-file.ts';
+import { loadConfig } from '../config/load.ts';
+import { formatProblems } from '../config/problem.ts';
+import type { Problem } from '../config/problem.ts';
+import { codeOf } from '../server/failure.ts';
+import type { Settings } from '../server/settings.ts';
+import { QUESTION_OPTIONS, UsageError, readQuestion } from './question.ts';
+import type { Question } from './question.ts';
+import type { Io } from './serve.ts';
+import { judge } from './verdict.ts';
+
+const HELP = `Usage: garter check FILE
+       garter check FILE --from ADDRESS --to HOST:PORT [--user NAME] [--command C] [--method M] [--protocol P]
+                    [--listener ADDRESS] [--address ADDRESS]... [--at TIME]
+
+Shows everything that is wrong in a configuration, with line, column and what to write instead. With --from and --to, says what
+the server would answer: which accept rule, which method, which rule and which route decide, and where they stand.
+
+  --from ADDRESS      the client: 10.0.0.5, or 10.0.0.5:40000 where rules look at its port
+  --to HOST:PORT      the destination, as the client would send it
+  --user NAME         the user; the groups come from the users file, no password is asked for
+  --command C         connect (the default), bind, udp or resolve
+  --method M          what the client offers: password or none; by default none, and with --user both
+  --protocol P        socks5 (the default) or socks4
+  --listener ADDRESS  which listener, as 10.0.3.1:1080; by default the first
+  --address ADDRESS   takes the destination's name to have this address instead of resolving it; may be repeated
+  --at TIME           2026-11-21T10:00 by this machine's clock, or with a zone: 2026-11-21T10:00Z; by default now
+  -h, --help          shows this
+
+Variables that garter serve reads, such as GARTER_LISTEN, count here too.
+
+Exit status: 0 fine or allowed, 1 refused, 2 wrong usage or configuration.
+
+Example: garter check garter.yaml --from 10.0.0.5 --user alice --to www.example.com:443 --at 2026-11-21T10:00
+`;
+
+/** `garter check`: the exit status. */
+export async function check(args: readonly string[], io: Io): Promise<number> {
+  try {
+    const options = readOptions(args);
+    if (options === undefined) {
+      io.stdout.write(HELP);
+      return 0;
+    }
+    return await run(options.file, options.question, io);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    io.stderr.write(`garter check: ${error.message}; see garter check --help\n`);
+    return 2;
+  }
+}
+
+async function run(file: string, question: Question | undefined, io: Io): Promise<number> {
+  const { settings, errors, warnings } = loadConfig(file, {}, io.env);
+  io.stderr.write(formatProblems(errors, 'error') + formatProblems(warnings, 'warning'));
+  if (settings === undefined) return 2;
+  const users = await readUsers(settings, io);
+  if (users === undefined) return 2;
+  io.stderr.write(formatProblems(strangers(settings, users), 'warning'));
+  if (question === undefined) {
+    io.stdout.write(`${file} is fine: ${contents(settings)}\n`);
+    return 0;
+  }
+  const { allowed, text } = await judge(settings, users, question);
+  io.stdout.write(text);
+  return allowed ? 0 : 1;
+}
+
+/** The users of the settings; `undefined` when their file cannot be used, which is said. */
+async function readUsers({ users }: Settings, { stderr }: Io): Promise<readonly User[] | undefined> {
+  const single = users?.single && { name: users.single.username, hash: '', groups: [] };
+  const own = single === undefined ? [] : [single];
+  if (users?.file === undefined) return own;
+  try {
+    const { users: read, faults } = await loadUsers(users.file);
+    if (faults.length === 0) return [...read, ...own];
+    stderr.write(`${formatFaults(users.file, faults)}\n`);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === undefined) throw error;
+    const remedy = code === 'ENOENT' ? `garter user add NAME --file ${users.file} makes it` : code;
+    stderr.write(`${users.file}: error: the users file cannot be read\n    ${remedy}\n`);
+  }
+  return undefined;
+}
+
+/** Names and groups in rules that are in no users file. */
+function strangers({ policy }: Settings, users: readonly User[]): Problem[] {
+  const known = new Set(users.flatMap(({ name, groups }) => [name, ...groups.map((group) => `@${group}`)]));
+  return policy.rules.flatMap(({ user = [], name, origin }) =>
+    user
+      .filter((one) => users.length > 0 && !known.has(one))
+      .map((one) => ({
+        where: origin?.file ?? name,
+        ...(origin?.line !== undefined && { line: origin.line }),
+        message: one.startsWith('@') ? `no user is in the group ${one}` : `there is no user ${one}`,
+        remedy: one.startsWith('@')
+          ? `garter user add NAME --group ${one.slice(1)}`
+          : `garter user add ${one}`,
+      })),
+  );
+}
+
+function contents({ listeners, policy: { accept, rules } }: Settings): string {
+  const isBuiltIn = rules.some(({ origin }) => origin === undefined);
+  return [
+    count(listeners.length, 'listener'),
+    accept === undefined ? 'no accept rules' : count(accept.length, 'accept rule'),
+    isBuiltIn ? 'the built-in rules' : count(rules.length, 'rule'),
+  ].join(', ');
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
+/** `undefined` when help is asked for. */
+function readOptions(args: readonly string[]): { file: string; question: Question | undefined } | undefined {
+  const { values, positionals } = parse(args);
+  const { help, ...question } = values;
+  if (help) return undefined;
+  const [file, ...more] = positionals;
+  if (file === undefined || more.length > 0) throw new UsageError('name one configuration file');
+  return {
+    file,
+    question: Object.keys(question).length === 0 ? undefined : readQuestion(question, Date.now()),
+  };
+}
+
+function parse(args: readonly string[]): ReturnType<typeof parseOptions> {
+  try {
+    return parseOptions(args);
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function parseOptions(args: readonly string[]) {
+  const options = { ...QUESTION_OPTIONS, help: { type: 'boolean', short: 'h' } } as const;
+  return parseArgs({ args: [...args], options, allowPositionals: true });
+}

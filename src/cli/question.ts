@@ -1,0 +1,128 @@
+import type { Endpoint } from '../net/engine.ts';
+import type { Command, Method, Protocol } from '../policy/policy.ts';
+import { parseIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+
+/** A request that nobody has made: what `garter check` is asked about. */
+export interface Question {
+  readonly client: { readonly ip: Ip; readonly port: number };
+  readonly destination: Endpoint;
+  readonly command: Command;
+  readonly protocol: Protocol;
+  readonly user: string | undefined;
+  /** What the client offers. */
+  readonly methods: readonly Method[];
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+  /** The listener's address as it is shown; `undefined` = the first one. */
+  readonly listener: string | undefined;
+  /** What the name is taken to resolve to; none = it is resolved. */
+  readonly addresses: readonly Ip[];
+}
+
+/** The options that ask a question. */
+export const QUESTION_OPTIONS = {
+  from: { type: 'string' },
+  to: { type: 'string' },
+  user: { type: 'string' },
+  command: { type: 'string' },
+  method: { type: 'string' },
+  protocol: { type: 'string' },
+  listener: { type: 'string' },
+  address: { type: 'string', multiple: true },
+  at: { type: 'string' },
+} as const;
+
+export type QuestionOptions = {
+  readonly [K in keyof typeof QUESTION_OPTIONS]?: K extends 'address' ? string[] : string;
+};
+
+/** The command line is wrong; the message says what to write. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+const COMMANDS: readonly Command[] = ['connect', 'bind', 'udp', 'resolve'];
+const METHODS: readonly Method[] = ['password', 'none'];
+const PROTOCOLS: readonly Protocol[] = ['socks5', 'socks4'];
+
+/** A port from which nobody would tell a client. */
+const EPHEMERAL = 49_152;
+
+/** The question that options ask; `now` unless they say when. Throws a UsageError. */
+export function readQuestion(options: QuestionOptions, now: number): Question {
+  const { from, to, user, at, listener, address = [] } = options;
+  if (from === undefined || to === undefined)
+    throw new UsageError('a question has --from ADDRESS and --to HOST:PORT');
+  const command = oneOf('--command', options.command ?? 'connect', COMMANDS);
+  const protocol = oneOf('--protocol', options.protocol ?? 'socks5', PROTOCOLS);
+  if (protocol === 'socks4' && command === 'udp') throw new UsageError('SOCKS4 has no UDP');
+  return {
+    client: readClient(from),
+    destination: readDestination(to, command),
+    command,
+    protocol,
+    user,
+    methods: readMethods(options.method, user, protocol),
+    time: at === undefined ? now : readTime(at),
+    listener,
+    addresses: address.map(
+      (text) => parseIp(text) ?? fail(`--address ${text}: write an address such as 192.0.2.1`),
+    ),
+  };
+}
+
+function readClient(text: string): Question['client'] {
+  const [, bracketed, plain, port] = /^(?:\[(.*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
+  const ip = parseIp(bracketed ?? plain ?? text);
+  if (ip === undefined || Number(port ?? 0) > 65_535)
+    throw new UsageError(`--from ${text}: write an address such as 10.0.0.5, or 10.0.0.5:40000`);
+  return { ip, port: Number(port ?? EPHEMERAL) };
+}
+
+function readDestination(text: string, command: Command): Endpoint {
+  // RESOLVE has no port to speak of.
+  const [, bracketed, plain, port] = /^(?:\[(.*)\]|([^:]*))(?::(\d{1,5}))?$/.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  if (!host || (port === undefined && command !== 'resolve') || Number(port ?? 0) > 65_535) {
+    throw new UsageError(
+      `--to ${text}: write a name or an address and a port, such as www.example.com:443 or [2001:db8::1]:443`,
+    );
+  }
+  return { host, port: Number(port ?? 0) };
+}
+
+function readMethods(
+  method: string | undefined,
+  user: string | undefined,
+  protocol: Protocol,
+): readonly Method[] {
+  if (protocol === 'socks4') {
+    if (user !== undefined || method === 'password')
+      throw new UsageError('SOCKS4 has no passwords: leave out --user and --method');
+    return ['none'];
+  }
+  const offered = method === undefined ? undefined : oneOf('--method', method, METHODS);
+  if (user === undefined && offered === 'password')
+    throw new UsageError('--method password goes with --user NAME');
+  if (user !== undefined && offered === 'none')
+    throw new UsageError('--method none goes without --user: nobody vouches for the name');
+  if (offered !== undefined) return [offered];
+  return user === undefined ? ['none'] : ['none', 'password'];
+}
+
+/** ISO 8601; without a zone, by this machine's clock. */
+function readTime(text: string): number {
+  const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?$/.test(text) ? Date.parse(text) : NaN;
+  if (Number.isNaN(time))
+    throw new UsageError(`--at ${text}: write a time such as 2026-11-21T10:00, or 2026-11-21T10:00Z`);
+  return time;
+}
+
+function oneOf<T extends string>(option: string, text: string, words: readonly T[]): T {
+  return words.find((word) => word === text) ?? fail(`${option} ${text}: write one of ${words.join(', ')}`);
+}
+
+function fail(message: string): never {
+  throw new UsageError(message);
+}

@@ -1,0 +1,27 @@
+import { jsonSchema } from '../config/json-schema.ts';
+import type { Io } from './serve.ts';
+
+const HELP = `Usage: garter schema
+
+Prints the JSON Schema of the configuration file, by which an editor completes and checks it.
+
+  -h, --help  shows this
+
+Example: garter schema > garter.schema.json
+and as the first line of garter.yaml: # yaml-language-server: $schema=garter.schema.json
+`;
+
+/** `garter schema`: the exit status. */
+export async function schema(
+  args: readonly string[],
+  { stdout, stderr }: Pick<Io, 'stdout' | 'stderr'>,
+): Promise<number> {
+  const [first] = args;
+  if (first === undefined) stdout.write(`${JSON.stringify(jsonSchema(), undefined, 2)}\n`);
+  else if (first === '--help' || first === '-h') stdout.write(HELP);
+  else {
+    stderr.write(`garter schema: ${JSON.stringify(first)} is not understood; see garter schema --help\n`);
+    return 2;
+  }
+  return 0;
+}

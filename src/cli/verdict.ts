@@ -1,0 +1,205 @@
+import { isExpired } from '../auth/users-file.ts';
+import type { User } from '../auth/users-file.ts';
+import { accept } from '../policy/accept.ts';
+import { compile } from '../policy/compile.ts';
+import { decide } from '../policy/decide.ts';
+import type { Permit, Refusal } from '../policy/decide.ts';
+import type { Destination, Facts, Method, Origin } from '../policy/policy.ts';
+import { Resolver } from '../resolve/resolver.ts';
+import { destinationOf } from '../server/destination.ts';
+import { formatEndpoint } from '../server/endpoint.ts';
+import { Failure, codeOf } from '../server/failure.ts';
+import { OwnPorts } from '../server/own-ports.ts';
+import type { ListenerSettings, Settings } from '../server/settings.ts';
+import { AddressType } from '../wire/address.ts';
+import { formatIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import { UsageError } from './question.ts';
+import type { Question } from './question.ts';
+
+/** What a server would answer, and why. */
+export interface Verdict {
+  readonly allowed: boolean;
+  /** What decides at each step, and the outcome, as lines. */
+  readonly text: string;
+}
+
+/** What a server with these settings and users would answer. Throws a UsageError for a listener that there is not. */
+export async function judge(
+  settings: Settings,
+  users: readonly User[],
+  question: Question,
+): Promise<Verdict> {
+  const lines = [headline(question)];
+  const note: Note = (step, text) => void lines.push(`  ${step.padEnd(8)}  ${text}`);
+  let allowed = true;
+  try {
+    await follow(settings, users, question, note);
+    lines.push('allowed');
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    allowed = false;
+    lines.push(`refused: ${error.message}`);
+  }
+  return { allowed, text: `${lines.join('\n')}\n` };
+}
+
+type Note = (step: string, text: string) => void;
+
+class Refused extends Error {}
+
+/** The way of a connection from accept to route, step by step as in server/connection.ts. */
+async function follow(
+  settings: Settings,
+  users: readonly User[],
+  question: Question,
+  note: Note,
+): Promise<void> {
+  const { client, protocol } = question;
+  const ports = new OwnPorts();
+  for (const { address } of settings.listeners) ports.add(address, 'tcp');
+  const policy = compile(settings.policy);
+  const listener = listenerFor(question, settings);
+  note('listener', `${formatEndpoint(listener.address)}${place(listener.origin)}`);
+
+  const admission = accept(policy, client.ip, ports);
+  if (policy.acceptRules === undefined) note('accept', 'everybody: there are no accept rules');
+  else
+    note(
+      'accept',
+      admission.rule === undefined
+        ? 'no rule matches'
+        : `${admission.rule.name}${place(admission.rule.origin)}`,
+    );
+  if (!admission.allow) throw new Refused('the connection is closed unread');
+  if (!listener.protocols.includes(protocol)) throw new Refused(`the listener does not take ${protocol}`);
+
+  const method = methodFor(question, admission.rule?.methods ?? listener.methods);
+  const user = method === 'password' ? identify(question, settings, users) : undefined;
+  note(
+    'method',
+    user === undefined ? method : [method, user.name, ...user.groups.map((group) => `@${group}`)].join(' '),
+  );
+
+  const destination = destinationFor(question);
+  const facts: Facts = {
+    client: client.ip,
+    sourcePort: client.port,
+    protocol,
+    method,
+    ...(user !== undefined && { user: user.name }),
+    groups: user?.groups ?? [],
+    command: question.command,
+    time: question.time,
+  };
+  let decision = decide(policy, facts, destination, undefined, ports);
+  if (destination.type === 'name' && decision.type !== 'refuse') {
+    const addresses = await addressesFor(destination.name, question, settings, note);
+    decision = decide(policy, facts, destination, addresses ?? 'passed-on', ports);
+  }
+  if (decision.type === 'resolve') throw new Error('a rule asks for addresses that it has');
+  if (decision.type === 'refuse') refuse(decision, method, note);
+  else noteRule(decision.permit, note);
+  note('route', 'direct');
+}
+
+function headline({ command, client, destination, protocol, user, time }: Question): string {
+  const from = formatEndpoint({ host: formatIp(client.ip), port: client.port });
+  const who = user === undefined ? '' : ` as ${user}`;
+  const when = new Date(time).toISOString().replace('.000', '');
+  return `${command} from ${from}${who} to ${formatEndpoint(destination)} by ${protocol} at ${when}`;
+}
+
+function listenerFor({ listener }: Question, { listeners }: Settings): ListenerSettings {
+  if (listener === undefined) return listeners[0]!;
+  const found = listeners.find(({ address }) => formatEndpoint(address) === listener);
+  if (found !== undefined) return found;
+  throw new UsageError(
+    `--listener ${listener}: write one of ${listeners.map(({ address }) => formatEndpoint(address)).join(', ')}`,
+  );
+}
+
+/** The server's choice among what the client offers. */
+function methodFor({ methods, protocol }: Question, accepted: readonly Method[]): Method {
+  const chosen = accepted.find((method) => methods.includes(method));
+  if (chosen !== undefined) return chosen;
+  throw new Refused(
+    `${protocol === 'socks4' ? 'SOCKS4 has no passwords' : `the client offers ${methods.join(' and ')}`}, the server takes ${accepted.join(' and ')} only`,
+  );
+}
+
+function identify({ user: name, time }: Question, settings: Settings, users: readonly User[]): User {
+  if (settings.users === undefined) throw new Refused('there are no users');
+  const user = users.find((one) => one.name === name);
+  if (user === undefined) throw new Refused(`there is no user ${name}`);
+  if (isExpired(user, time)) throw new Refused(`the last day of ${name} was ${user.expires}`);
+  return user;
+}
+
+function destinationFor({ destination: { host, port } }: Question): Destination {
+  try {
+    return destinationOf({ type: AddressType.name, host, port });
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    throw new Refused(
+      error.detail === 'numeric-name'
+        ? `what ${host} means differs from program to program`
+        : `${host} is not a host name`,
+    );
+  }
+}
+
+/** The addresses of a name; `undefined` when it has none here. */
+async function addressesFor(
+  name: string,
+  { addresses }: Question,
+  settings: Settings,
+  note: Note,
+): Promise<readonly Ip[] | undefined> {
+  if (addresses.length > 0) return noted(addresses);
+  using resolver = new Resolver(settings.resolve);
+  try {
+    return noted(await resolver.resolve(name));
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === undefined) throw error;
+    note('address', `${name} does not resolve here (${code}): judged by its name alone`);
+    return undefined;
+  }
+
+  function noted(found: readonly Ip[]): readonly Ip[] {
+    note('address', found.map(formatIp).join(' '));
+    return found;
+  }
+}
+
+function noteRule({ rule, destination, addresses }: Permit, note: Note): void {
+  note('rule', `${rule.name}${place(rule.origin)}`);
+  if (destination.type === 'name' && addresses.length > 0) note('dial', addresses.map(formatIp).join(' '));
+}
+
+function refuse({ reason, rule, address }: Refusal, method: Method, note: Note): never {
+  note('rule', rule === undefined ? 'no rule matches' : `${rule.name}${place(rule.origin)}`);
+  const what = address === undefined ? 'it' : formatIp(address);
+  switch (reason) {
+    case 'rule':
+      throw new Refused(`the rule denies ${what}`);
+    case 'no-rule':
+      throw new Refused(`no rule allows ${what}`);
+    case 'method':
+      throw new Refused(`the rule demands ${rule!.method!.join(' or ')}, the client came by ${method}`);
+    case 'own-port':
+      throw new Refused('it is a port of garter itself');
+    case 'bad-name':
+      throw new Refused('it is not a host name');
+    case 'no-address':
+      throw new Refused('the name has no address');
+    default:
+      return reason satisfies never;
+  }
+}
+
+/** ` (garter.yaml:12)`; nothing for what stands in no file. */
+function place(origin: Origin | undefined): string {
+  return origin?.line === undefined ? '' : ` (${origin.file}:${origin.line})`;
+}

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import type { Connection, Engine, Relay, RelayOptions } from '../../src/net/engine.ts';
+import { PortableEngine } from '../../src/net/portable.ts';
+
+/** Every engine passes the whole of src/net/contract/. */
+export const engines: readonly Engine[] = [new PortableEngine()];
+
+/** A connection of an engine, and the plain socket at its far end. */
+export interface Pair {
+  readonly near: Connection;
+  readonly far: Socket;
+}
+
+const PLAIN = { allowHalfOpen: true, noDelay: true } as const;
+
+/** A pair that the far end has opened. */
+export async function accepted(engine: Engine, host = '127.0.0.1'): Promise<Pair> {
+  const arrival = Promise.withResolvers<Connection>();
+  await using listener = await engine.listen({ host, port: 0 }, arrival.resolve, assert.fail);
+  const far = connect({ ...PLAIN, ...listener.local });
+  far.on('error', () => undefined); // tests look at what it has received
+  return { near: await arrival.promise, far };
+}
+
+/** A pair that the engine has opened. */
+export async function dialled(engine: Engine): Promise<Pair> {
+  const arrival = Promise.withResolvers<Socket>();
+  const server = createServer(PLAIN, arrival.resolve).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  assert.ok(address !== null && typeof address === 'object');
+  const near = await engine.connect({ host: address.address, port: address.port }, { timeout: 5000 });
+  const far = await arrival.promise;
+  far.on('error', () => undefined);
+  server.close();
+  return { near, far };
+}
+
+/** A relay and the far ends of its two connections. */
+export interface Relayed extends Disposable {
+  readonly client: Socket;
+  readonly target: Socket;
+  readonly relay: Relay;
+}
+
+const NO_LIMITS: RelayOptions = { idle: 0, halfClose: 0, duration: 0 };
+
+export async function relayed(engine: Engine, limits: Partial<RelayOptions> = {}): Promise<Relayed> {
+  const [client, target] = await Promise.all([accepted(engine), dialled(engine)]);
+  return join(engine, client, target, limits);
+}
+
+export function join(
+  engine: Engine,
+  client: Pair,
+  target: Pair,
+  limits: Partial<RelayOptions> = {},
+): Relayed {
+  const relay = engine.relay(client.near, target.near, { ...NO_LIMITS, ...limits });
+  return {
+    client: client.far,
+    target: target.far,
+    relay,
+    [Symbol.dispose]: () => {
+      relay.abort();
+      client.far.destroy();
+      target.far.destroy();
+    },
+  };
+}
+
+/** What a far end gets up to the orderly end of the stream. Rejects with the error that ends it otherwise. */
+export function received(far: Socket): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  return new Promise((resolve, reject) => {
+    far.on('data', (chunk: Buffer) => chunks.push(chunk));
+    far.on('end', () => resolve(Buffer.concat(chunks)));
+    far.on('error', reject);
+  });
+}
+
+/** Reads exactly so many bytes of a connection; what came beyond them is given back. */
+export async function read(connection: Connection, size: number): Promise<Buffer> {
+  let bytes = Buffer.of();
+  while (bytes.length < size) {
+    const more = await connection.read();
+    assert.ok(more, `the stream ended after ${bytes.length} of ${size} bytes`);
+    bytes = Buffer.concat([bytes, more]);
+  }
+  connection.unread(bytes.subarray(size));
+  return bytes.subarray(0, size);
+}
+
+/** Bytes that differ from place to place and from seed to seed, so that a lost, doubled or swapped chunk shows. */
+export function sample(size: number, seed: number): Buffer {
+  const words = new Uint32Array(Math.ceil(size / 4));
+  let state = seed;
+  for (let i = 0; i < words.length; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    words[i] = state ^ (state >>> 15);
+  }
+  return Buffer.from(words.buffer, 0, size);
+}
+
+/** As `assert.deepEqual`, which would print megabytes. */
+export function assertSame(actual: Uint8Array, expected: Uint8Array): void {
+  const length = Math.min(actual.length, expected.length);
+  for (let i = 0; i < length; i++) {
+    if (actual[i] !== expected[i]) assert.fail(`byte ${i} is ${actual[i]}, not ${expected[i]}`);
+  }
+  assert.equal(actual.length, expected.length);
+}
