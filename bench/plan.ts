@@ -10,8 +10,8 @@ export interface Plan {
   readonly rounds: number;
   readonly cases: readonly Case[];
   readonly candidates: readonly Candidate[];
-  /** The candidate that the ratios are of: the first garter. */
-  readonly first: string;
+  /** The candidate that the ratios are of: the first garter, if one takes part. */
+  readonly first: string | undefined;
   /** Seconds. */
   readonly warmUp: number;
   readonly seconds: number;
@@ -26,7 +26,7 @@ export interface Plan {
 
 const HOME = resolve(import.meta.dirname, '..');
 
-export const HELP = `usage: npm run bench -- [OPTION]...
+export const HELP: string = `usage: npm run bench -- [OPTION]...
 
   --rounds N           default 3
   --quick              one short round, to see that all works
@@ -59,18 +59,16 @@ export function parsePlan(args: readonly string[]): Plan | undefined {
   });
   if (values.help) return undefined;
   const extra = words(values['garter-args']);
-  const garters = values.garter.map((text) => garter(text, extra));
-  const candidates = choose(
-    '--proxies',
-    values.proxies,
-    [DIRECT, ...garters, ...PEERS],
-    (name, wanted) => name === wanted,
-  );
+  const everyone = [DIRECT, ...values.garter.map((text) => garter(text, extra)), ...PEERS];
+  const names = everyone.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new Error(`--garter: there are two candidates of the name ${twice}`);
   const [generatorCpu, proxyCpu] = values.cpus.split(',').map((text) => parseNumber('--cpus', text));
   if (generatorCpu === undefined || proxyCpu === undefined || generatorCpu === proxyCpu) {
     throw new Error('--cpus takes two different cores: A,B');
   }
   const short = values.quick;
+  const candidates = choose('--proxies', values.proxies, everyone, (name, wanted) => name === wanted);
   return {
     rounds: parseNumber('--rounds', values.rounds ?? (short ? '1' : '3')),
     cases: choose(
@@ -80,7 +78,7 @@ export function parsePlan(args: readonly string[]): Plan | undefined {
       (name, wanted) => name === wanted || name.startsWith(`${wanted}-`),
     ),
     candidates,
-    first: (candidates.find(({ path }) => path !== undefined) ?? DIRECT).name,
+    first: candidates.find(({ path }) => path !== undefined)?.name,
     warmUp: short ? 0.3 : 1,
     seconds: short ? 0.7 : 2,
     rest: parseNumber('--rest', values.rest ?? (short ? '1' : '5')),

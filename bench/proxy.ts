@@ -23,14 +23,15 @@ export async function start(candidate: Candidate, cpu: number, scratch: string):
   const port = await freePort();
   const logFile = join(scratch, `${candidate.name}.log`);
   const log = openSync(logFile, 'w');
-  const command = candidate.command(port, scratch);
-  const child = spawn('taskset', ['--cpu-list', String(cpu), ...command], {
+  const [program, ...words] = pinned(cpu, candidate.command(port, scratch));
+  const child = spawn(program, words, {
     detached: true, // a session of its own
     stdio: ['ignore', log, log],
   });
   closeSync(log);
   await once(child, 'spawn');
-  const session = child.pid ?? 0;
+  const session = child.pid;
+  if (session === undefined) throw new Error('does not start');
   const proxy = { port, session, [Symbol.asyncDispose]: () => stop(child, session) };
   const deadline = Date.now() + START;
   while (!(await accepts(port))) {
@@ -41,6 +42,11 @@ export async function start(candidate: Candidate, cpu: number, scratch: string):
     await sleep(20);
   }
   return proxy;
+}
+
+/** A command that runs on one core from its start. */
+export function pinned(cpu: number, command: readonly string[]): readonly [string, ...string[]] {
+  return ['taskset', '--cpu-list', String(cpu), ...command];
 }
 
 /** Asks first; what remains of the session is killed. */

@@ -7,12 +7,13 @@ import { promisify } from 'node:util';
 import type { Candidate } from './candidates.ts';
 import type { Case, Measurement } from './cases.ts';
 import { describeMachine } from './machine.ts';
+import type { Machine } from './machine.ts';
 import { HELP, parsePlan } from './plan.ts';
 import type { Plan } from './plan.ts';
-import { start } from './proxy.ts';
+import { pinned, start } from './proxy.ts';
 import type { Proxy } from './proxy.ts';
 import { digits, formatTable, metricsOf, summarize } from './table.ts';
-import type { Run } from './table.ts';
+import type { Row, Run } from './table.ts';
 
 interface Failure {
   readonly round: number;
@@ -34,17 +35,15 @@ const BUSY = 0.5;
 
 const execute = promisify(execFile);
 
-async function main(): Promise<void> {
-  const plan = parsePlan(process.argv.slice(2));
+async function main(args: readonly string[]): Promise<number> {
+  const plan = parsePlan(args);
   if (plan === undefined) {
     console.log(HELP);
-    return;
+    return 0;
   }
   const machine = describeMachine(plan.candidates);
   if (machine.load > BUSY) {
-    progress(
-      `other programs use this machine (load ${machine.load.toFixed(1)}): trust CPU and ratios, not rates`,
-    );
+    progress(`the machine is busy (load ${machine.load.toFixed(1)}): trust CPU and ratios, not rates`);
   }
   const interrupt = new AbortController();
   process.once('SIGINT', () => interrupt.abort());
@@ -53,26 +52,31 @@ async function main(): Promise<void> {
   try {
     const { runs, failures } = await runAll(plan, scratch, interrupt.signal);
     const rows = summarize(runs, plan.first);
-    const { rounds, warmUp, seconds, rest } = plan;
-    const report = { date: new Date().toISOString(), machine, rounds, warmUp, seconds, rest, rows, failures };
-    writeFileSync(plan.json, `${JSON.stringify(report, undefined, 2)}\n`);
-    console.log(
-      formatTable(
-        rows,
-        plan.candidates.map(({ name }) => name),
-        plan.first,
-      ),
-    );
-    progress(
-      `${runs.length} runs, ${failures.length} failed; every figure is in ${relative('.', plan.json)}`,
-    );
-    if (failures.length > 0) process.exitCode = 1;
-  } catch (error) {
-    if (!interrupt.signal.aborted) throw error;
-    process.exitCode = 130;
+    writeFileSync(plan.json, report(plan, machine, rows, { runs, failures }));
+    const names = plan.candidates.map(({ name }) => name);
+    console.log(formatTable(rows, names, plan.first));
+    progress(`${runs.length} runs, ${failures.length} failed; more in ${relative('.', plan.json)}`);
+    return failures.length === 0 ? 0 : 1;
   } finally {
     rmSync(scratch, { recursive: true });
   }
+}
+
+function report(plan: Plan, machine: Machine, rows: readonly Row[], { runs, failures }: Results): string {
+  const { rounds, warmUp, seconds, rest } = plan;
+  const raw = runs.map(({ case: { name }, candidate, measured }) => ({ case: name, candidate, ...measured }));
+  const whole = {
+    date: new Date().toISOString(),
+    machine,
+    rounds,
+    warmUp,
+    seconds,
+    rest,
+    rows,
+    failures,
+    runs: raw,
+  };
+  return `${JSON.stringify(whole, undefined, 2)}\n`;
 }
 
 /** Case by case, so that what is compared ran within seconds; each round begins with another candidate. */
@@ -93,7 +97,7 @@ async function runAll(plan: Plan, scratch: string, signal: AbortSignal): Promise
           progress(`${label}: ${figures.join(', ')}`);
         } catch (error) {
           if (signal.aborted) throw error;
-          const message = error instanceof Error ? error.message : String(error);
+          const message = messageOf(error);
           failures.push({ round, case: one.name, candidate: candidate.name, message });
           progress(`${label}: FAILED: ${message}`);
         }
@@ -111,17 +115,10 @@ async function runOne(
   signal: AbortSignal,
 ): Promise<Measurement> {
   await using proxy = await start(candidate, plan.proxyCpu, scratch);
-  const cpu = one.oneCore ? plan.proxyCpu : plan.generatorCpu;
-  const words = [
-    '--cpu-list',
-    String(cpu),
-    LOAD,
-    ...one.load(candidate, plan.fewer),
-    ...timing(plan),
-    ...address(proxy),
-  ];
-  const timeout = OVERHEAD + (plan.warmUp + plan.seconds + 2 * plan.rest) * 1000;
-  const { stdout } = await execute('taskset', words, { timeout, signal });
+  const load = [LOAD, ...one.load(candidate, plan.fewer), ...timing(plan), ...address(proxy)];
+  const [program, ...words] = pinned(one.oneCore ? plan.proxyCpu : plan.generatorCpu, load);
+  const timeout = OVERHEAD + (plan.warmUp + plan.seconds + 3 * plan.rest) * 1000;
+  const { stdout } = await execute(program, words, { timeout, signal });
   return parseMeasurement(stdout);
 }
 
@@ -147,8 +144,19 @@ function rotate<T>(list: readonly T[], by: number): readonly T[] {
   return [...list.slice(at), ...list.slice(0, at)];
 }
 
+/** The last line: of a program that failed, what it said itself. */
+function messageOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.trimEnd().split('\n').at(-1) ?? text;
+}
+
 function progress(text: string): void {
   console.error(`bench: ${text}`);
 }
 
-await main();
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  progress(messageOf(error));
+  process.exitCode = 2;
+}

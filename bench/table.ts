@@ -15,14 +15,14 @@ export interface Row {
   readonly title: string;
   readonly unit: string;
   readonly better: Metric['better'];
-  /** In the order of the rounds. */
+  /** In the order of the rounds, without those that failed. */
   readonly values: Readonly<Record<string, readonly number[]>>;
   readonly medians: Readonly<Record<string, number>>;
   /** The median of the first garter divided by each one's. */
   readonly ratios: Readonly<Record<string, number>>;
 }
 
-export function summarize(runs: readonly Run[], first: string): readonly Row[] {
+export function summarize(runs: readonly Run[], first: string | undefined): readonly Row[] {
   const cases = new Set(runs.map((run) => run.case));
   return [...cases].flatMap((one) =>
     one.metrics.map((metric) => {
@@ -32,7 +32,7 @@ export function summarize(runs: readonly Run[], first: string): readonly Row[] {
         (values[run.candidate] ??= []).push(metric.of(run.measured));
       }
       const medians = mapValues(values, median);
-      const own = medians[first];
+      const own = first === undefined ? undefined : medians[first];
       return {
         case: one.name,
         metric: metric.name,
@@ -53,10 +53,13 @@ export function metricsOf(one: Case, candidate: string): readonly Metric[] {
 }
 
 /** Markdown with aligned columns. A `~` marks rounds that lie more than 15 % of their median apart. */
-export function formatTable(rows: readonly Row[], candidates: readonly string[], first: string): string {
-  const compared = candidates.filter(
-    (name) => name !== 'direct' && name !== first && candidates.includes(first),
-  );
+export function formatTable(
+  rows: readonly Row[],
+  candidates: readonly string[],
+  first: string | undefined,
+): string {
+  const compared =
+    first === undefined ? [] : candidates.filter((name) => name !== DIRECT.name && name !== first);
   const lines = [
     ['', '', ...candidates, ...compared.map((name) => `${first} / ${name}`)],
     ...rows.map((row) => [
@@ -66,15 +69,12 @@ export function formatTable(rows: readonly Row[], candidates: readonly string[],
       ...compared.map((name) => row.ratios[name]?.toFixed(2) ?? ''),
     ]),
   ];
-  const widths =
-    lines[0]?.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0))) ?? [];
-  const aligned = lines.map((line) =>
-    markdown(line.map((text, column) => pad(text, column, widths[column] ?? 0))),
+  const widthOf = (column: number): number => Math.max(2, ...lines.map((line) => line[column]?.length ?? 0));
+  const aligned = lines.map((line) => line.map((text, column) => pad(text, column, widthOf(column))));
+  const rule = aligned[0]?.map(({ length }, column) =>
+    column < 2 ? '-'.repeat(length) : `${'-'.repeat(length - 1)}:`,
   );
-  const rule = markdown(
-    widths.map((width, column) => (column < 2 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)),
-  );
-  return [aligned[0], rule, ...aligned.slice(1)].join('\n');
+  return [aligned[0], rule, ...aligned.slice(1)].map((cells = []) => `| ${cells.join(' | ')} |`).join('\n');
 }
 
 export function median(values: readonly number[]): number {
@@ -97,10 +97,6 @@ function cell(middle: number | undefined, values: readonly number[]): string {
 
 function pad(text: string, column: number, width: number): string {
   return column < 2 ? text.padEnd(width) : text.padStart(width);
-}
-
-function markdown(cells: readonly string[]): string {
-  return `| ${cells.join(' | ')} |`;
 }
 
 function mapValues<A, B>(object: Readonly<Record<string, A>>, map: (value: A) => B): Record<string, B> {

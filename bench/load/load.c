@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 static const char USAGE[] =
     "usage: load bulk|rate|rtt|idle|udp [--proxy PORT --session PID] [--connections N] [--from N]\n"
@@ -94,17 +92,9 @@ static struct options parse_options(int count, char **words) {
   return options;
 }
 
-static void raise_descriptor_limit(void) {
-  struct rlimit limit;
-  must("getrlimit", getrlimit(RLIMIT_NOFILE, &limit));
-  limit.rlim_cur = limit.rlim_max;
-  must("setrlimit", setrlimit(RLIMIT_NOFILE, &limit));
-}
-
 int main(int count, char **words) {
   struct options options = parse_options(count, words);
   signal(SIGPIPE, SIG_IGN);
-  raise_descriptor_limit();
   if (options.mode == UDP) {
     run_udp(&options);
   } else {

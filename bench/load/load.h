@@ -1,4 +1,4 @@
-/* A load generator for SOCKS5 proxies and the target behind them, in one process and one event loop: see docs/performance.md. */
+/* A load generator for SOCKS5 proxies and the target behind them; docs/performance.md says what it measures. */
 #pragma once
 
 #include <stdbool.h>
@@ -39,9 +39,9 @@ extern const uint8_t GREETING[3];
 enum { METHOD_SIZE = 2, REQUEST_SIZE = 10, REPLY_SIZE = 10, UDP_HEADER_SIZE = 10, CONNECT = 1, ASSOCIATE = 3 };
 void encode_request(uint8_t *bytes, uint8_t command, uint16_t port);
 void encode_udp_header(uint8_t *bytes, uint16_t port);
-/* NULL, or what is wrong with it. */
-const char *check_method(const uint8_t *bytes);
-const char *check_reply(const uint8_t *bytes);
+/* End the program unless the proxy agrees. */
+void check_method(const uint8_t *bytes);
+void check_reply(const uint8_t *bytes);
 
 /* load.c */
 struct sockaddr_in;

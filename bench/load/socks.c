@@ -1,6 +1,5 @@
 #include "load.h"
 
-#include <stddef.h>
 #include <string.h>
 
 /* SOCKS5, one method offered: none. */
@@ -26,11 +25,11 @@ void encode_udp_header(uint8_t *bytes, uint16_t port) {
   encode_loopback(bytes + 3, port);
 }
 
-const char *check_method(const uint8_t *bytes) {
-  return bytes[0] == 5 && bytes[1] == 0 ? NULL : "the proxy wants no client without authentication";
+void check_method(const uint8_t *bytes) {
+  if (bytes[0] != 5 || bytes[1] != 0) die("the proxy wants authentication");
 }
 
-const char *check_reply(const uint8_t *bytes) {
-  if (bytes[0] != 5 || bytes[1] != 0) return "the proxy refused the request";
-  return bytes[3] == 1 ? NULL : "the proxy's reply holds no IPv4 address";
+void check_reply(const uint8_t *bytes) {
+  if (bytes[0] != 5 || bytes[1] != 0) die("the proxy refused the request with code %d", bytes[1]);
+  if (bytes[3] != 1) die("the proxy's reply holds no IPv4 address");
 }

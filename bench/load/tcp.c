@@ -2,6 +2,7 @@
 #include "load.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -17,15 +18,14 @@
 #include <unistd.h>
 
 enum {
-  COPY = 64 << 10,      /* bytes per write and read */
-  FILE_SIZE = 1 << 20,  /* of the memfd, sent round and round */
-  MESSAGE = 64,         /* bytes of a round trip */
-  OPENING = 64,         /* connections that are opened at the same time */
-  OPEN_SECONDS = 30,    /* until all must be open */
+  COPY = 64 << 10,     /* bytes per write and read */
+  FILE_SIZE = 1 << 20, /* of the memfd, sent round and round */
+  MESSAGE = 64,        /* bytes of a round trip */
+  OPENING = 64,        /* connections on the way at the same time */
+  OPEN_SECONDS = 30,   /* until all must be open */
   BACKLOG = 4096,
   EVENTS = 256,
-  SAMPLES = 4 << 20,    /* round trips at most */
-  FAILURES = 100,       /* of `rate`, at most */
+  SAMPLES = 4 << 20,   /* round trips at most */
 };
 
 enum state { UNUSED, LISTENER, CONNECTING, METHOD, REPLY, OPEN, TARGET };
@@ -34,7 +34,6 @@ struct connection {
   enum state state;
   unsigned got; /* bytes of `message` */
   uint8_t message[MESSAGE];
-  bool ready;   /* counted in `ready` */
   double asked; /* when the last message was sent */
   off_t offset; /* in the memfd */
 };
@@ -46,12 +45,11 @@ static int file; /* the memfd */
 static uint16_t target;
 static uint8_t buffer[FILE_SIZE];
 
-static long wanted;   /* connections that should be there */
-static long started;  /* that are, as far as the client knows */
-static long ready;    /* that carry bytes */
-static long done;     /* bytes (bulk), connections (rate) or messages (rtt) */
-static long failures; /* connections of `rate` that came to nothing */
-static uint32_t *samples; /* nanoseconds */
+static long wanted;       /* connections that should be there */
+static long started;      /* that are, open or on the way */
+static long ready;        /* that are open; of `idle`, that have carried a message each way */
+static long done;         /* bytes (bulk), connections (rate) or round trips (rtt) */
+static uint32_t *samples; /* of each round trip, nanoseconds */
 
 static void watch(int descriptor, int operation, uint32_t events) {
   struct epoll_event event = {.events = events, .data = {.fd = descriptor}};
@@ -65,8 +63,8 @@ static void drop(int descriptor) {
 
 static void send_all(int descriptor, const void *bytes, size_t size) {
   ssize_t sent = send(descriptor, bytes, size, 0);
-  if (sent >= 0 && (size_t)sent != size) die("a message of %zu bytes was cut to %zd", size, sent);
-  /* An error comes back with the next read. */
+  /* Other errors come back with the next read. */
+  if (sent < 0 ? errno == EAGAIN : (size_t)sent < size) die("a socket takes no %zu bytes", size);
 }
 
 /* The client's side. */
@@ -84,11 +82,10 @@ static void start_client(void) {
   started++;
 }
 
-/* Connections may fail in `rate` only, and few; another one takes the place. */
-static void fail(int client, const char *why) {
-  if (options.mode != RATE || ++failures > FAILURES) die("a connection failed: %s", why);
-  drop(client);
-  started--;
+/* For a proxy that loses connections there are no figures. */
+static void check_end(ssize_t count) {
+  if (count == 0) die("a connection was closed too early");
+  if (count < 0 && errno != EAGAIN) die("a connection failed: %s", strerror(errno));
 }
 
 static void ask(int client) {
@@ -99,23 +96,16 @@ static void ask(int client) {
 
 static void client_open(int client) {
   connections[client].state = OPEN;
+  if (options.mode != IDLE) ready++;
   if (options.mode == RTT || options.mode == IDLE) ask(client);
 }
 
-static void mark_ready(struct connection *connection) {
-  if (!connection->ready) ready++;
-  connection->ready = true;
-}
-
-/* True once the whole of a message has arrived; a connection that ends before has failed. */
+/* True once the whole of a message has arrived. */
 static bool receive(int client, unsigned size) {
   struct connection *connection = &connections[client];
   ssize_t count = recv(client, connection->message + connection->got, size - connection->got, 0);
-  if (count <= 0) {
-    if (count == 0 || errno != EAGAIN) fail(client, count == 0 ? "closed" : strerror(errno));
-    return false;
-  }
-  connection->got += (unsigned)count;
+  check_end(count);
+  if (count > 0) connection->got += (unsigned)count;
   if (connection->got < size) return false;
   connection->got = 0;
   return true;
@@ -124,66 +114,65 @@ static bool receive(int client, unsigned size) {
 static void receive_bulk(int client) {
   size_t most = options.zero_copy ? sizeof buffer : COPY;
   ssize_t count = recv(client, buffer, most, options.zero_copy ? MSG_TRUNC : 0);
-  if (count > 0) {
-    done += count;
-    mark_ready(&connections[client]);
-  } else if (count == 0 || errno != EAGAIN) {
-    fail(client, count == 0 ? "closed" : strerror(errno));
-  }
+  check_end(count);
+  if (count > 0) done += count;
 }
 
 /* One byte, then the end. */
 static void receive_rate(int client) {
   uint8_t bytes[2];
   ssize_t count = recv(client, bytes, sizeof bytes, 0);
-  if (count > 0) {
-    connections[client].got += (unsigned)count;
-  } else if (count == 0 && connections[client].got == 1) {
+  if (count == 0 && connections[client].got == 1) {
     drop(client);
     started--;
+    ready--;
     done++;
-  } else if (count == 0 || errno != EAGAIN) {
-    fail(client, count == 0 ? "closed before its byte" : strerror(errno));
+  } else {
+    check_end(count);
+    if (count > 0) connections[client].got += (unsigned)count;
   }
 }
 
-static void receive_answer(int client) {
-  struct connection *connection = &connections[client];
+static void receive_rtt(int client) {
   if (!receive(client, MESSAGE)) return;
-  mark_ready(connection);
-  if (options.mode == IDLE) return;
-  if (done < SAMPLES) samples[done++] = (uint32_t)((now() - connection->asked) * 1e9);
+  if (done < SAMPLES) samples[done++] = (uint32_t)((now() - connections[client].asked) * 1e9);
   ask(client);
 }
 
 static void client_event(int client) {
   struct connection *connection = &connections[client];
   uint8_t request[REQUEST_SIZE];
-  const char *wrong = NULL;
   int error = 0;
   socklen_t size = sizeof error;
   switch (connection->state) {
     case CONNECTING:
-      getsockopt(client, SOL_SOCKET, SO_ERROR, &error, &size);
-      if (error != 0) return fail(client, strerror(error));
+      must("getsockopt", getsockopt(client, SOL_SOCKET, SO_ERROR, &error, &size));
+      if (error != 0) die("connect: %s", strerror(error));
       watch(client, EPOLL_CTL_MOD, EPOLLIN);
-      if (options.proxy == 0) return client_open(client);
-      connection->state = METHOD;
-      return send_all(client, GREETING, sizeof GREETING);
+      if (options.proxy == 0) {
+        client_open(client);
+      } else {
+        connection->state = METHOD;
+        send_all(client, GREETING, sizeof GREETING);
+      }
+      break;
     case METHOD:
-      if (!receive(client, METHOD_SIZE)) return;
-      if ((wrong = check_method(connection->message)) != NULL) return fail(client, wrong);
+      if (!receive(client, METHOD_SIZE)) break;
+      check_method(connection->message);
       connection->state = REPLY;
       encode_request(request, CONNECT, target);
-      return send_all(client, request, sizeof request);
+      send_all(client, request, sizeof request);
+      break;
     case REPLY:
-      if (!receive(client, REPLY_SIZE)) return;
-      if ((wrong = check_reply(connection->message)) != NULL) return fail(client, wrong);
-      return client_open(client);
+      if (!receive(client, REPLY_SIZE)) break;
+      check_reply(connection->message);
+      client_open(client);
+      break;
     default:
-      if (options.mode == BULK) return receive_bulk(client);
-      if (options.mode == RATE) return receive_rate(client);
-      return receive_answer(client);
+      if (options.mode == BULK) receive_bulk(client);
+      if (options.mode == RATE) receive_rate(client);
+      if (options.mode == RTT) receive_rtt(client);
+      if (options.mode == IDLE && receive(client, MESSAGE)) ready++;
   }
 }
 
@@ -223,12 +212,11 @@ static void target_event(int peer) {
   if (count == 0 || (count < 0 && errno != EAGAIN)) drop(peer);
 }
 
-/* Runs until a moment, or until `count` has come to `goal`. */
-static void run(double until, const long *count, long goal) {
+/* Runs until a moment, or until a counter has come to its goal. */
+static void run(double until, const long *counter, long goal) {
   struct epoll_event events[EVENTS];
-  for (double left; (left = until - now()) > 0 && !(count != NULL && *count >= goal);) {
-    bool all_at_once = options.mode == RATE;
-    while (started < wanted && (all_at_once || started - ready < OPENING)) start_client();
+  for (double left; *counter < goal && (left = until - now()) > 0;) {
+    while (started < wanted && started - ready < OPENING) start_client();
     int happened = epoll_wait(poller, events, EVENTS, left < 0.1 ? (int)(left * 1000) + 1 : 100);
     if (happened < 0 && errno != EINTR) die("epoll_wait: %s", strerror(errno));
     for (int i = 0; i < happened; i++) {
@@ -262,14 +250,13 @@ static void measure(void) {
   } else {
     open_connections(options.connections);
   }
-  run(now() + options.warm_up, NULL, 0);
-  done = failures = 0;
+  run(now() + options.warm_up, &done, LONG_MAX);
+  done = 0;
   struct moment begin = moment(options.session);
-  run(begin.at + options.seconds, &done, options.mode == RTT ? SAMPLES : INT64_MAX);
+  run(begin.at + options.seconds, &done, options.mode == RTT ? SAMPLES : LONG_MAX);
   struct moment end = moment(options.session);
   if (done == 0) die("nothing came through in %g seconds", options.seconds);
   printf("{\"seconds\":%.6f,\"cpu\":%.2f,\"count\":%ld", end.at - begin.at, end.cpu - begin.cpu, done);
-  if (options.mode == RATE) printf(",\"failures\":%ld", failures);
   if (options.mode == RTT) {
     qsort(samples, (size_t)done, sizeof *samples, ascending);
     printf(",\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f", percentile(0.5), percentile(0.99), percentile(1));
@@ -278,12 +265,13 @@ static void measure(void) {
 }
 
 static void measure_memory(void) {
+  run(now() + options.rest, &done, LONG_MAX);
   struct memory base = memory(options.session);
   open_connections(options.from);
-  run(now() + options.rest, NULL, 0);
+  run(now() + options.rest, &done, LONG_MAX);
   struct memory low = memory(options.session);
   open_connections(options.connections);
-  run(now() + options.rest, NULL, 0);
+  run(now() + options.rest, &done, LONG_MAX);
   struct memory high = memory(options.session);
   printf("{\"base\":%ld,\"low\":%ld,\"high\":%ld,\"connections\":%ld,\"processes\":%ld}\n", base.bytes, low.bytes,
          high.bytes, options.connections - options.from, high.processes);
@@ -303,6 +291,8 @@ void run_tcp(const struct options *given) {
   options = *given;
   struct rlimit limit;
   must("getrlimit", getrlimit(RLIMIT_NOFILE, &limit));
+  limit.rlim_cur = limit.rlim_max;
+  must("setrlimit", setrlimit(RLIMIT_NOFILE, &limit));
   connections = calloc(limit.rlim_cur, sizeof *connections);
   samples = calloc(SAMPLES, sizeof *samples);
   if (connections == NULL || samples == NULL) die("out of memory");
@@ -310,16 +300,17 @@ void run_tcp(const struct options *given) {
   if (must("write", write(file, buffer, sizeof buffer)) != sizeof buffer) die("the memfd is short");
   int listener = listen_as_target();
   target = local_port(listener);
-  /* Going from program to program is part of a round trip. Elsewhere client and target share a process, to be the faster load. */
-  pid_t child = options.mode == RTT ? (pid_t)must("fork", fork()) : getpid();
+  /* The way from program to program is part of a round trip. Otherwise one process makes the most of its core. */
+  bool apart = options.mode == RTT;
+  bool is_target = apart && must("fork", fork()) == 0;
   poller = (int)must("epoll_create1", epoll_create1(EPOLL_CLOEXEC));
-  if (child == 0 || child == getpid()) {
+  if (is_target || !apart) {
     connections[listener].state = LISTENER;
     watch(listener, EPOLL_CTL_ADD, EPOLLIN);
   }
-  if (child == 0) {
+  if (is_target) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    run(now() + OPEN_SECONDS + options.warm_up + options.seconds, NULL, 0);
+    run(now() + OPEN_SECONDS + options.warm_up + options.seconds, &done, LONG_MAX);
   } else if (options.mode == IDLE) {
     measure_memory();
   } else {

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 enum {
   PAYLOAD = 64,
@@ -29,18 +28,17 @@ static void receive_exactly(int control, uint8_t *bytes, size_t size) {
 static uint16_t associate(uint16_t proxy, uint16_t client) {
   struct sockaddr_in address = loopback(proxy);
   uint8_t request[REQUEST_SIZE], method[METHOD_SIZE], reply[REPLY_SIZE];
-  const char *wrong;
   int control = (int)must("socket", socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   struct timeval patience = {.tv_sec = OPEN_SECONDS};
   must("SO_RCVTIMEO", setsockopt(control, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience));
   must("connect", connect(control, (struct sockaddr *)&address, sizeof address));
   must("send", send(control, GREETING, sizeof GREETING, 0));
   receive_exactly(control, method, sizeof method);
-  if ((wrong = check_method(method)) != NULL) die("%s", wrong);
+  check_method(method);
   encode_request(request, ASSOCIATE, client);
   must("send", send(control, request, sizeof request, 0));
   receive_exactly(control, reply, sizeof reply);
-  if ((wrong = check_reply(reply)) != NULL) die("%s", wrong);
+  check_reply(reply);
   return (uint16_t)(reply[8] << 8 | reply[9]);
 }
 

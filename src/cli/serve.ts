@@ -156,7 +156,17 @@ function untilEnded(server: Server, load: () => Loaded, io: Io): Promise<void> {
     };
     process.on('SIGTERM', end);
     process.on('SIGINT', end);
-    process.on('SIGHUP', () => void reload(server, load));
+    // One at a time; of those that come meanwhile, one more is enough.
+    let reloading = Promise.resolve();
+    let due = false;
+    process.on('SIGHUP', () => {
+      if (due) return;
+      due = true;
+      reloading = reloading.then(() => {
+        due = false;
+        return reload(server, load);
+      });
+    });
     process.on('SIGUSR2', () => {
       const sessions = server.sessions();
       const lines = sessions.map((session) => formatText(Date.now(), 'info', 'session', { ...session }));

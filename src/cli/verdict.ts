@@ -34,8 +34,8 @@ export async function judge(
   const note: Note = (step, text) => void lines.push(`  ${step.padEnd(8)}  ${text}`);
   let allowed = true;
   try {
-    await follow(settings, users, question, note);
-    lines.push('allowed');
+    const resolves = await follow(settings, users, question, note);
+    lines.push(resolves ? 'allowed' : 'allowed, once the name resolves');
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     allowed = false;
@@ -48,13 +48,13 @@ type Note = (step: string, text: string) => void;
 
 class Refused extends Error {}
 
-/** The way of a connection from accept to route, step by step as in server/connection.ts. */
+/** The way of a connection from accept to route, step by step as in server/connection.ts. `false` when its name does not resolve. */
 async function follow(
   settings: Settings,
   users: readonly User[],
   question: Question,
   note: Note,
-): Promise<void> {
+): Promise<boolean> {
   const { client, protocol } = question;
   const ports = new OwnPorts();
   for (const { address } of settings.listeners) ports.add(address, 'tcp');
@@ -93,20 +93,23 @@ async function follow(
     time: question.time,
   };
   let decision = decide(policy, facts, destination, undefined, ports);
+  let resolves = true;
   if (destination.type === 'name' && decision.type !== 'refuse') {
     const addresses = await addressesFor(destination.name, question, settings, note);
     decision = decide(policy, facts, destination, addresses ?? 'passed-on', ports);
+    resolves = addresses !== undefined;
   }
   if (decision.type === 'resolve') throw new Error('a rule asks for addresses that it has');
   if (decision.type === 'refuse') refuse(decision, method, note);
   else noteRule(decision.permit, note);
   note('route', 'direct');
+  return resolves;
 }
 
 function headline({ command, client, destination, protocol, user, time }: Question): string {
   const from = formatEndpoint({ host: formatIp(client.ip), port: client.port });
   const who = user === undefined ? '' : ` as ${user}`;
-  const when = new Date(time).toISOString().replace('.000', '');
+  const when = new Date(time).toISOString().replace(/\.\d+/, '');
   return `${command} from ${from}${who} to ${formatEndpoint(destination)} by ${protocol} at ${when}`;
 }
 
@@ -179,7 +182,8 @@ function noteRule({ rule, destination, addresses }: Permit, note: Note): void {
 }
 
 function refuse({ reason, rule, address }: Refusal, method: Method, note: Note): never {
-  note('rule', rule === undefined ? 'no rule matches' : `${rule.name}${place(rule.origin)}`);
+  if (rule !== undefined) note('rule', `${rule.name}${place(rule.origin)}`);
+  else if (reason === 'no-rule') note('rule', 'no rule matches');
   const what = address === undefined ? 'it' : formatIp(address);
   switch (reason) {
     case 'rule':

@@ -3,9 +3,11 @@ import { groupFault, nameFault, passwordFault } from '../auth/users-file.ts';
 import { conditionRemedy, parseCondition, parsePortRange } from '../policy/conditions.ts';
 import type { Condition } from '../policy/conditions.ts';
 import type { PortRange } from '../policy/policy.ts';
+import { SET_NAMES } from '../policy/sets.ts';
 import { parseIp } from '../wire/ip.ts';
+import { nearest } from './suggestion.ts';
 import { parseTime } from './units.ts';
-import { isKeys, text, value } from './value.ts';
+import { isKeys, plain, text, value } from './value.ts';
 import { ValueError, notYet, quote } from './value-error.ts';
 
 /** The single values of a configuration, each with its grammar. */
@@ -13,8 +15,8 @@ import { ValueError, notYet, quote } from './value-error.ts';
 export const time: z.ZodType<number> = value({ type: 'string', pattern: '^\\d+(ms|s|m|h|d)$' }, parseTime);
 
 export const count: z.ZodType<number> = value({ type: 'integer', minimum: 1 }, (input) => {
-  const number = typeof input === 'string' && /^\d+$/.test(input) ? Number(input) : input;
-  if (typeof number === 'number' && Number.isSafeInteger(number) && number > 0) return number;
+  const number = /^\d{1,15}$/.test(plain(input)) ? Number(input) : 0;
+  if (number > 0) return number;
   throw new ValueError(`${quote(input)} is not a count`, 'write a whole number from 1');
 });
 
@@ -33,11 +35,9 @@ export const label: z.ZodType<string> = value({ type: 'string' }, (input) => {
 
 /** An entry of `to`. */
 export const toCondition: z.ZodType<string> = value(
-  { type: 'string', examples: ['any', '10.0.0.0/8', 'www.example.com', '.example.com'] },
+  { type: 'string', examples: [...SET_NAMES, '192.0.2.0/24', 'www.example.com', '.example.com'] },
   (input) => {
-    // 127.1 is a number to YAML.
-    const written =
-      typeof input === 'number' ? String(input) : text(input, 'a CIDR, an address, a name or a set');
+    const written = plain(input) || text(input, 'a CIDR, an address, a name or a set');
     const condition = parseCondition(written);
     if (condition !== undefined) return canonical(condition, written);
     throw new ValueError(`${quote(written)} is not a destination`, conditionRemedy(written));
@@ -46,7 +46,7 @@ export const toCondition: z.ZodType<string> = value(
 
 /** An entry of `from`. */
 export const fromCondition: z.ZodType<string> = value(
-  { type: 'string', examples: ['10.0.0.0/8', 'private'] },
+  { type: 'string', examples: ['10.0.0.0/8', ...SET_NAMES] },
   (input) => {
     const written = text(input, 'a CIDR, an address, or a set such as private');
     const condition = parseCondition(written);
@@ -56,9 +56,10 @@ export const fromCondition: z.ZodType<string> = value(
         conditionRemedy(written),
       );
     if (condition.type !== 'name') return canonical(condition, written);
+    const set = nearest(written, SET_NAMES);
     throw new ValueError(
       `${quote(written)} is a name, and clients are known by address only`,
-      'write their address or network',
+      set === undefined ? 'write their address or network' : `did you mean the set ${set}?`,
     );
   },
 );
@@ -121,7 +122,7 @@ export const secret: z.ZodType<string | { readonly file: string }> = value(
 export const ports: z.ZodType<PortRange> = value(
   { type: ['integer', 'string'], examples: [443, '8000-8999'] },
   (input) => {
-    const range = parsePortRange(String(input));
+    const range = parsePortRange(plain(input));
     if (range !== undefined) return range;
     throw new ValueError(
       `${quote(input)} is not a port`,
@@ -136,7 +137,7 @@ const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
 export const days: z.ZodType<readonly number[]> = value(
   { type: 'string', examples: ['mon-fri', 'sat'] },
   (input) => {
-    const [first = -1, last = first, ...more] = String(input)
+    const [first = -1, last = first, ...more] = plain(input)
       .toLowerCase()
       .split('-')
       .map((day) => DAYS.indexOf(day));
@@ -154,7 +155,7 @@ export const days: z.ZodType<readonly number[]> = value(
 export const hours: z.ZodType<{ readonly start: number; readonly end: number }> = value(
   { type: 'string', examples: ['08:00-18:00', '22:00-06:00'] },
   (input) => {
-    const [, ...times] = /^(\d\d):([0-5]\d)-(\d\d):([0-5]\d)$/.exec(String(input)) ?? [];
+    const [, ...times] = /^(\d\d):([0-5]\d)-(\d\d):([0-5]\d)$/.exec(plain(input)) ?? [];
     const [fromHour = 24, fromMinute = 0, toHour = 24, toMinute = 0] = times.map(Number);
     const [start, end] = [fromHour * 60 + fromMinute, toHour * 60 + toMinute];
     if (start < 1440 && end <= 1440 && start !== end) return { start, end };

@@ -5,7 +5,7 @@ import type { Command, LogKind, Method, PortRange, Protocol } from '../policy/po
 import type { Family } from '../resolve/resolver.ts';
 import * as leaf from './leaves.ts';
 import { listenAddress, nameServer } from './listen-address.ts';
-import { choice, isKeys, keyed, keys, list, optional, value } from './value.ts';
+import { choice, isKeys, keyed, keys, list, optional, plain, value } from './value.ts';
 import { ValueError, notYet, quote } from './value-error.ts';
 
 /** The sections of a configuration as they are written: values are parsed, defaults not yet in their places. */
@@ -247,8 +247,8 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
   ),
   engine: choice(['auto', 'portable'], ['fast']).describe('Which implementation of sockets. Default: auto.'),
   workers: value<1>({ enum: ['auto', 1] }, (input) => {
-    if (input === 'auto' || input === 1 || input === '1') return 1;
-    if (Number(input) > 1) throw notYet('more than one worker');
+    if (input === 'auto' || plain(input) === '1') return 1;
+    if (Number(plain(input)) > 1) throw notYet('more than one worker');
     throw new ValueError(`${quote(input)} is not a number of workers`, 'write workers: auto');
   }).describe('Threads. Default: auto, which is 1.'),
 };

@@ -15,6 +15,7 @@ export interface Hints {
 export function value<T>(hints: Hints, parse: (input: unknown) => T): z.ZodType<T> {
   return z
     .unknown()
+    .meta({ ...hints })
     .transform((input, context) => {
       try {
         return parse(input);
@@ -22,8 +23,7 @@ export function value<T>(hints: Hints, parse: (input: unknown) => T): z.ZodType<
         if (error instanceof ValueError) return refuse(context, input, error);
         throw error;
       }
-    })
-    .meta({ ...hints });
+    });
 }
 
 /** One of a few words; those in `later` are known, but not yet built. */
@@ -117,6 +117,11 @@ function expectKeys(input: unknown, example: string, context: z.core.$Refinement
 function refuse(context: z.core.$RefinementCtx, input: unknown, error: ValueError): never {
   context.addIssue({ code: 'custom', message: error.message, params: { remedy: error.remedy }, input });
   return z.NEVER;
+}
+
+/** Text, or a number as text: YAML takes 80 and 127.1 for numbers. Anything else is empty. */
+export function plain(input: unknown): string {
+  return typeof input === 'string' || typeof input === 'number' ? String(input) : '';
 }
 
 /** Text as it was written; a number or a date in disguise is not. */

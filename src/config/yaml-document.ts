@@ -1,5 +1,5 @@
 import { LineCounter, isMap, isScalar, isSeq, parseDocument, visit } from 'yaml';
-import type { Document, Node, Pair, Scalar, YAMLError, YAMLMap } from 'yaml';
+import type { Document, Node, Pair, YAMLError, YAMLMap } from 'yaml';
 import { excerpt } from './excerpt.ts';
 import type { Path, Place, Problem } from './problem.ts';
 import { SECRET_KEYS, secretsInLine } from './mask.ts';

@@ -1,3 +1,4 @@
+import type { PasswordVerdict } from '../auth/authenticator.ts';
 import type { Method } from '../policy/policy.ts';
 import { ServerSession } from '../session/server.ts';
 import type { ServerEvent } from '../session/server.ts';
@@ -67,18 +68,26 @@ export async function handshake(
 async function identify(
   session: Session,
   machine: ServerSession,
-  { username, password }: { username: string; password: string },
+  credentials: { readonly username: string; readonly password: string },
   state: ServerState,
 ): Promise<void> {
   const { client } = session;
-  const verdict = (await state.authenticator?.verify(username, password, client.remote.host)) ?? {
-    ok: false,
-    reason: 'wrong',
-  };
+  const { username, password } = credentials;
+  let verdict: PasswordVerdict;
+  try {
+    verdict = (await state.authenticator?.verify(username, password, client.remote.host)) ?? NOBODY;
+  } catch (error) {
+    client.write(machine.answerPassword(false));
+    throw new Failure('internal', 'auth', undefined, undefined, error);
+  }
   client.write(machine.answerPassword(verdict.ok));
   if (!verdict.ok) {
-    state.log.warn('login failed', { client: client.remote.host, user: username, reason: verdict.reason });
-    throw Failure.refusal(verdict.reason, 'auth');
+    const { reason } = verdict;
+    state.log.warn('login failed', { client: client.remote.host, user: username, reason });
+    throw Failure.refusal(reason, 'auth');
   }
   session.identity = verdict.identity;
 }
+
+/** A listener may ask for passwords before there are users. */
+const NOBODY: PasswordVerdict = { ok: false, reason: 'wrong' };

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { networkInterfaces } from 'node:os';
+import { test } from 'node:test';
+import { addressesOf, isLoopback, listenAddress, nameServer } from './listen-address.ts';
+
+test('where to listen', () => {
+  const rows = [
+    ['127.0.0.1:1080', '127.0.0.1', 1080],
+    ['0.0.0.0:0', '0.0.0.0', 0],
+    ['[::]:65535', '::', 65_535],
+    ['[2001:DB8::1]:1080', '2001:DB8::1', 1080],
+    ['eth0:1080', 'eth0', 1080],
+    ['localhost:1080', 'localhost', 1080],
+  ] as const;
+  for (const [text, host, port] of rows) assert.deepEqual(listenAddress.parse(text), { host, port }, text);
+});
+
+test('what is not an address to listen on', () => {
+  const rows = [
+    ['127.0.0.1', /not an address with a port/],
+    ['1080', /not an address with a port/],
+    [1080, /not text/],
+    ['::1:1080', /two ways/],
+    ['::1', /two ways/],
+    ['[127.0.0.1]:1080', /not an IPv6 address/],
+    [':1080', /has no address/],
+    ['*:1080', /has no address/],
+    ['127.0.0.1:65536', /no port 65536/],
+    ['127.0.0.1:80:80', /not an address with a port/],
+    ['unix:/run/garter.sock', /not yet/],
+    ['', /not text/],
+  ] as const;
+  for (const [text, message] of rows) {
+    assert.match(listenAddress.safeParse(text).error!.issues[0]!.message, message, String(text));
+  }
+});
+
+test('name servers have port 53 unless they say otherwise', () => {
+  const rows = [
+    ['10.0.0.53', '10.0.0.53', 53],
+    ['10.0.0.53:5353', '10.0.0.53', 5353],
+    ['FD00::53', 'fd00::53', 53],
+    ['[fd00::53]:5353', 'fd00::53', 5353],
+  ] as const;
+  for (const [text, host, port] of rows) assert.deepEqual(nameServer.parse(text), { host, port }, text);
+  for (const wrong of ['dns.example.com', 'dns.example.com:53', '10.0.0.53:0', '[10.0.0.53]:53', 53]) {
+    assert.equal(nameServer.safeParse(wrong).success, false, String(wrong));
+  }
+});
+
+test('an interface stands for its addresses, without those of one link', () => {
+  for (const [name, list = []] of Object.entries(networkInterfaces())) {
+    const addresses = list.map(({ address }) => address).filter((address) => !address.startsWith('fe80:'));
+    if (addresses.length > 0) assert.deepEqual(addressesOf(name), addresses);
+  }
+  assert.deepEqual(addressesOf('[::1]'.slice(1, -1)), ['::1']);
+  assert.equal(addressesOf('localhost')[0], '127.0.0.1');
+  assert.throws(() => addressesOf('example.com'), { name: 'ValueError', remedy: /interfaces/ });
+  assert.throws(() => addressesOf('127.1'), { name: 'ValueError' });
+});
+
+test('loopback', () => {
+  for (const host of ['127.0.0.1', '127.9.9.9', '::1']) assert(isLoopback(host), host);
+  for (const host of ['0.0.0.0', '::', '10.0.0.1', '128.0.0.1', '1270::1']) assert(!isLoopback(host), host);
+});
