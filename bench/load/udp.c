@@ -14,7 +14,7 @@ enum {
   RECEIVE_BUFFER = 4 << 20,
   OPEN_SECONDS = 5,
 };
-static const double LOST_AFTER = 0.02; /* seconds without a datagram */
+static const double LOST_AFTER = 0.05; /* seconds without a datagram */
 
 static uint8_t datagram[UDP_HEADER_SIZE + PAYLOAD];
 static struct iovec out, in[BATCH];

@@ -103,3 +103,18 @@ test('every key is described, and none of those that are not built is there', ()
   };
   visit(jsonSchema(), []);
 });
+
+test('docs/configuration.md has every key', () => {
+  const docs = readFileSync(join(FOLDER, '../../docs/configuration.md'), 'utf8');
+  const keys = new Set<string>();
+  const visit = ({ properties = {}, items, anyOf = [] }: Schema): void => {
+    for (const [key, inner] of Object.entries(properties)) {
+      keys.add(key);
+      visit(inner);
+    }
+    for (const inner of [...anyOf, ...(items === undefined ? [] : [items])]) visit(inner);
+  };
+  visit(jsonSchema());
+  const missing = [...keys].filter((key) => !new RegExp(`^## ${key}$|\`(udp: )?${key}\``, 'm').test(docs));
+  assert.deepEqual(missing, []);
+});

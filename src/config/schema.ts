@@ -93,7 +93,7 @@ export type TimeoutsSection = Partial<
   Record<'handshake' | 'connect' | 'bind' | 'idle' | 'half-close' | 'udp-idle' | 'drain', number>
 >;
 
-const protocol = choice<Protocol>(['socks5', 'socks4'], ['http', 'https', 'socks6']);
+const protocol = choice<Protocol>(['socks5', 'socks4'], ['http', 'socks6']);
 const method = choice<Method>(['password', 'none']);
 const command = choice<CommandWord>(['connect', 'bind', 'udp', 'resolve', 'any']);
 const revoke = choice<Revoke>(['close', 'keep']);
