@@ -1,6 +1,6 @@
 /** The embeddable server. */
 import { settingsFromObject } from './config/load.ts';
-import { formatProblem } from './config/problem.ts';
+import { formatProblems } from './config/problem.ts';
 import { Server } from './server/server.ts';
 import type { ServerHooks } from './server/server.ts';
 
@@ -16,8 +16,7 @@ export class ConfigError extends Error {
  */
 export async function createServer(config: object, hooks: ServerHooks = {}): Promise<Server> {
   const { settings, errors } = settingsFromObject(config, hooks.authenticate !== undefined);
-  if (settings === undefined)
-    throw new ConfigError(errors.map((problem) => formatProblem(problem, 'error')).join('\n'));
+  if (settings === undefined) throw new ConfigError(formatProblems(errors, 'error'));
   return Server.start(settings, hooks);
 }
 

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { formatProblem } from '../config/problem.ts';
+import { formatProblems } from '../config/problem.ts';
 import type { Flags } from '../config/flags.ts';
 import { loadConfig, settingsFromFlags } from '../config/load.ts';
 import type { Loaded } from '../config/load.ts';
@@ -57,7 +57,7 @@ export async function serve(args: readonly string[], io: Io): Promise<number> {
       : loadConfig(options.config, options.flags, io.env);
 
   const { settings, errors, warnings } = load();
-  io.stderr.write(report({ errors, warnings }));
+  io.stderr.write(formatProblems(errors, 'error') + formatProblems(warnings, 'warning'));
   if (settings === undefined) return 2;
   let server: Server;
   try {
@@ -102,14 +102,6 @@ function readOptions(args: readonly string[]): Options {
       ...(logLevel !== undefined && { logLevel }),
     },
   };
-}
-
-function report({ errors, warnings }: Pick<Loaded, 'errors' | 'warnings'>): string {
-  const all = [
-    ...errors.map((problem) => formatProblem(problem, 'error')),
-    ...warnings.map((problem) => formatProblem(problem, 'warning')),
-  ];
-  return all.map((text) => `${text}\n`).join('');
 }
 
 /** Why the server could not start, and what to do. */
@@ -177,10 +169,9 @@ function untilEnded(server: Server, load: () => Loaded, io: Io): Promise<void> {
 
 async function reload(server: Server, load: () => Loaded): Promise<void> {
   const { settings, errors, warnings } = load();
-  for (const warning of warnings)
-    server.log.warn('configuration', { report: formatProblem(warning, 'warning') });
+  if (warnings.length > 0) server.log.warn('configuration', { report: formatProblems(warnings, 'warning') });
   if (settings === undefined) {
-    server.log.error('not reloaded, nothing has changed', { report: report({ errors, warnings: [] }) });
+    server.log.error('not reloaded, nothing has changed', { report: formatProblems(errors, 'error') });
     return;
   }
   try {

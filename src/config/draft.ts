@@ -8,7 +8,10 @@ import { nearest } from './suggestion.ts';
 import { isKeys } from './value.ts';
 import { either, notYet, quote } from './value-error.ts';
 
-/** What a source says, each section by itself: where one is faulty, the others can still be checked. */
+/**
+ * What a source says, each section by itself: where one is faulty, it is there and `undefined`, and the others can still
+ * be checked.
+ */
 export type Draft = { -readonly [K in keyof Sections]?: Sections[K] | undefined } & {
   /** An entry that is faulty is `undefined`. */
   [K in keyof Lists]?: readonly (Lists[K] | undefined)[] | undefined;
@@ -31,13 +34,12 @@ export function readDraft({ value }: Source, report: Report): Draft {
   for (const [key, input] of Object.entries(value)) {
     if (input === undefined) continue;
     if (isIn(lists, key)) {
-      if (Array.isArray(input)) draft[key] = input.map((entry, i) => read(lists[key], entry, [key, i]));
-      else
-        report(
-          [key],
-          `${quote(input)} stands where a list is expected`,
-          `write ${key}: [ … ], or one "- …" for each entry`,
-        );
+      const entries = Array.isArray(input) ? input : undefined;
+      draft[key] = entries?.map((entry, i) => read(lists[key], entry, [key, i]));
+      if (entries === undefined) {
+        const remedy = `write ${key}: [ … ], or one "- …" for each entry`;
+        report([key], `${quote(input)} stands where a list is expected`, remedy);
+      }
     } else if (isIn(sections, key)) draft[key] = read(sections[key], input, [key]);
     else reportUnknown([key], Object.keys({ ...lists, ...sections }), report);
   }
@@ -56,9 +58,9 @@ function reportIssues(issues: readonly z.core.$ZodIssue[], input: unknown, at: P
     }
   }
   for (const issue of issues) {
-    if (issue.code !== 'custom') continue;
+    if (issue.code === 'unrecognized_keys') continue;
     const path = [...at, ...steps(issue.path)];
-    const { remedy, isKey } = issue.params ?? {};
+    const { remedy, isKey } = ('params' in issue ? issue.params : undefined) ?? {};
     if (issue.path.length > 0 && inside(input, issue.path) === undefined) {
       if (!meant.has(formatPath(path)))
         report(path.slice(0, -1), `"${path.at(-1)}" is missing`, String(remedy));

@@ -52,7 +52,7 @@ export function completeListeners(
           })),
           replies,
         },
-        origin: originOf(source, ['listen', i]),
+        ...originOf(source, ['listen', i]),
       };
       return { made, path: ['listen', i] };
     });

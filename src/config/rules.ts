@@ -50,7 +50,7 @@ export function completePolicy(draft: Draft, source: Source, reports: Reports): 
 
 interface Common {
   readonly name: string;
-  readonly origin: Origin;
+  readonly origin?: Origin;
 }
 
 function completeEach<S extends AcceptSection | RuleSection, T>(
@@ -73,7 +73,7 @@ function completeEach<S extends AcceptSection | RuleSection, T>(
         `the name ${quote(name)} is taken ${whereIs(earlier, source)}`,
         'write another one: records tell rules apart by name',
       );
-    return [{ made: complete(section, { name, origin: originOf(source, path) }, path), path }];
+    return [{ made: complete(section, { name, ...originOf(source, path) }, path), path }];
   });
 }
 

@@ -15,52 +15,68 @@ export function checkSafety(
   draft: Draft,
   hasUsers: boolean,
   source: Source,
-  { error, warning }: Reports,
+  reports: Reports,
 ): void {
-  const open = listeners.filter(
-    ({ made }) => !isLoopback(made.address.host) && made.methods.includes('none'),
-  );
-  if ('accept' in draft) {
-    for (const path of openAccepts(draft.accept ?? [], open.length > 0)) {
-      warning(
-        path,
-        'everybody may connect and needs no password: an open proxy',
-        'say under from who is meant, or write methods: [password]',
-      );
-    }
-  } else {
-    for (const { made, path } of new Map(open.map((each) => [each.path[1], each])).values()) {
-      const isWritten = draft.listen?.[Number(path[1])]?.methods !== undefined;
-      const at = [...path, isWritten ? 'methods' : 'address'];
-      const isFlag = source.file === undefined && /^(--|GARTER_)/.test(source.place(at).where);
-      error(
-        at,
-        `others can reach ${formatEndpoint(made.address)}, and it asks for no password`,
-        isFlag
-          ? 'give --users FILE, or GARTER_USER and GARTER_PASSWORD, or listen on 127.0.0.1'
-          : `add ${ACCEPT_LINE}, or ${isWritten ? 'take none out of methods' : USERS_LINE}`,
-      );
-    }
-  }
-  if (hasUsers) return;
-  for (const path of passwordMethods(draft))
-    warning(path, 'nobody has a password: there are no users', `add ${USERS_LINE}`);
-  for (const [i, rule] of (draft.rules ?? []).entries()) {
-    if (rule?.user !== undefined)
-      warning(['rules', i, 'user'], 'nobody has a name: there are no users', `add ${USERS_LINE}`);
+  const reachable = listeners.filter(({ made }) => !isLoopback(made.address.host));
+  if ('accept' in draft) warnOfOpen(reachable, draft.accept ?? [], reports);
+  else refuseOpen(reachable, draft, source, reports);
+  if (!hasUsers) warnOfNobody(draft, reports);
+}
+
+/** Without accept rules, a listener that others can reach asks for a password. */
+function refuseOpen(
+  reachable: readonly Placed<ListenerSettings>[],
+  draft: Draft,
+  source: Source,
+  { error }: Reports,
+): void {
+  const open = new Map(reachable.filter(isOpen).map((each) => [each.path[1], each]));
+  for (const { made, path } of open.values()) {
+    const isWritten = draft.listen?.[Number(path[1])]?.methods !== undefined;
+    const at = [...path, isWritten ? 'methods' : 'address'];
+    const isFlag = source.file === undefined && /^(--|GARTER_)/.test(source.place(at).where);
+    error(
+      at,
+      `others can reach ${formatEndpoint(made.address)}, and it asks for no password`,
+      isFlag
+        ? 'give --users FILE, or GARTER_USER and GARTER_PASSWORD, or listen on 127.0.0.1'
+        : `add ${ACCEPT_LINE}, or ${isWritten ? 'take none out of methods' : USERS_LINE}`,
+    );
   }
 }
 
-/** The accept rules that let everybody in without a password. Where a rule denies before, who is left is not worked out. */
-function openAccepts(accept: NonNullable<Draft['accept']>, listensOpenly: boolean): Path[] {
+/** An accept rule may let everybody in without a password. Where a rule denies before, who is left is not worked out. */
+function warnOfOpen(
+  reachable: readonly Placed<ListenerSettings>[],
+  accept: NonNullable<Draft['accept']>,
+  { warning }: Reports,
+): void {
+  if (reachable.length === 0) return;
   for (const [i, rule] of accept.entries()) {
-    if (rule === undefined || !rule.allow) return [];
-    const isForAll =
-      rule.from === undefined || rule.from.some((condition) => condition === 'any' || condition === 'public');
-    const isOpen = rule.methods?.includes('none') ?? listensOpenly;
-    if (isForAll && isOpen) return [['accept', i]];
+    if (rule === undefined || !rule.allow) return;
+    const isForAll = rule.from?.some((one) => one === 'any' || one === 'public') ?? true;
+    if (!isForAll || !(rule.methods?.includes('none') ?? reachable.some(isOpen))) continue;
+    warning(
+      ['accept', i],
+      'everybody may connect and needs no password: an open proxy',
+      'say under from who is meant, or write methods: [password]',
+    );
+    return;
   }
-  return [];
+}
+
+function isOpen({ made }: Placed<ListenerSettings>): boolean {
+  return made.methods.includes('none');
+}
+
+function warnOfNobody(draft: Draft, { warning }: Reports): void {
+  for (const path of passwordMethods(draft)) {
+    warning(path, 'nobody has a password: there are no users', `add ${USERS_LINE}`);
+  }
+  for (const [i, rule] of (draft.rules ?? []).entries()) {
+    if (rule?.user === undefined) continue;
+    warning(['rules', i, 'user'], 'nobody has a name: there are no users', `add ${USERS_LINE}`);
+  }
 }
 
 /** Wherever a password is asked for by name. */

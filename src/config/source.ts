@@ -8,9 +8,9 @@ export interface Source {
   /** The file as it was named, for the origin of rules. */
   readonly file?: string;
   /** The place of a value, or of its key; of the nearest value around it when there is none. */
-  place(path: Path, on?: 'key'): Place;
+  readonly place: (path: Path, on?: 'key') => Place;
   /** A text about the value as it may be shown: what came from the environment is its variable's name again. */
-  shown(text: string, path: Path): string;
+  readonly shown: (text: string, path: Path) => string;
 }
 
 /** One setting from a flag or a variable, which wins over the file. */
@@ -30,10 +30,10 @@ export function objectSource(value: unknown): Source {
   };
 }
 
-/** Where a rule or listener stands. */
-export function originOf(source: Source, path: Path): Origin {
-  const { line } = source.place(path);
-  return { ...(source.file !== undefined && { file: source.file }), ...(line !== undefined && { line }) };
+/** Where in a file a rule or listener stands. */
+export function originOf({ file, place }: Source, path: Path): { readonly origin?: Origin } {
+  const { line } = place(path);
+  return file === undefined || line === undefined ? {} : { origin: { file, line } };
 }
 
 /** The source with some of its settings replaced. */

@@ -83,11 +83,8 @@ class Reader {
         continue;
       }
       const read = this.read(value, [...path, name]);
-      if (
-        SECRET_KEYS.has(name) &&
-        typeof read === 'string' &&
-        !this.expansions.has([...path, name].join('\0'))
-      ) {
+      const isWritten = typeof read === 'string' && !this.expansions.has([...path, name].join('\0'));
+      if (SECRET_KEYS.has(name) && isWritten && !read.includes('${')) {
         this.#report(
           value,
           'a secret is never written here',

@@ -4,7 +4,16 @@ import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startGarter, type Garter } from '../support/garter.ts';
 import { address, response, startNameServer, type Asked, type NameServer } from '../support/name-server.ts';
-import { Command, connectThrough, replyCode, request5 } from '../support/raw.ts';
+import {
+  Command,
+  connectThrough,
+  formatHex,
+  nameAddress,
+  parseHex,
+  RawClient,
+  replyCode,
+  request5,
+} from '../support/raw.ts';
 import { startBlackHole, startEcho, type Target } from '../support/targets.ts';
 
 const TRUNCATED = 0x200; // TC, RFC 1035 section 4.1.1
@@ -27,7 +36,7 @@ suite('names', () => {
       await startGarter({
         config: `
 rules:
-  - { name: local, allow: [connect, resolve], to: [127.0.0.0/29, "::1"] }
+  - { name: local, allow: [connect, resolve], to: [127.0.0.0/29, "::1", 192.0.2.0/24] }
 resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"], timeout: 1s }
 timeouts: { connect: 10s }`,
       }),
@@ -142,6 +151,22 @@ timeouts: { connect: 10s }`,
     answers.set('AAAA half.test', () => []);
     answers.set('A half.test', (asked) => [response(asked, { answers: [address(asked.name, '127.0.0.1')] })]);
     assert.equal(await works('half.test'), `127.0.0.1:${echo.port}`);
+  });
+
+  test('RESOLVE gives the address, RESOLVE_PTR the name', async () => {
+    answers.set('A doc.test', (asked) => [response(asked, { answers: [address(asked.name, '192.0.2.7')] })]);
+    answers.set('PTR 7.2.0.192.in-addr.arpa', (asked) => [
+      response(asked, {
+        answers: [{ name: asked.name, type: 'PTR', class: 'IN', ttl: 60, data: 'doc.test' }],
+      }),
+    ]);
+    using forward = await RawClient.connect(garter);
+    forward.send('05 01 00', request5(Command.resolve, 'doc.test', 0));
+    assert.equal(formatHex(await forward.rest()), '05 00 05 00 00 01 c0 00 02 07 00 00');
+    using reverse = await RawClient.connect(garter);
+    reverse.send('05 01 00', request5(Command.resolvePtr, '192.0.2.7', 0));
+    const name = Buffer.concat([parseHex('05 00 05 00 00'), nameAddress('doc.test', 0)]);
+    assert.equal(formatHex(await reverse.rest()), formatHex(name));
   });
 
   test('a hundred names that nobody answers for hold up no other', async () => {

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startGarter, type Garter } from '../support/garter.ts';
-import { formatHex, parseHex, RawClient, request5 } from '../support/raw.ts';
+import { Command, formatHex, parseHex, RawClient, replyCode, request4, request5 } from '../support/raw.ts';
 import { startEcho, type Target } from '../support/targets.ts';
 
-suite('the handshake has one deadline in all', () => {
+suite('the handshake has one deadline in all', { concurrency: true }, () => {
   let garter: Garter;
   before(async () => {
     garter = await startGarter({
@@ -203,6 +203,49 @@ suite('whatever a client says', () => {
     const record = await garter.record({ client: `127.0.0.1:${client.localPort}` });
     assert.match(record.destination!, /evil/);
     assert.ok((await garter.log()).every(({ level }) => level !== 'error'));
+  });
+});
+
+suite('a listener that demands a password', () => {
+  let garter: Garter;
+  let echo: Target;
+  before(async () => {
+    garter = await startGarter({ users: { alice: 'secret' } });
+    echo = await startEcho();
+  });
+  after(async () => {
+    await echo[Symbol.asyncDispose]();
+    await garter[Symbol.asyncDispose]();
+  });
+
+  test('SOCKS4 has none: refused', async () => {
+    assert.equal(await replyCode(garter, request4(Command.connect, echo.host, echo.port)), 0x5b);
+    await garter.record({ end: 'policy:request:no-method' });
+  });
+
+  test('a request in place of a login is no login', async () => {
+    using client = await RawClient.connect(garter);
+    client.send('05 02 00 02', request5(Command.connect, echo.host, echo.port));
+    client.end();
+    assert.equal(formatHex(await client.rest()), '05 02 01 01');
+  });
+
+  test('a login and a request in one piece', async () => {
+    using client = await RawClient.connect(garter);
+    const login = text('\x01\x05alice\x06secret');
+    client.send('05 01 02', login, request5(Command.connect, echo.host, echo.port), text('hello'));
+    await client.expect('05 02  01 00  05 00 00 01 7f 00 00 01');
+    await client.read(2);
+    await client.expect(text('hello'));
+  });
+
+  test('a user name is shown in the log, not obeyed', async () => {
+    using client = await RawClient.connect(garter);
+    const login = Buffer.concat([parseHex('01 10'), text('eve\r\n{"level":1}'), parseHex('01 61')]);
+    client.send('05 01 02', login);
+    await client.gone();
+    await garter.record({ client: `127.0.0.1:${client.localPort}`, end: 'policy:auth:wrong' });
+    assert.ok((await garter.log()).some(({ event, level }) => event === 'login failed' && level === 'warn'));
   });
 });
 

@@ -111,6 +111,16 @@ test('SIGUSR2 prints the open sessions', async () => {
   );
 });
 
+test('SIGUSR1 opens no inspector', async () => {
+  await using echo = await startEcho();
+  await using garter = await startGarter();
+  garter.process.signal('SIGUSR1');
+  using client = await connectThrough(garter, echo);
+  client.send(Buffer.from('hello'));
+  await client.expect(Buffer.from('hello'));
+  assert.doesNotMatch(garter.process.stderr(), /Debugger/);
+});
+
 test('SIGHUP with a file that is wrong changes nothing and says why', async () => {
   await using echo = await startEcho();
   await using garter = await startGarter();

@@ -22,12 +22,12 @@ export function address(host: string, port: number): Buffer {
 }
 
 /** The same of ATYP 3, whatever the text looks like. */
-function nameAddress(host: string, port: number): Buffer {
+export function nameAddress(host: string, port: number): Buffer {
   const text = Buffer.from(host);
   return Buffer.concat([Buffer.of(3, text.length), text, Buffer.of(port >> 8, port & 255)]);
 }
 
-export const Command = { connect: 1, bind: 2, associate: 3, resolve: 0xf0 } as const;
+export const Command = { connect: 1, bind: 2, associate: 3, resolve: 0xf0, resolvePtr: 0xf1 } as const;
 
 export function request5(command: number, host: string, port: number): Buffer {
   return Buffer.concat([Buffer.of(5, command, 0), address(host, port)]);
