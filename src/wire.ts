@@ -60,7 +60,6 @@ export {
   encodeUdpHeader,
   LAST_FRAGMENT,
   type UdpHeader,
-  writeUdpHeader,
 } from './wire/udp.ts';
 
 /** Handshakes. */

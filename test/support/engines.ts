@@ -81,14 +81,25 @@ export function received(far: Socket): Promise<Buffer> {
   });
 }
 
+/** Waits until a far end is gone, in order or not. */
+export function closed(far: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    if (far.closed) resolve();
+    else far.once('close', () => resolve());
+  });
+}
+
 /** Reads exactly so many bytes of a connection; what came beyond them is given back. */
 export async function read(connection: Connection, size: number): Promise<Buffer> {
-  let bytes = Buffer.of();
-  while (bytes.length < size) {
-    const more = await connection.read();
-    assert.ok(more, `the stream ended after ${bytes.length} of ${size} bytes`);
-    bytes = Buffer.concat([bytes, more]);
+  const chunks: Uint8Array[] = [];
+  let missing = size;
+  while (missing > 0) {
+    const chunk = await connection.read();
+    assert.ok(chunk, `the stream ended ${missing} bytes too early`);
+    chunks.push(chunk);
+    missing -= chunk.length;
   }
+  const bytes = Buffer.concat(chunks);
   connection.unread(bytes.subarray(size));
   return bytes.subarray(0, size);
 }

@@ -206,7 +206,6 @@ for (const engine of engines) {
     test('a reset rejects it, after what came before', async () => {
       const { near, far } = await accepted(engine);
       far.write('last words');
-      await once(far, 'drain').catch(() => undefined);
       assert.equal((await read(near, 10)).toString(), 'last words');
       const reading = near.read();
       far.resetAndDestroy();
@@ -260,7 +259,7 @@ for (const engine of engines) {
       assert.equal((await reply).toString(), 'reply');
       // It reads on until the peer ends too, and closes then.
       far.end(sample(1 << 20, 3));
-      await once(far, 'close');
+      await closed(far);
       assert.equal(far.errored, null);
     });
 
@@ -271,7 +270,7 @@ for (const engine of engines) {
       near.finish(200);
       assert.equal((await received(far)).toString(), 'reply');
       // Nobody is there any more: writing gets a reset.
-      const gone = once(far, 'close');
+      const gone = closed(far);
       const writing = setInterval(() => far.write('x'), 20);
       await gone;
       clearInterval(writing);
@@ -287,13 +286,6 @@ for (const engine of engines) {
   });
 
   suite(`${engine.name}: onLost`, { timeout: 30_000 }, () => {
-    /** What `onLost` is told, in order. */
-    const losses = (connection: Connection): unknown[] => {
-      const told: unknown[] = [];
-      connection.onLost((error) => told.push(error && 'code' in error ? error.code : error));
-      return told;
-    };
-
     test('a reset while nobody reads, once', async () => {
       const { near, far } = await accepted(engine);
       const told = losses(near);
@@ -357,4 +349,11 @@ for (const engine of engines) {
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await delay(10);
+}
+
+/** What `onLost` is told, in order. */
+function losses(connection: Connection): unknown[] {
+  const told: unknown[] = [];
+  connection.onLost((error) => told.push(error && 'code' in error ? error.code : error));
+  return told;
 }
