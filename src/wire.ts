@@ -55,12 +55,7 @@ export {
 } from './wire/socks4.ts';
 
 /** The header of datagrams: RFC 1928 section 7. */
-export {
-  decodeUdpHeader,
-  encodeUdpHeader,
-  LAST_FRAGMENT,
-  type UdpHeader,
-} from './wire/udp.ts';
+export { decodeUdpHeader, encodeUdpHeader, LAST_FRAGMENT, type UdpHeader } from './wire/udp.ts';
 
 /** Handshakes. */
 export {
