@@ -99,7 +99,7 @@ timeouts: { connect: 1s }`,
     await garter.record({ command: 'connect', bound });
   });
 
-  test('RESOLVE of a name and of an address', async () => {
+  test('RESOLVE of localhost', async () => {
     using client = await RawClient.connect(garter);
     client.send('05 01 00', request5(Command.resolve, 'localhost', 0));
     await client.expect('05 00  05 00 00');

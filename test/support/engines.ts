@@ -89,6 +89,13 @@ export function closed(far: Socket): Promise<void> {
   });
 }
 
+/** As `closed`, for a far end that has read the end of the stream: only by writing does it learn that nobody is there. */
+export async function gone(far: Socket): Promise<void> {
+  const writing = setInterval(() => far.write('x'), 20);
+  await closed(far);
+  clearInterval(writing);
+}
+
 /** Reads exactly so many bytes of a connection; what came beyond them is given back. */
 export async function read(connection: Connection, size: number): Promise<Buffer> {
   const chunks: Uint8Array[] = [];

@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  accepted,
+  closed,
+  dialled,
+  engines,
+  join,
+  read,
+  relayed,
+  sample,
+} from '../../../test/support/engines.ts';
+import { startTarget } from '../../../test/support/targets.ts';
+import { descriptors } from '../../../test/support/usage.ts';
+import type { Connection, Engine, RelayEnd } from '../engine.ts';
+
+const RESET_CODES = ['ECONNRESET', 'EPIPE'];
+const LIMITS = { idle: 10_000, halfClose: 10_000, duration: 0 };
+
+for (const engine of engines) {
+  suite(`${engine.name}: resets`, { timeout: 60_000 }, () => {
+    for (const side of ['client', 'target'] as const) {
+      const ends = (relayed_: { client: Socket; target: Socket }): [Socket, Socket] =>
+        side === 'client' ? [relayed_.client, relayed_.target] : [relayed_.target, relayed_.client];
+
+      test(`the ${side} resets while the relay is quiet`, async () => {
+        using joined = await relayed(engine);
+        const [resetting, other] = ends(joined);
+        other.resume();
+        resetting.resetAndDestroy();
+        assert.deepEqual(await joined.relay.ended, { by: side, error: 'ECONNRESET' });
+        await assertReset(other);
+      });
+
+      test(`the ${side} resets while it sends`, async () => {
+        using joined = await relayed(engine);
+        const [resetting, other] = ends(joined);
+        const stop = flood(resetting);
+        await once(other, 'data');
+        resetting.resetAndDestroy();
+        stop();
+        assertFailed(await joined.relay.ended, side);
+        await assertReset(other);
+      });
+
+      test(`the ${side} resets while it receives`, async () => {
+        using joined = await relayed(engine);
+        const [resetting, other] = ends(joined);
+        const stop = flood(other);
+        await once(resetting, 'data');
+        resetting.resetAndDestroy();
+        assertFailed(await joined.relay.ended, side);
+        await assertReset(other);
+        stop();
+      });
+
+      test(`the ${side} resets while it takes nothing and the other is held back`, async () => {
+        using joined = await relayed(engine);
+        const [resetting, other] = ends(joined);
+        const stop = flood(other);
+        await settled(joined.relay, side === 'client' ? 'received' : 'sent');
+        resetting.resetAndDestroy();
+        assertFailed(await joined.relay.ended, side);
+        await assertReset(other);
+        stop();
+      });
+
+      test(`the ${side} resets while it is held back: the other gets what came before, and learns of it`, async () => {
+        using joined = await relayed(engine);
+        const [resetting, other] = ends(joined);
+        const counter = side === 'client' ? 'sent' : 'received';
+        const stop = flood(resetting);
+        await settled(joined.relay, counter);
+        resetting.resetAndDestroy();
+        stop();
+        await delay(100);
+        const before = joined.relay[counter];
+        assert.ok(before > 0);
+        await assertReset(other);
+        assertFailed(await joined.relay.ended, side);
+        assert.ok(joined.relay[counter] >= before);
+      });
+
+      test(`the ${side} resets after it has ended`, async () => {
+        using joined = await relayed(engine);
+        const [resetting, other] = ends(joined);
+        resetting.end('question');
+        await once(other.resume(), 'end');
+        resetting.resetAndDestroy();
+        const writing = setInterval(() => other.write('answer'), 20);
+        await closed(other);
+        clearInterval(writing);
+        assertFailed(await joined.relay.ended, side);
+      });
+
+      test(`the ${side} was lost before the relay began`, async () => {
+        const client = await accepted(engine);
+        const target = await dialled(engine);
+        const [lost, other] = side === 'client' ? [client, target] : [target, client];
+        lost.far.resetAndDestroy();
+        await assert.rejects(lost.near.read(), { code: 'ECONNRESET' });
+        using joined = join(engine, client, target);
+        assert.deepEqual(await joined.relay.ended, { by: side, error: 'ECONNRESET' });
+        await assertReset(other.far);
+      });
+    }
+
+    test('both were lost before the relay began', async () => {
+      const client = await accepted(engine);
+      const target = await dialled(engine);
+      client.far.resetAndDestroy();
+      target.far.resetAndDestroy();
+      await assert.rejects(client.near.read());
+      await assert.rejects(target.near.read());
+      using joined = join(engine, client, target);
+      assertFailed(await joined.relay.ended, 'client');
+    });
+
+    test('a storm of 200, in every phase, leaves nothing behind', async () => {
+      // A first round opens what an engine opens once.
+      await storm(engine, 10);
+      const before = await descriptors(process.pid);
+      const ends = await storm(engine, 200);
+      assert.ok(ends.some(({ by }) => by === 'client') && ends.some(({ by }) => by === 'target'));
+      await untilDescriptors(before);
+    });
+  });
+
+  suite(`${engine.name}: nothing is left`, { timeout: 30_000 }, () => {
+    test('after connections of every end', async () => {
+      const before = await descriptors(process.pid);
+      for (let i = 0; i < 5; i++) {
+        const orderly = await relayed(engine);
+        orderly.client.end();
+        orderly.target.end();
+        orderly.client.resume();
+        orderly.target.resume();
+        await orderly.relay.ended;
+
+        const finished = await accepted(engine);
+        finished.near.finish(10_000);
+        finished.far.resume().end();
+
+        const destroyed = await dialled(engine);
+        destroyed.near.destroy();
+        destroyed.far.resume().end();
+
+        const detached = await accepted(engine);
+        detached.near.detach().destroy();
+        detached.far.resume().end();
+      }
+      await untilDescriptors(before);
+    });
+
+    test('after a connection that was cut with its end of stream on the way', async () => {
+      const before = await descriptors(process.pid);
+      for (let i = 0; i < 20; i++) {
+        using joined = await relayed(engine);
+        joined.client.end(sample(100_000, i));
+        await delay(i / 4);
+        joined.relay.abort();
+        assert.ok(['abort', 'client'].includes((await joined.relay.ended).by));
+      }
+      await untilDescriptors(before);
+    });
+
+    test('after refused and aborted dials', async () => {
+      const before = await descriptors(process.pid);
+      for (let i = 0; i < 20; i++) {
+        const signal = AbortSignal.timeout(i);
+        await assert.rejects(engine.connect({ host: '127.0.0.1', port: 1 }, { timeout: 1000, signal }));
+      }
+      await untilDescriptors(before);
+    });
+  });
+}
+
+/** Many relays whose ends reset at another moment each. Their ends. */
+async function storm(engine: Engine, count: number): Promise<RelayEnd[]> {
+  let phase = 0;
+  const ends: RelayEnd[] = [];
+  const handled: Promise<void>[] = [];
+  await using target = await startTarget((socket) => {
+    const mine = phase++ % 5;
+    if (mine === 0) socket.resetAndDestroy();
+    else if (mine === 1) socket.once('data', () => socket.resetAndDestroy());
+    else socket.pipe(socket);
+  });
+  const handle = async (client: Connection): Promise<void> => {
+    try {
+      client.unread(await read(client, 1));
+      const far = await engine.connect(target, { timeout: 5000 });
+      ends.push(await engine.relay(client, far, LIMITS).ended);
+    } catch {
+      client.destroy(); // one end was quicker
+    }
+  };
+  const all = (client: Connection): void => void handled.push(handle(client));
+  await using listener = await engine.listen({ host: '127.0.0.1', port: 0 }, all, assert.fail);
+  const clients = Array.from({ length: count }, async (_, i) => {
+    const client = connect(listener.local);
+    client.on('error', () => undefined); // what this is all about
+    client.on('connect', () => {
+      if (i % 4 === 0) client.resetAndDestroy();
+      client.write('x'.repeat(1 + (i % 3) * 50_000));
+      if (i % 4 === 1) client.resetAndDestroy();
+    });
+    client.on('data', () => i % 4 === 2 && client.resetAndDestroy());
+    if (i % 4 === 3) client.once('data', () => client.end());
+    await closed(client);
+  });
+  await Promise.all(clients);
+  await Promise.all(handled);
+  return ends;
+}
+
+/** Writes until told to stop, or until it fails. */
+function flood(far: Socket): () => void {
+  const chunk = sample(65_536, 7);
+  const fill = (): void => {
+    for (let more = far.writable; more && far.writable;) more = far.write(chunk);
+  };
+  far.on('drain', fill);
+  fill();
+  return () => void far.off('drain', fill);
+}
+
+/** Waits until nothing moves any more. */
+async function settled(
+  relay: { sent: number; received: number },
+  counter: 'sent' | 'received',
+): Promise<void> {
+  for (let last = -1; last !== relay[counter] || last === 0; await delay(200)) last = relay[counter];
+}
+
+function assertFailed({ by, error }: RelayEnd, side: 'client' | 'target'): void {
+  assert.equal(by, side);
+  assert.ok(error !== undefined && RESET_CODES.includes(error), error);
+}
+
+/** A far end learns that the stream was cut. */
+async function assertReset(far: Socket): Promise<void> {
+  far.resume();
+  await closed(far);
+  assert.ok(far.errored && 'code' in far.errored && RESET_CODES.includes(String(far.errored.code)));
+}
+
+async function untilDescriptors(count: number): Promise<void> {
+  const deadline = performance.now() + 5000;
+  while ((await descriptors(process.pid)) > count) {
+    assert.ok(performance.now() < deadline, `${await descriptors(process.pid)} descriptors, ${count} before`);
+    await delay(50);
+  }
+}

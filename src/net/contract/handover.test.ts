@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { suite, test } from 'node:test';
+import { connect, type ConnectionOptions, TLSSocket } from 'node:tls';
+import { cert, key } from '../../../test/support/certificate.ts';
+import {
+  accepted,
+  assertSame,
+  dialled,
+  engines,
+  type Pair,
+  read,
+  received,
+  sample,
+} from '../../../test/support/engines.ts';
+import type { Connection, Engine } from '../engine.ts';
+
+const MIB = 1 << 20;
+const CLIENT: ConnectionOptions = { ca: cert, servername: 'localhost' };
+
+for (const engine of engines) {
+  suite(`${engine.name}: detach`, { timeout: 30_000 }, () => {
+    test('unread bytes come first, what was written goes out, and the stream flows when somebody listens', async () => {
+      const { near, far } = await accepted(engine);
+      const data = sample(5 * MIB, 1);
+      const answer = received(far);
+      far.end(data);
+      near.write(Buffer.from('one '));
+      const first = await read(near, 10_000);
+      near.unread(first.subarray(9000));
+      near.unread(first.subarray(8000, 9000));
+      const stream = near.detach();
+      stream.end('two');
+      const rest = await stream.toArray();
+      assertSame(Buffer.concat(rest), data.subarray(8000));
+      assert.equal((await answer).toString(), 'one two');
+    });
+
+    test('a bare data listener gets everything', async () => {
+      const { near, far } = await accepted(engine);
+      far.write('early ');
+      near.unread(await read(near, 6));
+      const stream = near.detach();
+      let text = '';
+      stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      far.end('late');
+      await once(stream, 'end');
+      assert.equal(text, 'early late');
+      stream.destroy();
+      far.destroy();
+    });
+
+    test('after the peer has ended its direction', async () => {
+      const { near, far } = await accepted(engine);
+      const answer = received(far);
+      far.end('question');
+      const bytes = await read(near, 8);
+      assert.equal(await near.read(), undefined);
+      near.unread(bytes);
+      const stream = near.detach();
+      assert.equal(Buffer.concat(await stream.toArray()).toString(), 'question');
+      stream.end('answer');
+      assert.equal((await answer).toString(), 'answer');
+    });
+
+    test('nothing of the connection listens any more', async () => {
+      const { near, far } = await accepted(engine);
+      const { near: other, far: otherFar } = await accepted(engine);
+      const fresh = near.detach();
+      const used = engine.adopt(other.detach(), other.local, other.remote).detach();
+      for (const event of ['data', 'end', 'error', 'close', 'drain', 'readable']) {
+        assert.equal(used.listenerCount(event), fresh.listenerCount(event), event);
+      }
+      assert.equal(fresh.listenerCount('data') + fresh.listenerCount('drain'), 0);
+      for (const stream of [fresh, used, far, otherFar]) stream.destroy();
+    });
+  });
+
+  suite(`${engine.name}: TLS over a connection`, { timeout: 30_000 }, () => {
+    test('a client that speaks TLS, after a look at its first byte', async () => {
+      const client = await accepted(engine);
+      const secure = connect({ ...CLIENT, socket: client.far });
+      const hello = await read(client.near, 1);
+      assert.equal(hello[0], 0x16);
+      client.near.unread(hello);
+      await relaysBothWays(
+        engine,
+        { near: serveTls(engine, client.near), far: secure },
+        await dialled(engine),
+      );
+    });
+
+    test('a target that speaks TLS', async () => {
+      const target = await dialled(engine);
+      const secure = new TLSSocket(target.far, { isServer: true, cert, key });
+      const dialling = connect({ ...CLIENT, socket: target.near.detach(), allowHalfOpen: true });
+      await once(dialling, 'secureConnect');
+      const near = engine.adopt(dialling, target.near.local, target.near.remote);
+      await relaysBothWays(engine, await accepted(engine), { near, far: secure });
+    });
+
+    test('early bytes of a TLS client reach read and relay', async () => {
+      const client = await accepted(engine);
+      const secure = connect({ ...CLIENT, socket: client.far });
+      secure.write('greeting and more');
+      const near = serveTls(engine, client.near);
+      assert.equal((await read(near, 8)).toString(), 'greeting');
+      const target = await dialled(engine);
+      const atTarget = received(target.far);
+      const relay = engine.relay(near, target.near, { idle: 0, halfClose: 0, duration: 0 });
+      secure.end();
+      assert.equal((await atTarget).toString(), ' and more');
+      target.far.end();
+      await once(secure.resume(), 'end');
+      assert.deepEqual(await relay.ended, { by: 'client' });
+      assert.equal(relay.sent, 9);
+    });
+
+    test('a reset under it reaches the other side', async () => {
+      const client = await accepted(engine);
+      const secure = connect({ ...CLIENT, socket: client.far });
+      secure.on('error', () => undefined); // it is cut off
+      const near = serveTls(engine, client.near);
+      secure.write('x');
+      await read(near, 1);
+      const target = await dialled(engine);
+      const relay = engine.relay(near, target.near, { idle: 0, halfClose: 0, duration: 0 });
+      client.far.resetAndDestroy();
+      const { by, error } = await relay.ended;
+      assert.equal(by, 'client');
+      assert.ok(error);
+      await assert.rejects(received(target.far), { code: 'ECONNRESET' });
+    });
+
+    test('a target that resets cuts the TLS client off', async () => {
+      const client = await accepted(engine);
+      const secure = connect({ ...CLIENT, socket: client.far });
+      secure.on('error', () => undefined); // it is cut off
+      const near = serveTls(engine, client.near);
+      await once(secure, 'secureConnect');
+      const target = await dialled(engine);
+      const relay = engine.relay(near, target.near, { idle: 0, halfClose: 0, duration: 0 });
+      target.far.resetAndDestroy();
+      assert.deepEqual(await relay.ended, { by: 'target', error: 'ECONNRESET' });
+      await new Promise((resolve) => secure.resume().once('close', resolve));
+    });
+
+    test('what is no TLS is lost with an error', async () => {
+      const client = await accepted(engine);
+      const near = serveTls(engine, client.near);
+      client.far.write('GET / HTTP/1.1\r\n\r\n');
+      await assert.rejects(near.read());
+      client.far.destroy();
+    });
+  });
+}
+
+function serveTls(engine: Engine, near: Connection): Connection {
+  const secure = new TLSSocket(near.detach(), { isServer: true, cert, key });
+  return engine.adopt(secure, near.local, near.remote);
+}
+
+async function relaysBothWays(engine: Engine, client: Pair, target: Pair): Promise<void> {
+  const up = sample(6 * MIB, 2);
+  const down = sample(5 * MIB, 3);
+  const atTarget = received(target.far);
+  const atClient = received(client.far);
+  const relay = engine.relay(client.near, target.near, { idle: 0, halfClose: 0, duration: 0 });
+  client.far.end(up);
+  assertSame(await atTarget, up);
+  target.far.end(down);
+  assertSame(await atClient, down);
+  assert.deepEqual(await relay.ended, { by: 'client' });
+  assert.equal(relay.sent, up.length);
+  assert.equal(relay.received, down.length);
+}

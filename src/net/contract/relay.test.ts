@@ -1,0 +1,289 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  accepted,
+  assertSame,
+  closed,
+  dialled,
+  engines,
+  gone,
+  join,
+  read,
+  received,
+  relayed,
+  sample,
+} from '../../../test/support/engines.ts';
+
+const MIB = 1 << 20;
+const IN_FLIGHT = 100_000;
+
+for (const engine of engines) {
+  suite(`${engine.name}: relay`, { timeout: 60_000 }, () => {
+    test('both directions at once, byte for byte, early bytes first', async () => {
+      const up = sample(32 * MIB, 1);
+      const down = sample(40 * MIB, 2);
+      const client = await accepted(engine);
+      const target = await dialled(engine);
+      const atTarget = received(target.far);
+      const atClient = received(client.far);
+      client.far.end(up);
+      target.far.end(down);
+      // A handshake has eaten some bytes, and was given more than it could use.
+      assertSame(await read(client.near, 5000), up.subarray(0, 5000));
+      assertSame(await read(target.near, 10), down.subarray(0, 10));
+      client.near.unread(up.subarray(4000, 5000));
+      using joined = join(engine, client, target);
+      assertSame(await atTarget, up.subarray(4000));
+      assertSame(await atClient, down.subarray(10));
+      assert.equal((await joined.relay.ended).error, undefined);
+      assert.equal(joined.relay.sent, up.length - 4000);
+      assert.equal(joined.relay.received, down.length - 10);
+    });
+
+    test('a reply written just before comes before what is relayed', async () => {
+      const client = await accepted(engine);
+      const target = await dialled(engine);
+      const atClient = received(client.far);
+      target.far.write('220 ready\r\n');
+      await read(target.near, 11);
+      target.near.unread(Buffer.from('220 ready\r\n'));
+      client.near.write(Buffer.from('reply '));
+      using joined = join(engine, client, target);
+      target.far.end();
+      client.far.end();
+      assert.equal((await atClient).toString(), 'reply 220 ready\r\n');
+      assert.deepEqual(await joined.relay.ended, { by: 'target' });
+      assert.equal(joined.relay.received, 11);
+    });
+
+    test('the target speaks first, and many small messages go to and fro', async () => {
+      using joined = await relayed(engine);
+      const { client, target } = joined;
+      target.write('0');
+      target.on('data', (chunk: Buffer) => target.write(String(Number(chunk) + 1)));
+      client.on('data', (chunk: Buffer) => client.write(chunk));
+      client.on('data', (chunk: Buffer) => Number(chunk) === 2000 && client.end());
+      await once(target, 'end');
+      target.end();
+      assert.deepEqual(await joined.relay.ended, { by: 'client' });
+    });
+
+    for (const first of ['client', 'target'] as const) {
+      test(`the ${first} ends first with bytes in flight; the other can still send`, async () => {
+        using joined = await relayed(engine);
+        const [a, b] = first === 'client' ? [joined.client, joined.target] : [joined.target, joined.client];
+        const question = sample(IN_FLIGHT, 3);
+        const answer = sample(IN_FLIGHT, 4);
+        const atA = received(a);
+        const atB = received(b);
+        a.end(question);
+        assertSame(await atB, question);
+        await delay(200);
+        b.end(answer);
+        assertSame(await atA, answer);
+        assert.deepEqual(await joined.relay.ended, { by: first });
+        assert.equal(joined.relay.sent, IN_FLIGHT);
+        assert.equal(joined.relay.received, IN_FLIGHT);
+      });
+    }
+
+    test('both have ended before it begins', async () => {
+      const client = await accepted(engine);
+      const target = await dialled(engine);
+      const data = sample(IN_FLIGHT, 5);
+      const atTarget = received(target.far);
+      const atClient = received(client.far);
+      client.far.end(data);
+      target.far.end();
+      client.near.unread(await read(client.near, IN_FLIGHT));
+      assert.equal(await target.near.read(), undefined);
+      using joined = join(engine, client, target);
+      assertSame(await atTarget, data);
+      assert.equal((await atClient).length, 0);
+      assert.equal((await joined.relay.ended).error, undefined);
+      assert.equal(joined.relay.sent, IN_FLIGHT);
+    });
+
+    test('an end behind bytes that nobody takes yet waits for them', async () => {
+      using joined = await relayed(engine);
+      const data = sample(24 * MIB, 6);
+      joined.target.end(data);
+      await delay(500);
+      assertSame(await received(joined.client), data);
+      joined.client.end();
+      assert.deepEqual(await joined.relay.ended, { by: 'target' });
+      assert.equal(joined.relay.received, data.length);
+    });
+
+    for (const slow of ['client', 'target'] as const) {
+      test(`a ${slow} that does not read holds the other back, in bounded memory`, async () => {
+        using joined = await relayed(engine);
+        const [reader, sender] =
+          slow === 'client' ? [joined.client, joined.target] : [joined.target, joined.client];
+        const passed = (): number => (slow === 'client' ? joined.relay.received : joined.relay.sent);
+        const before = process.memoryUsage();
+        const supply = flood(sender);
+        await delay(2000);
+        const stalledAt = passed();
+        await delay(500);
+        const after = process.memoryUsage();
+        assert.equal(passed(), stalledAt, 'bytes are taken that nobody can take');
+        assert.ok(after.rss - before.rss < 64 * MIB, `rss grew by ${after.rss - before.rss}`);
+        assert.ok(after.external - before.external < 16 * MIB, `${after.external - before.external} held`);
+        assert.ok(supply.sent() < 128 * MIB, `the sender got rid of ${supply.sent()} bytes`);
+        supply.stop();
+        let count = 0;
+        reader.on('data', (chunk: Buffer) => (count += chunk.length));
+        await once(reader, 'end');
+        reader.end();
+        assert.equal((await joined.relay.ended).error, undefined);
+        assert.equal(count, supply.sent());
+        assert.equal(passed(), count);
+      });
+    }
+
+    test('the counters run while it does', async () => {
+      using joined = await relayed(engine);
+      joined.client.write('question');
+      await once(joined.target, 'data');
+      assert.equal(joined.relay.sent, 8);
+      assert.equal(joined.relay.received, 0);
+      joined.target.write('an answer');
+      await once(joined.client, 'data');
+      assert.equal(joined.relay.received, 9);
+    });
+
+    test('abort closes both sides', async () => {
+      using joined = await relayed(engine);
+      joined.client.write('x');
+      await once(joined.target, 'data');
+      joined.relay.abort();
+      assert.deepEqual(await joined.relay.ended, { by: 'abort' });
+      await Promise.all([cut(joined.client), cut(joined.target)]);
+      joined.relay.abort();
+      assert.equal(joined.relay.sent, 1);
+    });
+
+    test('destroying one side ends it as if that side had failed', async () => {
+      const client = await accepted(engine);
+      const target = await dialled(engine);
+      using joined = join(engine, client, target);
+      client.near.destroy();
+      const { by, error } = await joined.relay.ended;
+      assert.equal(by, 'client');
+      assert.ok(error);
+      await cut(joined.target);
+    });
+
+    test('onLost stays silent and finish is ignored', async () => {
+      const client = await accepted(engine);
+      const target = await dialled(engine);
+      target.near.onLost(assert.fail);
+      client.near.onLost(assert.fail);
+      using joined = join(engine, client, target);
+      client.near.finish(1);
+      const atClient = received(client.far);
+      client.far.end();
+      await once(target.far.resume(), 'end');
+      target.far.end('answer');
+      assert.equal((await atClient).toString(), 'answer');
+      assert.deepEqual(await joined.relay.ended, { by: 'client' });
+    });
+  });
+
+  suite(`${engine.name}: time-outs of a relay`, { timeout: 30_000, concurrency: true }, () => {
+    test('idle: counted from the last byte, in either direction', async () => {
+      using joined = await relayed(engine, { idle: 1000 });
+      joined.client.resume();
+      joined.target.resume();
+      let last = 0;
+      for (let i = 0; i < 12; i++) {
+        last = performance.now();
+        (i % 2 ? joined.client : joined.target).write('x');
+        await delay(250);
+      }
+      const over = [cut(joined.client), cut(joined.target)];
+      assert.deepEqual(await joined.relay.ended, { by: 'idle' });
+      assert.ok(performance.now() - last >= 1000, 'too early');
+      await Promise.all(over);
+      assert.equal(joined.relay.sent + joined.relay.received, 12);
+    });
+
+    for (const first of ['client', 'target'] as const) {
+      test(`half-close: the ${first} has ended and the other neither sends nor ends`, async () => {
+        using joined = await relayed(engine, { halfClose: 1000 });
+        const [a, b] = first === 'client' ? [joined.client, joined.target] : [joined.target, joined.client];
+        const start = performance.now();
+        a.end();
+        await once(b.resume(), 'end');
+        // Bytes that still come put it off.
+        let last = start;
+        for (let i = 0; i < 6; i++) {
+          last = performance.now();
+          b.write('x');
+          await delay(250);
+        }
+        assert.deepEqual(await joined.relay.ended, { by: 'half-close' });
+        assert.ok(performance.now() - last >= 1000, 'too early');
+        await Promise.all([cut(a), gone(b)]);
+      });
+    }
+
+    test('half-close does not run while both directions are open', async () => {
+      using joined = await relayed(engine, { halfClose: 1000 });
+      await delay(3500);
+      const atTarget = received(joined.target);
+      joined.client.end('still here');
+      assert.equal((await atTarget).toString(), 'still here');
+    });
+
+    test('duration: however busy it is', async () => {
+      using joined = await relayed(engine, { duration: 1000 });
+      const start = performance.now();
+      const supply = flood(joined.client);
+      joined.target.resume();
+      assert.deepEqual(await joined.relay.ended, { by: 'duration' });
+      assert.ok(performance.now() - start >= 1000, 'too early');
+      supply.stop();
+      await Promise.all([cut(joined.client), cut(joined.target)]);
+    });
+
+    test('one that is held back is idle', async () => {
+      using joined = await relayed(engine, { idle: 1000 });
+      const supply = flood(joined.client);
+      assert.deepEqual(await joined.relay.ended, { by: 'idle' });
+      supply.stop();
+    });
+  });
+}
+
+/** Writes as fast as the other end takes it. */
+function flood(far: Socket): { sent(): number; stop(): void } {
+  const chunk = sample(65_536, 7);
+  let sent = 0;
+  const fill = (): void => {
+    for (let more = far.writable; more;) {
+      more = far.write(chunk);
+      sent += chunk.length;
+    }
+  };
+  far.on('drain', fill);
+  fill();
+  return {
+    sent: () => sent,
+    stop: () => {
+      far.off('drain', fill);
+      if (far.writable) far.end();
+    },
+  };
+}
+
+/** Waits until a far end is gone, and asserts that it does not take that for an orderly end. */
+async function cut(far: Socket): Promise<void> {
+  far.resume();
+  await closed(far);
+  assert.equal(far.errored && 'code' in far.errored && far.errored.code, 'ECONNRESET');
+}
