@@ -81,6 +81,18 @@ export function received(far: Socket): Promise<Buffer> {
   });
 }
 
+/** Lets a far end write as fast as it can. */
+export function flood(far: Socket): { sent(): number; stop(): void } {
+  const chunk = sample(65_536, 7);
+  let sent = 0;
+  const fill = (): void => {
+    for (let more = true; more && far.writable; sent += chunk.length) more = far.write(chunk);
+  };
+  far.on('drain', fill);
+  fill();
+  return { sent: () => sent, stop: () => void far.off('drain', fill) };
+}
+
 /** Waits until a far end is gone, in order or not. */
 export function closed(far: Socket): Promise<void> {
   return new Promise((resolve) => {
