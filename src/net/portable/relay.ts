@@ -131,6 +131,6 @@ class Side implements Taker {
   }
 }
 
-function codeOf(error: Error): Pick<RelayEnd, 'error'> {
-  return 'code' in error && typeof error.code === 'string' ? { error: error.code } : {};
+function codeOf(error: Error): { readonly error: string } {
+  return { error: 'code' in error && typeof error.code === 'string' ? error.code : error.name };
 }
