@@ -1,7 +1,6 @@
 import type { End } from '../audit/record.ts';
 import { grantsSome } from '../policy/decide.ts';
-import type { ServerSession } from '../session/server.ts';
-import type { RequestEvent } from './handshake.ts';
+import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { Reply } from '../wire/socks5.ts';
 import { Association } from './association.ts';
 import { isUnspecified } from './destination.ts';

@@ -3,7 +3,7 @@ import type { Connection } from '../net/engine.ts';
 import { accept } from '../policy/accept.ts';
 import { dial } from '../route/direct.ts';
 import { ServerSession } from '../session/server.ts';
-import type { RequestEvent } from './handshake.ts';
+import type { RequestEvent } from '../session/server.ts';
 import { parseIp } from '../wire/ip.ts';
 import { Command as CommandCode, Reply } from '../wire/socks5.ts';
 import { associate } from './associate.ts';

@@ -1,14 +1,11 @@
 import type { PasswordVerdict } from '../auth/authenticator.ts';
 import type { Method } from '../policy/policy.ts';
 import { ServerSession } from '../session/server.ts';
-import type { ServerEvent } from '../session/server.ts';
+import type { RequestEvent } from '../session/server.ts';
 import { Method as MethodCode } from '../wire/socks5.ts';
 import { Failure } from './failure.ts';
 import type { Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
-
-/** What the client wants, once it has said all it has to say. */
-export type RequestEvent = Extract<ServerEvent, { readonly type: 'request' }>;
 
 const METHOD_CODES: Readonly<Record<Method, 0 | 2>> = {
   none: MethodCode.none,

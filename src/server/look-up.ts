@@ -1,6 +1,5 @@
 import type { End } from '../audit/record.ts';
-import type { ServerSession } from '../session/server.ts';
-import type { RequestEvent } from './handshake.ts';
+import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { formatIp } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { destinationOf } from './destination.ts';

@@ -342,6 +342,22 @@ for (const engine of engines) {
       assert.deepEqual(told, []);
     });
 
+    test('not for what was over before, when the connection is finished or detached at once', async () => {
+      for (const leave of [
+        (near: Connection) => near.finish(1000),
+        (near: Connection) => near.detach().destroy(),
+      ]) {
+        const { near, far } = await accepted(engine);
+        far.end();
+        assert.equal(await near.read(), undefined);
+        const told = losses(near);
+        leave(near);
+        await delay(20);
+        assert.deepEqual(told, []);
+        far.destroy();
+      }
+    });
+
     test('not after finish', async () => {
       const { near, far } = await accepted(engine);
       const told = losses(near);

@@ -169,6 +169,15 @@ for (const engine of engines) {
       assert.equal(joined.relay.sent, 1);
     });
 
+    test('a stream that is cut with its end held back is not taken for a whole one', async () => {
+      using joined = await relayed(engine);
+      joined.target.end(sample(24 * MIB, 8));
+      await delay(500);
+      joined.relay.abort();
+      assert.deepEqual(await joined.relay.ended, { by: 'abort' });
+      await cut(joined.client);
+    });
+
     test('destroying one side ends it as if that side had failed', async () => {
       const client = await accepted(engine);
       const target = await dialled(engine);

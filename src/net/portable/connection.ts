@@ -97,6 +97,7 @@ export class PortableConnection implements Connection {
 
   detach(): Duplex {
     const { stream } = this;
+    this.#lost = undefined;
     stream.off('data', this.#onData);
     stream.off('end', this.#onEnd);
     stream.off('drain', this.#onDrain);

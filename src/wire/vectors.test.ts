@@ -1,0 +1,355 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import fc from 'fast-check';
+import { decodeAddress, encodeAddress } from './address.ts';
+import type { Decoded } from './decoded.ts';
+import { WireError } from './error.ts';
+import type { WireErrorCode } from './error.ts';
+import {
+  decodeCredentials,
+  decodePasswordStatus,
+  encodeCredentials,
+  encodePasswordStatus,
+} from './password.ts';
+import { decodeSocks4Reply, decodeSocks4Request, encodeSocks4Reply, encodeSocks4Request } from './socks4.ts';
+import {
+  decodeGreeting,
+  decodeMethod,
+  decodeSocks5Reply,
+  decodeSocks5Request,
+  encodeGreeting,
+  encodeMethod,
+  encodeSocks5Reply,
+  encodeSocks5Request,
+} from './socks5.ts';
+import { decodeUdpHeader, encodeUdpHeader } from './udp.ts';
+
+/** A message as bytes and as a value; one that no encoder of ours would write that way is only decoded. */
+interface Vector<T> {
+  readonly name: string;
+  readonly hex: string;
+  readonly message: T;
+  readonly only?: 'decode';
+}
+/** Bytes that are refused. */
+type Fault = readonly [name: string, hex: string, code: WireErrorCode];
+
+interface Codec<T> {
+  readonly decode: (bytes: Uint8Array) => Decoded<T> | undefined;
+  readonly encode: (message: T) => Uint8Array;
+  readonly vectors: readonly Vector<T>[];
+  readonly faults?: readonly Fault[];
+}
+
+const bytesOf = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
+const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+const text = (of: string): string => Buffer.from(of).toString('hex');
+
+function check<T>(title: string, { decode, encode, vectors, faults = [] }: Codec<T>): void {
+  suite(title, () => {
+    for (const { name, hex, message, only } of vectors) {
+      const bytes = bytesOf(hex);
+      test(`${name}: decode`, () => {
+        assert.deepEqual(decode(bytes), { value: message, size: bytes.length });
+        assert.deepEqual(
+          decode(bytesOf(`${hex} de ad be ef`)),
+          { value: message, size: bytes.length },
+          'with bytes behind',
+        );
+        for (let size = 0; size < bytes.length; size++)
+          assert.equal(decode(bytes.subarray(0, size)), undefined, `${size} bytes`);
+      });
+      if (only === undefined)
+        test(`${name}: encode`, () => assert.equal(hexOf(encode(message)), hexOf(bytes)));
+    }
+    for (const [name, hex, code] of faults) {
+      test(`${name}: ${code}`, () => assert.throws(() => decode(bytesOf(hex)), { name: 'WireError', code }));
+    }
+    test('any bytes: a message that fits, more bytes, or a WireError', () => {
+      fc.assert(
+        fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
+          try {
+            const decoded = decode(bytes);
+            if (decoded !== undefined) assert.ok(decoded.size > 0 && decoded.size <= bytes.length);
+          } catch (error) {
+            assert.ok(error instanceof WireError, String(error));
+          }
+        }),
+      );
+    });
+  });
+}
+
+const ipv4 = { type: 1, host: '192.0.2.1', port: 443 } as const;
+const ipv6 = { type: 4, host: '2001:db8::1', port: 53 } as const;
+const named = (host: string, port = 80): { type: 3; host: string; port: number } => ({ type: 3, host, port });
+const long = 'a'.repeat(255);
+
+check('greeting', {
+  decode: decodeGreeting,
+  encode: encodeGreeting,
+  vectors: [
+    { name: 'none', hex: '05 01 00', message: [0] },
+    { name: 'curl', hex: '05 02 00 01', message: [0, 1] },
+    { name: 'curl with a password', hex: '05 03 00 01 02', message: [0, 1, 2] },
+    { name: 'unknown and repeated ones', hex: '05 04 80 80 03 fe', message: [0x80, 0x80, 3, 0xfe] },
+    { name: '255 methods', hex: `05 ff ${'07'.repeat(255)}`, message: Array.from({ length: 255 }, () => 7) },
+  ],
+  faults: [
+    ['version 4', '04 01 00', 'ERR_SOCKS_VERSION'],
+    ['HTTP', text('GET / HTTP/1.1'), 'ERR_SOCKS_VERSION'],
+    ['no methods', '05 00', 'ERR_SOCKS_NO_METHODS'],
+  ],
+});
+
+check('method', {
+  decode: decodeMethod,
+  encode: encodeMethod,
+  vectors: [
+    { name: 'none', hex: '05 00', message: 0 },
+    { name: 'password', hex: '05 02', message: 2 },
+    { name: 'none acceptable', hex: '05 ff', message: 0xff },
+  ],
+  faults: [['a server of SOCKS4', '00 5b', 'ERR_SOCKS_VERSION']],
+});
+
+check('credentials', {
+  decode: decodeCredentials,
+  encode: encodeCredentials,
+  vectors: [
+    {
+      name: 'plain',
+      hex: `01 05 ${text('alice')} 06 ${text('s3cret')}`,
+      message: { username: 'alice', password: 's3cret' },
+    },
+    { name: 'UTF-8', hex: `01 05 ${text('jörg')} 01 78`, message: { username: 'jörg', password: 'x' } },
+    { name: 'empty', hex: '01 00 00', message: { username: '', password: '' } },
+    {
+      name: '255 each',
+      hex: `01 ff ${text(long)} ff ${text(long)}`,
+      message: { username: long, password: long },
+    },
+  ],
+  faults: [
+    ['version 5', '05 01 61 01 61', 'ERR_SOCKS_PASSWORD_VERSION'],
+    ['a user name that is not UTF-8', '01 01 ff 01 61', 'ERR_SOCKS_PASSWORD_ENCODING'],
+    ['a password that is not UTF-8', '01 01 61 02 c3 28', 'ERR_SOCKS_PASSWORD_ENCODING'],
+  ],
+});
+
+check('password status', {
+  decode: decodePasswordStatus,
+  encode: encodePasswordStatus,
+  vectors: [
+    { name: 'success', hex: '01 00', message: 0 },
+    { name: 'failure', hex: '01 01', message: 1 },
+    { name: 'a server that answers with version 5', hex: '05 00', message: 0, only: 'decode' },
+  ],
+});
+
+check('SOCKS5 request', {
+  decode: decodeSocks5Request,
+  encode: encodeSocks5Request,
+  vectors: [
+    {
+      name: 'CONNECT by IPv4',
+      hex: '05 01 00 01 c0 00 02 01 01 bb',
+      message: { command: 1, destination: ipv4 },
+    },
+    {
+      name: 'CONNECT by name',
+      hex: `05 01 00 03 0b ${text('example.com')} 00 50`,
+      message: { command: 1, destination: named('example.com') },
+    },
+    {
+      name: 'Chromium: an address as a name',
+      hex: `05 01 00 03 09 ${text('127.0.0.1')} 1f 90`,
+      message: { command: 1, destination: named('127.0.0.1', 8080) },
+    },
+    {
+      name: 'BIND by IPv6',
+      hex: '05 02 00 04 20010db8000000000000000000000001 00 35',
+      message: { command: 2, destination: ipv6 },
+    },
+    {
+      name: 'UDP ASSOCIATE',
+      hex: '05 03 00 01 00 00 00 00 00 00',
+      message: { command: 3, destination: { type: 1, host: '0.0.0.0', port: 0 } },
+    },
+    {
+      name: 'RESOLVE',
+      hex: '05 f0 00 03 01 61 00 00',
+      message: { command: 0xf0, destination: named('a', 0) },
+    },
+    {
+      name: 'an unknown command',
+      hex: '05 09 00 01 c0 00 02 01 01 bb',
+      message: { command: 9, destination: ipv4 },
+    },
+    { name: 'an empty name', hex: '05 01 00 03 00 00 50', message: { command: 1, destination: named('') } },
+    {
+      name: 'a name of 255',
+      hex: `05 01 00 03 ff ${text(long)} 00 50`,
+      message: { command: 1, destination: named(long) },
+    },
+    {
+      name: 'a name in UTF-8, counted in bytes',
+      hex: `05 01 00 03 08 ${text('münchen')} 00 50`,
+      message: { command: 1, destination: named('münchen') },
+    },
+    {
+      name: 'NUL and line ends in a name',
+      hex: '05 01 00 03 04 61 00 0d 0a 00 50',
+      message: { command: 1, destination: named('a\0\r\n') },
+    },
+    {
+      name: 'RSV that is not 0',
+      hex: '05 01 07 01 c0 00 02 01 01 bb',
+      message: { command: 1, destination: ipv4 },
+      only: 'decode',
+    },
+  ],
+  faults: [
+    ['version 4', '04 01 00 01', 'ERR_SOCKS_VERSION'],
+    ['ATYP 0', '05 01 00 00', 'ERR_SOCKS_ADDRESS_TYPE'],
+    ['ATYP 2', '05 01 00 02', 'ERR_SOCKS_ADDRESS_TYPE'],
+    ['ATYP 255', '05 01 00 ff', 'ERR_SOCKS_ADDRESS_TYPE'],
+    ['a name that is not UTF-8', '05 01 00 03 02 c3 28 00 50', 'ERR_SOCKS_NAME'],
+  ],
+});
+
+check('SOCKS5 reply', {
+  decode: decodeSocks5Reply,
+  encode: encodeSocks5Reply,
+  vectors: [
+    { name: 'succeeded', hex: '05 00 00 01 c0 00 02 01 01 bb', message: { code: 0, bound: ipv4 } },
+    {
+      name: 'refused',
+      hex: '05 05 00 01 00 00 00 00 00 00',
+      message: { code: 5, bound: { type: 1, host: '0.0.0.0', port: 0 } },
+    },
+    {
+      name: 'IPv6',
+      hex: '05 00 00 04 20010db8000000000000000000000001 00 35',
+      message: { code: 0, bound: ipv6 },
+    },
+    {
+      name: 'a name (RESOLVE_PTR)',
+      hex: `05 00 00 03 01 61 00 00`,
+      message: { code: 0, bound: named('a', 0) },
+    },
+    { name: 'an unknown code', hex: '05 f4 00 01 c0 00 02 01 01 bb', message: { code: 0xf4, bound: ipv4 } },
+  ],
+  faults: [
+    ['version 1', '01 00 00 01', 'ERR_SOCKS_VERSION'],
+    ['ATYP 5', '05 00 00 05', 'ERR_SOCKS_ADDRESS_TYPE'],
+  ],
+});
+
+check('SOCKS4 request', {
+  decode: decodeSocks4Request,
+  encode: encodeSocks4Request,
+  vectors: [
+    {
+      name: 'CONNECT',
+      hex: `04 01 01 bb c0 00 02 01 ${text('joe')} 00`,
+      message: { command: 1, destination: ipv4, userId: 'joe' },
+    },
+    {
+      name: 'BIND without a user id',
+      hex: '04 02 01 bb c0 00 02 01 00',
+      message: { command: 2, destination: ipv4, userId: '' },
+    },
+    {
+      name: '0.0.0.0 is an address',
+      hex: '04 02 00 15 00 00 00 00 00',
+      message: { command: 2, destination: { type: 1, host: '0.0.0.0', port: 21 }, userId: '' },
+    },
+    {
+      name: 'SOCKS4A',
+      hex: `04 01 00 50 00 00 00 01 00 ${text('example.com')} 00`,
+      message: { command: 1, destination: named('example.com'), userId: '' },
+    },
+    {
+      name: 'SOCKS4A with 0.0.0.255',
+      hex: `04 01 00 50 00 00 00 ff 61 00 62 00`,
+      message: { command: 1, destination: named('b'), userId: 'a' },
+      only: 'decode',
+    },
+    {
+      name: 'Tor: RESOLVE',
+      hex: '04 f0 00 00 00 00 00 01 00 61 00',
+      message: { command: 0xf0, destination: named('a', 0), userId: '' },
+    },
+    {
+      name: 'a user id of 255',
+      hex: `04 01 01 bb c0 00 02 01 ${text(long)} 00`,
+      message: { command: 1, destination: ipv4, userId: long },
+    },
+  ],
+  faults: [
+    ['version 5', '05 01 01 bb c0 00 02 01 00', 'ERR_SOCKS_VERSION'],
+    ['a user id that does not end', `04 01 01 bb c0 00 02 01 ${'61'.repeat(256)}`, 'ERR_SOCKS_USER_ID'],
+    ['a name that does not end', `04 01 01 bb 00 00 00 01 00 ${'61'.repeat(256)}`, 'ERR_SOCKS_NAME'],
+    ['a name that is not UTF-8', '04 01 01 bb 00 00 00 01 00 c3 28 00', 'ERR_SOCKS_NAME'],
+  ],
+});
+
+check('SOCKS4 reply', {
+  decode: decodeSocks4Reply,
+  encode: encodeSocks4Reply,
+  vectors: [
+    { name: 'granted', hex: '00 5a 01 bb c0 00 02 01', message: { code: 90, bound: ipv4 } },
+    {
+      name: 'rejected',
+      hex: '00 5b 00 00 00 00 00 00',
+      message: { code: 91, bound: { type: 1, host: '0.0.0.0', port: 0 } },
+    },
+    { name: 'an unknown code', hex: '00 63 01 bb c0 00 02 01', message: { code: 99, bound: ipv4 } },
+  ],
+  faults: [['version 5', '05 00 00 01 00 00 00 00', 'ERR_SOCKS_VERSION']],
+});
+
+check('UDP header', {
+  decode: (bytes) => decodeUdpHeader(bytes),
+  encode: encodeUdpHeader,
+  vectors: [
+    { name: 'IPv4: 10 bytes', hex: '00 00 00 01 c0 00 02 01 01 bb', message: { fragment: 0, address: ipv4 } },
+    {
+      name: 'IPv6: 22 bytes',
+      hex: '00 00 00 04 20010db8000000000000000000000001 00 35',
+      message: { fragment: 0, address: ipv6 },
+    },
+    { name: 'a name', hex: '00 00 00 03 01 61 00 50', message: { fragment: 0, address: named('a') } },
+    {
+      name: 'the last of three fragments',
+      hex: '00 00 83 01 c0 00 02 01 01 bb',
+      message: { fragment: 0x83, address: ipv4 },
+    },
+  ],
+  faults: [
+    ['RSV that is not 0', '00 01 00 01 c0 00 02 01 01 bb', 'ERR_SOCKS_RESERVED'],
+    ['ATYP 9', '00 00 00 09', 'ERR_SOCKS_ADDRESS_TYPE'],
+    ['a name that is not UTF-8', '00 00 00 03 01 ff 00 50', 'ERR_SOCKS_NAME'],
+  ],
+});
+
+suite('what does not fit is a RangeError', () => {
+  const rows: readonly (readonly [string, () => unknown])[] = [
+    ['a name of 256', () => encodeAddress(named('a'.repeat(256)))],
+    ['a name of 128 letters of two bytes', () => encodeAddress(named('ä'.repeat(128)))],
+    ['an IPv4 address that is none', () => encodeAddress({ type: 1, host: '1.2.3', port: 1 })],
+    ['port 65536', () => encodeAddress(named('a', 65_536))],
+    ['a password of 256', () => encodeCredentials({ username: 'a', password: 'b'.repeat(256) })],
+    ['IPv6 in SOCKS4', () => encodeSocks4Request({ command: 1, destination: ipv6, userId: '' })],
+    ['a NUL in a user id', () => encodeSocks4Request({ command: 1, destination: ipv4, userId: 'a\0b' })],
+    ['256 methods', () => encodeGreeting(Array.from({ length: 256 }, () => 0))],
+  ];
+  for (const [name, run] of rows) test(name, () => assert.throws(run, RangeError));
+});
+
+test('an address is read where it stands, and not beyond its end', () => {
+  const bytes = bytesOf('ff ff 01 c0 00 02 01 01 bb ff');
+  assert.deepEqual(decodeAddress(bytes, 2, 9), { value: ipv4, size: 7 });
+  assert.equal(decodeAddress(bytes, 2, 8), undefined);
+});
