@@ -12,7 +12,6 @@ import {
   join,
   read,
   relayed,
-  sample,
 } from '../../../test/support/engines.ts';
 import { closedPort, startBlackHole, startTarget } from '../../../test/support/targets.ts';
 import { descriptors } from '../../../test/support/usage.ts';
