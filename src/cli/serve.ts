@@ -119,15 +119,22 @@ function startFault(error: unknown): string {
   }
 }
 
+/** What was started without a configuration, and how to try it. */
 function welcome(at: string, withUsers: boolean): string {
-  const login = withUsers ? 'NAME:PASSWORD@' : '';
+  const tries = withUsers
+    ? [
+        `curl -x socks5h://NAME:PASSWORD@${at} https://www.example.com/`,
+        `ssh -o ProxyCommand='ncat --proxy-type socks5 --proxy ${at} --proxy-auth NAME:PASSWORD %h %p' HOST`,
+      ]
+    : [
+        `curl -x socks5h://${at} https://www.example.com/`,
+        `ssh -o ProxyCommand='ncat --proxy-type socks5 --proxy ${at} %h %p' HOST`,
+        `chromium --proxy-server=socks5://${at}`,
+      ];
   return `
-A SOCKS 4, 4a and 5 proxy${withUsers ? ', for users with a password' : ' for programs on this machine'}. Ctrl-C ends it. To try it:
+A SOCKS 4, 4a and 5 proxy for ${withUsers ? 'users with a password' : 'programs on this machine'}. Ctrl-C ends it. To try it:
 
-  curl -x socks5h://${login}${at} https://www.example.com/
-  ssh -o ProxyCommand='ncat --proxy-type socks5 --proxy ${at} %h %p' HOST
-  chromium --proxy-server=socks5://${at}
-
+${tries.map((line) => `  ${line}\n`).join('')}
 Its rules are yours to write: docs/configuration.md, then garter serve --config garter.yaml
 
 `;
