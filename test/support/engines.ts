@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Connection, Engine, Relay, RelayOptions } from '../../src/net/engine.ts';
 import { PortableEngine } from '../../src/net/portable.ts';
 
@@ -91,6 +92,14 @@ export function flood(far: Socket): { sent(): number; stop(): void } {
   far.on('drain', fill);
   fill();
   return { sent: () => sent, stop: () => void far.off('drain', fill) };
+}
+
+/** Waits until a counter has begun to grow and stands still again. */
+export async function settled(counter: () => number): Promise<number> {
+  for (let last = 0; ; last = counter()) {
+    await delay(250);
+    if (last > 0 && counter() === last) return last;
+  }
 }
 
 /** Waits until a far end is gone, in order or not. */

@@ -12,6 +12,7 @@ import {
   join,
   read,
   relayed,
+  settled,
 } from '../../../test/support/engines.ts';
 import { closedPort, startBlackHole, startTarget } from '../../../test/support/targets.ts';
 import { descriptors } from '../../../test/support/usage.ts';
@@ -62,7 +63,7 @@ for (const engine of engines) {
         using joined = await relayed(engine);
         const [resetting, other] = ends(joined);
         const supply = flood(other);
-        await settled(joined.relay, side === 'client' ? 'received' : 'sent');
+        await settled(() => joined.relay[side === 'client' ? 'received' : 'sent']);
         resetting.resetAndDestroy();
         assertFailed(await joined.relay.ended, side);
         await assertReset(other);
@@ -74,7 +75,7 @@ for (const engine of engines) {
         const [resetting, other] = ends(joined);
         const counter = side === 'client' ? 'sent' : 'received';
         const supply = flood(resetting);
-        await settled(joined.relay, counter);
+        await settled(() => joined.relay[counter]);
         resetting.resetAndDestroy();
         supply.stop();
         await delay(100);
@@ -220,14 +221,6 @@ async function storm(engine: Engine, count: number): Promise<RelayEnd[]> {
   await Promise.all(clients);
   await Promise.all(handled);
   return ends;
-}
-
-/** Waits until nothing moves any more. */
-async function settled(
-  relay: { sent: number; received: number },
-  counter: 'sent' | 'received',
-): Promise<void> {
-  for (let last = -1; last !== relay[counter] || last === 0; await delay(200)) last = relay[counter];
 }
 
 function assertFailed({ by, error }: RelayEnd, side: 'client' | 'target'): void {

@@ -169,10 +169,25 @@ for (const engine of engines) {
       assert.equal(joined.relay.sent, 1);
     });
 
+    test('abort while the ends of both streams are passed on', async () => {
+      const client = await accepted(engine);
+      const target = await dialled(engine);
+      client.far.end();
+      target.far.end();
+      assert.equal(await client.near.read(), undefined);
+      assert.equal(await target.near.read(), undefined);
+      using joined = join(engine, client, target);
+      joined.relay.abort();
+      assert.deepEqual(await joined.relay.ended, { by: 'abort' });
+    });
+
     test('a stream that is cut with its end held back is not taken for a whole one', async () => {
-      using joined = await relayed(engine);
-      joined.target.end(sample(24 * MIB, 8));
-      await delay(500);
+      const client = await accepted(engine);
+      const target = await dialled(engine);
+      target.near.unread(sample(24 * MIB, 8));
+      target.far.end();
+      using joined = join(engine, client, target);
+      await delay(200);
       joined.relay.abort();
       assert.deepEqual(await joined.relay.ended, { by: 'abort' });
       await cut(joined.client);

@@ -4,6 +4,8 @@ import type { Connection, Endpoint } from '../engine.ts';
 
 /** Bytes kept for a caller who does not read; then the peer's window holds the rest back. */
 const EARLY_LIMIT = 65_536;
+/** What a chunk costs beside its bytes, for peers that send them one by one. */
+const CHUNK_COST = 256;
 
 /** Who gets what a connection brings once `read` no longer does. */
 export interface Taker {
@@ -54,7 +56,7 @@ export class PortableConnection implements Connection {
   read(): Promise<Uint8Array | undefined> {
     const bytes = this.#early.shift();
     if (bytes !== undefined) {
-      this.#earlySize -= bytes.length;
+      this.#earlySize -= bytes.length + CHUNK_COST;
       if (this.#earlySize < EARLY_LIMIT && this.stream.isPaused()) this.stream.resume();
       return Promise.resolve(bytes);
     }
@@ -68,7 +70,7 @@ export class PortableConnection implements Connection {
   unread(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.#early.unshift(bytes);
-    this.#earlySize += bytes.length;
+    this.#earlySize += bytes.length + CHUNK_COST;
   }
 
   write(bytes: Uint8Array): void {
@@ -126,8 +128,8 @@ export class PortableConnection implements Connection {
   /** Closes at once, with a reset where that is possible, so that the peer cannot take a cut stream for a whole one. */
   reset(): void {
     const { stream } = this;
-    // libuv refuses to reset while the end of stream is on its way (EINVAL); then all bytes are with the kernel already.
-    const ending = stream.writableEnded && !stream.writableFinished;
+    // libuv refuses to reset while it passes on the end of stream (EINVAL); then all bytes are with the kernel already.
+    const ending = stream.writableEnded && !stream.writableFinished && stream.writableLength === 0;
     if (this.#socket === undefined || ending) stream.destroy();
     else this.#socket.resetAndDestroy();
   }
@@ -140,7 +142,7 @@ export class PortableConnection implements Connection {
       this.#reader = undefined;
     } else {
       this.#early.push(chunk);
-      this.#earlySize += chunk.length;
+      this.#earlySize += chunk.length + CHUNK_COST;
       if (this.#earlySize >= EARLY_LIMIT) this.stream.pause();
     }
   };

@@ -117,9 +117,7 @@ class Side implements Taker {
 
   ended(): void {
     this.#relay.sideEnded(this);
-    // Not before everything is with the kernel: see PortableConnection.reset.
-    if (this.#other.writableNeedDrain) this.#other.once('drain', () => this.#other.end());
-    else this.#other.end();
+    this.#other.end();
   }
 
   drained(): void {
