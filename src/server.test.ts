@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { after, before, suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { connect, ProxyError } from './client.ts';
 import { ConfigError, createServer } from './server.ts';
 import type { Server } from './server.ts';
@@ -102,6 +103,24 @@ suite('the library', () => {
       ['connect', 'ip'],
       ['connect', 'name'],
     ]);
+  });
+
+  test('hooks that never answer hold nobody for ever, and close() does not wait for them', async () => {
+    const stuck = (): Promise<never> => new Promise(() => {});
+    const timeouts = { handshake: '300ms', connect: '300ms' };
+    const listen = [{ address: '127.0.0.1:0', methods: ['password', 'none'] }];
+    const server = await createServer(
+      { ...config, listen, timeouts },
+      { authenticate: stuck, decide: stuck },
+    );
+    await assert.rejects(says(proxyOf(server, 'socks5h', 'ann:x@')), { code: 'ERR_PROXY_CLOSED' });
+    await assert.rejects(says(proxyOf(server)), { code: 'ERR_PROXY_CLOSED' });
+    await server.close();
+    const patient = await createServer({ ...config, listen }, { authenticate: stuck, decide: stuck });
+    const waiting = [says(proxyOf(patient, 'socks5h', 'ann:x@')), says(proxyOf(patient))];
+    while (patient.sessions().filter(({ method }) => method !== undefined).length < 2) await delay(5);
+    await patient.close();
+    for (const one of await Promise.allSettled(waiting)) assert.equal(one.status, 'rejected');
   });
 
   test('the signal closes it, and open connections with it', async () => {

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, write, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, write } from 'node:fs';
 import { formatJson, formatText } from './format.ts';
 import type { Fields } from './format.ts';
 
@@ -66,17 +66,16 @@ export class Log {
     this.#line('debug', message, fields);
   }
 
+  /** Writes what waits and closes the file. */
+  async close(): Promise<void> {
+    await this.flush();
+    if (this.#fd !== 2) closeSync(this.#fd);
+    this.#fd = 2;
+  }
+
   /** Resolves when everything logged so far has been handed to the system. */
   flush(): Promise<void> {
     return new Promise((resolve) => this.#whenIdle(resolve));
-  }
-
-  /** Writes what waits, at once and without the event loop: for the moment before the process ends. */
-  flushSync(): void {
-    const text = this.#waiting.join('');
-    this.#waiting = [];
-    this.#waitingBytes = 0;
-    if (text !== '') writeSync(this.#fd, text);
   }
 
   #line(level: Level, event: string, fields: Fields = {}): void {

@@ -72,10 +72,11 @@ async function identify(
   const { username, password } = credentials;
   let verdict: PasswordVerdict;
   try {
-    verdict = (await state.authenticator?.verify(username, password, client.remote.host)) ?? NOBODY;
+    const check = state.authenticator?.verify(username, password, client.remote.host);
+    verdict = (await session.whileOpen(check)) ?? NOBODY;
   } catch (error) {
     client.write(machine.answerPassword(false));
-    throw new Failure('internal', 'auth', undefined, undefined, error);
+    throw error instanceof Failure ? error : new Failure('internal', 'auth', undefined, undefined, error);
   }
   client.write(machine.answerPassword(verdict.ok));
   if (!verdict.ok) {

@@ -4,7 +4,7 @@ import type { Command, Destination } from '../policy/policy.ts';
 import { formatIp } from '../wire/ip.ts';
 import { Failure } from './failure.ts';
 import type { Session } from './sessions.ts';
-import type { ServerState } from './state.ts';
+import type { Decide, ServerState } from './state.ts';
 
 /**
  * Asks the rules about one destination, by name first; what the rules cannot tell by name alone, or what will be dialled
@@ -23,9 +23,24 @@ export async function obtainPermit(
     decision = decide(state.policy, facts, destination, addresses, state.ports);
   }
   const permit = granted(session, decision);
-  if (state.decide !== undefined && !(await state.decide({ ...facts, destination })))
-    throw Failure.refusal('embedder');
+  if (state.decide !== undefined)
+    await askEmbedder(session, { ...facts, destination }, state.decide, state.timeouts.connect);
   return permit;
+}
+
+/** The embedding program's word, which may take as long as a connection. */
+async function askEmbedder(
+  session: Session,
+  request: Parameters<Decide>[0],
+  decideToo: Decide,
+  timeout: number,
+): Promise<void> {
+  const late = setTimeout(() => session.stop(new Failure('timeout', 'request', 'embedder')), timeout);
+  try {
+    if (!(await session.whileOpen(decideToo(request)))) throw Failure.refusal('embedder');
+  } finally {
+    clearTimeout(late);
+  }
 }
 
 /** The permit of a decision; a refusal is thrown, with its rule noted for the record. */

@@ -157,7 +157,7 @@ export class Server implements AsyncDisposable {
     await this.#state.sessions.empty();
     await this.#users[Symbol.asyncDispose]();
     this.#state.resolver.close();
-    await this.#state.log.flush();
+    await this.#state.log.close();
   }
 
   #stopAll(detail: string): void {

@@ -88,6 +88,19 @@ export class Session {
     this.halt(failure);
   }
 
+  /** Waits for work that knows no signal, but not beyond the end of the session. Rejects with the failure that stopped it. */
+  whileOpen<T>(work: T | Promise<T>): Promise<T> {
+    const { signal } = this;
+    return new Promise((resolve, reject) => {
+      const stopped = (): void => reject(signal.reason);
+      if (signal.aborted) stopped();
+      signal.addEventListener('abort', stopped, { once: true });
+      void Promise.resolve(work)
+        .then(resolve, reject)
+        .finally(() => signal.removeEventListener('abort', stopped));
+    });
+  }
+
   /** What the rules are told, at this moment. */
   facts(command: Command): Facts {
     return {
