@@ -15,6 +15,11 @@ function proxyOf(server: Server, scheme = 'socks5h', login = ''): string {
   return `${scheme}://${login}127.0.0.1:${server.addresses[0]!.port}`;
 }
 
+/** A hook that never answers. */
+function stuck(): Promise<never> {
+  return new Promise(() => {});
+}
+
 suite('the library', () => {
   // Says hello first, then says back what it hears.
   const target = createTcpServer((socket) => {
@@ -106,7 +111,6 @@ suite('the library', () => {
   });
 
   test('hooks that never answer hold nobody for ever, and close() does not wait for them', async () => {
-    const stuck = (): Promise<never> => new Promise(() => {});
     const timeouts = { handshake: '300ms', connect: '300ms' };
     const listen = [{ address: '127.0.0.1:0', methods: ['password', 'none'] }];
     const server = await createServer(
