@@ -39,7 +39,7 @@ interface Way {
 export class Association implements Counters {
   sent = 0;
   received = 0;
-  /** Datagrams that went nowhere, by reason; `errors` are failed sends and ICMP errors. */
+  /** Datagrams that went nowhere, by reason; `errors` are failed sends and, where the engine sees them, ICMP errors. */
   readonly counts = { stranger: 0, malformed: 0, refused: 0, unasked: 0, overflow: 0, errors: 0 };
 
   readonly #session: Session;

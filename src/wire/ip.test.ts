@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { embeddedIpv4, formatIp, type Ip, ipBytes, ipFromBytes, parseIp, sameIp, writeIp } from './ip.ts';
 
 const word = fc.integer({ min: 0, max: 0xffff_ffff });
@@ -116,7 +116,7 @@ test('every address survives its text and its bytes', () => {
 });
 
 test('text that is no address never throws, and what is one has one canonical text', () => {
-  const nearly = fc.string({ unit: fc.constantFrom(...'0123459af:.%[]x '), maxLength: 40 });
+  const nearly = fc.string({ unit: fc.constantFrom('0', '1', '2', '5', '9', 'a', 'f', ':', ':', '.', '.', '%', '[', 'x', ' '), maxLength: 40 });
   fc.assert(
     fc.property(nearly, (text) => {
       const ip = parseIp(text);
