@@ -116,7 +116,10 @@ test('every address survives its text and its bytes', () => {
 });
 
 test('text that is no address never throws, and what is one has one canonical text', () => {
-  const nearly = fc.string({ unit: fc.constantFrom('0', '1', '2', '5', '9', 'a', 'f', ':', ':', '.', '.', '%', '[', 'x', ' '), maxLength: 40 });
+  const nearly = fc.string({
+    unit: fc.constantFrom('0', '1', '2', '5', '9', 'a', 'f', ':', ':', '.', '.', '%', '[', 'x', ' '),
+    maxLength: 40,
+  });
   fc.assert(
     fc.property(nearly, (text) => {
       const ip = parseIp(text);
