@@ -3,7 +3,7 @@ import { formatProblems } from '../config/problem.ts';
 import type { Flags } from '../config/flags.ts';
 import { loadConfig, settingsFromFlags } from '../config/load.ts';
 import type { Loaded } from '../config/load.ts';
-import { formatEndpoint } from '../server/endpoint.ts';
+import { formatAddress } from '../wire/address.ts';
 import { codeOf } from '../server/failure.ts';
 import { Server } from '../server/server.ts';
 import { UsersFileError } from '../server/users.ts';
@@ -66,9 +66,9 @@ export async function serve(args: readonly string[], io: Io): Promise<number> {
     io.stderr.write(`${startFault(error)}\n`);
     return error instanceof UsersFileError ? 2 : 1;
   }
-  for (const address of server.addresses) io.stdout.write(`garter listening on ${formatEndpoint(address)}\n`);
+  for (const address of server.addresses) io.stdout.write(`garter listening on ${formatAddress(address)}\n`);
   if (options.config === undefined)
-    io.stderr.write(welcome(formatEndpoint(server.addresses[0]!), settings.users !== undefined));
+    io.stderr.write(welcome(formatAddress(server.addresses[0]!), settings.users !== undefined));
   await untilEnded(server, load, io);
   return 0;
 }

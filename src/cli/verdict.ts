@@ -7,7 +7,7 @@ import type { Permit, Refusal } from '../policy/decide.ts';
 import type { Destination, Facts, Method, Origin } from '../policy/policy.ts';
 import { Resolver } from '../resolve/resolver.ts';
 import { destinationOf } from '../server/destination.ts';
-import { formatEndpoint } from '../server/endpoint.ts';
+import { formatAddress } from '../wire/address.ts';
 import { Failure, codeOf } from '../server/failure.ts';
 import { OwnPorts } from '../server/own-ports.ts';
 import type { ListenerSettings, Settings } from '../server/settings.ts';
@@ -60,7 +60,7 @@ async function follow(
   for (const { address } of settings.listeners) ports.add(address, 'tcp');
   const policy = compile(settings.policy);
   const listener = listenerFor(question, settings);
-  note('listener', `${formatEndpoint(listener.address)}${place(listener.origin)}`);
+  note('listener', `${formatAddress(listener.address)}${place(listener.origin)}`);
 
   const admission = accept(policy, client.ip, ports);
   if (policy.acceptRules === undefined) note('accept', 'everybody: there are no accept rules');
@@ -107,18 +107,18 @@ async function follow(
 }
 
 function headline({ command, client, destination, protocol, user, time }: Question): string {
-  const from = formatEndpoint({ host: formatIp(client.ip), port: client.port });
+  const from = formatAddress({ host: formatIp(client.ip), port: client.port });
   const who = user === undefined ? '' : ` as ${user}`;
   const when = new Date(time).toISOString().replace(/\.\d+/, '');
-  return `${command} from ${from}${who} to ${formatEndpoint(destination)} by ${protocol} at ${when}`;
+  return `${command} from ${from}${who} to ${formatAddress(destination)} by ${protocol} at ${when}`;
 }
 
 function listenerFor({ listener }: Question, { listeners }: Settings): ListenerSettings {
   if (listener === undefined) return listeners[0]!;
-  const found = listeners.find(({ address }) => formatEndpoint(address) === listener);
+  const found = listeners.find(({ address }) => formatAddress(address) === listener);
   if (found !== undefined) return found;
   throw new UsageError(
-    `--listener ${listener}: write one of ${listeners.map(({ address }) => formatEndpoint(address)).join(', ')}`,
+    `--listener ${listener}: write one of ${listeners.map(({ address }) => formatAddress(address)).join(', ')}`,
   );
 }
 

@@ -1,5 +1,5 @@
 import type { Protocol } from '../policy/policy.ts';
-import { formatEndpoint } from '../server/endpoint.ts';
+import { formatAddress } from '../wire/address.ts';
 import type { ListenerSettings } from '../server/settings.ts';
 import type { Draft } from './draft.ts';
 import { addressesOf } from './listen-address.ts';
@@ -31,7 +31,7 @@ export function completeListeners(
     const { address, protocols = PROTOCOLS, methods = [hasUsers ? 'password' : 'none'] } = section;
     return hostsOf(section, i).map((host) => {
       const endpoint = { host, port: address.port };
-      const written = formatEndpoint(endpoint);
+      const written = formatAddress(endpoint);
       if (taken.has(written))
         error(
           ['listen', i, 'address'],

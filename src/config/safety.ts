@@ -1,5 +1,5 @@
 import type { Method } from '../policy/policy.ts';
-import { formatEndpoint } from '../server/endpoint.ts';
+import { formatAddress } from '../wire/address.ts';
 import type { ListenerSettings } from '../server/settings.ts';
 import type { Draft } from './draft.ts';
 import { isLoopback } from './listen-address.ts';
@@ -37,7 +37,7 @@ function refuseOpen(
     const isFlag = source.file === undefined && /^(--|GARTER_)/.test(source.place(at).where);
     error(
       at,
-      `others can reach ${formatEndpoint(made.address)}, and it asks for no password`,
+      `others can reach ${formatAddress(made.address)}, and it asks for no password`,
       isFlag
         ? 'give --users FILE, or GARTER_USER and GARTER_PASSWORD, or listen on 127.0.0.1'
         : `add ${ACCEPT_LINE}, or ${isWritten ? 'take none out of methods' : USERS_LINE}`,

@@ -7,7 +7,7 @@ import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { embeddedIpv4, formatIp, parseIp, sameIp } from '../wire/ip.ts';
 import { Reply } from '../wire/socks5.ts';
 import { destinationOf, isUnspecified } from './destination.ts';
-import { formatEndpoint } from './endpoint.ts';
+import { formatAddress } from '../wire/address.ts';
 import { Failure } from './failure.ts';
 import { admit, granted, obtainPermit } from './permit.ts';
 import { relay } from './relay.ts';
@@ -32,7 +32,7 @@ export async function bind(
   session.phase = 'bind';
   session.route = 'direct';
   const arrival = await awaitPeer(session, machine, request, permit, state);
-  session.address = formatEndpoint(arrival.peer.remote);
+  session.address = formatAddress(arrival.peer.remote);
   session.client.write(machine.reply(Reply.succeeded, arrival.peer.remote));
   return relay(session, machine, arrival.peer, arrival.permit, state);
 }
@@ -85,7 +85,7 @@ async function awaitPeer(
   session.signal.addEventListener('abort', stopped);
   try {
     session.signal.throwIfAborted();
-    session.bound = formatEndpoint(listener.local);
+    session.bound = formatAddress(listener.local);
     client.write(machine.reply(Reply.succeeded, listener.local));
     return await arrival;
   } finally {

@@ -9,7 +9,7 @@ import { Command as CommandCode, Reply } from '../wire/socks5.ts';
 import { associate } from './associate.ts';
 import { bind } from './bind.ts';
 import { destinationOf } from './destination.ts';
-import { formatEndpoint } from './endpoint.ts';
+import { formatAddress } from '../wire/address.ts';
 import { Failure } from './failure.ts';
 import { handshake } from './handshake.ts';
 import { lookUp } from './look-up.ts';
@@ -83,7 +83,7 @@ function carryOut(
   request: RequestEvent,
   state: ServerState,
 ): Promise<End> {
-  session.destination = formatEndpoint(request.destination);
+  session.destination = formatAddress(request.destination);
   switch (request.command) {
     case CommandCode.connect:
       session.command = 'connect';
@@ -124,8 +124,8 @@ async function connect(
   const timeout = Math.max(1, deadline - performance.now());
   const target = await dial(permit, state.engine, { timeout, signal });
   session.granted = { command: 'connect', destination, addresses: [parseIp(target.remote.host)!] };
-  session.address = formatEndpoint(target.remote);
-  session.bound = formatEndpoint(target.local);
+  session.address = formatAddress(target.remote);
+  session.bound = formatAddress(target.local);
 
   // relay
   client.write(machine.reply(Reply.succeeded, target.local));

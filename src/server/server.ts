@@ -8,7 +8,7 @@ import { compile } from '../policy/compile.ts';
 import { createLimitMemory, Limits } from '../policy/limits.ts';
 import { Resolver } from '../resolve/resolver.ts';
 import { serve } from './connection.ts';
-import { formatEndpoint } from './endpoint.ts';
+import { formatAddress } from '../wire/address.ts';
 import { Failure } from './failure.ts';
 import { OwnPorts } from './own-ports.ts';
 import { recheck } from './recheck.ts';
@@ -200,7 +200,7 @@ export class Server implements AsyncDisposable {
       (client) => void serve(client, open.settings, this.#state),
       (code) =>
         this.#state.log.warn('a connection could not be accepted', {
-          listener: formatEndpoint(settings.address),
+          listener: formatAddress(settings.address),
           code,
         }),
     );

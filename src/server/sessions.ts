@@ -15,7 +15,7 @@ import type {
 } from '../policy/policy.ts';
 import { parseIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
-import { formatEndpoint } from './endpoint.ts';
+import { formatAddress } from '../wire/address.ts';
 import { Failure } from './failure.ts';
 import type { ListenerSettings } from './settings.ts';
 
@@ -119,8 +119,8 @@ export class Session {
   record(end?: End): Record {
     return {
       id: this.id,
-      client: formatEndpoint(this.client.remote),
-      listener: formatEndpoint(this.client.local),
+      client: formatAddress(this.client.remote),
+      listener: formatAddress(this.client.local),
       user: this.identity?.user,
       method: this.method,
       command: this.command,

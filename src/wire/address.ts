@@ -36,7 +36,8 @@ export function addressOf(host: string, port: number): Address {
 
 /** host:port, an IPv6 address in brackets. A name is written as it was sent, whatever is in it. */
 export function formatAddress({ host, port }: HostPort): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  // A name may have colons too.
+  return host.includes(':') && parseIp(host) !== undefined ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /**
