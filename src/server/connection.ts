@@ -58,7 +58,7 @@ export async function serve(
   } catch (error) {
     const failure = session.failure ?? Failure.from(error, session.phase);
     if (failure.isBug) state.log.error('a connection failed', { id: session.id, error: stackOf(failure) });
-    const farewell = replyIsDue(machine) ? machine.reply(failure.reply) : machine.farewell();
+    const farewell = machine.farewell(failure.reply);
     if (farewell !== undefined) client.write(farewell);
     end = failure;
   } finally {
@@ -71,10 +71,6 @@ export async function serve(
 
 function stackOf({ cause, message }: Failure): string {
   return cause instanceof Error ? (cause.stack ?? cause.message) : message;
-}
-
-function replyIsDue({ state }: ServerSession): boolean {
-  return state === 'reply' || state === 'bind';
 }
 
 function carryOut(

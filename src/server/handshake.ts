@@ -75,7 +75,6 @@ async function identify(
     const check = state.authenticator?.verify(username, password, client.remote.host);
     verdict = (await session.whileOpen(check)) ?? NOBODY;
   } catch (error) {
-    client.write(machine.answerPassword(false));
     throw error instanceof Failure ? error : new Failure('internal', 'auth', undefined, undefined, error);
   }
   client.write(machine.answerPassword(verdict.ok));

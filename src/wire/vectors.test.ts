@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { decodeAddress, encodeAddress } from './address.ts';
+import { encodeAddress } from './address.ts';
 import type { Decoded } from './decoded.ts';
 import type { WireErrorCode } from './error.ts';
 import {
@@ -109,6 +109,11 @@ check('credentials', {
       message: { username: 'alice', password: 's3cret' },
     },
     { name: 'UTF-8', hex: `01 05 ${text('jörg')} 01 78`, message: { username: 'jörg', password: 'x' } },
+    {
+      name: 'a byte order mark',
+      hex: '01 04 efbbbf61 01 78',
+      message: { username: '\ufeffa', password: 'x' },
+    },
     { name: 'empty', hex: '01 00 00', message: { username: '', password: '' } },
     {
       name: '255 each',
@@ -201,6 +206,8 @@ check('SOCKS5 request', {
     ['ATYP 2', '05 01 00 02', 'ERR_SOCKS_ADDRESS_TYPE'],
     ['ATYP 255', '05 01 00 ff', 'ERR_SOCKS_ADDRESS_TYPE'],
     ['a name that is not UTF-8', '05 01 00 03 02 c3 28 00 50', 'ERR_SOCKS_NAME'],
+    ['half a surrogate pair', '05 01 00 03 03 ed a0 80 00 50', 'ERR_SOCKS_NAME'],
+    ['an overlong NUL', '05 01 00 03 02 c0 80 00 50', 'ERR_SOCKS_NAME'],
   ],
 });
 
@@ -252,6 +259,17 @@ check('SOCKS4 request', {
       message: { command: 2, destination: { type: 1, host: '0.0.0.0', port: 21 }, userId: '' },
     },
     {
+      name: '0.0.1.0 is an address',
+      hex: '04 01 00 50 00 00 01 00 00',
+      message: { command: 1, destination: { type: 1, host: '0.0.1.0', port: 80 }, userId: '' },
+    },
+    {
+      name: 'a user id in Latin-1 is no reason to refuse',
+      hex: '04 01 01 bb c0 00 02 01 6a fc 72 67 00',
+      message: { command: 1, destination: ipv4, userId: 'j\ufffdrg' },
+      only: 'decode',
+    },
+    {
       name: 'SOCKS4A',
       hex: `04 01 00 50 00 00 00 01 00 ${text('example.com')} 00`,
       message: { command: 1, destination: named('example.com'), userId: '' },
@@ -276,6 +294,7 @@ check('SOCKS4 request', {
   faults: [
     ['version 5', '05 01 01 bb c0 00 02 01 00', 'ERR_SOCKS_VERSION'],
     ['a user id that does not end', `04 01 01 bb c0 00 02 01 ${'61'.repeat(256)}`, 'ERR_SOCKS_USER_ID'],
+    ['a user id that ends too late', `04 01 01 bb c0 00 02 01 ${'61'.repeat(256)} 00`, 'ERR_SOCKS_USER_ID'],
     ['a name that does not end', `04 01 01 bb 00 00 00 01 00 ${'61'.repeat(256)}`, 'ERR_SOCKS_NAME'],
     ['a name that is not UTF-8', '04 01 01 bb 00 00 00 01 00 c3 28 00', 'ERR_SOCKS_NAME'],
   ],
@@ -325,17 +344,40 @@ suite('what does not fit is a RangeError', () => {
     ['a name of 256', () => encodeAddress(named('a'.repeat(256)))],
     ['a name of 128 letters of two bytes', () => encodeAddress(named('ä'.repeat(128)))],
     ['an IPv4 address that is none', () => encodeAddress({ type: 1, host: '1.2.3', port: 1 })],
+    ['an IPv6 address as IPv4', () => encodeAddress({ type: 1, host: '::1', port: 1 })],
+    ['an IPv4 address as IPv6', () => encodeAddress({ type: 4, host: '127.0.0.1', port: 1 })],
     ['port 65536', () => encodeAddress(named('a', 65_536))],
+    ['port -1', () => encodeAddress(named('a', -1))],
+    ['half a port', () => encodeAddress(named('a', 0.5))],
     ['a password of 256', () => encodeCredentials({ username: 'a', password: 'b'.repeat(256) })],
     ['IPv6 in SOCKS4', () => encodeSocks4Request({ command: 1, destination: ipv6, userId: '' })],
+    [
+      '0.0.0.7 in SOCKS4, which would announce a name',
+      () =>
+        encodeSocks4Request({ command: 1, destination: { type: 1, host: '0.0.0.7', port: 1 }, userId: '' }),
+    ],
+    [
+      'a NUL in a SOCKS4A name',
+      () => encodeSocks4Request({ command: 1, destination: named('a\0b'), userId: '' }),
+    ],
+    ['a name in a SOCKS4 reply', () => encodeSocks4Reply({ code: 90, bound: named('a') })],
     ['a NUL in a user id', () => encodeSocks4Request({ command: 1, destination: ipv4, userId: 'a\0b' })],
+    ['no method', () => encodeGreeting([])],
     ['256 methods', () => encodeGreeting(Array.from({ length: 256 }, () => 0))],
   ];
   for (const [name, run] of rows) test(name, () => assert.throws(run, RangeError));
 });
 
-test('an address is read where it stands, and not beyond its end', () => {
-  const bytes = bytesOf('ff ff 01 c0 00 02 01 01 bb ff');
-  assert.deepEqual(decodeAddress(bytes, 2, 9), { value: ipv4, size: 7 });
-  assert.equal(decodeAddress(bytes, 2, 8), undefined);
+test('a UDP header is read where it stands, and not beyond its end', () => {
+  for (const address of [ipv4, ipv6, named('a')]) {
+    const header = encodeUdpHeader({ fragment: 0, address });
+    // What stands behind the end would complete it.
+    const buffer = Buffer.concat([new Uint8Array(32).fill(0xff), header, header]);
+    const end = 32 + header.length;
+    assert.deepEqual(decodeUdpHeader(buffer, 32, end), {
+      value: { fragment: 0, address },
+      size: header.length,
+    });
+    for (let cut = 32; cut < end; cut++) assert.equal(decodeUdpHeader(buffer, 32, cut), undefined);
+  }
 });

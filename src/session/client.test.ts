@@ -1,0 +1,272 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { inspect } from 'node:util';
+import { addressOf, AddressType } from '../wire/address.ts';
+import { WireError } from '../wire/error.ts';
+import { Command } from '../wire/socks5.ts';
+import { ClientSession, type ClientSessionOptions } from './client.ts';
+
+/** `> hex` is what the client writes, `< hex` what its server answers, `= text` what it comes to. */
+interface Transcript {
+  readonly name: string;
+  readonly options: ClientSessionOptions;
+  readonly lines: readonly string[];
+}
+
+const connect: ClientSessionOptions = {
+  protocol: 'socks5',
+  command: Command.connect,
+  destination: addressOf('example.com', 80),
+};
+const withPassword = { ...connect, credentials: { username: 'alice', password: 'secret' } };
+const bind: ClientSessionOptions = {
+  ...connect,
+  command: Command.bind,
+  destination: addressOf('192.0.2.1', 21),
+};
+
+const request = '> 05 01 00 03 0b 6578616d706c652e636f6d 0050';
+const toRequest = ['> 05 01 00', '< 05 00', request];
+const toStatus = ['> 05 02 00 02', '< 05 02', '> 01 05 616c696365 06 736563726574'];
+
+const transcripts: readonly Transcript[] = [
+  {
+    name: 'CONNECT, with bytes glued to the reply',
+    options: connect,
+    lines: [
+      ...toRequest,
+      '< 05 00 00 01 c0000207 d431 5353482d',
+      '= ok 0 192.0.2.7:54321',
+      '= done 5353482d',
+    ],
+  },
+  {
+    name: 'CONNECT refused',
+    options: connect,
+    lines: [...toRequest, '< 05 05 00 01 00000000 0000 ff', '= no 5 0.0.0.0:0', '= closed'],
+  },
+  {
+    name: 'CONNECT refused with a code that nobody knows',
+    options: connect,
+    lines: [...toRequest, '< 05 f4 00 01 00000000 0000', '= no 244 0.0.0.0:0', '= closed'],
+  },
+  {
+    name: 'half a reply',
+    options: connect,
+    lines: [...toRequest, '< 05 00 00 01 c000', '= reply'],
+  },
+  {
+    name: 'a password, and a name as bound address',
+    options: withPassword,
+    lines: [...toStatus, '< 01 00', request, '< 05 00 00 03 01 61 0001', '= ok 0 a:1', '= done'],
+  },
+  {
+    name: 'a password status of version 5',
+    options: withPassword,
+    lines: [...toStatus, '< 05 00', request, '= reply'],
+  },
+  {
+    name: 'a wrong password',
+    options: withPassword,
+    lines: [...toStatus, '< 01 01', '= refused password', '= closed'],
+  },
+  {
+    name: 'a server that wants no password',
+    options: withPassword,
+    lines: ['> 05 02 00 02', '< 05 00', request, '= reply'],
+  },
+  {
+    name: 'no method',
+    options: connect,
+    lines: ['> 05 01 00', '< 05 ff 00', '= refused method', '= closed'],
+  },
+  {
+    name: 'a method that was not offered',
+    options: connect,
+    lines: ['> 05 01 00', '< 05 02', '= ERR_SOCKS_METHOD_NOT_OFFERED', '= closed'],
+  },
+  {
+    name: 'a server of HTTP',
+    options: connect,
+    lines: ['> 05 01 00', '< 485454502f312e31', '= ERR_SOCKS_VERSION', '= closed'],
+  },
+  {
+    name: 'a reply with ATYP 0',
+    options: connect,
+    lines: [...toRequest, '< 05 01 00 00', '= ERR_SOCKS_ADDRESS_TYPE', '= closed'],
+  },
+  {
+    name: 'BIND, with both replies and the first byte in one piece',
+    options: bind,
+    lines: [
+      '> 05 01 00',
+      '< 05 00',
+      '> 05 02 00 01 c0000201 0015',
+      '< 05 00 00 01 c0000207 9c40 05 00 00 01 c0000201 0014 32',
+      '= ok 0 192.0.2.7:40000',
+      '= ok 0 192.0.2.1:20',
+      '= done 32',
+    ],
+  },
+  {
+    name: 'BIND that waits',
+    options: bind,
+    lines: [
+      '> 05 01 00',
+      '< 05 00',
+      '> 05 02 00 01 c0000201 0015',
+      '< 05 00 00 01 c0000207 9c40',
+      '= ok 0 192.0.2.7:40000',
+      '= bind',
+    ],
+  },
+  {
+    name: 'BIND refused at once',
+    options: bind,
+    lines: [
+      '> 05 01 00',
+      '< 05 00',
+      '> 05 02 00 01 c0000201 0015',
+      '< 05 02 00 01 00000000 0000',
+      '= no 2 0.0.0.0:0',
+      '= closed',
+    ],
+  },
+  {
+    name: 'SOCKS4',
+    options: { ...bind, protocol: 'socks4', userId: 'joe' },
+    lines: [
+      '> 04 02 0015 c0000201 6a6f65 00',
+      '< 00 5a 9c40 c0000207',
+      '< 00 5b 0000 00000000',
+      '= ok 90 192.0.2.7:40000',
+      '= no 91 0.0.0.0:0',
+      '= closed',
+    ],
+  },
+  {
+    name: 'SOCKS4A',
+    options: { ...connect, protocol: 'socks4a' },
+    lines: [
+      '> 04 01 0050 00000001 00 6578616d706c652e636f6d 00',
+      '< 00 5a 0000 00000000 5353482d',
+      '= ok 90 0.0.0.0:0',
+      '= done 5353482d',
+    ],
+  },
+  {
+    name: 'a SOCKS4 reply of version 4',
+    options: { ...connect, protocol: 'socks4a' },
+    lines: [
+      '> 04 01 0050 00000001 00 6578616d706c652e636f6d 00',
+      '< 04 5a',
+      '= ERR_SOCKS_VERSION',
+      '= closed',
+    ],
+  },
+];
+
+/** Feeds the server's chunks and gives what the client wrote, and what it came to. */
+function play(
+  options: ClientSessionOptions,
+  chunks: readonly Uint8Array[],
+): { written: string; outcome: string[] } {
+  const session = new ClientSession(options);
+  const written = [session.start()];
+  const outcome: string[] = [];
+  for (const chunk of chunks) {
+    session.receive(chunk);
+    try {
+      for (let event = session.next(); event !== undefined; event = session.next()) {
+        if (event.type === 'send') written.push(event.bytes);
+        else if (event.type === 'refused') outcome.push(`= refused ${event.phase}`);
+        else
+          outcome.push(`= ${event.ok ? 'ok' : 'no'} ${event.code} ${event.bound.host}:${event.bound.port}`);
+      }
+    } catch (error) {
+      assert.ok(error instanceof WireError, String(error));
+      outcome.push(`= ${error.code}`);
+    }
+  }
+  const trailing = session.state === 'done' ? ` ${Buffer.from(session.trailing()).toString('hex')}` : '';
+  outcome.push(`= ${session.state}${trailing.trimEnd()}`);
+  return { written: Buffer.concat(written).toString('hex'), outcome };
+}
+
+suite('transcripts of a client', () => {
+  for (const { name, options, lines } of transcripts) {
+    const marked = (mark: string): string[] => lines.filter((line) => line.startsWith(mark));
+    const bytesOf = (mark: string): Buffer =>
+      Buffer.from(marked(mark).join('').replaceAll(/[<> ]/g, ''), 'hex');
+    const input = bytesOf('<');
+    const expected = { written: bytesOf('>').toString('hex'), outcome: marked('=') };
+
+    for (const size of [1, 2, 3, 512]) {
+      test(`${name}, in chunks of ${size}`, () => {
+        const count = Math.ceil(input.length / size);
+        const chunks = Array.from({ length: count }, (_, i) => input.subarray(i * size, (i + 1) * size));
+        assert.deepEqual(play(options, chunks), expected);
+      });
+    }
+    test(`${name}, split everywhere`, () => {
+      for (let at = 0; at <= input.length; at++) {
+        assert.deepEqual(play(options, [input.subarray(0, at), input.subarray(at)]), expected, `at ${at}`);
+      }
+    });
+  }
+});
+
+suite('what a client cannot send is a RangeError at once', () => {
+  const rows: readonly (readonly [name: string, options: ClientSessionOptions])[] = [
+    ['a name in SOCKS4', { ...connect, protocol: 'socks4' }],
+    ['IPv6 in SOCKS4A', { ...connect, protocol: 'socks4a', destination: addressOf('::1', 80) }],
+    ['a user id of 256 bytes', { ...bind, protocol: 'socks4', userId: 'a'.repeat(256) }],
+    [
+      'a name of 128 letters of two bytes',
+      { ...connect, destination: { type: AddressType.name, host: 'ü'.repeat(128), port: 80 } },
+    ],
+    ['an empty user name', { ...connect, credentials: { username: '', password: 'secret' } }],
+    [
+      'a user name of 256 bytes',
+      { ...connect, credentials: { username: 'a'.repeat(256), password: 'secret' } },
+    ],
+  ];
+  for (const [name, options] of rows) {
+    test(name, () => {
+      assert.throws(() => new ClientSession(options), RangeError);
+    });
+  }
+});
+
+test('the password is neither in an error nor in the session as Node prints them', () => {
+  const password = 'secret'.repeat(50);
+  assert.throws(
+    () => new ClientSession({ ...connect, credentials: { username: 'alice', password } }),
+    (error) => error instanceof RangeError && !inspect(error, { showHidden: true }).includes('secret'),
+  );
+  const session = new ClientSession(withPassword);
+  session.start();
+  session.receive(Uint8Array.of(5, 1));
+  assert.throws(
+    () => session.next(),
+    (error) => error instanceof WireError && !inspect(error, { showHidden: true }).includes('secret'),
+  );
+  assert.doesNotMatch(inspect(session, { showHidden: true, depth: 9 }), /secret|73 65 63|115, 101/);
+});
+
+test('a call that is not due is an Error of the caller', () => {
+  const session = new ClientSession(connect);
+  assert.throws(() => session.trailing(), /state start/);
+  session.start();
+  assert.throws(() => session.start(), /state method/);
+});
+
+test('a closed session hears nothing more', () => {
+  const session = new ClientSession(connect);
+  session.start();
+  session.receive(Uint8Array.of(5, 0xff));
+  assert.deepEqual(session.next(), { type: 'refused', phase: 'method' });
+  session.receive(Uint8Array.of(5, 0));
+  assert.equal(session.next(), undefined);
+  assert.equal(session.trailing().length, 0);
+});

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { Method, Reply } from '../wire/socks5.ts';
+import { ServerSession, type ServerSessionState } from './server.ts';
+
+const bytesOf = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(' ', ''), 'hex');
+
+/** A session that has taken the client's bytes and answered yes to everything, except to what is asked in `until`. */
+function sessionAt(until: ServerSessionState, hex: string): ServerSession {
+  const session = new ServerSession();
+  session.receive(bytesOf(hex));
+  while (session.state !== until) {
+    const event = session.next();
+    if (session.state === until) break;
+    assert.ok(event !== undefined, `no way from ${session.state} to ${until}`);
+    if (event.type === 'greeting') {
+      session.chooseMethod(event.methods.includes(Method.password) ? Method.password : Method.none);
+    } else if (event.type === 'password') {
+      session.answerPassword(true);
+    } else {
+      session.reply(Reply.succeeded);
+    }
+  }
+  return session;
+}
+
+/** Every state, with the bytes that lead there and the last words that are due in it. */
+const states: readonly (readonly [ServerSessionState, hex: string, farewell: string | undefined])[] = [
+  ['greeting', '', undefined],
+  ['greeting', '05 02', undefined],
+  ['greeting', '04 01 0050', undefined],
+  ['method', '05 01 00', '05ff'],
+  ['password', '05 01 02', undefined],
+  ['password', '05 01 02 01 05', undefined],
+  ['verdict', '05 01 02 01 01 61 01 62', '0101'],
+  ['request', '05 01 02 01 01 61 01 62', undefined],
+  ['request', '05 01 00 05 01', undefined],
+  ['reply', '05 01 00 05 01 00 01 c0000201 0050', '05040001000000000000'],
+  ['reply', '04 01 0050 c0000201 00', '005b000000000000'],
+  ['bind', '05 01 00 05 02 00 01 c0000201 0050', '05040001000000000000'],
+  ['bind', '04 02 0050 c0000201 00', '005b000000000000'],
+  ['done', '05 01 00 05 01 00 01 c0000201 0050', undefined],
+  ['done', '04 01 0050 c0000201 00', undefined],
+];
+
+const calls: readonly (readonly [
+  string,
+  (session: ServerSession) => unknown,
+  readonly ServerSessionState[],
+])[] = [
+  ['chooseMethod', (session) => session.chooseMethod(undefined), ['method']],
+  ['answerPassword', (session) => session.answerPassword(true), ['verdict']],
+  ['reply', (session) => session.reply(Reply.succeeded), ['reply', 'bind']],
+  ['trailing', (session) => session.trailing(), ['reply', 'bind', 'done', 'closed']],
+];
+
+for (const [state, hex, farewell] of states) {
+  suite(`in state ${state} after [${hex}]`, () => {
+    test('a call is due or throws', () => {
+      for (const [name, call, due] of calls) {
+        const session = sessionAt(state, hex);
+        if (due.includes(state)) assert.doesNotThrow(() => call(session), name);
+        else assert.throws(() => call(session), new RegExp(`in state ${state};`), name);
+      }
+    });
+
+    test('farewell says what is due, and ends it', () => {
+      const session = sessionAt(state, hex);
+      const bytes = session.farewell(Reply.hostUnreachable);
+      assert.equal(bytes && Buffer.from(bytes).toString('hex'), farewell);
+      assert.equal(session.state, 'closed');
+      assert.equal(session.farewell(), undefined);
+      session.receive(bytesOf('05 01 00'));
+      assert.equal(session.next(), undefined);
+      assert.equal(session.trailing().length, 0);
+      for (const [name, call, due] of calls) {
+        if (!due.includes('closed')) assert.throws(() => call(session), /in state closed;/, name);
+      }
+    });
+  });
+}
+
+test('a method that was not offered cannot be chosen', () => {
+  const session = sessionAt('method', '05 01 02');
+  assert.throws(() => session.chooseMethod(Method.none), /not offered/);
+  assert.equal(session.state, 'method');
+});
+
+test('a bound address that cannot be sent leaves the reply due', () => {
+  const session = sessionAt('reply', '05 01 00 05 01 00 01 c0000201 0050');
+  assert.throws(() => session.reply(Reply.succeeded, { host: 'a'.repeat(256), port: 1 }), RangeError);
+  assert.equal(session.state, 'reply');
+});
+
+test('early data waits through both replies to BIND, and is given out once', () => {
+  const session = sessionAt('bind', '05 01 00 05 02 00 01 c0000201 0050 616263');
+  session.reply(Reply.succeeded);
+  session.receive(bytesOf('64'));
+  assert.equal(Buffer.from(session.trailing()).toString(), 'abcd');
+  assert.equal(session.trailing().length, 0);
+});
