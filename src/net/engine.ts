@@ -68,7 +68,8 @@ export interface Connection {
 
   /**
    * The next bytes, the caller's to keep; `undefined` once the peer has ended its direction. One read at a time.
-   * Rejects with the socket's error, after what came before it, or with the reason given to `destroy`.
+   * Rejects with the socket's error, after what was kept by then (a reset may take with it what the window held back), or
+   * with the reason given to `destroy`, which forgets what was kept.
    */
   read(): Promise<Uint8Array | undefined>;
 

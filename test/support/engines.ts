@@ -1,12 +1,23 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import { after, before } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Connection, Engine, Relay, RelayOptions } from '../../src/net/engine.ts';
 import { PortableEngine } from '../../src/net/portable.ts';
+import { descriptors, untilDescriptors } from './usage.ts';
 
 /** Every engine passes the whole of src/net/contract/. */
 export const engines: readonly Engine[] = [new PortableEngine()];
+
+/** Holds all tests of a file to closing what they open. */
+export function leavesNothing(): void {
+  let atFirst: number;
+  before(async () => {
+    atFirst = await descriptors(process.pid);
+  });
+  after(() => untilDescriptors(atFirst));
+}
 
 /** A connection of an engine, and the plain socket at its far end. */
 export interface Pair {

@@ -3,7 +3,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as immediate, setTimeout as delay } from 'node:timers/promises';
 import { start } from './process.ts';
 
 /** A server on loopback, the far end of a test. */
@@ -79,6 +79,12 @@ async function listening(server: Server, host = '127.0.0.1', drop: () => void): 
   };
 }
 
+/** Resolves with `false` after a time in which the event loop, however late it is, has told everything there was to tell. */
+async function quiet(milliseconds: number): Promise<false> {
+  await delay(milliseconds);
+  return immediate(false);
+}
+
 /** Listens but never accepts, and its queue is full: a connection to it is neither made nor refused. */
 export async function startBlackHole(host = '127.0.0.1', port = 0): Promise<Target> {
   await using stack = new AsyncDisposableStack();
@@ -94,7 +100,7 @@ export async function startBlackHole(host = '127.0.0.1', port = 0): Promise<Targ
     const socket = connect(target);
     stack.defer(() => void socket.destroy());
     socket.on('error', () => undefined);
-    silent = !(await Promise.race([once(socket, 'connect').then(() => true), delay(300, false)]));
+    silent = !(await Promise.race([once(socket, 'connect').then(() => true), quiet(300)]));
   }
   const resources = stack.move();
   return { ...target, [Symbol.asyncDispose]: () => resources.disposeAsync() };

@@ -1,8 +1,19 @@
+import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** Open descriptors of a process (Linux). */
 export async function descriptors(pid: number): Promise<number> {
   return (await readdir(`/proc/${pid}/fd`)).length;
+}
+
+/** Waits until this process has no more descriptors open than so many. Fails after 5 s. */
+export async function untilDescriptors(count: number): Promise<void> {
+  const deadline = performance.now() + 5000;
+  while ((await descriptors(process.pid)) > count) {
+    assert.ok(performance.now() < deadline, `${await descriptors(process.pid)} descriptors, ${count} before`);
+    await delay(50);
+  }
 }
 
 /** Resident memory of a process, in MiB (Linux). */

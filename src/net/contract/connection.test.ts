@@ -10,6 +10,7 @@ import {
   dialled,
   engines,
   gone,
+  leavesNothing,
   read,
   received,
   sample,
@@ -21,6 +22,8 @@ import type { Connection } from '../engine.ts';
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
 const TIMEOUT = { timeout: 5000 };
 const drop = (connection: Connection): void => connection.destroy();
+
+leavesNothing();
 
 for (const engine of engines) {
   suite(`${engine.name}: listen`, { timeout: 30_000 }, () => {
@@ -212,13 +215,32 @@ for (const engine of engines) {
 
     test('a reset rejects it, after what came before', async () => {
       const { near, far } = await accepted(engine);
-      far.write('last words');
-      near.unread(await read(near, 10));
       const told = losses(near);
+      far.write('last words');
       far.resetAndDestroy();
       await until(() => told.length > 0);
       assert.equal((await read(near, 10)).toString(), 'last words');
       await assert.rejects(near.read(), { code: 'ECONNRESET' });
+    });
+
+    test('a reset while more is held back rejects it, after the first of what came', async () => {
+      const { near, far } = await accepted(engine);
+      const data = sample(8 << 20, 4);
+      let flushed = 0;
+      for (let i = 0; i < data.length; i += 65_536) {
+        far.write(data.subarray(i, i + 65_536), () => (flushed += 65_536));
+      }
+      await settled(() => flushed);
+      far.resetAndDestroy();
+      const chunks: Uint8Array[] = [];
+      const drain = async (): Promise<void> => {
+        for (let chunk = await near.read(); chunk !== undefined; chunk = await near.read())
+          chunks.push(chunk);
+      };
+      await assert.rejects(drain, { code: 'ECONNRESET' });
+      const bytes = Buffer.concat(chunks);
+      assert.ok(bytes.length > 32_768, `${bytes.length} bytes`);
+      assertSame(bytes, data.subarray(0, bytes.length));
     });
 
     test('destroy rejects it with the reason', async () => {
@@ -279,6 +301,15 @@ for (const engine of engines) {
       assert.equal((await received(far)).toString(), 'reply');
       await gone(far);
       assert.ok(performance.now() - start >= 195, 'too early');
+    });
+
+    test('destroy cuts off what finish has not sent yet', async () => {
+      const { near, far } = await accepted(engine);
+      near.write(sample(24 << 20, 5));
+      near.finish(10_000);
+      await delay(50);
+      near.destroy();
+      await assert.rejects(received(far), { code: 'ECONNRESET' });
     });
 
     test('destroy closes at once', async () => {

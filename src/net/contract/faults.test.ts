@@ -10,17 +10,21 @@ import {
   engines,
   flood,
   join,
+  leavesNothing,
   read,
   relayed,
   settled,
 } from '../../../test/support/engines.ts';
 import { closedPort, startBlackHole, startTarget } from '../../../test/support/targets.ts';
-import { descriptors } from '../../../test/support/usage.ts';
+import { check } from '../../../test/support/process.ts';
+import { descriptors, untilDescriptors } from '../../../test/support/usage.ts';
 import type { Connection, Engine, RelayEnd } from '../engine.ts';
 
 /** A side that fails does so with one of these, as it was found out by reading or by writing. */
 const RESET_CODES: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE']);
 const LIMITS = { idle: 10_000, halfClose: 10_000, duration: 0 };
+
+leavesNothing();
 
 for (const engine of engines) {
   suite(`${engine.name}: resets`, { timeout: 60_000 }, () => {
@@ -170,6 +174,20 @@ for (const engine of engines) {
       await untilDescriptors(before);
     });
 
+    test('that would keep a process alive', async () => {
+      const script = `
+        import { engines, relayed } from '${import.meta.resolve('../../../test/support/engines.ts')}';
+        const engine = engines.find(({ name }) => name === '${engine.name}');
+        const joined = await relayed(engine, { idle: 60_000, halfClose: 60_000, duration: 60_000 });
+        const socket = await engine.udp({ host: '127.0.0.1', port: 0 }, { received() {}, failed() {} });
+        joined[Symbol.dispose]();
+        socket.close();
+        await joined.relay.ended;
+        console.log('closed');`;
+      const command = [process.execPath, '--input-type=module', '-e', script];
+      assert.equal(await check(command, { timeout: 20_000 }), 'closed\n');
+    });
+
     test('after refused, late and aborted dials', async () => {
       const port = await closedPort();
       await using hole = await startBlackHole();
@@ -233,12 +251,4 @@ async function assertReset(far: Socket): Promise<void> {
   far.resume();
   await closed(far);
   assert.ok(far.errored && 'code' in far.errored && RESET_CODES.has(String(far.errored.code)));
-}
-
-async function untilDescriptors(count: number): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while ((await descriptors(process.pid)) > count) {
-    assert.ok(performance.now() < deadline, `${await descriptors(process.pid)} descriptors, ${count} before`);
-    await delay(50);
-  }
 }

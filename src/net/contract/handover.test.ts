@@ -11,6 +11,7 @@ import {
   dialled,
   engines,
   gone,
+  leavesNothing,
   type Pair,
   read,
   received,
@@ -20,6 +21,8 @@ import type { Connection, Engine } from '../engine.ts';
 
 const MIB = 1 << 20;
 const CLIENT: ConnectionOptions = { ca: cert, servername: 'localhost' };
+
+leavesNothing();
 
 for (const engine of engines) {
   suite(`${engine.name}: detach`, { timeout: 30_000 }, () => {

@@ -12,6 +12,7 @@ import {
   flood,
   gone,
   join,
+  leavesNothing,
   read,
   received,
   relayed,
@@ -20,6 +21,8 @@ import {
 
 const MIB = 1 << 20;
 const IN_FLIGHT = 100_000;
+
+leavesNothing();
 
 for (const engine of engines) {
   suite(`${engine.name}: relay`, { timeout: 60_000 }, () => {
@@ -193,16 +196,19 @@ for (const engine of engines) {
       await cut(joined.client);
     });
 
-    test('destroying one side ends it as if that side had failed', async () => {
-      const client = await accepted(engine);
-      const target = await dialled(engine);
-      using joined = join(engine, client, target);
-      client.near.destroy();
-      const { by, error } = await joined.relay.ended;
-      assert.equal(by, 'client');
-      assert.ok(error);
-      await cut(joined.target);
-    });
+    for (const side of ['client', 'target'] as const) {
+      test(`destroying the ${side} ends it as if that side had failed`, async () => {
+        const client = await accepted(engine);
+        const target = await dialled(engine);
+        using joined = join(engine, client, target);
+        (side === 'client' ? client : target).near.destroy();
+        const over = [cut(joined.client), cut(joined.target)];
+        const { by, error } = await joined.relay.ended;
+        assert.equal(by, side);
+        assert.ok(error);
+        await Promise.all(over);
+      });
+    }
 
     test('onLost stays silent and finish is ignored', async () => {
       const client = await accepted(engine);

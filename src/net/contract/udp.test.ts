@@ -3,12 +3,13 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { assertSame, engines, sample } from '../../../test/support/engines.ts';
+import { assertSame, engines, leavesNothing, sample } from '../../../test/support/engines.ts';
 import { descriptors } from '../../../test/support/usage.ts';
 import { UDP_HEADROOM } from '../engine.ts';
 import type { Engine, Peer, UdpSocket } from '../engine.ts';
 
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
+/** The largest payload over IPv4; over IPv6 it is 20 bytes more. */
 const LARGEST = 65_507;
 
 /** A socket and what has come to it. */
@@ -18,6 +19,8 @@ interface Box extends Disposable {
   /** The next datagram. */
   next(): Promise<{ readonly data: Buffer; readonly from: Peer }>;
 }
+
+leavesNothing();
 
 for (const engine of engines) {
   suite(`${engine.name}: UDP`, { timeout: 30_000 }, () => {
@@ -51,10 +54,19 @@ for (const engine of engines) {
       assert.equal(four.local.port, six.socket.local.port);
     });
 
-    for (const size of [0, 1, 1472, 9000, LARGEST]) {
-      test(`a payload of ${size} bytes`, async () => {
-        using a = await open(engine);
-        using b = await open(engine);
+    for (const [host, size] of [
+      ['127.0.0.1', 0],
+      ['127.0.0.1', 1],
+      ['127.0.0.1', 1472],
+      ['127.0.0.1', LARGEST],
+      ['::1', 0],
+      ['::1', 9000],
+      ['::1', LARGEST],
+      ['::1', LARGEST + 20],
+    ] as const) {
+      test(`a payload of ${size} bytes over ${host}`, async () => {
+        using a = await open(engine, host);
+        using b = await open(engine, host);
         const data = sample(size, size + 1);
         send(a.socket, data, a.socket.peer(b.socket.local));
         assertSame((await b.next()).data, data);
@@ -165,6 +177,24 @@ for (const engine of engines) {
       await assert.rejects(engine.udp({ host: '192.0.2.1', port: 0 }, ignore), { code: 'EADDRNOTAVAIL' });
       await delay(50);
       assert.equal(await descriptors(process.pid), before + 1);
+    });
+
+    test('closed by a datagram of many: nothing more is told', async () => {
+      using far = await open(engine);
+      let told = 0;
+      const socket = await engine.udp(LOOPBACK, {
+        received: () => {
+          told++;
+          socket.close();
+        },
+        failed: assert.fail,
+      });
+      const { local } = socket;
+      for (let i = 0; i < 100; i++) send(far.socket, sample(100, i), far.socket.peer(local));
+      await until(() => told > 0);
+      await delay(50);
+      assert.equal(told, 1);
+      (await engine.udp(local, ignore)).close();
     });
 
     test('after close: nothing is sent, nothing told, and the port is free', async () => {

@@ -94,7 +94,9 @@ export class PortableConnection implements Connection {
   destroy(reason?: Error): void {
     this.#error ??= reason;
     this.#forgetEarly();
-    this.stream.destroy();
+    // What was given to a relay or `finish` and not sent to its end is cut, and has to look cut.
+    if (this.#taker !== undefined && !this.stream.writableFinished) this.reset();
+    else this.stream.destroy();
   }
 
   detach(): Duplex {
