@@ -4,6 +4,7 @@ import * as fc from 'fast-check';
 import type { Decoded } from './decoded.ts';
 import { WireError } from './error.ts';
 import { decodeCredentials, decodePasswordStatus } from './password.ts';
+import { decodeProxyHeader } from './proxy-header.ts';
 import { decodeSocks4Reply, decodeSocks4Request } from './socks4.ts';
 import { decodeGreeting, decodeMethod, decodeSocks5Reply, decodeSocks5Request } from './socks5.ts';
 import { decodeUdpHeader } from './udp.ts';
@@ -18,6 +19,7 @@ const decoders: readonly ((bytes: Uint8Array) => Decoded<unknown> | undefined)[]
   decodeSocks4Request,
   decodeSocks4Reply,
   decodeUdpHeader,
+  decodeProxyHeader,
 ];
 
 // Small numbers are versions, types and lengths: with many of them junk gets deep into a decoder.

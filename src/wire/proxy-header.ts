@@ -1,0 +1,98 @@
+import type { HostPort } from './address.ts';
+import type { Decoded } from './decoded.ts';
+import { WireError } from './error.ts';
+import { formatIp, ipFromBytes, parseIp } from './ip.ts';
+
+/** Whom a balancer speaks for (PROXY protocol, versions 1 and 2). */
+export interface ProxyHeader {
+  /** The client, and where it had connected to; absent when the balancer speaks for itself, or says nothing that we know. */
+  readonly addresses?: { readonly source: HostPort; readonly destination: HostPort };
+}
+
+/** The longest line of version 1, with its CR LF (section 2.1). */
+const LINE_LIMIT = 107;
+const LINE_START = bytesOf('PROXY ');
+const SIGNATURE = bytesOf('\r\n\r\n\0\r\nQUIT\n');
+/** Signature, version and command, family and transport, length (section 2.2). */
+const HEAD_SIZE = 16;
+
+const Command = { local: 0, proxy: 1 } as const;
+/** AF_INET or AF_INET6 in the high half, STREAM in the low one. */
+const Family = { tcp4: 0x11, tcp6: 0x21 } as const;
+
+/**
+ * The header of either version at the front of a connection; it takes 65,551 bytes at most. What is unknown or not TCP
+ * (UNKNOWN, LOCAL, unix sockets, datagrams) has no addresses; what stands behind the addresses (TLVs) is skipped.
+ * Throws ERR_SOCKS_PROXY_HEADER.
+ */
+export function decodeProxyHeader(bytes: Uint8Array): Decoded<ProxyHeader> | undefined {
+  if (beginsLike(bytes, SIGNATURE)) return decodeBinary(bytes);
+  if (beginsLike(bytes, LINE_START)) return decodeLine(bytes);
+  throw fault('no PROXY header');
+}
+
+/** `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443` CR LF (section 2.1). */
+function decodeLine(bytes: Uint8Array): Decoded<ProxyHeader> | undefined {
+  const end = bytes.indexOf(0x0a);
+  if ((end < 0 ? bytes.length : end + 1) > LINE_LIMIT) throw fault(`a line of more than ${LINE_LIMIT} bytes`);
+  if (end < 0) return undefined;
+  const line = String.fromCharCode(...bytes.subarray(0, end + 1));
+  const size = end + 1;
+  if (/^PROXY UNKNOWN( [^\r\n]*)?\r\n$/.test(line)) return { value: {}, size };
+  const [, family, from, to, fromPort, toPort] =
+    /^PROXY TCP([46]) (\S+) (\S+) (0|[1-9]\d{0,4}) (0|[1-9]\d{0,4})\r\n$/.exec(line) ?? [];
+  const source = endpointOf(from, fromPort, family);
+  const destination = endpointOf(to, toPort, family);
+  if (source === undefined || destination === undefined) throw fault('a line that is not understood');
+  return { value: { addresses: { source, destination } }, size };
+}
+
+function endpointOf(
+  host: string | undefined,
+  port: string | undefined,
+  family: string | undefined,
+): HostPort | undefined {
+  const ip = parseIp(host ?? '');
+  if (ip === undefined || ip.family !== Number(family) || Number(port) > 65_535) return undefined;
+  return { host: formatIp(ip), port: Number(port) };
+}
+
+/** Signature, version and command, family, length, addresses, TLVs (section 2.2). */
+function decodeBinary(bytes: Uint8Array): Decoded<ProxyHeader> | undefined {
+  const versionAndCommand = bytes[12];
+  if (versionAndCommand === undefined) return undefined;
+  const command = versionAndCommand & 15;
+  if (versionAndCommand >> 4 !== 2 || command > Command.proxy)
+    throw fault(`version and command ${versionAndCommand}`);
+  if (bytes.length < HEAD_SIZE) return undefined;
+  const family = bytes[13]!;
+  const length = (bytes[14]! << 8) | bytes[15]!;
+  const width = family === Family.tcp4 ? 4 : 16;
+  const isTcp = family === Family.tcp4 || family === Family.tcp6;
+  const carries = command === Command.proxy && isTcp;
+  if (carries && length < 2 * width + 4) throw fault(`${length} bytes of addresses`);
+  const size = HEAD_SIZE + length;
+  if (bytes.length < size) return undefined;
+  if (!carries) return { value: {}, size };
+  const endpoint = (i: 0 | 1): HostPort => {
+    const portAt = HEAD_SIZE + 2 * width + 2 * i;
+    const ip = ipFromBytes(bytes, HEAD_SIZE + i * width, width === 4 ? 4 : 6);
+    return { host: formatIp(ip), port: (bytes[portAt]! << 8) | bytes[portAt + 1]! };
+  };
+  return { value: { addresses: { source: endpoint(0), destination: endpoint(1) } }, size };
+}
+
+/** True while the bytes are the beginning, or begin with it. */
+function beginsLike(bytes: Uint8Array, beginning: Uint8Array): boolean {
+  const size = Math.min(bytes.length, beginning.length);
+  for (let i = 0; i < size; i++) if (bytes[i] !== beginning[i]) return false;
+  return true;
+}
+
+function bytesOf(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+function fault(message: string): WireError {
+  return new WireError('ERR_SOCKS_PROXY_HEADER', message);
+}
