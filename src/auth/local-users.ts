@@ -54,6 +54,11 @@ export class LocalUsers implements Authenticator {
     this.#outcomes.clear();
   }
 
+  /** Some user has a last day. */
+  get timed(): boolean {
+    return [...this.#users.values()].some(({ expires }) => expires !== undefined);
+  }
+
   /** Who this user is at this time (milliseconds since the epoch); `undefined` once removed or expired. */
   identity(username: string, time: number): Identity | undefined {
     const user = this.#users.get(username);

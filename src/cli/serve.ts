@@ -7,7 +7,10 @@ import { formatAddress } from '../wire/address.ts';
 import { codeOf } from '../server/failure.ts';
 import { Server } from '../server/server.ts';
 import { UsersFileError } from '../server/users.ts';
+import type { Settings } from '../server/settings.ts';
 import { formatText } from '../audit/format.ts';
+import { Notifier } from './notify.ts';
+import { isRoot, runAs } from './run-as.ts';
 
 const HELP = `Usage: garter serve [--config FILE] [--listen ADDR]... [--users FILE] [--engine auto|portable] [--log-level L]
 
@@ -15,7 +18,7 @@ Runs the SOCKS server until SIGTERM or SIGINT. Without --config: on 127.0.0.1:10
 that can be routed, loopback too for clients on loopback.
 
   --config FILE    the configuration, see docs/configuration.md
-  --listen ADDR    host:port, [v6]:port or interface:port; port 0 takes a free one; may be repeated
+  --listen ADDR    host:port, [v6]:port, interface:port, unix:/path or systemd; port 0 takes a free one; may be repeated
   --users FILE     the users file, made by garter user
   --engine E       auto or portable
   --log-level L    error, warn, info or debug
@@ -66,11 +69,25 @@ export async function serve(args: readonly string[], io: Io): Promise<number> {
     io.stderr.write(`${startFault(error)}\n`);
     return error instanceof UsersFileError ? 2 : 1;
   }
-  for (const address of server.addresses) io.stdout.write(`garter listening on ${formatAddress(address)}\n`);
-  if (options.config === undefined)
-    io.stderr.write(welcome(formatAddress(server.addresses[0]!), settings.users !== undefined));
+  try {
+    becomeUser(settings, server);
+  } catch (error) {
+    await server.close();
+    io.stderr.write(`garter: ${(error as Error).message}\n`);
+    return 1;
+  }
+  for (const place of server.places) io.stdout.write(`garter listening on ${place}\n`);
+  if (server.health !== undefined)
+    io.stdout.write(`garter answers /healthz and /readyz on ${formatAddress(server.health)}\n`);
+  if (options.config === undefined) io.stderr.write(welcome(server.places[0]!, settings.users !== undefined));
   await untilEnded(server, load, io);
   return 0;
+}
+
+function becomeUser(settings: Settings, server: Server): void {
+  if (settings.runAs === undefined) return;
+  if (isRoot()) runAs(settings.runAs, settings);
+  else server.log.warn('run-as has no effect: garter was not started by root', { user: settings.runAs });
 }
 
 interface Options {
@@ -142,29 +159,42 @@ Its rules are yours to write: docs/configuration.md, then garter serve --config 
 
 /** Obeys signals until one of them has ended the server. */
 function untilEnded(server: Server, load: () => Loaded, io: Io): Promise<void> {
+  const notifier = new Notifier(io.env, (reason) => server.log.warn('systemd was not told', { reason }));
+  const status = (): string => `listening on ${server.places.join(", ")}`;
+  void notifier.ready(status());
   return new Promise((resolve) => {
     let ending = false;
+    const ended = (): void => {
+      notifier[Symbol.dispose]();
+      resolve();
+    };
     const end = (): void => {
       if (ending) {
-        void server.close().then(resolve);
+        void server.close().then(ended);
         return;
       }
       ending = true;
-      server.log.info('ending', { sessions: server.sessions().length });
-      void server.drain().then(resolve);
+      const sessions = server.sessions().length;
+      server.log.info('ending', { sessions });
+      void notifier.stopping(`${sessions} sessions may finish`);
+      void server.drain().then(ended);
     };
     process.on('SIGTERM', end);
     process.on('SIGINT', end);
     // One at a time; of those that come meanwhile, one more is enough.
     let reloading = Promise.resolve();
     let due = false;
+    const reloadAfter = async (last: Promise<void>): Promise<void> => {
+      await last;
+      due = false;
+      void notifier.reloading();
+      await reload(server, load);
+      void notifier.ready(status());
+    };
     process.on('SIGHUP', () => {
       if (due) return;
       due = true;
-      reloading = reloading.then(() => {
-        due = false;
-        return reload(server, load);
-      });
+      reloading = reloadAfter(reloading);
     });
     process.on('SIGUSR2', () => {
       const sessions = server.sessions();

@@ -9,6 +9,7 @@ import { Resolver } from '../resolve/resolver.ts';
 import { destinationOf } from '../server/destination.ts';
 import { formatAddress } from '../wire/address.ts';
 import { Failure, codeOf } from '../server/failure.ts';
+import { formatPlace } from '../server/listeners.ts';
 import { OwnPorts } from '../server/own-ports.ts';
 import type { ListenerSettings, Settings } from '../server/settings.ts';
 import { AddressType } from '../wire/address.ts';
@@ -57,10 +58,10 @@ async function follow(
 ): Promise<boolean> {
   const { client, protocol } = question;
   const ports = new OwnPorts();
-  for (const { address } of settings.listeners) ports.add(address, 'tcp');
+  for (const { address } of settings.listeners) if ('host' in address) ports.add(address, 'tcp');
   const policy = compile(settings.policy);
   const listener = listenerFor(question, settings);
-  note('listener', `${formatAddress(listener.address)}${place(listener.origin)}`);
+  note('listener', `${formatPlace(listener.address)}${place(listener.origin)}`);
 
   const admission = accept(policy, client.ip, ports);
   if (policy.acceptRules === undefined) note('accept', 'everybody: there are no accept rules');
@@ -115,10 +116,10 @@ function headline({ command, client, destination, protocol, user, time }: Questi
 
 function listenerFor({ listener }: Question, { listeners }: Settings): ListenerSettings {
   if (listener === undefined) return listeners[0]!;
-  const found = listeners.find(({ address }) => formatAddress(address) === listener);
+  const found = listeners.find(({ address }) => formatPlace(address) === listener);
   if (found !== undefined) return found;
   throw new UsageError(
-    `--listener ${listener}: write one of ${listeners.map(({ address }) => formatAddress(address)).join(', ')}`,
+    `--listener ${listener}: write one of ${listeners.map(({ address }) => formatPlace(address)).join(', ')}`,
   );
 }
 

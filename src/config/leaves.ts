@@ -2,11 +2,12 @@ import type { z } from 'zod';
 import { groupFault, nameFault, passwordFault } from '../auth/users-file.ts';
 import { conditionRemedy, parseCondition, parsePortRange } from '../policy/conditions.ts';
 import type { Condition } from '../policy/conditions.ts';
-import type { PortRange } from '../policy/policy.ts';
+import type { PortRange, Rate } from '../policy/policy.ts';
 import { SET_NAMES } from '../policy/sets.ts';
+import type { EarlyDrop } from '../server/settings.ts';
 import { parseIp } from '../wire/ip.ts';
 import { nearest } from './suggestion.ts';
-import { parseTime } from './units.ts';
+import { parseBandwidth, parseQuota, parseRate, parseSize, parseTime } from './units.ts';
 import { isKeys, plain, text, value } from './value.ts';
 import { ValueError, notYet, quote } from './value-error.ts';
 
@@ -14,10 +15,40 @@ import { ValueError, notYet, quote } from './value-error.ts';
 
 export const time: z.ZodType<number> = value({ type: 'string', pattern: '^\\d+(ms|s|m|h|d)$' }, parseTime);
 
+const SIZE = '^\\d+(\\.\\d+)?(B|[kKMGT]B|[KMGT]iB)';
+
+export const size: z.ZodType<number> = value({ type: 'string', pattern: `${SIZE}$` }, parseSize);
+
+export const bandwidth: z.ZodType<number> = value({ type: 'string', pattern: `${SIZE}/s$` }, parseBandwidth);
+
+export const quota: z.ZodType<number> = value({ type: 'string', pattern: `${SIZE}/day$` }, parseQuota);
+
+export const rate: z.ZodType<Rate> = value({ type: 'string', pattern: '^\\d+/[smhd]$' }, parseRate);
+
 export const count: z.ZodType<number> = value({ type: 'integer', minimum: 1 }, (input) => {
   const number = /^\d{1,15}$/.test(plain(input)) ? Number(input) : 0;
   if (number > 0) return number;
   throw new ValueError(`${quote(input)} is not a count`, 'write a whole number from 1');
+});
+
+/** `60:30:100`, as OpenSSH's MaxStartups. */
+export const startups: z.ZodType<EarlyDrop> = value(
+  { type: 'string', pattern: '^\\d+:\\d+:\\d+$', examples: ['60:30:100'] },
+  (input) => {
+    const [, ...numbers] = /^(\d{1,7}):(\d{1,3}):(\d{1,7})$/.exec(plain(input)) ?? [];
+    const [start = 0, percent = 0, full = 0] = numbers.map(Number);
+    if (start > 0 && percent > 0 && percent <= 100 && full >= start) return { start, percent, full };
+    throw new ValueError(
+      `${quote(input)} is not a start, a percentage and an end`,
+      'write 60:30:100: from 60 on 30 in 100 are dropped, more and more of them, and all from 100 on',
+    );
+  },
+);
+
+/** The mode of a file, such as 0660; YAML gives it as a number in which the digits are still octal. */
+export const mode: z.ZodType<number> = value({ type: ['string', 'integer'], examples: ['0660'] }, (input) => {
+  if (/^0?[0-7]{3}$/.test(plain(input))) return Number.parseInt(plain(input), 8);
+  throw new ValueError(`${quote(input)} is not the mode of a file`, 'write mode: "0660", or another mode');
 });
 
 export const path: z.ZodType<string> = value({ type: 'string' }, (input) =>

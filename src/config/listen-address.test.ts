@@ -15,6 +15,12 @@ test('where to listen', () => {
   for (const [text, host, port] of rows) assert.deepEqual(listenAddress.parse(text), { host, port }, text);
 });
 
+test('unix sockets, and those that systemd passes', () => {
+  assert.deepEqual(listenAddress.parse('unix:/run/garter.sock'), { path: '/run/garter.sock' });
+  assert.deepEqual(listenAddress.parse('systemd'), { activated: '' });
+  assert.deepEqual(listenAddress.parse('systemd:garter.socket'), { activated: 'garter.socket' });
+});
+
 test('what is not an address to listen on', () => {
   const rows = [
     ['127.0.0.1', /not an address with a port/],
@@ -27,7 +33,9 @@ test('what is not an address to listen on', () => {
     ['*:1080', /has no address/],
     ['127.0.0.1:65536', /no port 65536/],
     ['127.0.0.1:80:80', /not an address with a port/],
-    ['unix:/run/garter.sock', /not yet/],
+    ['unix:', /no path/],
+    [`unix:/${'a'.repeat(107)}`, /107 bytes at most/],
+    ['systemd:', /not an address with a port/],
     ['', /not text/],
   ] as const;
   for (const [text, message] of rows) {

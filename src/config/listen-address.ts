@@ -3,17 +3,37 @@ import type { z } from 'zod';
 import type { Endpoint } from '../net/engine.ts';
 import { formatIp, parseIp } from '../wire/ip.ts';
 import { text, value } from './value.ts';
-import { ValueError, either, notYet, quote } from './value-error.ts';
+import { ValueError, either, quote } from './value-error.ts';
 
 const EXAMPLE = 'write 127.0.0.1:1080, "[::1]:1080" or eth0:1080';
 
-/** Where to listen: a literal address, or the name of an interface, which may have several. */
-export const listenAddress: z.ZodType<Endpoint> = value(
-  { type: 'string', examples: ['127.0.0.1:1080', '[::1]:1080', 'eth0:1080'] },
+/** Where to listen, as it is written: `host` may be the name of an interface, `activated` is what systemd calls its sockets. */
+export type ListenAddress = Endpoint | { readonly path: string } | { readonly activated: string };
+
+/** A literal address, an interface, which may have several, `unix:/path`, or `systemd:NAME`. */
+export const listenAddress: z.ZodType<ListenAddress> = value(
+  {
+    type: 'string',
+    examples: ['127.0.0.1:1080', '[::1]:1080', 'eth0:1080', 'unix:/run/garter/socks', 'systemd'],
+  },
   (input) => {
     const written = text(input, '127.0.0.1:1080, "[::1]:1080" or eth0:1080');
-    if (written.startsWith('unix:')) throw notYet('a listener on a unix socket');
+    if (written.startsWith('unix:')) return { path: socketPath(written.slice('unix:'.length)) };
+    const [, activated] = /^systemd(?::(.+))?$/.exec(written) ?? [written, undefined];
+    if (written === 'systemd' || activated !== undefined) return { activated: activated ?? '' };
     return parseEndpoint(written, EXAMPLE);
+  },
+);
+
+/** Where /healthz and /readyz are answered. */
+export const healthAddress: z.ZodType<Endpoint> = value(
+  { type: 'string', examples: ['127.0.0.1:9080'] },
+  (input) => {
+    const example = 'write an address with a port, such as 127.0.0.1:9080';
+    const endpoint = parseEndpoint(text(input, '127.0.0.1:9080'), example);
+    const ip = parseIp(endpoint.host);
+    if (ip === undefined) throw new ValueError(`${quote(endpoint.host)} is not an address`, example);
+    return { host: formatIp(ip), port: endpoint.port };
   },
 );
 
@@ -56,6 +76,17 @@ export function addressesOf(host: string): string[] {
 
 export function isLoopback(host: string): boolean {
   return host === '::1' || host.startsWith('127.');
+}
+
+/** What sun_path takes (unix(7)), without its NUL. */
+const PATH_LIMIT = 107;
+
+function socketPath(path: string): string {
+  if (path === '' || path.includes('\0'))
+    throw new ValueError('there is no path', 'write unix:/run/garter/socks');
+  if (Buffer.byteLength(path) > PATH_LIMIT)
+    throw new ValueError(`a unix socket's path has ${PATH_LIMIT} bytes at most`, 'write a shorter one');
+  return path;
 }
 
 function parseEndpoint(written: string, example: string): Endpoint {

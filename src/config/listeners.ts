@@ -1,5 +1,6 @@
+import { resolve } from 'node:path';
 import type { Protocol } from '../policy/policy.ts';
-import { formatAddress } from '../wire/address.ts';
+import { formatPlace } from '../server/listeners.ts';
 import type { ListenerSettings } from '../server/settings.ts';
 import type { Draft } from './draft.ts';
 import { addressesOf } from './listen-address.ts';
@@ -16,6 +17,7 @@ const DEFAULT: ListenerSection = { address: { host: '127.0.0.1', port: 1080 } };
 export function completeListeners(
   listen: Draft['listen'],
   hasUsers: boolean,
+  directory: string,
   source: Source,
   { error }: Reports,
 ): Placed<ListenerSettings>[] {
@@ -28,20 +30,20 @@ export function completeListeners(
   const taken = new Set<string>();
   return (listen ?? [DEFAULT]).flatMap((section, i) => {
     if (section === undefined) return [];
-    const { address, protocols = PROTOCOLS, methods = [hasUsers ? 'password' : 'none'] } = section;
-    return hostsOf(section, i).map((host) => {
-      const endpoint = { host, port: address.port };
-      const written = formatAddress(endpoint);
+    const { protocols = PROTOCOLS, methods = [hasUsers ? 'password' : 'none'] } = section;
+    const balancers = section['proxy-protocol']?.from;
+    return placesOf(section, i).map((address) => {
+      const written = formatPlace(address);
       if (taken.has(written))
         error(
           ['listen', i, 'address'],
           `another listener has ${written} already`,
           'take one of the two away',
         );
-      if (address.port !== 0) taken.add(written);
+      if (!('port' in address) || address.port !== 0) taken.add(written);
       const { ports, advertise = {}, replies = 'peers' } = section.udp ?? {};
       const made: ListenerSettings = {
-        address: endpoint,
+        address,
         protocols,
         methods,
         udp: {
@@ -52,15 +54,20 @@ export function completeListeners(
           })),
           replies,
         },
+        ...(balancers !== undefined && { balancers }),
         ...originOf(source, ['listen', i]),
       };
       return { made, path: ['listen', i] };
     });
   });
 
-  function hostsOf({ address }: ListenerSection, i: number): readonly string[] {
+  function placesOf({ address, mode }: ListenerSection, i: number): readonly ListenerSettings['address'][] {
+    if (mode !== undefined && !('path' in address))
+      error(['listen', i, 'mode'], 'only a unix socket has a mode', 'take it away', 'key');
+    if ('activated' in address) return [address];
+    if ('path' in address) return [{ path: resolve(directory, address.path), mode: mode ?? 0o660 }];
     try {
-      return addressesOf(address.host);
+      return addressesOf(address.host).map((host) => ({ host, port: address.port }));
     } catch (fault) {
       if (!(fault instanceof ValueError)) throw fault;
       error(['listen', i, 'address'], fault.message, fault.remedy);

@@ -7,6 +7,7 @@ import { makeDirectory } from '../../test/support/directory.ts';
 import { loadConfig, parseConfig, settingsFromFlags, settingsFromObject } from './load.ts';
 import type { Loaded } from './load.ts';
 import { formatProblems } from './problem.ts';
+import { formatPlace } from '../server/listeners.ts';
 
 function messages({ errors }: Loaded): string[] {
   return errors.map(
@@ -105,10 +106,10 @@ test('flags and variables without a file', () => {
   });
   assert.deepEqual(warnings, []);
   assert.deepEqual(
-    settings?.listeners.map(({ address, methods }) => [address.host, address.port, ...methods]),
+    settings?.listeners.map(({ address, methods }) => [formatPlace(address), ...methods]),
     [
-      ['127.0.0.1', 1081, 'password'],
-      ['::1', 1081, 'password'],
+      ['127.0.0.1:1081', 'password'],
+      ['[::1]:1081', 'password'],
     ],
   );
   assert.deepEqual(settings?.users, { file: resolve('u.txt') });
@@ -171,8 +172,8 @@ test('flags and variables win over the file, key by key', () => {
     { GARTER_USER: 'a', GARTER_PASSWORD: 'b' },
   );
   assert.deepEqual(
-    settings?.listeners.map(({ address }) => address.port),
-    [2],
+    settings?.listeners.map(({ address }) => formatPlace(address)),
+    ['127.0.0.1:2'],
   );
   assert.deepEqual(settings?.users, {
     file: resolve('/etc/u.txt'),

@@ -38,6 +38,14 @@ export function completePolicy(draft: Draft, source: Source, reports: Reports): 
     draft.rules &&
     completeEach(draft.rules, 'rules', source, reports, (section, common, path) => {
       checkRule(section, path, reports);
+      if (section.limit?.['quota-per-user'] !== undefined && draft.state === undefined) {
+        const remedy = 'add state: garter.state, a file that garter can write';
+        reports.error(
+          [...path, 'limit', 'quota-per-user'],
+          'a quota is kept across restarts, but not where',
+          remedy,
+        );
+      }
       return ruleOptions(section, common, draft.revoke ?? 'close');
     });
   if (accept) reportUnreachable(accept, unreachableAccepts, source, reports);
@@ -129,16 +137,12 @@ function whenOptions({ days, hours, zone }: NonNullable<RuleSection['when']>): W
 }
 
 function limitOptions(limit: NonNullable<RuleSection['limit']>): LimitOptions {
-  const {
-    'sessions-per-user': sessionsPerUser,
-    'sessions-per-address': sessionsPerAddress,
-    ...others
-  } = limit;
-  return {
-    ...others,
-    ...(sessionsPerUser !== undefined && { sessionsPerUser }),
-    ...(sessionsPerAddress !== undefined && { sessionsPerAddress }),
-  };
+  const made: { -readonly [K in keyof LimitOptions]: LimitOptions[K] } = {};
+  for (const [key, value] of Object.entries(limit)) {
+    // sessions-per-user is sessionsPerUser.
+    Object.assign(made, { [key.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())]: value });
+  }
+  return made;
 }
 
 /** What the schema cannot say of one rule. */

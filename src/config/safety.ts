@@ -1,5 +1,5 @@
 import type { Method } from '../policy/policy.ts';
-import { formatAddress } from '../wire/address.ts';
+import { formatPlace } from '../server/listeners.ts';
 import type { ListenerSettings } from '../server/settings.ts';
 import type { Draft } from './draft.ts';
 import { isLoopback } from './listen-address.ts';
@@ -17,7 +17,7 @@ export function checkSafety(
   source: Source,
   reports: Reports,
 ): void {
-  const reachable = listeners.filter(({ made }) => !isLoopback(made.address.host));
+  const reachable = listeners.filter(({ made: { address } }) => isReachable(address));
   if ('accept' in draft) warnOfOpen(reachable, draft.accept ?? [], reports);
   else refuseOpen(reachable, draft, source, reports);
   if (!hasUsers) warnOfNobody(draft, reports);
@@ -37,7 +37,7 @@ function refuseOpen(
     const isFlag = source.file === undefined && /^(--|GARTER_)/.test(source.place(at).where);
     error(
       at,
-      `others can reach ${formatAddress(made.address)}, and it asks for no password`,
+      `others can reach ${formatPlace(made.address)}, and it asks for no password`,
       isFlag
         ? 'give --users FILE, or GARTER_USER and GARTER_PASSWORD, or listen on 127.0.0.1'
         : `add ${ACCEPT_LINE}, or ${isWritten ? 'take none out of methods' : USERS_LINE}`,
@@ -63,6 +63,11 @@ function warnOfOpen(
     );
     return;
   }
+}
+
+/** Who reaches a socket that systemd passes is not known here. */
+function isReachable(address: ListenerSettings['address']): boolean {
+  return 'activated' in address || ('host' in address && !isLoopback(address.host));
 }
 
 function isOpen({ made }: Placed<ListenerSettings>): boolean {

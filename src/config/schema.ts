@@ -1,11 +1,14 @@
 import type { z } from 'zod';
 import type { Level, LogSettings } from '../audit/log.ts';
 import type { Endpoint } from '../net/engine.ts';
-import type { Command, LogKind, Method, PortRange, Protocol } from '../policy/policy.ts';
+import type { Command, LogKind, Method, PortRange, Protocol, Rate } from '../policy/policy.ts';
 import type { Family } from '../resolve/resolver.ts';
+import type { EarlyDrop } from '../server/settings.ts';
 import * as leaf from './leaves.ts';
-import { listenAddress, nameServer } from './listen-address.ts';
-import { choice, isKeys, keyed, keys, list, optional, plain, value } from './value.ts';
+import { healthAddress, listenAddress, nameServer } from './listen-address.ts';
+import type { ListenAddress } from './listen-address.ts';
+import { logPlace } from './log-place.ts';
+import { choice, keyed, keys, list, optional, plain, value } from './value.ts';
 import { ValueError, notYet, quote } from './value-error.ts';
 
 /** The sections of a configuration as they are written: values are parsed, defaults not yet in their places. */
@@ -14,6 +17,10 @@ export interface Sections {
   readonly resolve: Partial<ResolveSection>;
   readonly timeouts: TimeoutsSection;
   readonly log: Partial<LogSettings>;
+  readonly limits: LimitsSection;
+  readonly state: string;
+  readonly health: Endpoint;
+  readonly 'run-as': string;
   readonly revoke: Revoke;
   readonly engine: 'auto' | 'portable';
   readonly workers: 1;
@@ -32,8 +39,17 @@ export interface Users {
   readonly password?: string | { readonly file: string };
 }
 
+export interface LimitsSection {
+  readonly connections?: number;
+  readonly 'per-address'?: number;
+  readonly unauthenticated?: EarlyDrop;
+  readonly memory?: number;
+}
+
 export interface ListenerSection {
-  readonly address: Endpoint;
+  readonly address: ListenAddress;
+  readonly mode?: number;
+  readonly 'proxy-protocol'?: { readonly from: readonly string[] };
   readonly protocols?: readonly Protocol[];
   readonly methods?: readonly Method[];
   readonly udp?: UdpSection;
@@ -73,6 +89,11 @@ export interface RuleSection {
     readonly sessions?: number;
     readonly 'sessions-per-user'?: number;
     readonly 'sessions-per-address'?: number;
+    readonly rate?: Rate;
+    readonly 'rate-per-address'?: Rate;
+    readonly bandwidth?: number;
+    readonly 'bandwidth-per-session'?: number;
+    readonly 'quota-per-user'?: number;
     readonly duration?: number;
     readonly idle?: number;
   };
@@ -100,12 +121,22 @@ const revoke = choice<Revoke>(['close', 'keep']);
 
 const listener = keys('{ address: 127.0.0.1:1080 }', {
   address: listenAddress.describe(
-    'host:port, "[v6]:port" or interface:port, for each address of the interface. Port 0 takes any free one.',
+    'host:port, "[v6]:port" or interface:port, for each address of the interface; unix:/path; systemd or systemd:NAME ' +
+      'for the sockets that systemd passes. Port 0 takes any free one.',
   ),
+  mode: optional(leaf.mode, 'Of a unix socket: who may connect. Default: 0660.'),
   protocols: optional(list(protocol), 'Told apart by the first byte. Default: [socks5, socks4].'),
   methods: optional(
     list(method),
     'Authentication methods by preference. Default: [password] when there are users, else [none].',
+  ),
+  'proxy-protocol': optional(
+    keys('{ from: [10.0.0.2] }', {
+      from: list(leaf.fromCondition, { example: 'from: [ … ] with the addresses of the balancers' }).describe(
+        'The balancers: CIDRs, addresses and sets.',
+      ),
+    }),
+    'The PROXY protocol, versions 1 and 2: these peers have to send a header, and nobody else may.',
   ),
   udp: optional(
     keys('{ ports: 40000-40999 }', {
@@ -166,6 +197,14 @@ const rule = keys('{ name: web, allow: connect, to: [any], port: [80, 443] }', {
       sessions: optional(leaf.count, 'Sessions at a time by this rule.'),
       'sessions-per-user': optional(leaf.count, 'Sessions at a time of each user.'),
       'sessions-per-address': optional(leaf.count, 'Sessions at a time of each client address.'),
+      rate: optional(leaf.rate, 'New sessions by this rule.'),
+      'rate-per-address': optional(leaf.rate, 'New sessions of each client address.'),
+      bandwidth: optional(leaf.bandwidth, 'Bytes each way of all sessions by this rule.'),
+      'bandwidth-per-session': optional(leaf.bandwidth, 'Bytes each way of each session.'),
+      'quota-per-user': optional(
+        leaf.quota,
+        'Bytes of each user in a day (UTC), both ways together; kept in the file that state names.',
+      ),
       duration: optional(leaf.time, 'The longest that a session may last.'),
       idle: optional(leaf.time, 'How long a session may be silent. Default: timeouts.idle.'),
     }),
@@ -225,23 +264,36 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
         {
           anyOf: [
             { enum: ['stderr'] },
-            { type: 'object', properties: { file: { type: 'string' } }, required: ['file'] },
+            inObject('file', 'The path of a file.'),
+            inObject('syslog', 'udp://ADDRESS:PORT, tcp://ADDRESS:PORT, or local.'),
           ],
         },
-        (input) => {
-          if (input === 'stderr') return input;
-          if (isKeys(input) && 'syslog' in input) throw notYet('log to syslog');
-          if (isKeys(input) && typeof input.file === 'string' && Object.keys(input).length === 1)
-            return { file: input.file };
-          throw new ValueError(
-            `${quote(input)} is not a place for a log`,
-            'write to: stderr, or to: { file: path }',
-          );
-        },
+        logPlace,
       ),
-      'stderr (the default), or { file: path }.',
+      'stderr (the default), { file: path } or { syslog: udp://127.0.0.1:514 }, tcp://… or local.',
     ),
   }).describe('Log lines and records.'),
+  limits: keys('{ connections: 10000, per-address: 500, unauthenticated: 60:30:100 }', {
+    connections: optional(
+      leaf.count,
+      'Client connections at a time. Default: 10000, less where descriptors are fewer.',
+    ),
+    'per-address': optional(
+      leaf.count,
+      'Client connections at a time of each address (IPv6: /64). Default: no limit.',
+    ),
+    unauthenticated: optional(
+      leaf.startups,
+      "Connections whose request has not come yet, as OpenSSH's MaxStartups. Default: 500:30:1000.",
+    ),
+    memory: optional(
+      leaf.size,
+      'Resident memory from which on new connections are refused. Default: 80 % of what the machine or container has.',
+    ),
+  }).describe('Limits on connections, before their requests are known.'),
+  state: leaf.path.describe('The file that keeps quotas across restarts.'),
+  health: healthAddress.describe('host:port of an HTTP server for GET /healthz and /readyz. Default: none.'),
+  'run-as': leaf.userName.describe('The user to become after the listeners are bound, when started as root.'),
   revoke: revoke.describe(
     'What happens to open sessions when their rule stops applying: close (the default) or keep.',
   ),
@@ -253,10 +305,14 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
   }).describe('Threads. Default: auto, which is 1.'),
 };
 
+/** A JSON Schema of an object with this one key. */
+function inObject(key: string, description: string): object {
+  return { type: 'object', properties: { [key]: { type: 'string', description } }, required: [key] };
+}
+
 const NOT_YET: Readonly<Record<string, readonly string[]>> = {
-  '': ['routes', 'upstreams', 'limits', 'health', 'pac', 'run-as'],
-  listen: ['tls', 'interface', 'proxy-protocol'],
-  'rules.limit': ['rate', 'rate-per-address', 'bandwidth', 'bandwidth-per-session', 'quota-per-user'],
+  '': ['routes', 'upstreams', 'pac'],
+  listen: ['tls', 'interface'],
 };
 
 /** True for a key that has its meaning already, but is not built. `at`: the keys that lead to it. */

@@ -1,4 +1,5 @@
 import { dirname, resolve } from 'node:path';
+import type { LogSettings } from '../audit/log.ts';
 import type { UsersSettings } from '../auth/authenticator.ts';
 import type { Settings } from '../server/settings.ts';
 import type { Draft } from './draft.ts';
@@ -22,11 +23,12 @@ export function completeSettings(
   reports: Reports,
 ): Settings {
   const directory = source.file === undefined ? process.cwd() : dirname(resolve(source.file));
-  const { resolve: names = {}, timeouts = {}, log = {} } = draft;
+  const { resolve: names = {}, timeouts = {}, log = {}, limits = {} } = draft;
   const hasUsers = authenticates || 'users' in draft;
   const users = draft.users && completeUsers(draft.users, directory, reports);
-  const listeners = completeListeners(draft.listen, hasUsers, source, reports);
+  const listeners = completeListeners(draft.listen, hasUsers, directory, source, reports);
   checkSafety(listeners, draft, hasUsers, source, reports);
+  checkRunAs(draft, source, reports);
   return {
     listeners: listeners.map(({ made }) => made),
     policy: completePolicy(draft, source, reports),
@@ -45,13 +47,32 @@ export function completeSettings(
       udpIdle: timeouts['udp-idle'] ?? 180_000,
       drain: timeouts.drain ?? 30_000,
     },
+    limits: {
+      connections: limits.connections ?? 10_000,
+      ...(limits['per-address'] !== undefined && { perAddress: limits['per-address'] }),
+      unauthenticated: limits.unauthenticated ?? { start: 500, percent: 30, full: 1000 },
+      ...(limits.memory !== undefined && { memory: limits.memory }),
+    },
+    ...(draft.state !== undefined && { stateFile: resolve(directory, draft.state) }),
+    ...(draft.health !== undefined && { health: draft.health }),
+    ...(draft['run-as'] !== undefined && { runAs: draft['run-as'] }),
     log: {
       level: log.level ?? 'info',
       format: log.format ?? 'text',
-      to: typeof log.to === 'object' ? { file: resolve(directory, log.to.file) } : 'stderr',
+      to: logPlaceIn(directory, log.to ?? 'stderr'),
     },
     engine: draft.engine ?? 'auto',
   };
+}
+
+function logPlaceIn(directory: string, to: LogSettings['to']): LogSettings['to'] {
+  return typeof to === 'object' && 'file' in to ? { file: resolve(directory, to.file) } : to;
+}
+
+/** A program that embeds the server has other work to do under its own user. */
+function checkRunAs(draft: Draft, { file }: Source, { error }: Reports): void {
+  if (draft['run-as'] === undefined || file !== undefined) return;
+  error(['run-as'], 'only garter serve can become another user', 'take run-as away', 'key');
 }
 
 function completeUsers(

@@ -9,12 +9,12 @@ export interface Engine {
   readonly name: 'portable' | 'fast';
 
   /**
-   * Listens on a literal address; port 0 takes a free one; `::` takes IPv4 as well. `failed` is told the code when a connection
-   * could not be accepted (EMFILE, …). Rejects with Node's error (EADDRINUSE, EACCES, …).
+   * Listens; port 0 takes a free one; `::` takes IPv4 as well. `failed` is told the code when a connection could not be
+   * accepted (EMFILE, …). Rejects with Node's error (EADDRINUSE, EACCES, …).
    * Out of descriptors, the portable engine tells nobody: libuv takes what waits and closes it.
    */
   listen(
-    at: Endpoint,
+    at: ListenAt,
     accepted: (connection: Connection) => void,
     failed: (code: string) => void,
   ): Promise<Listener>;
@@ -43,9 +43,24 @@ export interface Endpoint {
   readonly port: number;
 }
 
+/**
+ * A literal address, a unix socket, or a socket that listens already and was passed to this process by number. The ends of
+ * a connection over a unix socket have no addresses: both are 127.0.0.1 with port 0, for they are on this machine.
+ */
+export type ListenAt = Endpoint | UnixSocket | { readonly fd: number };
+
+export interface UnixSocket {
+  /** What a server that has gone left there is replaced. */
+  readonly path: string;
+  /** Permissions of the file, as chmod(2) takes them. */
+  readonly mode: number;
+}
+
 export interface Listener extends AsyncDisposable {
   /** With the port that was taken. */
   readonly local: Endpoint;
+  /** Of a unix socket. */
+  readonly path?: string;
   /** Stops accepting; resolves when the port is free. Open connections live on. */
   close(): Promise<void>;
 }
@@ -110,7 +125,14 @@ export interface RelayOptions {
   readonly halfClose: number;
   /** Milliseconds in all. 0 = no limit. */
   readonly duration: number;
+  /** Bandwidth from the client to the target. @default no limit */
+  readonly sendPace?: Pace;
+  /** Bandwidth from the target to the client. @default no limit */
+  readonly receivePace?: Pace;
 }
+
+/** Told how many bytes have just passed; milliseconds for which no more are taken from that side, 0 = none. */
+export type Pace = (bytes: number) => number;
 
 /** Time-outs are kept to the second, never early. */
 export interface Relay {

@@ -4,6 +4,7 @@ import type {
   ConnectOptions,
   Endpoint,
   Engine,
+  ListenAt,
   Listener,
   Relay,
   RelayOptions,
@@ -13,7 +14,8 @@ import type {
 import { PortableConnection } from './portable/connection.ts';
 import { PortableRelay } from './portable/relay.ts';
 import { Sweep } from './portable/sweep.ts';
-import { connectTcp, listenTcp } from './portable/tcp.ts';
+import { listen } from './portable/listen.ts';
+import { connectTcp } from './portable/tcp.ts';
 import { bindUdp, Scratch } from './portable/udp.ts';
 
 /** The engine for every platform: node:net and node:dgram. */
@@ -23,11 +25,11 @@ export class PortableEngine implements Engine {
   readonly #scratch = new Scratch();
 
   listen(
-    at: Endpoint,
+    at: ListenAt,
     accepted: (connection: Connection) => void,
     failed: (code: string) => void,
   ): Promise<Listener> {
-    return listenTcp(at, accepted, failed);
+    return listen(at, accepted, failed);
   }
 
   connect(to: Endpoint, options: ConnectOptions): Promise<Connection> {

@@ -4,11 +4,16 @@ import { suite, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import * as fc from 'fast-check';
 import { parseIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import { connectionClaims, ruleClaims } from './claims.ts';
 import { createLimitMemory, Limits } from './limits.ts';
-import type { Lease, LimitedRule } from './limits.ts';
-import type { LimitOptions } from './policy.ts';
+import type { Acquired, Lease } from './limits.ts';
+import type { LimitOptions, RuleOptions } from './policy.ts';
 
-/** Steps: `+client user` acquires and says what came of it; `-n` releases the n-th that was acquired, counted from 1. */
+/**
+ * Steps: `+client user` acquires and says what came of it; `-n` releases the n-th that was acquired, counted from 1; `~n`
+ * lets n milliseconds pass.
+ */
 const ROWS: readonly {
   readonly name: string;
   readonly limit: LimitOptions | undefined;
@@ -72,6 +77,50 @@ const ROWS: readonly {
       '+10.0.0.3 bob sessions',
     ],
   },
+  {
+    name: 'a rate: all at once, then evenly',
+    limit: { rate: { most: 3, per: 3000 } },
+    steps: [
+      '+10.0.0.1 alice ok',
+      '+10.0.0.2 bob ok',
+      '+10.0.0.1 alice ok',
+      '+10.0.0.1 alice rate',
+      '~999',
+      '+10.0.0.1 alice rate',
+      '~1',
+      '+10.0.0.1 alice ok',
+      '+10.0.0.1 alice rate',
+      '~2500',
+      '+10.0.0.1 alice ok',
+      '+10.0.0.1 alice ok',
+      '+10.0.0.1 alice rate',
+      '~100000',
+      '+10.0.0.1 alice ok',
+      '+10.0.0.1 alice ok',
+      '+10.0.0.1 alice ok',
+      '+10.0.0.1 alice rate',
+    ],
+  },
+  {
+    name: 'a rate per address; a release gives nothing back, a refusal takes nothing',
+    limit: { rate: { most: 3, per: 1000 }, ratePerAddress: { most: 1, per: 1000 } },
+    steps: [
+      '+10.0.0.1 alice ok',
+      '-1',
+      '+10.0.0.1 alice rate-per-address',
+      '+10.0.0.1 alice rate-per-address',
+      '+10.0.0.2 alice ok',
+      '+10.0.0.3 alice ok',
+      '+10.0.0.4 alice rate',
+      '~334',
+      '+10.0.0.4 alice ok',
+    ],
+  },
+  {
+    name: 'what a count refuses takes nothing of a rate',
+    limit: { sessions: 1, rate: { most: 2, per: 1000 } },
+    steps: ['+10.0.0.1 ok', '+10.0.0.1 sessions', '+10.0.0.1 sessions', '-1', '+10.0.0.1 ok'],
+  },
 ];
 
 suite('Limits', () => {
@@ -80,17 +129,19 @@ suite('Limits', () => {
       const memory = createLimitMemory(SEED, 64);
       const limits = new Limits(memory);
       const leases: Lease[] = [];
+      let now = 1000;
       for (const step of steps) {
         const [what = '', user, outcome = user] = step.slice(1).split(' ');
+        if (step.startsWith('~')) {
+          now += Number(what);
+          continue;
+        }
         if (step.startsWith('-')) {
           limits.release(leases[Number(what) - 1]!);
           continue;
         }
-        const acquired = limits.acquire(
-          rule('web', limit),
-          outcome === user ? undefined : user,
-          parseIp(what)!,
-        );
+        const claims = ruleClaims(rule('web', limit), outcome === user ? undefined : user, parseIp(what)!);
+        const acquired = limits.acquire(claims, now);
         if ('lease' in acquired) leases.push(acquired.lease);
         assert.equal('lease' in acquired ? 'ok' : acquired.refused, outcome, step);
       }
@@ -101,10 +152,10 @@ suite('Limits', () => {
 
   test('each rule counts for itself, by its name, and goes on counting when the number changes', () => {
     const limits = new Limits(createLimitMemory(SEED, 64));
-    assert.ok('lease' in limits.acquire(rule('web', { sessions: 1 }), 'alice', CLIENT));
-    assert.ok('lease' in limits.acquire(rule('mail', { sessions: 1 }), 'alice', CLIENT));
-    assert.ok('lease' in limits.acquire(rule('web', { sessions: 2 }), 'alice', CLIENT));
-    assert.deepEqual(limits.acquire(rule('web', { sessions: 2 }), 'alice', CLIENT), { refused: 'sessions' });
+    assert.ok('lease' in acquire(limits, rule('web', { sessions: 1 }), 'alice'));
+    assert.ok('lease' in acquire(limits, rule('mail', { sessions: 1 }), 'alice'));
+    assert.ok('lease' in acquire(limits, rule('web', { sessions: 2 }), 'alice'));
+    assert.deepEqual(acquire(limits, rule('web', { sessions: 2 }), 'alice'), { refused: 'sessions' });
   });
 
   test('a full table refuses, whatever the limit, and takes again what was given back', () => {
@@ -112,7 +163,7 @@ suite('Limits', () => {
     const limits = new Limits(memory);
     const web = rule('web', { sessionsPerUser: 1000 });
     const leases = Array.from({ length: 32 }, (_, i) => lend(limits, web, `user${i}`));
-    assert.deepEqual(limits.acquire(web, 'one-more', CLIENT), { refused: 'table' });
+    assert.deepEqual(acquire(limits, web, 'one-more'), { refused: 'table' });
     leases.push(lend(limits, web, 'user7'));
     limits.release(leases[0]!);
     leases.push(lend(limits, web, 'one-more'));
@@ -125,7 +176,7 @@ suite('Limits', () => {
     const limits = new Limits(memory);
     for (let i = 0; i < 31; i++) lend(limits, rule('other', { sessionsPerUser: 1 }), `user${i}`);
     const both = rule('web', { sessions: 10, sessionsPerUser: 10 });
-    assert.deepEqual(limits.acquire(both, 'alice', CLIENT), { refused: 'table' });
+    assert.deepEqual(acquire(limits, both, 'alice'), { refused: 'table' });
     assert.equal(counted(memory), 31);
   });
 
@@ -134,13 +185,34 @@ suite('Limits', () => {
     const limits = new Limits(memory);
     const web = rule('web', { sessions: 10_000, sessionsPerUser: 1, sessionsPerAddress: 1 });
     const leases = Array.from({ length: 10_000 }, (_, i) => {
-      const acquired = limits.acquire(web, `user${i}`, { family: 4, words: [0, 0, 0, i] });
+      const acquired = acquire(limits, web, `user${i}`, { family: 4, words: [0, 0, 0, i] });
       assert.ok('lease' in acquired);
       return acquired.lease;
     });
     assert.equal(counted(memory), 30_000);
     for (const held of leases) limits.release(held);
     assert.equal(counted(memory), 0);
+  });
+
+  test('connections in all, and of each address', () => {
+    const limits = new Limits(createLimitMemory(SEED, 64));
+    const come = (address: string): string => {
+      const claims = connectionClaims({ connections: 4, perAddress: 2 }, parseIp(address)!);
+      const acquired = limits.acquire(claims, 0);
+      return 'refused' in acquired ? acquired.refused : 'ok';
+    };
+    const clients = ['10.0.0.1', '::ffff:10.0.0.1', '10.0.0.1', '2001:db8::1', '2001:db8::2', '2001:db8::3'];
+    assert.deepEqual(clients.map(come), ['ok', 'ok', 'per-address', 'ok', 'ok', 'connections']);
+  });
+
+  test('rates that are over make room in the table', () => {
+    const limits = new Limits(createLimitMemory(SEED, 32));
+    const web = rule('web', { ratePerAddress: { most: 5, per: 1000 } });
+    for (let second = 0; second < 50; second++) {
+      const claims = ruleClaims(web, undefined, { family: 4, words: [0, 0, 0, second] });
+      for (let i = 0; i < 5; i++) assert.ok('lease' in limits.acquire(claims, second * 1000));
+      assert.deepEqual(limits.acquire(claims, second * 1000), { refused: 'rate-per-address' });
+    }
   });
 
   test('property: counts as a map would, and never below 0', () => {
@@ -168,7 +240,10 @@ suite('Limits', () => {
                   : count(address) >= 2
                     ? 'sessions-per-address'
                     : undefined;
-            const acquired = limits.acquire(web, next.user, { family: 4, words: [0, 0, 0, next.client] });
+            const acquired = acquire(limits, web, next.user, {
+              family: 4,
+              words: [0, 0, 0, next.client],
+            });
             assert.equal('refused' in acquired ? acquired.refused : undefined, expected);
             if ('lease' in acquired) open.push({ keys: [user, address], lease: acquired.lease });
           }
@@ -202,8 +277,7 @@ const THREAD = `
   const { parentPort, workerData } = require('node:worker_threads');
   import(${JSON.stringify(new URL('limits.ts', import.meta.url).href)}).then(({ Limits }) => {
     const limits = new Limits(workerData);
-    const rule = { name: 'web', limit: { sessions: 6 } };
-    const acquire = () => limits.acquire(rule, undefined, { family: 4, words: [0, 0, 0, 1] });
+    const acquire = () => limits.acquire([{ limit: 'sessions', whom: ['web'], most: 6 }], 1000);
     let end = 'done';
     for (let i = 0; i < 20_000; i++) {
       const held = [acquire(), acquire()];
@@ -214,19 +288,25 @@ const THREAD = `
   });
 `;
 
+type LimitedRule = Pick<RuleOptions, 'name' | 'limit'>;
+
+function acquire(limits: Limits, limited: LimitedRule, user: string, client: Ip = CLIENT): Acquired {
+  return limits.acquire(ruleClaims(limited, user, client), 1000);
+}
+
 function rule(name: string, limit: LimitOptions | undefined): LimitedRule {
   return limit === undefined ? { name } : { name, limit };
 }
 
 function lend(limits: Limits, limited: LimitedRule, user: string): Lease {
-  const acquired = limits.acquire(limited, user, CLIENT);
+  const acquired = acquire(limits, limited, user);
   assert.ok('lease' in acquired, `${user} refused`);
   return acquired.lease;
 }
 
-/** The sum of all counts in the table: after four words, every third. */
+/** The sum of all counts in the table: after two 64-bit words, every second. Rates are negative. */
 function counted(memory: SharedArrayBuffer): number {
-  const counts = new Int32Array(memory).subarray(4).filter((_, i) => i % 3 === 2);
-  assert.ok(counts.every((count) => count >= 0));
+  const counts = new Float64Array(memory).subarray(2).filter((value, i) => i % 2 === 1 && value > 0);
+  assert.ok(counts.every((count) => Number.isInteger(count)));
   return counts.reduce((sum, count) => sum + count, 0);
 }

@@ -1,29 +1,23 @@
-import { embeddedIpv4 } from '../wire/ip.ts';
-import type { Ip } from '../wire/ip.ts';
+import type { Claim, LimitName } from './claims.ts';
 import { halfSipHash } from './half-sip-hash.ts';
-import type { RuleOptions } from './policy.ts';
 
-/** The limit that is reached; `table` when there is no room left to count in. */
-export type LimitName = 'sessions' | 'sessions-per-user' | 'sessions-per-address' | 'table';
-
-/** What a session holds of its rule's limits until it is released. */
+/** What a session holds until it is released. */
 export interface Lease {
   /** Where it is counted; emptied by the release. */
   readonly entries: number[];
 }
 
-export type Acquired = { readonly lease: Lease } | { readonly refused: LimitName };
-
-export type LimitedRule = Pick<RuleOptions, 'name' | 'limit'>;
+/** `table` when there is no room left to count in. */
+export type Acquired = { readonly lease: Lease } | { readonly refused: LimitName | 'table' };
 
 /**
  * Memory for `Limits`, to be handed to every thread that counts in it. `seed` is 64 bits of randomness. Of `entries`, a
- * power of two from 32 on and 12 bytes each, a session takes up to three. A table that is full, or crowded where a key
- * belongs, refuses: with six times as many entries as sessions, 65,536 for 10,000, that does not come up.
+ * power of two from 32 on and 16 bytes each, a session takes up to six. A table that is full, or crowded where a key
+ * belongs, refuses: with twelve times as many entries as sessions, 131,072 for 10,000, that does not come up.
  */
 export function createLimitMemory(
   seed: readonly [number, number],
-  entries: number = 65_536,
+  entries: number = 131_072,
 ): SharedArrayBuffer {
   if (entries < PROBES || !Number.isInteger(Math.log2(entries))) {
     throw new RangeError(`${entries} entries: not a power of two from ${PROBES} on`);
@@ -33,85 +27,75 @@ export function createLimitMemory(
   return memory;
 }
 
-/**
- * Counts sessions per rule, per user and per address of a rule. Rules are told apart by their names, so that a reload that
- * changes a limit goes on with the count; sessions that began before a limit was written are not in it. IPv6 clients are
- * counted by their /64, which is what one subscriber has; clients without a user together as one.
- */
+/** Counts what is claimed of each limit. Whoever has the memory counts in the same table. */
 export class Limits {
   readonly #words: Int32Array;
+  /** The same memory; the value of an entry is its second half. */
+  readonly #values: Float64Array;
   readonly #seed: [number, number];
   readonly #mask: number;
 
   constructor(memory: SharedArrayBuffer) {
     this.#words = new Int32Array(memory);
+    this.#values = new Float64Array(memory);
     this.#seed = [this.#words[SEED]!, this.#words[SEED + 1]!];
     this.#mask = (this.#words.length - HEADER) / ENTRY - 1;
   }
 
-  /** Counts one session in all limits of its rule, or in none. */
-  acquire(rule: LimitedRule, user: string | undefined, client: Ip): Acquired {
-    const wanted = this.#wanted(rule, user, client);
-    if (wanted.length === 0) return { lease: { entries: [] } };
+  /** Takes all claims or none. `now`: milliseconds on a clock that never jumps, the same for all threads. */
+  acquire(claims: readonly Claim[], now: number): Acquired {
+    if (claims.length === 0) return { lease: { entries: [] } };
+    const keys = claims.map(({ limit, whom }) => this.#key(limit, whom));
     this.#lock();
     try {
-      return this.#take(wanted);
+      return this.#take(claims, keys, now);
     } finally {
       this.#unlock();
     }
   }
 
   /** Gives back what was acquired. A second time does nothing. */
-  release(lease: Lease): void {
-    if (lease.entries.length === 0) return;
+  release({ entries }: Lease): void {
+    if (entries.length === 0) return;
     this.#lock();
-    this.#giveBack(lease);
+    for (const entry of entries.splice(0)) this.#values[entry / 2 + VALUE]! -= 1;
     this.#unlock();
   }
 
-  #wanted({ name, limit = {} }: LimitedRule, user: string | undefined, client: Ip): Wanted[] {
-    const { sessions, sessionsPerUser, sessionsPerAddress } = limit;
-    const wanted: Wanted[] = [];
-    const want = (limitName: LimitName, most: number | undefined, ...whom: string[]): void => {
-      if (most === undefined) return;
-      const text = JSON.stringify([limitName, name, ...whom]);
-      wanted.push({ limit: limitName, most, key: halfSipHash(new TextEncoder().encode(text), this.#seed) });
-    };
-    want('sessions', sessions);
-    want('sessions-per-user', sessionsPerUser, ...(user === undefined ? [] : [user]));
-    want('sessions-per-address', sessionsPerAddress, network(client));
-    return wanted;
+  #key(limit: LimitName, whom: readonly string[]): Key {
+    return halfSipHash(new TextEncoder().encode(JSON.stringify([limit, ...whom])), this.#seed);
   }
 
-  #take(wanted: readonly Wanted[]): Acquired {
-    const words = this.#words;
+  #take(claims: readonly Claim[], keys: readonly Key[], now: number): Acquired {
     const lease: Lease = { entries: [] };
-    for (const { limit, most, key } of wanted) {
-      const entry = this.#find(key);
-      if (entry === undefined || words[entry + COUNT]! >= most) {
-        this.#giveBack(lease);
-        return { refused: entry === undefined ? 'table' : limit };
+    const undo: (readonly [at: number, before: number])[] = [];
+    for (const [i, claim] of claims.entries()) {
+      const entry = this.#find(keys[i]!, now);
+      const at = (entry ?? 0) / 2 + VALUE;
+      const after = entry === undefined ? undefined : taken(claim, this.#values[at]!, now);
+      if (entry === undefined || after === undefined) {
+        for (const [place, before] of undo.toReversed()) this.#values[place] = before;
+        return { refused: entry === undefined ? 'table' : claim.limit };
       }
-      words.set(key, entry);
-      words[entry + COUNT]!++;
-      lease.entries.push(entry);
+      undo.push([at, this.#values[at]!]);
+      this.#words.set(keys[i]!, entry);
+      this.#values[at] = after;
+      if (claim.per === undefined) lease.entries.push(entry);
     }
     return { lease };
   }
 
-  #giveBack({ entries }: Lease): void {
-    for (const entry of entries.splice(0)) this.#words[entry + COUNT]!--;
-  }
-
   /** The entry of a key or, where it has none, a free one. A key stands within PROBES entries from where it belongs, or nowhere. */
-  #find([low, high]: Key): number | undefined {
+  #find([low, high]: Key, now: number): number | undefined {
     const words = this.#words;
     let free: number | undefined;
     for (let i = 0; i < PROBES; i++) {
       const entry = HEADER + ((low + i) & this.#mask) * ENTRY;
-      if (words[entry + COUNT] === 0) free ??= entry;
-      else if (words[entry] === low && words[entry + 1] === high) return entry;
+      if (words[entry] === low && words[entry + 1] === high) return entry;
+      if (isFree(this.#values[entry / 2 + VALUE]!, now)) free ??= entry;
     }
+    // Whoever had it before left a value that means nothing now.
+    if (free !== undefined) this.#values[free / 2 + VALUE] = 0;
     return free;
   }
 
@@ -128,21 +112,27 @@ export class Limits {
 
 type Key = [low: number, high: number];
 
-interface Wanted {
-  readonly limit: LimitName;
-  readonly most: number;
-  readonly key: Key;
-}
-
-// The memory, in 32-bit words: a lock, the seed, then entries of a key's two words and a count. Count 0 = free.
+// The memory, in 32-bit words: a lock, the seed, then entries of a key's two words and a 64-bit value.
 const LOCK = 0;
 const SEED = 1;
 const HEADER = 4;
-const ENTRY = 3;
-const COUNT = 2;
+const ENTRY = 4;
+/** In 64-bit words from the middle of an entry's first. */
+const VALUE = 1;
 const PROBES = 32;
 
-function network(client: Ip): string {
-  const { family, words } = embeddedIpv4(client);
-  return family === 4 ? `${words[3]}` : `${words[0]}:${words[1]}`;
+/** A count is free at 0; a rate, which is a time and negative, once that time is over. */
+function isFree(value: number, now: number): boolean {
+  return value <= 0 && -value <= now;
+}
+
+/**
+ * The value with one more taken; `undefined` when the limit is reached. A rate is the time, negated, until which all that was
+ * taken is spread evenly (the generic cell rate algorithm): it may lie as far ahead as the rate's own time.
+ */
+function taken({ most, per }: Claim, value: number, now: number): number | undefined {
+  if (per === undefined) return value < most ? value + 1 : undefined;
+  const until = Math.max(-value, now) + per / most;
+  // What adding fractions loses is no reason to refuse.
+  return until - now <= per + 1e-6 ? -until : undefined;
 }

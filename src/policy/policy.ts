@@ -68,9 +68,23 @@ export interface LimitOptions {
   readonly sessions?: number;
   readonly sessionsPerUser?: number;
   readonly sessionsPerAddress?: number;
+  /** New sessions. */
+  readonly rate?: Rate;
+  readonly ratePerAddress?: Rate;
+  /** Bytes per second, each way. */
+  readonly bandwidth?: number;
+  readonly bandwidthPerSession?: number;
+  /** Bytes of a user in a day (UTC), both ways together. */
+  readonly quotaPerUser?: number;
   /** Milliseconds. */
   readonly duration?: number;
   readonly idle?: number;
+}
+
+/** So many in so many milliseconds. */
+export interface Rate {
+  readonly most: number;
+  readonly per: number;
 }
 
 /** What is known of a request before its destination is looked at. */

@@ -25,8 +25,8 @@ export async function associate(
   session.route = 'direct';
   // The port is the client's word for where it will send from; an address other than its own is no business of ours.
   const { host, port } = request.destination;
-  const mine = isUnspecified(request.destination) || host === client.remote.host;
-  const association = await Association.open(session, mine ? port : 0, state);
+  const mine = isUnspecified(request.destination) || host === session.remote.host;
+  const association = await Association.open(session, mine ? port : 0, permit.rule, state);
   try {
     session.bound = formatAddress(association.local);
     session.counters = association;

@@ -1,4 +1,5 @@
 import type { Endpoint, Peer, UdpSocket } from '../net/engine.ts';
+import type { RuleOptions } from '../policy/policy.ts';
 import { Reassembly } from '../session/reassembly.ts';
 import { addressOf } from '../wire/address.ts';
 import type { Address } from '../wire/address.ts';
@@ -6,6 +7,8 @@ import { WireError } from '../wire/error.ts';
 import { formatIp } from '../wire/ip.ts';
 import { decodeUdpHeader, encodeUdpHeader } from '../wire/udp.ts';
 import { destinationOf } from './destination.ts';
+import { admitsDatagram } from './bandwidths.ts';
+import type { Flows } from './bandwidths.ts';
 import { Failure } from './failure.ts';
 import { obtainPermit } from './permit.ts';
 import { advertisedAddress, bindRelayPort } from './relay-port.ts';
@@ -40,7 +43,15 @@ export class Association implements Counters {
   sent = 0;
   received = 0;
   /** Datagrams that went nowhere, by reason; `errors` are failed sends and, where the engine sees them, ICMP errors. */
-  readonly counts = { stranger: 0, malformed: 0, refused: 0, unasked: 0, overflow: 0, errors: 0 };
+  readonly counts = {
+    stranger: 0,
+    malformed: 0,
+    refused: 0,
+    unasked: 0,
+    overflow: 0,
+    bandwidth: 0,
+    errors: 0,
+  };
 
   readonly #session: Session;
   readonly #state: ServerState;
@@ -49,6 +60,7 @@ export class Association implements Counters {
   readonly #forget: (() => void)[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #reassembly = new Reassembly();
+  readonly #flows: Flows;
 
   #clientPort: number;
   #client: Peer | undefined;
@@ -61,7 +73,12 @@ export class Association implements Counters {
   #closed = false;
 
   /** Binds the client's side; `port` is where the client says it will send from, 0 = it does not say. */
-  static async open(session: Session, port: number, state: ServerState): Promise<Association> {
+  static async open(
+    session: Session,
+    port: number,
+    rule: RuleOptions,
+    state: ServerState,
+  ): Promise<Association> {
     const held: { association?: Association } = {};
     const inside = await bindRelayPort(state.engine, session.client.local.host, session.listener.udp.ports, {
       received: (buffer, start, end, from) => held.association?.fromClient(buffer, start, end, from),
@@ -69,7 +86,7 @@ export class Association implements Counters {
         if (held.association !== undefined) held.association.counts.errors++;
       },
     });
-    held.association = new Association(session, inside, port, state);
+    held.association = new Association(session, inside, port, state.bandwidths.flows(rule), state);
     if (session.failure !== undefined) {
       held.association.close();
       throw session.failure;
@@ -77,11 +94,12 @@ export class Association implements Counters {
     return held.association;
   }
 
-  private constructor(session: Session, inside: UdpSocket, port: number, state: ServerState) {
+  private constructor(session: Session, inside: UdpSocket, port: number, flows: Flows, state: ServerState) {
     this.#session = session;
     this.#state = state;
     this.#inside = inside;
     this.#clientPort = port;
+    this.#flows = flows;
     this.#forget.push(state.ports.add(inside.local, 'udp'));
   }
 
@@ -127,7 +145,7 @@ export class Association implements Counters {
   /** A datagram on the client's side. */
   fromClient(buffer: Uint8Array, start: number, end: number, from: Peer): void {
     if (
-      from.host !== this.#session.client.remote.host ||
+      from.host !== this.#session.remote.host ||
       (this.#clientPort !== 0 && from.port !== this.#clientPort)
     ) {
       this.counts.stranger++;
@@ -238,6 +256,10 @@ export class Association implements Counters {
   }
 
   #send(socket: UdpSocket, peer: Peer, buffer: Uint8Array, start: number, end: number): void {
+    if (!admitsDatagram(this.#flows.send, end - start)) {
+      this.counts.bandwidth++;
+      return;
+    }
     this.#activeAt = performance.now();
     this.sent += end - start;
     socket.send(buffer, start, end, peer);
@@ -249,6 +271,10 @@ export class Association implements Counters {
     if (header === undefined && this.#session.listener.udp.replies === 'any') header = this.#expect(from);
     if (header === undefined || this.#client === undefined) {
       this.counts.unasked++;
+      return;
+    }
+    if (!admitsDatagram(this.#flows.receive, end - start)) {
+      this.counts.bandwidth++;
       return;
     }
     this.#activeAt = performance.now();

@@ -1,12 +1,14 @@
 import type { End } from '../audit/record.ts';
 import type { Connection } from '../net/engine.ts';
 import { accept } from '../policy/accept.ts';
+import type { Method } from '../policy/policy.ts';
 import { dial } from '../route/direct.ts';
 import { ServerSession } from '../session/server.ts';
 import type { RequestEvent } from '../session/server.ts';
 import { parseIp } from '../wire/ip.ts';
 import { Command as CommandCode, Reply } from '../wire/socks5.ts';
 import { associate } from './associate.ts';
+import { readProxyHeader } from './balancer.ts';
 import { bind } from './bind.ts';
 import { destinationOf } from './destination.ts';
 import { formatAddress } from '../wire/address.ts';
@@ -16,43 +18,34 @@ import { lookUp } from './look-up.ts';
 import { admit, obtainPermit } from './permit.ts';
 import { relay } from './relay.ts';
 import type { Session } from './sessions.ts';
-import type { ListenerSettings } from './settings.ts';
+import type { OpenListener } from './listeners.ts';
 import type { ServerState } from './state.ts';
 
 /** How long a refused client may take to read its reply; RFC 1928 section 6 allows 10 s. */
 const LINGER = 2000;
 
 /** The way of one connection, from accept to record. Never rejects. */
-export async function serve(
-  client: Connection,
-  listener: ListenerSettings,
-  state: ServerState,
-): Promise<void> {
+export async function serve(client: Connection, listener: OpenListener, state: ServerState): Promise<void> {
   const session = state.sessions.open(client, listener);
   client.onLost((error) => {
     // A client may end its direction and still wait for an answer; one that waits for a BIND and does so has gone.
     if (error !== undefined) session.stop(Failure.from(error, session.phase));
     else if (session.phase === 'bind') session.stop(new Failure('client', 'bind'));
   });
-
-  // accept: before any byte is read
-  const admission = accept(state.policy, session.ip, state.ports);
-  if (!admission.allow) {
-    client.destroy();
-    state.sessions.close(session, Failure.refusal(admission.rule?.name ?? 'no-rule', 'accept'));
-    return;
-  }
-
-  const machine = new ServerSession({ protocols: listener.protocols });
+  const machine = new ServerSession({ protocols: session.listener.protocols });
   const deadline = setTimeout(
     () => session.stop(new Failure('timeout', session.phase)),
     state.timeouts.handshake,
   );
   let end: End;
   try {
+    // accept
+    if (listener.balancers?.isFor(session.ip, state.ports) === true) await introduce(session);
+    const methods = letIn(session, state);
     // session and identify
-    const request = await handshake(session, machine, admission.rule?.methods ?? listener.methods, state);
+    const request = await handshake(session, machine, methods, state);
     clearTimeout(deadline);
+    state.connections.settled(session);
     // decide, route, dial and relay
     end = await carryOut(session, machine, request, state);
   } catch (error) {
@@ -61,12 +54,27 @@ export async function serve(
     const farewell = machine.farewell(failure.reply);
     if (farewell !== undefined) client.write(farewell);
     end = failure;
-  } finally {
-    clearTimeout(deadline);
   }
-  client.finish(LINGER);
+  clearTimeout(deadline);
+  state.connections.settled(session);
+  if (end.phase === 'accept') client.destroy();
+  else client.finish(LINGER);
   // record
   state.sessions.close(session, end);
+}
+
+/** Whom the balancer speaks for; it may also speak for itself. */
+async function introduce(session: Session): Promise<void> {
+  const { addresses } = await readProxyHeader(session.client);
+  if (addresses !== undefined) session.introduce(addresses.source);
+}
+
+/** Before any byte of the client is read: the methods it may use. */
+function letIn(session: Session, state: ServerState): readonly Method[] {
+  const { allow, rule } = accept(state.policy, session.ip, state.ports);
+  if (!allow) throw Failure.refusal(rule?.name ?? 'no-rule', 'accept');
+  state.connections.enter(session, state.sessions.size);
+  return rule?.methods ?? session.listener.methods;
 }
 
 function stackOf({ cause, message }: Failure): string {

@@ -2,7 +2,7 @@ import { isNumericName, parseName } from '../policy/names.ts';
 import type { Destination } from '../policy/policy.ts';
 import type { Address } from '../wire/address.ts';
 import { AddressType } from '../wire/address.ts';
-import { embeddedIpv4, parseIp } from '../wire/ip.ts';
+import { parseIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Reply } from '../wire/socks5.ts';
 import { Failure } from './failure.ts';
@@ -29,6 +29,5 @@ export function isUnspecified(address: Address): boolean {
 }
 
 function ipDestination(ip: Ip, port: number): Destination {
-  const mapped = ip.words[0] === 0 && ip.words[1] === 0 && ip.words[2] === 0xffff;
-  return { type: 'ip', ip: mapped ? embeddedIpv4(ip) : ip, port };
+  return { type: 'ip', ip: unmapped(ip), port };
 }

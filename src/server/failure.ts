@@ -35,6 +35,11 @@ export class Failure extends Error implements End {
     return new Failure('policy', phase, detail, Reply.notAllowed);
   }
 
+  /** A limit is reached (RFC 1928 reply 2). */
+  static limit(name: string, phase: Phase): Failure {
+    return new Failure('limit', phase, name, Reply.notAllowed);
+  }
+
   /** What the network or a peer did while `phase` was being done. */
   static from(error: unknown, phase: Phase): Failure {
     if (error instanceof Failure) return error;

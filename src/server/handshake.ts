@@ -72,7 +72,7 @@ async function identify(
   const { username, password } = credentials;
   let verdict: PasswordVerdict;
   try {
-    const check = state.authenticator?.verify(username, password, client.remote.host);
+    const check = state.authenticator?.verify(username, password, session.remote.host);
     verdict = (await session.whileOpen(check)) ?? NOBODY;
   } catch (error) {
     throw error instanceof Failure ? error : new Failure('internal', 'auth', undefined, undefined, error);
@@ -80,7 +80,7 @@ async function identify(
   client.write(machine.answerPassword(verdict.ok));
   if (!verdict.ok) {
     const { reason } = verdict;
-    state.log.warn('login failed', { client: client.remote.host, user: username, reason });
+    state.log.warn('login failed', { client: session.remote.host, user: username, reason });
     throw Failure.refusal(reason, 'auth');
   }
   session.identity = verdict.identity;

@@ -1,7 +1,9 @@
 import { decide } from '../policy/decide.ts';
 import type { Decision, Permit } from '../policy/decide.ts';
 import type { Command, Destination } from '../policy/policy.ts';
+import { ruleClaims } from '../policy/claims.ts';
 import { formatIp } from '../wire/ip.ts';
+import { monotonic } from './clock.ts';
 import { Failure } from './failure.ts';
 import type { Session } from './sessions.ts';
 import type { Decide, ServerState } from './state.ts';
@@ -77,7 +79,9 @@ export function admit(
 ): void {
   session.rule = permit.rule;
   session.granted = { command, destination, addresses: permit.addresses };
-  const outcome = state.limits.acquire(permit.rule, session.identity?.user, session.ip);
-  if ('refused' in outcome) throw new Failure('limit', 'request', outcome.refused, Failure.refusal('').reply);
-  session.lease = outcome.lease;
+  state.quotas.begin(session, permit.rule);
+  const claims = ruleClaims(permit.rule, session.identity?.user, session.ip);
+  const outcome = state.limits.acquire(claims, monotonic());
+  if ('refused' in outcome) throw Failure.limit(outcome.refused, session.phase);
+  session.leases.push(outcome.lease);
 }

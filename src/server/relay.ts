@@ -2,6 +2,7 @@ import type { End } from '../audit/record.ts';
 import type { Connection, RelayEnd } from '../net/engine.ts';
 import type { Permit } from '../policy/decide.ts';
 import type { ServerSession } from '../session/server.ts';
+import { paceOf } from './bandwidths.ts';
 import type { Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
 
@@ -17,10 +18,14 @@ export async function relay(
   const { limit = {} } = permit.rule;
   session.phase = 'relay';
   client.unread(machine.trailing());
+  const { send, receive } = state.bandwidths.flows(permit.rule);
+  const [sendPace, receivePace] = [paceOf(send), paceOf(receive)];
   const running = state.engine.relay(client, target, {
     idle: limit.idle ?? state.timeouts.idle,
     halfClose: state.timeouts.halfClose,
     duration: limit.duration ?? 0,
+    ...(sendPace !== undefined && { sendPace }),
+    ...(receivePace !== undefined && { receivePace }),
   });
   session.counters = running;
   session.halt = () => running.abort();

@@ -2,18 +2,26 @@ import { getRandomValues } from 'node:crypto';
 import { Log } from '../audit/log.ts';
 import type { Record } from '../audit/record.ts';
 import type { Authenticator, Identity } from '../auth/authenticator.ts';
-import type { Endpoint, Listener } from '../net/engine.ts';
+import type { Endpoint } from '../net/engine.ts';
 import { PortableEngine } from '../net/portable.ts';
 import { compile } from '../policy/compile.ts';
 import { createLimitMemory, Limits } from '../policy/limits.ts';
 import { Resolver } from '../resolve/resolver.ts';
-import { serve } from './connection.ts';
 import { formatAddress } from '../wire/address.ts';
+import { Bandwidths } from './bandwidths.ts';
+import { ConnectionLimits } from './connection-limits.ts';
+import { serve } from './connection.ts';
+import { connectionsPossible } from './descriptors.ts';
 import { Failure } from './failure.ts';
+import { Health } from './health.ts';
+import type { Readiness } from './health.ts';
+import { Listeners } from './listeners.ts';
+import { defaultLimit, MemoryWatch } from './memory.ts';
 import { OwnPorts } from './own-ports.ts';
+import { Quotas } from './quotas.ts';
 import { recheck } from './recheck.ts';
 import { Sessions } from './sessions.ts';
-import type { ListenerSettings, Settings } from './settings.ts';
+import type { ConnectionLimitSettings, Settings } from './settings.ts';
 import type { Decide, ServerState } from './state.ts';
 import { readUsers, Users } from './users.ts';
 import type { ReadUsers } from './users.ts';
@@ -43,8 +51,11 @@ export class Server implements AsyncDisposable {
   readonly #state: ServerState;
   readonly #hooks: ServerHooks;
   readonly #users: Users;
+  readonly #listeners: Listeners;
+  readonly #memory: MemoryWatch;
   readonly #clock: NodeJS.Timeout;
-  #listeners: OpenListener[] = [];
+  #health: Health | undefined;
+  #ending = false;
   #closed: Promise<void> | undefined;
 
   /** Opens every listener. Rejects with Node's error, or with a UsersFileError. */
@@ -54,7 +65,8 @@ export class Server implements AsyncDisposable {
     const server = new Server(settings, hooks);
     try {
       await server.#use(settings, users);
-      server.#listeners = await server.#open(settings.listeners);
+      await (await server.#listeners.prepare(settings.listeners)).commit();
+      await server.#openHealth(settings.health);
     } catch (error) {
       await server.close();
       throw error;
@@ -66,12 +78,20 @@ export class Server implements AsyncDisposable {
   private constructor(settings: Settings, hooks: ServerHooks) {
     const log = new Log(settings.log);
     const limits = new Limits(createLimitMemory(randomSeed()));
+    const quotas = new Quotas(log);
+    const sessions = new Sessions(log, limits, quotas);
+    const engine = new PortableEngine();
+    const ports = new OwnPorts();
     this.#hooks = hooks;
+    this.#memory = new MemoryWatch(settings.limits.memory, () => sessions.size, log);
     this.#state = {
-      engine: new PortableEngine(),
-      ports: new OwnPorts(),
-      sessions: new Sessions(log, limits),
+      engine,
+      ports,
+      sessions,
       limits,
+      connections: new ConnectionLimits(settings.limits, limits, this.#memory),
+      bandwidths: new Bandwidths(),
+      quotas,
       log,
       policy: compile(settings.policy),
       decisions: 0,
@@ -80,6 +100,10 @@ export class Server implements AsyncDisposable {
       authenticator: undefined,
       decide: hooks.decide,
     };
+    this.#listeners = new Listeners(engine, ports, {
+      accepted: (client, listener) => void serve(client, listener, this.#state),
+      failed: (code, { place }) => log.warn('a connection could not be accepted', { listener: place, code }),
+    });
     this.#users = new Users(
       () => {
         log.info('users reloaded');
@@ -88,13 +112,23 @@ export class Server implements AsyncDisposable {
       (report) => log.error('users file not reloaded, the old users stay', { report }),
     );
     this.#clock = setInterval(() => {
-      if (this.#state.policy.timed) recheck(this.#state);
+      if (this.#state.policy.timed || this.#users.timed) recheck(this.#state);
     }, CLOCK).unref();
   }
 
-  /** Where it listens, with real ports. */
+  /** Where it listens, with real ports: `host:port`, or `unix:/path`. */
+  get places(): readonly string[] {
+    return this.#listeners.open.map(({ place }) => place);
+  }
+
+  /** The listeners that have an address, with real ports. */
   get addresses(): readonly Endpoint[] {
-    return this.#listeners.map(({ listener }) => listener.local);
+    return this.#listeners.open.filter(({ place }) => !place.startsWith('unix:')).map(({ local }) => local);
+  }
+
+  /** Where /healthz and /readyz are answered. */
+  get health(): Endpoint | undefined {
+    return this.#health?.at;
   }
 
   get log(): Log {
@@ -109,31 +143,25 @@ export class Server implements AsyncDisposable {
   /** Puts new settings in force, then ends the sessions that they no longer allow. When it rejects, nothing has changed. */
   async reload(settings: Settings): Promise<void> {
     const users = settings.users && (await readUsers(settings.users));
-    const opened = await this.#open(settings.listeners.filter((wanted) => this.#find(wanted) === undefined));
+    const listeners = await this.#listeners.prepare(settings.listeners);
     try {
+      await this.#openHealth(settings.health);
       this.#state.log.reopen(settings.log);
     } catch (error) {
-      await closeAll(opened);
+      await listeners.abort();
       throw error;
     }
     // The old resolver is not closed: sessions may still wait for its answers, and then it holds nothing.
     this.#state.resolver = new Resolver(settings.resolve);
     await this.#use(settings, users);
-    const kept = settings.listeners.flatMap((wanted) => {
-      const open = this.#find(wanted);
-      if (open === undefined) return [];
-      open.settings = wanted;
-      return [open];
-    });
-    const gone = this.#listeners.filter((open) => !kept.includes(open));
-    this.#listeners = [...kept, ...opened];
-    await closeAll(gone);
+    await listeners.commit();
     recheck(this.#state);
   }
 
   /** Refuses new connections and lets the open ones finish, up to the `drain` time-out; then ends them. */
   async drain(): Promise<void> {
-    await closeAll(this.#listeners.splice(0));
+    this.#ending = true;
+    await this.#listeners.close();
     const late = setTimeout(() => this.#stopAll('drain'), this.#state.timeouts.drain);
     await this.#state.sessions.empty();
     clearTimeout(late);
@@ -142,6 +170,7 @@ export class Server implements AsyncDisposable {
 
   /** Ends every session at once and closes everything. */
   close(): Promise<void> {
+    this.#ending = true;
     this.#closed ??= this.#close();
     return this.#closed;
   }
@@ -152,11 +181,14 @@ export class Server implements AsyncDisposable {
 
   async #close(): Promise<void> {
     clearInterval(this.#clock);
-    await closeAll(this.#listeners.splice(0));
+    this.#memory[Symbol.dispose]();
+    await this.#listeners.close();
     this.#stopAll('close');
     await this.#state.sessions.empty();
     await this.#users[Symbol.asyncDispose]();
     this.#state.resolver.close();
+    await this.#state.quotas.close();
+    await this.#health?.[Symbol.asyncDispose]();
     await this.#state.log.close();
   }
 
@@ -165,66 +197,52 @@ export class Server implements AsyncDisposable {
   }
 
   async #use(settings: Settings, users: ReadUsers | undefined): Promise<void> {
+    await this.#state.quotas.use(settings.stateFile);
     await this.#users.use(users);
     const { authenticate } = this.#hooks;
     this.#state.authenticator =
       authenticate === undefined ? this.#users.authenticator : embedded(authenticate);
     this.#state.policy = compile(settings.policy);
+    this.#state.bandwidths.use(this.#state.policy);
     this.#state.timeouts = settings.timeouts;
+    this.#state.connections.settings = this.#possible(settings.limits);
+    this.#memory.limit = settings.limits.memory ?? defaultLimit();
   }
 
-  #find(wanted: ListenerSettings): OpenListener | undefined {
-    return this.#listeners.find(
-      ({ settings: { address } }) =>
-        address.host === wanted.address.host && address.port === wanted.address.port,
-    );
+  /** As many connections as there are descriptors for, so that those that are let in can also be served. */
+  #possible(limits: ConnectionLimitSettings): ConnectionLimitSettings {
+    const possible = connectionsPossible();
+    if (possible >= limits.connections) return limits;
+    this.log.warn('descriptors are too few for limits: connections; raise ulimit -n or LimitNOFILE=', {
+      connections: limits.connections,
+      possible,
+    });
+    return { ...limits, connections: possible };
   }
 
-  /** Opens all of these, or none. */
-  async #open(wanted: readonly ListenerSettings[]): Promise<OpenListener[]> {
-    const opened: OpenListener[] = [];
-    try {
-      for (const settings of wanted) opened.push(await this.#openOne(settings));
-      return opened;
-    } catch (error) {
-      await closeAll(opened);
-      throw error;
-    }
+  async #openHealth(at: Endpoint | undefined): Promise<void> {
+    const open = this.#health;
+    if (open !== undefined && at !== undefined && formatAddress(open.wanted) === formatAddress(at)) return;
+    this.#health = at && (await Health.open(at, () => this.#readiness(), this.#state.ports));
+    await open?.[Symbol.asyncDispose]();
   }
 
-  async #openOne(settings: ListenerSettings): Promise<OpenListener> {
-    const { engine, ports } = this.#state;
-    const open = { settings };
-    const listener = await engine.listen(
-      settings.address,
-      (client) => void serve(client, open.settings, this.#state),
-      (code) =>
-        this.#state.log.warn('a connection could not be accepted', {
-          listener: formatAddress(settings.address),
-          code,
-        }),
-    );
-    return Object.assign(open, { listener, forget: ports.add(listener.local, 'tcp') });
+  #readiness(): Readiness {
+    const { log } = this.#state;
+    const { cap } = this.#memory;
+    const faults = [
+      ...(this.#ending ? ['ending: no new connections'] : []),
+      ...(cap === Infinity ? [] : [`memory is short: ${cap} connections at most`]),
+      ...(log.fault === undefined ? [] : [`the log cannot be written: ${log.fault}, ${log.lost} lines lost`]),
+    ];
+    // Without its log garter still serves.
+    return { ready: !this.#ending && this.#state.sessions.size < cap, faults };
   }
 }
 
 function randomSeed(): [number, number] {
   const [low, high] = getRandomValues(new Int32Array(2));
   return [low!, high!];
-}
-
-interface OpenListener {
-  /** A reload changes them for the connections to come. */
-  settings: ListenerSettings;
-  readonly listener: Listener;
-  readonly forget: () => void;
-}
-
-async function closeAll(listeners: readonly OpenListener[]): Promise<void> {
-  for (const { listener, forget } of listeners) {
-    await listener.close();
-    forget();
-  }
 }
 
 function embedded(authenticate: Authenticate): Authenticator {

@@ -2,7 +2,7 @@ import { endedWell, formatEnd } from '../audit/record.ts';
 import type { End, Phase, Record } from '../audit/record.ts';
 import type { Log } from '../audit/log.ts';
 import type { Identity } from '../auth/authenticator.ts';
-import type { Connection } from '../net/engine.ts';
+import type { Connection, Endpoint } from '../net/engine.ts';
 import type { Lease, Limits } from '../policy/limits.ts';
 import type {
   Command,
@@ -13,10 +13,12 @@ import type {
   Protocol,
   RuleOptions,
 } from '../policy/policy.ts';
-import { parseIp } from '../wire/ip.ts';
+import { formatIp, parseIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { formatAddress } from '../wire/address.ts';
 import { Failure } from './failure.ts';
+import type { OpenListener } from './listeners.ts';
+import type { Quotas } from './quotas.ts';
 import type { ListenerSettings } from './settings.ts';
 
 /** Bytes relayed so far; a relay and an association both have them. */
@@ -38,7 +40,11 @@ export class Session {
   readonly id: string;
   readonly client: Connection;
   readonly listener: ListenerSettings;
-  readonly ip: Ip;
+  /** Where it listens, as `formatPlace` writes it. */
+  readonly place: string;
+  /** The client, which is behind the balancer where there is one. */
+  remote: Endpoint;
+  ip: Ip;
   readonly #startedAt = performance.now();
 
   phase: Phase = 'accept';
@@ -52,7 +58,7 @@ export class Session {
   bound: string | undefined;
   /** The rule that has allowed or refused the request. */
   rule: RuleOptions | undefined;
-  lease: Lease | undefined;
+  readonly leases: Lease[] = [];
   counters: Counters = { sent: 0, received: 0 };
   /** The request as the rules have allowed it, to be asked again after a reload. */
   granted: Grant | undefined;
@@ -61,11 +67,20 @@ export class Session {
   #abort: AbortController | undefined;
   #failure: Failure | undefined;
 
-  constructor(id: string, client: Connection, listener: ListenerSettings) {
+  constructor(id: string, client: Connection, { settings, place }: OpenListener) {
     this.id = id;
     this.client = client;
-    this.listener = listener;
+    this.listener = settings;
+    this.place = place;
+    this.remote = client.remote;
     this.ip = parseIp(client.remote.host)!;
+  }
+
+  /** Whom the balancer speaks for. */
+  introduce({ host, port }: Endpoint): void {
+    const ip = unmapped(parseIp(host)!);
+    this.remote = { host: formatIp(ip), port };
+    this.ip = ip;
   }
 
   /** Aborted when the connection is to stop, whatever it waits for. */
@@ -105,7 +120,7 @@ export class Session {
   facts(command: Command): Facts {
     return {
       client: this.ip,
-      sourcePort: this.client.remote.port,
+      sourcePort: this.remote.port,
       protocol: this.protocol,
       method: this.method ?? 'none',
       ...(this.identity !== undefined && { user: this.identity.user }),
@@ -119,8 +134,8 @@ export class Session {
   record(end?: End): Record {
     return {
       id: this.id,
-      client: formatAddress(this.client.remote),
-      listener: formatAddress(this.client.local),
+      client: isUnix(this.place) ? 'unix' : formatAddress(this.remote),
+      listener: isUnix(this.place) ? this.place : formatAddress(this.client.local),
       user: this.identity?.user,
       method: this.method,
       command: this.command,
@@ -142,13 +157,15 @@ export class Sessions {
   readonly #open = new Set<Session>();
   readonly #log: Log;
   readonly #limits: Limits;
+  readonly #quotas: Quotas;
   readonly #run = Math.floor(Date.now() / 1000).toString(16);
   #last = 0;
   #whenEmpty: (() => void)[] = [];
 
-  constructor(log: Log, limits: Limits) {
+  constructor(log: Log, limits: Limits, quotas: Quotas) {
     this.#log = log;
     this.#limits = limits;
+    this.#quotas = quotas;
   }
 
   get size(): number {
@@ -159,7 +176,7 @@ export class Sessions {
     return this.#open.values();
   }
 
-  open(client: Connection, listener: ListenerSettings): Session {
+  open(client: Connection, listener: OpenListener): Session {
     const session = new Session(`${this.#run}-${++this.#last}`, client, listener);
     this.#open.add(session);
     return session;
@@ -173,7 +190,8 @@ export class Sessions {
   /** Gives back what the session held and writes its record. */
   close(session: Session, end: End): void {
     if (!this.#open.delete(session)) return;
-    if (session.lease !== undefined) this.#limits.release(session.lease);
+    for (const lease of session.leases) this.#limits.release(lease);
+    this.#quotas.end(session);
     const kind: LogKind = endedWell(end) ? 'disconnect' : 'error';
     if (session.rule === undefined || session.rule.log.includes(kind)) this.#write(kind, session.record(end));
     if (this.#open.size === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve();
@@ -188,4 +206,8 @@ export class Sessions {
   #write(kind: LogKind, record: Record): void {
     this.#log.info(kind, { ...record });
   }
+}
+
+function isUnix(place: string): boolean {
+  return place.startsWith('unix:');
 }

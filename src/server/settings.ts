@@ -1,6 +1,6 @@
 import type { LogSettings } from '../audit/log.ts';
 import type { UsersSettings } from '../auth/authenticator.ts';
-import type { Endpoint } from '../net/engine.ts';
+import type { Endpoint, UnixSocket } from '../net/engine.ts';
 import type { Method, Origin, PolicyOptions, PortRange, Protocol } from '../policy/policy.ts';
 import type { ResolveOptions } from '../resolve/resolver.ts';
 
@@ -12,16 +12,39 @@ export interface Settings {
   readonly resolve: ResolveOptions;
   readonly timeouts: Timeouts;
   readonly log: LogSettings;
+  readonly limits: ConnectionLimitSettings;
+  /** Keeps quotas across restarts. */
+  readonly stateFile?: string;
+  readonly health?: Endpoint;
+  /** A user of this machine, for `garter serve`. */
+  readonly runAs?: string;
   readonly engine: 'auto' | 'portable';
 }
 
+export interface ConnectionLimitSettings {
+  readonly connections: number;
+  readonly perAddress?: number;
+  readonly unauthenticated: EarlyDrop;
+  /** Bytes of resident memory. @default 80 % of what the machine or container has */
+  readonly memory?: number;
+}
+
+/** As OpenSSH's MaxStartups: from `start` on a percentage is dropped, which rises to all at `full`. */
+export interface EarlyDrop {
+  readonly start: number;
+  readonly percent: number;
+  readonly full: number;
+}
+
 export interface ListenerSettings {
-  /** A literal address; port 0 takes a free one. */
-  readonly address: Endpoint;
+  /** A literal address, a unix socket, or what systemd calls the sockets that it passes; '' = by any name. */
+  readonly address: Endpoint | UnixSocket | { readonly activated: string };
   readonly protocols: readonly Protocol[];
   /** By preference. */
   readonly methods: readonly Method[];
   readonly udp: UdpSettings;
+  /** Peers that have to send a PROXY header; address conditions. */
+  readonly balancers?: readonly string[];
   readonly origin?: Origin;
 }
 

@@ -5,7 +5,10 @@ import type { Limits } from '../policy/limits.ts';
 import type { Facts, Destination } from '../policy/policy.ts';
 import type { Policy } from '../policy/compile.ts';
 import type { Resolver } from '../resolve/resolver.ts';
+import type { Bandwidths } from './bandwidths.ts';
+import type { ConnectionLimits } from './connection-limits.ts';
 import type { OwnPorts } from './own-ports.ts';
+import type { Quotas } from './quotas.ts';
 import type { Sessions } from './sessions.ts';
 import type { Timeouts } from './settings.ts';
 
@@ -18,6 +21,9 @@ export interface ServerState {
   readonly ports: OwnPorts;
   readonly sessions: Sessions;
   readonly limits: Limits;
+  readonly connections: ConnectionLimits;
+  readonly bandwidths: Bandwidths;
+  readonly quotas: Quotas;
   readonly log: Log;
   policy: Policy;
   /** Grows whenever an earlier decision may no longer hold. */

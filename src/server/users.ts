@@ -42,6 +42,11 @@ export class Users implements AsyncDisposable {
     return this.#local;
   }
 
+  /** Some user has a last day. */
+  get timed(): boolean {
+    return this.#local?.timed ?? false;
+  }
+
   /** Puts other users in force. Back-off counts outlive it. */
   async use(read: ReadUsers | undefined): Promise<void> {
     await this.#watch?.[Symbol.asyncDispose]();

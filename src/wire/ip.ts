@@ -56,6 +56,12 @@ export function ipFromBytes(bytes: Uint8Array, offset: number, family: 4 | 6): I
   return { family, words: [word(offset), word(offset + 4), word(offset + 8), word(offset + 12)] };
 }
 
+/** The IPv4 address of ::ffff:0:0/96, which is how an IPv6 socket sees IPv4 (RFC 4291 section 2.5.5.2), else the address itself. */
+export function unmapped(ip: Ip): Ip {
+  const [a, b, c, d] = ip.words;
+  return ip.family === 6 && a === 0 && b === 0 && c === 0xffff ? { family: 4, words: [0, 0, 0, d] } : ip;
+}
+
 /**
  * The IPv4 address inside ::ffff:0:0/96 (RFC 4291), 64:ff9b::/96 (RFC 6052) or 2002::/16 (RFC 3056), else the address itself.
  * Rules judge this one, so that no IPv6 spelling goes around a rule about IPv4.

@@ -18,6 +18,8 @@ import {
   relayed,
   sample,
 } from '../../../test/support/engines.ts';
+import { Bandwidth } from '../../policy/bandwidth.ts';
+import type { Pace } from '../engine.ts';
 
 const MIB = 1 << 20;
 const IN_FLIGHT = 100_000;
@@ -161,6 +163,39 @@ for (const engine of engines) {
       assert.equal(joined.relay.received, 9);
     });
 
+    test('a pace holds each side back by itself, and nothing is lost', async () => {
+      const started = performance.now();
+      // Silence is not what waiting for bandwidth is: the idle time-out is shorter than one chunk's wait.
+      using joined = await relayed(engine, { idle: 1000, sendPace: paced(MIB), receivePace: paced(8 * MIB) });
+      const [up, down] = [sample(3 * MIB, 1), sample(4 * MIB, 2)];
+      joined.client.end(up);
+      joined.target.end(down);
+      const timed = async (far: Socket): Promise<readonly [Buffer, number]> => {
+        const bytes = await received(far);
+        return [bytes, performance.now() - started];
+      };
+      const [[sent, sentAfter], [got, gotAfter]] = await Promise.all([
+        timed(joined.target),
+        timed(joined.client),
+      ]);
+      assertSame(sent, up);
+      assertSame(got, down);
+      // What came last, and a tenth of a second, is not waited for.
+      assert.ok(sentAfter > 2500, `${sentAfter} ms`);
+      assert.ok(gotAfter > 300 && gotAfter < sentAfter, `${gotAfter} ms`);
+      assert.equal((await joined.relay.ended).error, undefined);
+    });
+
+    test('abort ends a side that waits for bandwidth', async () => {
+      using joined = await relayed(engine, { sendPace: () => 60_000 });
+      joined.client.write('x');
+      await once(joined.target, 'data');
+      joined.client.write('y');
+      joined.relay.abort();
+      assert.deepEqual(await joined.relay.ended, { by: 'abort' });
+      await Promise.all([cut(joined.client), cut(joined.target)]);
+    });
+
     test('abort closes both sides', async () => {
       using joined = await relayed(engine);
       joined.client.write('x');
@@ -295,4 +330,9 @@ async function cut(far: Socket): Promise<void> {
   far.resume();
   await closed(far);
   assert.equal(far.errored && 'code' in far.errored && far.errored.code, 'ECONNRESET');
+}
+
+function paced(rate: number): Pace {
+  const bandwidth = new Bandwidth(rate);
+  return (bytes) => bandwidth.spend(bytes, performance.now());
 }

@@ -1,7 +1,10 @@
 import type { Duplex } from 'node:stream';
-import type { Relay, RelayEnd, RelayOptions } from '../engine.ts';
+import type { Pace, Relay, RelayEnd, RelayOptions } from '../engine.ts';
 import type { PortableConnection, Taker } from './connection.ts';
 import { type Sweep, ticks } from './sweep.ts';
+
+/** Milliseconds. */
+const LONGEST_REST = 1000;
 
 export class PortableRelay implements Relay {
   readonly ended: Promise<RelayEnd>;
@@ -28,8 +31,8 @@ export class PortableRelay implements Relay {
     this.ended = new Promise((resolve) => {
       this.#resolve = resolve;
     });
-    this.#client = new Side(this, 'client', client, target);
-    this.#target = new Side(this, 'target', target, client);
+    this.#client = new Side(this, 'client', client, target, options.sendPace);
+    this.#target = new Side(this, 'target', target, client, options.receivePace);
     sweep.add(this);
     client.handTo(this.#client);
     target.handTo(this.#target);
@@ -61,6 +64,11 @@ export class PortableRelay implements Relay {
     this.#active = this.#sweep.tick;
   }
 
+  /** For a side: the other one. */
+  opposite(side: Side): Side {
+    return side === this.#client ? this.#target : this.#client;
+  }
+
   /** For a side: its peer has ended its direction. */
   sideEnded(side: Side): void {
     this.#firstEnded ??= side;
@@ -90,18 +98,25 @@ class Side implements Taker {
   readonly connection: PortableConnection;
   readonly #relay: PortableRelay;
   readonly #other: Duplex;
+  readonly #pace: Pace | undefined;
   #passed = 0;
+  /** The other side has not taken everything yet. */
+  #full = false;
+  /** What came has used up the bandwidth of a while. */
+  #resting: NodeJS.Timeout | undefined;
 
   constructor(
     relay: PortableRelay,
     name: 'client' | 'target',
     connection: PortableConnection,
     other: PortableConnection,
+    pace: Pace | undefined,
   ) {
     this.name = name;
     this.connection = connection;
     this.#relay = relay;
     this.#other = other.stream;
+    this.#pace = pace;
   }
 
   get passed(): number {
@@ -112,7 +127,41 @@ class Side implements Taker {
     this.#passed += chunk.length;
     this.#relay.touch();
     // `write` says false by size alone; most of the time the kernel has taken the whole chunk at once.
-    if (!this.#other.write(chunk) && this.#other.writableLength > 0) this.connection.stream.pause();
+    if (!this.#other.write(chunk) && this.#other.writableLength > 0) {
+      this.#full = true;
+      this.connection.stream.pause();
+    }
+    if (this.#pace === undefined) return;
+    const wait = this.#pace(chunk.length);
+    if (wait >= 1 && this.#resting === undefined) this.#rest(wait);
+  }
+
+  /** The other side has taken everything. */
+  emptied(): void {
+    this.#full = false;
+    this.#goOn();
+  }
+
+  /** Waits for bandwidth. In pieces, so that it is no silence that a time-out would end. */
+  #rest(wait: number): void {
+    // A timer keeps no shorter time; what is owed stays owed.
+    if (wait < 1) {
+      this.#goOn();
+      return;
+    }
+    this.connection.stream.pause();
+    this.#resting = setTimeout(
+      () => {
+        this.#resting = undefined;
+        this.#relay.touch();
+        this.#rest(this.#pace!(0));
+      },
+      Math.min(wait, LONGEST_REST),
+    );
+  }
+
+  #goOn(): void {
+    if (!this.#full && this.#resting === undefined) this.connection.stream.resume();
   }
 
   ended(): void {
@@ -121,10 +170,11 @@ class Side implements Taker {
   }
 
   drained(): void {
-    this.#other.resume();
+    this.#relay.opposite(this).emptied();
   }
 
   closed(error?: Error): void {
+    clearTimeout(this.#resting);
     this.#relay.sideClosed(this, error);
   }
 }

@@ -1,11 +1,9 @@
-import { createServer, Socket } from 'node:net';
-import type { Connection, ConnectOptions, Endpoint, Listener } from '../engine.ts';
+import { Socket } from 'node:net';
+import type { Connection, ConnectOptions, Endpoint } from '../engine.ts';
 import { PortableConnection } from './connection.ts';
 import { endpoint } from './endpoint.ts';
 
-const BACKLOG = 4096;
-
-const SOCKET_OPTIONS = {
+export const SOCKET_OPTIONS = {
   allowHalfOpen: true,
   noDelay: true,
   keepAlive: true,
@@ -13,29 +11,6 @@ const SOCKET_OPTIONS = {
   // A paused socket holds one chunk, and `drain` comes after every chunk that the kernel did not take at once.
   highWaterMark: 1,
 } as const;
-
-export function listenTcp(
-  at: Endpoint,
-  accepted: (connection: Connection) => void,
-  failed: (code: string) => void,
-): Promise<Listener> {
-  const server = createServer(SOCKET_OPTIONS, (socket) => {
-    const connection = connectionOf(socket);
-    if (connection !== undefined) accepted(connection);
-  });
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ host: at.host, port: at.port, backlog: BACKLOG, exclusive: true }, () => {
-      server.off('error', reject);
-      server.on('error', (error: NodeJS.ErrnoException) => failed(error.code ?? error.message));
-      const bound = server.address();
-      if (bound === null || typeof bound === 'string') throw new TypeError('not a TCP listener');
-      // When this returns the port is free; its callback would wait for the connections too.
-      const close = async (): Promise<void> => void server.close();
-      resolve({ local: endpoint(bound.address, bound.port), close, [Symbol.asyncDispose]: close });
-    });
-  });
-}
 
 export function connectTcp(to: Endpoint, options: ConnectOptions): Promise<Connection> {
   const { from, timeout, signal } = options;
@@ -66,7 +41,7 @@ export function connectTcp(to: Endpoint, options: ConnectOptions): Promise<Conne
 }
 
 /** `undefined` when the peer has reset it already: it has no address any more. */
-function connectionOf(socket: Socket): Connection | undefined {
+export function connectionOf(socket: Socket): Connection | undefined {
   const { localAddress, localPort, remoteAddress, remotePort } = socket;
   if (localAddress === undefined || remoteAddress === undefined) {
     socket.destroy();

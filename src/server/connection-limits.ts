@@ -1,0 +1,81 @@
+import { connectionClaims, network } from '../policy/claims.ts';
+import type { Limits } from '../policy/limits.ts';
+import { monotonic } from './clock.ts';
+import { Failure } from './failure.ts';
+import type { MemoryWatch } from './memory.ts';
+import type { Session } from './sessions.ts';
+import type { ConnectionLimitSettings } from './settings.ts';
+
+/**
+ * The limits that hold before anything is known of a client but its address. Of connections whose request has not come yet,
+ * whoever holds most has to give way: a flood crowds out itself, and a newcomer from elsewhere gets in.
+ */
+export class ConnectionLimits {
+  /** A reload changes them. */
+  settings: ConnectionLimitSettings;
+  readonly #limits: Limits;
+  readonly #memory: MemoryWatch;
+  readonly #random: () => number;
+  /** Those that have not made a request yet, the oldest first, by their address. */
+  readonly #waiting = new Map<string, Set<Session>>();
+  #count = 0;
+
+  /** `random` gives numbers from 0 to 1. */
+  constructor(
+    settings: ConnectionLimitSettings,
+    limits: Limits,
+    memory: MemoryWatch,
+    random: () => number = Math.random,
+  ) {
+    this.settings = settings;
+    this.#limits = limits;
+    this.#memory = memory;
+    this.#random = random;
+  }
+
+  /** Lets a connection in, which may end another one; throws the Failure of one that has to stay out. */
+  enter(session: Session, open: number): void {
+    if (open > this.#memory.cap) throw Failure.limit('memory', session.phase);
+    const acquired = this.#limits.acquire(connectionClaims(this.settings, session.ip), monotonic());
+    if ('refused' in acquired) throw Failure.limit(acquired.refused, session.phase);
+    session.leases.push(acquired.lease);
+    this.#makeRoom(network(session.ip), session);
+    this.#add(network(session.ip), session);
+  }
+
+  /** Its request has come, or it has gone. */
+  settled(session: Session): void {
+    const address = network(session.ip);
+    const waiting = this.#waiting.get(address);
+    if (waiting?.delete(session) !== true) return;
+    this.#count--;
+    if (waiting.size === 0) this.#waiting.delete(address);
+  }
+
+  #add(address: string, session: Session): void {
+    const waiting = this.#waiting.get(address);
+    if (waiting === undefined) this.#waiting.set(address, new Set([session]));
+    else waiting.add(session);
+    this.#count++;
+  }
+
+  #makeRoom(address: string, session: Session): void {
+    if (this.#random() * 100 >= this.#percentage()) return;
+    const [crowd] = [...this.#waiting.values()].toSorted((a, b) => b.size - a.size);
+    const mine = this.#waiting.get(address)?.size ?? 0;
+    const [oldest] = crowd ?? [];
+    if (crowd === undefined || oldest === undefined || mine >= crowd.size) {
+      throw Failure.limit('unauthenticated', session.phase);
+    }
+    this.settled(oldest);
+    oldest.stop(Failure.limit('unauthenticated', oldest.phase));
+  }
+
+  /** How likely it is that somebody has to go, in 100. */
+  #percentage(): number {
+    const { start, percent, full } = this.settings.unauthenticated;
+    if (this.#count < start) return 0;
+    if (this.#count >= full) return 100;
+    return percent + ((100 - percent) * (this.#count - start)) / (full - start);
+  }
+}

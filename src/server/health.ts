@@ -1,0 +1,80 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { Server as HttpServer } from 'node:http';
+import type { Endpoint } from '../net/engine.ts';
+import type { OwnPorts } from './own-ports.ts';
+
+/** What is told to whoever asks. */
+export interface Readiness {
+  /** Whether new clients should come. */
+  readonly ready: boolean;
+  /** What is wrong, one line each. */
+  readonly faults: readonly string[];
+}
+
+/** Requests from balancers and orchestrators are short and few. */
+const LIMITS = { requestTimeout: 5000, headersTimeout: 5000, keepAliveTimeout: 5000, maxHeaderSize: 4096 };
+const CONNECTIONS = 64;
+
+/** GET /healthz: the process is alive. GET /readyz: it takes new clients, else 503 and why. */
+export class Health implements AsyncDisposable {
+  /** As it was asked for, and with the port that was taken. */
+  readonly wanted: Endpoint;
+  readonly at: Endpoint;
+  readonly #server: HttpServer;
+  readonly #forget: () => void;
+
+  /** Rejects with Node's error when it cannot listen. */
+  static async open(wanted: Endpoint, readiness: () => Readiness, ports: OwnPorts): Promise<Health> {
+    const server = createServer(LIMITS, (request, response) => {
+      const { status, lines } = answer(request.method, request.url, readiness);
+      response.writeHead(status, {
+        'Content-Type': 'text/plain; charset=utf-8',
+        'Cache-Control': 'no-store',
+        ...(status === 405 && { Allow: 'GET, HEAD' }),
+      });
+      response.end(`${lines.join('\n')}\n`);
+    });
+    server.maxConnections = CONNECTIONS;
+    const listening = once(server, 'listening');
+    server.listen({ host: wanted.host, port: wanted.port, exclusive: true });
+    await listening;
+    // It asks nothing of anybody; without descriptors it is silent, and a time-out tells that.
+    server.on('error', () => {});
+    server.unref();
+    const address = server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : wanted.port;
+    return new Health(server, wanted, port, ports);
+  }
+
+  private constructor(server: HttpServer, wanted: Endpoint, port: number, ports: OwnPorts) {
+    this.#server = server;
+    this.wanted = wanted;
+    this.at = { host: wanted.host, port };
+    this.#forget = ports.add(this.at, 'tcp');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#forget();
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+}
+
+function answer(
+  method: string | undefined,
+  url: string | undefined,
+  readiness: () => Readiness,
+): { readonly status: number; readonly lines: readonly string[] } {
+  if (method !== 'GET' && method !== 'HEAD') return { status: 405, lines: ['GET or HEAD'] };
+  switch (url) {
+    case '/healthz':
+      return { status: 200, lines: ['ok'] };
+    case '/readyz': {
+      const { ready, faults } = readiness();
+      return { status: ready ? 200 : 503, lines: [ready ? 'ready' : 'not ready', ...faults] };
+    }
+    default:
+      return { status: 404, lines: ['/healthz or /readyz'] };
+  }
+}

@@ -1,0 +1,209 @@
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import type { Log } from '../audit/log.ts';
+import type { RuleOptions } from '../policy/policy.ts';
+import { codeOf, Failure } from './failure.ts';
+import type { Session } from './sessions.ts';
+
+/** Milliseconds between two readings of the open sessions' counters; between two savings. */
+const READ = 1000;
+const SAVE = 10_000;
+
+const DAY = 86_400_000;
+
+/** What stands in the state file: bytes by rule and user, of one day. */
+interface State {
+  readonly day: string;
+  readonly quotas: Readonly<Record<string, Readonly<Record<string, number>>>>;
+}
+
+/**
+ * Bytes of each user in a day (UTC), by rule. Counters are read every second, so that a session may exceed its quota by
+ * what it moves in a second; what a crash can forget is ten seconds.
+ */
+export class Quotas {
+  readonly #log: Log;
+  readonly #now: () => number;
+  #file: string | undefined;
+  #day = '';
+  #used = new Map<string, Map<string, number>>();
+  /** Sessions that are counted, with the bytes that have been. */
+  readonly #metered = new Map<Session, number>();
+  #reader: NodeJS.Timeout | undefined;
+  #savedAt = 0;
+  #dirty = false;
+  #saving: Promise<void> = Promise.resolve();
+  #fault: string | undefined;
+
+  /** `now`: milliseconds since the epoch. */
+  constructor(log: Log, now: () => number = Date.now) {
+    this.#log = log;
+    this.#now = now;
+  }
+
+  /** Goes on with what the file says, and writes it to see that it can. Rejects with Node's error. */
+  async use(file: string | undefined): Promise<void> {
+    if (file === this.#file) return;
+    if (file !== undefined) {
+      const state = await load(file);
+      if (state === 'damaged') this.#log.error('the state file is damaged: quotas begin anew', { file });
+      if (typeof state === 'object') this.#restore(state);
+      this.#today();
+      await save(file, this.#state());
+    }
+    this.#file = file;
+  }
+
+  /** Counts a session from now on; throws the Failure of a user who has used up the quota. */
+  begin(session: Session, rule: RuleOptions): void {
+    if (rule.limit?.quotaPerUser === undefined) return;
+    this.#today();
+    if (this.#left(session, rule) <= 0) throw Failure.limit('quota-per-user', session.phase);
+    this.#metered.set(session, 0);
+    this.#reader ??= setInterval(() => this.#readAll(), READ).unref();
+  }
+
+  /** Counts the rest of a session. */
+  end(session: Session): void {
+    if (!this.#metered.has(session)) return;
+    this.#read(session);
+    this.#metered.delete(session);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#reader);
+    this.#reader = undefined;
+    await this.#save();
+  }
+
+  #readAll(): void {
+    this.#today();
+    for (const session of this.#metered.keys()) {
+      this.#read(session);
+      if (session.rule !== undefined && this.#left(session, session.rule) <= 0)
+        session.stop(Failure.limit('quota-per-user', session.phase));
+    }
+    if (this.#dirty && performance.now() - this.#savedAt >= SAVE) void this.#save();
+    if (this.#metered.size > 0 || this.#dirty) return;
+    clearInterval(this.#reader);
+    this.#reader = undefined;
+  }
+
+  #read(session: Session): void {
+    const { sent, received } = session.counters;
+    const bytes = sent + received - (this.#metered.get(session) ?? 0);
+    if (bytes === 0) return;
+    this.#metered.set(session, sent + received);
+    const users = this.#usersOf(session.rule?.name ?? '');
+    const user = userOf(session);
+    users.set(user, (users.get(user) ?? 0) + bytes);
+    this.#dirty = true;
+  }
+
+  #left(session: Session, { name, limit }: RuleOptions): number {
+    return (limit?.quotaPerUser ?? Infinity) - (this.#usersOf(name).get(userOf(session)) ?? 0);
+  }
+
+  #usersOf(rule: string): Map<string, number> {
+    let users = this.#used.get(rule);
+    if (users === undefined) {
+      users = new Map();
+      this.#used.set(rule, users);
+    }
+    return users;
+  }
+
+  /** A new day forgets the one before. A clock that is set back by less than a day does not bring the old one back. */
+  #today(): void {
+    const day = dayOf(this.#now());
+    if (day === this.#day || dayOf(this.#now() + DAY) === this.#day) return;
+    this.#day = day;
+    this.#used = new Map();
+    this.#dirty = true;
+  }
+
+  #state(): State {
+    return {
+      day: this.#day,
+      quotas: Object.fromEntries([...this.#used].map(([rule, users]) => [rule, Object.fromEntries(users)])),
+    };
+  }
+
+  #restore({ day, quotas }: State): void {
+    this.#day = day;
+    this.#used = new Map(
+      Object.entries(quotas).map(([rule, users]) => [rule, new Map(Object.entries(users))]),
+    );
+  }
+
+  #save(): Promise<void> {
+    this.#saving = this.#saveAfter(this.#saving);
+    return this.#saving;
+  }
+
+  /** A file that cannot be written is told once, and tried again. */
+  async #saveAfter(last: Promise<void>): Promise<void> {
+    await last;
+    if (!this.#dirty || this.#file === undefined) return;
+    this.#savedAt = performance.now();
+    this.#dirty = false;
+    try {
+      await save(this.#file, this.#state());
+      if (this.#fault !== undefined) this.#log.info('quotas are saved again', { file: this.#file });
+      this.#fault = undefined;
+    } catch (error) {
+      this.#dirty = true;
+      const fault = codeOf(error) ?? String(error);
+      if (fault !== this.#fault) this.#log.error('quotas cannot be saved', { file: this.#file, code: fault });
+      this.#fault = fault;
+    }
+  }
+}
+
+function dayOf(time: number): string {
+  return new Date(time).toISOString().slice(0, 10);
+}
+
+/** Sessions without a user count together. */
+function userOf(session: Session): string {
+  return session.identity?.user ?? '';
+}
+
+async function load(file: string): Promise<State | 'damaged' | undefined> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    const state: unknown = JSON.parse(text);
+    return isState(state) ? state : 'damaged';
+  } catch {
+    return 'damaged';
+  }
+}
+
+/** Whole or not at all: what a crash leaves is the old file. */
+async function save(file: string, state: State): Promise<void> {
+  const draft = `${file}.new`;
+  await writeFile(draft, `${JSON.stringify(state)}\n`, { mode: 0o600, flush: true });
+  await rename(draft, file);
+}
+
+function isState(state: unknown): state is State {
+  if (typeof state !== 'object' || state === null || !('day' in state) || !('quotas' in state)) return false;
+  const { day, quotas } = state;
+  return (
+    typeof day === 'string' &&
+    /^\d{4}-\d\d-\d\d$/.test(day) &&
+    isMap(quotas) &&
+    Object.values(quotas).every(
+      (users) => isMap(users) && Object.values(users).every((bytes) => Number.isFinite(bytes)),
+    )
+  );
+}
+
+function isMap(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,165 @@
+import { Coverage } from './coverage.ts';
+import type { CoverageReader } from './coverage.ts';
+import { minimise } from './minimise.ts';
+import { mutate } from './mutate.ts';
+import type { Random } from './random.ts';
+import { BrokenPromise } from './target.ts';
+import type { Target } from './target.ts';
+
+/** Inputs between two readings of the coverage, which takes as long as hundreds of them. */
+const BATCH = 256;
+/** Milliseconds of computing after which an input counts as a find. */
+const SLOW = 1000;
+/** Entries of the corpus that are there for their outcome alone. */
+const OUTCOMES_LIMIT = 200;
+
+/** An input that broke a promise. */
+export interface Find {
+  readonly target: string;
+  /** What is wrong, in the same words for all inputs that show it. */
+  readonly fault: string;
+  readonly error: unknown;
+  readonly input: Uint8Array;
+}
+
+/** Fuzzes one target: inputs that reach new code, or come to a new outcome, are kept and changed further. */
+export class Fuzzer {
+  readonly target: Target;
+  readonly finds: Map<string, Find> = new Map();
+  /** Inputs that were run. */
+  runs = 0;
+  readonly #reader: CoverageReader;
+  readonly #random: Random;
+  #corpus: Uint8Array[] = [];
+  #coverage = new Coverage();
+  #outcomes = new Set<string>();
+
+  constructor(target: Target, reader: CoverageReader, random: Random) {
+    this.target = target;
+    this.#reader = reader;
+    this.#random = random;
+  }
+
+  get corpus(): readonly Uint8Array[] {
+    return this.#corpus;
+  }
+
+  /** Characters of source. */
+  get covered(): number {
+    return this.#coverage.size;
+  }
+
+  /** Takes inputs into the corpus, the shorter first, unless they add nothing to it. */
+  async adopt(inputs: readonly Uint8Array[]): Promise<void> {
+    for (const input of inputs.toSorted((a, b) => a.length - b.length || Buffer.compare(a, b))) {
+      this.#reader.read();
+      const isNewOutcome = await this.#run(input);
+      const reading = this.#reader.read();
+      const isNewCode = this.#coverage.lacks(reading);
+      if (isNewCode || (isNewOutcome && this.#corpus.length < OUTCOMES_LIMIT)) this.#corpus.push(input);
+      if (isNewCode) this.#coverage.add(reading);
+    }
+  }
+
+  /** Drops from the corpus what its shorter entries reach as well. */
+  async distil(): Promise<void> {
+    const corpus = this.#corpus;
+    this.#corpus = [];
+    this.#coverage = new Coverage();
+    this.#outcomes = new Set();
+    await this.adopt(corpus);
+  }
+
+  /** Runs batches of new inputs until it is time to stop. */
+  async fuzz(isOver: (fuzzer: Fuzzer) => boolean): Promise<void> {
+    const { tokens = [] } = this.target;
+    while (!isOver(this)) {
+      const material = { others: this.#corpus, tokens };
+      const batch = Array.from({ length: BATCH }, () => mutate(this.#parent(), material, this.#random));
+      this.#reader.read();
+      await this.#runAll(batch);
+      const reading = this.#reader.read();
+      if (!this.#coverage.lacks(reading)) continue;
+      await this.#keepNew(batch);
+      // Whatever came of chance or time is not looked for again.
+      this.#coverage.add(reading);
+    }
+  }
+
+  /** One to be changed, the newest more often. */
+  #parent(): Uint8Array {
+    const random = this.#random;
+    const corpus = this.#corpus;
+    return random.pick(random.below(4) === 0 ? corpus.slice(-8) : corpus);
+  }
+
+  /** Runs a batch again, in halves, to find which inputs reach new code. */
+  async #keepNew(batch: readonly Uint8Array[]): Promise<void> {
+    this.#reader.read();
+    await this.#runAll(batch);
+    const reading = this.#reader.read();
+    if (!this.#coverage.lacks(reading)) return;
+    if (batch.length === 1) {
+      this.#corpus.push(batch[0]!);
+      this.#coverage.add(reading);
+      return;
+    }
+    const middle = batch.length >>> 1;
+    await this.#keepNew(batch.slice(0, middle));
+    await this.#keepNew(batch.slice(middle));
+  }
+
+  async #runAll(inputs: readonly Uint8Array[]): Promise<void> {
+    for (const input of inputs) {
+      if (await this.#run(input)) this.#corpus.push(input);
+    }
+  }
+
+  /** True when the outcome is a new one. */
+  async #run(input: Uint8Array): Promise<boolean> {
+    this.runs++;
+    const start = performance.now();
+    try {
+      const outcome = this.target.run(input);
+      const kind = typeof outcome === 'string' ? outcome : await outcome;
+      if (performance.now() - start > SLOW) await this.#checkTime(input);
+      if (this.#outcomes.has(kind)) return false;
+      this.#outcomes.add(kind);
+      return true;
+    } catch (error) {
+      await this.#found(error, input);
+      return false;
+    }
+  }
+
+  /** The machine may have been busy: what counts is the computing. */
+  async #checkTime(input: Uint8Array): Promise<void> {
+    const before = process.cpuUsage();
+    await this.target.run(input);
+    const { user, system } = process.cpuUsage(before);
+    const took = (user + system) / 1000;
+    if (took > SLOW) throw new BrokenPromise('an input takes no second', `${Math.round(took)} ms`);
+  }
+
+  async #found(error: unknown, input: Uint8Array): Promise<void> {
+    const fault = faultOf(error);
+    if (this.finds.has(fault)) return;
+    const { target } = this;
+    const find = { target: target.name, fault, error, input };
+    this.finds.set(fault, find);
+    const fails = async (candidate: Uint8Array): Promise<boolean> => {
+      try {
+        await target.run(candidate);
+        return false;
+      } catch (again) {
+        return faultOf(again) === fault;
+      }
+    };
+    this.finds.set(fault, { ...find, input: await minimise(input, fails) });
+  }
+}
+
+function faultOf(error: unknown): string {
+  if (error instanceof BrokenPromise) return error.promise;
+  return String(error).replaceAll(/\d+/g, '#');
+}
