@@ -74,13 +74,14 @@ export interface Association extends Disposable {
   readonly relay: { readonly host: string; readonly port: number };
 }
 
-/** Asks for UDP ASSOCIATE. `from` is what the client says of itself. */
+/** Asks for UDP ASSOCIATE. `from` is what the client says of itself; `before` goes in front of everything. */
 export async function associate(
   proxy: { host: string; port: number },
   from: { host: string; port: number } = { host: '0.0.0.0', port: 0 },
+  before: Uint8Array = Buffer.of(),
 ): Promise<Association> {
   const control = await RawClient.connect(proxy);
-  control.send('05 01 00', request5(Command.associate, from.host, from.port));
+  control.send(before, '05 01 00', request5(Command.associate, from.host, from.port));
   await control.expect('05 00  05 00 00');
   return { control, relay: await readAddress(control), [Symbol.dispose]: () => control[Symbol.dispose]() };
 }

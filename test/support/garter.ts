@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Record } from '../../src/audit/record.ts';
 import { makeDirectory } from './directory.ts';
@@ -15,6 +15,8 @@ export interface GarterOptions {
   readonly users?: Readonly<{ [name: string]: string }>;
   /** @default '127.0.0.1' */
   readonly host?: string;
+  /** Where its log goes instead of a file; then there are no records to read. */
+  readonly log?: string;
   /** In front of the command: a network namespace. */
   readonly prefix?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
@@ -38,22 +40,24 @@ export interface Garter extends AsyncDisposable {
 interface LogLine extends Partial<Record> {
   readonly level: string;
   readonly event: string;
+  /** Datagrams dropped, in the line of an association. */
+  readonly bandwidth?: number;
 }
 
 export const garterCommand: string = join(import.meta.dirname, '../../bin/garter');
 
 export async function startGarter(options: GarterOptions = {}): Promise<Garter> {
-  const { config = '', host = '127.0.0.1', prefix = [], env = {} } = options;
+  const { config = '', host = '127.0.0.1', log: logPath = 'log.jsonl', prefix = [], env = {} } = options;
   await using stack = new AsyncDisposableStack();
   const directory = stack.use(await makeDirectory()).path;
   const configFile = join(directory, 'garter.yaml');
-  const logFile = join(directory, 'log.jsonl');
+  const logFile = resolve(directory, logPath);
   const text = [
     'listen:',
     `  - address: "${host.includes(':') ? `[${host}]` : host}:0"`,
     ...(options.listener ?? []).map((line) => `    ${line}`),
     ...(options.users === undefined ? [] : ['users: { file: users.txt }']),
-    'log: { level: debug, format: json, to: { file: log.jsonl } }',
+    `log: { level: debug, format: json, to: { file: ${logPath} } }`,
     config,
   ].join('\n');
   await writeFile(configFile, text);

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { test } from 'node:test';
+import { startGarter, type Garter } from '../support/garter.ts';
+import { until } from '../support/process.ts';
+import { connectThrough, RawClient, replyCode, request5, Command } from '../support/raw.ts';
+import { startEcho } from '../support/targets.ts';
+
+const CONFIG = 'health: 127.0.0.1:0';
+
+async function urlOf(garter: Garter): Promise<string> {
+  const [, at] = await until(
+    () => /readyz on (\S+)/.exec(garter.process.stdout()) ?? undefined,
+    () => 'no health',
+  );
+  return `http://${at}`;
+}
+
+test('/healthz and /readyz while it serves', async () => {
+  await using garter = await startGarter({ config: CONFIG });
+  const url = await urlOf(garter);
+  for (const [path, status, body] of [
+    ['/healthz', 200, 'ok\n'],
+    ['/readyz', 200, 'ready\n'],
+    ['/', 404, '/healthz or /readyz\n'],
+  ] as const) {
+    const response = await fetch(`${url}${path}`);
+    assert.equal(response.status, status);
+    assert.equal(await response.text(), body);
+  }
+  assert.equal((await fetch(`${url}/readyz`, { method: 'HEAD' })).status, 200);
+  assert.equal((await fetch(`${url}/readyz`, { method: 'POST', body: 'x' })).status, 405);
+});
+
+test('not ready while it drains, and still alive', async () => {
+  await using echo = await startEcho();
+  await using garter = await startGarter({ config: `${CONFIG}\ntimeouts: { drain: 20s }` });
+  const url = await urlOf(garter);
+  using client = await connectThrough(garter, echo);
+  garter.process.signal('SIGTERM');
+  await until(
+    async () => ((await fetch(`${url}/readyz`)).status === 503 ? true : undefined),
+    () => 'still ready',
+  );
+  assert.match(await (await fetch(`${url}/readyz`)).text(), /^not ready\nending/);
+  assert.equal((await fetch(`${url}/healthz`)).status, 200);
+  client.reset();
+});
+
+test('a log that cannot be written is told, and garter stays ready', async () => {
+  await using garter = await startGarter({ config: CONFIG, log: '/dev/full' });
+  const url = await urlOf(garter);
+  using client = await RawClient.connect(garter);
+  client.reset();
+  const text = await until(
+    async () => {
+      const said = await (await fetch(`${url}/readyz`)).text();
+      return said.includes('ENOSPC') ? said : undefined;
+    },
+    () => 'nothing is said of the log',
+  );
+  assert.match(text, /^ready\nthe log cannot be written: ENOSPC/);
+});
+
+test('it is out of reach for clients of the proxy, and slow or many callers do it no harm', async () => {
+  await using garter = await startGarter({ config: CONFIG });
+  const { hostname, port } = new URL(await urlOf(garter));
+  assert.equal(await replyCode(garter, request5(Command.connect, hostname, Number(port))), 2);
+  using held = new DisposableStack();
+  for (let i = 0; i < 64; i++) {
+    const socket = connect(Number(port), hostname);
+    held.defer(() => void socket.destroy());
+    await once(socket, 'connect');
+    socket.write('GET /heal');
+  }
+  const one = connect(Number(port), hostname);
+  await once(one, 'close');
+});

@@ -1,0 +1,262 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { associate, Datagrams, frame } from '../support/datagrams.ts';
+import { makeDirectory } from '../support/directory.ts';
+import { startGarter, type Garter } from '../support/garter.ts';
+import { until } from '../support/process.ts';
+import { Command, connectThrough, RawClient, request5 } from '../support/raw.ts';
+import { startEcho, type Target } from '../support/targets.ts';
+
+const LOOPBACK = 'to: [loopback]';
+
+/** The reply to a CONNECT by a user, from an address of loopback. */
+async function ask(garter: Garter, target: Target, from?: string): Promise<readonly [RawClient, number]> {
+  const client = await RawClient.connect(garter, from);
+  client.send('05 01 00', request5(Command.connect, target.host, target.port));
+  await client.expect('05 00');
+  const [, code] = await client.read(10);
+  return [client, code!];
+}
+
+suite('limits of a rule refuse with reply 2 and their own code', () => {
+  for (const [limit, end] of [
+    ['sessions: 2', 'limit:request:sessions'],
+    ['sessions-per-address: 2', 'limit:request:sessions-per-address'],
+    ['sessions-per-user: 2', 'limit:request:sessions-per-user'],
+    ['rate: 2/h', 'limit:request:rate'],
+    ['rate-per-address: 2/h', 'limit:request:rate-per-address'],
+  ] as const) {
+    test(limit, async () => {
+      await using echo = await startEcho();
+      await using garter = await startGarter({
+        // The second rule would allow it: a limit does not fall through.
+        config: `rules: [{ name: some, allow: any, ${LOOPBACK}, limit: { ${limit} } }, { name: rest, allow: any, to: [any, loopback] }]`,
+      });
+      const replies: number[] = [];
+      using held = new DisposableStack();
+      for (let i = 0; i < 3; i++) {
+        const [client, code] = await ask(garter, echo);
+        held.use(client);
+        replies.push(code);
+      }
+      assert.deepEqual(replies, [0, 0, 2]);
+      await garter.record({ end, rule: 'some' });
+    });
+  }
+
+  test('a rate of each address leaves the others alone', async () => {
+    await using echo = await startEcho();
+    await using garter = await startGarter({
+      config: `rules: [{ name: some, allow: any, ${LOOPBACK}, limit: { rate-per-address: 1/h } }]`,
+    });
+    const replies: number[] = [];
+    for (const from of ['127.0.0.2', '127.0.0.2', '127.0.0.3']) {
+      const [client, code] = await ask(garter, echo, from);
+      client.reset();
+      replies.push(code);
+    }
+    assert.deepEqual(replies, [0, 2, 0]);
+  });
+});
+
+suite('bandwidth', () => {
+  test('of a session, each way by itself; of a rule, all sessions together', async () => {
+    await using echo = await startEcho();
+    await using garter = await startGarter({
+      config: `rules: [{ name: slow, allow: any, ${LOOPBACK}, limit: { bandwidth: 3MB/s, bandwidth-per-session: 2MB/s } }]`,
+    });
+    const size = 2_000_000;
+    const timed = async (): Promise<number> => {
+      using client = await connectThrough(garter, echo);
+      const start = performance.now();
+      client.send(Buffer.alloc(size, 'x'));
+      assert.equal((await client.read(size)).length, size);
+      return performance.now() - start;
+    };
+    const alone = await timed();
+    // A tenth of a second comes at once, and the last chunk is not waited for.
+    assert.ok(alone > 800 && alone < 3000, `${alone} ms`);
+    const start = performance.now();
+    await Promise.all([timed(), timed(), timed()]);
+    const together = performance.now() - start;
+    assert.ok(together > 1700 && together < 6000, `${together} ms`);
+  });
+
+  test('datagrams beyond it are dropped, and the association goes on', async () => {
+    using target = await Datagrams.bind('127.0.0.1');
+    await using garter = await startGarter({
+      config: `rules: [{ name: slow, allow: any, ${LOOPBACK}, limit: { bandwidth-per-session: 10kB/s } }]`,
+    });
+    using association = await associate(garter);
+    using client = await Datagrams.bind('127.0.0.1');
+    const send = (data: Uint8Array): Promise<void> => client.send(frame(target, data), association.relay);
+    for (let i = 0; i < 100; i++) await send(Buffer.alloc(1000));
+    await target.receive();
+    await delay(300);
+    // What a tenth of a second may have is 1,000 bytes; time goes on meanwhile.
+    assert.ok(target.waiting < 30, `${target.waiting} more datagrams came`);
+    while (target.waiting > 0) await target.receive();
+    await send(Buffer.from('later'));
+    assert.equal((await target.receive()).data.toString(), 'later');
+    association.control.end();
+    await until(
+      async () => (await garter.log()).find((line) => line.event === 'association' && line.bandwidth! > 50),
+      () => 'they were not counted',
+    );
+  });
+});
+
+suite('a quota', () => {
+  const config = (state: string): string =>
+    `state: ${state}\nrules: [{ name: some, allow: any, ${LOOPBACK}, limit: { quota-per-user: 1MB/day } }]`;
+
+  test('ends the session that exceeds it, refuses the next, and survives a restart; another user has another', async () => {
+    await using echo = await startEcho();
+    const users = { alice: 'secret-a', bob: 'secret-b' };
+    const listener = ['methods: [password]'];
+    let state: string;
+    {
+      await using garter = await startGarter({ config: config('garter.state'), users, listener });
+      using alice = await login(garter, 'alice', users.alice, echo);
+      alice.send(Buffer.alloc(600_000));
+      await alice.gone();
+      await garter.record({ user: 'alice', end: 'limit:relay:quota-per-user' });
+      assert.equal(await refusal(garter, 'alice', users.alice, echo), 2);
+      await garter.record({ user: 'alice', end: 'limit:request:quota-per-user' });
+      using bob = await login(garter, 'bob', users.bob, echo);
+      bob.send(Buffer.from('x'));
+      await bob.expect(Buffer.from('x'));
+      const file = join(garter.directory, 'garter.state');
+      garter.process.signal('SIGTERM');
+      bob.reset();
+      await garter.process.ended();
+      state = await readFile(file, 'utf8');
+    }
+    const { quotas } = JSON.parse(state) as { quotas: { some: Record<string, number> } };
+    assert.ok(quotas.some['alice']! > 1_000_000, state);
+    assert.ok(quotas.some['bob']! < 10, state);
+    await using directory = await kept(state);
+    await using again = await startGarter({ config: config(directory.file), users, listener });
+    assert.equal(await refusal(again, 'alice', users.alice, echo), 2);
+    using bob = await login(again, 'bob', users.bob, echo);
+    bob.send(Buffer.from('x'));
+    await bob.expect(Buffer.from('x'));
+  });
+
+  test('a damaged state file is told, and quotas begin anew', async () => {
+    await using echo = await startEcho();
+    await using directory = await kept('{"day":"2026-11-2');
+    await using garter = await startGarter({ config: config(directory.file) });
+    const [client, code] = await ask(garter, echo);
+    client.reset();
+    assert.equal(code, 0);
+    const lines = await garter.log();
+    assert.ok(lines.some(({ level, event }) => level === 'error' && event.includes('damaged')));
+  });
+});
+
+suite('limits on connections', () => {
+  test('in all, and of each address: closed at once, recorded, and free again when somebody leaves', async () => {
+    await using echo = await startEcho();
+    await using garter = await startGarter({ config: 'limits: { connections: 3, per-address: 2 }' });
+    using first = await connectThrough(garter, echo);
+    using second = await connectThrough(garter, echo);
+    using third = await RawClient.connect(garter);
+    await third.gone();
+    await garter.record({ end: 'limit:accept:per-address' });
+    const [other, code] = await ask(garter, echo, '127.0.0.2');
+    assert.equal(code, 0);
+    using fourth = await RawClient.connect(garter, '127.0.0.3');
+    await fourth.gone();
+    await garter.record({ end: 'limit:accept:connections' });
+    second.reset();
+    await garter.record({ client: `127.0.0.1:${second.localPort}` });
+    using next = await connectThrough(garter, echo);
+    for (const client of [first, next]) {
+      client.send(Buffer.from('x'));
+      await client.expect(Buffer.from('x'));
+    }
+    other.reset();
+  });
+
+  test('unauthenticated: who holds most gives way, and a newcomer from elsewhere gets in', async () => {
+    await using echo = await startEcho();
+    await using garter = await startGarter({ config: 'limits: { unauthenticated: 10:100:10 }' });
+    using flood = new DisposableStack();
+    const idle: RawClient[] = [];
+    for (let i = 0; i < 10; i++) {
+      idle.push(flood.use(await RawClient.connect(garter, `127.0.0.${2 + (i % 2)}`)));
+    }
+    // The oldest of the address that has most goes; of two with as many, one of them.
+    const [newcomer, code] = await ask(garter, echo, '127.0.0.9');
+    assert.equal(code, 0);
+    await Promise.race([idle[0]!.gone(), idle[1]!.gone()]);
+    await garter.record({ end: 'limit:greeting:unauthenticated' });
+    // A connection that has made its request is none of them any more.
+    newcomer.send(Buffer.from('x'));
+    await newcomer.expect(Buffer.from('x'));
+    newcomer.reset();
+    // One that comes from where most are has to stay out itself.
+    for (let i = 0; i < 3; i++) flood.use(await RawClient.connect(garter, '127.0.0.2'));
+    await garter.record({ end: 'limit:accept:unauthenticated' });
+  });
+
+  test('a reload changes them', async () => {
+    await using echo = await startEcho();
+    await using garter = await startGarter({ config: 'limits: { connections: 1 }' });
+    using first = await connectThrough(garter, echo);
+    using refused = await RawClient.connect(garter);
+    await refused.gone();
+    const file = join(garter.directory, 'garter.yaml');
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, text.replace('connections: 1', 'connections: 2'));
+    garter.process.signal('SIGHUP');
+    await until(
+      async () => (await garter.log()).find(({ event }) => event === 'reloaded'),
+      () => 'not reloaded',
+    );
+    using second = await connectThrough(garter, echo);
+    for (const client of [first, second]) {
+      client.send(Buffer.from('x'));
+      await client.expect(Buffer.from('x'));
+    }
+  });
+});
+
+async function login(garter: Garter, name: string, password: string, target: Target): Promise<RawClient> {
+  const [client, code] = await loginReply(garter, name, password, target);
+  assert.equal(code, 0);
+  return client;
+}
+
+async function refusal(garter: Garter, name: string, password: string, target: Target): Promise<number> {
+  const [client, code] = await loginReply(garter, name, password, target);
+  client.reset();
+  return code;
+}
+
+async function loginReply(
+  garter: Garter,
+  name: string,
+  password: string,
+  target: Target,
+): Promise<readonly [RawClient, number]> {
+  const client = await RawClient.connect(garter);
+  const [user, secret] = [Buffer.from(name), Buffer.from(password)];
+  client.send('05 01 02', Buffer.of(1, user.length), user, Buffer.of(secret.length), secret);
+  client.send(request5(Command.connect, target.host, target.port));
+  await client.expect('05 02  01 00');
+  const [, code] = await client.read(10);
+  return [client, code!];
+}
+
+/** A state file of an earlier run. */
+async function kept(state: string): Promise<AsyncDisposable & { readonly file: string }> {
+  const directory = await makeDirectory();
+  const file = join(directory.path, 'garter.state');
+  await writeFile(file, state);
+  return { file, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
+}
