@@ -89,7 +89,7 @@ export class BackOff {
 }
 
 /** What counts as one address: an IPv4 address, an IPv6 /64 (a household has a whole one), or everything local. */
-function sourceOf(address: string): string {
+export function sourceOf(address: string): string {
   const ip = parseIp(address.replace(/%.*$/, ''));
   if (ip === undefined) return 'local';
   const judged = embeddedIpv4(ip);

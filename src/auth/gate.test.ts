@@ -8,7 +8,7 @@ test('runs so many at a time, lets so many wait, and refuses the rest at once', 
   const tasks = Array.from({ length: 6 }, () => Promise.withResolvers<number>());
   const started: number[] = [];
   const results = tasks.map((task, index) =>
-    gate.run(() => {
+    gate.run('here', () => {
       started.push(index);
       return task.promise;
     }),
@@ -21,13 +21,13 @@ test('runs so many at a time, lets so many wait, and refuses the rest at once', 
     assert.equal(await results[index], index);
   }
   assert.deepEqual(started, [0, 1, 2, 3, 4]);
-  assert.equal(await gate.run(() => Promise.resolve('free again')), 'free again');
+  assert.equal(await gate.run('here', () => Promise.resolve('free again')), 'free again');
 });
 
 test('a task that fails gives its turn on', async () => {
   const gate = new Gate({ running: 1, waiting: 1 });
-  const failing = gate.run(() => Promise.reject(new Error('broken')));
-  const next = gate.run(() => Promise.resolve('next'));
+  const failing = gate.run('here', () => Promise.reject(new Error('broken')));
+  const next = gate.run('here', () => Promise.resolve('next'));
   await assert.rejects(failing, /broken/);
   assert.equal(await next, 'next');
 });
@@ -37,7 +37,7 @@ test('by default never runs more than there are cores, and leaves a thread of th
   const hold = Promise.withResolvers<void>();
   let running = 0;
   const tasks = Array.from({ length: 65 }, () =>
-    gate.run(() => {
+    gate.run('here', () => {
       running++;
       return hold.promise;
     }),
@@ -47,4 +47,40 @@ test('by default never runs more than there are cores, and leaves a thread of th
   await Promise.all(tasks);
   assert(limit >= 1 && limit <= Math.min(availableParallelism(), 3), `${limit} at a time`);
   assert.equal(running, 65);
+});
+
+test('sources take turns, and the one that has most waiting gives way', async () => {
+  const gate = new Gate({ running: 1, waiting: 4 });
+  const held = Promise.withResolvers<void>();
+  const order: string[] = [];
+  const run = async (source: string, name: string): Promise<string | undefined> =>
+    gate.run(source, async () => {
+      await held.promise;
+      order.push(name);
+      return name;
+    });
+  const results = [
+    run('flood', 'first'),
+    run('flood', 'f1'),
+    run('flood', 'f2'),
+    run('flood', 'f3'),
+    run('flood', 'f4'),
+    run('other', 'o1'),
+    run('third', 't1'),
+    run('flood', 'f5'),
+    run('other', 'o2'),
+  ];
+  held.resolve();
+  assert.deepEqual(await Promise.all(results), [
+    'first',
+    'f1',
+    'f2',
+    undefined,
+    undefined,
+    'o1',
+    't1',
+    undefined,
+    undefined,
+  ]);
+  assert.deepEqual(order, ['first', 'f1', 'o1', 't1', 'f2']);
 });

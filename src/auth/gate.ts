@@ -7,11 +7,19 @@ export interface GateOptions {
   readonly waiting?: number;
 }
 
-/** Lets a few tasks run at a time and some more wait in line. */
+/** True when it is its turn; false when it has lost its place in the line. */
+type Turn = (mine: boolean) => void;
+
+/**
+ * Lets a few tasks run at a time and some more wait in line. Sources take turns, and when the line is full the source that
+ * has most in it gives way to one that has less: a flood holds up itself.
+ */
 export class Gate {
   readonly #limit: number;
   readonly #waiting: number;
-  readonly #line: (() => void)[] = [];
+  /** Who waits, by source; the source at the front is next. */
+  readonly #lines = new Map<string, Turn[]>();
+  #length = 0;
   #running = 0;
 
   constructor(options: GateOptions = {}) {
@@ -19,19 +27,49 @@ export class Gate {
     this.#waiting = options.waiting ?? 64;
   }
 
-  /** Runs the task when its turn comes; `undefined` at once when the line is full. */
-  async run<T>(task: () => Promise<T>): Promise<T | undefined> {
+  /** Runs the task when its turn comes; `undefined` when the line has no place for it. */
+  async run<T>(source: string, task: () => Promise<T>): Promise<T | undefined> {
     if (this.#running < this.#limit) this.#running++;
-    else if (this.#line.length < this.#waiting) await new Promise<void>((turn) => this.#line.push(turn));
-    else return undefined;
+    else if (!(await this.#wait(source))) return undefined;
     try {
       return await task();
     } finally {
-      const next = this.#line.shift();
       // A turn is handed on, so that nobody overtakes the line.
+      const next = this.#next();
       if (next === undefined) this.#running--;
-      else next();
+      else next(true);
     }
+  }
+
+  async #wait(source: string): Promise<boolean> {
+    const line = this.#lines.get(source) ?? [];
+    if (this.#length >= this.#waiting && !this.#makeRoom(line.length)) return false;
+    return new Promise((turn) => {
+      this.#length++;
+      line.push(turn);
+      this.#lines.set(source, line);
+    });
+  }
+
+  /** Takes a place from the longest line for one of so many, if that is shorter. */
+  #makeRoom(mine: number): boolean {
+    const [longest] = [...this.#lines.values()].toSorted((a, b) => b.length - a.length);
+    if (longest === undefined || longest.length <= mine + 1) return false;
+    this.#length--;
+    longest.pop()!(false);
+    return true;
+  }
+
+  #next(): Turn | undefined {
+    for (const [source, line] of this.#lines) {
+      const turn = line.shift();
+      // The source goes to the end, if it has more.
+      this.#lines.delete(source);
+      if (line.length > 0) this.#lines.set(source, line);
+      this.#length--;
+      return turn;
+    }
+    return undefined;
   }
 }
 

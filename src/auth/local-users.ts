@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { COST, formatHash, hashPassword, parseHash, verifyPassword } from './argon2.ts';
 import type { Authenticator, Identity, PasswordVerdict } from './authenticator.ts';
-import { BackOff } from './back-off.ts';
+import { BackOff, sourceOf } from './back-off.ts';
 import { Gate } from './gate.ts';
 import { Recent } from './recent.ts';
 import { isExpired, nameFault, passwordFault } from './users-file.ts';
@@ -94,7 +94,7 @@ export class LocalUsers implements Authenticator {
     if (outcome !== undefined) return outcome;
     const shared = this.#comparing.get(key);
     if (shared !== undefined) return shared;
-    const comparing = this.#gate.run(async () => {
+    const comparing = this.#gate.run(sourceOf(address), async () => {
       // What failed while this one waited counts: a burst of guesses gets no more looks than guesses in turn.
       if (this.#backOff.holds(username, address)) return undefined;
       const right = await this.#compare(hash, password);

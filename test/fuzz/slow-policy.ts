@@ -1,0 +1,187 @@
+import { isNumericName, parseName } from '../../src/policy/names.ts';
+import type {
+  Destination,
+  Facts,
+  PolicyOptions,
+  RuleOptions,
+  Surroundings,
+} from '../../src/policy/policy.ts';
+import { formatIp, parseIp } from '../../src/wire/ip.ts';
+import type { Ip } from '../../src/wire/ip.ts';
+import { judgedOf, numberOf, sizeOf } from './big-address.ts';
+
+/** What the rules say, written down a second time: no index, no compiled sets, one condition after the other. */
+export interface Question {
+  readonly options: PolicyOptions;
+  readonly facts: Facts;
+  readonly destination: Destination;
+  /** Of a name; `undefined` while it is not resolved. */
+  readonly addresses: readonly Ip[] | undefined;
+  readonly surroundings: Surroundings;
+}
+
+const SETS: Readonly<Record<string, readonly string[]>> = {
+  private: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '198.18.0.0/15', 'fc00::/7'],
+  loopback: ['127.0.0.0/8', '::1'],
+  'link-local': ['169.254.0.0/16', 'fe80::/10'],
+  multicast: ['224.0.0.0/4', 'ff00::/8'],
+  metadata: [
+    '169.254.169.254',
+    '100.100.100.200',
+    '168.63.129.16',
+    '192.0.0.192',
+    'fd00:ec2::254',
+    'fd20:ce::254',
+  ],
+};
+const SPECIAL_SETS = ['loopback', 'link-local', 'multicast', 'metadata'];
+const SPECIAL = [...SPECIAL_SETS.flatMap((set) => SETS[set]!), '0.0.0.0/8', '::', '240.0.0.0/4'];
+
+/** `allow RULE ADDRESS…`, `resolve RULE` or `refuse REASON RULE ADDRESS`. */
+export function expectedDecision(question: Question): string {
+  const { destination, addresses } = question;
+  if (destination.type === 'ip') return byAddresses(question, [destination.ip]);
+  const { name } = destination;
+  if (parseName(name) !== name || isNumericName(name)) return 'refuse bad-name - -';
+  return addresses === undefined ? byName(question, name) : byAddresses(question, addresses);
+}
+
+export function expectedAccept({ accept }: PolicyOptions, client: Ip, surroundings: Surroundings): object {
+  if (accept === undefined) return { allow: true, rule: undefined };
+  const ip = judgedOf(client);
+  const rule = accept.find(({ from }) => from?.some((entry) => isFrom(entry, ip, surroundings)) ?? true);
+  return { allow: rule?.allow ?? false, rule: rule?.name };
+}
+
+function byName(question: Question, name: string): string {
+  for (const rule of question.options.rules) {
+    if (!isFor(rule, question)) continue;
+    if (rule.to.some((entry) => entry === 'any' || isNamed(entry, name))) {
+      const refusal = refusalBy(rule, question.facts);
+      return refusal === undefined ? `allow ${rule.name}` : `${refusal} -`;
+    }
+    if (rule.to.some((entry) => isAboutAddresses(entry))) return `resolve ${rule.name}`;
+  }
+  return 'refuse no-rule - -';
+}
+
+function byAddresses(question: Question, addresses: readonly Ip[]): string {
+  const outcomes = addresses.map((address) => ({ address, outcome: byAddress(question, judgedOf(address)) }));
+  const rule = outcomes.find(({ outcome }) => typeof outcome !== 'string')?.outcome;
+  if (typeof rule === 'object') {
+    const allowed = outcomes.filter(({ outcome }) => outcome === rule);
+    return ['allow', rule.name, ...allowed.map(({ address }) => formatIp(address))].join(' ');
+  }
+  const [first] = outcomes;
+  if (first === undefined) return 'refuse no-address - -';
+  return `${String(first.outcome)} ${formatIp(first.address)}`;
+}
+
+/** The rule that allows this address, or why it is refused. */
+function byAddress(question: Question, ip: Ip): RuleOptions | string {
+  const { options, facts, destination, surroundings } = question;
+  const transport = facts.command === 'udp' ? 'udp' : 'tcp';
+  if (facts.command !== 'resolve' && surroundings.isOwnPort(ip, destination.port, transport))
+    return 'refuse own-port -';
+  const name = destination.type === 'name' ? destination.name : undefined;
+  const rule = options.rules.find((one) => isFor(one, question) && leadsTo(one, name, ip, surroundings));
+  return rule === undefined ? 'refuse no-rule -' : (refusalBy(rule, facts) ?? rule);
+}
+
+function refusalBy({ name, action, method }: RuleOptions, facts: Facts): string | undefined {
+  if (action === 'deny') return `refuse rule ${name}`;
+  return method === undefined || method.includes(facts.method) ? undefined : `refuse method ${name}`;
+}
+
+/** Every condition but `to`. */
+function isFor(rule: RuleOptions, { facts, destination, surroundings }: Question): boolean {
+  const has = (ranges: RuleOptions['port'], port: number): boolean =>
+    ranges?.some(({ first, last }) => port >= first && port <= last) ?? true;
+  const client = judgedOf(facts.client);
+  const users = [facts.user, ...facts.groups.map((group) => `@${group}`)];
+  return (
+    (rule.commands?.includes(facts.command) ?? true) &&
+    (rule.protocol?.includes(facts.protocol) ?? true) &&
+    (rule.from?.some((entry) => isFrom(entry, client, surroundings)) ?? true) &&
+    (rule.user?.some((user) => users.includes(user)) ?? true) &&
+    has(rule.port, destination.port) &&
+    has(rule.sourcePort, facts.sourcePort)
+  );
+}
+
+function isFrom(entry: string, ip: Ip, surroundings: Surroundings): boolean {
+  return entry === 'self' ? surroundings.isSelf(ip) : isIn(entry, ip);
+}
+
+function leadsTo(rule: RuleOptions, name: string | undefined, ip: Ip, surroundings: Surroundings): boolean {
+  const isSelf = surroundings.isSelf(ip);
+  if (isSelf && rule.to.includes('self')) return true;
+  const isSpecial = isSelf || isInAny(SPECIAL, ip);
+  if (rule.action === 'allow' && isSpecial)
+    return rule.to.some((entry) => namesSpecial(entry) && isIn(entry, ip));
+  return rule.to.some((entry) => isIn(entry, ip) || (name !== undefined && isNamed(entry, name)));
+}
+
+/** A set of special addresses, one address, or a network of nothing but special addresses. */
+function namesSpecial(entry: string): boolean {
+  if (SPECIAL_SETS.includes(entry)) return true;
+  if (!isAboutAddresses(entry) || entry in SETS || !/\d|::/.test(entry)) return false;
+  return !entry.includes('/') || isCovered(entry);
+}
+
+/** A network is covered by one special network, or both its halves are. */
+function isCovered(network: string): boolean {
+  const { start, free, family } = read(network);
+  if (
+    SPECIAL.some((special) => {
+      const other = read(special);
+      return (
+        other.family === family && other.free >= free && start >> other.free === other.start >> other.free
+      );
+    })
+  )
+    return true;
+  const overlaps = SPECIAL.some((special) => {
+    const other = read(special);
+    return other.family === family && other.start >> free === start >> free;
+  });
+  if (!overlaps || free === 0n) return false;
+  return [0n, 1n].every((half) => isCovered(write(start + (half << (free - 1n)), free - 1n, family)));
+}
+
+function isIn(entry: string, ip: Ip): boolean {
+  if (entry === 'any') return true;
+  if (entry === 'public') return !isInAny(SPECIAL, ip) && !isInAny(SETS['private']!, ip);
+  if (entry in SETS) return isInAny(SETS[entry]!, ip);
+  if (!isAboutAddresses(entry) || entry === 'self') return false;
+  const { start, free, family } = read(entry);
+  return family === ip.family && numberOf(ip) >> free === start >> free;
+}
+
+function isInAny(networks: readonly string[], ip: Ip): boolean {
+  return networks.some((network) => isIn(network, ip));
+}
+
+function isNamed(entry: string, name: string): boolean {
+  if (isAboutAddresses(entry)) return false;
+  return entry.startsWith('.') ? `.${name}`.endsWith(entry) : entry === name;
+}
+
+function isAboutAddresses(entry: string): boolean {
+  return (
+    ['any', 'public', 'self'].includes(entry) || entry in SETS || parseIp(entry.split('/')[0]!) !== undefined
+  );
+}
+
+function read(network: string): { start: bigint; free: bigint; family: 4 | 6 } {
+  const [host, size] = network.split('/');
+  const ip = parseIp(host!)!;
+  const free = BigInt(size === undefined ? 0 : sizeOf(ip) - Number(size));
+  return { start: numberOf(ip), free, family: ip.family };
+}
+
+function write(start: bigint, free: bigint, family: 4 | 6): string {
+  const digits = start.toString(16).padStart(family === 4 ? 8 : 32, '0');
+  const host = family === 4 ? Buffer.from(digits, 'hex').join('.') : digits.replaceAll(/(.{4})(?!$)/g, '$1:');
+  return `${host}/${(family === 4 ? 32 : 128) - Number(free)}`;
+}

@@ -1,0 +1,91 @@
+import { ClientSession } from '../../../src/session/client.ts';
+import type { ClientEvent, ClientSessionOptions } from '../../../src/session/client.ts';
+import { addressOf } from '../../../src/wire/address.ts';
+import { WireError } from '../../../src/wire/error.ts';
+import { Command } from '../../../src/wire/socks5.ts';
+import { cut, pieces } from '../chunks.ts';
+import { Draw } from '../draw.ts';
+import { hex, keeps, same, utf8 } from '../target.ts';
+import type { Target } from '../target.ts';
+
+/** No message of a server is longer: a SOCKS5 reply with a name of 255 bytes. */
+const LONGEST_MESSAGE = 4 + 256 + 2;
+
+interface Play {
+  readonly events: readonly ClientEvent[];
+  readonly state: string;
+  readonly error: string | undefined;
+  readonly trailing: Buffer | undefined;
+  /** How many bytes had come when the last event was told. */
+  readonly eaten: number;
+}
+
+export const targets: readonly Target[] = [
+  {
+    name: 'session-client',
+    seeds: [
+      '00 00 00 00 0500 05000001c0000207d431 5353482d',
+      '00 01 01 02 0307 0502 0100 05000001c00002079c40 05000001c00002010014 32',
+      '01 01 00 00 005a9c40c0000207 005b000000000000',
+      '02 00 00 01 02 005a0000 00000000 5353482d',
+      '00 00 00 00 0500 05050003 0161 0000',
+    ].map(hex),
+    tokens: ['\x05\0', '\x05\x02', '\x01\0', '\x05\0\0\x01', '\x05\0\0\x03', '\0\x5a'].map(utf8),
+    run(input) {
+      const draw = new Draw(input);
+      const protocol = draw.pick(['socks5', 'socks4', 'socks4a'] as const);
+      const options: ClientSessionOptions = {
+        protocol,
+        command: draw.pick([Command.connect, Command.bind, Command.udpAssociate, Command.resolve]),
+        destination: addressOf(protocol === 'socks4' ? '192.0.2.1' : 'example.com', 80),
+        ...(draw.chance() && { credentials: { username: 'alice', password: 'secret' } }),
+      };
+      const cuts = draw.bytes(draw.below(8));
+      const stream = draw.bytes(1500);
+
+      const single = play(pieces(stream, 1), options);
+      const { eaten, ...result } = single;
+      for (const chunks of [[stream], cut(stream, cuts)]) {
+        const { eaten: _, ...other } = play(chunks, options);
+        same('the pieces make no difference', other, result);
+      }
+      if (result.state === 'done')
+        same('what was not eaten comes back', result.trailing, Buffer.from(stream.subarray(eaten)));
+      const isWaiting = result.state !== 'done' && result.state !== 'closed';
+      keeps('no more is kept than a message', !isWaiting || stream.length - eaten <= LONGEST_MESSAGE);
+      const kinds = result.events.map((event) =>
+        event.type === 'reply' ? `${event.ok}` : event.type === 'refused' ? event.phase : event.type,
+      );
+      return `${protocol} ${kinds.join(' ')} ${result.state} ${result.error}`;
+    },
+  },
+];
+
+function play(chunks: readonly Uint8Array[], options: ClientSessionOptions): Play {
+  const session = new ClientSession(options);
+  session.start();
+  const events: ClientEvent[] = [];
+  let error: string | undefined;
+  let come = 0;
+  let eaten = 0;
+  for (const chunk of chunks) {
+    session.receive(chunk);
+    come += chunk.length;
+    try {
+      for (let event = session.next(); event !== undefined; event = session.next()) {
+        keeps('nothing is heard after an error', error === undefined);
+        events.push(event);
+        eaten = come;
+      }
+    } catch (thrown) {
+      if (!(thrown instanceof WireError)) throw thrown;
+      keeps('there is one error', error === undefined);
+      error = thrown.code;
+      keeps('an error closes the session', session.state === 'closed');
+    }
+  }
+  const { state } = session;
+  const trailing = state === 'done' ? Buffer.from(session.trailing()) : undefined;
+  if (state === 'closed') same('a closed session keeps nothing', session.trailing().length, 0);
+  return { events, state, error, trailing, eaten };
+}
