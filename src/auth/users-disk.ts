@@ -37,6 +37,7 @@ export function watchUsers(path: string, options: WatchUsersOptions): AsyncDispo
   const { interval = 500, changed, failed } = options;
   let loaded = options.version;
   let seen = loaded;
+  let fault: string | undefined;
   let closed = false;
   let looking = Promise.resolve();
 
@@ -51,7 +52,14 @@ export function watchUsers(path: string, options: WatchUsersOptions): AsyncDispo
     loaded = version;
     const file = await loadUsers(path).catch((error: Error) => error);
     if (closed) return;
-    if (file instanceof Error) return failed(`${path}: ${file.message}`);
+    if (file instanceof Error) {
+      // It may be the moment's fault (no descriptor, no memory): it is tried again, and told once.
+      loaded = '';
+      if (file.message !== fault) failed(`${path}: ${file.message}`);
+      fault = file.message;
+      return;
+    }
+    fault = undefined;
     loaded = file.version;
     if (file.faults.length > 0) return failed(formatFaults(path, file.faults));
     changed(file.users);

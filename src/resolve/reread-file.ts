@@ -36,8 +36,11 @@ export class RereadFile<T> {
   #look(): void {
     const stamp = stampOf(this.#path);
     if (stamp === this.#stamp) return;
+    const text = stamp === '' ? '' : textOf(this.#path);
+    // One that is there and cannot be opened, for want of a descriptor, is tried again at the next look.
+    if (text === undefined) return;
     this.#stamp = stamp;
-    this.#value = this.#parse(stamp === '' ? '' : textOf(this.#path));
+    this.#value = this.#parse(text);
   }
 }
 
@@ -50,10 +53,10 @@ function stampOf(path: string): string {
   }
 }
 
-function textOf(path: string): string {
+function textOf(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    return '';
+    return undefined;
   }
 }

@@ -26,16 +26,16 @@ export class MemoryWatch implements Disposable {
   limit: number;
   readonly #open: () => number;
   readonly #log: Log;
-  readonly #use: () => number;
+  readonly #use: () => number | undefined;
   readonly #timer: NodeJS.Timeout;
   #collectedAt = -Infinity;
 
-  /** `open` tells the connections that are open; `use` how much of the memory is in use, 1 = as much as may be. */
+  /** `open` tells the connections that are open; `use` how much of the memory is in use: 1 = as much as may be. */
   constructor(
     limit: number | undefined,
     open: () => number,
     log: Log,
-    use: () => number = () => memoryUse(this.limit),
+    use: () => number | undefined = () => memoryUse(this.limit),
   ) {
     this.limit = limit ?? defaultLimit();
     this.#open = open;
@@ -46,11 +46,12 @@ export class MemoryWatch implements Disposable {
 
   look(): void {
     let use = this.#use();
+    if (use === undefined) return;
     if (use > 1 && performance.now() - this.#collectedAt > COLLECT) {
       // V8 by itself would wait for its own limits, which are others than ours.
       this.#collectedAt = performance.now();
       collect();
-      use = this.#use();
+      use = this.#use() ?? use;
     }
     if (use > 1) this.#lower();
     else if (use < RELIEF && this.cap !== Infinity) {
@@ -72,9 +73,14 @@ export class MemoryWatch implements Disposable {
   }
 }
 
-function memoryUse(limit: number): number {
+/** `undefined` when nobody can tell: Linux keeps it in a file, and there may be no descriptor to open it. */
+function memoryUse(limit: number): number | undefined {
   const { used_heap_size: used, heap_size_limit: most } = getHeapStatistics();
-  return Math.max(process.memoryUsage.rss() / limit, used / most / HEAP_SHARE);
+  try {
+    return Math.max(process.memoryUsage.rss() / limit, used / most / HEAP_SHARE);
+  } catch {
+    return undefined;
+  }
 }
 
 export function defaultLimit(): number {

@@ -12,8 +12,8 @@ const ADDRESSES_TTL = 5000;
 /** The ports that garter itself listens and relays on, and the addresses of this machine. */
 export class OwnPorts implements Surroundings {
   readonly #bound = { tcp: new Map<number, string[]>(), udp: new Map<number, string[]>() };
-  #addresses = new Set<string>();
-  #readAt = -Infinity;
+  #addresses = readAddresses() ?? new Set<string>();
+  #readAt: number = performance.now();
 
   /** Notes a port as garter's own, until the returned function is called. */
   add(endpoint: Endpoint, transport: Transport): () => void {
@@ -54,14 +54,20 @@ export class OwnPorts implements Surroundings {
       return true;
     const now = performance.now();
     if (now - this.#readAt > ADDRESSES_TTL) {
-      this.#addresses = new Set(
-        Object.values(networkInterfaces())
-          .flatMap((list) => list ?? [])
-          .map(({ address }) => address.split('%')[0]!),
-      );
+      this.#addresses = readAddresses() ?? this.#addresses;
       this.#readAt = now;
     }
     return this.#addresses.has(formatIp(judged));
+  }
+}
+
+/** `undefined` when the kernel cannot be asked, for want of a descriptor. */
+function readAddresses(): Set<string> | undefined {
+  try {
+    const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+    return new Set(all.map(({ address }) => address.split('%')[0]!));
+  } catch {
+    return undefined;
   }
 }
 

@@ -54,6 +54,7 @@ export class Server implements AsyncDisposable {
   readonly #listeners: Listeners;
   readonly #memory: MemoryWatch;
   readonly #clock: NodeJS.Timeout;
+  readonly #possibleConnections: number = connectionsPossible();
   #health: Health | undefined;
   #ending = false;
   #closed: Promise<void> | undefined;
@@ -211,7 +212,7 @@ export class Server implements AsyncDisposable {
 
   /** As many connections as there are descriptors for, so that those that are let in can also be served. */
   #possible(limits: ConnectionLimitSettings): ConnectionLimitSettings {
-    const possible = connectionsPossible();
+    const possible = this.#possibleConnections;
     if (possible >= limits.connections) return limits;
     this.log.warn('descriptors are too few for limits: connections; raise ulimit -n or LimitNOFILE=', {
       connections: limits.connections,
