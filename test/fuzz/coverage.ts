@@ -43,7 +43,9 @@ export class Coverage {
   lacks(reading: readonly Profiler.ScriptCoverage[]): boolean {
     return reading.some((script) => {
       const before = this.#executed.get(script.url);
-      return executed(script).some((mark, at) => mark === 1 && before?.[at] !== 1);
+      const marks = executed(script);
+      for (let at = 0; at < marks.length; at++) if (marks[at]! > (before?.[at] ?? 0)) return true;
+      return false;
     });
   }
 
@@ -53,8 +55,8 @@ export class Coverage {
       const before = this.#executed.get(script.url);
       const both = new Uint8Array(Math.max(marks.length, before?.length ?? 0));
       both.set(before ?? []);
-      for (const [at, mark] of marks.entries()) {
-        if (mark === 0 || both[at] === 1) continue;
+      for (let at = 0; at < marks.length; at++) {
+        if (marks[at] === 0 || both[at] === 1) continue;
         both[at] = 1;
         this.size++;
       }

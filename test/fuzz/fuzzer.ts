@@ -10,6 +10,8 @@ import type { Target } from './target.ts';
 const BATCH = 256;
 /** Milliseconds of computing after which an input counts as a find. */
 const SLOW = 1000;
+/** Lines of a stack, for finds. */
+const STACK = 20;
 /** Entries of the corpus that are there for their outcome alone. */
 const OUTCOMES_LIMIT = 200;
 
@@ -73,6 +75,8 @@ export class Fuzzer {
   /** Runs batches of new inputs until it is time to stop. */
   async fuzz(isOver: (fuzzer: Fuzzer) => boolean): Promise<void> {
     const { tokens = [] } = this.target;
+    // Errors are many, and most of their cost is the stack.
+    Error.stackTraceLimit = 0;
     while (!isOver(this)) {
       const material = { others: this.#corpus, tokens };
       const batch = Array.from({ length: BATCH }, () => mutate(this.#parent(), material, this.#random));
@@ -145,17 +149,23 @@ export class Fuzzer {
     const fault = faultOf(error);
     if (this.finds.has(fault)) return;
     const { target } = this;
-    const find = { target: target.name, fault, error, input };
+    let find: Find = { target: target.name, fault, error, input };
     this.finds.set(fault, find);
     const fails = async (candidate: Uint8Array): Promise<boolean> => {
       try {
         await target.run(candidate);
-        return false;
       } catch (again) {
-        return faultOf(again) === fault;
+        if (faultOf(again) !== fault) return false;
+        find = { ...find, error: again, input: candidate };
+        return true;
       }
+      return false;
     };
-    this.finds.set(fault, { ...find, input: await minimise(input, fails) });
+    await minimise(input, fails);
+    Error.stackTraceLimit = STACK;
+    await fails(find.input);
+    Error.stackTraceLimit = 0;
+    this.finds.set(fault, find);
   }
 }
 

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { readCorpus, writeCorpus, writeFind } from './corpus.ts';
 import { CoverageReader } from './coverage.ts';
 import { Fuzzer } from './fuzzer.ts';
+import type { Find } from './fuzzer.ts';
 import { Random } from './random.ts';
 import { loadTargets } from './targets.ts';
 
@@ -19,6 +20,7 @@ New inputs are added to test/fuzz/corpus. Ctrl-C ends it in order. Exit codes: 0
 
 const ROUND = 60_000;
 const HEADINGS = ['target', 'runs', 'corpus', 'covered', 'finds', 'runs/s', 'heap'];
+const told = new Set<Find>();
 const UNITS = { s: 1000, m: 60_000, h: 3_600_000 } as const;
 
 const { values } = parseArgs({
@@ -71,7 +73,6 @@ async function run(): Promise<void> {
 
 async function takeTurn(fuzzer: Fuzzer, isOver: () => boolean): Promise<void> {
   const { runs } = fuzzer;
-  const found = new Set(fuzzer.finds.keys());
   const start = performance.now();
   const heap = process.memoryUsage().heapUsed;
   await fuzzer.fuzz(isOver);
@@ -81,8 +82,9 @@ async function takeTurn(fuzzer: Fuzzer, isOver: () => boolean): Promise<void> {
   await fuzzer.distil();
   writeCorpus(fuzzer.target.name, fuzzer.corpus);
   process.stdout.write(`${row([...stateOf(fuzzer), rate, `${(grown / 2 ** 20).toFixed(1)} MiB`])}\n`);
-  for (const [fault, find] of fuzzer.finds) {
-    if (!found.has(fault)) process.stdout.write(`FIND ${fault}: ${writeFind(values.finds, find)}\n`);
+  for (const find of fuzzer.finds.values()) {
+    if (!told.has(find)) process.stdout.write(`FIND ${find.fault}: ${writeFind(values.finds, find)}\n`);
+    told.add(find);
   }
 }
 

@@ -173,11 +173,25 @@ function isAboutAddresses(entry: string): boolean {
   );
 }
 
-function read(network: string): { start: bigint; free: bigint; family: 4 | 6 } {
-  const [host, size] = network.split('/');
-  const ip = parseIp(host!)!;
-  const free = BigInt(size === undefined ? 0 : sizeOf(ip) - Number(size));
-  return { start: numberOf(ip), free, family: ip.family };
+interface Network {
+  readonly start: bigint;
+  /** How many bits behind the prefix may be anything. */
+  readonly free: bigint;
+  readonly family: 4 | 6;
+}
+
+const networks = new Map<string, Network>();
+
+function read(text: string): Network {
+  let network = networks.get(text);
+  if (network === undefined) {
+    const [host, size] = text.split('/');
+    const ip = parseIp(host!)!;
+    const free = BigInt(size === undefined ? 0 : sizeOf(ip) - Number(size));
+    network = { start: numberOf(ip), free, family: ip.family };
+    networks.set(text, network);
+  }
+  return network;
 }
 
 function write(start: bigint, free: bigint, family: 4 | 6): string {

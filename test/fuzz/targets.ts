@@ -7,6 +7,7 @@ export async function loadTargets(): Promise<readonly Target[]> {
     import('./targets/session-server.ts'),
     import('./targets/session-client.ts'),
     import('./targets/reassembly.ts'),
+    import('./targets/association.ts'),
     import('./targets/dns-message.ts'),
     import('./targets/names.ts'),
     import('./targets/policy.ts'),

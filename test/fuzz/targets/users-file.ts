@@ -42,9 +42,10 @@ export const targets: readonly Target[] = [
         );
         const [name = '', secret = name, ...rest] = source!.trimEnd().split(':');
         const isElsewhere =
-          secret.length < 4 || ([name, ...rest].some((field) => field.includes(secret)) && secret !== name);
-        const isTold = message.includes(secret) || excerpt.includes(secret);
-        keeps('a fault shows no secret', isElsewhere || !isTold, () => excerpt);
+          rest.length + name.length > 0 &&
+          [name, ...rest].some((field) => field !== secret && field.includes(secret));
+        const isHidden = secret.length < 4 || isElsewhere || !excerpt.includes(secret);
+        keeps('a fault shows no secret', isHidden, () => excerpt);
       }
       keeps('faults are told as text', formatFaults('f', faults) !== '' || faults.length === 0);
 
