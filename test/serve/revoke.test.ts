@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { associate, Datagrams, frame } from '../support/datagrams.ts';
+import { garterCommand, startGarter, type Garter } from '../support/garter.ts';
+import { check, until } from '../support/process.ts';
+import { Command, connectThrough, RawClient, request5 } from '../support/raw.ts';
+import { startEcho, type Target } from '../support/targets.ts';
+import { descriptors, memory } from '../support/usage.ts';
+
+const USERS = { alice: 'secret-a', bob: 'secret-b' };
+const HERE = 'to: [loopback]';
+
+async function login(garter: Garter, name: keyof typeof USERS, target: Target): Promise<RawClient> {
+  const client = await RawClient.connect(garter);
+  const [user, password] = [Buffer.from(name), Buffer.from(USERS[name])];
+  client.send('05 01 02', Buffer.of(1, user.length), user, Buffer.of(password.length), password);
+  client.send(request5(Command.connect, target.host, target.port));
+  await client.expect('05 02  01 00  05 00 00');
+  await client.read(7);
+  return client;
+}
+
+async function alive(client: RawClient): Promise<void> {
+  client.send(Buffer.from('x'));
+  await client.expect(Buffer.from('x'));
+}
+
+/** Writes the configuration anew, and waits until it is in force. */
+async function reload(garter: Garter, change: (text: string) => string): Promise<void> {
+  const file = join(garter.directory, 'garter.yaml');
+  const count = async (): Promise<number> =>
+    (await garter.log()).filter(({ event }) => event === 'reloaded').length;
+  const before = await count();
+  await writeFile(file, change(await readFile(file, 'utf8')));
+  garter.process.signal('SIGHUP');
+  await until(
+    async () => ((await count()) > before ? true : undefined),
+    () => 'not reloaded',
+  );
+}
+
+suite('what was allowed and is not any more', () => {
+  test('a user who is removed loses all sessions, and nobody else loses one', async () => {
+    await using echo = await startEcho();
+    await using garter = await startGarter({ users: USERS, config: `rules: [{ allow: any, ${HERE} }]` });
+    using alice = await login(garter, 'alice', echo);
+    using second = await login(garter, 'alice', echo);
+    using bob = await login(garter, 'bob', echo);
+    const file = join(garter.directory, 'users.txt');
+    await check([garterCommand, 'user', 'remove', 'alice', '--file', file]);
+    await Promise.all([alice.gone(), second.gone()]);
+    await alive(bob);
+    await garter.record({ user: 'alice', end: 'policy:relay:user-gone' });
+  });
+
+  test('a user who leaves a group loses what the group was allowed', async () => {
+    await using echo = await startEcho();
+    await using garter = await startGarter({
+      users: USERS,
+      config: `rules: [{ name: staff, allow: any, user: ["@staff", bob], ${HERE} }]`,
+    });
+    const file = join(garter.directory, 'users.txt');
+    const text = await readFile(file, 'utf8');
+    await replace(file, text.replace(/^(alice:[^:\n]+)(:?.*)$/m, '$1:staff'));
+    await until(
+      async () => (await garter.log()).find(({ event }) => event === 'users reloaded'),
+      () => 'users not reloaded',
+    );
+    using alice = await login(garter, 'alice', echo);
+    using bob = await login(garter, 'bob', echo);
+    await replace(file, text);
+    await alice.gone();
+    await alive(bob);
+    await garter.record({ user: 'alice', end: 'policy:relay:revoked' });
+  });
+
+  test('a damaged users file changes nothing, until it is whole again', async () => {
+    await using echo = await startEcho();
+    await using garter = await startGarter({ users: USERS, config: `rules: [{ allow: any, ${HERE} }]` });
+    const file = join(garter.directory, 'users.txt');
+    const text = await readFile(file, 'utf8');
+    using alice = await login(garter, 'alice', echo);
+    await replace(file, 'alice:no-hash\n');
+    await until(
+      async () => (await garter.log()).find(({ event }) => event.startsWith('users file not reloaded')),
+      () => 'nothing is said of the damage',
+    );
+    await alive(alice);
+    using again = await login(garter, 'bob', echo);
+    await replace(file, text.replace(/^alice.*\n/m, ''));
+    await alice.gone();
+    await alive(again);
+  });
+
+  for (const revoke of ['close', 'keep'] as const) {
+    test(`revoke: ${revoke}, for a relay, a BIND that waits and an association`, async () => {
+      await using echo = await startEcho();
+      using target = await Datagrams.bind('127.0.0.1');
+      await using garter = await startGarter({
+        config: `rules: [{ name: first, allow: any, ${HERE}, revoke: ${revoke} }]`,
+      });
+      using relay = await connectThrough(garter, echo);
+      using bind = await RawClient.connect(garter);
+      bind.send('05 01 00', request5(Command.bind, '127.0.0.1', 0));
+      await bind.expect('05 00  05 00 00');
+      await bind.read(7);
+      using association = await associate(garter);
+      using client = await Datagrams.bind('127.0.0.1');
+      await client.send(frame(target, 'before'), association.relay);
+      assert.equal((await target.receive()).data.toString(), 'before');
+      await reload(garter, (text) => text.replace('allow: any', 'allow: resolve'));
+      if (revoke === 'close') {
+        await Promise.all([relay.gone(), bind.gone(), association.control.gone()]);
+        await garter.record({ command: 'connect', end: 'policy:relay:revoked' });
+        await garter.record({ command: 'bind', end: 'policy:bind:revoked' });
+        await garter.record({ command: 'udp', end: 'policy:relay:revoked' });
+      } else {
+        await alive(relay);
+        await delay(50);
+        for (const kept of [bind, association.control]) {
+          assert.equal(kept.socket.readableEnded, false);
+          kept.reset();
+        }
+      }
+    });
+  }
+});
+
+test('100 SIGHUPs a second for 5 s: nothing is lost, and nothing piles up', async () => {
+  await using echo = await startEcho();
+  await using garter = await startGarter({ users: USERS, config: `rules: [{ allow: any, ${HERE} }]` });
+  using client = await login(garter, 'alice', echo);
+  const { pid } = garter.process;
+  const before = await descriptors(pid);
+  const storm = async (seconds: number): Promise<void> => {
+    for (let i = 0; i < 100 * seconds; i++) {
+      garter.process.signal('SIGHUP');
+      if (i % 10 === 0) await alive(client);
+      await delay(10);
+    }
+  };
+  await storm(1);
+  const first = await memory(pid);
+  await storm(4);
+  using newcomer = await login(garter, 'bob', echo);
+  await alive(newcomer);
+  await alive(client);
+  const events = (await garter.log()).map(({ event }) => event);
+  assert.ok(events.includes('reloaded'));
+  assert.ok(!events.some((event) => event.startsWith('not reloaded')));
+  newcomer.reset();
+  await until(
+    async () => ((await descriptors(pid)) <= before ? true : undefined),
+    () => 'descriptors are left',
+  );
+  const last = await memory(pid);
+  assert.ok(last - first < 40, `${first} MiB became ${last} MiB`);
+});
+
+/** In one step, as an editor or a deployment does. */
+async function replace(file: string, text: string): Promise<void> {
+  await writeFile(`${file}.new`, text, { mode: 0o600 });
+  await rename(`${file}.new`, file);
+}
