@@ -45,6 +45,8 @@ export interface DaemonOptions {
   /** What its output says when it is ready. */
   readonly ready: RegExp;
   readonly env?: NodeJS.ProcessEnv;
+  /** Milliseconds that it may take. @default 20000 */
+  readonly wait?: number;
 }
 
 /** A program that runs until it is told to stop. */
@@ -59,7 +61,7 @@ export interface Daemon extends AsyncDisposable {
   readonly ended: () => Promise<number | null>;
 }
 
-/** Starts a program and waits, up to 20 s, until it says that it is ready. Disposing of it ends it and its children. */
+/** Starts a program and waits until it says that it is ready. Disposing of it ends it and its children. */
 export async function start(command: readonly string[], options: DaemonOptions): Promise<Daemon> {
   const child = spawnGroup(command, options.env);
   child.stdin!.end();
@@ -75,7 +77,7 @@ export async function start(command: readonly string[], options: DaemonOptions):
   };
   let ready: RegExpExecArray;
   try {
-    ready = await until(isReady, () => complaint('not ready'), 20_000);
+    ready = await until(isReady, () => complaint('not ready'), options.wait ?? 20_000);
   } catch (error) {
     killGroup(child, 'SIGKILL');
     throw error;
