@@ -40,7 +40,7 @@ const CLIENTS = `
   process.on('SIGUSR2', () => {
     const first = clients.slice(0, 10).map((socket) => {
       let got = 0;
-      return new Promise((resolve) => socket.on('data', (data) => (got += data.length) > 1e7 && resolve()));
+      return new Promise((resolve) => socket.on('data', (data) => (got += data.length) > 1e7 && resolve()).resume());
     });
     Promise.all(first).then(() => console.log('flowing'));
   });
