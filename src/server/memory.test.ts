@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, suite, test } from 'node:test';
+import { Log } from '../audit/log.ts';
+import { MemoryWatch } from './memory.ts';
+
+suite('the watch over memory', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'garter-memory-'));
+  after(() => rmSync(folder, { recursive: true }));
+
+  /** A watch over a machine with so much memory in use and so many connections open. */
+  function watch(name: string): {
+    readonly machine: { use: number | undefined; open: number };
+    readonly memory: MemoryWatch;
+    readonly log: Log;
+    readonly file: string;
+  } {
+    const file = join(folder, name);
+    const log = new Log({ level: 'info', format: 'text', to: { file } });
+    const machine: { use: number | undefined; open: number } = { use: 0.5, open: 1000 };
+    const memory = new MemoryWatch(
+      1,
+      () => machine.open,
+      log,
+      () => machine.use,
+    );
+    return { machine, memory, log, file };
+  }
+
+  test('short: a tenth fewer than there are; still short with those gone: fewer again; enough: all', async () => {
+    const { machine, memory, log, file } = watch('sheds');
+    using _ = memory;
+    memory.look();
+    assert.equal(memory.cap, Infinity);
+    machine.use = 1.1;
+    memory.look();
+    assert.equal(memory.cap, 900);
+    memory.look();
+    assert.equal(memory.cap, 900, 'nobody has left yet');
+    machine.open = 880;
+    memory.look();
+    assert.equal(memory.cap, 792);
+    machine.use = 0.97;
+    memory.look();
+    assert.equal(memory.cap, 792, 'too close to the limit');
+    machine.use = 0.9;
+    memory.look();
+    assert.equal(memory.cap, Infinity);
+    await log.flush();
+    const lines = readFileSync(file, 'utf8').split('\n').slice(0, -1);
+    assert.match(lines[0]!, /warn memory is short.* open=1000/);
+    assert.match(lines[1]!, /info memory suffices again/);
+    assert.equal(lines.length, 2);
+  });
+
+  test('some may always come: what is left is not their fault', () => {
+    const { machine, memory } = watch('least');
+    using _ = memory;
+    machine.use = 2;
+    for (machine.open = 1000; machine.open > 0; machine.open--) memory.look();
+    assert.equal(memory.cap, 16);
+  });
+
+  test('when nobody can tell, nothing changes', () => {
+    const { machine, memory } = watch('unknown');
+    using _ = memory;
+    machine.use = 2;
+    memory.look();
+    machine.use = undefined;
+    memory.look();
+    assert.equal(memory.cap, 900);
+  });
+});
