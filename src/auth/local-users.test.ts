@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { COST, hashPassword, parseHash, verifyPassword } from './argon2.ts';
 import { BackOff } from './back-off.ts';
-import { Gate } from './gate.ts';
+import { Turns } from '../resolve/turns.ts';
 import { LocalUsers, plainUser } from './local-users.ts';
 import type { User } from './users-file.ts';
 
@@ -16,12 +16,12 @@ const HOME = '192.0.2.1';
 
 const refused = (reason: string): object => ({ ok: false, reason });
 
-function setup(users: readonly User[] = [alice], gate: Gate = new Gate()) {
+function setup(users: readonly User[] = [alice], turns: Turns = new Turns({ running: 2, waiting: 64 })) {
   const compared: string[] = [];
   const clock = { time: Date.UTC(2027, 0, 31, 12) };
   const local = new LocalUsers(users, {
     backOff: new BackOff({ now: () => 0 }),
-    gate,
+    turns,
     now: () => clock.time,
     compare: (hash, password) => {
       compared.push(hash);
@@ -32,11 +32,11 @@ function setup(users: readonly User[] = [alice], gate: Gate = new Gate()) {
 }
 
 /** A comparison that ends when it is told to. */
-function setupHeld(gate?: Gate) {
+function setupHeld(turns?: Turns) {
   const calls: { password: string; answer: (right: boolean) => void; fail: (error: Error) => void }[] = [];
   const local = new LocalUsers([alice], {
     backOff: new BackOff({ now: () => 0 }),
-    ...(gate !== undefined && { gate }),
+    ...(turns !== undefined && { turns }),
     compare: (_, password) =>
       new Promise((answer, fail) => {
         calls.push({ password, answer, fail });
@@ -117,7 +117,7 @@ test('a name and a password that run together are not mixed up', async () => {
 });
 
 test('a hundred connections at once cost one hash', async () => {
-  const { local, compared } = setup([alice], new Gate({ running: 1, waiting: 0 }));
+  const { local, compared } = setup([alice], new Turns({ running: 1, waiting: 0 }));
   const verdicts = await Promise.all(
     Array.from({ length: 100 }, (_, i) => local.verify('alice', 'password', `192.0.2.${i}`)),
   );
@@ -133,7 +133,7 @@ test('a hundred wrong ones at once count as one guess', async () => {
 });
 
 test('beyond the line it is busy, and says so at once', async () => {
-  const { local, calls } = setupHeld(new Gate({ running: 1, waiting: 1 }));
+  const { local, calls } = setupHeld(new Turns({ running: 1, waiting: 1 }));
   const first = local.verify('alice', 'a', HOME);
   const second = local.verify('alice', 'b', HOME);
   assert.deepEqual(await local.verify('alice', 'c', HOME), refused('busy'));
@@ -144,7 +144,7 @@ test('beyond the line it is busy, and says so at once', async () => {
 });
 
 test('being busy counts as no failure and is not remembered', async () => {
-  const { local, calls } = setupHeld(new Gate({ running: 1, waiting: 0 }));
+  const { local, calls } = setupHeld(new Turns({ running: 1, waiting: 0 }));
   const first = local.verify('alice', 'other', HOME);
   for (let i = 0; i < 20; i++) {
     assert.deepEqual(await local.verify('alice', 'password', HOME), refused('busy'));
@@ -173,7 +173,7 @@ test('a name that nobody has is held in the same way', async () => {
 });
 
 test('a burst of guesses gets no more looks than guesses in turn', async () => {
-  const { local, compared } = setup([alice], new Gate({ running: 1, waiting: 64 }));
+  const { local, compared } = setup([alice], new Turns({ running: 1, waiting: 64 }));
   const verdicts = await Promise.all(
     Array.from({ length: 50 }, (_, i) => local.verify('alice', `guess ${i}`, HOME)),
   );

@@ -1,16 +1,17 @@
 import { createHmac, randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { Turns } from '../resolve/turns.ts';
 import { COST, formatHash, hashPassword, parseHash, verifyPassword } from './argon2.ts';
 import type { Authenticator, Identity, PasswordVerdict } from './authenticator.ts';
 import { BackOff, sourceOf } from './back-off.ts';
-import { Gate } from './gate.ts';
 import { Recent } from './recent.ts';
 import { isExpired, nameFault, passwordFault } from './users-file.ts';
 import type { User } from './users-file.ts';
 
 export interface LocalUsersOptions {
   readonly backOff?: BackOff;
-  /** Holds the hashing to what the machine can do at a time. */
-  readonly gate?: Gate;
+  /** Holds the hashing to what the machine can do at a time. @default one per core, 64 in line */
+  readonly turns?: Turns;
   /** Milliseconds since the epoch, for the last days of users. @default Date.now */
   readonly now?: () => number;
   /** Compares a PHC string with a password. @default Argon2id */
@@ -28,7 +29,7 @@ export interface LocalUsersOptions {
  */
 export class LocalUsers implements Authenticator {
   readonly #backOff: BackOff;
-  readonly #gate: Gate;
+  readonly #turns: Turns;
   readonly #now: () => number;
   readonly #compare: (hash: string, password: string) => Promise<boolean>;
   readonly #key = randomBytes(32);
@@ -40,7 +41,7 @@ export class LocalUsers implements Authenticator {
   /** Of two users with one name the later counts. */
   constructor(users: readonly User[], options: LocalUsersOptions = {}) {
     this.#backOff = options.backOff ?? new BackOff();
-    this.#gate = options.gate ?? new Gate();
+    this.#turns = options.turns ?? new Turns({ running: onePerCore(), waiting: 64 });
     this.#now = options.now ?? Date.now;
     this.#compare = options.compare ?? verifyPassword;
     this.#outcomes = new Recent(options.outcomes ?? 10_000);
@@ -94,7 +95,7 @@ export class LocalUsers implements Authenticator {
     if (outcome !== undefined) return outcome;
     const shared = this.#comparing.get(key);
     if (shared !== undefined) return shared;
-    const comparing = this.#gate.run(sourceOf(address), async () => {
+    const comparing = this.#turns.run(sourceOf(address), async () => {
       // What failed while this one waited counts: a burst of guesses gets no more looks than guesses in turn.
       if (this.#backOff.holds(username, address)) return undefined;
       const right = await this.#compare(hash, password);
@@ -131,4 +132,10 @@ export async function plainUser(name: string, password: string): Promise<User> {
   const ofPassword = passwordFault(password);
   if (ofPassword !== undefined) throw new RangeError(`the password ${ofPassword}`);
   return { name, hash: await hashPassword(password), groups: [] };
+}
+
+/** One thread of libuv's pool (4, or UV_THREADPOOL_SIZE) stays free for files. */
+function onePerCore(): number {
+  const pool = Number(process.env['UV_THREADPOOL_SIZE']) || 4;
+  return Math.max(1, Math.min(availableParallelism(), pool - 1));
 }

@@ -43,7 +43,8 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
     (command === undefined ? process.stderr : process.stdout).write(HELP);
     return command === undefined ? 2 : 0;
   }
-  const load = COMMANDS[command === '--version' ? 'version' : command];
+  const name = command === '--version' ? 'version' : command;
+  const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (load === undefined) {
     process.stderr.write(`garter: there is no command ${JSON.stringify(command)}; see garter --help\n`);
     return 2;
@@ -61,6 +62,8 @@ async function version(args: readonly string[]): Promise<number> {
   return 0;
 }
 
+// A server goes on when nobody reads what it says.
+process.stderr.on('error', () => {});
 // A reader that has seen enough (garter schema | head) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 process.exit(await main(process.argv.slice(2)));

@@ -126,7 +126,7 @@ function startFault(error: unknown): string {
   const { message } = error as Error;
   switch (codeOf(error)) {
     case 'EADDRINUSE':
-      return `garter: ${message}: another program listens there; stop it, or choose another port with --listen`;
+      return `garter: ${message}: another program listens there, or this one by its old configuration; stop it, or choose another port`;
     case 'EACCES':
       return `garter: ${message}: not permitted; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE`;
     case 'EADDRNOTAVAIL':
@@ -160,7 +160,7 @@ Its rules are yours to write: docs/configuration.md, then garter serve --config 
 /** Obeys signals until one of them has ended the server. */
 function untilEnded(server: Server, load: () => Loaded, io: Io): Promise<void> {
   const notifier = new Notifier(io.env, (reason) => server.log.warn('systemd was not told', { reason }));
-  const status = (): string => `listening on ${server.places.join(", ")}`;
+  const status = (): string => `listening on ${server.places.join(', ')}`;
   void notifier.ready(status());
   return new Promise((resolve) => {
     let ending = false;
@@ -192,7 +192,7 @@ function untilEnded(server: Server, load: () => Loaded, io: Io): Promise<void> {
       void notifier.ready(status());
     };
     process.on('SIGHUP', () => {
-      if (due) return;
+      if (due || ending) return;
       due = true;
       reloading = reloadAfter(reloading);
     });

@@ -28,20 +28,23 @@ export interface ConnectOptions {
 export async function connect(options: ConnectOptions): Promise<Socket> {
   const { host, port, timeout = 30_000, signal } = options;
   const proxy = typeof options.proxy === 'string' ? parseProxy(options.proxy) : options.proxy;
-  const session = new ClientSession(sessionOptions(proxy, await destinationFor(proxy, host, port)));
   signal?.throwIfAborted();
-  const socket = connectTcp({ host: proxy.host, port: proxy.port, noDelay: true });
+  let socket: Socket | undefined;
+  const { promise: stopped, reject: stop } = Promise.withResolvers<never>();
   const late = setTimeout(
-    () => socket.destroy(new ProxyError('ERR_PROXY_TIMEOUT', `no reply within ${timeout} ms`)),
+    () => stop(new ProxyError('ERR_PROXY_TIMEOUT', `no reply within ${timeout} ms`)),
     timeout,
   );
-  const aborted = (): void => void socket.destroy(signal!.reason as Error);
+  const aborted = (): void => stop(signal?.reason);
   signal?.addEventListener('abort', aborted, { once: true });
   try {
-    await shake(socket, session);
+    const destination = await Promise.race([destinationFor(proxy, host, port), stopped]);
+    socket = connectTcp({ host: proxy.host, port: proxy.port, noDelay: true });
+    await Promise.race([shake(socket, new ClientSession(sessionOptions(proxy, destination))), stopped]);
     return socket;
   } catch (error) {
-    socket.destroy();
+    // What it still has to say about its end is no news.
+    socket?.on('error', () => {}).destroy();
     throw error;
   } finally {
     clearTimeout(late);
@@ -49,14 +52,15 @@ export async function connect(options: ConnectOptions): Promise<Socket> {
   }
 }
 
-/** Runs the handshake on a socket that is still connecting; leaves it paused, with the first bytes of the destination in it. */
+/** Runs the handshake on a socket that is still connecting; leaves it as good as new, with the first bytes of the destination in it. */
 function shake(socket: Socket, session: ClientSession): Promise<void> {
   return new Promise((resolve, reject) => {
     const closed = (): void =>
       reject(new ProxyError('ERR_PROXY_CLOSED', 'the proxy closed the connection before it answered'));
     const settle = (): void => {
-      socket.pause();
       socket.off('data', received).off('error', reject).off('end', closed).off('close', closed);
+      // A stream whose last `readable` listener has gone is as good as new: it flows when somebody listens.
+      socket.on('readable', nothing).off('readable', nothing);
       const rest = session.trailing();
       if (rest.length > 0) socket.unshift(rest);
       resolve();
@@ -115,3 +119,5 @@ async function destinationFor({ scheme }: Proxy, host: string, port: number): Pr
   const { address } = await lookup(host, { family: scheme === 'socks4' ? 4 : 0 });
   return addressOf(address, port);
 }
+
+function nothing(): void {}

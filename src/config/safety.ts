@@ -7,6 +7,8 @@ import type { Path, Placed, Reports } from './problem.ts';
 import type { Source } from './source.ts';
 
 const ACCEPT_LINE = 'accept: [{ name: inside, allow: true, from: [private] }]';
+/** What nobody on the internet is left out by. */
+const EVERYBODY: ReadonlySet<string> = new Set(['any', 'public', '0.0.0.0/0', '::/0']);
 const USERS_LINE = 'users: { file: users.txt }';
 
 /** No open proxy by accident, and a warning of what can never work. */
@@ -54,7 +56,7 @@ function warnOfOpen(
   if (reachable.length === 0) return;
   for (const [i, rule] of accept.entries()) {
     if (rule === undefined || !rule.allow) return;
-    const isForAll = rule.from?.some((one) => one === 'any' || one === 'public') ?? true;
+    const isForAll = rule.from?.some((one) => EVERYBODY.has(one)) ?? true;
     if (!isForAll || !(rule.methods?.includes('none') ?? reachable.some(isOpen))) continue;
     warning(
       ['accept', i],

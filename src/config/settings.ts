@@ -36,7 +36,8 @@ export function completeSettings(
     resolve: {
       ...(names.servers !== undefined && { servers: names.servers }),
       family: names.family ?? 'any',
-      timeout: names.timeout ?? 5000,
+      // A connection may not take longer than its time, names included.
+      timeout: Math.min(names.timeout ?? 5000, timeouts.connect ?? 30_000),
     },
     timeouts: {
       handshake: timeouts.handshake ?? 15_000,

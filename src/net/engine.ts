@@ -104,9 +104,9 @@ export interface Connection {
   /**
    * The orderly farewell: sends what was written and the end of stream, reads and forgets what the peer still sends (an
    * unread byte would turn the close into a reset that can overtake the reply), closes when the peer has ended or after `linger`
-   * milliseconds. Ignored once the connection is lost or belongs to a relay.
+   * milliseconds. Resolves when it is closed, whoever did that; ignored once the connection is lost or belongs to a relay.
    */
-  finish(linger: number): void;
+  finish(linger: number): Promise<void>;
 
   /** Closes at once; a read that waits rejects with `reason`, and a relay ends as if this side had failed. */
   destroy(reason?: Error): void;

@@ -5,19 +5,19 @@ import { Cache } from './cache.ts';
 import { ResolveError } from './error.ts';
 import { joinFamilies } from './families.ts';
 import { addressesOf, nameOf, parseHosts, type Hosts } from './hosts.ts';
-import { Line } from './line.ts';
 import type { QueryType, Records } from './message.ts';
 import { canonicalName, isWithin, reverseName } from './name.ts';
 import { orderDestinations } from './order.ts';
 import { RereadFile } from './reread-file.ts';
 import { query } from './stub.ts';
 import { DEFAULTS, parseResolvConf, type NameServers } from './system.ts';
+import { Turns } from './turns.ts';
 
 export type Family = 'any' | 'ipv4' | 'ipv6';
 
 /** The section `resolve` of the configuration. */
 export interface ResolveOptions {
-  /** Literal addresses, asked in this order. @default those of /etc/resolv.conf, with its search list */
+  /** Literal addresses, asked in this order. @default those of /etc/resolv.conf, without its search list */
   readonly servers?: readonly Endpoint[];
   /** Addresses of one family only. */
   readonly family: Family;
@@ -57,7 +57,7 @@ export class Resolver implements Disposable {
   readonly #sourceFor: (host: string) => string | undefined;
   readonly #hosts: { readonly value: Hosts };
   readonly #servers: { readonly value: NameServers };
-  readonly #line = new Line(MAX_QUERIES, MAX_WAITING);
+  readonly #turns = new Turns({ running: MAX_QUERIES, waiting: MAX_WAITING });
   readonly #addresses: Cache<readonly Ip[]>;
   readonly #names: Cache<readonly string[]>;
   readonly #sources: Cache<{ readonly ip: Ip | undefined }>;
@@ -82,22 +82,26 @@ export class Resolver implements Disposable {
 
   /**
    * The addresses of a name in the order of RFC 6724, one at least; a literal is its own. `family` narrows the configured
-   * one. Rejects with a ResolveError, or with the signal's reason.
+   * one; where many wait, those of different `source` take turns. Rejects with a ResolveError, or with the signal's reason.
    */
   async resolve(
     name: string,
-    options: { readonly family?: Family; readonly signal?: AbortSignal } = {},
+    options: { readonly family?: Family; readonly source?: string; readonly signal?: AbortSignal } = {},
   ): Promise<Ip[]> {
     const wanted: Wanted = (family) =>
       [this.#options.family, options.family ?? 'any'].every((one) => one === 'any' || one === `ipv${family}`);
-    const found = await this.#unlessAborted(options.signal, () => this.#find(name, wanted));
+    const { source = '' } = options;
+    const found = await this.#unlessAborted(options.signal, () => this.#find(name, wanted, source));
     if (found.length === 0) throw new ResolveError('ENOTFOUND', `${name}: no such name, or no address`);
     return orderDestinations(found, (ip) => this.#sourceOf(ip));
   }
 
   /** The name of an address. Rejects with a ResolveError, or with the signal's reason. */
-  async reverse(ip: Ip, options: { readonly signal?: AbortSignal } = {}): Promise<string> {
-    const [name] = await this.#unlessAborted(options.signal, () => this.#findNames(ip));
+  async reverse(
+    ip: Ip,
+    options: { readonly source?: string; readonly signal?: AbortSignal } = {},
+  ): Promise<string> {
+    const [name] = await this.#unlessAborted(options.signal, () => this.#findNames(ip, options.source ?? ''));
     if (name === undefined) throw new ResolveError('ENOTFOUND', `${formatIp(ip)}: no name`);
     return name;
   }
@@ -111,7 +115,7 @@ export class Resolver implements Disposable {
     this.close();
   }
 
-  async #find(text: string, wanted: Wanted): Promise<readonly Ip[]> {
+  async #find(text: string, wanted: Wanted, source: string): Promise<readonly Ip[]> {
     const literal = parseIp(text);
     if (literal !== undefined) return wanted(literal.family) ? [literal] : [];
     const name = canonicalName(text);
@@ -120,29 +124,20 @@ export class Resolver implements Disposable {
     if (local.length > 0 || UNASKED.some((domain) => isWithin(name, domain))) return local;
 
     const deadline = this.#now() + this.#options.timeout;
-    const { search } = this.#nameServers();
-    const domains = text.includes('.') ? [] : search;
-    const candidates = domains.flatMap((domain) => canonicalName(`${name}.${domain}`) ?? []);
-    for (const candidate of [...candidates, name]) {
-      const found = await this.#findIn(candidate, wanted, deadline);
-      if (found.length > 0) return found;
-    }
-    return [];
-  }
-
-  async #findIn(name: string, wanted: Wanted, deadline: number): Promise<readonly Ip[]> {
-    if (!wanted(4)) return wanted(6) ? this.#load(name, 'AAAA', deadline) : [];
-    if (!wanted(6)) return this.#load(name, 'A', deadline);
+    // No search list: the rules have judged this name, and not the ones it would lead to.
+    this.#nameServers();
+    if (!wanted(4)) return wanted(6) ? this.#load(name, 'AAAA', deadline, source) : [];
+    if (!wanted(6)) return this.#load(name, 'A', deadline, source);
     return joinFamilies(
-      this.#load(name, 'AAAA', deadline),
-      this.#load(name, 'A', deadline),
+      this.#load(name, 'AAAA', deadline, source),
+      this.#load(name, 'A', deadline, source),
       (ip) => this.#sourceOf(ip) !== undefined,
     );
   }
 
-  #load(name: string, type: 'A' | 'AAAA', deadline: number): Promise<readonly Ip[]> {
+  #load(name: string, type: 'A' | 'AAAA', deadline: number, source: string): Promise<readonly Ip[]> {
     return this.#addresses.load(`${type} ${name}`, async () => {
-      const { data, ttl } = await this.#ask(name, type, deadline);
+      const { data, ttl } = await this.#ask(name, type, deadline, source);
       return {
         value: data.slice(0, MAX_ADDRESSES).flatMap((literal) => parseIp(literal) ?? []),
         ttl: ttl * 1000,
@@ -150,24 +145,26 @@ export class Resolver implements Disposable {
     });
   }
 
-  async #findNames(ip: Ip): Promise<readonly string[]> {
+  async #findNames(ip: Ip, source: string): Promise<readonly string[]> {
     const local = nameOf(ip, this.#hosts.value);
     if (local !== undefined) return [local];
     const deadline = this.#now() + this.#options.timeout;
     const name = reverseName(ip);
     return this.#names.load(name, async () => {
-      const { data, ttl } = await this.#ask(name, 'PTR', deadline);
+      const { data, ttl } = await this.#ask(name, 'PTR', deadline, source);
       return { value: data.flatMap((text) => canonicalName(text) ?? []), ttl: ttl * 1000 };
     });
   }
 
-  #ask(name: string, type: QueryType, deadline: number): Promise<Records> {
-    return this.#line.through(() => {
+  async #ask(name: string, type: QueryType, deadline: number, source: string): Promise<Records> {
+    const records = await this.#turns.run(source, () => {
       this.#closing.signal.throwIfAborted();
       const left = deadline - this.#now();
       if (left <= 0) throw new ResolveError('ETIMEOUT', `${name}: waited too long in line`);
       return query(name, type, this.#nameServers(), left, this.#closing.signal);
     });
+    if (records === undefined) throw new ResolveError('EBUSY', `${name}: too many names wait to be resolved`);
+    return records;
   }
 
   /** Whom to ask. What others have said is forgotten. */

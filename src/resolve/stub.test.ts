@@ -32,7 +32,7 @@ interface AskOptions {
 
 function ask(servers: readonly Endpoint[], options: AskOptions = {}): Promise<Records> {
   const { patience = 20_000, timeout = 60_000, signal = new AbortController().signal } = options;
-  return query('www.test', 'A', { servers, search: [], attempts: 2, patience }, timeout, signal);
+  return query('www.test', 'A', { servers, attempts: 2, patience }, timeout, signal);
 }
 
 /** An endpoint where nobody listens. */

@@ -1,13 +1,10 @@
 import type { Endpoint } from '../net/engine.ts';
 import { parseIp } from '../wire/ip.ts';
-import { canonicalName } from './name.ts';
 
 /** Whom to ask, and how. */
 export interface NameServers {
   /** Asked in this order. */
   readonly servers: readonly Endpoint[];
-  /** Domains in which a name without a dot is looked for first. */
-  readonly search: readonly string[];
   /** How often a silent server is asked. */
   readonly attempts: number;
   /** Milliseconds that a server has to answer, at most. */
@@ -17,24 +14,20 @@ export interface NameServers {
 /** As the C library does with no file: its own machine, two attempts, five seconds. */
 export const DEFAULTS: NameServers = {
   servers: [{ host: '127.0.0.1', port: 53 }],
-  search: [],
   attempts: 2,
   patience: 5000,
 };
 
 const MAX_SERVERS = 3;
-const MAX_SEARCH = 6;
 
-/** Reads resolv.conf(5): `nameserver`, `search`, `domain`, and of the options `timeout` and `attempts`. */
+/** Reads resolv.conf(5): `nameserver`, and of the options `timeout` and `attempts`. */
 export function parseResolvConf(text: string): NameServers {
   const servers: Endpoint[] = [];
-  let { search, attempts, patience } = DEFAULTS;
+  let { attempts, patience } = DEFAULTS;
   for (const line of text.split('\n')) {
     if (line.startsWith('#') || line.startsWith(';')) continue;
     const [keyword, ...values] = line.trim().split(/\s+/);
     if (keyword === 'nameserver' && isServer(values[0])) servers.push({ host: values[0], port: 53 });
-    if (keyword === 'search') search = values.flatMap((value) => canonicalName(value) ?? []);
-    if (keyword === 'domain') search = values.slice(0, 1).flatMap((value) => canonicalName(value) ?? []);
     if (keyword !== 'options') continue;
     for (const option of values) {
       const [, name, digits] = /^(attempts|timeout):(\d{1,3})$/.exec(option) ?? [];
@@ -44,7 +37,6 @@ export function parseResolvConf(text: string): NameServers {
   }
   return {
     servers: servers.length === 0 ? DEFAULTS.servers : servers.slice(0, MAX_SERVERS),
-    search: search.slice(0, MAX_SEARCH),
     attempts,
     patience,
   };

@@ -1,12 +1,12 @@
 import type { End } from '../audit/record.ts';
-import { grantsSome } from '../policy/decide.ts';
+import type { Connection } from '../net/engine.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { Reply } from '../wire/socks5.ts';
 import { Association } from './association.ts';
 import { isUnspecified } from './destination.ts';
 import { formatAddress } from '../wire/address.ts';
 import { Failure } from './failure.ts';
-import { admit, granted } from './permit.ts';
+import { admit, obtainSomePermit } from './permit.ts';
 import type { Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
 
@@ -18,7 +18,7 @@ export async function associate(
   state: ServerState,
 ): Promise<End> {
   const { client } = session;
-  const permit = granted(session, grantsSome(state.policy, session.facts('udp'), state.ports));
+  const permit = obtainSomePermit(session, 'udp', state);
   admit(session, 'udp', undefined, permit, state);
 
   session.phase = 'bind';
@@ -32,19 +32,28 @@ export async function associate(
     session.counters = association;
     session.phase = 'relay';
     client.write(machine.reply(Reply.succeeded, association.advertised));
-    state.sessions.granted(session);
+    state.sessions.logGrant(session);
     association.whenIdle(permit.rule.limit?.idle ?? state.timeouts.udpIdle, () =>
       session.stop(new Failure('timeout', 'relay', 'idle')),
     );
     const { duration } = permit.rule.limit ?? {};
     if (duration !== undefined)
       association.after(duration, () => session.stop(new Failure('limit', 'relay', 'duration')));
-    let bytes: Uint8Array | undefined;
-    do bytes = await client.read();
-    while (bytes !== undefined);
+    await untilEnded(client);
     return { by: 'client', phase: 'relay' };
   } finally {
     association.close();
     state.log.debug('association', { id: session.id, ...association.counts });
+  }
+}
+
+/** Reads and forgets. */
+async function untilEnded(client: Connection): Promise<void> {
+  try {
+    let bytes: Uint8Array | undefined;
+    do bytes = await client.read();
+    while (bytes !== undefined);
+  } catch (error) {
+    throw error instanceof Failure ? error : Failure.ofClient(error, 'relay');
   }
 }

@@ -1,38 +1,16 @@
 import type { Endpoint, Peer, UdpSocket } from '../net/engine.ts';
 import type { RuleOptions } from '../policy/policy.ts';
 import { Reassembly } from '../session/reassembly.ts';
-import { addressOf } from '../wire/address.ts';
 import type { Address } from '../wire/address.ts';
 import { WireError } from '../wire/error.ts';
-import { formatIp } from '../wire/ip.ts';
-import { decodeUdpHeader, encodeUdpHeader } from '../wire/udp.ts';
-import { destinationOf } from './destination.ts';
+import { decodeUdpHeader } from '../wire/udp.ts';
 import { admitsDatagram } from './bandwidths.ts';
 import type { Flows } from './bandwidths.ts';
 import { Failure } from './failure.ts';
-import { obtainPermit } from './permit.ts';
 import { advertisedAddress, bindRelayPort } from './relay-port.ts';
 import type { Counters, Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
-
-/** Destinations that one association remembers; the oldest is forgotten first, and may no longer answer. */
-const DESTINATIONS = 4096;
-/** A decision about a destination is made anew when it was not used for so long, in milliseconds. */
-const DECISION_TTL = 60_000;
-/** Datagrams that wait for one destination's name to resolve, and for all. */
-const WAITING_PER_DESTINATION = 8;
-const WAITING = 64;
-
-/** What the rules have said about one destination. */
-interface Way {
-  /** The server's `decisions` when it was decided: a reload makes it old. */
-  readonly decisions: number;
-  usedAt: number;
-  /** Where to send; absent while it is being decided, or refused. */
-  to?: { readonly socket: UdpSocket; readonly peer: Peer };
-  /** Copies of what came while it was being decided. */
-  waiting?: Uint8Array[];
-}
+import { Ways } from './ways.ts';
 
 /**
  * The UDP relay of one client (RFC 1928 section 7). Towards the client it has a port of its own, which hears the client's
@@ -62,13 +40,10 @@ export class Association implements Counters {
   readonly #reassembly = new Reassembly();
   readonly #flows: Flows;
 
+  readonly #ways: Ways;
   #clientPort: number;
   #client: Peer | undefined;
-  readonly #ways = new Map<string, Way>();
   #last: { readonly header: Uint8Array; readonly key: string; readonly address: Address } | undefined;
-  /** The header that answers carry, by the peer they come from. */
-  readonly #answerHeaders = new Map<string, Uint8Array>();
-  #waiting = 0;
   #activeAt = performance.now();
   #closed = false;
 
@@ -101,6 +76,12 @@ export class Association implements Counters {
     this.#clientPort = port;
     this.#flows = flows;
     this.#forget.push(state.ports.add(inside.local, 'udp'));
+    this.#ways = new Ways(session, state, {
+      open: (family) => this.#outsideFor(family),
+      send: ({ socket, peer }, buffer, start, end) => this.#send(socket, peer, buffer, start, end),
+      dropped: (why) => this.counts[why]++,
+    });
+    session.recheck = () => this.#ways.recheck();
   }
 
   get local(): Endpoint {
@@ -155,7 +136,7 @@ export class Association implements Counters {
       // Most datagrams go where the one before went: the same header needs no second reading.
       const last = this.#last;
       if (last !== undefined && beginsWith(buffer, start, end, last.header)) {
-        this.#forward(last.key, last.address, buffer, start + last.header.length, end);
+        this.#ways.forward(last.key, last.address, buffer, start + last.header.length, end);
         return;
       }
       const header = decodeUdpHeader(buffer, start, end);
@@ -170,59 +151,14 @@ export class Association implements Counters {
       const dataStart = start + header.size;
       if (fragment === 0) {
         this.#last = { header: buffer.slice(start, dataStart), key, address };
-        this.#forward(key, address, buffer, dataStart, end);
+        this.#ways.forward(key, address, buffer, dataStart, end);
         return;
       }
       const whole = this.#reassembly.add(fragment, key, buffer.subarray(dataStart, end), performance.now());
-      if (whole !== undefined) this.#forward(key, address, whole, 0, whole.length);
+      if (whole !== undefined) this.#ways.forward(key, address, whole, 0, whole.length);
     } catch (error) {
       if (error instanceof WireError) this.counts.malformed++;
       else this.#session.stop(Failure.from(error, 'relay'));
-    }
-  }
-
-  #forward(key: string, address: Address, buffer: Uint8Array, start: number, end: number): void {
-    const now = performance.now();
-    let way = this.#ways.get(key);
-    if (way === undefined || way.decisions !== this.#state.decisions || now - way.usedAt > DECISION_TTL) {
-      if (way?.to !== undefined) this.#answerHeaders.delete(way.to.peer.key);
-      way = { decisions: this.#state.decisions, usedAt: now, waiting: [] };
-      remember(this.#ways, key, way);
-      void this.#decide(key, address, way);
-    }
-    way.usedAt = now;
-    if (way.to !== undefined) {
-      this.#send(way.to.socket, way.to.peer, buffer, start, end);
-    } else if (way.waiting === undefined) {
-      this.counts.refused++;
-    } else if (way.waiting.length < WAITING_PER_DESTINATION && this.#waiting < WAITING) {
-      way.waiting.push(buffer.slice(start, end));
-      this.#waiting++;
-    } else {
-      this.counts.overflow++;
-    }
-  }
-
-  /** Asks the rules, then sends what has waited. */
-  async #decide(key: string, address: Address, way: Way): Promise<void> {
-    try {
-      if (address.port === 0) throw Failure.refusal('port-0');
-      const permit = await obtainPermit(this.#session, 'udp', destinationOf(address), this.#state);
-      const ip = permit.addresses[0]!;
-      const socket = await this.#outsideFor(ip.family);
-      const peer = socket.peer({ host: formatIp(ip), port: address.port });
-      this.#expect(peer);
-      way.to = { socket, peer };
-    } catch (error) {
-      const { message } = Failure.from(error, 'request');
-      this.#state.log.debug('datagram refused', { id: this.#session.id, destination: key, reason: message });
-    }
-    const waiting = way.waiting ?? [];
-    delete way.waiting;
-    this.#waiting -= waiting.length;
-    for (const data of waiting) {
-      if (way.to !== undefined && !this.#closed) this.#send(way.to.socket, way.to.peer, data, 0, data.length);
-      else this.counts.refused++;
     }
   }
 
@@ -256,6 +192,7 @@ export class Association implements Counters {
   }
 
   #send(socket: UdpSocket, peer: Peer, buffer: Uint8Array, start: number, end: number): void {
+    if (this.#closed) return;
     if (!admitsDatagram(this.#flows.send, end - start)) {
       this.counts.bandwidth++;
       return;
@@ -267,8 +204,9 @@ export class Association implements Counters {
 
   /** A datagram on the destinations' side: the header goes in front of it, in the engine's own buffer. */
   #fromTarget(buffer: Uint8Array, start: number, end: number, from: Peer): void {
-    let header = this.#answerHeaders.get(from.key);
-    if (header === undefined && this.#session.listener.udp.replies === 'any') header = this.#expect(from);
+    let header = this.#ways.answerHeader(from);
+    if (header === undefined && this.#session.listener.udp.replies === 'any')
+      header = this.#ways.expect(from);
     if (header === undefined || this.#client === undefined) {
       this.counts.unasked++;
       return;
@@ -282,24 +220,6 @@ export class Association implements Counters {
     const headed = start - header.length;
     buffer.set(header, headed);
     this.#inside.send(buffer, headed, end, this.#client);
-  }
-
-  /** From now on this peer may answer; gives the header that its answers carry. */
-  #expect(peer: Peer): Uint8Array {
-    const header = encodeUdpHeader({ fragment: 0, address: addressOf(peer.host, peer.port) });
-    remember(this.#answerHeaders, peer.key, header);
-    return header;
-  }
-}
-
-/** Puts an entry last; beyond the limit the first, which is the oldest, makes room. */
-function remember<T>(map: Map<string, T>, key: string, value: T): void {
-  map.delete(key);
-  map.set(key, value);
-  if (map.size <= DESTINATIONS) return;
-  for (const oldest of map.keys()) {
-    map.delete(oldest);
-    return;
   }
 }
 

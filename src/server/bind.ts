@@ -1,7 +1,7 @@
 import type { End } from '../audit/record.ts';
 import type { Connection } from '../net/engine.ts';
 import { sourceFor } from '../net/source.ts';
-import { decide, grantsSome } from '../policy/decide.ts';
+import { decide } from '../policy/decide.ts';
 import type { Permit } from '../policy/decide.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { embeddedIpv4, formatIp, parseIp, sameIp } from '../wire/ip.ts';
@@ -9,7 +9,7 @@ import { Reply } from '../wire/socks5.ts';
 import { destinationOf, isUnspecified } from './destination.ts';
 import { formatAddress } from '../wire/address.ts';
 import { Failure } from './failure.ts';
-import { admit, granted, obtainPermit } from './permit.ts';
+import { admit, obtainPermit, obtainSomePermit } from './permit.ts';
 import { relay } from './relay.ts';
 import type { Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
@@ -25,16 +25,26 @@ export async function bind(
   const destination = anybody ? undefined : destinationOf(request.destination);
   const permit =
     destination === undefined
-      ? granted(session, grantsSome(state.policy, session.facts('bind'), state.ports))
+      ? obtainSomePermit(session, 'bind', state)
       : await obtainPermit(session, 'bind', destination, state);
   admit(session, 'bind', destination, permit, state);
 
   session.phase = 'bind';
   session.route = 'direct';
-  const arrival = await awaitPeer(session, machine, request, permit, state);
-  session.address = formatAddress(arrival.peer.remote);
-  session.client.write(machine.reply(Reply.succeeded, arrival.peer.remote));
-  return relay(session, machine, arrival.peer, arrival.permit, state);
+  if (session.clientEnded) throw new Failure('client', 'bind');
+  const { peer, permit: grant } = await awaitPeer(session, machine, request, permit, state);
+  session.address = formatAddress(peer.remote);
+  if (anybody) {
+    // Now it is known whom it is for.
+    try {
+      admit(session, 'bind', grant.destination, grant, state);
+    } catch (error) {
+      peer.destroy();
+      throw error;
+    }
+  }
+  session.client.write(machine.reply(Reply.succeeded, peer.remote));
+  return relay(session, machine, peer, grant, state);
 }
 
 interface Arrival {

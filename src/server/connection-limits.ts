@@ -38,7 +38,7 @@ export class ConnectionLimits {
     if (open > this.#memory.cap) throw Failure.limit('memory', session.phase);
     const acquired = this.#limits.acquire(connectionClaims(this.settings, session.ip), monotonic());
     if ('refused' in acquired) throw Failure.limit(acquired.refused, session.phase);
-    session.leases.push(acquired.lease);
+    session.connectionLease = acquired.lease;
     this.#makeRoom(network(session.ip), session);
     this.#add(network(session.ip), session);
   }

@@ -16,6 +16,7 @@ import { Failure } from './failure.ts';
 import { handshake } from './handshake.ts';
 import { lookUp } from './look-up.ts';
 import { admit, obtainPermit } from './permit.ts';
+import { confirm } from './recheck.ts';
 import { relay } from './relay.ts';
 import type { Session } from './sessions.ts';
 import type { OpenListener } from './listeners.ts';
@@ -28,9 +29,8 @@ const LINGER = 2000;
 export async function serve(client: Connection, listener: OpenListener, state: ServerState): Promise<void> {
   const session = state.sessions.open(client, listener);
   client.onLost((error) => {
-    // A client may end its direction and still wait for an answer; one that waits for a BIND and does so has gone.
-    if (error !== undefined) session.stop(Failure.from(error, session.phase));
-    else if (session.phase === 'bind') session.stop(new Failure('client', 'bind'));
+    if (error !== undefined) session.stop(Failure.ofClient(error, session.phase));
+    else session.clientEnds();
   });
   const machine = new ServerSession({ protocols: session.listener.protocols });
   const deadline = setTimeout(
@@ -58,9 +58,8 @@ export async function serve(client: Connection, listener: OpenListener, state: S
   clearTimeout(deadline);
   state.connections.settled(session);
   if (end.phase === 'accept') client.destroy();
-  else client.finish(LINGER);
   // record
-  state.sessions.close(session, end);
+  await state.sessions.close(session, end, client.finish(LINGER));
 }
 
 /** Whom the balancer speaks for; it may also speak for itself. */
@@ -95,17 +94,22 @@ function carryOut(
     case CommandCode.bind:
       session.command = 'bind';
       return bind(session, machine, request, state);
+    // SOCKS4 has no UDP, and no place for the name in its reply.
     case CommandCode.udpAssociate:
+      if (request.protocol === 'socks4') break;
       session.command = 'udp';
       return associate(session, machine, request, state);
-    case CommandCode.resolve:
     case CommandCode.resolvePtr:
+      if (request.protocol === 'socks4') break;
+      session.command = 'resolve';
+      return lookUp(session, machine, request, state);
+    case CommandCode.resolve:
       session.command = 'resolve';
       return lookUp(session, machine, request, state);
     default:
-      session.command = String(request.command);
-      throw new Failure('client', 'request', 'command', Reply.commandNotSupported);
   }
+  session.command = String(request.command);
+  throw new Failure('client', 'request', 'command', Reply.commandNotSupported);
 }
 
 async function connect(
@@ -127,7 +131,13 @@ async function connect(
   session.route = 'direct';
   const timeout = Math.max(1, deadline - performance.now());
   const target = await dial(permit, state.engine, { timeout, signal });
-  session.granted = { command: 'connect', destination, addresses: [parseIp(target.remote.host)!] };
+  session.grant = { command: 'connect', destination, addresses: [parseIp(target.remote.host)!] };
+  try {
+    confirm(session, state);
+  } catch (error) {
+    target.destroy();
+    throw error;
+  }
   session.address = formatAddress(target.remote);
   session.bound = formatAddress(target.local);
 

@@ -40,12 +40,17 @@ export class Failure extends Error implements End {
     return new Failure('limit', phase, name, Reply.notAllowed);
   }
 
+  /** The client's connection failed. */
+  static ofClient(error: unknown, phase: Phase): Failure {
+    return new Failure('client', phase, codeOf(error), Reply.generalFailure, error);
+  }
+
   /** What the network or a peer did while `phase` was being done. */
   static from(error: unknown, phase: Phase): Failure {
     if (error instanceof Failure) return error;
     if (error instanceof WireError)
       return new Failure('client', phase, error.code, Reply.generalFailure, error);
-    const code = codeOf(error);
+    const code = error instanceof TypeError ? undefined : codeOf(error);
     if (code === undefined) return new Failure('internal', phase, undefined, Reply.generalFailure, error);
     const by = OURS.has(code) ? 'internal' : BLAME[phase];
     return new Failure(by, phase, code, replyTo(code), error);

@@ -1,5 +1,6 @@
 import type { End } from '../audit/record.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
+import { network } from '../policy/claims.ts';
 import { formatIp } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { destinationOf } from './destination.ts';
@@ -24,13 +25,17 @@ export async function lookUp(
   admit(session, 'resolve', destination, permit, state);
   session.phase = 'resolve';
   if (backwards) {
-    const host = await state.resolver.reverse(permit.addresses[0]!, { signal: session.signal });
+    const { signal, ip } = session;
+    const host = await state.resolver.reverse(permit.addresses[0]!, { source: network(ip), signal });
     session.client.write(machine.reply(Reply.succeeded, { host, port: 0 }));
   } else {
-    const host = formatIp(permit.addresses[0]!);
+    // The reply of SOCKS4 has room for an IPv4 address only.
+    const ip = permit.addresses.find(({ family }) => request.protocol === 'socks5' || family === 4);
+    if (ip === undefined) throw new Failure('target', 'resolve', 'ENOTFOUND', Reply.hostUnreachable);
+    const host = formatIp(ip);
     session.address = host;
     session.client.write(machine.reply(Reply.succeeded, { host, port: 0 }));
   }
-  state.sessions.granted(session);
+  state.sessions.logGrant(session);
   return { by: 'none', phase: 'resolve' };
 }

@@ -1,7 +1,7 @@
-import { decide } from '../policy/decide.ts';
+import { decide, grantsSome } from '../policy/decide.ts';
 import type { Decision, Permit } from '../policy/decide.ts';
 import type { Command, Destination } from '../policy/policy.ts';
-import { ruleClaims } from '../policy/claims.ts';
+import { network, ruleClaims } from '../policy/claims.ts';
 import { formatIp } from '../wire/ip.ts';
 import { monotonic } from './clock.ts';
 import { Failure } from './failure.ts';
@@ -18,16 +18,26 @@ export async function obtainPermit(
   destination: Destination,
   state: ServerState,
 ): Promise<Permit> {
-  const facts = session.facts(command);
-  let decision = decide(state.policy, facts, destination, undefined, state.ports);
-  if (destination.type === 'name' && decision.type !== 'refuse') {
-    const addresses = await resolve(session, destination.name, state);
-    decision = decide(state.policy, facts, destination, addresses, state.ports);
-  }
-  const permit = granted(session, decision);
-  if (state.decide !== undefined)
+  for (;;) {
+    const facts = session.facts(command);
+    let decision = decide(state.policy, facts, destination, undefined, state.ports);
+    if (destination.type === 'name' && decision.type !== 'refuse') {
+      const addresses = await resolve(session, destination.name, state);
+      decision = decide(state.policy, facts, destination, addresses, state.ports);
+    }
+    session.decisions = state.decisions;
+    const permit = permitOf(session, decision);
+    if (state.decide === undefined) return permit;
     await askEmbedder(session, { ...facts, destination }, state.decide, state.timeouts.connect);
-  return permit;
+    // The rules may have changed while it thought about it.
+    if (session.decisions === state.decisions) return permit;
+  }
+}
+
+/** Asks whether the rules allow anything at all of this command. */
+export function obtainSomePermit(session: Session, command: Command, state: ServerState): Permit {
+  session.decisions = state.decisions;
+  return permitOf(session, grantsSome(state.policy, session.facts(command), state.ports));
 }
 
 /** The embedding program's word, which may take as long as a connection. */
@@ -37,16 +47,20 @@ async function askEmbedder(
   decideToo: Decide,
   timeout: number,
 ): Promise<void> {
-  const late = setTimeout(() => session.stop(new Failure('timeout', 'request', 'embedder')), timeout);
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Failure('timeout', 'request', 'embedder')), timeout);
+  });
   try {
-    if (!(await session.whileOpen(decideToo(request)))) throw Failure.refusal('embedder');
+    if (!(await session.whileOpen(Promise.race([decideToo(request), late]))))
+      throw Failure.refusal('embedder');
   } finally {
-    clearTimeout(late);
+    clearTimeout(timer);
   }
 }
 
 /** The permit of a decision; a refusal is thrown, with its rule noted for the record. */
-export function granted(session: Session, decision: Decision): Permit {
+function permitOf(session: Session, decision: Decision): Permit {
   if (decision.type === 'allow') return decision.permit;
   if (decision.type === 'resolve') throw new Failure('internal', 'request', 'unresolved');
   // An association's record names the rule that granted it, not one that later refused a datagram.
@@ -63,13 +77,14 @@ async function resolve(
   state: ServerState,
 ): ReturnType<ServerState['resolver']['resolve']> {
   try {
-    return await state.resolver.resolve(name, { signal: session.signal });
+    const { signal, ip } = session;
+    return await state.resolver.resolve(name, { source: network(ip), signal });
   } catch (error) {
     throw Failure.from(error, 'resolve');
   }
 }
 
-/** Counts the session against the limits of the rule that allows it, until the session ends. */
+/** Counts the session against the limits of the rule that allows it, until the session ends, or is admitted under another. */
 export function admit(
   session: Session,
   command: Command,
@@ -77,11 +92,12 @@ export function admit(
   permit: Permit,
   state: ServerState,
 ): void {
+  if (session.lease !== undefined) state.limits.release(session.lease);
   session.rule = permit.rule;
-  session.granted = { command, destination, addresses: permit.addresses };
+  session.grant = { command, destination, addresses: permit.addresses };
   state.quotas.begin(session, permit.rule);
   const claims = ruleClaims(permit.rule, session.identity?.user, session.ip);
   const outcome = state.limits.acquire(claims, monotonic());
   if ('refused' in outcome) throw Failure.limit(outcome.refused, session.phase);
-  session.leases.push(outcome.lease);
+  session.lease = outcome.lease;
 }

@@ -11,25 +11,40 @@ import type { ServerState } from './state.ts';
 export function recheck(state: ServerState): void {
   state.decisions++;
   for (const session of state.sessions) {
-    if (session.granted === undefined || session.rule?.revoke === 'keep') continue;
     const reason = revocation(session, state);
     if (reason !== undefined) session.stop(Failure.refusal(reason, session.phase));
+    else session.recheck();
   }
 }
 
-/** Why a granted session may not go on; `undefined` when it may. */
+/** For a session that the rules allowed some time ago: throws a Failure when they do no more. */
+export function confirm(session: Session, state: ServerState): void {
+  if (session.decisions === state.decisions) return;
+  const reason = revocation(session, state);
+  if (reason !== undefined) throw Failure.refusal(reason, session.phase);
+}
+
+/** Why a session may not go on; `undefined` when it may. */
 function revocation(session: Session, state: ServerState): string | undefined {
-  const { identity, granted } = session;
-  if (identity !== undefined && state.authenticator instanceof LocalUsers) {
-    const now = state.authenticator.identity(identity.user, Date.now());
-    if (now === undefined) return 'user-gone';
-    session.identity = now;
-  }
-  if (granted === undefined) return undefined;
-  const facts = session.facts(granted.command);
+  const { grant } = session;
+  if (grant !== undefined && session.rule?.revoke === 'keep') return undefined;
+  if (!identifyAgain(session, state)) return 'user-gone';
+  if (grant === undefined) return undefined;
+  const facts = session.facts(grant.command);
   const decision =
-    granted.destination === undefined
+    grant.destination === undefined
       ? grantsSome(state.policy, facts, state.ports)
-      : decide(state.policy, facts, granted.destination, granted.addresses, state.ports);
+      : decide(state.policy, facts, grant.destination, grant.addresses, state.ports);
   return decision.type === 'refuse' ? 'revoked' : undefined;
+}
+
+/** Whether the user is still one; the groups may be others now. An embedding program is not asked again. */
+function identifyAgain(session: Session, { authenticator }: ServerState): boolean {
+  const { identity } = session;
+  if (identity === undefined) return true;
+  if (authenticator !== undefined && !(authenticator instanceof LocalUsers)) return true;
+  const now = authenticator?.identity(identity.user, Date.now());
+  if (now === undefined) return false;
+  session.identity = now;
+  return true;
 }

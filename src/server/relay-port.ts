@@ -1,3 +1,4 @@
+import { setImmediate as immediate } from 'node:timers/promises';
 import type { Engine, UdpEvents, UdpSocket } from '../net/engine.ts';
 import type { PortRange } from '../policy/policy.ts';
 import { AddressSet, parseAddressRange } from '../policy/addresses.ts';
@@ -18,6 +19,8 @@ export async function bindRelayPort(
   // From a random port on, so that a full range is not searched from its crowded start each time.
   const start = Math.floor(Math.random() * count);
   for (let i = 0; i < count; i++) {
+    // A range that is full is not searched in one go: others have work to do.
+    if (i % 32 === 31) await immediate();
     try {
       return await engine.udp({ host, port: ports.first + ((start + i) % count) }, events);
     } catch (error) {

@@ -29,7 +29,7 @@ export async function relay(
   });
   session.counters = running;
   session.halt = () => running.abort();
-  state.sessions.granted(session);
+  state.sessions.logGrant(session);
   const end = endOf(await running.ended);
   return session.failure ?? end;
 }

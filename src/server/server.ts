@@ -68,11 +68,12 @@ export class Server implements AsyncDisposable {
       await server.#use(settings, users);
       await (await server.#listeners.prepare(settings.listeners)).commit();
       await server.#openHealth(settings.health);
+      hooks.signal?.throwIfAborted();
     } catch (error) {
       await server.close();
       throw error;
     }
-    hooks.signal?.addEventListener('abort', () => void server.close(), { once: true });
+    hooks.signal?.addEventListener('abort', server.#aborted);
     return server;
   }
 
@@ -146,6 +147,7 @@ export class Server implements AsyncDisposable {
     const users = settings.users && (await readUsers(settings.users));
     const listeners = await this.#listeners.prepare(settings.listeners);
     try {
+      if (this.#ending) throw new Error('the server is ending');
       await this.#openHealth(settings.health);
       this.#state.log.reopen(settings.log);
     } catch (error) {
@@ -163,9 +165,11 @@ export class Server implements AsyncDisposable {
   async drain(): Promise<void> {
     this.#ending = true;
     await this.#listeners.close();
-    const late = setTimeout(() => this.#stopAll('drain'), this.#state.timeouts.drain);
-    await this.#state.sessions.empty();
-    clearTimeout(late);
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(() => late.resolve(), this.#state.timeouts.drain);
+    await Promise.race([this.#state.sessions.empty(), late.promise]);
+    clearTimeout(timer);
+    this.#stopAll('drain');
     await this.close();
   }
 
@@ -180,7 +184,10 @@ export class Server implements AsyncDisposable {
     return this.close();
   }
 
+  readonly #aborted = (): void => void this.close();
+
   async #close(): Promise<void> {
+    this.#hooks.signal?.removeEventListener('abort', this.#aborted);
     clearInterval(this.#clock);
     this.#memory[Symbol.dispose]();
     await this.#listeners.close();

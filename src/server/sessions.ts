@@ -58,10 +58,18 @@ export class Session {
   bound: string | undefined;
   /** The rule that has allowed or refused the request. */
   rule: RuleOptions | undefined;
-  readonly leases: Lease[] = [];
+  /** What it holds of the limits on connections, and of those of its rule. */
+  connectionLease: Lease | undefined;
+  lease: Lease | undefined;
+  /** The server's `decisions` when the rules last allowed its request. */
+  decisions = 0;
+  /** For what is allowed piece by piece, as the datagrams of an association: asks the rules again. */
+  recheck: () => void = () => {};
+  /** The client has ended its direction. */
+  clientEnded = false;
   counters: Counters = { sent: 0, received: 0 };
   /** The request as the rules have allowed it, to be asked again after a reload. */
-  granted: Grant | undefined;
+  grant: Grant | undefined;
   /** Ends what the session is doing at the moment. */
   halt: (failure: Failure) => void = (failure) => this.client.destroy(failure);
   #abort: AbortController | undefined;
@@ -101,6 +109,15 @@ export class Session {
     this.#failure = failure;
     this.#abort?.abort(failure);
     this.halt(failure);
+  }
+
+  /**
+   * The client has ended its direction. It may still wait for an answer; but one that waits for a BIND, or is going to, has
+   * gone.
+   */
+  clientEnds(): void {
+    this.clientEnded = true;
+    if (this.phase === 'bind') this.stop(new Failure('client', 'bind'));
   }
 
   /** Waits for work that knows no signal, but not beyond the end of the session. Rejects with the failure that stopped it. */
@@ -155,6 +172,8 @@ export class Session {
 /** Every open session, and the place where each is recorded when it ends. */
 export class Sessions {
   readonly #open = new Set<Session>();
+  /** Connections whose session has ended, and which still wait for their client to read the farewell. */
+  #lingering = 0;
   readonly #log: Log;
   readonly #limits: Limits;
   readonly #quotas: Quotas;
@@ -168,8 +187,9 @@ export class Sessions {
     this.#quotas = quotas;
   }
 
+  /** Connections, those that say farewell too. */
   get size(): number {
-    return this.#open.size;
+    return this.#open.size + this.#lingering;
   }
 
   [Symbol.iterator](): Iterator<Session> {
@@ -183,23 +203,27 @@ export class Sessions {
   }
 
   /** Logs the grant, for rules that want it. */
-  granted(session: Session): void {
+  logGrant(session: Session): void {
     if (session.rule?.log.includes('connect')) this.#write('connect', session.record());
   }
 
-  /** Gives back what the session held and writes its record. */
-  close(session: Session, end: End): void {
-    if (!this.#open.delete(session)) return;
-    for (const lease of session.leases) this.#limits.release(lease);
+  /** Writes the record of a session and gives back what it held; its place among the connections is free when that is `gone`. */
+  async close(session: Session, end: End, gone: Promise<void>): Promise<void> {
+    this.#open.delete(session);
+    this.#lingering++;
     this.#quotas.end(session);
+    if (session.lease !== undefined) this.#limits.release(session.lease);
     const kind: LogKind = endedWell(end) ? 'disconnect' : 'error';
     if (session.rule === undefined || session.rule.log.includes(kind)) this.#write(kind, session.record(end));
-    if (this.#open.size === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve();
+    await gone;
+    this.#lingering--;
+    if (session.connectionLease !== undefined) this.#limits.release(session.connectionLease);
+    if (this.size === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve();
   }
 
-  /** Resolves when no session is open. */
+  /** Resolves when no connection is left. */
   empty(): Promise<void> {
-    if (this.#open.size === 0) return Promise.resolve();
+    if (this.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenEmpty.push(resolve));
   }
 

@@ -147,7 +147,7 @@ for (const engine of engines) {
         await orderly.relay.ended;
 
         const finished = await accepted(engine);
-        finished.near.finish(10_000);
+        void finished.near.finish(10_000);
         finished.far.resume().end();
 
         const destroyed = await dialled(engine);

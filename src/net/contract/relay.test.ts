@@ -251,7 +251,7 @@ for (const engine of engines) {
       target.near.onLost(assert.fail);
       client.near.onLost(assert.fail);
       using joined = join(engine, client, target);
-      client.near.finish(1);
+      void client.near.finish(1);
       const atClient = received(client.far);
       client.far.end();
       await once(target.far.resume(), 'end');

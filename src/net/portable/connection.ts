@@ -84,18 +84,21 @@ export class PortableConnection implements Connection {
     else if (this.#ended) queueMicrotask(() => this.#lose());
   }
 
-  finish(linger: number): void {
-    if (this.#closed || this.#taker !== undefined) return;
+  finish(linger: number): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    const gone = new Promise<void>((resolve) => this.stream.once('close', () => resolve()));
+    if (this.#taker !== undefined) return gone;
     const timer = setTimeout(() => this.stream.destroy(), linger);
     this.handTo({ data: nothing, ended: nothing, drained: nothing, closed: () => clearTimeout(timer) });
     this.stream.end();
+    return gone;
   }
 
   destroy(reason?: Error): void {
     this.#error ??= reason;
     this.#forgetEarly();
     // What was given to a relay or `finish` and not sent to its end is cut, and has to look cut.
-    if (this.#taker !== undefined && !this.stream.writableFinished) this.reset();
+    if (this.#taker !== undefined) this.reset();
     else this.stream.destroy();
   }
 
@@ -132,7 +135,8 @@ export class PortableConnection implements Connection {
     const { stream } = this;
     // libuv refuses to reset while it passes on the end of stream (EINVAL); then all bytes are with the kernel already.
     const ending = stream.writableEnded && !stream.writableFinished && stream.writableLength === 0;
-    if (this.#socket === undefined || ending) stream.destroy();
+    // A stream that was passed on to its end is whole: the kernel delivers the rest of it.
+    if (this.#socket === undefined || ending || stream.writableFinished) stream.destroy();
     else this.#socket.resetAndDestroy();
   }
 

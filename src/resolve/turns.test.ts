@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
-import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
-import { Gate } from './gate.ts';
+import { Turns } from './turns.ts';
 
 test('runs so many at a time, lets so many wait, and refuses the rest at once', async () => {
-  const gate = new Gate({ running: 2, waiting: 3 });
+  const turns = new Turns({ running: 2, waiting: 3 });
   const tasks = Array.from({ length: 6 }, () => Promise.withResolvers<number>());
   const started: number[] = [];
   const results = tasks.map((task, index) =>
-    gate.run('here', () => {
+    turns.run('here', () => {
       started.push(index);
       return task.promise;
     }),
@@ -21,40 +20,23 @@ test('runs so many at a time, lets so many wait, and refuses the rest at once', 
     assert.equal(await results[index], index);
   }
   assert.deepEqual(started, [0, 1, 2, 3, 4]);
-  assert.equal(await gate.run('here', () => Promise.resolve('free again')), 'free again');
+  assert.equal(await turns.run('here', () => Promise.resolve('free again')), 'free again');
 });
 
 test('a task that fails gives its turn on', async () => {
-  const gate = new Gate({ running: 1, waiting: 1 });
-  const failing = gate.run('here', () => Promise.reject(new Error('broken')));
-  const next = gate.run('here', () => Promise.resolve('next'));
+  const turns = new Turns({ running: 1, waiting: 1 });
+  const failing = turns.run('here', () => Promise.reject(new Error('broken')));
+  const next = turns.run('here', () => Promise.resolve('next'));
   await assert.rejects(failing, /broken/);
   assert.equal(await next, 'next');
 });
 
-test('by default never runs more than there are cores, and leaves a thread of the pool free', async () => {
-  const gate = new Gate();
-  const hold = Promise.withResolvers<void>();
-  let running = 0;
-  const tasks = Array.from({ length: 65 }, () =>
-    gate.run('here', () => {
-      running++;
-      return hold.promise;
-    }),
-  );
-  const limit = running;
-  hold.resolve();
-  await Promise.all(tasks);
-  assert(limit >= 1 && limit <= Math.min(availableParallelism(), 3), `${limit} at a time`);
-  assert.equal(running, 65);
-});
-
 test('sources take turns, and the one that has most waiting gives way', async () => {
-  const gate = new Gate({ running: 1, waiting: 4 });
+  const turns = new Turns({ running: 1, waiting: 4 });
   const held = Promise.withResolvers<void>();
   const order: string[] = [];
   const run = async (source: string, name: string): Promise<string | undefined> =>
-    gate.run(source, async () => {
+    turns.run(source, async () => {
       await held.promise;
       order.push(name);
       return name;

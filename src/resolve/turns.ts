@@ -1,10 +1,8 @@
-import { availableParallelism } from 'node:os';
-
-export interface GateOptions {
-  /** Tasks at a time. @default one per core, but one thread of libuv's pool (4, or UV_THREADPOOL_SIZE) stays free for files */
-  readonly running?: number;
-  /** Tasks that may wait for their turn. @default 64 */
-  readonly waiting?: number;
+export interface TurnsOptions {
+  /** Tasks at a time. */
+  readonly running: number;
+  /** Tasks that may wait for their turn. */
+  readonly waiting: number;
 }
 
 /** True when it is its turn; false when it has lost its place in the line. */
@@ -14,7 +12,7 @@ type Turn = (mine: boolean) => void;
  * Lets a few tasks run at a time and some more wait in line. Sources take turns, and when the line is full the source that
  * has most in it gives way to one that has less: a flood holds up itself.
  */
-export class Gate {
+export class Turns {
   readonly #limit: number;
   readonly #waiting: number;
   /** Who waits, by source; the source at the front is next. */
@@ -22,9 +20,9 @@ export class Gate {
   #length = 0;
   #running = 0;
 
-  constructor(options: GateOptions = {}) {
-    this.#limit = options.running ?? onePerCore();
-    this.#waiting = options.waiting ?? 64;
+  constructor({ running, waiting }: TurnsOptions) {
+    this.#limit = running;
+    this.#waiting = waiting;
   }
 
   /** Runs the task when its turn comes; `undefined` when the line has no place for it. */
@@ -71,9 +69,4 @@ export class Gate {
     }
     return undefined;
   }
-}
-
-function onePerCore(): number {
-  const pool = Number(process.env['UV_THREADPOOL_SIZE']) || 4;
-  return Math.max(1, Math.min(availableParallelism(), pool - 1));
 }

@@ -1,0 +1,185 @@
+import type { Peer, UdpSocket } from '../net/engine.ts';
+import { decide } from '../policy/decide.ts';
+import type { Destination } from '../policy/policy.ts';
+import { addressOf } from '../wire/address.ts';
+import type { Address } from '../wire/address.ts';
+import { formatIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import { encodeUdpHeader } from '../wire/udp.ts';
+import { destinationOf } from './destination.ts';
+import { Failure } from './failure.ts';
+import { obtainPermit } from './permit.ts';
+import type { Session } from './sessions.ts';
+import type { ServerState } from './state.ts';
+
+/** Destinations that one association remembers; the oldest is forgotten first, and may no longer answer. */
+const DESTINATIONS = 4096;
+/** Destinations that are being decided at a time: each may take a place in the line for names. */
+const DECIDING = 64;
+/** Datagrams that wait for one destination to be decided, and for all. */
+const WAITING_PER_DESTINATION = 8;
+const WAITING = 64;
+/** Milliseconds: an unused decision is made anew after so long; so is a refusal, and a name that did not resolve. */
+const UNUSED = 60_000;
+const REFUSED = 60_000;
+const FAILED = 5000;
+
+/** Where an association's datagrams go to, decided by the rules. */
+export interface Way {
+  readonly socket: UdpSocket;
+  readonly peer: Peer;
+}
+
+/** What is known of one destination. */
+type Entry =
+  | { readonly state: 'deciding'; readonly waiting: Uint8Array[] }
+  | { readonly state: 'refused'; readonly until: number }
+  | {
+      readonly state: 'allowed';
+      readonly way: Way;
+      readonly ip: Ip;
+      readonly destination: Destination;
+      readonly keep: boolean;
+      usedAt: number;
+    };
+
+/** What the ways need of their association. */
+interface Outside {
+  /** The socket towards destinations of one family. */
+  open(family: 4 | 6): Promise<UdpSocket>;
+  send(way: Way, buffer: Uint8Array, start: number, end: number): void;
+  dropped(why: 'refused' | 'overflow'): void;
+}
+
+/**
+ * The destinations of one association. Each is decided by the rules when it is first used, and again when the rules change;
+ * datagrams wait for it meanwhile, within limits.
+ */
+export class Ways {
+  readonly #session: Session;
+  readonly #state: ServerState;
+  readonly #outside: Outside;
+  readonly #entries = new Map<string, Entry>();
+  /** The header that answers carry, by the peer they come from. */
+  readonly #answerHeaders = new Map<string, Uint8Array>();
+  #deciding = 0;
+  #waiting = 0;
+
+  constructor(session: Session, state: ServerState, outside: Outside) {
+    this.#session = session;
+    this.#state = state;
+    this.#outside = outside;
+  }
+
+  /** Sends a datagram, now or when its destination is decided, or drops it. `key` is the address as text. */
+  forward(key: string, address: Address, buffer: Uint8Array, start: number, end: number): void {
+    const now = performance.now();
+    const entry = this.#current(key, now) ?? this.#begin(key, address);
+    switch (entry?.state) {
+      case 'allowed':
+        entry.usedAt = now;
+        this.#outside.send(entry.way, buffer, start, end);
+        break;
+      case 'deciding':
+        if (entry.waiting.length < WAITING_PER_DESTINATION && this.#waiting < WAITING) {
+          entry.waiting.push(buffer.slice(start, end));
+          this.#waiting++;
+          break;
+        }
+        this.#outside.dropped('overflow');
+        break;
+      case 'refused':
+        this.#outside.dropped('refused');
+        break;
+      case undefined:
+        this.#outside.dropped('overflow');
+        break;
+      default:
+        entry satisfies never;
+    }
+  }
+
+  /** The header for an answer of this peer, if it may answer. */
+  answerHeader(peer: Peer): Uint8Array | undefined {
+    return this.#answerHeaders.get(peer.key);
+  }
+
+  /** From now on this peer may answer; gives the header that its answers carry. */
+  expect(peer: Peer): Uint8Array {
+    const header = encodeUdpHeader({ fragment: 0, address: addressOf(peer.host, peer.port) });
+    remember(this.#answerHeaders, peer.key, header);
+    return header;
+  }
+
+  /** Asks the rules again, about the addresses in use: a flow that is still allowed stays where it goes. */
+  recheck(): void {
+    const facts = this.#session.facts('udp');
+    for (const [key, entry] of this.#entries) {
+      if (entry.state === 'refused') this.#entries.delete(key);
+      if (entry.state !== 'allowed' || entry.keep) continue;
+      const { destination, ip, way } = entry;
+      const decision = decide(this.#state.policy, facts, destination, [ip], this.#state.ports);
+      if (decision.type === 'allow') continue;
+      this.#entries.delete(key);
+      this.#answerHeaders.delete(way.peer.key);
+    }
+  }
+
+  /** What is known of a destination, unless it is too old. */
+  #current(key: string, now: number): Entry | undefined {
+    const entry = this.#entries.get(key);
+    if (entry?.state === 'refused' && now >= entry.until) return undefined;
+    if (entry?.state !== 'allowed' || now - entry.usedAt < UNUSED) return entry;
+    this.#answerHeaders.delete(entry.way.peer.key);
+    return undefined;
+  }
+
+  /** Begins to decide about a destination, unless that is done for too many. */
+  #begin(key: string, address: Address): Entry | undefined {
+    if (this.#deciding >= DECIDING) return undefined;
+    const entry: Entry = { state: 'deciding', waiting: [] };
+    remember(this.#entries, key, entry);
+    void this.#decide(key, address, entry.waiting);
+    return entry;
+  }
+
+  /** Asks the rules, then sends what has waited. */
+  async #decide(key: string, address: Address, waiting: readonly Uint8Array[]): Promise<void> {
+    this.#deciding++;
+    let entry: Entry;
+    try {
+      if (address.port === 0) throw Failure.refusal('port-0');
+      const destination = destinationOf(address);
+      const permit = await obtainPermit(this.#session, 'udp', destination, this.#state);
+      const ip = permit.addresses[0]!;
+      const socket = await this.#outside.open(ip.family);
+      const peer = socket.peer({ host: formatIp(ip), port: address.port });
+      this.expect(peer);
+      const keep = permit.rule.revoke === 'keep';
+      entry = { state: 'allowed', way: { socket, peer }, ip, destination, keep, usedAt: performance.now() };
+    } catch (error) {
+      const failure = Failure.from(error, 'request');
+      const { id } = this.#session;
+      this.#state.log.debug('datagram refused', { id, destination: key, reason: failure.message });
+      entry = { state: 'refused', until: performance.now() + (failure.by === 'policy' ? REFUSED : FAILED) };
+    }
+    this.#deciding--;
+    this.#waiting -= waiting.length;
+    remember(this.#entries, key, entry);
+    for (const data of waiting) {
+      if (entry.state === 'allowed') this.#outside.send(entry.way, data, 0, data.length);
+      else this.#outside.dropped('refused');
+    }
+  }
+}
+
+/** Puts an entry last; beyond the limit the first, which is the oldest, makes room. */
+function remember<T>(map: Map<string, T>, key: string, value: T): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size <= DESTINATIONS) return;
+  for (const oldest of map.keys()) {
+    map.delete(oldest);
+    return;
+  }
+}
