@@ -58,7 +58,7 @@ function load(source: Source, found: readonly Problem[], authenticates: boolean)
       if (problems.length >= PROBLEMS_LIMIT) return;
       const place = source.place(path, on);
       if (place.line !== undefined && unread.has(`${place.line}:${place.column}`)) return;
-      const problem = { ...place, message: source.shown(message, path), remedy: source.shown(remedy, path) };
+      const problem = { ...place, message: source.shown(message, path), remedy };
       const text = formatProblem(problem, 'error');
       if (!said.has(text)) problems.push(problem);
       said.add(text);

@@ -9,7 +9,7 @@ export interface Source {
   readonly file?: string;
   /** The place of a value, or of its key; of the nearest value around it when there is none. */
   readonly place: (path: Path, on?: 'key') => Place;
-  /** A text about the value as it may be shown: what came from the environment is its variable's name again. */
+  /** A message about the value as it may be shown: what it quotes from the environment is its variable again. */
   readonly shown: (text: string, path: Path) => string;
 }
 

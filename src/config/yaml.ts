@@ -28,18 +28,27 @@ export function readYaml(
     file,
     place: (path, on) => document.place(path, on),
     shown: (shown, path) => {
-      const expansion = reader.expansions.get(path.join('\0'));
-      return expansion === undefined ? shown : shown.replaceAll(expansion.value, expansion.written);
+      const written = reader.expansions.get(path.join('\0')) ?? reader.expansions.get(standingAlone(path));
+      // Whatever a message quotes of it, cut or escaped, may be a part of a secret.
+      return written === undefined ? shown : shown.replaceAll(QUOTED, () => `"${written}"`);
     },
   };
   return { source, problems: reader.problems };
 }
 
+/** What `quote` makes of a text. */
+const QUOTED = /"(?:[^"\\]|\\.)*(?:"|…)/g;
+
+/** The path of a value that stands where a list is meant, and is the first of that list. */
+function standingAlone(path: Path): string {
+  return path.at(-1) === 0 ? path.slice(0, -1).join('\0') : '';
+}
+
 /** From YAML nodes to plain values. */
 class Reader {
   readonly problems: Problem[] = [];
-  /** What came from the environment, by path. */
-  readonly expansions: Map<string, { value: string; written: string }> = new Map();
+  /** What came from the environment, as it is written, by path. */
+  readonly expansions: Map<string, string> = new Map();
   readonly #document: YamlDocument;
   readonly #environment: Environment;
   readonly #anchors = new Map<string, Node>();
@@ -108,7 +117,7 @@ class Reader {
     if (!written.includes('${')) return written;
     try {
       const value = expand(written, this.#environment);
-      this.expansions.set(path.join('\0'), { value, written });
+      this.expansions.set(path.join('\0'), written);
       return value;
     } catch (error) {
       if (!(error instanceof ValueError)) throw error;

@@ -16,6 +16,14 @@ export interface OpenListener {
   readonly close: () => Promise<void>;
 }
 
+/** What one entry of `listen` has opened: systemd may pass several sockets for it. */
+interface Group {
+  /** As it was asked for. */
+  readonly place: string;
+  readonly settings: ListenerSettings;
+  readonly listeners: readonly OpenListener[];
+}
+
 export interface ListenerEvents {
   accepted(client: Connection, listener: OpenListener): void;
   failed(code: string, listener: OpenListener): void;
@@ -26,7 +34,7 @@ export class Listeners {
   readonly #engine: Engine;
   readonly #ports: OwnPorts;
   readonly #events: ListenerEvents;
-  #open: OpenListener[] = [];
+  #groups: Group[] = [];
 
   constructor(engine: Engine, ports: OwnPorts, events: ListenerEvents) {
     this.#engine = engine;
@@ -35,7 +43,7 @@ export class Listeners {
   }
 
   get open(): readonly OpenListener[] {
-    return this.#open;
+    return this.#groups.flatMap(({ listeners }) => listeners);
   }
 
   /**
@@ -45,50 +53,45 @@ export class Listeners {
   async prepare(
     wanted: readonly ListenerSettings[],
   ): Promise<{ commit: () => Promise<void>; abort: () => Promise<void> }> {
-    const opened: OpenListener[] = [];
+    const left = [...this.#groups];
+    const groups: Group[] = [];
+    const opened: Group[] = [];
     const abort = (): Promise<void> => closeAll(opened);
     try {
       for (const settings of wanted) {
-        if (this.#find(settings) === undefined) opened.push(...(await this.#openOne(settings)));
+        const at = left.findIndex((group) => group.place === formatPlace(settings.address));
+        const [open] = at < 0 ? [] : left.splice(at, 1);
+        const group = open ?? (await this.#openGroup(settings));
+        if (open === undefined) opened.push(group);
+        groups.push({ ...group, settings });
       }
     } catch (error) {
       await abort();
       throw error;
     }
     const commit = async (): Promise<void> => {
-      const kept = new Set<OpenListener>();
-      for (const settings of wanted) {
-        for (const open of this.#all(settings)) {
-          open.settings = settings;
-          open.balancers = balancersOf(settings);
-          kept.add(open);
+      this.#groups = groups;
+      for (const { settings, listeners } of groups) {
+        for (const listener of listeners) {
+          listener.settings = settings;
+          listener.balancers = balancersOf(settings);
         }
       }
-      const gone = this.#open.filter((open) => !kept.has(open));
-      this.#open = [...kept, ...opened];
-      await closeAll(gone);
+      await closeAll(left);
     };
     return { commit, abort };
   }
 
   async close(): Promise<void> {
-    await closeAll(this.#open.splice(0));
+    await closeAll(this.#groups.splice(0));
   }
 
-  #find(wanted: ListenerSettings): OpenListener | undefined {
-    return this.#all(wanted)[0];
-  }
-
-  #all({ address }: ListenerSettings): readonly OpenListener[] {
-    return this.#open.filter(({ settings }) => formatPlace(settings.address) === formatPlace(address));
-  }
-
-  async #openOne(settings: ListenerSettings): Promise<OpenListener[]> {
+  async #openGroup(settings: ListenerSettings): Promise<Group> {
     const { address } = settings;
     const places: ListenAt[] = 'activated' in address ? activatedSockets(address.activated) : [address];
-    const opened: OpenListener[] = [];
-    for (const at of places) opened.push(await this.#listen(at, settings));
-    return opened;
+    const listeners: OpenListener[] = [];
+    for (const at of places) listeners.push(await this.#listen(at, settings));
+    return { place: formatPlace(address), settings, listeners };
   }
 
   async #listen(at: ListenAt, settings: ListenerSettings): Promise<OpenListener> {
@@ -125,6 +128,6 @@ function balancersOf({ balancers }: ListenerSettings): AcceptRule | undefined {
   return balancers && new AcceptRule({ name: 'proxy-protocol', allow: true, from: balancers });
 }
 
-async function closeAll(listeners: readonly OpenListener[]): Promise<void> {
-  for (const listener of listeners) await listener.close();
+async function closeAll(groups: readonly Group[]): Promise<void> {
+  for (const { listeners } of groups) for (const listener of listeners) await listener.close();
 }

@@ -10,7 +10,14 @@ import { formatProblems } from '../../src/config/problem.ts';
 // After a wanted change, write them anew with GOLDEN=write and read the difference.
 
 const DASHES = '-'.repeat(72);
-const ENVIRONMENT = { LAN: '10.0.0.0/8', BAD_NETWORK: '10.0.0.1/8', ALICE_PASSWORD: 'correct horse' };
+const ENVIRONMENT = {
+  LAN: '10.0.0.0/8',
+  BAD_NETWORK: '10.0.0.1/8',
+  ALICE_PASSWORD: 'correct horse',
+  LONG: 'hunter2'.repeat(20),
+  QUOTED: 'hunter2"\\',
+  EMPTY: '',
+};
 
 for (const name of readdirSync(import.meta.dirname).filter((one) => one.endsWith('.txt'))) {
   test(name, () => {
