@@ -91,7 +91,7 @@ export function nameFault(name: string): string | undefined {
   if (name === '') return 'is empty';
   if (Buffer.byteLength(name) > 255) return 'is longer than 255 bytes';
   if (name.includes(NOT_UTF8)) return 'is not UTF-8 text';
-  if (/\p{Cc}/u.test(name)) return 'has a control character in it';
+  if (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(name)) return 'has a control character in it';
   if (name.includes(':')) return 'has a ":" in it, which ends the name';
   if (name.trim() !== name) return 'begins or ends with a blank';
   if (name.startsWith('@')) return 'begins with "@", which stands for a group';
@@ -191,7 +191,7 @@ function mask(source: string, offset: number): { readonly excerpt: string; reado
   const caret = offset < start ? offset : offset < end ? start : offset - (end - start) + 3;
   // Control characters would reach a terminal.
   return {
-    excerpt: excerpt.replace(/[\p{Cc}\p{Cf}]/gu, NOT_UTF8),
+    excerpt: excerpt.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (one) => NOT_UTF8.repeat(one.length)),
     caret: Math.min(caret, excerpt.length) + 1,
   };
 }

@@ -11,7 +11,7 @@ const MASK = '***';
 export function excerpt(line: string, number: number, meant: Range, secrets: readonly Range[]): string {
   const masked = mask(line, [...secretsInLine(line), ...secrets]);
   const shown = clip(
-    masked.text.replaceAll(/\p{C}/gu, ' ').trimEnd(),
+    masked.text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, (one) => ' '.repeat(one.length)).trimEnd(),
     masked.at(meant.start),
     masked.at(meant.end),
   );

@@ -1,4 +1,4 @@
-import { LineCounter, isMap, isScalar, isSeq, parseDocument, visit } from 'yaml';
+import { isMap, isScalar, isSeq, parseDocument, visit } from 'yaml';
 import type { Document, Node, Pair, YAMLError, YAMLMap } from 'yaml';
 import { excerpt } from './excerpt.ts';
 import type { Path, Place, Problem } from './problem.ts';
@@ -11,7 +11,8 @@ export class YamlDocument {
   readonly aliases: Map<Node, Node> = new Map();
   readonly #text: string;
   readonly #file: string;
-  readonly #lines = new LineCounter();
+  /** Where each line begins; the library counts them by what it has read, which is not all of a broken text. */
+  readonly #lineStarts: readonly number[];
   readonly #document: Document.Parsed;
   readonly #indexes = new Map<
     YAMLMap<Node, Node | null>,
@@ -22,9 +23,9 @@ export class YamlDocument {
   constructor(text: string, file: string) {
     this.#text = text;
     this.#file = file;
+    this.#lineStarts = [0, ...Array.from(text.matchAll(/\n/g), ({ index }) => index + 1)];
     // Duplicate keys are found by the reader: the library compares each key with all others.
     this.#document = parseDocument(text, {
-      lineCounter: this.#lines,
       prettyErrors: false,
       uniqueKeys: false,
     });
@@ -99,20 +100,31 @@ export class YamlDocument {
     };
   }
 
+  /** The line of an offset, counted from 1. */
+  #lineAt(offset: number): number {
+    let [first, end] = [0, this.#lineStarts.length];
+    while (end - first > 1) {
+      const middle = (first + end) >> 1;
+      if (this.#lineStarts[middle]! <= offset) first = middle;
+      else end = middle;
+    }
+    return first + 1;
+  }
+
   #placeAt(start: number, end: number): Place {
-    const { line, col } = this.#lines.linePos(start);
+    const line = this.#lineAt(start);
     const { start: lineStart, text } = this.#line(line);
     const meant = { start: start - lineStart, end: Math.min(end - lineStart, text.length) };
     return {
       where: this.#file,
       line,
-      column: col,
+      column: start - lineStart + 1,
       excerpt: excerpt(text, line, meant, this.#secretsIn(lineStart, text)),
     };
   }
 
   #line(line: number): { start: number; text: string } {
-    const start = this.#lines.lineStarts[line - 1] ?? 0;
+    const start = this.#lineStarts[line - 1] ?? 0;
     const end = this.#text.indexOf('\n', start);
     return { start, text: this.#text.slice(start, end < 0 ? undefined : end) };
   }
