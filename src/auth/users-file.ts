@@ -184,9 +184,12 @@ function nameOf(line: string): string {
  */
 function mask(source: string, offset: number): { readonly excerpt: string; readonly caret: number } {
   const line = source.trimEnd();
-  const [name = '', hash] = line.split(':');
+  const [name = '', hash, ...rest] = line.split(':');
   const start = hash === undefined || name.startsWith('$') ? 0 : name.length + 1;
-  const end = start === 0 || typeof parseHash(hash!) === 'string' ? line.length : start + hash!.length;
+  // A second hash further on is no less secret.
+  const isHash =
+    start > 0 && typeof parseHash(hash!) !== 'string' && !rest.some((field) => field.startsWith('$'));
+  const end = isHash ? start + hash!.length : line.length;
   const excerpt = `${line.slice(0, start)}***${line.slice(end)}`;
   const caret = offset < start ? offset : offset < end ? start : offset - (end - start) + 3;
   // Control characters would reach a terminal.

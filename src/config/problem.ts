@@ -48,7 +48,20 @@ export function formatProblem(problem: Problem, severity: 'error' | 'warning'): 
   const { where, line, column, excerpt, message, remedy } = problem;
   const place = [where, line, column].filter((part) => part !== undefined).join(':');
   const shown = excerpt === undefined ? '' : `${excerpt}\n`;
-  return `${place}: ${severity}: ${message}\n${shown}    ${remedy}`;
+  return `${escape(place)}: ${severity}: ${escape(message)}\n${shown}    ${escape(remedy)}`;
+}
+
+/** What a file says reaches a terminal: nothing of it may move the cursor or end the line. */
+function escape(text: string): string {
+  return text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, (one) =>
+    JSON.stringify(one)
+      .slice(1, -1)
+      .replaceAll(/[^ -~]/g, hex),
+  );
+}
+
+function hex(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 /** By line and column; what has none, first. */

@@ -28,6 +28,8 @@ export function parseCondition(text: string): Condition | undefined {
   const suffix = text.startsWith('.');
   const name = parseName(suffix ? text.slice(1) : text);
   if (name === undefined || isNumericName(name)) return undefined;
+  // `metadata.` would be a host, and a rule that denies it would deny nothing that was meant.
+  if (!suffix && isSetName(name)) return undefined;
   return { type: 'name', name: suffix ? `.${name}` : name };
 }
 
@@ -44,6 +46,8 @@ export function conditionRemedy(text: string): string {
   }
   if (text.startsWith('*.') && parseCondition(text.slice(1)) !== undefined) return `write ${text.slice(1)}`;
   if (text === '*' || text === '.') return 'write any';
+  const name = parseName(text);
+  if (name !== undefined && isSetName(name)) return `write ${name} for the set`;
   if (parseCondition(text.replace(/:\d+$/, '')) !== undefined) return 'write the port under `port`';
   return `write a CIDR, an address, a name, a suffix such as .example.com, or one of ${SET_NAMES.join(', ')}`;
 }
@@ -54,6 +58,10 @@ export function parsePortRange(text: string): PortRange | undefined {
   if (from === undefined) return undefined;
   const [first, last] = [Number(from), Number(to)];
   return first <= last && last <= 65_535 ? { first, last } : undefined;
+}
+
+function isSetName(name: string): boolean {
+  return SET_NAMES.some((set) => set === name);
 }
 
 /** A range of addresses that are judged by the IPv4 address inside would never match. */

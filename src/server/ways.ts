@@ -120,8 +120,7 @@ export class Ways {
       const { destination, ip, way } = entry;
       const decision = decide(this.#state.policy, facts, destination, [ip], this.#state.ports);
       if (decision.type === 'allow') continue;
-      this.#entries.delete(key);
-      this.#answerHeaders.delete(way.peer.key);
+      this.#forget(key, way.peer);
     }
   }
 
@@ -130,38 +129,55 @@ export class Ways {
     const entry = this.#entries.get(key);
     if (entry?.state === 'refused' && now >= entry.until) return undefined;
     if (entry?.state !== 'allowed' || now - entry.usedAt < UNUSED) return entry;
-    this.#answerHeaders.delete(entry.way.peer.key);
+    this.#forget(key, entry.way.peer);
     return undefined;
+  }
+
+  /** A destination that is no longer one; its peer may answer only if another name leads there. */
+  #forget(key: string, peer: Peer): void {
+    this.#entries.delete(key);
+    const others = [...this.#entries.values()];
+    if (others.some((other) => other.state === 'allowed' && other.way.peer.key === peer.key)) return;
+    this.#answerHeaders.delete(peer.key);
+  }
+
+  #refused(key: string, error: unknown): Entry {
+    const failure = Failure.from(error, 'request');
+    const { id } = this.#session;
+    this.#state.log.debug('datagram refused', { id, destination: key, reason: failure.message });
+    return { state: 'refused', until: performance.now() + (failure.by === 'policy' ? REFUSED : FAILED) };
   }
 
   /** Begins to decide about a destination, unless that is done for too many. */
   #begin(key: string, address: Address): Entry | undefined {
     if (this.#deciding >= DECIDING) return undefined;
-    const entry: Entry = { state: 'deciding', waiting: [] };
-    remember(this.#entries, key, entry);
-    void this.#decide(key, address, entry.waiting);
-    return entry;
-  }
-
-  /** Asks the rules, then sends what has waited. */
-  async #decide(key: string, address: Address, waiting: readonly Uint8Array[]): Promise<void> {
-    this.#deciding++;
     let entry: Entry;
     try {
       if (address.port === 0) throw Failure.refusal('port-0');
       const destination = destinationOf(address);
+      entry = { state: 'deciding', waiting: [] };
+      void this.#decide(key, destination, entry.waiting);
+    } catch (error) {
+      entry = this.#refused(key, error);
+    }
+    remember(this.#entries, key, entry);
+    return entry;
+  }
+
+  /** Asks the rules, then sends what has waited. */
+  async #decide(key: string, destination: Destination, waiting: readonly Uint8Array[]): Promise<void> {
+    this.#deciding++;
+    let entry: Entry;
+    try {
       const permit = await obtainPermit(this.#session, 'udp', destination, this.#state);
       const ip = permit.addresses[0]!;
       const socket = await this.#outside.open(ip.family);
-      const peer = socket.peer({ host: formatIp(ip), port: address.port });
+      const peer = socket.peer({ host: formatIp(ip), port: destination.port });
       this.expect(peer);
       const keep = permit.rule.revoke === 'keep';
       entry = { state: 'allowed', way: { socket, peer }, ip, destination, keep, usedAt: performance.now() };
     } catch (error) {
-      const failure = Failure.from(error, 'request');
-      const { id } = this.#session;
-      this.#state.log.debug('datagram refused', { id, destination: key, reason: failure.message });
-      entry = { state: 'refused', until: performance.now() + (failure.by === 'policy' ? REFUSED : FAILED) };
+      entry = this.#refused(key, error);
     }
     this.#deciding--;
     this.#waiting -= waiting.length;

@@ -1,11 +1,11 @@
 /** A stream in copies of pieces, cut at these places. */
 export function cut(stream: Uint8Array, places: Uint8Array): Uint8Array[] {
   const cuts = [...places].map((place) => place % (stream.length + 1)).toSorted((a, b) => a - b);
-  return [0, ...cuts].map((from, i) => stream.slice(from, cuts[i]));
+  return [0, ...cuts].map((from, i) => Uint8Array.from(stream.subarray(from, cuts[i])));
 }
 
 /** A stream in copies of pieces of one size. */
 export function pieces(stream: Uint8Array, size: number): Uint8Array[] {
   const count = Math.ceil(stream.length / size);
-  return Array.from({ length: count }, (_, i) => stream.slice(i * size, (i + 1) * size));
+  return Array.from({ length: count }, (_, i) => Uint8Array.from(stream.subarray(i * size, (i + 1) * size)));
 }

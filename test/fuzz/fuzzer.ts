@@ -24,6 +24,8 @@ export interface Find {
   readonly input: Uint8Array;
 }
 
+type Watch = (input: Uint8Array) => void;
+
 /** Fuzzes one target: inputs that reach new code, or come to a new outcome, are kept and changed further. */
 export class Fuzzer {
   readonly target: Target;
@@ -32,14 +34,17 @@ export class Fuzzer {
   runs = 0;
   readonly #reader: CoverageReader;
   readonly #random: Random;
+  readonly #watch: Watch;
   #corpus: Uint8Array[] = [];
-  #coverage = new Coverage();
-  #outcomes = new Set<string>();
+  readonly #coverage = new Coverage();
+  readonly #outcomes = new Set<string>();
 
-  constructor(target: Target, reader: CoverageReader, random: Random) {
+  /** `watch` sees every input before it is run. */
+  constructor(target: Target, reader: CoverageReader, random: Random, watch: Watch = () => undefined) {
     this.target = target;
     this.#reader = reader;
     this.#random = random;
+    this.#watch = watch;
   }
 
   get corpus(): readonly Uint8Array[] {
@@ -51,43 +56,51 @@ export class Fuzzer {
     return this.#coverage.size;
   }
 
-  /** Takes inputs into the corpus, the shorter first, unless they add nothing to it. */
+  /** Takes inputs into the corpus that add something to it. */
   async adopt(inputs: readonly Uint8Array[]): Promise<void> {
-    for (const input of inputs.toSorted((a, b) => a.length - b.length || Buffer.compare(a, b))) {
-      this.#reader.read();
-      const isNewOutcome = await this.#run(input);
-      const reading = this.#reader.read();
-      const isNewCode = this.#coverage.lacks(reading);
-      if (isNewCode || (isNewOutcome && this.#corpus.length < OUTCOMES_LIMIT)) this.#corpus.push(input);
-      if (isNewCode) this.#coverage.add(reading);
-    }
+    this.#corpus.push(...(await this.#choose(inputs, this.#coverage)));
   }
 
   /** Drops from the corpus what its shorter entries reach as well. */
   async distil(): Promise<void> {
-    const corpus = this.#corpus;
-    this.#corpus = [];
-    this.#coverage = new Coverage();
-    this.#outcomes = new Set();
-    await this.adopt(corpus);
+    this.#outcomes.clear();
+    this.#corpus = await this.#choose(this.#corpus, new Coverage());
   }
 
   /** Runs batches of new inputs until it is time to stop. */
   async fuzz(isOver: (fuzzer: Fuzzer) => boolean): Promise<void> {
-    const { tokens = [] } = this.target;
-    // Errors are many, and most of their cost is the stack.
+    const stack = Error.stackTraceLimit;
+    // Errors are many, and their stacks are most of what they cost.
     Error.stackTraceLimit = 0;
-    while (!isOver(this)) {
-      const material = { others: this.#corpus, tokens };
-      const batch = Array.from({ length: BATCH }, () => mutate(this.#parent(), material, this.#random));
+    if (this.#corpus.length === 0) this.#corpus.push(new Uint8Array());
+    while (!isOver(this)) await this.#fuzzBatch();
+    Error.stackTraceLimit = stack;
+  }
+
+  async #fuzzBatch(): Promise<void> {
+    const material = { others: this.#corpus, tokens: this.target.tokens ?? [] };
+    const batch = Array.from({ length: BATCH }, () => mutate(this.#parent(), material, this.#random));
+    this.#reader.read();
+    await this.#runAll(batch);
+    const reading = this.#reader.read();
+    if (!this.#coverage.lacks(reading)) return;
+    await this.#keepNew(batch);
+    // What came of chance or time, and not again, is not looked for any more.
+    this.#coverage.add(reading);
+  }
+
+  /** Those inputs that reach new code or a new outcome, the shorter first. */
+  async #choose(inputs: readonly Uint8Array[], coverage: Coverage): Promise<Uint8Array[]> {
+    const chosen: Uint8Array[] = [];
+    for (const input of inputs.toSorted((a, b) => a.length - b.length || Buffer.compare(a, b))) {
       this.#reader.read();
-      await this.#runAll(batch);
+      const isNewOutcome = await this.#run(input);
       const reading = this.#reader.read();
-      if (!this.#coverage.lacks(reading)) continue;
-      await this.#keepNew(batch);
-      // Whatever came of chance or time is not looked for again.
-      this.#coverage.add(reading);
+      const isNewCode = coverage.lacks(reading);
+      if (isNewCode) coverage.add(reading);
+      if (isNewCode || (isNewOutcome && chosen.length < OUTCOMES_LIMIT)) chosen.push(input);
     }
+    return chosen;
   }
 
   /** One to be changed, the newest more often. */
@@ -122,6 +135,7 @@ export class Fuzzer {
   /** True when the outcome is a new one. */
   async #run(input: Uint8Array): Promise<boolean> {
     this.runs++;
+    this.#watch(input);
     const start = performance.now();
     try {
       const outcome = this.target.run(input);
@@ -162,9 +176,10 @@ export class Fuzzer {
       return false;
     };
     await minimise(input, fails);
+    const stack = Error.stackTraceLimit;
     Error.stackTraceLimit = STACK;
     await fails(find.input);
-    Error.stackTraceLimit = 0;
+    Error.stackTraceLimit = stack;
     this.finds.set(fault, find);
   }
 }

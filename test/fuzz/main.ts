@@ -5,6 +5,7 @@ import { Fuzzer } from './fuzzer.ts';
 import type { Find } from './fuzzer.ts';
 import { Random } from './random.ts';
 import { loadTargets } from './targets.ts';
+import { Watchdog } from './watchdog.ts';
 
 const HELP = `node test/fuzz/main.ts [--for TIME] [--only TARGET]... [--seed NUMBER] [--finds FOLDER]
 
@@ -37,6 +38,7 @@ else await run();
 
 async function run(): Promise<void> {
   using reader = new CoverageReader();
+  await using watchdog = new Watchdog(values.finds);
   const all = await loadTargets();
   const { only = all.map(({ name }) => name) } = values;
   const unknown = only.filter((name) => !all.some((target) => target.name === name));
@@ -48,22 +50,24 @@ async function run(): Promise<void> {
   }
   const fuzzers = all
     .filter(({ name }) => only.includes(name))
-    .map((target) => new Fuzzer(target, reader, new Random(Number(values.seed))));
+    .map((target) => {
+      const watch = (input: Uint8Array): void => watchdog.see(target.name, input);
+      return new Fuzzer(target, reader, new Random(Number(values.seed)), watch);
+    });
 
-  let isStopped = false;
-  process.once('SIGINT', () => {
-    isStopped = true;
-  });
+  const interrupt = new AbortController();
+  process.once('SIGINT', () => interrupt.abort());
   const time = durationOf(values.for);
   const turn = Math.min(ROUND, time / fuzzers.length);
   const end = performance.now() + time;
   process.stdout.write(`seed ${values.seed}, ${fuzzers.length} targets, ${values.for}\n${row(HEADINGS)}\n`);
   for (const fuzzer of fuzzers)
     await fuzzer.adopt([...fuzzer.target.seeds, ...readCorpus(fuzzer.target.name)]);
-  while (!isStopped && performance.now() < end) {
+  while (!interrupt.signal.aborted && performance.now() < end) {
     for (const fuzzer of fuzzers) {
       const turnEnd = Math.min(performance.now() + turn, end);
-      if (!isStopped) await takeTurn(fuzzer, () => isStopped || performance.now() >= turnEnd);
+      const isOver = (): boolean => interrupt.signal.aborted || performance.now() >= turnEnd;
+      if (!isOver()) await takeTurn(fuzzer, isOver);
     }
   }
   process.stdout.write(`in all:\n${row(HEADINGS)}\n`);

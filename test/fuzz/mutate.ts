@@ -1,7 +1,7 @@
 import type { Random } from './random.ts';
 
 /** No input grows beyond this. */
-const SIZE_LIMIT = 4096;
+export const SIZE_LIMIT = 4096;
 /** Limits of numbers, and the codes of the protocols. */
 const INTERESTING = [0, 1, 2, 3, 4, 5, 10, 13, 16, 32, 64, 90, 127, 128, 129, 200, 254, 255];
 
@@ -39,7 +39,7 @@ const MUTATIONS: readonly Mutation[] = [
     return replace(input, random.below(input.length + 1), 0, random.bytes(1 + random.below(8)));
   },
   function insertRun(input, random) {
-    const run = new Uint8Array(1 << random.below(9)).fill(random.pick(INTERESTING));
+    const run = new Uint8Array(1 << random.below(11)).fill(random.pick(INTERESTING));
     return replace(input, random.below(input.length + 1), 0, run);
   },
   function remove(input, random) {
@@ -55,7 +55,7 @@ const MUTATIONS: readonly Mutation[] = [
     return replace(input, random.below(input.length + 1), size, input.subarray(start, start + size));
   },
   function truncate(input, random) {
-    return input.slice(0, random.below(input.length + 1));
+    return input.subarray(0, random.below(input.length + 1));
   },
   function insertToken(input, random, { tokens }) {
     if (tokens.length === 0) return input;
@@ -80,7 +80,7 @@ const MUTATIONS: readonly Mutation[] = [
 
 function change(input: Uint8Array, random: Random, to: (byte: number) => number): Uint8Array {
   if (input.length === 0) return input;
-  const changed = input.slice();
+  const changed = Uint8Array.from(input); // `slice` of a Buffer copies nothing
   const at = random.below(input.length);
   changed[at] = to(changed[at]!);
   return changed;

@@ -3,6 +3,7 @@ import type {
   Destination,
   Facts,
   PolicyOptions,
+  PortRange,
   RuleOptions,
   Surroundings,
 } from '../../src/policy/policy.ts';
@@ -66,15 +67,17 @@ function byName(question: Question, name: string): string {
 }
 
 function byAddresses(question: Question, addresses: readonly Ip[]): string {
-  const outcomes = addresses.map((address) => ({ address, outcome: byAddress(question, judgedOf(address)) }));
-  const rule = outcomes.find(({ outcome }) => typeof outcome !== 'string')?.outcome;
-  if (typeof rule === 'object') {
-    const allowed = outcomes.filter(({ outcome }) => outcome === rule);
-    return ['allow', rule.name, ...allowed.map(({ address }) => formatIp(address))].join(' ');
+  const refusals: string[] = [];
+  const allowed: { readonly rule: RuleOptions; readonly address: string }[] = [];
+  for (const ip of addresses) {
+    const outcome = byAddress(question, judgedOf(ip));
+    if (typeof outcome === 'string') refusals.push(`${outcome} ${formatIp(ip)}`);
+    else allowed.push({ rule: outcome, address: formatIp(ip) });
   }
-  const [first] = outcomes;
-  if (first === undefined) return 'refuse no-address - -';
-  return `${String(first.outcome)} ${formatIp(first.address)}`;
+  const [first] = allowed;
+  if (first === undefined) return refusals[0] ?? 'refuse no-address - -';
+  const dialled = allowed.filter(({ rule }) => rule === first.rule);
+  return ['allow', first.rule.name, ...dialled.map(({ address }) => address)].join(' ');
 }
 
 /** The rule that allows this address, or why it is refused. */
@@ -95,18 +98,20 @@ function refusalBy({ name, action, method }: RuleOptions, facts: Facts): string 
 
 /** Every condition but `to`. */
 function isFor(rule: RuleOptions, { facts, destination, surroundings }: Question): boolean {
-  const has = (ranges: RuleOptions['port'], port: number): boolean =>
-    ranges?.some(({ first, last }) => port >= first && port <= last) ?? true;
   const client = judgedOf(facts.client);
-  const users = [facts.user, ...facts.groups.map((group) => `@${group}`)];
+  const users = new Set([facts.user, ...facts.groups.map((group) => `@${group}`)]);
   return (
     (rule.commands?.includes(facts.command) ?? true) &&
     (rule.protocol?.includes(facts.protocol) ?? true) &&
     (rule.from?.some((entry) => isFrom(entry, client, surroundings)) ?? true) &&
-    (rule.user?.some((user) => users.includes(user)) ?? true) &&
-    has(rule.port, destination.port) &&
-    has(rule.sourcePort, facts.sourcePort)
+    (rule.user?.some((user) => users.has(user)) ?? true) &&
+    isAmong(rule.port, destination.port) &&
+    isAmong(rule.sourcePort, facts.sourcePort)
   );
+}
+
+function isAmong(ranges: readonly PortRange[] | undefined, port: number): boolean {
+  return ranges?.some(({ first, last }) => port >= first && port <= last) ?? true;
 }
 
 function isFrom(entry: string, ip: Ip, surroundings: Surroundings): boolean {

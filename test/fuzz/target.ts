@@ -3,6 +3,8 @@ import { inspect, isDeepStrictEqual } from 'node:util';
 /** A piece of garter, and what it promises whatever it is given. */
 export interface Target {
   readonly name: string;
+  /** Changed inputs in a run of the tests: about two seconds' worth. */
+  readonly testRuns: number;
   /** Inputs to begin with. */
   readonly seeds: readonly Uint8Array[];
   /** What means something in an input; mutations put it in. */
@@ -47,4 +49,9 @@ export function hex(digits: string): Uint8Array {
 /** The bytes of text in UTF-8. */
 export function utf8(text: string): Uint8Array {
   return Buffer.from(text);
+}
+
+/** The bytes of each word. */
+export function words(...lines: readonly string[]): Uint8Array[] {
+  return lines.flatMap((line) => line.split(' ')).map(utf8);
 }

@@ -1,6 +1,6 @@
 import { formatJson, formatText } from '../../../src/audit/format.ts';
 import { Draw } from '../draw.ts';
-import { keeps, same, utf8 } from '../target.ts';
+import { keeps, same, utf8, words } from '../target.ts';
 import type { Target } from '../target.ts';
 
 /** Everything that ends a line, moves a cursor, hides or reorders text. */
@@ -10,26 +10,13 @@ const NAMES = ['client', 'destination', 'user'] as const;
 export const targets: readonly Target[] = [
   {
     name: 'log-line',
+    testRuns: 25_000,
     seeds: [
       '\0\x07connect\x0bexample.com',
       '\x01\x04a b"\x02\r\n\x03\u202E',
       '\x02\x01é\x02\u{1F600}\x04\u2028',
     ].map(utf8),
-    tokens: [
-      '\u001B[31m',
-      '\u009B',
-      '\u2028',
-      '\u202E',
-      '\u200B',
-      '\uFEFF',
-      '\u{E0001}',
-      ' user=root',
-      '"',
-      '\\',
-      '\n',
-      '=',
-      '\u{FFFF}',
-    ].map(utf8),
+    tokens: words('\u001B[31m \u009B \u2028 \u202E \u200B \uFEFF \u{E0001} user=root " \\ \n = \u{FFFF}'),
     run(input) {
       const draw = new Draw(input);
       // Half of them in UTF-16, which has lone surrogates.

@@ -27,63 +27,30 @@ const SURROUNDINGS: Surroundings = {
 };
 
 const COMMANDS: readonly Command[] = ['connect', 'bind', 'udp', 'resolve'];
-const SETS = ['any', 'public', 'private', 'loopback', 'link-local', 'multicast', 'self', 'metadata'];
+const SETS = 'any public private loopback link-local multicast self metadata'.split(' ');
 const NETWORKS = [
-  ...[
-    '10.0.0.0/8',
-    '10.1.2.0/24',
-    '10.1.2.3',
-    '192.0.2.0/24',
-    '192.0.2.10',
-    '127.0.0.1',
-    '127.0.0.0/9',
-    '126.0.0.0/7',
-  ],
-  ...[
-    '169.254.169.254',
-    '169.254.0.0/16',
-    '224.0.0.0/3',
-    '240.0.0.0/5',
-    '0.0.0.0/0',
-    '::/0',
-    '::1',
-    '2001:db8::/32',
-  ],
-  ...[
-    '2001:db8::10',
-    'fe80::/10',
-    'fc00::/6',
-    'ff00::/9',
-    'fd00:ec2::254',
-    '255.255.255.255',
-    '2000::/3',
-    '100.64.0.0/10',
-  ],
-];
-const NAMES = ['example.com', '.example.com', '.com', 'www.example.com', '.internal', 'a.internal'];
+  '10.0.0.0/8 10.1.2.0/24 10.1.2.3 100.64.0.0/10 192.0.2.0/24 192.0.2.10 0.0.0.0/0 255.255.255.255',
+  '127.0.0.1 127.0.0.0/9 126.0.0.0/7 169.254.169.254 169.254.0.0/16 224.0.0.0/3 240.0.0.0/5',
+  '::/0 ::1 2000::/3 2001:db8::/32 2001:db8::10 fe80::/10 fc00::/6 ff00::/9 fd00:ec2::254',
+].flatMap((line) => line.split(' '));
+const ADDRESSES = [...SETS, ...NETWORKS];
+const NAMES = 'example.com .example.com .com www.example.com .internal a.internal'.split(' ');
+const HOSTS =
+  'example.com www.example.com a.b.example.com xexample.com a.internal internal com Example.com 127.1 a..b'.split(
+    ' ',
+  );
 const PORTS = [
   { first: 80, last: 80 },
   { first: 443, last: 1080 },
   { first: 1, last: 65_535 },
   { first: 0, last: 0 },
 ];
-const HOSTS = [
-  'example.com',
-  'www.example.com',
-  'a.b.example.com',
-  'xexample.com',
-  'a.internal',
-  'internal',
-  'com',
-  'Example.com',
-  '127.1',
-  'a..b',
-];
 const USERS = ['alice', 'bob', '@staff', '@guests'];
 
 export const targets: readonly Target[] = [
   {
     name: 'policy',
+    testRuns: 4000,
     seeds: [
       '01 01 0000 0000 010000 0000 0000 0000 00 0a010203 0050',
       '02 00 01 00 01 02 00 01 08 01 00 01 01 01 01 00 02 03 00 00 00 01 7f000001 01bb',
@@ -99,25 +66,16 @@ export const targets: readonly Target[] = [
 
       const decision = decide(policy, facts, destination, addresses, SURROUNDINGS);
       const told = describe(decision);
-      const expected = expectedDecision({
-        options,
-        facts,
-        destination,
-        addresses,
-        surroundings: SURROUNDINGS,
-      });
-      same('the rules decide as they are written', told, expected);
-      const admission = accept(policy, facts.client, SURROUNDINGS);
-      same(
-        'accept rules decide as they are written',
-        { allow: admission.allow, rule: admission.rule?.name },
-        expectedAccept(options, facts.client, SURROUNDINGS),
-      );
+      const question = { options, facts, destination, addresses, surroundings: SURROUNDINGS };
+      same('the rules decide as they are written', told, expectedDecision(question));
+      const { allow, rule } = accept(policy, facts.client, SURROUNDINGS);
+      const expected = expectedAccept(options, facts.client, SURROUNDINGS);
+      same('accept rules decide as they are written', { allow, rule: rule?.name }, expected);
       const some = grantsSome(policy, facts, SURROUNDINGS);
-      keeps(
-        'what is allowed in one case is granted in general',
-        decision.type !== 'allow' || some.type === 'allow',
-      );
+      // The server refuses port 0 before it asks.
+      const isAllowed = decision.type === 'allow' && destination.port !== 0;
+      const isConsistent = !isAllowed || some.type === 'allow';
+      keeps('what is allowed in one case is granted in general', isConsistent);
       return `${told.split(' ').slice(0, 2).join(' ')} ${destination.type} ${facts.command} ${some.type}`;
     },
   },
@@ -137,11 +95,8 @@ function drawPolicy(draw: Draw): PolicyOptions {
   if (!draw.chance()) return { rules };
   const acceptRules = Array.from({ length: draw.below(3) }, (_, i): AcceptRuleOptions => {
     const allow = draw.chance();
-    return {
-      name: `accept-${i}`,
-      allow,
-      ...(draw.chance() && { from: draw.several([...SETS, ...NETWORKS], 3) }),
-    };
+    const from = draw.chance() ? draw.several(ADDRESSES, 3) : undefined;
+    return { name: `accept-${i}`, allow, ...(from !== undefined && { from }) };
   });
   return { accept: acceptRules, rules };
 }
@@ -153,9 +108,9 @@ function drawRule(draw: Draw, name: string): RuleOptions {
   return {
     name,
     action,
-    to: draw.several([...SETS, ...NETWORKS, ...NAMES], 4),
+    to: draw.several([...ADDRESSES, ...NAMES], 4),
     ...((has & 1) !== 0 && { commands: draw.several(COMMANDS, 2) }),
-    ...((has & 2) !== 0 && { from: draw.several([...SETS, ...NETWORKS], 3) }),
+    ...((has & 2) !== 0 && { from: draw.several(ADDRESSES, 3) }),
     ...((has & 4) !== 0 && { user: draw.several(USERS, 2) }),
     ...((has & 8) !== 0 && { port: draw.several(PORTS, 2) }),
     ...((has & 16) !== 0 && { sourcePort: draw.several(PORTS, 2) }),

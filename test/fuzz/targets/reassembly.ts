@@ -9,6 +9,7 @@ const LARGEST = 65_507;
 export const targets: readonly Target[] = [
   {
     name: 'reassembly',
+    testRuns: 6000,
     seeds: [
       '01 00 00 0001 61 02 00 00 0001 62 83 00 00 0001 63',
       '01 00 00 8000 61 82 00 00 7fe4 62',

@@ -23,6 +23,7 @@ interface Play {
 export const targets: readonly Target[] = [
   {
     name: 'session-client',
+    testRuns: 10_000,
     seeds: [
       '00 00 00 00 0500 05000001c0000207d431 5353482d',
       '00 01 01 02 0307 0502 0100 05000001c00002079c40 05000001c00002010014 32',
@@ -34,11 +35,13 @@ export const targets: readonly Target[] = [
     run(input) {
       const draw = new Draw(input);
       const protocol = draw.pick(['socks5', 'socks4', 'socks4a'] as const);
+      const command = draw.pick([Command.connect, Command.bind, Command.udpAssociate, Command.resolve]);
+      const hasPassword = draw.chance();
       const options: ClientSessionOptions = {
         protocol,
-        command: draw.pick([Command.connect, Command.bind, Command.udpAssociate, Command.resolve]),
+        command,
         destination: addressOf(protocol === 'socks4' ? '192.0.2.1' : 'example.com', 80),
-        ...(draw.chance() && { credentials: { username: 'alice', password: 'secret' } }),
+        ...(hasPassword && { credentials: { username: 'alice', password: 'secret' } }),
       };
       const cuts = draw.bytes(draw.below(8));
       const stream = draw.bytes(1500);
@@ -53,6 +56,12 @@ export const targets: readonly Target[] = [
         same('what was not eaten comes back', result.trailing, Buffer.from(stream.subarray(eaten)));
       const isWaiting = result.state !== 'done' && result.state !== 'closed';
       keeps('no more is kept than a message', !isWaiting || stream.length - eaten <= LONGEST_MESSAGE);
+      const [first] = result.events;
+      if (protocol === 'socks5' && first?.type === 'send') {
+        const method = stream[1];
+        keeps('a method that was not offered is not used', method === 0 || (method === 2 && hasPassword));
+        same('the password is sent when it is asked for', first.bytes[0], method === 2 ? 1 : 5);
+      }
       const kinds = result.events.map((event) =>
         event.type === 'reply' ? `${event.ok}` : event.type === 'refused' ? event.phase : event.type,
       );

@@ -1,12 +1,13 @@
+import type { Decoded } from '../../../src/wire/decoded.ts';
 import { WireError } from '../../../src/wire/error.ts';
 import { decodePasswordStatus } from '../../../src/wire/password.ts';
 import { decodeSocks4Reply } from '../../../src/wire/socks4.ts';
 import { Command, decodeMethod, decodeSocks5Reply, Reply } from '../../../src/wire/socks5.ts';
 import { ServerSession } from '../../../src/session/server.ts';
-import type { ServerEvent, ServerProtocol } from '../../../src/session/server.ts';
+import type { ServerEvent, ServerProtocol, ServerSessionState } from '../../../src/session/server.ts';
 import { cut, pieces } from '../chunks.ts';
 import { Draw } from '../draw.ts';
-import { hex, keeps, same, utf8 } from '../target.ts';
+import { hex, keeps, same, words } from '../target.ts';
 import type { Target } from '../target.ts';
 
 /** No message of a handshake is longer: a SOCKS4A request with 255 bytes of user id and of name. */
@@ -18,38 +19,36 @@ interface Manner {
   readonly prefers: readonly (0 | 2)[];
   readonly acceptsPassword: boolean;
   readonly reply: Reply;
+  /** What it never answers. */
+  readonly leaves: ServerEvent['type'] | undefined;
 }
 
 interface Play {
   readonly events: readonly ServerEvent[];
   readonly written: Buffer;
-  readonly state: string;
+  readonly state: ServerSessionState;
   readonly error: string | undefined;
   /** What the session gives back, once the request is known. */
   readonly trailing: Buffer | undefined;
   readonly farewell: Uint8Array | undefined;
+  /** How many bytes had come when the last event was told. */
+  readonly eaten: number;
 }
 
 export const targets: readonly Target[] = [
   {
     name: 'session-server',
+    testRuns: 8000,
     seeds: [
-      '00 00 050100 05010003 0b6578616d706c652e636f6d0050 5353482d',
-      '12 02 0307 05020002 0105616c69636506736563726574 05010001c0000201 01bb ff',
-      '21 01 09 0401005000000001 6a6f6500 6578616d706c652e636f6d00 5353482d',
-      '20 00 04020015c000020100',
-      '00 01 05 474554202f20485454502f312e310d0a0d0a',
-      '00 00 1603010200',
-      '00 00 050100 05020004 20010db8000000000000000000000001 0035',
+      '0000000000 00 050100 05010003 0b6578616d706c652e636f6d0050 5353482d',
+      '0000000000 020307 05020002 0105616c69636506736563726574 05010001c0000201 01bb ff',
+      '0200000000 0109 0401005000000001 6a6f6500 6578616d706c652e636f6d00 5353482d',
+      '0000000000 00 04020015c000020100',
+      '0000000000 0105 474554202f20485454502f312e310d0a0d0a',
+      '0000000000 00 1603010200',
+      '0000000004 00 050100 05020004 20010db8000000000000000000000001 0035',
     ].map(hex),
-    tokens: [
-      '\x05\x01\0',
-      '\x05\x02\0\x02',
-      '\x05\x01\0\x03',
-      '\x04\x01\0\x50\0\0\0\x01',
-      'CONNECT ',
-      'PROXY ',
-    ].map(utf8),
+    tokens: words('\x05\x01\0 \x05\x02\0\x02 \x05\x01\0\x03 \x04\x01\0\x50\0\0\0\x01 CONNECT PROXY'),
     run(input) {
       const draw = new Draw(input);
       const manner: Manner = {
@@ -57,21 +56,23 @@ export const targets: readonly Target[] = [
         prefers: draw.pick([[2, 0], [0, 2], [0], [2]] as const),
         acceptsPassword: !draw.chance(),
         reply: draw.pick([Reply.succeeded, Reply.succeeded, Reply.notAllowed, Reply.hostUnreachable]),
+        leaves: draw.pick([undefined, undefined, 'greeting', 'password', 'request'] as const),
       };
       const cuts = draw.bytes(draw.below(8));
       const stream = draw.bytes(1500);
 
-      const whole = play([stream], manner);
-      same('the pieces make no difference', play(cut(stream, cuts), manner), whole);
-      const single = eaten(stream, manner);
-      same('nor do single bytes', play(pieces(stream, 1), manner), whole);
-      if (whole.trailing !== undefined)
-        same('what was not eaten comes back', whole.trailing, Buffer.from(stream.subarray(single)));
-      const isWaiting = ['greeting', 'password', 'request'].includes(whole.state);
-      keeps('no more is kept than a message', !isWaiting || stream.length - single <= LONGEST_MESSAGE);
-      checkFarewell(whole);
-      const kinds = whole.events.map((event) => ('protocol' in event ? event.protocol : event.type));
-      return `${kinds.join(' ')} ${whole.state} ${whole.error}`;
+      const { eaten, ...result } = play(pieces(stream, 1), manner);
+      for (const chunks of [[stream], cut(stream, cuts)]) {
+        const { eaten: _, ...other } = play(chunks, manner);
+        same('the pieces make no difference', other, result);
+      }
+      if (result.trailing !== undefined)
+        same('what was not eaten comes back', result.trailing, Buffer.from(stream.subarray(eaten)));
+      const isWaiting = ['greeting', 'password', 'request'].includes(result.state);
+      keeps('no more is kept than a message', !isWaiting || stream.length - eaten <= LONGEST_MESSAGE);
+      checkFarewell(result);
+      const kinds = result.events.map((event) => ('protocol' in event ? event.protocol : event.type));
+      return `${kinds.join(' ')} ${result.state} ${result.error}`;
     },
   },
 ];
@@ -82,13 +83,17 @@ function play(chunks: readonly Uint8Array[], manner: Manner): Play {
   const events: ServerEvent[] = [];
   const written: Uint8Array[] = [];
   let error: string | undefined;
+  let come = 0;
+  let eaten = 0;
   for (const chunk of chunks) {
     session.receive(chunk);
+    come += chunk.length;
     try {
       for (let event = session.next(); event !== undefined; event = session.next()) {
         keeps('nothing is heard after an error', error === undefined);
         events.push(event);
-        written.push(...answer(session, event, manner));
+        eaten = come;
+        if (event.type !== manner.leaves) written.push(...answer(session, event, manner));
       }
     } catch (thrown) {
       if (!(thrown instanceof WireError)) throw thrown;
@@ -98,20 +103,11 @@ function play(chunks: readonly Uint8Array[], manner: Manner): Play {
     }
   }
   const { state } = session;
-  const isKnown = ['reply', 'bind', 'done', 'closed'].includes(state);
-  const trailing = isKnown && error === undefined ? Buffer.from(session.trailing()) : undefined;
+  const isKnown = state === 'reply' || state === 'done';
+  const trailing = isKnown ? Buffer.from(session.trailing()) : undefined;
   const farewell = session.farewell();
   same('a farewell is the end', session.state, 'closed');
-  // What came after a refusal or a foreign protocol was forgotten.
-  const isOpen = state !== 'closed';
-  return {
-    events,
-    written: Buffer.concat(written),
-    state,
-    error,
-    trailing: isOpen ? trailing : undefined,
-    farewell,
-  };
+  return { events, written: Buffer.concat(written), state, error, trailing, farewell, eaten };
 }
 
 function answer(session: ServerSession, event: ServerEvent, manner: Manner): Uint8Array[] {
@@ -132,42 +128,28 @@ function answer(session: ServerSession, event: ServerEvent, manner: Manner): Uin
   }
 }
 
-/** How many bytes had come when the last event was told, byte by byte. */
-function eaten(stream: Uint8Array, manner: Manner): number {
-  const session = new ServerSession({ protocols: manner.protocols });
-  let count = 0;
-  for (let at = 0; at < stream.length; at++) {
-    session.receive(stream.slice(at, at + 1));
-    try {
-      for (let event = session.next(); event !== undefined; event = session.next()) {
-        answer(session, event, manner);
-        count = at + 1;
-      }
-    } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-      return at + 1;
-    }
+/** The last word is one that a client of this protocol can read as a refusal. */
+function checkFarewell({ farewell, error, events, state }: Omit<Play, 'eaten'>): void {
+  const isForeign = events.some((event) => event.type === 'foreign');
+  if (farewell === undefined) {
+    keeps('who waits for an answer gets one', !['method', 'verdict', 'reply'].includes(state));
+    return;
   }
-  return count;
+  if (isForeign) {
+    keeps('HTTP is told in HTTP', Buffer.from(farewell).toString().startsWith('HTTP/1.1 400 '));
+    return;
+  }
+  keeps('a farewell comes with an error, or to a question', error !== undefined || state !== 'closed');
+  const decoders = [decodeMethod, decodePasswordStatus, decodeSocks4Reply, decodeSocks5Reply];
+  const isMessage = decoders.some((decode) => isWhole(decode, farewell));
+  keeps('a farewell is one message', isMessage, () => Buffer.from(farewell).toString('hex'));
 }
 
-/** The last word is one that a client of this protocol can read as a refusal. */
-function checkFarewell({ farewell, error, events }: Play): void {
-  if (farewell === undefined) return;
-  const foreign = events.some(({ type }) => type === 'foreign');
-  const text = Buffer.from(farewell).toString('latin1');
-  if (foreign) keeps('HTTP is told in HTTP', text.startsWith('HTTP/1.1 400 '));
-  else {
-    keeps('a farewell comes with an error', error !== undefined);
-    const decoders = [decodeMethod, decodePasswordStatus, decodeSocks4Reply, decodeSocks5Reply];
-    const isWhole = decoders.some((decode) => {
-      try {
-        return decode(farewell)?.size === farewell.length;
-      } catch (thrown) {
-        if (thrown instanceof WireError) return false;
-        throw thrown;
-      }
-    });
-    keeps('a farewell is one message', isWhole, () => Buffer.from(farewell).toString('hex'));
+function isWhole(decode: (bytes: Uint8Array) => Decoded<unknown> | undefined, bytes: Uint8Array): boolean {
+  try {
+    return decode(bytes)?.size === bytes.length;
+  } catch (error) {
+    if (error instanceof WireError) return false;
+    throw error;
   }
 }
