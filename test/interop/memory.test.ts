@@ -53,7 +53,6 @@ test('in a container of 160 MiB: newcomers are refused, those who are there go o
       socket.on('error', () => {}); // the refusal that is waited for
       socket.write(bytes);
     });
-  const isIn = (socket: Socket): boolean => !socket.destroyed && socket.bytesRead >= 2;
   // Ten times what fits, as fast as it goes.
   for (let i = 0; i < 9000 && sockets.filter((socket) => !isIn(socket)).length < 500; i += 100) {
     sockets.push(...(await Promise.all(Array.from({ length: 100 }, (__, j) => join(i + j)))));
@@ -87,3 +86,7 @@ test('in a container of 160 MiB: newcomers are refused, those who are there go o
     30_000,
   );
 });
+
+function isIn(socket: Socket): boolean {
+  return !socket.destroyed && socket.bytesRead >= 2;
+}

@@ -71,17 +71,6 @@ suite('the clock', () => {
     mock.restoreAll();
   });
 
-  const office = (revoke: string): object => ({
-    rules: [
-      {
-        allow: 'any',
-        to: ['loopback'],
-        when: { days: 'mon-fri', hours: '08:00-18:00', zone: 'UTC' },
-        revoke,
-      },
-    ],
-  });
-
   test('when a window closes, its sessions end, and new ones are refused', async () => {
     await using echo = await startEcho();
     await using directory = await makeDirectory();
@@ -191,3 +180,17 @@ suite('the clock', () => {
     await assert.rejects(connectThrough(clocked.proxy, echo));
   });
 });
+
+/** Rules that hold from 8 to 18. */
+function office(revoke: string): object {
+  return {
+    rules: [
+      {
+        allow: 'any',
+        to: ['loopback'],
+        when: { days: 'mon-fri', hours: '08:00-18:00', zone: 'UTC' },
+        revoke,
+      },
+    ],
+  };
+}

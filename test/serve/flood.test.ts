@@ -75,7 +75,6 @@ test('users are served while strangers flood it from 50 addresses', async (t: Te
   const flooded = await times(garter, echo, 300);
   flood.signal('SIGTERM');
   await flood.ended();
-  const middle = (all: readonly number[]): number => all[all.length >> 1]!;
   t.diagnostic(
     `${middle(usual).toFixed(1)} ms as a rule, ${middle(flooded).toFixed(1)} ms under the flood ` +
       `(the slowest of 100: ${flooded[297]!.toFixed(1)} ms); of the flood ${flood.stdout().trim().split('\n').at(-1)}`,
@@ -85,3 +84,7 @@ test('users are served while strangers flood it from 50 addresses', async (t: Te
   assert.ok(middle(flooded) < 1000, `${middle(flooded)} ms`);
   await garter.record({ end: 'limit:greeting:unauthenticated' });
 });
+
+function middle(all: readonly number[]): number {
+  return all[all.length >> 1]!;
+}

@@ -110,9 +110,6 @@ suite('bandwidth', () => {
 });
 
 suite('a quota', () => {
-  const config = (state: string): string =>
-    `state: ${state}\nrules: [{ name: some, allow: any, ${LOOPBACK}, limit: { quota-per-user: 1MB/day } }]`;
-
   test('ends the session that exceeds it, refuses the next, and survives a restart; another user has another', async () => {
     await using echo = await startEcho();
     const users = { alice: 'secret-a', bob: 'secret-b' };
@@ -259,4 +256,8 @@ async function kept(state: string): Promise<AsyncDisposable & { readonly file: s
   const file = join(directory.path, 'garter.state');
   await writeFile(file, state);
   return { file, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
+}
+
+function config(state: string): string {
+  return `state: ${state}\nrules: [{ name: some, allow: any, ${LOOPBACK}, limit: { quota-per-user: 1MB/day } }]`;
 }
