@@ -152,6 +152,31 @@ suite('the library', () => {
     });
   });
 
+  test('the socket of connect() is as good as new: it flows when somebody listens', async () => {
+    await using server = await createServer(config);
+    const socket = await connect({ proxy: proxyOf(server), host: 'localhost', port });
+    const [first] = (await once(socket, 'data')) as [Buffer];
+    assert.equal(String(first), 'hello ');
+    socket.destroy();
+  });
+
+  test('time-out and signal of connect() hold for the look-up of the name too', async () => {
+    const options = { proxy: 'socks5://127.0.0.1:9', host: 'nowhere.invalid', port: 9 };
+    const signal = AbortSignal.abort(new Error('enough'));
+    await assert.rejects(connect({ ...options, signal }), { message: 'enough' });
+    await assert.rejects(connect({ ...options, timeout: 1 }), (error: { code?: string }) =>
+      // What is quicker is not known here: the clock, or the resolver that knows .invalid.
+      ['ERR_PROXY_TIMEOUT', 'ENOTFOUND', 'EAI_AGAIN'].includes(error.code ?? ''),
+    );
+  });
+
+  test('a signal that aborts while the server starts closes it', async () => {
+    const stop = new AbortController();
+    const starting = createServer(config, { signal: stop.signal });
+    stop.abort(new Error('never mind'));
+    await assert.rejects(starting, { message: 'never mind' });
+  });
+
   test('a port that is taken', async () => {
     await using server = await createServer(config);
     const address = `127.0.0.1:${server.addresses[0]!.port}`;

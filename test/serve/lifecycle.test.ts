@@ -9,6 +9,7 @@ import { Command, connectThrough, RawClient, replyCode, request5 } from '../supp
 import { startEcho } from '../support/targets.ts';
 
 const listening = /^garter listening on 127\.0\.0\.1:(\d+)$/gm;
+const listeningOnce = /^garter listening on 127\.0\.0\.1:(\d+)$/m;
 
 test('without a configuration: one line per listener on standard output, and clients on loopback reach loopback', async () => {
   const flags = ['--listen', '127.0.0.1:0', '--listen', '127.0.0.1:0'];
@@ -227,3 +228,27 @@ function login(name: string, password: string): Buffer {
   const [user, secret] = [Buffer.from(name), Buffer.from(password)];
   return Buffer.concat([Buffer.of(1, user.length), user, Buffer.of(secret.length), secret]);
 }
+
+test('SIGHUP while it drains opens nothing again', async () => {
+  await using echo = await startEcho();
+  await using garter = await startGarter({ config: 'timeouts: { drain: 20s }' });
+  using client = await connectThrough(garter, echo);
+  garter.process.signal('SIGTERM');
+  await refusesConnections(garter);
+  for (let i = 0; i < 5; i++) garter.process.signal('SIGHUP');
+  await assert.rejects(RawClient.connect(garter));
+  client.reset();
+  assert.equal(await garter.process.ended(), 0);
+});
+
+test('SIGUSR2 with nobody at standard error ends nothing', async () => {
+  const command = `exec ${garterCommand} serve --listen 127.0.0.1:0 2> >(exec true)`;
+  await using garter = await start(['bash', '-c', command], { ready: listeningOnce });
+  const proxy = { host: '127.0.0.1', port: Number(garter.ready[1]) };
+  for (let i = 0; i < 3; i++) {
+    garter.signal('SIGUSR2');
+    using client = await RawClient.connect(proxy);
+    client.send('05 01 00');
+    await client.expect('05 00');
+  }
+});

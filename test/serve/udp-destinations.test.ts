@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { associate, Datagrams, frame } from '../support/datagrams.ts';
+import { startGarter, type Garter } from '../support/garter.ts';
+import { address, response, startNameServer } from '../support/name-server.ts';
+import { until } from '../support/process.ts';
+import { connectThrough } from '../support/raw.ts';
+import { startEcho } from '../support/targets.ts';
+
+const RULES = 'rules: [{ name: local, allow: any, to: [any, loopback] }]';
+
+async function reload(garter: Garter, change: (text: string) => string): Promise<void> {
+  const file = join(garter.directory, 'garter.yaml');
+  await writeFile(file, change(await readFile(file, 'utf8')));
+  garter.process.signal('SIGHUP');
+  await until(
+    async () => (await garter.log()).find(({ event }) => event === 'reloaded'),
+    () => 'not reloaded',
+  );
+}
+
+suite("an association's destinations", () => {
+  test('one that failed is tried again while the client goes on sending', async () => {
+    let healthy = false;
+    await using names = await startNameServer((asked) => {
+      if (!healthy) return [response(asked, { rcode: 2 })];
+      return [response(asked, asked.type === 'A' ? { answers: [address(asked.name, '127.0.0.1')] } : {})];
+    });
+    await using garter = await startGarter({
+      config: `${RULES}\nresolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
+    });
+    using target = await Datagrams.bind('127.0.0.1');
+    using client = await Datagrams.bind('127.0.0.1');
+    using association = await associate(garter);
+    const to = { host: 'peer.test', port: target.port };
+    await client.send(frame(to, 'lost'), association.relay);
+    await until(
+      () => (names.asked.length > 0 ? true : undefined),
+      () => 'nobody was asked',
+    );
+    healthy = true;
+    await until(
+      async () => {
+        await client.send(frame(to, 'keepalive'), association.relay);
+        await delay(200);
+        return target.waiting > 0 ? true : undefined;
+      },
+      () => 'it stays refused',
+      15_000,
+    );
+  });
+
+  test('a thousand names nobody answers for take no place from other clients', async () => {
+    await using echo = await startEcho();
+    await using names = await startNameServer((asked) => {
+      if (asked.name.endsWith('.silent.test')) return [];
+      return [response(asked, asked.type === 'A' ? { answers: [address(asked.name, '127.0.0.1')] } : {})];
+    });
+    await using garter = await startGarter({
+      config: `${RULES}\nresolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
+    });
+    using client = await Datagrams.bind('127.0.0.1');
+    using association = await associate(garter);
+    for (let i = 0; i < 1500; i++) {
+      await client.send(frame({ host: `n${i}.silent.test`, port: 9 }, 'x'), association.relay);
+    }
+    using other = await connectThrough(garter, { host: 'here.test', port: echo.port });
+    other.send(Buffer.from('x'));
+    await other.expect(Buffer.from('x'));
+  });
+
+  test('a hundred names that are none do not stop it', async () => {
+    await using garter = await startGarter({ config: RULES });
+    using target = await Datagrams.bind('127.0.0.1');
+    using client = await Datagrams.bind('127.0.0.1');
+    using association = await associate(garter);
+    for (let i = 0; i < 100; i++) {
+      await client.send(frame({ host: `no name ${i}`, port: 9 }, 'x'), association.relay);
+      await client.send(frame({ host: '127.0.0.1', port: 0 }, 'x'), association.relay);
+    }
+    await client.send(frame(target, 'still here'), association.relay);
+    assert.equal((await target.receive()).data.toString(), 'still here');
+  });
+
+  test('one that a reload denies may not answer any more; one that it allows stays where it is', async () => {
+    await using garter = await startGarter({ config: RULES });
+    using denied = await Datagrams.bind('127.0.0.1');
+    using allowed = await Datagrams.bind('127.0.0.1');
+    using client = await Datagrams.bind('127.0.0.1');
+    using association = await associate(garter);
+    const ports: number[] = [];
+    for (const target of [denied, allowed]) {
+      await client.send(frame(target, 'hello'), association.relay);
+      ports.push((await target.receive()).port);
+    }
+    await reload(garter, (text) =>
+      text.replace('rules: [', `rules: [{ name: no, deny: any, to: [any], port: ${denied.port} }, `),
+    );
+    await denied.send(Buffer.from('unwanted'), { host: '127.0.0.1', port: ports[0]! });
+    await allowed.send(Buffer.from('wanted'), { host: '127.0.0.1', port: ports[1]! });
+    const answer = await client.receive();
+    assert.ok(answer.data.toString().endsWith('wanted') && !answer.data.toString().endsWith('unwanted'));
+    assert.equal(client.waiting, 0);
+  });
+});
