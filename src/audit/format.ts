@@ -1,26 +1,36 @@
 /** Values of one log line; what is `undefined` is left out. */
 export type Fields = { readonly [name: string]: string | number | undefined };
 
-/** `2026-11-21T10:00:00.123Z info message name=value …`; a value is quoted as in JSON when it has anything but plain characters. */
+/** `2026-11-21T10:00:00.123Z info message name=value …` and a newline. */
 export function formatText(time: number, level: string, message: string, fields: Fields): string {
-  let line = `${isoTime(time)} ${level} ${escapeControls(message)}`;
+  return formatPrefix(time, level) + formatMessage(message, fields);
+}
+
+/** `2026-11-21T10:00:00.123Z info `, what stands in front of a message. */
+export function formatPrefix(time: number, level: string): string {
+  return `${formatTime(time)} ${level} `;
+}
+
+/** `message name=value …` and a newline; a value is quoted as in JSON when it has anything but plain characters. */
+export function formatMessage(message: string, fields: Fields): string {
+  let text = escapeControls(message);
   for (const name in fields) {
     const value = fields[name];
     if (value === undefined) continue;
-    line += typeof value === 'number' || PLAIN.test(value) ? ` ${name}=${value}` : ` ${name}=${quote(value)}`;
+    text += typeof value === 'number' || PLAIN.test(value) ? ` ${name}=${value}` : ` ${name}=${quote(value)}`;
   }
-  return `${line}\n`;
+  return `${text}\n`;
 }
 
 /** One JSON object per line: `time`, `level`, `event`, then the fields. */
 export function formatJson(time: number, level: string, message: string, fields: Fields): string {
-  let line = `{"time":"${isoTime(time)}","level":"${level}","event":${quote(message)}`;
+  let text = `{"time":"${formatTime(time)}","level":"${level}","event":${quote(message)}`;
   for (const name in fields) {
     const value = fields[name];
     if (value === undefined) continue;
-    line += `,"${name}":${typeof value === 'number' ? value : quote(value)}`;
+    text += `,"${name}":${typeof value === 'number' ? value : quote(value)}`;
   }
-  return `${line}}\n`;
+  return `${text}}\n`;
 }
 
 const PLAIN = /^[\w.:,@+/%*[\]-]+$/;
@@ -48,7 +58,7 @@ let second = 0;
 let secondText = '';
 
 /** ISO 8601 in UTC with milliseconds. The second's text is kept: a busy server logs thousands of lines in each. */
-function isoTime(time: number): string {
+export function formatTime(time: number): string {
   const current = Math.floor(time / 1000);
   if (current !== second) {
     second = current;

@@ -1,30 +1,80 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Log } from './log.ts';
 import type { LogSettings } from './log.ts';
 
-suite('the log', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'garter-log-'));
-  after(() => rmSync(folder, { recursive: true }));
-  const to = (name: string): LogSettings => ({
-    level: 'info',
-    format: 'text',
-    to: { file: join(folder, name) },
-  });
-  const linesOf = (name: string): string[] =>
-    readFileSync(join(folder, name), 'utf8').split('\n').slice(0, -1);
+const folder = mkdtempSync(join(tmpdir(), 'garter-log-'));
+after(() => rmSync(folder, { recursive: true }));
 
+const to = (name: string): LogSettings => ({
+  level: 'info',
+  format: 'text',
+  to: { file: join(folder, name) },
+});
+const full: LogSettings = { ...to(''), to: { file: '/dev/full' } };
+
+function linesOf(name: string): string[] {
+  return readFileSync(join(folder, name), 'utf8').split('\n').slice(0, -1);
+}
+
+/** A reader of a named pipe, which it makes if need be; `read` reads what is there and gives all lines so far. */
+function openPipe(name: string): { readonly read: () => string[]; readonly close: () => void } {
+  if (!existsSync(join(folder, name))) execFileSync('mkfifo', [join(folder, name)]);
+  const fd = openSync(join(folder, name), constants.O_RDONLY | constants.O_NONBLOCK);
+  const buffer = Buffer.alloc(65_536);
+  let text = '';
+  return {
+    read() {
+      try {
+        for (let size = -1; size !== 0;) {
+          size = readSync(fd, buffer);
+          text += buffer.toString('utf8', 0, size);
+        }
+      } catch (error) {
+        assert.equal((error as NodeJS.ErrnoException).code, 'EAGAIN');
+      }
+      return text.split('\n').slice(0, -1);
+    },
+    close: () => closeSync(fd),
+  };
+}
+
+async function until(done: () => boolean): Promise<void> {
+  const end = performance.now() + 10_000;
+  while (!done()) {
+    assert.ok(performance.now() < end, 'this takes too long');
+    await delay(20);
+  }
+}
+
+suite('the log', () => {
   test('writes every line, in order', async () => {
     const log = new Log(to('order'));
     for (let i = 0; i < 5000; i++) log.info('line', { i });
-    await log.flush();
+    await log.close();
     assert.deepEqual(
       linesOf('order').map((line) => line.replace(/.*i=/, '')),
       Array.from({ length: 5000 }, (_, i) => String(i)),
     );
+    assert.equal(log.lost, 0);
+    assert.equal(log.fault, undefined);
   });
 
   test('leaves out what is below its level', async () => {
@@ -33,54 +83,199 @@ suite('the log', () => {
     log.info('b');
     log.warn('c');
     log.error('d');
-    await log.flush();
+    await log.close();
     assert.deepEqual(
       linesOf('level').map((line) => line.replace(/^\S+ /, '')),
       ['warn c', 'error d'],
     );
   });
 
-  test('goes on in a new file after a rotation, and loses nothing', async () => {
-    const log = new Log(to('rotate'));
-    log.info('before');
-    renameSync(join(folder, 'rotate'), join(folder, 'rotate.1'));
-    log.reopen(to('rotate'));
-    log.info('after');
-    await log.flush();
+  test('takes no line after its end', async () => {
+    const log = new Log(to('closed'));
+    await log.close();
+    log.info('late');
+    await log.close();
+    assert.deepEqual(linesOf('closed'), []);
+    assert.equal(log.lost, 1);
+  });
+
+  test('begins a line of its own after one that was torn by the end of a process', async () => {
+    writeFileSync(join(folder, 'torn'), '2026-11-21T10:15:02.007Z info disc');
+    for (const event of ['first', 'second']) {
+      const log = new Log(to('torn'));
+      log.info(event);
+      await log.close();
+    }
     assert.deepEqual(
-      [...linesOf('rotate.1'), ...linesOf('rotate')].map((line) => line.split(' ')[2]),
-      ['before', 'after'],
+      linesOf('torn').map((line) => line.split(' ')[2]),
+      ['disc', 'first', 'second'],
+    );
+  });
+});
+
+suite('the log is opened anew', () => {
+  test('after a rotation, and loses nothing', async () => {
+    const log = new Log(to('rotate'));
+    for (let i = 0; i < 100; i++) {
+      log.info('line', { i });
+      if (i % 10 === 9) {
+        renameSync(join(folder, 'rotate'), join(folder, `rotate.${i}`));
+        log.reopen(to('rotate'));
+      }
+      if (i % 7 === 0) await delay(1);
+    }
+    await log.close();
+    const files = Array.from({ length: 10 }, (_, i) => `rotate.${i * 10 + 9}`);
+    assert.deepEqual(
+      [...files, 'rotate'].flatMap(linesOf).map((line) => line.replace(/.*i=/, '')),
+      Array.from({ length: 100 }, (_, i) => String(i)),
     );
   });
 
-  test('keeps its file when the new one cannot be opened', async () => {
+  test('and stays as it was when that fails', async () => {
     const log = new Log(to('stays'));
+    execFileSync('mkfifo', [join(folder, 'unread')]);
     assert.throws(() => log.reopen(to('missing/log')), { code: 'ENOENT' });
-    assert.throws(() => log.reopen({ ...to('x'), to: { file: folder } }), { code: 'EISDIR' });
+    assert.throws(() => log.reopen({ ...to(''), to: { file: folder } }), { code: 'EISDIR' });
+    assert.throws(() => log.reopen({ ...to('unread'), level: 'error' }), { code: 'ENXIO' });
     log.info('here');
-    await log.flush();
+    await log.close();
     assert.equal(linesOf('stays').length, 1);
   });
 
-  test('a full disk stops nobody; the lost lines are counted and told when it has room again', async () => {
-    symlinkSync('/dev/full', join(folder, 'full'));
-    const log = new Log(to('full'));
-    for (let i = 0; i < 10; i++) log.info('lost');
-    await log.flush();
-    log.reopen(to('room'));
-    log.info('kept');
-    await log.flush();
-    const lines = linesOf('room');
-    assert.equal(lines.length, 2);
-    assert.match(lines[1]!, /were lost.* lost=10$/);
+  test('while a write to the old place hangs', async () => {
+    const pipe = openPipe('stuck');
+    const log = new Log(to('stuck'));
+    for (let i = 0; i < 100; i++) log.info('x'.repeat(10_000));
+    await until(() => pipe.read().length > 0);
+    // Every one but the last is closed without a write.
+    for (let i = 0; i < 10; i++) log.reopen(to('moved'));
+    log.info('after');
+    await until(() => linesOf('moved').length > 0);
+    await log.close();
+    assert.match(linesOf('moved').join('\n'), /info after/);
+    pipe.close();
+  });
+});
+
+suite('a log that cannot be written', () => {
+  test('says why, keeps its lines, and goes on where there is room', async () => {
+    const log = new Log({ ...full, level: 'error' });
+    for (let i = 0; i < 10; i++) log.error('kept', { i });
+    await until(() => log.fault === 'ENOSPC');
+    log.reopen({ ...to('room'), level: 'error' });
+    log.error('kept', { i: 10 });
+    await until(() => log.fault === undefined);
+    await log.close();
+    assert.deepEqual(
+      linesOf('room').map((line) => line.replace(/^\S+ /, '')),
+      [
+        ...Array.from({ length: 11 }, (_, i) => `error kept i=${i}`),
+        'warn the log can be written again code=ENOSPC lost=0',
+      ],
+    );
+    assert.equal(log.lost, 0);
   });
 
-  test('what waits is bounded', async () => {
+  test('does not hold up the end, and counts what is lost', async () => {
+    const log = new Log(full);
+    for (let i = 0; i < 10; i++) log.info('lost');
+    const began = performance.now();
+    await log.close();
+    assert.ok(performance.now() - began < 1500);
+    assert.equal(log.lost, 10);
+    assert.equal(log.fault, 'ENOSPC');
+  });
+
+  test('keeps no more than a limit, and tells what was lost', async () => {
     const log = new Log(to('bound'));
     for (let i = 0; i < 100; i++) log.info('x'.repeat(100_000));
-    await log.flush();
+    assert.equal(log.fault, 'ENOBUFS');
+    assert.equal(log.lost, 59);
+    await until(() => log.fault === undefined);
+    log.info('after');
+    await log.close();
     const lines = linesOf('bound');
-    assert.ok(lines.length < 45, `${lines.length} lines`);
-    assert.match(lines.at(-1)!, /lost=\d+$/);
+    assert.equal(lines.length, 41 + 2);
+    assert.match(lines[41]!, /again code=ENOBUFS lost=59$/);
+    assert.equal(log.lost, 59);
+  });
+
+  test('a pipe that is full for a while loses nothing', async () => {
+    const pipe = openPipe('slow');
+    const log = new Log(to('slow'));
+    for (let i = 0; i < 300; i++) log.info('x'.repeat(1000), { i });
+    await delay(100);
+    assert.equal(log.fault, undefined);
+    await until(() => pipe.read().length === 300);
+    assert.deepEqual(
+      pipe.read().map((line) => line.replace(/.*i=/, '')),
+      Array.from({ length: 300 }, (_, i) => String(i)),
+    );
+    await log.close();
+    pipe.close();
+  });
+
+  test('a pipe without a reader is tried again until it has one', async () => {
+    const first = openPipe('left');
+    const log = new Log(to('left'));
+    first.close();
+    log.info('kept');
+    await until(() => log.fault === 'EPIPE');
+    const second = openPipe('left');
+    await until(() => second.read().length === 2);
+    await log.close();
+    assert.match(second.read().join('\n'), /info kept\n.*code=EPIPE lost=0$/);
+    second.close();
+  });
+
+  test('a pipe that nobody reads is given up after two seconds', async () => {
+    const pipe = openPipe('unheard');
+    const log = new Log(to('unheard'));
+    for (let i = 0; i < 300; i++) log.info('x'.repeat(1000));
+    const began = performance.now();
+    await log.close();
+    const took = performance.now() - began;
+    assert.ok(took > 1900 && took < 8000, `${took} ms`);
+    assert.ok(log.lost > 0);
+    assert.equal(log.fault, 'ETIMEDOUT');
+    pipe.close();
+  });
+});
+
+/** A process of its own with this log, to its end; `listen` says whether somebody reads its standard error. */
+async function runProgram(settings: LogSettings, { listen }: { listen: boolean }): Promise<string> {
+  const source = `
+    import { Log } from ${JSON.stringify(join(import.meta.dirname, 'log.ts'))};
+    const log = new Log(${JSON.stringify(settings)});
+    for (let i = 0; i < 300; i++) log.info('x'.repeat(1000));
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await log.close();
+    process.exit(7);`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', source], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let text = '';
+  if (listen) child.stderr.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+  const [code] = (await once(child, 'exit', { signal: AbortSignal.timeout(20_000) })) as [number];
+  assert.equal(code, 7);
+  return text;
+}
+
+suite('standard error', () => {
+  test('has the lines of a log that goes there', async () => {
+    const text = await runProgram({ ...full, to: 'stderr' }, { listen: true });
+    assert.equal(text.match(/^\S+ info x{1000}\n/gm)?.length, 300);
+  });
+
+  test('that nobody reads does not hold up the end', async () => {
+    await runProgram({ ...full, to: 'stderr' }, { listen: false });
+  });
+
+  test('is told once when another place fails', async () => {
+    assert.match(
+      await runProgram(full, { listen: true }),
+      /^\S+ error the log cannot be written, connections go on to=\/dev\/full code=ENOSPC\n$/,
+    );
   });
 });

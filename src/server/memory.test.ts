@@ -48,7 +48,7 @@ suite('the watch over memory', () => {
     machine.use = 0.9;
     memory.look();
     assert.equal(memory.cap, Infinity);
-    await log.flush();
+    await log.close();
     const lines = readFileSync(file, 'utf8').split('\n').slice(0, -1);
     assert.match(lines[0]!, /warn memory is short.* open=1000/);
     assert.match(lines[1]!, /info memory suffices again/);

@@ -49,7 +49,11 @@ test('not ready while it drains, and still alive', async () => {
 });
 
 test('a log that cannot be written is told, and garter stays ready', async () => {
-  await using garter = await startGarter({ config: CONFIG, log: '/dev/full' });
+  await using garter = await startGarter({
+    config: CONFIG,
+    log: '/dev/full',
+    complaint: /^\S+ error the log cannot be written, connections go on to=\/dev\/full code=ENOSPC\n$/,
+  });
   const url = await urlOf(garter);
   using client = await RawClient.connect(garter);
   client.reset();

@@ -1,0 +1,14 @@
+export const Level = { error: 0, warn: 1, info: 2, debug: 3 } as const;
+export type Level = keyof typeof Level;
+
+/** One line of the log, ready but for what its sink puts around it. */
+export interface Line {
+  /** Milliseconds since 1970. */
+  readonly time: number;
+  readonly level: Level;
+  readonly event: string;
+  /** Time and level as text, for sinks that have no way of their own to tell them; empty when the message has them. */
+  readonly prefix: string;
+  /** Ends with a newline, the only one in it. */
+  readonly message: string;
+}

@@ -1,0 +1,24 @@
+import type { Sink } from '../sink.ts';
+import { FileSink } from './file.ts';
+import { LoggerSink } from './logger.ts';
+import { TcpSink } from './tcp.ts';
+import { UdpSink } from './udp.ts';
+
+/** `udp://HOST:PORT` or `tcp://HOST:PORT` with a literal address, IPv6 in brackets; or `local`, the syslog of this machine. */
+export type Place = 'stderr' | { readonly file: string } | { readonly syslog: string };
+
+/** Throws Node's error when a file cannot be opened; anything else is only reached when there is something to write. */
+export function openSink(place: Place): Sink {
+  if (place === 'stderr') return FileSink.stderr();
+  if ('file' in place) return FileSink.open(place.file);
+  if (place.syslog === 'local') return new LoggerSink();
+  const { protocol, hostname, port } = new URL(place.syslog);
+  const to = { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) };
+  return protocol === 'tcp:' ? new TcpSink(to) : new UdpSink(to);
+}
+
+/** As it stands in the configuration. */
+export function formatPlace(place: Place): string {
+  if (place === 'stderr') return place;
+  return 'file' in place ? place.file : `syslog ${place.syslog}`;
+}

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { hostname } from 'node:os';
+import { suite, test } from 'node:test';
+import type { Level, Line } from '../line.ts';
+import { encodeMessage, formatPriority } from './syslog.ts';
+
+const line: Line = {
+  time: Date.UTC(2026, 10, 21, 10, 15, 2, 7),
+  level: 'warn',
+  event: 'login failed',
+  prefix: '2026-11-21T10:15:02.007Z warn ',
+  message: 'login failed client=203.0.113.1 user=jörg\n',
+};
+
+suite('syslog messages', () => {
+  test('are as in RFC 5424', () => {
+    assert.equal(
+      encodeMessage(line).toString(),
+      `<28>1 2026-11-21T10:15:02.007Z ${hostname()} garter ${process.pid} login-failed - ` +
+        'login failed client=203.0.113.1 user=jörg',
+    );
+  });
+
+  const priorities: Record<Level, string> = { error: '<27>', warn: '<28>', info: '<30>', debug: '<31>' };
+  for (const [level, priority] of Object.entries(priorities)) {
+    test(`have priority ${priority} for ${level}`, () => {
+      assert.equal(formatPriority(level as Level), priority);
+    });
+  }
+
+  const ids: readonly (readonly [event: string, id: string])[] = [
+    ['disconnect', 'disconnect'],
+    ['not reloaded, nothing has changed', 'not-reloaded-nothing-has-changed'],
+    ['memory is short: new connections are refused', 'memory-is-short-new-connections'],
+    ['1234567890 1234567890 12345678901', '1234567890-1234567890'],
+    ['1234567890 1234567890 1234567890', '1234567890-1234567890-1234567890'],
+    ['é \n', '-'],
+    ['', '-'],
+  ];
+  for (const [event, id] of ids) {
+    test(`of ${JSON.stringify(event)} have the id ${id}`, () => {
+      const field = encodeMessage({ ...line, event })
+        .toString()
+        .split(' ')[5]!;
+      assert.equal(field, id);
+      assert.ok(field.length <= 32);
+    });
+  }
+
+  for (const character of ['a', 'é', '€', '😀']) {
+    test(`are cut at a whole ${character}`, () => {
+      for (let shift = 0; shift < 4; shift++) {
+        const message = encodeMessage({
+          ...line,
+          message: `${'b'.repeat(shift)}${character.repeat(9000)}\n`,
+        });
+        assert.ok(message.length <= 8192 && message.length > 8192 - 4);
+        assert.ok(new TextDecoder('utf-8', { fatal: true }).decode(message).endsWith(character));
+      }
+    });
+  }
+});

@@ -1,0 +1,65 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import type { Endpoint } from '../../net/engine.ts';
+import type { Line } from '../line.ts';
+import { faultOf } from '../sink.ts';
+import type { Outcome, Sink } from '../sink.ts';
+import { sendAll } from './send.ts';
+import { encodeMessage } from './syslog.ts';
+
+/** Milliseconds in which a receiver has to take a connection, or something of what was sent. */
+const PATIENCE = 10_000;
+
+/** Syslog over TCP with octet counting (RFC 6587, 3.4.1). Lines that were on their way when the connection broke are sent again. */
+export class TcpSink implements Sink {
+  readonly #to: Endpoint;
+  #socket: Socket | undefined;
+
+  constructor(to: Endpoint) {
+    this.#to = to;
+  }
+
+  async write(lines: readonly Line[]): Promise<Outcome> {
+    try {
+      const socket = this.#socket ?? (await this.#connect());
+      await sendAll(socket, Buffer.concat(lines.flatMap(frame)));
+      return { taken: lines.length };
+    } catch (error) {
+      this.close();
+      return { taken: 0, fault: faultOf(error) };
+    }
+  }
+
+  close(): void {
+    // What the system has taken is still delivered.
+    this.#socket?.destroy();
+    this.#socket = undefined;
+  }
+
+  async #connect(): Promise<Socket> {
+    const socket = connect({ host: this.#to.host, port: this.#to.port, timeout: PATIENCE, keepAlive: true });
+    this.#socket = socket;
+    socket.on('timeout', () => {
+      if (socket.connecting || socket.writableLength > 0) socket.destroy(timedOut());
+    });
+    // The write or the connecting that it ends tells the error.
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      if (this.#socket === socket) this.#socket = undefined;
+    });
+    // Nothing is expected to come, but its end would not be seen otherwise.
+    socket.resume();
+    await once(socket, 'connect');
+    return socket;
+  }
+}
+
+function frame(line: Line): Buffer[] {
+  const message = encodeMessage(line);
+  return [Buffer.from(`${message.length} `), message];
+}
+
+function timedOut(): Error {
+  return Object.assign(new Error('nothing was taken for too long'), { code: 'ETIMEDOUT' });
+}

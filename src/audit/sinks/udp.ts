@@ -1,0 +1,85 @@
+import { createSocket } from 'node:dgram';
+import type { Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { setImmediate as immediate, setTimeout as delay } from 'node:timers/promises';
+import type { Endpoint } from '../../net/engine.ts';
+import type { Line } from '../line.ts';
+import { faultOf } from '../sink.ts';
+import type { Outcome, Sink } from '../sink.ts';
+import { encodeMessage } from './syslog.ts';
+
+/** Datagrams until others have a turn, the receiver among them: it drops what comes faster than it reads. */
+const BURST = 64;
+/** Milliseconds that a receiver has to refuse a datagram. */
+const VERDICT = 200;
+
+/**
+ * Syslog over UDP, one datagram a message (RFC 5426). Nothing confirms a datagram, but a machine on which nobody listens
+ * refuses it, and this error comes with or after a later one: it counts as one line lost. From then on one line alone is
+ * sent, until none refuses it.
+ */
+export class UdpSink implements Sink {
+  readonly #to: Endpoint;
+  #socket: Socket | undefined;
+  #error: Error | undefined;
+  #refused = false;
+
+  constructor(to: Endpoint) {
+    this.#to = to;
+  }
+
+  async write(lines: readonly Line[]): Promise<Outcome> {
+    let taken = 0;
+    try {
+      const socket = this.#socket ?? (await this.#connect());
+      if (this.#refused) {
+        await this.#send(socket, lines[0]!);
+        await delay(VERDICT);
+        this.#check();
+        this.#refused = false;
+        taken = 1;
+      }
+      while (taken < lines.length) {
+        this.#check();
+        await this.#send(socket, lines[taken]!);
+        taken++;
+        if (taken % BURST === 0) await immediate();
+      }
+      return { taken };
+    } catch (error) {
+      this.close();
+      const fault = faultOf(error);
+      const lost = fault === 'ECONNREFUSED' && !this.#refused ? 1 : 0;
+      this.#refused ||= fault === 'ECONNREFUSED';
+      return { taken, lost, fault };
+    }
+  }
+
+  close(): void {
+    this.#socket?.close();
+    this.#socket = undefined;
+  }
+
+  async #connect(): Promise<Socket> {
+    this.#error = undefined;
+    const socket = createSocket(this.#to.host.includes(':') ? 'udp6' : 'udp4');
+    socket.on('error', (error) => (this.#error = error));
+    socket.connect(this.#to.port, this.#to.host);
+    this.#socket = socket;
+    await once(socket, 'connect');
+    return socket;
+  }
+
+  #send(socket: Socket, line: Line): Promise<void> {
+    return new Promise((resolve, reject) => {
+      socket.send(encodeMessage(line), (error) => (error === null ? resolve() : reject(error)));
+    });
+  }
+
+  /** Throws what an earlier datagram has met. */
+  #check(): void {
+    const error = this.#error;
+    this.#error = undefined;
+    if (error !== undefined) throw error;
+  }
+}
