@@ -1,5 +1,6 @@
 import { networkInterfaces } from 'node:os';
 import type { Endpoint } from '../net/engine.ts';
+import { sourceFor } from '../net/source.ts';
 import type { Surroundings } from '../policy/policy.ts';
 import { embeddedIpv4, formatIp, parseIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
@@ -8,11 +9,14 @@ type Transport = 'tcp' | 'udp';
 
 /** How long the list of this machine's addresses is believed. */
 const ADDRESSES_TTL = 5000;
+const OTHERS = 10_000;
 
 /** The ports that garter itself listens and relays on, and the addresses of this machine. */
 export class OwnPorts implements Surroundings {
   readonly #bound = { tcp: new Map<number, string[]>(), udp: new Map<number, string[]>() };
   #addresses = readAddresses() ?? new Set<string>();
+  /** Whether an address that is not in the list is one of this machine's after all. */
+  readonly #others = new Map<string, boolean>();
   #readAt: number = performance.now();
 
   /** Notes a port as garter's own, until the returned function is called. */
@@ -55,9 +59,21 @@ export class OwnPorts implements Surroundings {
     const now = performance.now();
     if (now - this.#readAt > ADDRESSES_TTL) {
       this.#addresses = readAddresses() ?? this.#addresses;
+      this.#others.clear();
       this.#readAt = now;
     }
-    return this.#addresses.has(formatIp(judged));
+    const host = formatIp(judged);
+    return this.#addresses.has(host) || this.#isReachedFromItself(host);
+  }
+
+  /** The list leaves out interfaces without a carrier (an idle bridge), whose addresses work all the same. */
+  #isReachedFromItself(host: string): boolean {
+    const known = this.#others.get(host);
+    if (known !== undefined) return known;
+    const own = sourceFor(host) === host;
+    if (this.#others.size >= OTHERS) this.#others.clear();
+    this.#others.set(host, own);
+    return own;
   }
 }
 

@@ -2,7 +2,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeDirectory } from '../support/directory.ts';
 import { startGarter, type Garter } from '../support/garter.ts';
-import { check, start } from '../support/process.ts';
+import { start } from '../support/process.ts';
+import { addCable, addMachine, tune, type Machine } from './machine.ts';
 
 /**
  * Three machines, each a network namespace: the client and the server each share a network with the proxy and have no
@@ -12,6 +13,7 @@ import { check, start } from '../support/process.ts';
  *            fd77:1::2 ---- fd77:1::1       fd77:2::1 ---- fd77:2::2
  */
 export interface Network extends AsyncDisposable {
+  readonly machines: Readonly<Record<'client' | 'proxy' | 'server', Machine>>;
   /** What to put in front of a command so that it runs there. */
   readonly client: readonly string[];
   readonly server: readonly string[];
@@ -28,6 +30,12 @@ export interface NetworkOptions {
   /** Lines of `rules:`. @default one rule that allows everything */
   readonly rules?: string;
   readonly users?: Readonly<{ [name: string]: string }>;
+  /** IP versions. @default both */
+  readonly families?: readonly (4 | 6)[];
+  /** What stands in `timeouts`. @default 'connect: 5s' */
+  readonly timeouts?: string;
+  /** More names for the name server, each with its addresses: `other.far.test,10.77.2.3`. */
+  readonly names?: readonly string[];
 }
 
 /** The server's addresses; its name is known to no name server but its own, which only the proxy can reach. */
@@ -36,12 +44,16 @@ export const page = 'a page from the far side\n';
 
 /** Starts the machines, a web server on port 80, a name server on port 53 and garter. */
 export async function startNetwork(options: NetworkOptions = {}): Promise<Network> {
+  const { families = [4, 6], timeouts = 'connect: 5s', names = [] } = options;
   await using stack = new AsyncDisposableStack();
-  const client = stack.use(await addNamespace('client'));
-  const proxy = stack.use(await addNamespace('proxy'));
-  const server = stack.use(await addNamespace('server'));
-  await connect(client, proxy, 1);
-  await connect(server, proxy, 2);
+  const client = stack.use(await addMachine('client'));
+  const proxy = stack.use(await addMachine('proxy'));
+  const server = stack.use(await addMachine('server'));
+  const addresses = (network: number, host: number): readonly string[] =>
+    families.map((family) => (family === 4 ? `10.77.${network}.${host}/24` : `fd77:${network}::${host}/64`));
+  await addCable({ at: client, addresses: addresses(1, 2) }, { at: proxy, addresses: addresses(1, 1) });
+  await addCable({ at: server, addresses: addresses(2, 2) }, { at: proxy, addresses: addresses(2, 1) });
+  if (!families.includes(6)) await tune(proxy, 'net.ipv6.conf.all.disable_ipv6=1');
 
   const directory = stack.use(await makeDirectory()).path;
   const webRoot = join(directory, 'www');
@@ -49,26 +61,29 @@ export async function startNetwork(options: NetworkOptions = {}): Promise<Networ
   await writeFile(join(webRoot, 'index.html'), page);
   const web = ['python3', '-u', '-m', 'http.server', '80', '--bind', '::', '--directory', webRoot];
   stack.use(await start([...server.prefix, ...web], { ready: /Serving HTTP/ }));
-  stack.use(await start([...server.prefix, 'dnsmasq', ...dnsmasqOptions], { ready: /started/ }));
+  const records = [`${far.name},${far.v4},${far.v6}`, ...names].map((name) => `--host-record=${name}`);
+  stack.use(await start([...server.prefix, 'dnsmasq', ...dnsmasqOptions, ...records], { ready: /started/ }));
+  const nameServer = families.includes(4) ? far.v4 : `[${far.v6}]`;
   const garter = stack.use(
     await startGarter({
-      host: '10.77.1.1',
+      host: families.includes(4) ? '10.77.1.1' : 'fd77:1::1',
       prefix: proxy.prefix,
       config: `
-accept: [{ name: client, allow: true, from: [10.77.1.2] }]
+accept: [{ name: client, allow: true, from: [10.77.1.2, fd77:1::2] }]
 rules:
 ${options.rules ?? '  - { name: all, allow: any, to: [any] }'}
-resolve: { servers: ["${far.v4}:53"] }
-timeouts: { connect: 5s }`,
+resolve: { servers: ["${nameServer}:53"] }
+timeouts: { ${timeouts} }`,
       ...(options.users === undefined ? {} : { users: options.users }),
     }),
   );
   const resources = stack.move();
   return {
+    machines: { client, proxy, server },
     client: client.prefix,
     server: server.prefix,
     garter,
-    proxy: `${garter.host}:${garter.port}`,
+    proxy: `${garter.host.includes(':') ? `[${garter.host}]` : garter.host}:${garter.port}`,
     directory,
     webRoot,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
@@ -84,40 +99,4 @@ const dnsmasqOptions = [
   '--user=root',
   '--pid-file=',
   '--local=/far.test/',
-  `--host-record=${far.name},${far.v4},${far.v6}`,
 ];
-
-interface Namespace extends AsyncDisposable {
-  readonly name: string;
-  readonly role: string;
-  readonly prefix: readonly string[];
-}
-
-async function addNamespace(role: string): Promise<Namespace> {
-  const name = `garter-${process.pid}-${role}`;
-  const prefix = ['ip', 'netns', 'exec', name];
-  await check(['ip', 'netns', 'add', name]);
-  await check([...prefix, 'ip', 'link', 'set', 'lo', 'up']);
-  return {
-    name,
-    role,
-    prefix,
-    [Symbol.asyncDispose]: async () => void (await check(['ip', 'netns', 'delete', name])),
-  };
-}
-
-/** A cable from a machine, which gets the addresses that end in 2, to the proxy. */
-async function connect(machine: Namespace, proxy: Namespace, network: number): Promise<void> {
-  const ends = [
-    { at: machine, device: 'to-proxy', host: 2 },
-    { at: proxy, device: `to-${machine.role}`, host: 1 },
-  ] as const;
-  const peer = ['type', 'veth', 'peer', ends[1].device, 'netns', proxy.name];
-  await check(['ip', 'link', 'add', ends[0].device, 'netns', machine.name, ...peer]);
-  for (const { at, device, host } of ends) {
-    const ip = [...at.prefix, 'ip'];
-    await check([...ip, 'address', 'add', `10.77.${network}.${host}/24`, 'dev', device]);
-    await check([...ip, 'address', 'add', `fd77:${network}::${host}/64`, 'dev', device, 'nodad']);
-    await check([...ip, 'link', 'set', device, 'up']);
-  }
-}

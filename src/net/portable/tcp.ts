@@ -1,5 +1,6 @@
 import { Socket } from 'node:net';
 import type { Connection, ConnectOptions, Endpoint } from '../engine.ts';
+import { sourceFor } from '../source.ts';
 import { PortableConnection } from './connection.ts';
 import { endpoint } from './endpoint.ts';
 
@@ -25,7 +26,7 @@ export function connectTcp(to: Endpoint, options: ConnectOptions): Promise<Conne
     const fail = (error: unknown): void => {
       settle();
       socket.destroy();
-      reject(error);
+      reject(hasNoWay(error, to) ? connectError('ENETUNREACH', to) : error);
     };
     const aborted = (): void => fail(signal?.reason);
     const timer = setTimeout(() => fail(connectError('ETIMEDOUT', to)), timeout);
@@ -49,6 +50,12 @@ export function connectionOf(socket: Socket): Connection | undefined {
   }
   const local = endpoint(localAddress, localPort!);
   return new PortableConnection(socket, local, endpoint(remoteAddress, remotePort!), socket);
+}
+
+/** Linux says EADDRNOTAVAIL when ports are used up, but also on a machine without IPv6: then it has no address to send from. */
+function hasNoWay(error: unknown, { host }: Endpoint): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'EADDRNOTAVAIL' && sourceFor(host) === undefined;
 }
 
 function connectError(code: string, { host, port }: Endpoint): Error {
