@@ -14,7 +14,7 @@ import {
   request4,
   request5,
 } from '../support/raw.ts';
-import { startBlackHole, startEcho, startTarget } from '../support/targets.ts';
+import { startBlackHole, startTarget } from '../support/targets.ts';
 import { descriptors } from '../support/usage.ts';
 
 suite('who ended it', () => {
