@@ -26,8 +26,12 @@ export const targets: readonly Target[] = [
         keeps('a fault has no controls', !/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(message + excerpt), () =>
           JSON.stringify(excerpt),
         );
-        const [name = '', secret = name, ...rest] = source!.trimEnd().split(':');
-        const isElsewhere = [name, ...rest].some((field) => field !== secret && field.includes(secret));
+        const [name = '', field, ...rest] = source!.trimEnd().split(':');
+        // A line without a ":" may be a password as a whole; else what follows the name may be one.
+        const secret = field ?? name;
+        const isElsewhere = [...(field === undefined ? [] : [name]), ...rest].some((one) =>
+          one.includes(secret),
+        );
         const isHidden = !/^[!-~]{4,}$/.test(secret) || isElsewhere || !excerpt.includes(secret);
         keeps('a fault shows no secret', isHidden, () => excerpt);
       }
