@@ -1,16 +1,16 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Line } from '../line.ts';
 import { faultOf } from '../sink.ts';
 import type { Outcome, Sink } from '../sink.ts';
 import { sendAll } from './send.ts';
 import { cut, formatPriority, MESSAGE_LIMIT } from './syslog.ts';
 
-/** Milliseconds in which logger finds out that there is no syslog on this machine. */
-const START = 200;
-/** Who stops a whole service or terminal means garter, and garter still has lines to log: logger ends at the end of its input. */
-const COMMAND = 'trap "" HUP INT TERM; exec logger "$@"';
+/**
+ * Says a word when there is a syslog, which logger looks for before it reads. It is out of reach of signals to a whole service
+ * or terminal: they mean garter, which still has lines to log. It ends at the end of its input.
+ */
+const COMMAND = 'trap "" HUP INT TERM; logger "$@" </dev/null && echo ready && exec logger "$@"';
 
 /**
  * The syslog of this machine through logger(1), as Node has no unix datagrams. It ends when syslog does: that counts as one
@@ -49,32 +49,32 @@ export class LoggerSink implements Sink {
     logger.unref();
   }
 
-  /** Resolves when it has run for a while, and rejects if it ends before. */
+  /** Rejects when it cannot be started, or ends at once. */
   #start(): Promise<ChildProcess> {
     const options = ['--prio-prefix', '--tag=garter', `--id=${process.pid}`, `--size=${MESSAGE_LIMIT}`];
     const logger = spawn('/bin/sh', ['-c', COMMAND, 'sh', ...options, '--socket-errors=on'], {
       env: { PATH: process.env['PATH'] },
-      stdio: ['pipe', 'ignore', 'ignore'],
+      stdio: ['pipe', 'pipe', 'ignore'],
     });
     this.#logger = logger;
-    let started = false;
-    const failed = new Promise<never>((_resolve, reject) => {
-      const gone = (error: Error): void => {
+    // The write that it ends tells the error. Where too few descriptors are left to start it, there are no pipes.
+    logger.stdin?.on('error', () => {});
+    return new Promise((resolve, reject) => {
+      let ready = false;
+      logger.stdout?.once('data', () => {
+        ready = true;
+        logger.stdout?.destroy();
+        resolve(logger);
+      });
+      const end = (error: Error): void => {
         if (this.#logger !== logger) return;
         this.#logger = undefined;
-        if (started) this.#ended = error;
+        if (ready) this.#ended = error;
         else reject(error);
       };
-      logger.once('error', gone);
-      logger.once('exit', (code, signal) => gone(new Error(`logger-${code ?? signal}`)));
+      logger.once('error', end);
+      logger.once('exit', (code, signal) => end(new Error(`logger-${code ?? signal}`)));
     });
-    // The write that it ends tells the error. Where too few descriptors are left to start it, there is no stdin.
-    logger.stdin?.on('error', () => {});
-    const ready = delay(START).then(() => {
-      started = true;
-      return logger;
-    });
-    return Promise.race([ready, failed]);
   }
 }
 
