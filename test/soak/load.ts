@@ -42,3 +42,5 @@ process.on('SIGTERM', () => stop.abort());
 await Promise.all(all);
 clearInterval(told);
 console.log(JSON.stringify({ counts, faults: [...faults] }));
+// Waits that nobody waits for any more would keep it for a while.
+process.exit(0);

@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { makeDirectory } from '../support/directory.ts';
 import { garterCommand } from '../support/garter.ts';
 import { check, start, until, type Daemon } from '../support/process.ts';
+import { startFaulty } from '../support/faulty.ts';
 import { startDatagramEcho, startEcho, startTarget } from '../support/targets.ts';
 import { cpuTime, descriptors, memory } from '../support/usage.ts';
 import type { Scene } from './scenarios.ts';
@@ -55,6 +56,8 @@ const [echo, revoked, source, datagramEcho] = [
   stack.use(await startTarget((socket) => socket.end(Buffer.alloc(1 << 20, 'x')))),
   stack.use(await startDatagramEcho()),
 ];
+const late = stack.use(await startFaulty(echo, { late: [0, 10], piece: 1000 }));
+const halfOpen = stack.use(await startFaulty(echo, { stallsAfter: 20_000 }));
 const configFile = join(directory, 'garter.yaml');
 const logFile = join(directory, 'garter.log');
 
@@ -67,6 +70,7 @@ log: { level: info, format: json, to: { file: garter.log } }
 timeouts: { handshake: 2s, half-close: 5s, drain: 1s }
 rules:
   - { name: other, ${deny ? 'deny' : 'allow'}: any, to: [127.0.0.1], port: ${revoked.port} }
+  - { name: half-open, allow: any, to: [127.0.0.1], port: ${halfOpen.port}, limit: { idle: 2s } }
   - { name: here, allow: any, to: [loopback] }
 `,
   );
@@ -91,6 +95,8 @@ const scene: Scene = {
   echo: place(echo),
   revoked: place(revoked),
   source: place(source),
+  late: place(late),
+  halfOpen: place(halfOpen),
   datagramEcho: place(datagramEcho),
 };
 const loadFile = join(import.meta.dirname, 'load.ts');

@@ -16,6 +16,9 @@ export interface Scene {
   readonly revoked: Place;
   /** Sends a megabyte and ends. */
   readonly source: Place;
+  /** On the way to the first: late and in pieces; and one that stops in the middle and closes nothing. */
+  readonly late: Place;
+  readonly halfOpen: Place;
   readonly datagramEcho: Place;
 }
 
@@ -47,12 +50,14 @@ async function open(scene: Scene): Promise<RawClient> {
 
 /** As far as the reply to CONNECT by SOCKS5. */
 async function connect5(scene: Scene, to: Place): Promise<RawClient> {
-  const client = await open(scene);
+  using guard = new DisposableStack();
+  const client = guard.use(await open(scene));
   client.send(NO_AUTH, request5(Command.connect, to.host, to.port));
   await client.expect('05 00');
   const [, code] = await client.read(3);
   await readAddress(client);
   if (code !== 0) throw new Error(`reply ${code}`);
+  guard.move();
   return client;
 }
 
@@ -256,6 +261,25 @@ export const scenarios: readonly Scenario[] = [
       client.end();
       if (!(await client.rest()).equals(data)) throw new Error('other bytes came back');
       return 'ok';
+    },
+  },
+  {
+    name: 'late and in pieces',
+    weight: 2,
+    run: async (scene) => {
+      using client = await connect5(scene, scene.late);
+      return await converse(client, 5000);
+    },
+  },
+  {
+    name: 'half-open',
+    weight: 1,
+    run: async (scene) => {
+      using client = await connect5(scene, scene.halfOpen);
+      client.send(randomBytes(50_000));
+      // Its idle time-out is 2 s here.
+      await client.gone();
+      return 'refused';
     },
   },
   {

@@ -80,8 +80,11 @@ export async function associate(
   from: { host: string; port: number } = { host: '0.0.0.0', port: 0 },
   before: Uint8Array = Buffer.of(),
 ): Promise<Association> {
-  const control = await RawClient.connect(proxy);
+  using guard = new DisposableStack();
+  const control = guard.use(await RawClient.connect(proxy));
   control.send(before, '05 01 00', request5(Command.associate, from.host, from.port));
   await control.expect('05 00  05 00 00');
-  return { control, relay: await readAddress(control), [Symbol.dispose]: () => control[Symbol.dispose]() };
+  const relay = await readAddress(control);
+  guard.move();
+  return { control, relay, [Symbol.dispose]: () => control[Symbol.dispose]() };
 }
