@@ -30,14 +30,14 @@ export function readYaml(
     shown: (shown, path) => {
       const written = reader.expansions.get(path.join('\0')) ?? reader.expansions.get(standingAlone(path));
       // Whatever a message quotes of it, cut or escaped, may be a part of a secret.
-      return written === undefined ? shown : shown.replaceAll(QUOTED, () => `"${written}"`);
+      return written === undefined ? shown : shown.replace(QUOTED, () => `"${written}"`);
     },
   };
   return { source, problems: reader.problems };
 }
 
-/** What `quote` makes of a text. */
-const QUOTED = /"(?:[^"\\]|\\.)*(?:"|…)/g;
+/** All that a message quotes: a text may have quotes and ellipses of its own. */
+const QUOTED = /".*["…]/s;
 
 /** The path of a value that stands where a list is meant, and is the first of that list. */
 function standingAlone(path: Path): string {

@@ -16,6 +16,7 @@ const ENVIRONMENT = {
   ALICE_PASSWORD: 'correct horse',
   LONG: 'hunter2'.repeat(20),
   QUOTED: 'hunter2"\\',
+  CUT: 'hunter2"'.repeat(10),
   EMPTY: '',
 };
 

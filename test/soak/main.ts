@@ -112,16 +112,19 @@ function latest(): Counts {
 }
 
 let records = 0;
+const ends = new Map<string, number>();
 let turnedAway = 0;
 
 /** Counts the records of a log that garter has left, and removes it. */
 async function harvest(file: string): Promise<void> {
   for await (const line of createInterface({ input: createReadStream(file) })) {
-    if (!line.includes('"end":')) continue;
+    const [, end] = /"end":"([^"]+)"/.exec(line) ?? [];
+    if (end === undefined) continue;
     records++;
-    if (line.includes('"end":"limit:accept:')) turnedAway++;
+    ends.set(end, (ends.get(end) ?? 0) + 1);
+    if (end.startsWith('limit:accept:')) turnedAway++;
   }
-  await unlink(file);
+  if (process.env.SOAK_KEEP) await rename(file, `${process.env.SOAK_KEEP}/${Date.now()}`); else await unlink(file);
 }
 
 /** Changes the rules, rotates the log, and takes the one before. */
@@ -236,6 +239,10 @@ console.log(`
 ${connections} connections in ${((performance.now() - began) / 60_000).toFixed(1)} minutes, ${records} records, ${turnedAway} turned away
 ${Object.entries(counts)
   .map(([name, count]) => `${name} ${count}`)
+  .join(', ')}
+${[...ends]
+  .map(([end, count]) => `${end} ${count}`)
+  .toSorted()
   .join(', ')}
 memory: ${slope.toFixed(2)} MiB with each 100,000 connections over the second half
 ${complaints.length === 0 ? 'all as it should be' : complaints.map((complaint) => `NOT: ${complaint}`).join('\n')}`);
