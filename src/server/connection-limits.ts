@@ -39,8 +39,9 @@ export class ConnectionLimits {
     const acquired = this.#limits.acquire(connectionClaims(this.settings, session.ip), monotonic());
     if ('refused' in acquired) throw Failure.limit(acquired.refused, session.phase);
     session.connectionLease = acquired.lease;
-    this.#makeRoom(network(session.ip), session);
-    this.#add(network(session.ip), session);
+    const address = network(session.ip);
+    this.#makeRoom(address, session);
+    this.#add(address, session);
   }
 
   /** Its request has come, or it has gone. */
@@ -60,6 +61,7 @@ export class ConnectionLimits {
   }
 
   #makeRoom(address: string, session: Session): void {
+    if (this.#count < this.settings.unauthenticated.start) return;
     if (this.#random() * 100 >= this.#percentage()) return;
     const [crowd] = [...this.#waiting.values()].toSorted((a, b) => b.size - a.size);
     const mine = this.#waiting.get(address)?.size ?? 0;
@@ -74,7 +76,6 @@ export class ConnectionLimits {
   /** How likely it is that somebody has to go, in 100. */
   #percentage(): number {
     const { start, percent, full } = this.settings.unauthenticated;
-    if (this.#count < start) return 0;
     if (this.#count >= full) return 100;
     return percent + ((100 - percent) * (this.#count - start)) / (full - start);
   }
