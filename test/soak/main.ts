@@ -30,6 +30,10 @@ const CROWD = 30_000;
 /** MiB that memory may grow with each 100,000 connections, over the second half. */
 const SLOPE = 4;
 
+/** How connections may end here: by their clients, the rules, the crowds, and the time-outs that are provoked. */
+const AS_IT_SHOULD =
+  /^(client:|policy:|none:|admin:|limit:accept:connections$|target:relay$|timeout:(accept|greeting|auth|request)$|timeout:relay:idle$)/;
+
 const { values: flags } = parseArgs({
   options: {
     connections: { type: 'string', default: '1000000' },
@@ -113,6 +117,8 @@ function latest(): Counts {
 
 let records = 0;
 const ends = new Map<string, number>();
+/** Records of connections that ended as none should here, the first of them. */
+const odd: string[] = [];
 let turnedAway = 0;
 
 /** Counts the records of a log that garter has left, and removes it. */
@@ -123,8 +129,9 @@ async function harvest(file: string): Promise<void> {
     records++;
     ends.set(end, (ends.get(end) ?? 0) + 1);
     if (end.startsWith('limit:accept:')) turnedAway++;
+    if (!AS_IT_SHOULD.test(end) && odd.length < 10) odd.push(line);
   }
-  if (process.env.SOAK_KEEP) await rename(file, `${process.env.SOAK_KEEP}/${Date.now()}`); else await unlink(file);
+  await unlink(file);
 }
 
 /** Changes the rules, rotates the log, and takes the one before. */
@@ -231,6 +238,7 @@ const connections = visits + crowded;
 const unseen = connections - records;
 if (unseen < 0 || unseen > (counts['reset'] ?? 0) + crowded / 10)
   complaints.push(`${connections} connections, but ${records} records`);
+for (const record of odd) complaints.push(`a connection ended oddly: ${record}`);
 for (const [fault, times] of faults) complaints.push(`${times} times ${fault}`);
 const slope = slopeOf(samples.slice(Math.floor(rows / 2)));
 if (slope > SLOPE) complaints.push(`memory grows by ${slope.toFixed(1)} MiB with each 100,000 connections`);
