@@ -8,6 +8,8 @@ const LIMIT = 4 * 1024 * 1024;
 const BACK_OFF = { first: 200, last: 10_000 } as const;
 /** Milliseconds that a write may still take when its sink is to be left. */
 const PATIENCE = 2000;
+/** Milliseconds from a write to the next: on a busy server a write for each line would cost more than the line. */
+const GATHER = 10;
 /** The fault of a sink that takes lines, but not as fast as they come. */
 const TOO_SLOW = 'ENOBUFS';
 
@@ -89,7 +91,6 @@ export class Queue {
   }
 
   async #run(): Promise<void> {
-    // Lines that come together are written together.
     await immediate();
     while (this.#waiting.length > 0) {
       const sink = this.#sink;
@@ -98,9 +99,10 @@ export class Queue {
         sink.close();
       } else if (fault === undefined) {
         this.#succeed();
+        if (this.#closed === undefined) await this.#pause(GATHER);
       } else {
         this.#fail(fault);
-        if (this.#closed === undefined) await this.#pause();
+        if (this.#closed === undefined) await this.#backDown();
         else this.#giveUp();
       }
     }
@@ -139,16 +141,21 @@ export class Queue {
     if (begins) this.#outages.begins(fault);
   }
 
-  async #pause(): Promise<void> {
+  async #backDown(): Promise<void> {
+    await this.#pause(this.#backOff);
+    this.#backOff = Math.min(this.#backOff * 2, BACK_OFF.last);
+  }
+
+  /** A new sink or the end cuts it short. */
+  async #pause(milliseconds: number): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, this.#backOff);
+      const timer = setTimeout(resolve, milliseconds);
       this.#resume = () => {
         clearTimeout(timer);
         resolve();
       };
     });
     this.#resume = undefined;
-    this.#backOff = Math.min(this.#backOff * 2, BACK_OFF.last);
   }
 
   #giveUp(): void {
