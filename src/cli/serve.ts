@@ -12,7 +12,7 @@ import { formatText } from '../audit/format.ts';
 import { Notifier } from './notify.ts';
 import { isRoot, runAs } from './run-as.ts';
 
-const HELP = `Usage: garter serve [--config FILE] [--listen ADDR]... [--users FILE] [--engine auto|portable] [--log-level L]
+const HELP = `Usage: garter serve [--config FILE] [--listen ADDR]... [--users FILE] [--engine auto|fast|portable] [--log-level L]
 
 Runs the SOCKS server until SIGTERM or SIGINT. Without --config: on 127.0.0.1:1080, without users, everything allowed
 that can be routed, loopback too for clients on loopback.
@@ -20,7 +20,7 @@ that can be routed, loopback too for clients on loopback.
   --config FILE    the configuration, see docs/configuration.md
   --listen ADDR    host:port, [v6]:port, interface:port, unix:/path or systemd; port 0 takes a free one; may be repeated
   --users FILE     the users file, made by garter user
-  --engine E       auto or portable
+  --engine E       auto, fast or portable
   --log-level L    error, warn, info or debug
   -h, --help       shows this
 

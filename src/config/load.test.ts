@@ -145,7 +145,6 @@ test('mistakes in flags and variables are told where they are', () => {
     ],
     [{ listen: ['1080'] }, {}, '--listen "1080" is not an address with a port'],
     [{ listen: [] }, {}, '--listen there is no listener'],
-    [{ engine: 'fast' }, {}, '--engine not yet: "fast" is not built in this version'],
     [{ logLevel: 'loud' }, {}, '--log-level "loud" is not known here'],
     [{ users: '' }, {}, '--users "" is not text'],
     [{}, { GARTER_USER: 'alice' }, 'GARTER_USER a user with a name and without a password'],

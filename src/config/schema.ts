@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Level, LogSettings } from '../audit/log.ts';
+import type { EngineName } from '../net/choose.ts';
 import type { Endpoint } from '../net/engine.ts';
 import type { Command, LogKind, Method, PortRange, Protocol, Rate } from '../policy/policy.ts';
 import type { Family } from '../resolve/resolver.ts';
@@ -22,7 +23,7 @@ export interface Sections {
   readonly health: Endpoint;
   readonly 'run-as': string;
   readonly revoke: Revoke;
-  readonly engine: 'auto' | 'portable';
+  readonly engine: EngineName;
   readonly workers: 1;
 }
 
@@ -297,7 +298,7 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
   revoke: revoke.describe(
     'What happens to open sessions when their rule stops applying: close (the default) or keep.',
   ),
-  engine: choice(['auto', 'portable'], ['fast']).describe('Which implementation of sockets. Default: auto.'),
+  engine: choice(['auto', 'fast', 'portable']).describe('Which implementation of sockets. Default: auto.'),
   workers: value<1>({ enum: ['auto', 1] }, (input) => {
     if (input === 'auto' || plain(input) === '1') return 1;
     if (Number(plain(input)) > 1) throw notYet('more than one worker');

@@ -13,7 +13,7 @@ import type {
 } from './engine.ts';
 import { PortableConnection } from './portable/connection.ts';
 import { PortableRelay } from './portable/relay.ts';
-import { Sweep } from './portable/sweep.ts';
+import { Sweep } from './sweep.ts';
 import { listen } from './portable/listen.ts';
 import { connectTcp } from './portable/tcp.ts';
 import { bindUdp, Scratch } from './portable/udp.ts';

@@ -1,4 +1,5 @@
 import { createSocket } from 'node:dgram';
+import type { Endpoint } from './engine.ts';
 
 /** Any port does: connecting a UDP socket sends nothing, it only asks the kernel for the way. */
 const DISCARD_PORT = 9;
@@ -17,4 +18,13 @@ export function sourceFor(host: string): string | undefined {
   } finally {
     socket.close();
   }
+}
+
+/**
+ * Why a connection could not be made, as Node says it. Linux says EADDRNOTAVAIL when ports are used up, but also on a machine
+ * without IPv6, which has no address to send from: then there is no way.
+ */
+export function connectError(code: string, { host, port }: Endpoint): Error {
+  const told = code === 'EADDRNOTAVAIL' && sourceFor(host) === undefined ? 'ENETUNREACH' : code;
+  return Object.assign(new Error(`connect ${told} ${host}:${port}`), { code: told, syscall: 'connect' });
 }

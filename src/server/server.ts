@@ -2,8 +2,8 @@ import { getRandomValues } from 'node:crypto';
 import { Log } from '../audit/log.ts';
 import type { Record } from '../audit/record.ts';
 import type { Authenticator, Identity } from '../auth/authenticator.ts';
-import type { Endpoint } from '../net/engine.ts';
-import { PortableEngine } from '../net/portable.ts';
+import type { Endpoint, Engine } from '../net/engine.ts';
+import { chooseEngine } from '../net/choose.ts';
 import { compile } from '../policy/compile.ts';
 import { createLimitMemory, Limits } from '../policy/limits.ts';
 import { Resolver } from '../resolve/resolver.ts';
@@ -63,7 +63,9 @@ export class Server implements AsyncDisposable {
   static async start(settings: Settings, hooks: ServerHooks = {}): Promise<Server> {
     hooks.signal?.throwIfAborted();
     const users = settings.users && (await readUsers(settings.users));
-    const server = new Server(settings, hooks);
+    const { engine, why } = await chooseEngine(settings.engine);
+    const server = new Server(engine, settings, hooks);
+    server.log.info('engine', { name: engine.name, why });
     try {
       await server.#use(settings, users);
       await (await server.#listeners.prepare(settings.listeners)).commit();
@@ -77,12 +79,11 @@ export class Server implements AsyncDisposable {
     return server;
   }
 
-  private constructor(settings: Settings, hooks: ServerHooks) {
+  private constructor(engine: Engine, settings: Settings, hooks: ServerHooks) {
     const log = new Log(settings.log);
     const limits = new Limits(createLimitMemory(randomSeed()));
     const quotas = new Quotas(log);
     const sessions = new Sessions(log, limits, quotas);
-    const engine = new PortableEngine();
     const ports = new OwnPorts();
     this.#hooks = hooks;
     this.#memory = new MemoryWatch(settings.limits.memory, () => sessions.size, log);

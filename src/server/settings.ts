@@ -1,5 +1,6 @@
 import type { LogSettings } from '../audit/log.ts';
 import type { UsersSettings } from '../auth/authenticator.ts';
+import type { EngineName } from '../net/choose.ts';
 import type { Endpoint, UnixSocket } from '../net/engine.ts';
 import type { Method, Origin, PolicyOptions, PortRange, Protocol } from '../policy/policy.ts';
 import type { ResolveOptions } from '../resolve/resolver.ts';
@@ -18,7 +19,7 @@ export interface Settings {
   readonly health?: Endpoint;
   /** A user of this machine, for `garter serve`. */
   readonly runAs?: string;
-  readonly engine: 'auto' | 'portable';
+  readonly engine: EngineName;
 }
 
 export interface ConnectionLimitSettings {

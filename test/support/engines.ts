@@ -4,11 +4,12 @@ import { connect, createServer, type Socket } from 'node:net';
 import { after, before } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Connection, Engine, Relay, RelayOptions } from '../../src/net/engine.ts';
+import { FastEngine } from '../../src/net/fast.ts';
 import { PortableEngine } from '../../src/net/portable.ts';
 import { descriptors, untilDescriptors } from './usage.ts';
 
 /** Every engine passes the whole of src/net/contract/. */
-export const engines: readonly Engine[] = [new PortableEngine()];
+export const engines: readonly Engine[] = [new PortableEngine(), new FastEngine()];
 
 /** Holds all tests of a file to closing what they open. */
 export function leavesNothing(): void {

@@ -216,7 +216,9 @@ for (const engine of engines) {
       assert.equal(await target.near.read(), undefined);
       using joined = join(engine, client, target);
       joined.relay.abort();
-      assert.deepEqual(await joined.relay.ended, { by: 'abort' });
+      const { by } = await joined.relay.ended;
+      // There is nothing else to pass on: it may be over before.
+      assert.ok(by === 'abort' || by === 'client', by);
     });
 
     test('a stream that is cut with its end held back is not taken for a whole one', async () => {
@@ -298,6 +300,15 @@ for (const engine of engines) {
         await Promise.all([cut(a), gone(b)]);
       });
     }
+
+    test('half-close does not cut one that reads slowly', async () => {
+      using joined = await relayed(engine, { halfClose: 1000 });
+      const data = sample(24 * MIB, 4);
+      joined.client.end();
+      joined.target.end(data);
+      await delay(3500);
+      assertSame(await received(joined.client), data);
+    });
 
     test('half-close does not run while both directions are open', async () => {
       using joined = await relayed(engine, { halfClose: 1000 });

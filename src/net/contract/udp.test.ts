@@ -171,12 +171,12 @@ for (const engine of engines) {
     });
 
     test('a port in use, and an address of another machine', async () => {
-      const before = await descriptors(process.pid);
       using a = await open(engine);
+      const before = await descriptors(process.pid);
       await assert.rejects(engine.udp(a.socket.local, ignore), { code: 'EADDRINUSE' });
       await assert.rejects(engine.udp({ host: '192.0.2.1', port: 0 }, ignore), { code: 'EADDRNOTAVAIL' });
       await delay(50);
-      assert.equal(await descriptors(process.pid), before + 1);
+      assert.equal(await descriptors(process.pid), before);
     });
 
     test('closed by a datagram of many: nothing more is told', async () => {
@@ -198,20 +198,21 @@ for (const engine of engines) {
     });
 
     test('after close: nothing is sent, nothing told, and the port is free', async () => {
+      using b = await open(engine);
       const before = await descriptors(process.pid);
       const a = await open(engine);
-      using b = await open(engine);
       const { local } = a.socket;
       send(a.socket, sample(LARGEST + 1, 1), a.socket.peer(b.socket.local));
+      const told = [...a.codes];
       a.socket.close();
       a.socket.close();
       send(a.socket, Buffer.from('x'), a.socket.peer(b.socket.local));
       await delay(50);
       const again = await engine.udp(local, ignore);
-      assert.deepEqual(a.codes, []);
+      assert.deepEqual(a.codes, told);
       again.close();
       await delay(50);
-      assert.equal(await descriptors(process.pid), before + 1);
+      assert.equal(await descriptors(process.pid), before);
     });
   });
 }

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { Pace, Relay, RelayEnd, RelayOptions } from '../engine.ts';
 import type { PortableConnection, Taker } from './connection.ts';
-import { type Sweep, ticks } from './sweep.ts';
+import { type Sweep, ticks } from '../sweep.ts';
 
 /** Milliseconds. */
 const LONGEST_REST = 1000;
@@ -54,9 +54,14 @@ export class PortableRelay implements Relay {
   check(tick: number): void {
     if (tick - this.#started >= this.#duration) this.#cut({ by: 'duration' });
     else if (tick - this.#active >= this.#idle) this.#cut({ by: 'idle' });
-    else if (this.#firstEnded !== undefined && tick - this.#active >= this.#halfClose) {
+    else if (this.#firstEnded !== undefined && tick - this.#active >= this.#halfClose && !this.#heldBack) {
       this.#cut({ by: 'half-close' });
     }
+  }
+
+  /** Somebody reads slower than the other sends: that is no silence. */
+  get #heldBack(): boolean {
+    return this.#client.full || this.#target.full;
   }
 
   /** For a side: a byte has passed. */
@@ -100,7 +105,6 @@ class Side implements Taker {
   readonly #other: Duplex;
   readonly #pace: Pace | undefined;
   #passed = 0;
-  /** The other side has not taken everything yet. */
   #full = false;
   /** What came has used up the bandwidth of a while. */
   #resting: NodeJS.Timeout | undefined;
@@ -121,6 +125,11 @@ class Side implements Taker {
 
   get passed(): number {
     return this.#passed;
+  }
+
+  /** The other side has not taken everything yet. */
+  get full(): boolean {
+    return this.#full;
   }
 
   data(chunk: Uint8Array): void {

@@ -1,6 +1,6 @@
 import { Socket } from 'node:net';
 import type { Connection, ConnectOptions, Endpoint } from '../engine.ts';
-import { sourceFor } from '../source.ts';
+import { connectError } from '../source.ts';
 import { PortableConnection } from './connection.ts';
 import { endpoint } from './endpoint.ts';
 
@@ -26,7 +26,8 @@ export function connectTcp(to: Endpoint, options: ConnectOptions): Promise<Conne
     const fail = (error: unknown): void => {
       settle();
       socket.destroy();
-      reject(hasNoWay(error, to) ? connectError('ENETUNREACH', to) : error);
+      const { code } = error as NodeJS.ErrnoException;
+      reject(code === 'EADDRNOTAVAIL' ? connectError(code, to) : error);
     };
     const aborted = (): void => fail(signal?.reason);
     const timer = setTimeout(() => fail(connectError('ETIMEDOUT', to)), timeout);
@@ -50,14 +51,4 @@ export function connectionOf(socket: Socket): Connection | undefined {
   }
   const local = endpoint(localAddress, localPort!);
   return new PortableConnection(socket, local, endpoint(remoteAddress, remotePort!), socket);
-}
-
-/** Linux says EADDRNOTAVAIL when ports are used up, but also on a machine without IPv6: then it has no address to send from. */
-function hasNoWay(error: unknown, { host }: Endpoint): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'EADDRNOTAVAIL' && sourceFor(host) === undefined;
-}
-
-function connectError(code: string, { host, port }: Endpoint): Error {
-  return Object.assign(new Error(`connect ${code} ${host}:${port}`), { code, syscall: 'connect' });
 }

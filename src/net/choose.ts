@@ -1,0 +1,36 @@
+import type { Engine } from './engine.ts';
+import { PortableEngine } from './portable.ts';
+
+export type EngineName = 'auto' | 'fast' | 'portable';
+
+export interface Choice {
+  readonly engine: Engine;
+  /** In a few words. */
+  readonly why: string;
+}
+
+/** The engine that was asked for, or with `auto` the fast one where it works. Rejects when `fast` does not work here. */
+export async function chooseEngine(wanted: EngineName): Promise<Choice> {
+  if (wanted === 'portable') return { engine: new PortableEngine(), why: 'as configured' };
+  try {
+    const engine = await openFast();
+    return { engine, why: wanted === 'fast' ? 'as configured' : 'its system calls work here' };
+  } catch (error) {
+    const { message } = error as Error;
+    if (wanted === 'fast')
+      throw new Error(`the fast engine does not work here: ${message}`, { cause: error });
+    return { engine: new PortableEngine(), why: `the fast one does not work here: ${message}` };
+  }
+}
+
+/** Only now is anything of it loaded, so that nothing can go wrong where it is not wanted. */
+async function openFast(): Promise<Engine> {
+  if (process.platform !== 'linux') throw new Error(`it is for Linux, and this is ${process.platform}`);
+  if (process.arch !== 'x64' && process.arch !== 'arm64') {
+    throw new Error(`it knows x64 and arm64, and this is ${process.arch}`);
+  }
+  const { probe } = await import('./sys/probe.ts');
+  probe();
+  const { FastEngine } = await import('./fast.ts');
+  return new FastEngine();
+}

@@ -1,0 +1,73 @@
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type {
+  Connection,
+  ConnectOptions,
+  Endpoint,
+  Engine,
+  ListenAt,
+  Listener,
+  Relay,
+  RelayOptions,
+  UdpEvents,
+  UdpSocket,
+} from './engine.ts';
+import { FastConnection } from './fast/connection.ts';
+import { dial } from './fast/dial.ts';
+import { listen } from './fast/listen.ts';
+import { Loop } from './fast/loop.ts';
+import { Pipes } from './fast/pipes.ts';
+import { FastRelay } from './fast/relay.ts';
+import { bindUdp, Datagrams } from './fast/udp.ts';
+import { PortableConnection } from './portable/connection.ts';
+import { PortableEngine } from './portable.ts';
+import { Sweep } from './sweep.ts';
+
+/** The engine for Linux: system calls. What needs a stream is handed to the portable one, by its descriptor. */
+export class FastEngine implements Engine {
+  readonly name = 'fast';
+  readonly #loop = new Loop();
+  readonly #sweep = new Sweep();
+  readonly #pipes = new Pipes();
+  readonly #portable = new PortableEngine();
+  #datagrams: Datagrams | undefined;
+
+  listen(
+    at: ListenAt,
+    accepted: (connection: Connection) => void,
+    failed: (code: string) => void,
+  ): Promise<Listener> {
+    return listen(this.#loop, at, accepted, failed);
+  }
+
+  connect(to: Endpoint, options: ConnectOptions): Promise<Connection> {
+    return dial(this.#loop, to, options);
+  }
+
+  relay(client: Connection, target: Connection, options: RelayOptions): Relay {
+    if (client instanceof FastConnection && target instanceof FastConnection) {
+      return new FastRelay(client, target, options, this.#sweep, this.#pipes);
+    }
+    // A relay never spans two engines.
+    return this.#portable.relay(this.#handOver(client), this.#handOver(target), options);
+  }
+
+  async udp(at: Endpoint, events: UdpEvents): Promise<UdpSocket> {
+    this.#datagrams ??= new Datagrams();
+    return bindUdp(this.#loop, this.#datagrams, at, events);
+  }
+
+  adopt(stream: Duplex, local: Endpoint, remote: Endpoint): Connection {
+    return this.#portable.adopt(stream, local, remote);
+  }
+
+  #handOver(connection: Connection): Connection {
+    if (!(connection instanceof FastConnection)) return connection;
+    const { local, remote } = connection;
+    const stream = connection.detach();
+    const socket = stream instanceof Socket ? stream : undefined;
+    const successor = new PortableConnection(stream, local, remote, socket);
+    connection.succeededBy(successor);
+    return successor;
+  }
+}

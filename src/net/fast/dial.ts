@@ -1,0 +1,111 @@
+import type { Connection, ConnectOptions, Endpoint } from '../engine.ts';
+import { connectError } from '../source.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  EPOLLERR,
+  EPOLLHUP,
+  IP_BIND_ADDRESS_NO_PORT,
+  IPPROTO_IP,
+  NONBLOCK_CLOEXEC,
+  SOCK_STREAM,
+} from '../sys/constants.ts';
+import { EINPROGRESS, errorName } from '../sys/errors.ts';
+import { errno, libc } from '../sys/libc.ts';
+import { encodeSockaddr, SOCKADDR } from '../sys/sockaddr.ts';
+import { FastConnection } from './connection.ts';
+import type { Loop, Watcher } from './loop.ts';
+import { checked, localOf, setOption, setTcpOptions, takeError } from './socket.ts';
+import { WATCH_BOTH } from './stream.ts';
+
+export async function dial(loop: Loop, to: Endpoint, options: ConnectOptions): Promise<Connection> {
+  options.signal?.throwIfAborted();
+  const fd = begin(to, options.from);
+  return new Dialling(loop, fd, to, options).connected;
+}
+
+function begin(to: Endpoint, from: string | undefined): number {
+  const family = to.host.includes(':') ? AF_INET6 : AF_INET;
+  const fd = checked(libc.socket(family, SOCK_STREAM | NONBLOCK_CLOEXEC, 0), 'connect');
+  try {
+    setTcpOptions(fd);
+    if (from !== undefined) bindTo(fd, from);
+    const done = libc.connect(fd, SOCKADDR, encodeSockaddr(to)) === 0;
+    const code = done ? EINPROGRESS : errno();
+    if (code !== EINPROGRESS) throw connectError(errorName(code), to);
+    return fd;
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
+}
+
+function bindTo(fd: number, from: string): void {
+  // The port is chosen when the destination is known: it may be in use for another.
+  setOption(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+  const size = encodeSockaddr({ host: from, port: 0 });
+  checked(libc.bind(fd, SOCKADDR, size), 'bind', from);
+}
+
+/** A connection that is not there yet. */
+class Dialling implements Watcher {
+  readonly connected: Promise<Connection>;
+  readonly #loop: Loop;
+  readonly #fd: number;
+  readonly #to: Endpoint;
+  readonly #signal: AbortSignal | undefined;
+  readonly #slot: number;
+  readonly #timer: NodeJS.Timeout;
+  #resolve: (connection: Connection) => void = () => {};
+  #reject: (reason: unknown) => void = () => {};
+
+  constructor(loop: Loop, fd: number, to: Endpoint, { timeout, signal }: ConnectOptions) {
+    this.#loop = loop;
+    this.#fd = fd;
+    this.#to = to;
+    this.#signal = signal;
+    this.connected = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#slot = add(loop, fd, this);
+    this.#timer = setTimeout(() => this.#fail(connectError('ETIMEDOUT', to)), timeout);
+    signal?.addEventListener('abort', this.#aborted);
+  }
+
+  ready(events: number): void {
+    const code = (events & (EPOLLERR | EPOLLHUP)) === 0 ? 0 : takeError(this.#fd);
+    if (code !== 0) {
+      this.#fail(connectError(errorName(code), this.#to));
+      return;
+    }
+    this.#settle();
+    const local = localOf(this.#fd);
+    const connection = new FastConnection(this.#loop, this.#fd, local, this.#to, this.#slot);
+    connection.ready(events);
+    this.#resolve(connection);
+  }
+
+  readonly #aborted = (): void => this.#fail(this.#signal?.reason);
+
+  #fail(reason: unknown): void {
+    this.#settle();
+    this.#loop.release(this.#slot);
+    libc.close(this.#fd);
+    this.#reject(reason);
+  }
+
+  #settle(): void {
+    clearTimeout(this.#timer);
+    this.#signal?.removeEventListener('abort', this.#aborted);
+  }
+}
+
+function add(loop: Loop, fd: number, dialling: Dialling): number {
+  try {
+    return loop.add(fd, WATCH_BOTH, dialling);
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
+}

@@ -1,0 +1,31 @@
+import { MSG_DONTWAIT, MSG_ERRQUEUE } from '../sys/constants.ts';
+import { libc } from '../sys/libc.ts';
+import { addressOf, bytes, int32, reserve } from '../sys/memory.ts';
+
+/** Taken at a time; more than anybody needs to hear of. */
+const MOST = 64;
+/** Who tells an error: not ICMP, but this machine, which has told it already. */
+const SO_EE_ORIGIN_LOCAL = 1;
+
+// struct msghdr on 64 bits, in words.
+const CONTROL = 8;
+const CONTROL_LENGTH = 10;
+const CONTROL_SIZE = 256;
+/** A struct cmsghdr, in bytes; behind it a struct sock_extended_err: errno, 4 bytes, then the origin. */
+const CMSGHDR = 16;
+
+const message = reserve(56);
+const control = reserve(CONTROL_SIZE);
+int32[(message >> 2) + CONTROL] = addressOf(control);
+
+/** What ICMP had to say about datagrams that a socket with IP_RECVERR has sent, as errno. Takes away the error that would fail the next call. */
+export function takeErrors(fd: number): readonly number[] {
+  const codes: number[] = [];
+  for (let i = 0; i < MOST; i++) {
+    int32[(message >> 2) + CONTROL_LENGTH] = CONTROL_SIZE;
+    if (libc.recvmsg(fd, addressOf(message), MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
+    const error = control + CMSGHDR;
+    if (bytes[error + 4] !== SO_EE_ORIGIN_LOCAL) codes.push(int32[error >> 2]!);
+  }
+  return codes;
+}

@@ -1,0 +1,197 @@
+import type { Pace } from '../engine.ts';
+import { SPLICE_F_MOVE_NONBLOCK } from '../sys/constants.ts';
+import { errno, libc } from '../sys/libc.ts';
+import { bytes as memory } from '../sys/memory.ts';
+import type { Task } from './loop.ts';
+import type { Pipe, Pipes } from './pipes.ts';
+import { copy, COPY_ADDRESS, COPY_SIZE, FAILED, WAIT } from './stream.ts';
+import type { Stream } from './stream.ts';
+
+/** Steps in a row, before others have their turn. */
+const SHARE = 8;
+/** Bytes that make a read a large one. So many in a row and a flow is bulk, whose bytes are spliced and not copied. */
+const LARGE = 16_384;
+const BULK = 4;
+/** Bytes left over that are sent with what comes next, not before it. */
+const SMALL = 4096;
+/** Bytes taken at a time from a side whose bandwidth is limited. */
+const PACED = 65_536;
+/** Milliseconds. */
+const LONGEST_REST = 1000;
+
+/** What a flow tells its relay, and has from it. */
+interface Relay {
+  readonly pipes: Pipes;
+  /** A byte has passed. */
+  touch(): void;
+  /** The source has ended its direction. */
+  sourceEnded(flow: Flow): void;
+  /** All is passed on, but the end. */
+  flowDone(flow: Flow): void;
+  failed(stream: Stream): void;
+}
+
+/** One direction of a relay. Nothing is read that there is no room for: all that waits is what one read brought. */
+export class Flow implements Task {
+  readonly from: Stream;
+  readonly to: Stream;
+  /** The source has ended, and all it has sent is passed on. */
+  done = false;
+  readonly #relay: Relay;
+  readonly #pace: Pace | undefined;
+  #passed: number;
+  #ended = false;
+  #left: Uint8Array | undefined;
+  #large = 0;
+  #pipe: Pipe | undefined;
+  #inPipe = 0;
+  #queued = false;
+  #resting: NodeJS.Timeout | undefined;
+
+  /** `out` is what is still to be sent before: it does not count. */
+  constructor(
+    relay: Relay,
+    from: Stream,
+    to: Stream,
+    out: Uint8Array | undefined,
+    early: Uint8Array | undefined,
+    pace: Pace | undefined,
+  ) {
+    this.#relay = relay;
+    this.from = from;
+    this.to = to;
+    this.#pace = pace;
+    this.#passed = out === undefined ? 0 : -out.length;
+    this.#left =
+      out === undefined || early === undefined ? (out ?? early) : new Uint8Array([...out, ...early]);
+  }
+
+  get passed(): number {
+    return Math.max(0, this.#passed);
+  }
+
+  /** Passes on what there is, as far as there is room. */
+  run(): void {
+    this.#queued = false;
+    for (let i = 0; i < SHARE; i++) if (!this.#step()) return;
+    this.#goOnLater();
+  }
+
+  /** When the relay is over. */
+  stop(): void {
+    clearTimeout(this.#resting);
+    if (this.#pipe === undefined) return;
+    if (this.#inPipe === 0) this.#relay.pipes.giveBack(this.#pipe);
+    else this.#relay.pipes.discard(this.#pipe);
+    this.#pipe = undefined;
+  }
+
+  /** False when there is nothing to do before something happens. */
+  #step(): boolean {
+    const { from, to } = this;
+    if (from.fd < 0 || this.done || !to.writable) return false;
+    if (this.#inPipe > 0) return this.#drain();
+    const more = from.readable && !this.#ended && this.#resting === undefined;
+    if (this.#left !== undefined && !(more && this.#left.length < SMALL)) return this.#sendLeft(this.#left);
+    if (more) return this.#large < BULK || this.#left !== undefined ? this.#copy() : this.#splice();
+    this.#freePipe();
+    if (!this.#ended) return false;
+    this.done = true;
+    this.#relay.flowDone(this);
+    return false;
+  }
+
+  #sendLeft(left: Uint8Array): boolean {
+    const sent = this.to.send(left);
+    if (sent === FAILED) return this.#failed(this.to);
+    this.#count(sent);
+    this.#left = sent === left.length ? undefined : left.subarray(sent);
+    return this.#left === undefined;
+  }
+
+  #copy(): boolean {
+    const left = this.#left;
+    const head = left === undefined ? 0 : left.length;
+    const count = this.from.take(COPY_ADDRESS + head, COPY_SIZE - head);
+    if (count <= 0) return this.#tookNone(count);
+    if (left !== undefined) memory.set(left, copy);
+    this.#large = count >= LARGE ? this.#large + 1 : 0;
+    const size = head + count;
+    const given = this.to.give(COPY_ADDRESS, size);
+    if (given === FAILED) return this.#failed(this.to);
+    const sent = given === WAIT ? 0 : given;
+    this.#left = sent === size ? undefined : memory.slice(copy + sent, copy + size);
+    this.#count(sent);
+    if (this.#pace !== undefined) this.#rest(this.#pace(count));
+    return this.#left === undefined;
+  }
+
+  #splice(): boolean {
+    const pipe = (this.#pipe ??= this.#relay.pipes.take());
+    if (pipe === undefined) return this.#copy();
+    const size = this.#pace === undefined ? pipe.size : PACED;
+    const count = libc.splice(this.from.fd, 0, pipe.into, 0, size, SPLICE_F_MOVE_NONBLOCK);
+    if (count <= 0) return this.#tookNone(count < 0 ? this.from.refused('read', errno()) : 0);
+    this.#inPipe = count;
+    if (count < LARGE) this.#large--;
+    else this.#large = BULK;
+    if (this.#pace !== undefined) this.#rest(this.#pace(count));
+    return this.#drain();
+  }
+
+  #drain(): boolean {
+    const { outOf } = this.#pipe!;
+    const sent = libc.splice(outOf, 0, this.to.fd, 0, this.#inPipe, SPLICE_F_MOVE_NONBLOCK);
+    if (sent < 0) return this.to.refused('write', errno()) === FAILED && this.#failed(this.to);
+    this.#inPipe -= sent;
+    this.#count(sent);
+    return true;
+  }
+
+  #tookNone(outcome: number): boolean {
+    if (outcome === FAILED) return this.#failed(this.from);
+    if (outcome === 0) {
+      this.#ended = true;
+      this.#relay.sourceEnded(this);
+    }
+    return true;
+  }
+
+  #failed(stream: Stream): false {
+    this.#relay.failed(stream);
+    return false;
+  }
+
+  #count(bytes: number): void {
+    if (bytes === 0) return;
+    this.#passed += bytes;
+    this.#relay.touch();
+  }
+
+  #freePipe(): void {
+    if (this.#pipe === undefined) return;
+    this.#relay.pipes.giveBack(this.#pipe);
+    this.#pipe = undefined;
+  }
+
+  /** Waits for bandwidth. In pieces, so that it is no silence that a time-out would end. */
+  #rest(wait: number): void {
+    // A timer keeps no shorter time; what is owed stays owed.
+    if (wait < 1) return;
+    this.#resting = setTimeout(
+      () => {
+        this.#resting = undefined;
+        this.#relay.touch();
+        this.#rest(this.#pace!(0));
+        if (this.#resting === undefined) this.run();
+      },
+      Math.min(wait, LONGEST_REST),
+    );
+  }
+
+  #goOnLater(): void {
+    if (this.#queued) return;
+    this.#queued = true;
+    this.from.loop.later(this);
+  }
+}

@@ -1,0 +1,180 @@
+import type { Connection, Endpoint, ListenAt, Listener, UnixSocket } from '../engine.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  EPOLLEXCLUSIVE,
+  EPOLLIN,
+  F_GETFL,
+  F_SETFL,
+  IPPROTO_IPV6,
+  IPV6_V6ONLY,
+  NONBLOCK_CLOEXEC,
+  O_NONBLOCK,
+  SO_REUSEADDR,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from '../sys/constants.ts';
+import { EMFILE, ENFILE, ENOBUFS, ENOMEM, errorName } from '../sys/errors.ts';
+import { errno, libc } from '../sys/libc.ts';
+import {
+  encodePath,
+  encodeSockaddr,
+  expectSockaddr,
+  familyTold,
+  pathTold,
+  SOCKADDR,
+  SOCKADDR_LENGTH,
+  told,
+} from '../sys/sockaddr.ts';
+import { bindPath, HERE, withMode } from '../unix.ts';
+import { FastConnection } from './connection.ts';
+import type { Loop, Watcher } from './loop.ts';
+import { checked, localOf, setOption, setTcpOptions } from './socket.ts';
+
+const BACKLOG = 4096;
+/** Connections taken in a row, before others have their turn. */
+const SHARE = 64;
+/** Milliseconds without accepting when the system has no descriptor or no memory left. */
+const PAUSE = 100;
+const EXHAUSTED: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
+
+export async function listen(
+  loop: Loop,
+  at: ListenAt,
+  accepted: (connection: Connection) => void,
+  failed: (code: string) => void,
+): Promise<Listener> {
+  const fd = await open(at);
+  try {
+    const [local, path] = placeOf(fd);
+    const acceptor = new Acceptor(loop, fd, local, path === undefined, accepted, failed);
+    const close = async (): Promise<void> => acceptor.close();
+    return { local, ...(path !== undefined && { path }), close, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
+}
+
+async function open(at: ListenAt): Promise<number> {
+  if ('fd' in at) return passed(at.fd);
+  if ('path' in at) return bindPath(at, () => bindUnix(at));
+  return bindTcp(at);
+}
+
+/** Accepts as long as it is open, and pauses while the system has nothing to accept with. */
+class Acceptor implements Watcher {
+  readonly #loop: Loop;
+  readonly #fd: number;
+  /** Every connection's own end; `undefined` where it depends on how the client came. */
+  readonly #local: Endpoint | undefined;
+  readonly #tcp: boolean;
+  readonly #accepted: (connection: Connection) => void;
+  readonly #failed: (code: string) => void;
+  #slot: number | undefined;
+  #pause: NodeJS.Timeout | undefined;
+  #complained = false;
+
+  constructor(
+    loop: Loop,
+    fd: number,
+    local: Endpoint,
+    tcp: boolean,
+    accepted: (connection: Connection) => void,
+    failed: (code: string) => void,
+  ) {
+    this.#loop = loop;
+    this.#fd = fd;
+    this.#tcp = tcp;
+    this.#local = isWildcard(local) ? undefined : local;
+    this.#accepted = accepted;
+    this.#failed = failed;
+    this.#slot = this.#watch();
+  }
+
+  ready(): void {
+    for (let i = 0; i < SHARE && this.#slot !== undefined; i++) {
+      expectSockaddr();
+      const fd = libc.accept4(this.#fd, SOCKADDR, SOCKADDR_LENGTH, NONBLOCK_CLOEXEC);
+      if (fd < 0) return this.#noneNow(errno());
+      this.#complained = false;
+      this.#accepted(this.#connection(fd));
+    }
+  }
+
+  close(): void {
+    clearTimeout(this.#pause);
+    if (this.#slot !== undefined) this.#loop.release(this.#slot);
+    this.#slot = undefined;
+    libc.close(this.#fd);
+  }
+
+  #connection(fd: number): FastConnection {
+    const remote = this.#tcp ? told() : HERE;
+    return new FastConnection(this.#loop, fd, this.#local ?? localOf(fd), remote);
+  }
+
+  #noneNow(code: number): void {
+    // Anything else has ended one connection only.
+    if (!EXHAUSTED.has(code)) return;
+    if (!this.#complained) this.#failed(errorName(code));
+    this.#complained = true;
+    this.#loop.remove(this.#slot!, this.#fd);
+    this.#slot = undefined;
+    this.#pause = setTimeout(() => {
+      this.#slot = this.#watch();
+    }, PAUSE);
+  }
+
+  #watch(): number {
+    return this.#loop.add(this.#fd, EPOLLIN | EPOLLEXCLUSIVE, this);
+  }
+}
+
+function bindTcp(at: Endpoint): number {
+  const family = at.host.includes(':') ? AF_INET6 : AF_INET;
+  return bound(family, (fd) => {
+    setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    setTcpOptions(fd);
+    checked(libc.bind(fd, SOCKADDR, encodeSockaddr(at)), 'listen', `${at.host}:${at.port}`);
+  });
+}
+
+function bindUnix(at: UnixSocket): number {
+  const size = encodePath(at.path);
+  return bound(AF_UNIX, (fd) =>
+    withMode(at, () => checked(libc.bind(fd, SOCKADDR, size), 'listen', at.path)),
+  );
+}
+
+/** Whoever has opened it need not have thought of what is needed here. */
+function passed(fd: number): number {
+  checked(libc.fcntl(fd, F_SETFL, checked(libc.fcntl(fd, F_GETFL, 0), 'fcntl') | O_NONBLOCK), 'fcntl');
+  setTcpOptions(fd);
+  return fd;
+}
+
+function bound(family: number, bind: (fd: number) => void): number {
+  const fd = checked(libc.socket(family, SOCK_STREAM | NONBLOCK_CLOEXEC, 0), 'socket');
+  try {
+    bind(fd);
+    checked(libc.listen(fd, BACKLOG), 'listen');
+    return fd;
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
+}
+
+/** Where it listens: an address, or a path. */
+function placeOf(fd: number): [local: Endpoint, path?: string] {
+  expectSockaddr();
+  checked(libc.getsockname(fd, SOCKADDR, SOCKADDR_LENGTH), 'getsockname');
+  return familyTold() === AF_UNIX ? [HERE, pathTold()] : [told()];
+}
+
+function isWildcard({ host }: Endpoint): boolean {
+  return host === '0.0.0.0' || host === '::';
+}

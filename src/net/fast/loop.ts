@@ -1,0 +1,154 @@
+import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../sys/constants.ts';
+import { systemError } from '../sys/errors.ts';
+import { watch } from '../sys/event-loop.ts';
+import { errno, libc } from '../sys/libc.ts';
+import { addressOf, int32, reserve } from '../sys/memory.ts';
+
+/** Events taken at a time. */
+const BATCH = 512;
+/** Words of a struct epoll_event, which is packed on x64 only, and where in it the data begins. */
+const [EVENT, DATA] = process.arch === 'x64' ? [3, 1] : [4, 2];
+
+const batch = reserve(BATCH * EVENT * 4);
+const BATCH_ADDRESS = addressOf(batch);
+const single = reserve(EVENT * 4);
+const SINGLE_ADDRESS = addressOf(single);
+
+/** Has a descriptor in the set, and is told what happens there. */
+export interface Watcher {
+  ready(events: number): void;
+}
+
+export interface Task {
+  run(): void;
+}
+
+/**
+ * The epoll set of a thread, watched by Node's event loop. A descriptor has a slot there, and a slot a generation: an event
+ * that was on its way when the descriptor was closed finds neither the old watcher nor whoever has got the number since.
+ */
+export class Loop {
+  readonly #watchers: (Watcher | undefined)[] = [];
+  readonly #generations: number[] = [];
+  readonly #free: number[] = [];
+  #size = 0;
+  #epoll = -1;
+  #unwatch: () => void = () => {};
+  /** Of the batch at hand. */
+  #count = 0;
+  #next = 0;
+  #soon: Task[] = [];
+  #later: Task[] = [];
+
+  /** The slot. Throws a system error when the kernel takes no more. */
+  add(fd: number, events: number, watcher: Watcher): number {
+    if (this.#epoll < 0) this.#open();
+    const slot = this.#free.pop() ?? this.#watchers.length;
+    this.#generations[slot] = ((this.#generations[slot] ?? 0) + 1) & 0x3fff_ffff;
+    if (this.#control(EPOLL_CTL_ADD, fd, events, slot) < 0) {
+      const error = systemError(errno(), 'epoll_ctl');
+      this.#watchers[slot] = undefined;
+      this.#free.push(slot);
+      this.#closeIfEmpty();
+      throw error;
+    }
+    this.#watchers[slot] = watcher;
+    this.#size++;
+    return slot;
+  }
+
+  /** Gives a slot to another watcher. */
+  replace(slot: number, watcher: Watcher): void {
+    this.#watchers[slot] = watcher;
+  }
+
+  change(slot: number, fd: number, events: number): void {
+    this.#control(EPOLL_CTL_MOD, fd, events, slot);
+  }
+
+  /** Before the descriptor is closed, which takes it out of the set. */
+  release(slot: number): void {
+    this.#watchers[slot] = undefined;
+    this.#free.push(slot);
+    this.#size--;
+    this.#closeIfEmpty();
+  }
+
+  /** For a descriptor that lives on elsewhere. */
+  remove(slot: number, fd: number): void {
+    this.#control(EPOLL_CTL_DEL, fd, 0, slot);
+    this.release(slot);
+  }
+
+  /** Runs the task when all that is going on now has come to rest, promises too. */
+  soon(task: Task): void {
+    if (this.#soon.push(task) === 1) process.nextTick(this.#runSoon);
+  }
+
+  /** Runs the task when others have had their turn. */
+  later(task: Task): void {
+    if (this.#later.push(task) === 1) setImmediate(this.#runLater);
+  }
+
+  readonly #runSoon = (): void => {
+    const tasks = this.#soon;
+    this.#soon = [];
+    runAll(tasks, 0);
+  };
+
+  readonly #runLater = (): void => {
+    const tasks = this.#later;
+    this.#later = [];
+    runAll(tasks, 0);
+  };
+
+  readonly #turn = (): void => {
+    this.#next = 0;
+    this.#count = libc.epoll_wait(this.#epoll, BATCH_ADDRESS, BATCH, 0);
+    this.#dispatch();
+  };
+
+  readonly #dispatch = (): void => {
+    try {
+      while (this.#next < this.#count) {
+        const at = (batch >> 2) + EVENT * this.#next++;
+        const slot = int32[at + DATA]!;
+        if (int32[at + DATA + 1] === this.#generations[slot]) this.#watchers[slot]?.ready(int32[at]!);
+      }
+    } finally {
+      // Somebody has thrown. The kernel tells each event once: the others must not be lost.
+      if (this.#next < this.#count) setImmediate(this.#dispatch);
+    }
+  };
+
+  #control(operation: number, fd: number, events: number, slot: number): number {
+    const at = single >> 2;
+    int32[at] = events;
+    int32[at + DATA] = slot;
+    int32[at + DATA + 1] = this.#generations[slot]!;
+    return libc.epoll_ctl(this.#epoll, operation, fd, SINGLE_ADDRESS);
+  }
+
+  #open(): void {
+    this.#epoll = libc.epoll_create1(EPOLL_CLOEXEC);
+    if (this.#epoll < 0) throw systemError(errno(), 'epoll_create1');
+    this.#unwatch = watch(this.#epoll, this.#turn);
+  }
+
+  #closeIfEmpty(): void {
+    if (this.#size > 0) return;
+    this.#unwatch();
+    libc.close(this.#epoll);
+    this.#epoll = -1;
+  }
+}
+
+/** All of them, even when one throws. */
+function runAll(tasks: readonly Task[], from: number): void {
+  let next = from;
+  try {
+    while (next < tasks.length) tasks[next++]!.run();
+  } finally {
+    if (next < tasks.length) setImmediate(() => runAll(tasks, next));
+  }
+}

@@ -1,0 +1,47 @@
+import { bytes, reserve } from '../sys/memory.ts';
+import { BATCH, Messages } from './messages.ts';
+
+const MAX_DATAGRAM = 65_535;
+
+export interface Sender {
+  /** Sends the first `count` of what the outbox holds. */
+  sendAll(messages: Messages, count: number): void;
+}
+
+/** Datagrams on their way out. Those that are still where they came in wait for each other and go with one call. */
+export class Outbox {
+  readonly #messages = new Messages();
+  readonly #single = reserve(MAX_DATAGRAM);
+  #sender: Sender | undefined;
+  #waiting = 0;
+  #gathers = false;
+
+  /** While `hand` runs, datagrams that are sent from the memory itself are only noted; they are gone when this returns. */
+  gather(hand: () => void): void {
+    this.#gathers = true;
+    try {
+      hand();
+    } finally {
+      this.#gathers = false;
+      this.flush();
+    }
+  }
+
+  send(sender: Sender, buffer: Uint8Array, start: number, end: number, sockaddr: Int32Array): void {
+    const waits = this.#gathers && buffer === bytes;
+    if (this.#sender !== sender || this.#waiting === BATCH || !waits) this.flush();
+    if (!waits) bytes.set(buffer.subarray(start, end), this.#single);
+    this.#messages.setData(this.#waiting, waits ? start : this.#single, end - start);
+    this.#messages.setName(this.#waiting, sockaddr);
+    this.#sender = sender;
+    this.#waiting++;
+    if (!waits) this.flush();
+  }
+
+  flush(): void {
+    const [sender, count] = [this.#sender, this.#waiting];
+    this.#sender = undefined;
+    this.#waiting = 0;
+    sender?.sendAll(this.#messages, count);
+  }
+}

@@ -1,0 +1,70 @@
+import { F_SETPIPE_SZ, NONBLOCK_CLOEXEC } from '../sys/constants.ts';
+import { libc } from '../sys/libc.ts';
+import { addressOf, int32, reserve } from '../sys/memory.ts';
+
+/** Bytes: what an unprivileged user may ask for. */
+const WANTED = 1 << 20;
+/** One with less room moves no more at a time than a copy does. */
+const USEFUL = 1 << 16;
+/** Open at a time, in use or not. The kernel gives an unprivileged user 64 MiB of pipes, then only tiny ones. */
+const MOST = 256;
+/** Kept for the next flow. */
+const KEPT = 32;
+
+export interface Pipe {
+  readonly into: number;
+  readonly outOf: number;
+  readonly size: number;
+}
+
+const pair = reserve(8) >> 2;
+const PAIR = addressOf(pair << 2);
+
+/** Pipes for splice(2), which moves bytes from socket to socket without a copy: lent while bytes are under way. */
+export class Pipes {
+  readonly #free: Pipe[] = [];
+  #open = 0;
+  #relays = 0;
+
+  /** `undefined` when there is none to be had: then bytes are copied. */
+  take(): Pipe | undefined {
+    return this.#free.pop() ?? this.#make();
+  }
+
+  /** An empty one. */
+  giveBack(pipe: Pipe): void {
+    if (this.#free.length < KEPT) this.#free.push(pipe);
+    else this.discard(pipe);
+  }
+
+  /** One that may have bytes in it. */
+  discard({ into, outOf }: Pipe): void {
+    libc.close(into);
+    libc.close(outOf);
+    this.#open--;
+  }
+
+  /** A relay begins. */
+  join(): void {
+    this.#relays++;
+  }
+
+  /** One has ended; with the last the pipes are closed. */
+  leave(): void {
+    this.#relays--;
+    if (this.#relays === 0) for (const pipe of this.#free.splice(0)) this.discard(pipe);
+  }
+
+  #make(): Pipe | undefined {
+    if (this.#open >= MOST || libc.pipe2(PAIR, NONBLOCK_CLOEXEC) < 0) return undefined;
+    this.#open++;
+    const [outOf, into] = [int32[pair]!, int32[pair + 1]!];
+    let size = -1;
+    for (let wanted = WANTED; size < 0 && wanted >= USEFUL; wanted /= 4)
+      size = libc.fcntl(into, F_SETPIPE_SZ, wanted);
+    const pipe = { into, outOf, size };
+    if (size >= USEFUL) return pipe;
+    this.discard(pipe);
+    return undefined;
+  }
+}

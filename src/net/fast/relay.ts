@@ -1,0 +1,129 @@
+import type { Relay, RelayEnd, RelayOptions } from '../engine.ts';
+import { ticks } from '../sweep.ts';
+import type { Sweep } from '../sweep.ts';
+import type { FastConnection, Taker } from './connection.ts';
+import { Flow } from './flow.ts';
+import type { Pipes } from './pipes.ts';
+import type { Stream } from './stream.ts';
+
+export class FastRelay implements Relay, Taker {
+  readonly ended: Promise<RelayEnd>;
+  readonly pipes: Pipes;
+  readonly #up: Flow;
+  readonly #down: Flow;
+  readonly #sweep: Sweep;
+  readonly #started: number;
+  readonly #idle: number;
+  readonly #halfClose: number;
+  readonly #duration: number;
+  #active: number;
+  #endedFirst: 'client' | 'target' | undefined;
+  #over = false;
+  #resolve: (end: RelayEnd) => void = () => {};
+
+  constructor(
+    client: FastConnection,
+    target: FastConnection,
+    options: RelayOptions,
+    sweep: Sweep,
+    pipes: Pipes,
+  ) {
+    this.pipes = pipes;
+    this.#sweep = sweep;
+    this.#started = sweep.tick;
+    this.#active = sweep.tick;
+    this.#idle = ticks(options.idle);
+    this.#halfClose = ticks(options.halfClose);
+    this.#duration = ticks(options.duration);
+    this.ended = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+    const [mine, theirs] = [client.handTo(this), target.handTo(this)];
+    this.#up = new Flow(this, client, target, theirs.out, mine.early, options.sendPace);
+    this.#down = new Flow(this, target, client, mine.out, theirs.early, options.receivePace);
+    sweep.add(this);
+    pipes.join();
+    if (client.fd < 0) this.failed(client);
+    else if (target.fd < 0) this.failed(target);
+    this.#up.run();
+    this.#down.run();
+  }
+
+  get sent(): number {
+    return this.#up.passed;
+  }
+
+  get received(): number {
+    return this.#down.passed;
+  }
+
+  abort(): void {
+    this.#cut({ by: 'abort' });
+  }
+
+  ready(stream: Stream): void {
+    const [from, to] = stream === this.#up.from ? [this.#up, this.#down] : [this.#down, this.#up];
+    if (stream.readable) from.run();
+    if (stream.writable) to.run();
+  }
+
+  gone(stream: Stream): void {
+    this.failed(stream);
+  }
+
+  /** For the sweep: ends what has gone on for too long. */
+  check(tick: number): void {
+    if (tick - this.#started >= this.#duration) this.#cut({ by: 'duration' });
+    else if (tick - this.#active >= this.#idle) this.#cut({ by: 'idle' });
+    else if (this.#endedFirst !== undefined && tick - this.#active >= this.#halfClose && !this.#heldBack) {
+      this.#cut({ by: 'half-close' });
+    }
+  }
+
+  /** Somebody reads slower than the other sends: that is no silence. */
+  get #heldBack(): boolean {
+    return !this.#up.from.writable || !this.#up.to.writable;
+  }
+
+  touch(): void {
+    this.#active = this.#sweep.tick;
+  }
+
+  sourceEnded(flow: Flow): void {
+    this.#endedFirst ??= flow === this.#up ? 'client' : 'target';
+    this.touch();
+  }
+
+  flowDone(flow: Flow): void {
+    if (!this.#up.done || !this.#down.done) {
+      flow.to.shutdown();
+      return;
+    }
+    // A close says the end too.
+    this.#close();
+    flow.to.close();
+    flow.from.close();
+    this.#resolve({ by: this.#endedFirst! });
+  }
+
+  failed(stream: Stream): void {
+    const { name, code = name } = stream.failure() as NodeJS.ErrnoException;
+    this.#cut({ by: stream === this.#up.from ? 'client' : 'target', error: code });
+  }
+
+  #cut(end: RelayEnd): void {
+    if (this.#over) return;
+    this.#close();
+    this.#up.from.reset();
+    this.#down.from.reset();
+    this.#resolve(end);
+  }
+
+  #close(): void {
+    this.#over = true;
+    this.#sweep.delete(this);
+    this.#up.stop();
+    this.#down.stop();
+    this.pipes.leave();
+  }
+}

@@ -1,0 +1,59 @@
+import {
+  IPPROTO_TCP,
+  SO_ERROR,
+  SO_KEEPALIVE,
+  SO_LINGER,
+  SOL_SOCKET,
+  TCP_KEEPIDLE,
+  TCP_NODELAY,
+} from '../sys/constants.ts';
+import { systemError } from '../sys/errors.ts';
+import { errno, libc } from '../sys/libc.ts';
+import { addressOf, int32, reserve } from '../sys/memory.ts';
+import { expectSockaddr, SOCKADDR, SOCKADDR_LENGTH, told } from '../sys/sockaddr.ts';
+import type { Endpoint } from '../engine.ts';
+
+/** Seconds of silence until the kernel asks whether the peer is still there. */
+const KEEP_IDLE = 60;
+
+const option = reserve(16) >> 2;
+const OPTION = addressOf(option << 2);
+const LENGTH = addressOf((option + 2) << 2);
+
+/** What a call has given, or a system error. */
+export function checked(result: number, syscall: string, about?: string): number {
+  if (result < 0) throw systemError(errno(), syscall, about);
+  return result;
+}
+
+export function setOption(fd: number, level: number, name: number, value: number): number {
+  int32[option] = value;
+  return libc.setsockopt(fd, level, name, OPTION, 4);
+}
+
+/** What every TCP connection has; accepted ones inherit it from their listener. */
+export function setTcpOptions(fd: number): void {
+  setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE);
+}
+
+/** The next close is a reset. */
+export function resetOnClose(fd: number): void {
+  int32[option] = 1;
+  int32[option + 1] = 0;
+  libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, OPTION, 8);
+}
+
+/** The error that a socket has met, as a number; 0 = none. Asking takes it away. */
+export function takeError(fd: number): number {
+  int32[option] = 0;
+  int32[option + 2] = 4;
+  return libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, OPTION, LENGTH) < 0 ? errno() : int32[option];
+}
+
+export function localOf(fd: number): Endpoint {
+  expectSockaddr();
+  checked(libc.getsockname(fd, SOCKADDR, SOCKADDR_LENGTH), 'getsockname');
+  return told();
+}

@@ -1,0 +1,200 @@
+import { UDP_HEADROOM } from '../engine.ts';
+import type { Endpoint, Peer, UdpEvents, UdpSocket } from '../engine.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  EPOLLERR,
+  EPOLLET,
+  EPOLLIN,
+  IP_RECVERR,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_RECVERR,
+  IPV6_V6ONLY,
+  MSG_DONTWAIT,
+  NONBLOCK_CLOEXEC,
+  SO_RCVBUF,
+  SO_SNDBUF,
+  SOCK_DGRAM,
+  SOL_SOCKET,
+} from '../sys/constants.ts';
+import { EAGAIN, errorName } from '../sys/errors.ts';
+import { errno, libc } from '../sys/libc.ts';
+import { bytes as memory, reserve } from '../sys/memory.ts';
+import {
+  decodeSockaddr,
+  encodeSockaddr,
+  isSockaddr,
+  SOCKADDR,
+  SOCKADDR_OFFSET,
+  sockaddrWords,
+} from '../sys/sockaddr.ts';
+import { takeErrors } from './error-queue.ts';
+import type { Loop, Task, Watcher } from './loop.ts';
+import { BATCH, Messages } from './messages.ts';
+import { Outbox } from './outbox.ts';
+import { checked, localOf, setOption } from './socket.ts';
+
+/** Bytes that may wait in the kernel, either way: room for a burst. */
+const BUFFER_SIZE = 1024 * 1024;
+/** Batches in a row, before others have their turn. */
+const SHARE = 8;
+const MAX_DATAGRAM = 65_535;
+/** Bytes from one datagram of a batch to the next. */
+const STRIDE = (UDP_HEADROOM + MAX_DATAGRAM + 63) & ~63;
+
+/** Where datagrams of all sockets come in and leave; pages that none has reached take no room. */
+export class Datagrams {
+  readonly arrivals: Messages = new Messages();
+  readonly outbox: Outbox = new Outbox();
+  readonly #arena = reserve(BATCH * STRIDE);
+
+  constructor() {
+    for (let i = 0; i < BATCH; i++) this.arrivals.setData(i, this.start(i), MAX_DATAGRAM);
+  }
+
+  /** Where one comes to, with room in front. */
+  start(i: number): number {
+    return this.#arena + i * STRIDE + UDP_HEADROOM;
+  }
+}
+
+class FastPeer implements Peer {
+  readonly host: string;
+  readonly port: number;
+  readonly key: string;
+  readonly sockaddr: Int32Array;
+
+  constructor({ host, port }: Endpoint, sockaddr: Int32Array) {
+    this.host = host;
+    this.port = port;
+    this.key = `${host} ${port}`;
+    this.sockaddr = sockaddr;
+  }
+}
+
+export function bindUdp(loop: Loop, datagrams: Datagrams, at: Endpoint, events: UdpEvents): UdpSocket {
+  const family = at.host.includes(':') ? AF_INET6 : AF_INET;
+  const fd = checked(libc.socket(family, SOCK_DGRAM | NONBLOCK_CLOEXEC, 0), 'bind');
+  try {
+    if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    setOption(fd, SOL_SOCKET, SO_RCVBUF, BUFFER_SIZE);
+    setOption(fd, SOL_SOCKET, SO_SNDBUF, BUFFER_SIZE);
+    // Without it a socket that sends to many learns nothing of ICMP errors.
+    if (family === AF_INET) setOption(fd, IPPROTO_IP, IP_RECVERR, 1);
+    else setOption(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+    checked(libc.bind(fd, SOCKADDR, encodeSockaddr(at)), 'bind', `${at.host}:${at.port}`);
+    return new FastUdpSocket(loop, datagrams, fd, events);
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
+}
+
+class FastUdpSocket implements UdpSocket, Watcher, Task {
+  readonly local: Endpoint;
+  readonly #loop: Loop;
+  readonly #datagrams: Datagrams;
+  readonly #events: UdpEvents;
+  readonly #slot: number;
+  #fd: number;
+  /** Most datagrams come from where the one before came from. */
+  #last: FastPeer | undefined;
+
+  constructor(loop: Loop, datagrams: Datagrams, fd: number, events: UdpEvents) {
+    this.#loop = loop;
+    this.#datagrams = datagrams;
+    this.#fd = fd;
+    this.#events = events;
+    this.local = localOf(fd);
+    this.#slot = loop.add(fd, EPOLLIN | EPOLLET, this);
+  }
+
+  peer(to: Endpoint): Peer {
+    return peerOf(to);
+  }
+
+  send(buffer: Uint8Array, start: number, end: number, to: Peer): void {
+    if (this.#fd < 0) return;
+    const { sockaddr } = to instanceof FastPeer ? to : peerOf(to);
+    this.#datagrams.outbox.send(this, buffer, start, end, sockaddr);
+  }
+
+  close(): void {
+    if (this.#fd < 0) return;
+    this.#datagrams.outbox.flush();
+    this.#loop.release(this.#slot);
+    libc.close(this.#fd);
+    this.#fd = -1;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  ready(events: number): void {
+    if ((events & EPOLLERR) !== 0) this.#takeErrors();
+    this.run();
+  }
+
+  run(): void {
+    const { arrivals } = this.#datagrams;
+    for (let i = 0; i < SHARE; i++) {
+      if (this.#fd < 0) return;
+      for (let n = 0; n < BATCH; n++) arrivals.expectName(n);
+      const count = libc.recvmmsg(this.#fd, arrivals.at(0), BATCH, MSG_DONTWAIT, 0);
+      if (count < 0 && errno() === EAGAIN) return;
+      // It has failed for what became of an earlier datagram.
+      if (count < 0) this.#takeErrors();
+      else this.#datagrams.outbox.gather(() => this.#handOut(count));
+      if (count >= 0 && count < BATCH) return;
+    }
+    this.#loop.later(this);
+  }
+
+  /** For the outbox. What cannot be sent is told and forgotten. */
+  sendAll(messages: Messages, count: number): void {
+    let next = 0;
+    let again = true;
+    while (next < count && this.#fd >= 0) {
+      const sent = libc.sendmmsg(this.#fd, messages.at(next), count - next, MSG_DONTWAIT);
+      const code = sent < 0 ? errno() : 0;
+      // It may have failed for what became of an earlier one: then it is tried again, once.
+      if (sent < 0 && again && this.#takeErrors()) {
+        again = false;
+        continue;
+      }
+      if (sent < 0) this.#events.failed(errorName(code));
+      next += Math.max(sent, 1);
+      again = true;
+    }
+  }
+
+  #handOut(count: number): void {
+    const { arrivals } = this.#datagrams;
+    for (let i = 0; i < count && this.#fd >= 0; i++) {
+      const start = this.#datagrams.start(i);
+      const from = this.#from(arrivals.name(i));
+      this.#events.received(memory, start, start + arrivals.length(i), from);
+    }
+  }
+
+  #from(at: number): FastPeer {
+    if (this.#last === undefined || !isSockaddr(this.#last.sockaddr, at)) {
+      this.#last = new FastPeer(decodeSockaddr(at), sockaddrWords(at));
+    }
+    return this.#last;
+  }
+
+  /** Tells what ICMP said; whether there was anything. */
+  #takeErrors(): boolean {
+    const codes = takeErrors(this.#fd);
+    for (const code of codes) this.#events.failed(errorName(code));
+    return codes.length > 0;
+  }
+}
+
+function peerOf(to: Endpoint): FastPeer {
+  encodeSockaddr(to);
+  return new FastPeer(decodeSockaddr(SOCKADDR_OFFSET), sockaddrWords(SOCKADDR_OFFSET));
+}

@@ -1,0 +1,49 @@
+import { ffi, open } from './ffi.ts';
+import { addressOf, reserve } from './memory.ts';
+
+const UV_POLL = 8;
+const UV_READABLE = 1;
+
+/** What Node's own image has of libuv. */
+const { lib, functions: uv } = open(null, {
+  uv_handle_size: { arguments: ['i32'], return: 'u64' },
+  uv_poll_init: { arguments: ['u64', 'u64', 'i32'], return: 'i32' },
+  uv_poll_start: { arguments: ['u64', 'i32', 'u64'], return: 'i32' },
+  uv_poll_stop: { arguments: ['u64'], return: 'i32' },
+  uv_close: { arguments: ['u64', 'u64'], return: 'void' },
+});
+
+let scheduled = false;
+let work: () => void = () => {};
+
+/** No JavaScript may throw out of a callback, and promises do not go on after one: the work is done right after it, as an immediate. */
+const readable = lib.registerCallback({ arguments: ['u64', 'i32', 'i32'] }, () => {
+  if (scheduled) return;
+  scheduled = true;
+  setImmediate(run);
+});
+/** Memory of handles that libuv does not use any more. */
+const free: bigint[] = [];
+const closed = lib.registerCallback({ arguments: ['u64'] }, (handle: bigint) => void free.push(handle));
+
+function run(): void {
+  scheduled = false;
+  work();
+}
+
+/**
+ * Does `turn` in each round of this thread's event loop in which a descriptor is readable, until the returned function is called; keeps
+ * the thread alive until then. One descriptor at a time. A worker must not end before.
+ */
+export function watch(fd: number, turn: () => void): () => void {
+  const handle = free.pop() ?? BigInt(addressOf(reserve(Number(uv.uv_handle_size(UV_POLL)))));
+  const failure = uv.uv_poll_init(ffi.getCurrentEventLoop(), handle, fd);
+  if (failure !== 0) throw new Error(`uv_poll_init: ${failure}`);
+  uv.uv_poll_start(handle, UV_READABLE, readable);
+  work = turn;
+  return () => {
+    work = () => {};
+    uv.uv_poll_stop(handle);
+    uv.uv_close(handle, closed);
+  };
+}

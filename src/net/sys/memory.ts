@@ -1,0 +1,66 @@
+import { ffi, open } from './ffi.ts';
+
+const SIZE = 8 * 1024 * 1024;
+const PROT_READ_WRITE = 3;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
+/** Addresses below 2 GiB, on x64. */
+const MAP_32BIT = 0x40;
+/** At this address or not at all. */
+const MAP_FIXED_NOREPLACE = 0x10_0000;
+const LIMIT = 2 ** 31;
+
+const { mmap } = open('libc.so.6', {
+  mmap: { arguments: ['u64', 'u64', 'i32', 'i32', 'i32', 'i64'], return: 'u64' },
+}).functions;
+
+/**
+ * Memory that the kernel reads and writes: it never moves and is never freed. It lies below 2 GiB, so that an address is a
+ * plain number which the calls take as an i32; a pointer or a bigint would cost each of them a microsecond. One per thread;
+ * pages that nobody has touched take no room.
+ */
+const base: number = allocate();
+const buffer: ArrayBuffer = ffi.toArrayBuffer(BigInt(base), SIZE, false);
+export const bytes: Uint8Array = new Uint8Array(buffer);
+export const int32: Int32Array = new Int32Array(buffer);
+
+let used = 0;
+
+/** A piece of the memory for good, by its offset; 64-byte aligned. */
+export function reserve(size: number): number {
+  const offset = used;
+  used = (used + size + 63) & ~63;
+  if (used > SIZE) throw new RangeError(`${size} bytes are too many: ${SIZE - offset} are left`);
+  return offset;
+}
+
+/** Where the kernel finds it. */
+export function addressOf(offset: number): number {
+  return base + offset;
+}
+
+/** A view of foreign memory, to be used only as long as that lives. */
+export function viewOf(address: bigint, size: number): ArrayBuffer {
+  return ffi.toArrayBuffer(address, size, false);
+}
+
+function allocate(): number {
+  const found = process.arch === 'x64' ? map(0, MAP_32BIT) : firstFree();
+  if (found === undefined) throw new Error('there is no memory below 2 GiB');
+  return found;
+}
+
+/** Elsewhere no flag asks for low addresses; but little lies there. */
+function firstFree(): number | undefined {
+  for (let at = 0x1000_0000; at < LIMIT - SIZE; at += 0x0400_0000) {
+    const found = map(at, MAP_FIXED_NOREPLACE);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function map(at: number, flag: number): number | undefined {
+  const address = Number(
+    mmap(BigInt(at), BigInt(SIZE), PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS | flag, -1, 0n),
+  );
+  return address > 0 && address < LIMIT - SIZE ? address : undefined;
+}

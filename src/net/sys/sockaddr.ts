@@ -1,0 +1,101 @@
+import { networkInterfaces } from 'node:os';
+import { formatIp, ipFromBytes, parseIp, unmapped, writeIp } from '../../wire/ip.ts';
+import type { Endpoint } from '../engine.ts';
+import { AF_INET, AF_INET6, AF_UNIX } from './constants.ts';
+import { systemError } from './errors.ts';
+import { addressOf, bytes, int32, reserve } from './memory.ts';
+
+/** The longest that is used here: struct sockaddr_un, 110 bytes. */
+const SOCKADDR_SIZE = 128;
+const SOCKADDR_IN = 16;
+const SOCKADDR_IN6 = 28;
+/** Bytes of a path, with the NUL behind it. */
+const PATH_LIMIT = 108;
+
+/** One address at a time passes here, and its length. */
+const sockaddr = reserve(SOCKADDR_SIZE);
+export const SOCKADDR_OFFSET: number = sockaddr;
+const length = reserve(4);
+export const SOCKADDR: number = addressOf(sockaddr);
+export const SOCKADDR_LENGTH: number = addressOf(length);
+
+/** Before a call that tells an address there. */
+export function expectSockaddr(): void {
+  int32[length >> 2] = SOCKADDR_SIZE;
+}
+
+/** After it. */
+export function told(): Endpoint {
+  return decodeSockaddr(sockaddr);
+}
+
+/** The family of the address that was told. */
+export function familyTold(): number {
+  return bytes[sockaddr]! | (bytes[sockaddr + 1]! << 8);
+}
+
+/** The path that was told. */
+export function pathTold(): string {
+  const end = sockaddr + int32[length >> 2]!;
+  const nul = bytes.indexOf(0, sockaddr + 2);
+  return new TextDecoder().decode(bytes.slice(sockaddr + 2, Math.min(nul, end)));
+}
+
+/** Puts a literal address, with or without a zone, where a call can take it, or elsewhere in the memory; its length in bytes. */
+export function encodeSockaddr({ host, port }: Endpoint, at: number = sockaddr): number {
+  const percent = host.indexOf('%');
+  const ip = parseIp(percent < 0 ? host : host.slice(0, percent));
+  if (ip === undefined) throw systemError('EINVAL', 'bind', `${host}: not an IP address`);
+  const size = ip.family === 4 ? SOCKADDR_IN : SOCKADDR_IN6;
+  bytes.fill(0, at, at + size);
+  bytes[at] = ip.family === 4 ? AF_INET : AF_INET6;
+  bytes[at + 2] = port >> 8;
+  bytes[at + 3] = port;
+  writeIp(ip, bytes, at + (ip.family === 4 ? 4 : 8));
+  if (percent >= 0) int32[(at + 24) >> 2] = scopeOf(host.slice(percent + 1));
+  return size;
+}
+
+/** The same for a unix socket. */
+export function encodePath(path: string): number {
+  const encoded = new TextEncoder().encode(path);
+  if (encoded.length >= PATH_LIMIT) throw systemError('ENAMETOOLONG', 'bind', path);
+  bytes.fill(0, sockaddr, sockaddr + SOCKADDR_SIZE);
+  bytes[sockaddr] = AF_UNIX;
+  bytes.set(encoded, sockaddr + 2);
+  return 2 + encoded.length + 1;
+}
+
+/** An IPv4 address in an IPv6 one as its dotted quad, and no zone. */
+export function decodeSockaddr(at: number): Endpoint {
+  const port = (bytes[at + 2]! << 8) | bytes[at + 3]!;
+  if (bytes[at] === AF_INET) {
+    return { host: `${bytes[at + 4]}.${bytes[at + 5]}.${bytes[at + 6]}.${bytes[at + 7]}`, port };
+  }
+  return { host: formatIp(unmapped(ipFromBytes(bytes, at + 8, 6))), port };
+}
+
+/** The words of the address at an offset, to be put elsewhere. */
+export function sockaddrWords(at: number): Int32Array {
+  const size = bytes[at] === AF_INET ? SOCKADDR_IN : SOCKADDR_IN6;
+  return int32.slice(at >> 2, (at + size) >> 2);
+}
+
+/** Whether the address at an offset is this one, but for what IPv6 has beside address and port. */
+export function isSockaddr(words: Int32Array, at: number): boolean {
+  const i = at >> 2;
+  if (words[0] !== int32[i]) return false;
+  if (words.length === SOCKADDR_IN >> 2) return words[1] === int32[i + 1];
+  return (
+    words[2] === int32[i + 2] &&
+    words[3] === int32[i + 3] &&
+    words[4] === int32[i + 4] &&
+    words[5] === int32[i + 5]
+  );
+}
+
+/** The number of a network interface that a zone names. */
+function scopeOf(zone: string): number {
+  const named = networkInterfaces()[zone]?.find(({ family }) => family === 'IPv6');
+  return named?.scopeid ?? Number.parseInt(zone, 10);
+}

@@ -1,0 +1,43 @@
+import { once } from 'node:events';
+import { lstat, unlink } from 'node:fs/promises';
+import { connect } from 'node:net';
+import type { Endpoint, UnixSocket } from './engine.ts';
+
+/** Either end of a connection over a unix socket. */
+export const HERE: Endpoint = { host: '127.0.0.1', port: 0 };
+
+/** Binds by `bind`; a socket that a server which has gone left there is replaced. */
+export async function bindPath<T>(at: UnixSocket, bind: () => T | Promise<T>): Promise<T> {
+  try {
+    return await bind();
+  } catch (error) {
+    if (!(await isLeftBehind(at, error))) throw error;
+    await unlink(at.path);
+    return bind();
+  }
+}
+
+/** Does `bind`, which must not wait, so that nobody gets at the socket before it has its mode. */
+export function withMode<T>({ mode }: UnixSocket, bind: () => T): T {
+  const umask = process.umask(0o777 & ~mode);
+  try {
+    return bind();
+  } finally {
+    process.umask(umask);
+  }
+}
+
+/** Whether the path is a socket that nobody listens on any more. */
+async function isLeftBehind({ path }: UnixSocket, error: unknown): Promise<boolean> {
+  if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') return false;
+  if (!(await lstat(path)).isSocket()) return false;
+  const socket = connect(path);
+  try {
+    await once(socket, 'connect');
+    return false;
+  } catch (refusal) {
+    return (refusal as NodeJS.ErrnoException).code === 'ECONNREFUSED';
+  } finally {
+    socket.destroy();
+  }
+}
