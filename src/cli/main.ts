@@ -65,5 +65,8 @@ async function version(args: readonly string[]): Promise<number> {
 // A server goes on when nobody reads what it says.
 process.stderr.on('error', () => {});
 // A reader that has seen enough (garter schema | head) is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // A server serves on, whoever reads where it listens.
+  if (process.argv[2] !== 'serve') process.exit(error.code === 'EPIPE' ? 0 : 1);
+});
 process.exit(await main(process.argv.slice(2)));

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { suite, test } from 'node:test';
+import type { Claim } from './claims.ts';
 import { Worker } from 'node:worker_threads';
 import * as fc from 'fast-check';
 import { parseIp } from '../wire/ip.ts';
@@ -205,6 +206,17 @@ suite('Limits', () => {
     assert.deepEqual(clients.map(come), ['ok', 'ok', 'per-address', 'ok', 'ok', 'connections']);
   });
 
+  test('rates of strangers keep nobody out: those that are over first are forgotten', () => {
+    const memory = createLimitMemory(SEED, 32);
+    const limits = new Limits(memory);
+    for (let i = 0; i < 100; i++) assert.ok('lease' in limits.acquire([rate(`stranger ${i}`)], i));
+    const count = { limit: 'per-address', whom: ['somebody'], most: 1 } as const;
+    assert.ok('lease' in limits.acquire([count], 100));
+    // The last stranger is still known.
+    assert.deepEqual(limits.acquire([rate('stranger 99')], 101), { refused: 'rate-per-address' });
+    assert.deepEqual(limits.acquire([count], 102), { refused: 'per-address' });
+  });
+
   test('rates that are over make room in the table', () => {
     const limits = new Limits(createLimitMemory(SEED, 32));
     const web = rule('web', { ratePerAddress: { most: 5, per: 1000 } });
@@ -309,4 +321,8 @@ function counted(memory: SharedArrayBuffer): number {
   const counts = new Float64Array(memory).subarray(2).filter((value, i) => i % 2 === 1 && value > 0);
   assert.ok(counts.every((count) => Number.isInteger(count)));
   return counts.reduce((sum, count) => sum + count, 0);
+}
+
+function rate(whom: string): Claim {
+  return { limit: 'rate-per-address', whom: [whom], most: 1, per: 1e6 };
 }

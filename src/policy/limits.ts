@@ -13,7 +13,8 @@ export type Acquired = { readonly lease: Lease } | { readonly refused: LimitName
 /**
  * Memory for `Limits`, to be handed to every thread that counts in it. `seed` is 64 bits of randomness. Of `entries`, a
  * power of two from 32 on and 16 bytes each, a session takes up to six. A table that is full, or crowded where a key
- * belongs, refuses: with twelve times as many entries as sessions, 131,072 for 10,000, that does not come up.
+ * belongs, forgets rates and, when only sessions are left, refuses: with twelve times as many entries as sessions, 131,072 for
+ * 10,000, that does not come up.
  */
 export function createLimitMemory(
   seed: readonly [number, number],
@@ -90,11 +91,17 @@ export class Limits {
   #find([low, high]: Key, now: number): number | undefined {
     const words = this.#words;
     let free: number | undefined;
+    let soonest: number | undefined;
     for (let i = 0; i < PROBES; i++) {
       const entry = HEADER + ((low + i) & this.#mask) * ENTRY;
       if (words[entry] === low && words[entry + 1] === high) return entry;
-      if (isFree(this.#values[entry / 2 + VALUE]!, now)) free ??= entry;
+      const value = this.#values[entry / 2 + VALUE]!;
+      if (isFree(value, now)) free ??= entry;
+      else if (value < 0 && (soonest === undefined || value > this.#values[soonest / 2 + VALUE]!))
+        soonest = entry;
     }
+    // Rates of strangers must not keep anybody out: the one that is over first is forgotten.
+    free ??= soonest;
     // Whoever had it before left a value that means nothing now.
     if (free !== undefined) this.#values[free / 2 + VALUE] = 0;
     return free;

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { Server as HttpServer } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Endpoint } from '../net/engine.ts';
 import type { OwnPorts } from './own-ports.ts';
 
@@ -13,8 +14,14 @@ export interface Readiness {
 }
 
 /** Requests from balancers and orchestrators are short and few. */
-const LIMITS = { requestTimeout: 5000, headersTimeout: 5000, keepAliveTimeout: 5000, maxHeaderSize: 4096 };
-const CONNECTIONS = 64;
+const LIMITS = {
+  requestTimeout: 5000,
+  headersTimeout: 5000,
+  connectionsCheckingInterval: 1000,
+  maxHeaderSize: 4096,
+};
+/** Open at a time; a newcomer takes the place of the oldest, so that nobody keeps others from asking. */
+const CONNECTIONS = 16;
 
 /** GET /healthz: the process is alive. GET /readyz: it takes new clients, else 503 and why. */
 export class Health implements AsyncDisposable {
@@ -27,15 +34,24 @@ export class Health implements AsyncDisposable {
   /** Rejects with Node's error when it cannot listen. */
   static async open(wanted: Endpoint, readiness: () => Readiness, ports: OwnPorts): Promise<Health> {
     const server = createServer(LIMITS, (request, response) => {
+      // One request is answered; what was sent behind it is not.
+      if (request.socket.writableEnded) return;
       const { status, lines } = answer(request.method, request.url, readiness);
       response.writeHead(status, {
         'Content-Type': 'text/plain; charset=utf-8',
         'Cache-Control': 'no-store',
+        Connection: 'close',
         ...(status === 405 && { Allow: 'GET, HEAD' }),
       });
       response.end(`${lines.join('\n')}\n`);
     });
-    server.maxConnections = CONNECTIONS;
+    const open = new Set<Socket>();
+    server.on('connection', (socket) => {
+      const [oldest] = open;
+      if (open.size === CONNECTIONS) oldest?.destroy();
+      open.add(socket);
+      socket.once('close', () => open.delete(socket));
+    });
     const listening = once(server, 'listening');
     server.listen({ host: wanted.host, port: wanted.port, exclusive: true });
     await listening;

@@ -1,6 +1,7 @@
 import type { Connection, Endpoint, Engine, ListenAt, Listener } from '../net/engine.ts';
 import { AcceptRule } from '../policy/rule.ts';
 import { formatAddress } from '../wire/address.ts';
+import type { Change } from './change.ts';
 import type { OwnPorts } from './own-ports.ts';
 import type { ListenerSettings } from './settings.ts';
 import { activatedSockets } from './systemd.ts';
@@ -50,9 +51,7 @@ export class Listeners {
    * Opens those of the wanted listeners that are not open yet, or none of them. Then `commit` puts all in force and closes
    * those that are no longer wanted; `abort` leaves everything as it was.
    */
-  async prepare(
-    wanted: readonly ListenerSettings[],
-  ): Promise<{ commit: () => Promise<void>; abort: () => Promise<void> }> {
+  async prepare(wanted: readonly ListenerSettings[]): Promise<Change> {
     const left = [...this.#groups];
     const groups: Group[] = [];
     const opened: Group[] = [];
@@ -90,7 +89,14 @@ export class Listeners {
     const { address } = settings;
     const places: ListenAt[] = 'activated' in address ? activatedSockets(address.activated) : [address];
     const listeners: OpenListener[] = [];
-    for (const at of places) listeners.push(await this.#listen(at, settings));
+    try {
+      for (const at of places) listeners.push(await this.#listen(at, settings));
+    } catch (error) {
+      for (const { close } of listeners) await close();
+      const told = error as Error;
+      if ('activated' in address) told.message = `${formatPlace(address)}: ${told.message}`;
+      throw told;
+    }
     return { place: formatPlace(address), settings, listeners };
   }
 

@@ -19,10 +19,12 @@ export async function obtainPermit(
   state: ServerState,
 ): Promise<Permit> {
   for (;;) {
-    const facts = session.facts(command);
+    let facts = session.facts(command);
     let decision = decide(state.policy, facts, destination, undefined, state.ports);
     if (destination.type === 'name' && decision.type !== 'refuse') {
       const addresses = await resolve(session, destination.name, state);
+      // The user may have other groups by now.
+      facts = session.facts(command);
       decision = decide(state.policy, facts, destination, addresses, state.ports);
     }
     session.decisions = state.decisions;

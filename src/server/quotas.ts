@@ -1,6 +1,8 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import type { Log } from '../audit/log.ts';
 import type { RuleOptions } from '../policy/policy.ts';
+import { NONE } from './change.ts';
+import type { Change } from './change.ts';
 import { codeOf, Failure } from './failure.ts';
 import type { Session } from './sessions.ts';
 
@@ -40,17 +42,22 @@ export class Quotas {
     this.#now = now;
   }
 
-  /** Goes on with what the file says, and writes it to see that it can. Rejects with Node's error. */
-  async use(file: string | undefined): Promise<void> {
-    if (file === this.#file) return;
-    if (file !== undefined) {
-      const state = await load(file);
-      if (state === 'damaged') this.#log.error('the state file is damaged: quotas begin anew', { file });
-      if (typeof state === 'object') this.#restore(state);
+  /** Reads the file, to go on with what it says, and writes it to see that it can. Rejects with Node's error. */
+  async prepare(file: string | undefined): Promise<Change> {
+    if (file === this.#file) return NONE;
+    // What is not saved yet belongs to the old one.
+    await this.#save();
+    const loaded = file === undefined ? undefined : await load(file);
+    const state = typeof loaded === 'object' ? loaded : undefined;
+    this.#today();
+    if (file !== undefined) await save(file, state ?? this.#state());
+    const commit = async (): Promise<void> => {
+      if (loaded === 'damaged') this.#log.error('the state file is damaged: quotas begin anew', { file });
+      if (state !== undefined) this.#restore(state);
       this.#today();
-      await save(file, this.#state());
-    }
-    this.#file = file;
+      this.#file = file;
+    };
+    return { commit, abort: NONE.abort };
   }
 
   /** Counts a session from now on; throws the Failure of a user who has used up the quota. */

@@ -1,4 +1,5 @@
 import { LocalUsers } from '../auth/local-users.ts';
+import { accept } from '../policy/accept.ts';
 import { decide, grantsSome } from '../policy/decide.ts';
 import { Failure } from './failure.ts';
 import type { Session } from './sessions.ts';
@@ -29,6 +30,7 @@ function revocation(session: Session, state: ServerState): string | undefined {
   const { grant } = session;
   if (grant !== undefined && session.rule?.revoke === 'keep') return undefined;
   if (!identifyAgain(session, state)) return 'user-gone';
+  if (session.phase !== 'accept' && !accept(state.policy, session.ip, state.ports).allow) return 'revoked';
   if (grant === undefined) return undefined;
   const facts = session.facts(grant.command);
   const decision =

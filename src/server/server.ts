@@ -5,12 +5,15 @@ import type { Authenticator, Identity } from '../auth/authenticator.ts';
 import type { Endpoint, Engine } from '../net/engine.ts';
 import { chooseEngine } from '../net/choose.ts';
 import { compile } from '../policy/compile.ts';
+import type { Policy } from '../policy/compile.ts';
 import { createLimitMemory, Limits } from '../policy/limits.ts';
 import { Resolver } from '../resolve/resolver.ts';
 import { formatAddress } from '../wire/address.ts';
 import { Bandwidths } from './bandwidths.ts';
 import { ConnectionLimits } from './connection-limits.ts';
 import { serve } from './connection.ts';
+import { NONE } from './change.ts';
+import type { Change } from './change.ts';
 import { connectionsPossible } from './descriptors.ts';
 import { Failure } from './failure.ts';
 import { Health } from './health.ts';
@@ -24,7 +27,6 @@ import { Sessions } from './sessions.ts';
 import type { ConnectionLimitSettings, Settings } from './settings.ts';
 import type { Decide, ServerState } from './state.ts';
 import { readUsers, Users } from './users.ts';
-import type { ReadUsers } from './users.ts';
 
 /** What an embedding program can add to the configuration. */
 export interface ServerHooks {
@@ -57,19 +59,18 @@ export class Server implements AsyncDisposable {
   readonly #possibleConnections: number = connectionsPossible();
   #health: Health | undefined;
   #ending = false;
+  /** What has to be over before the next thing may change the server. */
+  #turn: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
 
   /** Opens every listener. Rejects with Node's error, or with a UsersFileError. */
   static async start(settings: Settings, hooks: ServerHooks = {}): Promise<Server> {
     hooks.signal?.throwIfAborted();
-    const users = settings.users && (await readUsers(settings.users));
     const { engine, why } = await chooseEngine(settings.engine);
     const server = new Server(engine, settings, hooks);
     server.log.info('engine', { name: engine.name, why });
     try {
-      await server.#use(settings, users);
-      await (await server.#listeners.prepare(settings.listeners)).commit();
-      await server.#openHealth(settings.health);
+      await (await server.#prepare(settings)).commit();
       hooks.signal?.throwIfAborted();
     } catch (error) {
       await server.close();
@@ -143,28 +144,20 @@ export class Server implements AsyncDisposable {
     return [...this.#state.sessions].map((session) => session.record());
   }
 
-  /** Puts new settings in force, then ends the sessions that they no longer allow. When it rejects, nothing has changed. */
-  async reload(settings: Settings): Promise<void> {
-    const users = settings.users && (await readUsers(settings.users));
-    const listeners = await this.#listeners.prepare(settings.listeners);
-    try {
-      if (this.#ending) throw new Error('the server is ending');
-      await this.#openHealth(settings.health);
-      this.#state.log.reopen(settings.log);
-    } catch (error) {
-      await listeners.abort();
-      throw error;
-    }
-    // The old resolver is not closed: sessions may still wait for its answers, and then it holds nothing.
-    this.#state.resolver = new Resolver(settings.resolve);
-    await this.#use(settings, users);
-    await listeners.commit();
-    recheck(this.#state);
+  /**
+   * Puts new settings in force, then ends the sessions that they no longer allow. When it rejects, nothing has changed.
+   * One at a time, and none once the server ends.
+   */
+  reload(settings: Settings): Promise<void> {
+    const reloading = this.#turn.then(() => this.#reload(settings));
+    this.#turn = reloading.catch(() => undefined); // its caller is told
+    return reloading;
   }
 
   /** Refuses new connections and lets the open ones finish, up to the `drain` time-out; then ends them. */
   async drain(): Promise<void> {
     this.#ending = true;
+    await this.#turn;
     await this.#listeners.close();
     const late = Promise.withResolvers<void>();
     const timer = setTimeout(() => late.resolve(), this.#state.timeouts.drain);
@@ -191,6 +184,7 @@ export class Server implements AsyncDisposable {
     this.#hooks.signal?.removeEventListener('abort', this.#aborted);
     clearInterval(this.#clock);
     this.#memory[Symbol.dispose]();
+    await this.#turn;
     await this.#listeners.close();
     this.#stopAll('close');
     await this.#state.sessions.empty();
@@ -205,14 +199,48 @@ export class Server implements AsyncDisposable {
     for (const session of this.#state.sessions) session.stop(new Failure('admin', session.phase, detail));
   }
 
-  async #use(settings: Settings, users: ReadUsers | undefined): Promise<void> {
-    await this.#state.quotas.use(settings.stateFile);
-    await this.#users.use(users);
+  async #reload(settings: Settings): Promise<void> {
+    const change = await this.#prepare(settings);
+    try {
+      if (this.#ending) throw new Error('the server is ending');
+      this.#state.log.reopen(settings.log);
+    } catch (error) {
+      await change.abort();
+      throw error;
+    }
+    // The old resolver is not closed: sessions may still wait for its answers, and then it holds nothing.
+    this.#state.resolver = new Resolver(settings.resolve);
+    await change.commit();
+    recheck(this.#state);
+  }
+
+  /** Does all that can fail, and nothing that shows: `commit` puts it in force, `abort` leaves everything as it was. */
+  async #prepare(settings: Settings): Promise<Change> {
+    const policy = compile(settings.policy);
+    const users = settings.users && (await readUsers(settings.users));
+    await using undo = new AsyncDisposableStack();
+    const prepare = async (change: Promise<Change>): Promise<Change> =>
+      undo.adopt(await change, ({ abort }) => abort());
+    const changes = [
+      await prepare(this.#listeners.prepare(settings.listeners)),
+      await prepare(this.#prepareHealth(settings.health)),
+      await prepare(this.#state.quotas.prepare(settings.stateFile)),
+    ];
+    const prepared = undo.move();
+    const commit = async (): Promise<void> => {
+      await this.#users.use(users);
+      this.#use(settings, policy);
+      for (const change of changes) await change.commit();
+    };
+    return { commit, abort: () => prepared.disposeAsync() };
+  }
+
+  #use(settings: Settings, policy: Policy): void {
     const { authenticate } = this.#hooks;
     this.#state.authenticator =
       authenticate === undefined ? this.#users.authenticator : embedded(authenticate);
-    this.#state.policy = compile(settings.policy);
-    this.#state.bandwidths.use(this.#state.policy);
+    this.#state.policy = policy;
+    this.#state.bandwidths.use(policy);
     this.#state.timeouts = settings.timeouts;
     this.#state.connections.settings = this.#possible(settings.limits);
     this.#memory.limit = settings.limits.memory ?? defaultLimit();
@@ -229,11 +257,16 @@ export class Server implements AsyncDisposable {
     return { ...limits, connections: possible };
   }
 
-  async #openHealth(at: Endpoint | undefined): Promise<void> {
+  async #prepareHealth(at: Endpoint | undefined): Promise<Change> {
     const open = this.#health;
-    if (open !== undefined && at !== undefined && formatAddress(open.wanted) === formatAddress(at)) return;
-    this.#health = at && (await Health.open(at, () => this.#readiness(), this.#state.ports));
-    await open?.[Symbol.asyncDispose]();
+    if (open !== undefined && at !== undefined && formatAddress(open.wanted) === formatAddress(at))
+      return NONE;
+    const next = at && (await Health.open(at, () => this.#readiness(), this.#state.ports));
+    const commit = async (): Promise<void> => {
+      this.#health = next;
+      await open?.[Symbol.asyncDispose]();
+    };
+    return { commit, abort: async () => next?.[Symbol.asyncDispose]() };
   }
 
   #readiness(): Readiness {

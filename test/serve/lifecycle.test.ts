@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { access, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { associate } from '../support/datagrams.ts';
+import { makeDirectory } from '../support/directory.ts';
 import { garterCommand, startGarter } from '../support/garter.ts';
 import { check, run, start, until } from '../support/process.ts';
 import { Command, connectThrough, RawClient, replyCode, request5 } from '../support/raw.ts';
-import { startEcho } from '../support/targets.ts';
+import { closedPort, startEcho } from '../support/targets.ts';
 
 const listening = /^garter listening on 127\.0\.0\.1:(\d+)$/gm;
 const listeningOnce = /^garter listening on 127\.0\.0\.1:(\d+)$/m;
@@ -142,6 +144,58 @@ test('SIGHUP with a file that is wrong changes nothing and says why', async () =
   using next = await connectThrough(garter, echo);
   next.send(Buffer.from('as before'));
   await next.expect(Buffer.from('as before'));
+});
+
+test('SIGHUP with what cannot be put in force changes nothing, and can be mended', async () => {
+  await using echo = await startEcho();
+  const health = await closedPort();
+  await using garter = await startGarter({ config: `health: 127.0.0.1:${health}` });
+  const file = join(garter.directory, 'garter.yaml');
+  const good = await readFile(file, 'utf8');
+  const [port, otherHealth] = [await closedPort(), await closedPort()];
+  const next = good
+    .replace('listen:\n', `listen:\n  - address: 127.0.0.1:${port}\n`)
+    .replace(String(health), String(otherHealth));
+  const saying = async (event: string): Promise<unknown> =>
+    until(
+      async () => (await garter.log()).find((line) => line.event === event),
+      () => `the log does not say ${event}`,
+    );
+  for (const fault of ['state: nowhere/state.json', 'log: { to: { file: nowhere/log } }']) {
+    const broken = fault.startsWith('log') ? next.replace(/^log:.*$/m, fault) : `${next}\n${fault}\n`;
+    await writeFile(file, broken);
+    garter.process.signal('SIGHUP');
+    await saying('not reloaded, nothing has changed');
+    await assert.rejects(RawClient.connect({ host: '127.0.0.1', port }), { code: 'ECONNREFUSED' });
+    assert.equal((await fetch(`http://127.0.0.1:${health}/healthz`)).status, 200);
+    await rename(join(garter.directory, 'log.jsonl'), join(garter.directory, fault.slice(0, 3)));
+    await writeFile(file, good);
+    garter.process.signal('SIGHUP');
+    await saying('reloaded');
+  }
+  await rename(join(garter.directory, 'log.jsonl'), join(garter.directory, 'old'));
+  await writeFile(file, next);
+  garter.process.signal('SIGHUP');
+  await saying('reloaded');
+  using client = await connectThrough({ host: '127.0.0.1', port }, echo);
+  client.reset();
+  assert.equal((await fetch(`http://127.0.0.1:${otherHealth}/healthz`)).status, 200);
+});
+
+test('who reads where it listens, or nobody, is no reason to end', async () => {
+  await using directory = await makeDirectory();
+  await using garter = await start(
+    [
+      'sh',
+      '-c',
+      `exec "$0" serve --listen 127.0.0.1:0 2>${directory.path}/err >/dev/full & echo $!; wait $!`,
+      garterCommand,
+    ],
+    { ready: /^\d+$/m },
+  );
+  await delay(1500);
+  process.kill(Number(garter.ready[0]), 'SIGTERM');
+  assert.equal(await garter.ended(), 0);
 });
 
 test('SIGHUP with new rules: they hold at once, and end what they no longer allow', async () => {

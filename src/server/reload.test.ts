@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { suite, test } from 'node:test';
+import { closedPort } from '../../test/support/targets.ts';
+import { settingsFromObject } from '../config/load.ts';
+import { Server } from './server.ts';
+import type { Settings } from './settings.ts';
+
+function settingsAt(port: number): Settings {
+  const config = { listen: [{ address: `127.0.0.1:${port}` }], log: { level: 'error' } };
+  return settingsFromObject(config, false).settings!;
+}
+
+async function assertClosed(port: number): Promise<void> {
+  await assert.rejects(once(connect(port, '127.0.0.1'), 'connect'), { code: 'ECONNREFUSED' });
+}
+
+suite('reload', () => {
+  test('closed meanwhile, a server leaves nothing open', async () => {
+    for (let turns = 0; turns < 20; turns++) {
+      const server = await Server.start(settingsAt(0));
+      const port = await closedPort();
+      const reloading = Promise.allSettled([server.reload(settingsAt(port))]);
+      for (let i = 0; i < turns; i++) await Promise.resolve();
+      await server.close();
+      await reloading;
+      await assertClosed(port);
+    }
+  });
+
+  test('two at once: the second is in force, and nothing of the first is left', async () => {
+    const [one, two] = [await closedPort(), await closedPort()];
+    await using server = await Server.start(settingsAt(0));
+    await Promise.all([server.reload(settingsAt(one)), server.reload(settingsAt(two))]);
+    assert.deepEqual(
+      server.addresses.map(({ port }) => port),
+      [two],
+    );
+    await assertClosed(one);
+  });
+});
