@@ -7,6 +7,8 @@ import { cpuTime, descriptors, memory } from '../support/usage.ts';
 
 const SESSIONS = 4000;
 const SECONDS = 120;
+/** Descriptors of the pipes that the fast engine lends. */
+const PIPES = 256;
 
 /**
  * Clients that ask for a target which sends without end, read the reply and then nothing more. When told by SIGUSR2 they
@@ -66,7 +68,8 @@ test(`${SESSIONS} clients that read nothing, for ${SECONDS} s: memory and load s
       ready: /stalled/,
       wait: 60_000,
     });
-    assert.equal(await descriptors(pid), atFirst[0] + 2 * SESSIONS);
+    const used = (await descriptors(pid)) - atFirst[0];
+    assert.ok(used >= 2 * SESSIONS && used <= 2 * SESSIONS + PIPES, `${used} descriptors`);
     const samples: number[] = [];
     const busy = await cpuTime(pid);
     for (let second = 0; second < SECONDS; second += 10) {

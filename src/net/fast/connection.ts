@@ -131,7 +131,8 @@ export class FastConnection extends Stream implements Connection, Task {
 
   /** From now on everything is the taker's business. Gives what was read too early, and what is not sent yet. */
   handTo(taker: Taker): { readonly early: Uint8Array | undefined; readonly out: Uint8Array | undefined } {
-    const early = this.#early === undefined ? undefined : this.#early.reduce(joined);
+    const [first, ...rest] = this.#early ?? [];
+    const early = first && rest.reduce(joined, first);
     const out = this.#out;
     this.#taker = taker;
     this.#lost = undefined;

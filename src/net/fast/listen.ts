@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import type { Connection, Endpoint, ListenAt, Listener, UnixSocket } from '../engine.ts';
 import {
   AF_INET,
@@ -49,7 +50,10 @@ export async function listen(
   try {
     const [local, path] = placeOf(fd);
     const acceptor = new Acceptor(loop, fd, local, path === undefined, accepted, failed);
-    const close = async (): Promise<void> => acceptor.close();
+    const close = async (): Promise<void> => {
+      acceptor.close();
+      if ('path' in at) await rm(at.path, { force: true });
+    };
     return { local, ...(path !== undefined && { path }), close, [Symbol.asyncDispose]: close };
   } catch (error) {
     libc.close(fd);

@@ -2,12 +2,15 @@ import { F_SETPIPE_SZ, NONBLOCK_CLOEXEC } from '../sys/constants.ts';
 import { libc } from '../sys/libc.ts';
 import { addressOf, int32, reserve } from '../sys/memory.ts';
 
-/** Bytes: what an unprivileged user may ask for. */
-const WANTED = 1 << 20;
+/** Bytes. Half of what an unprivileged user may ask for does as well. */
+const WANTED = 1 << 19;
 /** One with less room moves no more at a time than a copy does. */
 const USEFUL = 1 << 16;
-/** Open at a time, in use or not. The kernel gives an unprivileged user 64 MiB of pipes, then only tiny ones. */
-const MOST = 256;
+/**
+ * Open at a time, in use or not: 64 MiB, which is what the kernel gives an unprivileged user. Whoever reads nothing keeps one full, and
+ * when all are full the others' bytes are copied.
+ */
+const MOST = 128;
 /** Kept for the next flow. */
 const KEPT = 32;
 
