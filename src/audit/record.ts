@@ -12,7 +12,7 @@ export interface End {
 }
 
 /** One connection, from accept to end, whatever happened; the log puts the time in front. What is not known is absent. */
-export interface Record {
+export type Record = {
   /** Unique in this process: its start in hexadecimal seconds, and a running number. */
   readonly id: string;
   /** host:port, IPv6 in brackets; so are listener, destination, address and bound. */
@@ -36,7 +36,7 @@ export interface Record {
   readonly duration: number;
   /** See `formatEnd`; absent while the connection is open. */
   readonly end?: string | undefined;
-}
+};
 
 /** `client:relay`, `policy:request:no-rule`, `target:dial:ECONNREFUSED`: docs/records.md lists them. */
 export function formatEnd({ by, phase, detail }: End): string {

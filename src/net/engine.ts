@@ -70,7 +70,16 @@ export interface ConnectOptions {
   readonly from?: string;
   /** Milliseconds until ETIMEDOUT. */
   readonly timeout: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: Signal;
+}
+
+/** What an AbortSignal does here. Something that costs less may do it, too. */
+export interface Signal {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  throwIfAborted(): void;
+  addEventListener(type: 'abort', listener: () => void, options?: { readonly once: boolean }): void;
+  removeEventListener(type: 'abort', listener: () => void): void;
 }
 
 /**
@@ -126,9 +135,9 @@ export interface RelayOptions {
   /** Milliseconds in all. 0 = no limit. */
   readonly duration: number;
   /** Bandwidth from the client to the target. @default no limit */
-  readonly sendPace?: Pace;
+  readonly sendPace?: Pace | undefined;
   /** Bandwidth from the target to the client. @default no limit */
-  readonly receivePace?: Pace;
+  readonly receivePace?: Pace | undefined;
 }
 
 /** Told how many bytes have just passed; milliseconds for which no more are taken from that side, 0 = none. */

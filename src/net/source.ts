@@ -6,25 +6,37 @@ const DISCARD_PORT = 9;
 
 /**
  * The local address that the kernel sends from to a literal address; `undefined` when there is none now: no route, no
- * address of that family, a link-local address without its zone.
+ * address of that family, a link-local address without its zone. Throws Node's error when the kernel cannot be asked.
  */
 export function sourceFor(host: string): string | undefined {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
   try {
     socket.connectSync(DISCARD_PORT, host);
     return socket.address().address;
-  } catch {
+  } catch (error) {
+    if (EXHAUSTED.has((error as NodeJS.ErrnoException).code!)) throw error;
     return undefined;
   } finally {
     socket.close();
   }
 }
 
+/** No room for a socket: that says nothing about the way. */
+const EXHAUSTED: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
+
 /**
  * Why a connection could not be made, as Node says it. Linux says EADDRNOTAVAIL when ports are used up, but also on a machine
  * without IPv6, which has no address to send from: then there is no way.
  */
 export function connectError(code: string, { host, port }: Endpoint): Error {
-  const told = code === 'EADDRNOTAVAIL' && sourceFor(host) === undefined ? 'ENETUNREACH' : code;
+  const told = code === 'EADDRNOTAVAIL' && hasNoWay(host) ? 'ENETUNREACH' : code;
   return Object.assign(new Error(`connect ${told} ${host}:${port}`), { code: told, syscall: 'connect' });
+}
+
+function hasNoWay(host: string): boolean {
+  try {
+    return sourceFor(host) === undefined;
+  } catch {
+    return false; // nobody knows
+  }
 }

@@ -20,6 +20,8 @@ export interface Claim {
   readonly most: number;
   /** Milliseconds: at most so many in this time. Absent: so many at a time, until they are released. */
   readonly per?: number;
+  /** Where the limits have found it to be counted; theirs to fill in, so that a claim which is made again and again is hashed once. */
+  key?: readonly [low: number, high: number];
 }
 
 /** The top-level limits on connections. */
@@ -28,11 +30,11 @@ export interface ConnectionCounts {
   readonly perAddress?: number;
 }
 
-/** What every connection claims. */
-export function connectionClaims({ connections, perAddress }: ConnectionCounts, client: Ip): Claim[] {
-  const all: Claim = { limit: 'connections', whom: [], most: connections };
-  if (perAddress === undefined) return [all];
-  return [all, { limit: 'per-address', whom: [network(client)], most: perAddress }];
+/** What every connection claims: the same for all, and one for its address. */
+export function connectionClaims({ connections, perAddress }: ConnectionCounts): (client: Ip) => Claim[] {
+  const all: Claim[] = [{ limit: 'connections', whom: [], most: connections }];
+  if (perAddress === undefined) return () => all;
+  return (client) => [...all, { limit: 'per-address', whom: [network(client)], most: perAddress }];
 }
 
 /**
@@ -41,10 +43,11 @@ export function connectionClaims({ connections, perAddress }: ConnectionCounts, 
  * together as one.
  */
 export function ruleClaims(
-  { name, limit = {} }: Pick<RuleOptions, 'name' | 'limit'>,
+  { name, limit }: Pick<RuleOptions, 'name' | 'limit'>,
   user: string | undefined,
   client: Ip,
-): Claim[] {
+): readonly Claim[] {
+  if (limit === undefined) return NONE;
   const claims: Claim[] = [];
   const claim = (of: LimitName, most: number | undefined, ...whom: string[]): void => {
     if (most !== undefined) claims.push({ limit: of, whom: [name, ...whom], most });
@@ -59,6 +62,8 @@ export function ruleClaims(
   claimRate('rate', limit.rate);
   return claims;
 }
+
+const NONE: readonly Claim[] = [];
 
 /** What counts as one address: an IPv4 address, or the IPv6 /64 that one subscriber has. */
 export function network(client: Ip): string {

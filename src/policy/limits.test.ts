@@ -198,7 +198,7 @@ suite('Limits', () => {
   test('connections in all, and of each address', () => {
     const limits = new Limits(createLimitMemory(SEED, 64));
     const come = (address: string): string => {
-      const claims = connectionClaims({ connections: 4, perAddress: 2 }, parseIp(address)!);
+      const claims = connectionClaims({ connections: 4, perAddress: 2 })(parseIp(address)!);
       const acquired = limits.acquire(claims, 0);
       return 'refused' in acquired ? acquired.refused : 'ok';
     };

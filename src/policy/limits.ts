@@ -45,11 +45,11 @@ export class Limits {
 
   /** Takes all claims or none. `now`: milliseconds on a clock that never jumps, the same for all threads. */
   acquire(claims: readonly Claim[], now: number): Acquired {
-    if (claims.length === 0) return { lease: { entries: [] } };
-    const keys = claims.map(({ limit, whom }) => this.#key(limit, whom));
+    if (claims.length === 0) return NOTHING;
+    for (const claim of claims) claim.key ??= this.#key(claim.limit, claim.whom);
     this.#lock();
     try {
-      return this.#take(claims, keys, now);
+      return this.#take(claims, now);
     } finally {
       this.#unlock();
     }
@@ -59,7 +59,8 @@ export class Limits {
   release({ entries }: Lease): void {
     if (entries.length === 0) return;
     this.#lock();
-    for (const entry of entries.splice(0)) this.#values[entry / 2 + VALUE]! -= 1;
+    for (const entry of entries) this.#values[entry / 2 + VALUE]! -= 1;
+    entries.length = 0;
     this.#unlock();
   }
 
@@ -68,11 +69,12 @@ export class Limits {
     return halfSipHash(encoder.encode(`${limit}\0${whom.join('\0')}`), this.#seed);
   }
 
-  #take(claims: readonly Claim[], keys: readonly Key[], now: number): Acquired {
+  #take(claims: readonly Claim[], now: number): Acquired {
     const lease: Lease = { entries: [] };
-    const undo: (readonly [at: number, before: number])[] = [];
-    for (const [i, claim] of claims.entries()) {
-      const entry = this.#find(keys[i]!, now);
+    const undo: [at: number, before: number][] = [];
+    for (const claim of claims) {
+      const key = claim.key!;
+      const entry = this.#find(key, now);
       const at = (entry ?? 0) / 2 + VALUE;
       const after = entry === undefined ? undefined : taken(claim, this.#values[at]!, now);
       if (entry === undefined || after === undefined) {
@@ -80,7 +82,8 @@ export class Limits {
         return { refused: entry === undefined ? 'table' : claim.limit };
       }
       undo.push([at, this.#values[at]!]);
-      this.#words.set(keys[i]!, entry);
+      this.#words[entry] = key[0];
+      this.#words[entry + 1] = key[1];
       this.#values[at] = after;
       if (claim.per === undefined) lease.entries.push(entry);
     }
@@ -109,21 +112,24 @@ export class Limits {
 
   /** Held for the few stores of one acquire or release. */
   #lock(): void {
-    while (Atomics.compareExchange(this.#words, LOCK, 0, 1) !== 0) Atomics.wait(this.#words, LOCK, 1, 1);
+    if (Atomics.compareExchange(this.#words, LOCK, FREE, HELD) === FREE) return;
+    while (Atomics.exchange(this.#words, LOCK, AWAITED) !== FREE) Atomics.wait(this.#words, LOCK, AWAITED, 1);
   }
 
   #unlock(): void {
-    Atomics.store(this.#words, LOCK, 0);
-    Atomics.notify(this.#words, LOCK, 1);
+    if (Atomics.exchange(this.#words, LOCK, FREE) === AWAITED) Atomics.notify(this.#words, LOCK, 1);
   }
 }
 
 const encoder = new TextEncoder();
 
-type Key = [low: number, high: number];
+type Key = readonly [low: number, high: number];
+
+const NOTHING: Acquired = { lease: { entries: [] } };
 
 // The memory, in 32-bit words: a lock, the seed, then entries of a key's two words and a 64-bit value.
 const LOCK = 0;
+const [FREE, HELD, AWAITED] = [0, 1, 2];
 const SEED = 1;
 const HEADER = 4;
 const ENTRY = 4;

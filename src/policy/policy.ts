@@ -94,7 +94,7 @@ export interface Facts {
   readonly protocol: Protocol;
   readonly method: Method;
   /** Set when a method vouched for it. */
-  readonly user?: string;
+  readonly user?: string | undefined;
   readonly groups: readonly string[];
   readonly command: Command;
   /** Milliseconds since the epoch. */

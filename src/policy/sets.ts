@@ -32,8 +32,12 @@ const BLOCKS = {
   ],
 } as const;
 
-/** Unspecified (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.2), reserved and broadcast (RFC 1112 section 4). */
-const NAMELESS = ['0.0.0.0/8', '::', '240.0.0.0/4'];
+/**
+ * Unspecified (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.2), reserved and broadcast (RFC 1112 section 4), and what may
+ * lead to an IPv4 address that nobody here can tell: IPv4-compatible (RFC 4291 section 2.5.5.1), and NAT64 of a network's own
+ * (RFC 8215), which alone knows where in it the IPv4 address stands.
+ */
+const NAMELESS = ['0.0.0.0/8', '240.0.0.0/4', '::/96', '64:ff9b:1::/48'];
 
 /** A set that is one list of ranges. */
 export type BlockName = keyof typeof BLOCKS;

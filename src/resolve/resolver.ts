@@ -1,7 +1,7 @@
-import type { Endpoint } from '../net/engine.ts';
+import type { Endpoint, Signal } from '../net/engine.ts';
 import { sourceFor } from '../net/source.ts';
 import { formatIp, parseIp, type Ip } from '../wire/ip.ts';
-import { Cache } from './cache.ts';
+import { Cache, type Fresh } from './cache.ts';
 import { ResolveError } from './error.ts';
 import { joinFamilies } from './families.ts';
 import { addressesOf, nameOf, parseHosts, type Hosts } from './hosts.ts';
@@ -86,7 +86,7 @@ export class Resolver implements Disposable {
    */
   async resolve(
     name: string,
-    options: { readonly family?: Family; readonly source?: string; readonly signal?: AbortSignal } = {},
+    options: { readonly family?: Family; readonly source?: string; readonly signal?: Signal } = {},
   ): Promise<Ip[]> {
     const wanted: Wanted = (family) =>
       [this.#options.family, options.family ?? 'any'].every((one) => one === 'any' || one === `ipv${family}`);
@@ -99,7 +99,7 @@ export class Resolver implements Disposable {
   /** The name of an address. Rejects with a ResolveError, or with the signal's reason. */
   async reverse(
     ip: Ip,
-    options: { readonly source?: string; readonly signal?: AbortSignal } = {},
+    options: { readonly source?: string; readonly signal?: Signal } = {},
   ): Promise<string> {
     const [name] = await this.#unlessAborted(options.signal, () => this.#findNames(ip, options.source ?? ''));
     if (name === undefined) throw new ResolveError('ENOTFOUND', `${formatIp(ip)}: no name`);
@@ -136,7 +136,7 @@ export class Resolver implements Disposable {
   }
 
   #load(name: string, type: 'A' | 'AAAA', deadline: number, source: string): Promise<readonly Ip[]> {
-    return this.#addresses.load(`${type} ${name}`, async () => {
+    return shareQuery(this.#addresses, `${type} ${name}`, async () => {
       const { data, ttl } = await this.#ask(name, type, deadline, source);
       return {
         value: data.slice(0, MAX_ADDRESSES).flatMap((literal) => parseIp(literal) ?? []),
@@ -150,7 +150,7 @@ export class Resolver implements Disposable {
     if (local !== undefined) return [local];
     const deadline = this.#now() + this.#options.timeout;
     const name = reverseName(ip);
-    return this.#names.load(name, async () => {
+    return shareQuery(this.#names, name, async () => {
       const { data, ttl } = await this.#ask(name, 'PTR', deadline, source);
       return { value: data.flatMap((text) => canonicalName(text) ?? []), ttl: ttl * 1000 };
     });
@@ -182,13 +182,17 @@ export class Resolver implements Disposable {
     const host = formatIp(ip);
     const known = this.#sources.get(host);
     if (known !== undefined) return known.ip;
-    const source = { ip: parseIp(this.#sourceFor(host) ?? '') };
-    this.#sources.set(host, { value: source, ttl: SOURCE_TTL });
-    return source.ip;
+    try {
+      const source = { ip: parseIp(this.#sourceFor(host) ?? '') };
+      this.#sources.set(host, { value: source, ttl: SOURCE_TTL });
+      return source.ip;
+    } catch {
+      return undefined; // the kernel cannot be asked now
+    }
   }
 
   /** A caller who goes does not end the work: others may wait for it too, and the cache does. */
-  #unlessAborted<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  #unlessAborted<T>(signal: Signal | undefined, work: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#closing.signal.throwIfAborted();
       signal?.throwIfAborted();
@@ -202,3 +206,17 @@ export class Resolver implements Disposable {
 }
 
 type Wanted = (family: 4 | 6) => boolean;
+
+/** Whoever shares a query that loses its place in the line tries once more alone: the one who asked first may be a flood. */
+async function shareQuery<T>(cache: Cache<T>, key: string, ask: () => Promise<Fresh<T>>): Promise<T> {
+  let mine = false;
+  try {
+    return await cache.load(key, () => {
+      mine = true;
+      return ask();
+    });
+  } catch (error) {
+    if (mine || !(error instanceof ResolveError) || error.code !== 'EBUSY') throw error;
+    return cache.loadAnew(key, ask);
+  }
+}

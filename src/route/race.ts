@@ -1,10 +1,10 @@
-import type { Connection, Engine } from '../net/engine.ts';
+import type { Connection, Engine, Signal } from '../net/engine.ts';
 import { formatIp, type Ip } from '../wire/ip.ts';
 
 export interface RaceOptions {
   /** Milliseconds in all. */
   readonly timeout: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: Signal;
   /** Milliseconds until the next address gets its chance beside those before it (RFC 8305 section 5). @default 250 */
   readonly attemptDelay?: number;
 }
@@ -21,6 +21,9 @@ export function race(
   options: RaceOptions,
 ): Promise<Connection> {
   const { timeout, signal, attemptDelay = 250 } = options;
+  const [only, ...others] = addresses;
+  if (only !== undefined && others.length === 0 && signal?.aborted !== true)
+    return engine.connect({ host: formatIp(only), port }, options);
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const waiting = alternate(addresses).map(formatIp);

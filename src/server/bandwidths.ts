@@ -16,6 +16,7 @@ export class Bandwidths {
 
   /** For a new session. */
   flows({ name, limit = {} }: RuleOptions): Flows {
+    if (limit.bandwidth === undefined && limit.bandwidthPerSession === undefined) return UNLIMITED;
     const send: Bandwidth[] = [];
     const receive: Bandwidth[] = [];
     if (limit.bandwidthPerSession !== undefined) {
@@ -30,14 +31,13 @@ export class Bandwidths {
     return { send, receive };
   }
 
-  /** New rules: what sessions already share changes its rate. A rule that has no limit any more limits nobody. */
+  /** New rules: what sessions already share changes its rate. Without a limit it limits nobody, until there is one again. */
   use({ rules }: Policy): void {
     const rates = new Map(rules.map(({ options }) => [options.name, options.limit?.bandwidth]));
     for (const [name, { send, receive }] of this.#shared) {
-      const rate = rates.get(name);
-      send.rate = rate ?? Infinity;
-      receive.rate = rate ?? Infinity;
-      if (rate === undefined) this.#shared.delete(name);
+      const rate = rates.get(name) ?? Infinity;
+      send.rate = rate;
+      receive.rate = rate;
     }
   }
 
@@ -50,6 +50,8 @@ export class Bandwidths {
     return shared;
   }
 }
+
+const UNLIMITED: Flows = { send: [], receive: [] };
 
 /** For a stream: it waits for the slowest. */
 export function paceOf(bandwidths: readonly Bandwidth[]): Pace | undefined {

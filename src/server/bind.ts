@@ -1,5 +1,4 @@
-import type { End } from '../audit/record.ts';
-import type { Connection } from '../net/engine.ts';
+import type { Connection, Relay } from '../net/engine.ts';
 import { sourceFor } from '../net/source.ts';
 import { decide } from '../policy/decide.ts';
 import type { Permit } from '../policy/decide.ts';
@@ -20,7 +19,7 @@ export async function bind(
   machine: ServerSession,
   request: RequestEvent,
   state: ServerState,
-): Promise<End> {
+): Promise<Relay> {
   const anybody = isUnspecified(request.destination);
   const destination = anybody ? undefined : destinationOf(request.destination);
   const permit =

@@ -1,5 +1,7 @@
 import { connectionClaims, network } from '../policy/claims.ts';
+import type { Claim } from '../policy/claims.ts';
 import type { Limits } from '../policy/limits.ts';
+import type { Ip } from '../wire/ip.ts';
 import { monotonic } from './clock.ts';
 import { Failure } from './failure.ts';
 import type { MemoryWatch } from './memory.ts';
@@ -11,8 +13,8 @@ import type { ConnectionLimitSettings } from './settings.ts';
  * whoever holds most has to give way: a flood crowds out itself, and a newcomer from elsewhere gets in.
  */
 export class ConnectionLimits {
-  /** A reload changes them. */
-  settings: ConnectionLimitSettings;
+  #settings: ConnectionLimitSettings;
+  #claims: (client: Ip) => readonly Claim[];
   readonly #limits: Limits;
   readonly #memory: MemoryWatch;
   readonly #random: () => number;
@@ -27,16 +29,23 @@ export class ConnectionLimits {
     memory: MemoryWatch,
     random: () => number = Math.random,
   ) {
-    this.settings = settings;
+    this.#settings = settings;
+    this.#claims = connectionClaims(settings);
     this.#limits = limits;
     this.#memory = memory;
     this.#random = random;
   }
 
+  /** After a reload. */
+  use(settings: ConnectionLimitSettings): void {
+    this.#settings = settings;
+    this.#claims = connectionClaims(settings);
+  }
+
   /** Lets a connection in, which may end another one; throws the Failure of one that has to stay out. */
   enter(session: Session, open: number): void {
     if (open > this.#memory.cap) throw Failure.limit('memory', session.phase);
-    const acquired = this.#limits.acquire(connectionClaims(this.settings, session.ip), monotonic());
+    const acquired = this.#limits.acquire(this.#claims(session.ip), monotonic());
     if ('refused' in acquired) throw Failure.limit(acquired.refused, session.phase);
     session.connectionLease = acquired.lease;
     const address = network(session.ip);
@@ -46,6 +55,8 @@ export class ConnectionLimits {
 
   /** Its request has come, or it has gone. */
   settled(session: Session): void {
+    if (!session.waits) return;
+    session.waits = false;
     const address = network(session.ip);
     const waiting = this.#waiting.get(address);
     if (waiting?.delete(session) !== true) return;
@@ -57,11 +68,12 @@ export class ConnectionLimits {
     const waiting = this.#waiting.get(address);
     if (waiting === undefined) this.#waiting.set(address, new Set([session]));
     else waiting.add(session);
+    session.waits = true;
     this.#count++;
   }
 
   #makeRoom(address: string, session: Session): void {
-    if (this.#count < this.settings.unauthenticated.start) return;
+    if (this.#count < this.#settings.unauthenticated.start) return;
     if (this.#random() * 100 >= this.#percentage()) return;
     const [crowd] = [...this.#waiting.values()].toSorted((a, b) => b.size - a.size);
     const mine = this.#waiting.get(address)?.size ?? 0;
@@ -75,7 +87,7 @@ export class ConnectionLimits {
 
   /** How likely it is that somebody has to go, in 100. */
   #percentage(): number {
-    const { start, percent, full } = this.settings.unauthenticated;
+    const { start, percent, full } = this.#settings.unauthenticated;
     if (this.#count >= full) return 100;
     return percent + ((100 - percent) * (this.#count - start)) / (full - start);
   }

@@ -1,5 +1,5 @@
 import type { End } from '../audit/record.ts';
-import type { Connection } from '../net/engine.ts';
+import type { Connection, Relay } from '../net/engine.ts';
 import { accept } from '../policy/accept.ts';
 import type { Method } from '../policy/policy.ts';
 import { dial } from '../route/direct.ts';
@@ -17,7 +17,7 @@ import { handshake } from './handshake.ts';
 import { lookUp } from './look-up.ts';
 import { admit, obtainPermit } from './permit.ts';
 import { confirm } from './recheck.ts';
-import { relay } from './relay.ts';
+import { endOf, relay } from './relay.ts';
 import type { Session } from './sessions.ts';
 import type { OpenListener } from './listeners.ts';
 import type { ServerState } from './state.ts';
@@ -37,7 +37,7 @@ export async function serve(client: Connection, listener: OpenListener, state: S
     () => session.stop(new Failure('timeout', session.phase)),
     state.timeouts.handshake,
   );
-  let end: End;
+  let outcome: Relay | End;
   try {
     // accept
     if (listener.balancers?.isFor(session.ip, state.ports) === true) await introduce(session);
@@ -47,19 +47,30 @@ export async function serve(client: Connection, listener: OpenListener, state: S
     clearTimeout(deadline);
     state.connections.settled(session);
     // decide, route, dial and relay
-    end = await carryOut(session, machine, request, state);
+    outcome = await carryOut(session, machine, request, state);
   } catch (error) {
     const failure = session.failure ?? Failure.from(error, session.phase);
     if (failure.isBug) state.log.error('a connection failed', { id: session.id, error: stackOf(failure) });
     const farewell = machine.farewell(failure.reply);
     if (farewell !== undefined) client.write(farewell);
-    end = failure;
+    outcome = failure;
   }
   clearTimeout(deadline);
   state.connections.settled(session);
-  if (end.phase === 'accept') client.destroy();
   // record
-  await state.sessions.close(session, end, client.finish(LINGER));
+  if ('ended' in outcome) recordAfter(outcome, session, state);
+  else await record(session, outcome, state);
+}
+
+/** While it is relayed, nothing of the handshake is kept: most of a connection's life is here. */
+function recordAfter({ ended }: Relay, session: Session, state: ServerState): void {
+  void ended.then((end) => state.sessions.close(session, session.failure ?? endOf(end)));
+}
+
+function record(session: Session, end: End, state: ServerState): Promise<void> {
+  const { client } = session;
+  if (end.phase === 'accept') client.destroy();
+  return state.sessions.closeWhen(client.finish(LINGER), session, end);
 }
 
 /** Whom the balancer speaks for; it may also speak for itself. */
@@ -85,7 +96,7 @@ function carryOut(
   machine: ServerSession,
   request: RequestEvent,
   state: ServerState,
-): Promise<End> {
+): Promise<Relay | End> {
   session.destination = formatAddress(request.destination);
   switch (request.command) {
     case CommandCode.connect:
@@ -117,7 +128,7 @@ async function connect(
   machine: ServerSession,
   request: RequestEvent,
   state: ServerState,
-): Promise<End> {
+): Promise<Relay> {
   const { client, signal } = session;
   const deadline = performance.now() + state.timeouts.connect;
 
@@ -131,7 +142,8 @@ async function connect(
   session.route = 'direct';
   const timeout = Math.max(1, deadline - performance.now());
   const target = await dial(permit, state.engine, { timeout, signal });
-  session.grant = { command: 'connect', destination, addresses: [parseIp(target.remote.host)!] };
+  const addresses = permit.addresses.length === 1 ? permit.addresses : [parseIp(target.remote.host)!];
+  session.grant = { command: 'connect', destination, addresses };
   try {
     confirm(session, state);
   } catch (error) {

@@ -14,7 +14,7 @@ export function recheck(state: ServerState): void {
   for (const session of state.sessions) {
     const reason = revocation(session, state);
     if (reason !== undefined) session.stop(Failure.refusal(reason, session.phase));
-    else session.recheck();
+    else session.recheck?.();
   }
 }
 

@@ -1,40 +1,41 @@
 import type { End } from '../audit/record.ts';
-import type { Connection, RelayEnd } from '../net/engine.ts';
+import type { Connection, Relay, RelayEnd } from '../net/engine.ts';
 import type { Permit } from '../policy/decide.ts';
+import type { LimitOptions } from '../policy/policy.ts';
 import type { ServerSession } from '../session/server.ts';
 import { paceOf } from './bandwidths.ts';
 import type { Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
 
-/** Joins client and target under the limits of the permit's rule, and says how it ended. */
-export async function relay(
+/** Joins client and target under the limits of the permit's rule. */
+export function relay(
   session: Session,
   machine: ServerSession,
   target: Connection,
   permit: Permit,
   state: ServerState,
-): Promise<End> {
+): Relay {
   const { client } = session;
-  const { limit = {} } = permit.rule;
+  const { limit = NO_LIMIT } = permit.rule;
   session.phase = 'relay';
   client.unread(machine.trailing());
   const { send, receive } = state.bandwidths.flows(permit.rule);
-  const [sendPace, receivePace] = [paceOf(send), paceOf(receive)];
   const running = state.engine.relay(client, target, {
     idle: limit.idle ?? state.timeouts.idle,
     halfClose: state.timeouts.halfClose,
     duration: limit.duration ?? 0,
-    ...(sendPace !== undefined && { sendPace }),
-    ...(receivePace !== undefined && { receivePace }),
+    sendPace: paceOf(send),
+    receivePace: paceOf(receive),
   });
-  session.counters = running;
-  session.halt = () => running.abort();
+  session.relays(running);
   state.sessions.logGrant(session);
-  const end = endOf(await running.ended);
-  return session.failure ?? end;
+  return running;
 }
 
-function endOf({ by, error }: RelayEnd): End {
+const NO_LIMIT: LimitOptions = {};
+
+/** How a relay has ended, for the record. */
+export function endOf({ by, error }: RelayEnd): End {
   switch (by) {
     case 'client':
     case 'target':

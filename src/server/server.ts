@@ -242,7 +242,7 @@ export class Server implements AsyncDisposable {
     this.#state.policy = policy;
     this.#state.bandwidths.use(policy);
     this.#state.timeouts = settings.timeouts;
-    this.#state.connections.settings = this.#possible(settings.limits);
+    this.#state.connections.use(this.#possible(settings.limits));
     this.#memory.limit = settings.limits.memory ?? defaultLimit();
   }
 

@@ -2,7 +2,7 @@ import { endedWell, formatEnd } from '../audit/record.ts';
 import type { End, Phase, Record } from '../audit/record.ts';
 import type { Log } from '../audit/log.ts';
 import type { Identity } from '../auth/authenticator.ts';
-import type { Connection, Endpoint } from '../net/engine.ts';
+import type { Connection, Endpoint, Relay, Signal } from '../net/engine.ts';
 import type { Lease, Limits } from '../policy/limits.ts';
 import type {
   Command,
@@ -20,6 +20,7 @@ import { Failure } from './failure.ts';
 import type { OpenListener } from './listeners.ts';
 import type { Quotas } from './quotas.ts';
 import type { ListenerSettings } from './settings.ts';
+import { StopSignal } from './stop-signal.ts';
 
 /** Bytes relayed so far; a relay and an association both have them. */
 export interface Counters {
@@ -34,6 +35,9 @@ export interface Grant {
   /** Of a name. */
   readonly addresses: readonly Ip[];
 }
+
+const NOTHING: Counters = { sent: 0, received: 0 };
+const NO_GROUPS: readonly string[] = [];
 
 /** One client connection from accept to end: what is known of it so far, and the one way to stop it. */
 export class Session {
@@ -58,21 +62,23 @@ export class Session {
   bound: string | undefined;
   /** The rule that has allowed or refused the request. */
   rule: RuleOptions | undefined;
+  /** It counts among those that have made no request yet. */
+  waits = false;
   /** What it holds of the limits on connections, and of those of its rule. */
   connectionLease: Lease | undefined;
   lease: Lease | undefined;
   /** The server's `decisions` when the rules last allowed its request. */
   decisions = 0;
   /** For what is allowed piece by piece, as the datagrams of an association: asks the rules again. */
-  recheck: () => void = () => {};
+  recheck: (() => void) | undefined;
   /** The client has ended its direction. */
   clientEnded = false;
-  counters: Counters = { sent: 0, received: 0 };
+  counters: Counters = NOTHING;
   /** The request as the rules have allowed it, to be asked again after a reload. */
   grant: Grant | undefined;
-  /** Ends what the session is doing at the moment. */
-  halt: (failure: Failure) => void = (failure) => this.client.destroy(failure);
-  #abort: AbortController | undefined;
+  /** What is to be ended with the session; before there is something, its client's connection. */
+  #relay: Relay | undefined;
+  #signal: StopSignal | undefined;
   #failure: Failure | undefined;
 
   constructor(id: string, client: Connection, { settings, place }: OpenListener) {
@@ -92,10 +98,9 @@ export class Session {
   }
 
   /** Aborted when the connection is to stop, whatever it waits for. */
-  get signal(): AbortSignal {
-    this.#abort ??= new AbortController();
-    if (this.#failure !== undefined) this.#abort.abort(this.#failure);
-    return this.#abort.signal;
+  get signal(): Signal {
+    this.#signal ??= new StopSignal(this.#failure);
+    return this.#signal;
   }
 
   /** Why the session was stopped from outside, if it was. */
@@ -107,8 +112,16 @@ export class Session {
   stop(failure: Failure): void {
     if (this.#failure !== undefined) return;
     this.#failure = failure;
-    this.#abort?.abort(failure);
-    this.halt(failure);
+    this.#signal?.abort(failure);
+    if (this.#relay === undefined) this.client.destroy(failure);
+    else this.#relay.abort();
+  }
+
+  /** From now on its bytes are the relay's business. */
+  relays(relay: Relay): void {
+    this.counters = relay;
+    this.#relay = relay;
+    this.#signal = undefined;
   }
 
   /**
@@ -140,8 +153,8 @@ export class Session {
       sourcePort: this.remote.port,
       protocol: this.protocol,
       method: this.method ?? 'none',
-      ...(this.identity !== undefined && { user: this.identity.user }),
-      groups: this.identity?.groups ?? [],
+      user: this.identity?.user,
+      groups: this.identity?.groups ?? NO_GROUPS,
       command,
       time: Date.now(),
     };
@@ -208,15 +221,29 @@ export class Sessions {
   }
 
   /** Writes the record of a session and gives back what it held; its place among the connections is free when that is `gone`. */
-  async close(session: Session, end: End, gone: Promise<void>): Promise<void> {
-    this.#open.delete(session);
+  async closeWhen(gone: Promise<void>, session: Session, end: End): Promise<void> {
+    this.#end(session, end);
     this.#lingering++;
+    await gone;
+    this.#lingering--;
+    this.#forget(session);
+  }
+
+  /** The same for one whose connection is gone. */
+  close(session: Session, end: End): void {
+    this.#end(session, end);
+    this.#forget(session);
+  }
+
+  #end(session: Session, end: End): void {
+    this.#open.delete(session);
     this.#quotas.end(session);
     if (session.lease !== undefined) this.#limits.release(session.lease);
     const kind: LogKind = endedWell(end) ? 'disconnect' : 'error';
     if (session.rule === undefined || session.rule.log.includes(kind)) this.#write(kind, session.record(end));
-    await gone;
-    this.#lingering--;
+  }
+
+  #forget(session: Session): void {
     if (session.connectionLease !== undefined) this.#limits.release(session.connectionLease);
     if (this.size === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve();
   }
@@ -228,7 +255,7 @@ export class Sessions {
   }
 
   #write(kind: LogKind, record: Record): void {
-    this.#log.info(kind, { ...record });
+    this.#log.info(kind, record);
   }
 }
 

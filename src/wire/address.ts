@@ -31,7 +31,8 @@ export const UNSPECIFIED: Address = { type: AddressType.ipv4, host: '0.0.0.0', p
 export function addressOf(host: string, port: number): Address {
   const ip = parseIp(host.includes(':') ? host.replace(/%.*$/, '') : host);
   if (ip === undefined) return { type: AddressType.name, host, port };
-  return { type: ip.family === 4 ? AddressType.ipv4 : AddressType.ipv6, host: formatIp(ip), port };
+  if (ip.family === 4) return { type: AddressType.ipv4, host, port };
+  return { type: AddressType.ipv6, host: formatIp(ip), port };
 }
 
 /** host:port, an IPv6 address in brackets. A name is written as it was sent, whatever is in it. */

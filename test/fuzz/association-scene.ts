@@ -125,7 +125,7 @@ export class Scene {
     await this.settle();
     this.#state.policy = this.#state.policy === SOME ? NOTHING : SOME;
     this.#state.decisions++;
-    this.#session.recheck();
+    this.#session.recheck?.();
     if (this.#state.policy === NOTHING) this.#peers.clear();
   }
 

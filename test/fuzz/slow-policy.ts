@@ -36,7 +36,13 @@ const SETS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 const SPECIAL_SETS = ['loopback', 'link-local', 'multicast', 'metadata'];
-const SPECIAL = [...SPECIAL_SETS.flatMap((set) => SETS[set]!), '0.0.0.0/8', '::', '240.0.0.0/4'];
+const SPECIAL = [
+  ...SPECIAL_SETS.flatMap((set) => SETS[set]!),
+  '0.0.0.0/8',
+  '240.0.0.0/4',
+  '::/96',
+  '64:ff9b:1::/48',
+];
 
 /** `allow RULE ADDRESS…`, `resolve RULE` or `refuse REASON RULE ADDRESS`. */
 export function expectedDecision(question: Question): string {

@@ -1,4 +1,4 @@
-import type { Connection, ConnectOptions, Endpoint } from '../engine.ts';
+import type { Connection, ConnectOptions, Endpoint, Signal } from '../engine.ts';
 import { connectError } from '../source.ts';
 import {
   AF_INET,
@@ -53,7 +53,7 @@ class Dialling implements Watcher {
   readonly #loop: Loop;
   readonly #fd: number;
   readonly #to: Endpoint;
-  readonly #signal: AbortSignal | undefined;
+  readonly #signal: Signal | undefined;
   readonly #slot: number;
   readonly #timer: NodeJS.Timeout;
   #resolve: (connection: Connection) => void = () => {};

@@ -116,8 +116,9 @@ export class Flow implements Task {
     if (count <= 0) return this.#tookNone(count);
     if (left !== undefined) memory.set(left, copy);
     this.#large = count >= LARGE ? this.#large + 1 : 0;
+    if (this.from.isAllRead(count, COPY_SIZE - head)) this.#noteEnd();
     const size = head + count;
-    const given = this.to.give(COPY_ADDRESS, size);
+    const given = this.to.give(COPY_ADDRESS, size, this.#ended);
     if (given === FAILED) return this.#failed(this.to);
     const sent = given === WAIT ? 0 : given;
     this.#left = sent === size ? undefined : memory.slice(copy + sent, copy + size);
@@ -150,11 +151,13 @@ export class Flow implements Task {
 
   #tookNone(outcome: number): boolean {
     if (outcome === FAILED) return this.#failed(this.from);
-    if (outcome === 0) {
-      this.#ended = true;
-      this.#relay.sourceEnded(this);
-    }
+    if (outcome === 0) this.#noteEnd();
     return true;
+  }
+
+  #noteEnd(): void {
+    this.#ended = true;
+    this.#relay.sourceEnded(this);
   }
 
   #failed(stream: Stream): false {

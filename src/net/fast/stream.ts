@@ -1,4 +1,13 @@
-import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR } from '../sys/constants.ts';
+import {
+  EPOLLERR,
+  EPOLLET,
+  EPOLLHUP,
+  EPOLLIN,
+  EPOLLOUT,
+  EPOLLRDHUP,
+  MSG_MORE,
+  SHUT_WR,
+} from '../sys/constants.ts';
 import { EAGAIN, systemError } from '../sys/errors.ts';
 import { errno, libc } from '../sys/libc.ts';
 import { addressOf, bytes as memory, reserve } from '../sys/memory.ts';
@@ -29,6 +38,8 @@ export abstract class Stream {
   writable = true;
   /** The peer has ended its direction or is gone: what it has sent may still be unread. */
   over = false;
+  /** It has failed: what reads still give may be cut. */
+  broken = false;
   /** The end of our direction is sent. */
   shut = false;
   error: Error | undefined;
@@ -49,6 +60,7 @@ export abstract class Stream {
     if ((events & ~EPOLLOUT) !== 0) this.readable = true;
     if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) !== 0) this.writable = true;
     if ((events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)) !== 0) this.over = true;
+    if ((events & EPOLLERR) !== 0) this.broken = true;
     this.changed(events);
   }
 
@@ -64,9 +76,14 @@ export abstract class Stream {
     return count;
   }
 
-  /** Sends up to `size` bytes from an address: how many; WAIT; FAILED. */
-  give(address: number, size: number): number {
-    const count = libc.write(this.fd, address, size);
+  /** After reads of `size` bytes have given `count`: whether the end of the peer's direction is all that is left. */
+  isAllRead(count: number, size: number): boolean {
+    return count < size && this.over && !this.broken;
+  }
+
+  /** Sends up to `size` bytes from an address: how many; WAIT; FAILED. `last` when the end follows at once: then it goes with them. */
+  give(address: number, size: number, last = false): number {
+    const count = last ? libc.send(this.fd, address, size, MSG_MORE) : libc.write(this.fd, address, size);
     if (count < 0) return this.refused('write', errno());
     if (count < size) this.#awaitRoom();
     return count;

@@ -30,6 +30,7 @@ export const IPV6_RECVERR = 25;
 export const IPV6_V6ONLY = 26;
 
 export const MSG_DONTWAIT = 0x40;
+export const MSG_MORE = 0x8000;
 export const MSG_ERRQUEUE = 0x2000;
 
 export const SHUT_WR = 1;

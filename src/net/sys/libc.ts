@@ -22,6 +22,7 @@ interface Libc {
   read(fd: number, address: number, size: number): number;
   recvmmsg(fd: number, messagesAt: number, count: number, flags: number, timeoutAt: number): number;
   recvmsg(fd: number, messageAt: number, flags: number): number;
+  send(fd: number, address: number, size: number, flags: number): number;
   sendmmsg(fd: number, messagesAt: number, count: number, flags: number): number;
   setsockopt(fd: number, level: number, name: number, valueAt: number, length: number): number;
   shutdown(fd: number, how: number): number;
@@ -50,6 +51,7 @@ const { __errno_location: errnoLocation, ...calls } = open('libc.so.6', {
   read: { arguments: [I, I, I], return: I },
   recvmmsg: { arguments: [I, I, I, I, I], return: I },
   recvmsg: { arguments: [I, I, I], return: I },
+  send: { arguments: [I, I, I, I], return: I },
   sendmmsg: { arguments: [I, I, I, I], return: I },
   setsockopt: { arguments: [I, I, I, I, I], return: I },
   shutdown: { arguments: [I, I], return: I },
