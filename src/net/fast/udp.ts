@@ -37,8 +37,6 @@ import { checked, localOf, setOption } from './socket.ts';
 
 /** Bytes that may wait in the kernel, either way: room for a burst. */
 const BUFFER_SIZE = 1024 * 1024;
-/** Batches in a row, before others have their turn. */
-const SHARE = 8;
 const MAX_DATAGRAM = 65_535;
 /** Bytes from one datagram of a batch to the next. */
 const STRIDE = (UDP_HEADROOM + MAX_DATAGRAM + 63) & ~63;
@@ -139,17 +137,15 @@ class FastUdpSocket implements UdpSocket, Watcher, Task {
 
   run(): void {
     const { arrivals } = this.#datagrams;
-    for (let i = 0; i < SHARE; i++) {
-      if (this.#fd < 0) return;
-      for (let n = 0; n < BATCH; n++) arrivals.expectName(n);
-      const count = libc.recvmmsg(this.#fd, arrivals.at(0), BATCH, MSG_DONTWAIT, 0);
-      if (count < 0 && errno() === EAGAIN) return;
-      // It has failed for what became of an earlier datagram.
-      if (count < 0) this.#takeErrors();
-      else this.#datagrams.outbox.gather(() => this.#handOut(count));
-      if (count >= 0 && count < BATCH) return;
-    }
-    this.#loop.later(this);
+    if (this.#fd < 0) return;
+    for (let i = 0; i < BATCH; i++) arrivals.expectName(i);
+    const count = libc.recvmmsg(this.#fd, arrivals.at(0), BATCH, MSG_DONTWAIT, 0);
+    if (count < 0 && errno() === EAGAIN) return;
+    // It has failed for what became of an earlier datagram.
+    if (count < 0) this.#takeErrors();
+    else this.#datagrams.outbox.gather(() => this.#handOut(count));
+    // Batch by batch, so that a decision on the first datagram is there before too many wait for it.
+    if (count === BATCH || count < 0) this.#loop.later(this);
   }
 
   /** For the outbox. What cannot be sent is told and forgotten. */
