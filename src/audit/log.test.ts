@@ -7,7 +7,9 @@ import {
   existsSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   readSync,
   renameSync,
   rmSync,
@@ -156,6 +158,28 @@ suite('the log is opened anew', () => {
     assert.match(linesOf('moved').join('\n'), /info after/);
     pipe.close();
   });
+});
+
+/** How often this process has the file open. */
+function timesOpen(name: string): number {
+  return readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === join(folder, name);
+    } catch {
+      return false; // the one that the folder was read with
+    }
+  }).length;
+}
+
+test('opened anew after its end, the log holds no file, and closes none but its own', async () => {
+  const log = new Log(to('over'));
+  await log.close();
+  await until(() => timesOpen('over') === 0);
+  // One of them gets the number that the log's had.
+  const others = Array.from({ length: 64 }, () => openSync(join(folder, 'over'), 'r'));
+  log.reopen(to('over'));
+  await until(() => timesOpen('over') === others.length);
+  for (const fd of others) closeSync(fd);
 });
 
 suite('a log that cannot be written', () => {

@@ -68,6 +68,7 @@ export class Queue {
 
   /** What waits, and what comes, goes to this sink from now on. A write to the old one may still end. */
   use(sink: Sink): void {
+    if (this.#closed !== undefined) return sink.close();
     const before = this.#sink;
     this.#sink = sink;
     this.#backOff = BACK_OFF.first;

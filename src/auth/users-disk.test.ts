@@ -187,6 +187,29 @@ test('a change between loading and watching is seen', async () => {
   );
 });
 
+test('what fails when users have changed is told, and the watch goes on', async () => {
+  await using dir = await folder();
+  const path = join(dir.path, 'users');
+  await writeFile(path, line('alice'));
+  const { version } = await loadUsers(path);
+  const said = new EventEmitter();
+  await using _ = watchUsers(path, {
+    version,
+    interval: 5,
+    changed: (users) => {
+      if (users.length === 2) throw new Error('not these');
+      said.emit('said', users[0]?.name);
+    },
+    failed: (report) => said.emit('said', report),
+  });
+  const failure = once(said, 'said');
+  await writeFile(path, line('bob') + line('carol'));
+  assert.deepEqual(await failure, [`${path}: not these`]);
+  const change = once(said, 'said');
+  await writeFile(path, line('dave'));
+  assert.deepEqual(await change, ['dave']);
+});
+
 test('a closed watcher says nothing', async () => {
   await using dir = await folder();
   const path = join(dir.path, 'users');

@@ -45,8 +45,13 @@ export function watchUsers(path: string, options: WatchUsersOptions): AsyncDispo
     const version = await stat(path, { bigint: true }).then(versionOf, (error: Error) => error.message);
     const settled = version === seen;
     seen = version;
-    if (settled && version !== loaded) await load(version);
-    if (!closed) wait();
+    try {
+      if (settled && version !== loaded) await load(version);
+    } catch (error) {
+      failed(`${path}: ${(error as Error).message}`);
+    } finally {
+      if (!closed) wait();
+    }
   };
   const load = async (version: string): Promise<void> => {
     loaded = version;

@@ -1,29 +1,53 @@
 import { execFileSync } from 'node:child_process';
-import { accessSync, chownSync, constants, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { accessSync, constants } from 'node:fs';
+import { codeOf } from '../server/failure.ts';
+import { Server } from '../server/server.ts';
 import type { Settings } from '../server/settings.ts';
 
 /**
- * Becomes another user, for good; only root can. What garter will go on to read and write is handed over or checked before
- * anybody is served. Throws an Error that says what is in the way.
+ * Starts a server as root and becomes another user for good. As root it opens ports and writes nothing: in a folder that the
+ * user may write to, root would follow the links that the user has put there. What that user may not do is told at once.
+ * Rejects as `Server.start` does, or with an Error that says what is in the way.
  */
-export function runAs(user: string, { log, stateFile, users }: Settings): void {
+export async function startAs(user: string, settings: Settings): Promise<Server> {
   const [uid = 0] = idsOf(user, '-u');
-  const groups = idsOf(user, '-G');
   const [gid = 0] = idsOf(user, '-g');
-  for (const file of [typeof log.to === 'object' && 'file' in log.to ? log.to.file : undefined, stateFile]) {
-    if (file !== undefined && statSync(file).isFile()) chownSync(file, uid, gid);
+  const groups = idsOf(user, '-G');
+  const server = await Server.start(portsOf(settings));
+  try {
+    process.setgroups!(groups);
+    process.setgid!(gid);
+    process.setuid!(uid);
+    await server.reload(settings);
+  } catch (error) {
+    await server.close();
+    if (codeOf(error) === 'EACCES')
+      (error as Error).message += `; with run-as, ${user} has to be able to do that`;
+    throw error;
   }
-  process.setgroups!(groups);
-  process.setgid!(gid);
-  process.setuid!(uid);
-  if (stateFile !== undefined) may(user, 'write into the folder', dirname(stateFile), constants.W_OK);
-  if (users?.file !== undefined) may(user, 'read', users.file, constants.R_OK);
+  return server;
 }
 
 /** Only root can become somebody else. */
 export function isRoot(): boolean {
   return process.getuid?.() === 0;
+}
+
+export function mayRead(file: string): boolean {
+  try {
+    accessSync(file, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Without what is a file: log, quotas and unix sockets. */
+function portsOf(settings: Settings): Settings {
+  const listeners = settings.listeners.filter(({ address }) => !('path' in address));
+  const ports = { ...settings, listeners, log: { ...settings.log, to: 'stderr' as const } };
+  delete ports.stateFile;
+  return ports;
 }
 
 /** User, groups or primary group, from whatever the system keeps its users in. */
@@ -33,13 +57,5 @@ function idsOf(user: string, which: '-u' | '-G' | '-g'): number[] {
     return text.trim().split(' ').map(Number);
   } catch (error) {
     throw new Error(`run-as: this machine has no user ${JSON.stringify(user)}`, { cause: error });
-  }
-}
-
-function may(user: string, what: string, path: string, mode: number): void {
-  try {
-    accessSync(path, mode);
-  } catch (error) {
-    throw new Error(`run-as: ${user} may not ${what} ${path}`, { cause: error });
   }
 }

@@ -10,7 +10,7 @@ import { UsersFileError } from '../server/users.ts';
 import type { Settings } from '../server/settings.ts';
 import { formatText } from '../audit/format.ts';
 import { Notifier } from './notify.ts';
-import { isRoot, runAs } from './run-as.ts';
+import { isRoot, mayRead, startAs } from './run-as.ts';
 
 const HELP = `Usage: garter serve [--config FILE] [--listen ADDR]... [--users FILE] [--engine auto|fast|portable] [--log-level L]
 
@@ -64,30 +64,32 @@ export async function serve(args: readonly string[], io: Io): Promise<number> {
   if (settings === undefined) return 2;
   let server: Server;
   try {
-    server = await Server.start(settings);
+    server = await startServer(settings, options.config);
   } catch (error) {
     io.stderr.write(`${startFault(error)}\n`);
     return error instanceof UsersFileError ? 2 : 1;
   }
-  try {
-    becomeUser(settings, server);
-  } catch (error) {
-    await server.close();
-    io.stderr.write(`garter: ${(error as Error).message}\n`);
-    return 1;
-  }
+  const ended = untilEnded(server, load, io);
   for (const place of server.places) io.stdout.write(`garter listening on ${place}\n`);
   if (server.health !== undefined)
     io.stdout.write(`garter answers /healthz and /readyz on ${formatAddress(server.health)}\n`);
   if (options.config === undefined) io.stderr.write(welcome(server.places[0]!, settings.users !== undefined));
-  await untilEnded(server, load, io);
+  await ended;
   return 0;
 }
 
-function becomeUser(settings: Settings, server: Server): void {
-  if (settings.runAs === undefined) return;
-  if (isRoot()) runAs(settings.runAs, settings);
-  else server.log.warn('run-as has no effect: garter was not started by root', { user: settings.runAs });
+async function startServer(settings: Settings, config: string | undefined): Promise<Server> {
+  const { runAs: user } = settings;
+  if (user === undefined) return Server.start(settings);
+  if (!isRoot()) {
+    const server = await Server.start(settings);
+    server.log.warn('run-as has no effect: garter was not started by root', { user });
+    return server;
+  }
+  const server = await startAs(user, settings);
+  if (config !== undefined && !mayRead(config))
+    server.log.warn('no reload will work: run-as may not read the configuration', { user, file: config });
+  return server;
 }
 
 interface Options {
@@ -123,12 +125,13 @@ function readOptions(args: readonly string[]): Options {
 
 /** Why the server could not start, and what to do. */
 function startFault(error: unknown): string {
-  const { message } = error as Error;
+  const { message, syscall } = error as NodeJS.ErrnoException;
   switch (codeOf(error)) {
     case 'EADDRINUSE':
       return `garter: ${message}: another program listens there, or this one by its old configuration; stop it, or choose another port`;
     case 'EACCES':
-      return `garter: ${message}: not permitted; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE`;
+      if (syscall !== 'listen') return `garter: ${message}`;
+      return `garter: ${message}; a port below 1024 needs root or the capability CAP_NET_BIND_SERVICE, a unix socket a folder that can be written to`;
     case 'EADDRNOTAVAIL':
       return `garter: ${message}: this machine does not have that address`;
     default:
@@ -157,7 +160,7 @@ Its rules are yours to write: docs/configuration.md, then garter serve --config 
 `;
 }
 
-/** Obeys signals until one of them has ended the server. */
+/** Obeys signals, from this call on, until one of them has ended the server. */
 function untilEnded(server: Server, load: () => Loaded, io: Io): Promise<void> {
   const notifier = new Notifier(io.env, (reason) => server.log.warn('systemd was not told', { reason }));
   const status = (): string => `listening on ${server.places.join(', ')}`;

@@ -57,3 +57,29 @@ test('a failed load is told to all who wait, and forgotten', async () => {
   for (const one of both) await assert.rejects(one, { message: 'no' });
   assert.equal(await cache.load('a', async () => ({ value: 'A', ttl: 1 })), 'A');
 });
+
+test('cleared, it neither keeps nor shares what is under way, except for those who wait already', async () => {
+  const cache = new Cache<string>(10, () => 0);
+  const old = Promise.withResolvers<Fresh<string>>();
+  const young = Promise.withResolvers<Fresh<string>>();
+  const first = [1, 2].map(() => cache.load('a', () => old.promise));
+  cache.clear();
+  const second = cache.load('a', () => young.promise);
+  old.resolve({ value: 'old', ttl: 500 });
+  assert.deepEqual(await Promise.all(first), ['old', 'old']);
+  assert.equal(cache.get('a'), undefined);
+  const third = cache.load('a', () => assert.fail('not shared'));
+  young.resolve({ value: 'young', ttl: 500 });
+  assert.deepEqual(await Promise.all([second, third]), ['young', 'young']);
+  assert.equal(cache.get('a'), 'young');
+});
+
+test('loaded anew, it shares nothing with the load before, and keeps the latest', async () => {
+  const cache = new Cache<string>(10, () => 0);
+  const slow = Promise.withResolvers<Fresh<string>>();
+  const first = cache.load('a', () => slow.promise);
+  assert.equal(await cache.loadAnew('a', async () => ({ value: 'new', ttl: 500 })), 'new');
+  slow.resolve({ value: 'old', ttl: 500 });
+  assert.equal(await first, 'old');
+  assert.equal(cache.get('a'), 'new');
+});

@@ -13,7 +13,7 @@ export class Cache<T> {
   readonly #now: () => number;
   /** In the order of use. */
   readonly #entries = new Map<string, { readonly value: T; readonly expires: number }>();
-  readonly #loading = new Map<string, Promise<T>>();
+  readonly #loading = new Map<string, Promise<Fresh<T>>>();
 
   /** `now` is a monotonic clock in milliseconds: no change of the system's time ages or freshens an entry. */
   constructor(limit: number, now: () => number) {
@@ -45,24 +45,27 @@ export class Cache<T> {
   async load(key: string, load: () => Promise<Fresh<T>>): Promise<T> {
     const value = this.get(key);
     if (value !== undefined) return value;
-    const loading = this.#loading.get(key) ?? this.#start(key, load);
-    return loading;
+    const loading = this.#loading.get(key);
+    return loading === undefined ? this.loadAnew(key, load) : (await loading).value;
   }
 
+  /** The value that `load` brings, whatever is at hand or under way. */
+  async loadAnew(key: string, load: () => Promise<Fresh<T>>): Promise<T> {
+    const loading = load();
+    this.#loading.set(key, loading);
+    const isLatest = (): boolean => this.#loading.get(key) === loading;
+    try {
+      const fresh = await loading;
+      if (isLatest()) this.set(key, fresh);
+      return fresh.value;
+    } finally {
+      if (isLatest()) this.#loading.delete(key);
+    }
+  }
+
+  /** Forgets all, and what is under way brings nothing but to those who wait for it already. */
   clear(): void {
     this.#entries.clear();
-  }
-
-  async #start(key: string, load: () => Promise<Fresh<T>>): Promise<T> {
-    const loading = load().then((fresh) => {
-      this.set(key, fresh);
-      return fresh.value;
-    });
-    this.#loading.set(key, loading);
-    try {
-      return await loading;
-    } finally {
-      this.#loading.delete(key);
-    }
+    this.#loading.clear();
   }
 }

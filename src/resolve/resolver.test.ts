@@ -293,6 +293,28 @@ test('so many queries at once, so many in line, the next one is turned away', as
   await assert.rejects(all.resolver.resolve('localhost'), { code: 'ECLOSED' });
 });
 
+test('who shares a query of a flood has a place in the line of its own', async () => {
+  const { promise, release } = gate();
+  const answer = zone({ 'www.test': ['192.0.2.1'] });
+  await using all = await setUp(
+    async (asked) => {
+      await promise;
+      return answer(asked);
+    },
+    { family: 'ipv4' },
+  );
+  const names = [...Array.from({ length: 256 + 1023 }, (_, i) => `n${i}.test`), 'www.test'];
+  const flood = names.map((name) => all.resolver.resolve(name, { source: 'flood' }));
+  const ends = Promise.allSettled(flood);
+  const victim = all.resolver.resolve('www.test', { source: 'victim' });
+  // The flood gives way to somebody else: its last place in the line is the one of www.test.
+  const other = assert.rejects(all.resolver.resolve('no.test', { source: 'other' }), { code: 'ENOTFOUND' });
+  await assert.rejects(flood.at(-1)!, { code: 'EBUSY' });
+  release();
+  assert.deepEqual(await texts(victim), ['192.0.2.1']);
+  await Promise.all([other, ends]);
+});
+
 test('the wait in line counts', async () => {
   let now = 0;
   await using all = await setUp(silent, { family: 'ipv4', timeout: 300 }, { now: () => now });

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 
 /** For what garter has open besides connections. */
 const RESERVE = 32;
-/** A session has its client and its target; an association or a BIND may have one more. */
+/** A session has its client and its target. A BIND has one more while it waits, an association two: three UDP sockets in all. */
 const PER_CONNECTION = 2;
 
 /** The connections that this process has descriptors for (RLIMIT_NOFILE, which Node raises as far as it may). */

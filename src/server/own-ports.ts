@@ -58,9 +58,13 @@ export class OwnPorts implements Surroundings {
       return true;
     const now = performance.now();
     if (now - this.#readAt > ADDRESSES_TTL) {
-      this.#addresses = readAddresses() ?? this.#addresses;
-      this.#others.clear();
       this.#readAt = now;
+      const addresses = readAddresses();
+      // Out of descriptors, what was known is believed for longer.
+      if (addresses !== undefined) {
+        this.#addresses = addresses;
+        this.#others.clear();
+      }
     }
     const host = formatIp(judged);
     return this.#addresses.has(host) || this.#isReachedFromItself(host);
@@ -70,7 +74,12 @@ export class OwnPorts implements Surroundings {
   #isReachedFromItself(host: string): boolean {
     const known = this.#others.get(host);
     if (known !== undefined) return known;
-    const own = sourceFor(host) === host;
+    let own: boolean;
+    try {
+      own = sourceFor(host) === host;
+    } catch {
+      return true; // nobody knows, so it might be
+    }
     if (this.#others.size >= OTHERS) this.#others.clear();
     this.#others.set(host, own);
     return own;

@@ -1,4 +1,4 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import type { Log } from '../audit/log.ts';
 import type { RuleOptions } from '../policy/policy.ts';
 import { NONE } from './change.ts';
@@ -191,10 +191,11 @@ async function load(file: string): Promise<State | 'damaged' | undefined> {
   }
 }
 
-/** Whole or not at all: what a crash leaves is the old file. */
+/** Whole or not at all: what a crash leaves is the old file. A draft that is there is not written to: it may be a link. */
 async function save(file: string, state: State): Promise<void> {
   const draft = `${file}.new`;
-  await writeFile(draft, `${JSON.stringify(state)}\n`, { mode: 0o600, flush: true });
+  await rm(draft, { force: true });
+  await writeFile(draft, `${JSON.stringify(state)}\n`, { flag: 'wx', mode: 0o600, flush: true });
   await rename(draft, file);
 }
 

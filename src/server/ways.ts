@@ -1,5 +1,6 @@
 import type { Peer, UdpSocket } from '../net/engine.ts';
 import { decide } from '../policy/decide.ts';
+import type { Permit } from '../policy/decide.ts';
 import type { Destination } from '../policy/policy.ts';
 import { addressOf } from '../wire/address.ts';
 import type { Address } from '../wire/address.ts';
@@ -17,7 +18,7 @@ const DESTINATIONS = 4096;
 /** Destinations that are being decided at a time: each may take a place in the line for names. */
 const DECIDING = 64;
 /** Datagrams that wait for one destination to be decided, and for all. */
-const WAITING_PER_DESTINATION = 8;
+const WAITING_PER_DESTINATION = 32;
 const WAITING = 64;
 /** Milliseconds: an unused decision is made anew after so long; so is a refusal, and a name that did not resolve. */
 const UNUSED = 60_000;
@@ -62,6 +63,8 @@ export class Ways {
   readonly #entries = new Map<string, Entry>();
   /** The header that answers carry, by the peer they come from. */
   readonly #answerHeaders = new Map<string, Uint8Array>();
+  /** How many allowed destinations lead to a peer, by its key. */
+  readonly #uses = new Map<string, number>();
   #deciding = 0;
   #waiting = 0;
 
@@ -107,7 +110,8 @@ export class Ways {
   /** From now on this peer may answer; gives the header that its answers carry. */
   expect(peer: Peer): Uint8Array {
     const header = encodeUdpHeader({ fragment: 0, address: addressOf(peer.host, peer.port) });
-    remember(this.#answerHeaders, peer.key, header);
+    this.#answerHeaders.set(peer.key, header);
+    if (this.#answerHeaders.size > DESTINATIONS) this.#answerHeaders.delete(oldest(this.#answerHeaders));
     return header;
   }
 
@@ -117,10 +121,10 @@ export class Ways {
     for (const [key, entry] of this.#entries) {
       if (entry.state === 'refused') this.#entries.delete(key);
       if (entry.state !== 'allowed' || entry.keep) continue;
-      const { destination, ip, way } = entry;
+      const { destination, ip } = entry;
       const decision = decide(this.#state.policy, facts, destination, [ip], this.#state.ports);
       if (decision.type === 'allow') continue;
-      this.#forget(key, way.peer);
+      this.#forget(key);
     }
   }
 
@@ -129,15 +133,33 @@ export class Ways {
     const entry = this.#entries.get(key);
     if (entry?.state === 'refused' && now >= entry.until) return undefined;
     if (entry?.state !== 'allowed' || now - entry.usedAt < UNUSED) return entry;
-    this.#forget(key, entry.way.peer);
+    this.#forget(key);
     return undefined;
   }
 
-  /** A destination that is no longer one; its peer may answer only if another name leads there. */
-  #forget(key: string, peer: Peer): void {
+  /** Puts an entry last; beyond the limit the first, which is the oldest, makes room. */
+  #remember(key: string, entry: Entry): void {
+    this.#forget(key);
+    if (this.#entries.size >= DESTINATIONS) this.#forget(oldest(this.#entries));
+    this.#entries.set(key, entry);
+    if (entry.state !== 'allowed') return;
+    const { peer } = entry.way;
+    this.#uses.set(peer.key, (this.#uses.get(peer.key) ?? 0) + 1);
+    this.expect(peer);
+  }
+
+  /** A destination that is no longer one; its peer may answer only if another leads there. */
+  #forget(key: string): void {
+    const entry = this.#entries.get(key);
     this.#entries.delete(key);
-    const others = [...this.#entries.values()];
-    if (others.some((other) => other.state === 'allowed' && other.way.peer.key === peer.key)) return;
+    if (entry?.state !== 'allowed') return;
+    const { peer } = entry.way;
+    const left = this.#uses.get(peer.key)! - 1;
+    if (left > 0) {
+      this.#uses.set(peer.key, left);
+      return;
+    }
+    this.#uses.delete(peer.key);
     this.#answerHeaders.delete(peer.key);
   }
 
@@ -160,7 +182,7 @@ export class Ways {
     } catch (error) {
       entry = this.#refused(key, error);
     }
-    remember(this.#entries, key, entry);
+    this.#remember(key, entry);
     return entry;
   }
 
@@ -169,19 +191,22 @@ export class Ways {
     this.#deciding++;
     let entry: Entry;
     try {
-      const permit = await obtainPermit(this.#session, 'udp', destination, this.#state);
-      const ip = permit.addresses[0]!;
-      const socket = await this.#outside.open(ip.family);
-      const peer = socket.peer({ host: formatIp(ip), port: destination.port });
-      this.expect(peer);
-      const keep = permit.rule.revoke === 'keep';
-      entry = { state: 'allowed', way: { socket, peer }, ip, destination, keep, usedAt: performance.now() };
+      let decisions: number;
+      let permit: Permit;
+      let socket: UdpSocket;
+      do {
+        ({ decisions } = this.#state);
+        permit = await obtainPermit(this.#session, 'udp', destination, this.#state);
+        socket = await this.#outside.open(permit.addresses[0]!.family);
+        // `recheck` asks about the destinations in use, and this is none yet.
+      } while (decisions !== this.#state.decisions);
+      entry = allowed(permit, socket);
     } catch (error) {
       entry = this.#refused(key, error);
     }
     this.#deciding--;
     this.#waiting -= waiting.length;
-    remember(this.#entries, key, entry);
+    this.#remember(key, entry);
     for (const data of waiting) {
       if (entry.state === 'allowed') this.#outside.send(entry.way, data, 0, data.length);
       else this.#outside.dropped('refused');
@@ -189,13 +214,13 @@ export class Ways {
   }
 }
 
-/** Puts an entry last; beyond the limit the first, which is the oldest, makes room. */
-function remember<T>(map: Map<string, T>, key: string, value: T): void {
-  map.delete(key);
-  map.set(key, value);
-  if (map.size <= DESTINATIONS) return;
-  for (const oldest of map.keys()) {
-    map.delete(oldest);
-    return;
-  }
+function allowed({ destination, addresses, rule }: Permit, socket: UdpSocket): Entry {
+  const ip = addresses[0]!;
+  const peer = socket.peer({ host: formatIp(ip), port: destination.port });
+  const keep = rule.revoke === 'keep';
+  return { state: 'allowed', way: { socket, peer }, ip, destination, keep, usedAt: performance.now() };
+}
+
+function oldest(map: ReadonlyMap<string, unknown>): string {
+  return map.keys().next().value!;
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { makeDirectory } from '../support/directory.ts';
@@ -28,9 +28,7 @@ rules: [{ allow: any, to: [loopback], limit: { quota-per-user: 1GB/day } }]
     );
     await using garter = await start([garterCommand, 'serve', '--config', config], { ready: READY });
     const status = await readFile(`/proc/${garter.pid}/status`, 'utf8');
-    const [uid, gid] = [await check(['id', '-u', 'nobody']), await check(['id', '-g', 'nobody'])].map((id) =>
-      id.trim(),
-    );
+    const { uid, gid } = await nobody();
     assert.match(status, new RegExp(`^Uid:\\t${uid}\\t${uid}\\t${uid}\\t${uid}$`, 'm'));
     assert.match(status, new RegExp(`^Gid:\\t${gid}\\t${gid}\\t${gid}\\t${gid}$`, 'm'));
     assert.match(status, new RegExp(`^Groups:\\t${gid} $`, 'm'));
@@ -50,8 +48,64 @@ rules: [{ allow: any, to: [loopback], limit: { quota-per-user: 1GB/day } }]
     garter.signal('SIGTERM');
     assert.equal(await garter.ended(), 0);
     const state = join(directory.path, 'garter.state');
-    assert.equal(String((await stat(state)).uid), uid);
+    assert.equal((await stat(state)).uid, uid);
     assert.match(await readFile(state, 'utf8'), /"rule-1":\{"":10\}/);
+  });
+
+  test('links that the user has put into the folder lead root nowhere', async () => {
+    await using directory = await makeDirectory();
+    const { uid, gid } = await nobody();
+    await chmod(directory.path, 0o755);
+    const [theirs, ours] = [join(directory.path, 'theirs'), join(directory.path, 'ours')];
+    await mkdir(theirs);
+    await chown(theirs, uid, gid);
+    await writeFile(ours, 'precious', { mode: 0o600 });
+    for (const link of ['garter.state.new', 'link.log']) await symlink(ours, join(theirs, link));
+    const config = join(directory.path, 'garter.yaml');
+    const configure = (log: string): Promise<void> =>
+      writeFile(
+        config,
+        `listen: [{ address: 127.0.0.1:0 }]
+run-as: nobody
+state: theirs/garter.state
+log: { to: { file: theirs/${log} } }
+`,
+      );
+    await configure('garter.log');
+    await serveBriefly(config);
+    await configure('link.log');
+    const { code, stderr } = await run([garterCommand, 'serve', '--config', config]);
+    assert.equal(code, 1);
+    assert.match(stderr, /EACCES.*link\.log.*nobody has to be able/);
+    assert.equal(await readFile(ours, 'utf8'), 'precious');
+    assert.equal((await stat(ours)).uid, 0);
+    assert.equal((await stat(join(theirs, 'garter.state'))).uid, uid);
+  });
+
+  test("a unix socket is the user's, who removes it at the end", async () => {
+    await using directory = await makeDirectory();
+    const { uid, gid } = await nobody();
+    await chown(directory.path, uid, gid);
+    const config = join(directory.path, 'garter.yaml');
+    await writeFile(config, 'listen: [{ address: unix:garter.sock }]\nrun-as: nobody\n');
+    await using garter = await start([garterCommand, 'serve', '--config', config], {
+      ready: /^garter listening on unix:(.+)$/m,
+    });
+    const path = garter.ready[1]!;
+    const socket = await stat(path);
+    assert.deepEqual([socket.uid, socket.gid, socket.mode & 0o777], [uid, gid, 0o660]);
+    garter.signal('SIGTERM');
+    assert.equal(await garter.ended(), 0);
+    await assert.rejects(stat(path), { code: 'ENOENT' });
+  });
+
+  test('a configuration that the user may not read is a warning: reloads will fail', async () => {
+    await using directory = await makeDirectory();
+    const config = join(directory.path, 'garter.yaml');
+    await chmod(directory.path, 0o755);
+    await writeFile(config, 'listen: [{ address: 127.0.0.1:0 }]\nrun-as: nobody\n', { mode: 0o600 });
+    const stderr = await serveBriefly(config);
+    assert.match(stderr, /warn no reload will work: .*user=nobody file=\S+garter\.yaml$/m);
   });
 
   for (const [name, lines, message] of [
@@ -59,12 +113,17 @@ rules: [{ allow: any, to: [loopback], limit: { quota-per-user: 1GB/day } }]
     [
       'a users file that the user may not read',
       'run-as: nobody\nusers: { file: users.txt }',
-      /nobody may not read .*users\.txt/,
+      /EACCES.*users\.txt.*nobody has to be able/,
     ],
     [
       'a state file that the user could not replace',
       'run-as: nobody\nstate: garter.state',
-      /nobody may not write into the folder/,
+      /EACCES.*garter\.state.*nobody has to be able/,
+    ],
+    [
+      'a log in a folder of root',
+      'run-as: nobody\nlog: { to: { file: garter.log } }',
+      /EACCES.*garter\.log.*nobody has to be able/,
     ],
   ] as const) {
     test(`${name} is told at the start`, async () => {
@@ -77,6 +136,20 @@ rules: [{ allow: any, to: [loopback], limit: { quota-per-user: 1GB/day } }]
       assert.match(stderr, message);
       assert.equal(code, 1);
       assert.equal(stdout, '');
+      assert.doesNotMatch(stderr, /ports? below/);
     });
   }
 });
+
+async function nobody(): Promise<{ readonly uid: number; readonly gid: number }> {
+  const [uid, gid] = [await check(['id', '-u', 'nobody']), await check(['id', '-g', 'nobody'])];
+  return { uid: Number(uid), gid: Number(gid) };
+}
+
+/** From its start to its end: what it says on standard error. */
+async function serveBriefly(config: string): Promise<string> {
+  await using garter = await start([garterCommand, 'serve', '--config', config], { ready: READY });
+  garter.signal('SIGTERM');
+  assert.equal(await garter.ended(), 0);
+  return garter.stderr();
+}

@@ -48,6 +48,7 @@ export class FileSink implements Sink {
   }
 
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
     // The descriptor's number must not be used by another file while a write still has it.
     if (!this.#busy) this.#release();

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { MemoryEngine } from '../../test/fuzz/memory-engine.ts';
+import type { Connection, Peer, UdpSocket } from '../net/engine.ts';
+import { compile } from '../policy/compile.ts';
+import type { Policy } from '../policy/compile.ts';
+import { addressOf } from '../wire/address.ts';
+import { parseIp } from '../wire/ip.ts';
+import type { OpenListener } from './listeners.ts';
+import { OwnPorts } from './own-ports.ts';
+import { Session } from './sessions.ts';
+import type { ServerState } from './state.ts';
+import { Ways } from './ways.ts';
+
+const TARGET = '203.0.113.1';
+
+/** Port 1 is allowed, and the others too where there is something in `to`. */
+function policyTo(...to: readonly string[]): Policy {
+  const options = { action: 'allow', log: [], revoke: 'close' } as const;
+  return compile({
+    rules: [
+      { ...options, name: 'one', to: ['any'], port: [{ first: 1, last: 1 }] },
+      ...(to.length > 0 ? [{ ...options, name: 'all', to }] : []),
+    ],
+  });
+}
+
+class Scene {
+  readonly #state = {
+    ports: new OwnPorts(),
+    log: { debug: () => undefined },
+    policy: policyTo('any'),
+    decisions: 0,
+    resolver: { resolve: async () => [parseIp(TARGET)!] },
+    decide: undefined,
+  };
+  /** Ports that datagrams went to. */
+  readonly sent: number[] = [];
+  dropped = 0;
+  /** Before the socket is there. */
+  opening: () => Promise<void> = async () => {};
+  readonly #ways: Ways;
+
+  constructor() {
+    const remote = { host: '198.51.100.7', port: 4999 };
+    const connection = { local: { host: '192.0.2.9', port: 1080 }, remote } as Connection;
+    const listener = { settings: {}, place: '' } as unknown as OpenListener;
+    const state = this.#state as unknown as ServerState;
+    this.#ways = new Ways(new Session('1', connection, listener), state, {
+      open: () => this.#open(),
+      send: ({ peer }) => this.sent.push(peer.port),
+      dropped: () => this.dropped++,
+    });
+  }
+
+  async send(host: string, port: number): Promise<void> {
+    const address = addressOf(host, port);
+    this.#ways.forward(`${host}:${port}`, address, new Uint8Array(1), 0, 1);
+    await new Promise((done) => setImmediate(done));
+  }
+
+  mayAnswer(port: number): boolean {
+    const peer: Peer = { host: TARGET, port, key: `${TARGET} ${port}` };
+    return this.#ways.answerHeader(peer) !== undefined;
+  }
+
+  reload(policy: Policy): void {
+    this.#state.policy = policy;
+    this.#state.decisions++;
+    this.#ways.recheck();
+  }
+
+  async #open(): Promise<UdpSocket> {
+    await this.opening();
+    return new MemoryEngine().udp({ host: '0.0.0.0', port: 0 }, { received: () => {}, failed: () => {} });
+  }
+}
+
+suite('ways', () => {
+  test('the rules change while a socket is opened: the new ones decide', async () => {
+    const scene = new Scene();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    scene.opening = () => promise;
+    await scene.send(TARGET, 1000);
+    await scene.send(TARGET, 1);
+    scene.reload(policyTo());
+    resolve();
+    await scene.send(TARGET, 1000);
+    assert.deepEqual(scene.sent, [1]);
+    assert.equal(scene.dropped, 2);
+    assert.deepEqual([scene.mayAnswer(1000), scene.mayAnswer(1)], [false, true]);
+  });
+
+  test('a peer may answer while some destination leads to it', async () => {
+    const scene = new Scene();
+    await scene.send(TARGET, 1000);
+    await scene.send('a.test', 1000);
+    assert.ok(scene.mayAnswer(1000));
+    scene.reload(policyTo('a.test'));
+    assert.ok(scene.mayAnswer(1000), 'by its name it is still allowed');
+    scene.reload(policyTo());
+    assert.ok(!scene.mayAnswer(1000));
+  });
+
+  test('the oldest of 4,097 destinations may no longer answer', async () => {
+    const scene = new Scene();
+    await scene.send(TARGET, 1000);
+    await scene.send(TARGET, 1001);
+    for (let port = 2000; port < 6095; port++) await scene.send(`h${port}.test`, 0);
+    assert.deepEqual([scene.mayAnswer(1000), scene.mayAnswer(1001)], [false, true]);
+  });
+});
