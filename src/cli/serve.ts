@@ -25,7 +25,7 @@ that can be routed, loopback too for clients on loopback.
   -h, --help       shows this
 
 Variables, for containers: GARTER_LISTEN (several with commas), GARTER_USERS, and GARTER_USER with GARTER_PASSWORD for one user
-without a file. A flag wins over its variable, and both over the file.
+without a file; GARTER_ENGINE. A flag wins over its variable, and both over the file.
 
 Signals: SIGHUP reloads configuration and users and opens the log file anew; a bad file changes nothing. SIGTERM or SIGINT ends: no new
 connections, the open ones may finish (timeouts: drain); a second one ends at once. SIGUSR2 prints the open sessions.
@@ -179,8 +179,8 @@ function untilEnded(server: Server, load: () => Loaded, io: Io): Promise<void> {
       ending = true;
       const sessions = server.sessions().length;
       server.log.info('ending', { sessions });
-      void notifier.stopping(`${sessions} sessions may finish`);
-      void server.drain().then(ended);
+      const told = notifier.stopping(`${sessions} sessions may finish`);
+      void Promise.all([server.drain(), told]).then(ended);
     };
     process.on('SIGTERM', end);
     process.on('SIGINT', end);
