@@ -17,7 +17,8 @@ export class ConfigError extends Error {
 export async function createServer(config: object, hooks: ServerHooks = {}): Promise<Server> {
   const { settings, errors } = settingsFromObject(config, hooks.authenticate !== undefined);
   if (settings === undefined) throw new ConfigError(formatProblems(errors, 'error'));
-  return Server.start(settings, hooks);
+  // A program that embeds a server gets threads only if it asks for them.
+  return Server.start('workers' in config ? settings : { ...settings, workers: 1 }, hooks);
 }
 
 export type { Authenticate, Server, ServerHooks } from './server/server.ts';

@@ -13,6 +13,22 @@ export function formatPrefix(time: number, level: string): string {
 
 /** `message name=value …` and a newline; a value is quoted as in JSON when it has anything but plain characters. */
 export function formatMessage(message: string, fields: Fields): string {
+  let text = message;
+  let values = message;
+  let isPlain = true;
+  for (const name in fields) {
+    const value = fields[name];
+    if (value === undefined) continue;
+    text += ` ${name}=${value}`;
+    if (typeof value === 'number') continue;
+    values += value;
+    if (value === '') isPlain = false;
+  }
+  // One look at all of them: nearly every line is plain, and a busy server writes thousands in a second.
+  return isPlain && PLAIN.test(values) ? `${text}\n` : formatQuoting(message, fields);
+}
+
+function formatQuoting(message: string, fields: Fields): string {
   let text = escapeControls(message);
   for (const name in fields) {
     const value = fields[name];

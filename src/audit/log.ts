@@ -1,6 +1,7 @@
 import { formatJson, formatMessage, formatPrefix, formatText } from './format.ts';
 import type { Fields } from './format.ts';
 import { Level } from './line.ts';
+import type { Line } from './line.ts';
 import { Queue } from './queue.ts';
 import { tellOnStderr } from './sinks/file.ts';
 import { formatPlace, openSink } from './sinks/open.ts';
@@ -26,12 +27,15 @@ const COMPLAINTS = 10_000;
  */
 export class Log {
   #settings: LogSettings;
-  readonly #queue: Queue;
+  readonly #queue: Queue | undefined;
+  readonly #pass: (line: Line) => void;
   #complained = -Infinity;
 
-  /** Opens the file; throws Node's error when it cannot. */
-  constructor(settings: LogSettings) {
+  /** Opens the file; throws Node's error when it cannot. With `pass` lines go there: another log writes them. */
+  constructor(settings: LogSettings, pass?: (line: Line) => void) {
     this.#settings = settings;
+    this.#pass = pass ?? ((line): void => this.#queue?.push(line));
+    if (pass !== undefined) return;
     this.#queue = new Queue(openSink(settings.to), {
       begins: (code) => this.#complain(code),
       // Whatever the level is.
@@ -41,19 +45,19 @@ export class Log {
 
   /** Why nothing can be written at the moment, in one word: as a rule the system's error code. */
   get fault(): string | undefined {
-    return this.#queue.fault;
+    return this.#queue?.fault;
   }
 
   /** Lines lost since the start. */
   get lost(): number {
-    return this.#queue.lost;
+    return this.#queue?.lost ?? 0;
   }
 
   /** Changes level, format and place, and opens a file anew (after a rotation). On an error everything stays as it was. */
   reopen(settings: LogSettings): void {
     const isFile = typeof settings.to === 'object' && 'file' in settings.to;
     if (isFile || formatPlace(settings.to) !== formatPlace(this.#settings.to))
-      this.#queue.use(openSink(settings.to));
+      this.#queue?.use(openSink(settings.to));
     this.#settings = settings;
   }
 
@@ -78,14 +82,19 @@ export class Log {
   }
 
   /** Writes what waits and closes the place; waits two seconds at most. */
-  close(): Promise<void> {
-    return this.#queue.close();
+  async close(): Promise<void> {
+    await this.#queue?.close();
+  }
+
+  /** A line that another log has made. */
+  push(line: Line): void {
+    this.#pass(line);
   }
 
   #put(level: Level, event: string, fields: Fields = {}): void {
     const time = Date.now();
     const text = this.#settings.format === 'text';
-    this.#queue.push({
+    this.#pass({
       time,
       level,
       event,

@@ -13,6 +13,21 @@ export type PasswordVerdict =
 export interface Authenticator {
   /** `address` is the client's, as text, for the back-off. Never rejects for a wrong password; a rejection is a broken back end. */
   verify(username: string, password: string, address: string): Promise<PasswordVerdict>;
+  /**
+   * Who this user is at this time (milliseconds since the epoch); `undefined` once removed or expired. Absent where nobody can
+   * tell: then whoever was verified stays.
+   */
+  identity?(username: string, time: number): Identity | undefined;
+  /** Some user has a last day. */
+  readonly timed?: boolean;
+}
+
+/** What is known of a user beside the password. */
+export interface Member {
+  readonly name: string;
+  readonly groups: readonly string[];
+  /** The last day. */
+  readonly expires?: string;
 }
 
 /** Where users come from: a file made by `garter user`, one user given by the environment, or both. */

@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { Turns } from '../resolve/turns.ts';
 import { COST, formatHash, hashPassword, parseHash, verifyPassword } from './argon2.ts';
-import type { Authenticator, Identity, PasswordVerdict } from './authenticator.ts';
+import type { Authenticator, Identity, Member, PasswordVerdict } from './authenticator.ts';
 import { BackOff, sourceOf } from './back-off.ts';
 import { Recent } from './recent.ts';
 import { isExpired, nameFault, passwordFault } from './users-file.ts';
@@ -60,11 +60,17 @@ export class LocalUsers implements Authenticator {
     return [...this.#users.values()].some(({ expires }) => expires !== undefined);
   }
 
-  /** Who this user is at this time (milliseconds since the epoch); `undefined` once removed or expired. */
+  /** All of them, without their hashes. */
+  members(): Member[] {
+    return Array.from(this.#users.values(), ({ name, groups, expires }) => ({
+      name,
+      groups,
+      ...(expires !== undefined && { expires }),
+    }));
+  }
+
   identity(username: string, time: number): Identity | undefined {
-    const user = this.#users.get(username);
-    if (user === undefined || isExpired(user, time)) return undefined;
-    return { user: user.name, groups: user.groups };
+    return identityOf(this.#users.get(username), time);
   }
 
   async verify(username: string, password: string, address: string): Promise<PasswordVerdict> {
@@ -123,6 +129,12 @@ export class LocalUsers implements Authenticator {
     // As JSON, so that no two lists of texts make the same bytes.
     return createHmac('sha256', this.#key).update(JSON.stringify(texts)).digest('base64');
   }
+}
+
+/** Who this is; nobody once removed or expired. */
+export function identityOf(member: Member | undefined, time: number): Identity | undefined {
+  if (member === undefined || isExpired(member, time)) return undefined;
+  return { user: member.name, groups: member.groups };
 }
 
 /** A user whose password is known in clear, GARTER_PASSWORD for one; only its hash is kept. Rejects with a RangeError. */

@@ -82,8 +82,8 @@ export function removeUser(text: string, name: string): string {
 }
 
 /** Whether the user's last day is over at this time (milliseconds since the epoch). */
-export function isExpired(user: User, time: number): boolean {
-  return user.expires !== undefined && time >= Date.parse(user.expires) + DAY;
+export function isExpired({ expires }: Pick<User, 'expires'>, time: number): boolean {
+  return expires !== undefined && time >= Date.parse(expires) + DAY;
 }
 
 /** What is wrong with the name of a user or a group, if anything. Names are at most 255 bytes in SOCKS (RFC 1929). */

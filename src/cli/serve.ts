@@ -171,19 +171,20 @@ function untilEnded(server: Server, load: () => Loaded, io: Io): Promise<void> {
       notifier[Symbol.dispose]();
       resolve();
     };
-    const end = (): void => {
+    const end = async (): Promise<void> => {
       if (ending) {
-        void server.close().then(ended);
-        return;
+        await server.close();
+        return ended();
       }
       ending = true;
-      const sessions = server.sessions().length;
+      const sessions = (await server.sessions()).length;
       server.log.info('ending', { sessions });
       const told = notifier.stopping(`${sessions} sessions may finish`);
-      void Promise.all([server.drain(), told]).then(ended);
+      await Promise.all([server.drain(), told]);
+      ended();
     };
-    process.on('SIGTERM', end);
-    process.on('SIGINT', end);
+    process.on('SIGTERM', () => void end());
+    process.on('SIGINT', () => void end());
     // One at a time; of those that come meanwhile, one more is enough.
     let reloading = Promise.resolve();
     let due = false;
@@ -199,12 +200,14 @@ function untilEnded(server: Server, load: () => Loaded, io: Io): Promise<void> {
       due = true;
       reloading = reloadAfter(reloading);
     });
-    process.on('SIGUSR2', () => {
-      const sessions = server.sessions();
-      const lines = sessions.map((session) => formatText(Date.now(), 'info', 'session', { ...session }));
-      io.stderr.write(`${lines.join('')}${sessions.length} open sessions\n`);
-    });
+    process.on('SIGUSR2', () => void showSessions(server, io));
   });
+}
+
+async function showSessions(server: Server, { stderr }: Io): Promise<void> {
+  const sessions = await server.sessions();
+  const lines = sessions.map((session) => formatText(Date.now(), 'info', 'session', { ...session }));
+  stderr.write(`${lines.join('')}${sessions.length} open sessions\n`);
 }
 
 async function reload(server: Server, load: () => Loaded): Promise<void> {

@@ -13,7 +13,7 @@ export interface Flags {
 
 /** What flags and variables set. A flag wins over its variable; an empty variable is none. */
 export function flagOverrides(flags: Flags, environment: Environment): Override[] {
-  const { GARTER_LISTEN, GARTER_USERS, GARTER_USER, GARTER_PASSWORD } = environment;
+  const { GARTER_LISTEN, GARTER_USERS, GARTER_USER, GARTER_PASSWORD, GARTER_ENGINE } = environment;
   const overrides: Override[] = [];
   const set = (path: Path, from: string, value: unknown): void => {
     if (overrides.every((one) => one.path.join('.') !== path.join('.')))
@@ -28,6 +28,7 @@ export function flagOverrides(flags: Flags, environment: Environment): Override[
   if (GARTER_USERS) set(['users', 'file'], 'GARTER_USERS', resolve(GARTER_USERS));
   if (GARTER_USER) set(['users', 'name'], 'GARTER_USER', GARTER_USER);
   if (GARTER_PASSWORD) set(['users', 'password'], 'GARTER_PASSWORD', GARTER_PASSWORD);
+  if (GARTER_ENGINE) set(['engine'], 'GARTER_ENGINE', GARTER_ENGINE);
   return overrides;
 }
 

@@ -55,6 +55,12 @@ export const path: z.ZodType<string> = value({ type: 'string' }, (input) =>
   text(input, 'the path of a file'),
 );
 
+/** What Linux takes as the name of a network interface. */
+export const interfaceName: z.ZodType<string> = value({ type: 'string', examples: ['eth0'] }, (input) => {
+  if (typeof input === 'string' && /^[\w@-][\w.@-]{0,14}$/.test(input)) return input;
+  throw new ValueError(`${quote(input)} is not the name of a network interface`, 'write one such as eth0');
+});
+
 /** A name for records and messages. */
 export const label: z.ZodType<string> = value({ type: 'string' }, (input) => {
   if (typeof input === 'string' && /^[\p{L}\p{N}._-]{1,64}$/u.test(input)) return input;

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
 import type { Protocol } from '../policy/policy.ts';
 import { formatPlace } from '../server/listeners.ts';
@@ -8,7 +10,7 @@ import type { Placed, Reports } from './problem.ts';
 import type { ListenerSection } from './schema.ts';
 import type { Source } from './source.ts';
 import { originOf } from './source.ts';
-import { ValueError } from './value-error.ts';
+import { either, ValueError } from './value-error.ts';
 
 const PROTOCOLS: readonly Protocol[] = ['socks5', 'socks4'];
 const DEFAULT: ListenerSection = { address: { host: '127.0.0.1', port: 1080 } };
@@ -54,6 +56,7 @@ export function completeListeners(
           })),
           replies,
         },
+        ...(section.interface !== undefined && { interface: section.interface }),
         ...(balancers !== undefined && { balancers }),
         ...originOf(source, ['listen', i]),
       };
@@ -73,5 +76,26 @@ export function completeListeners(
       error(['listen', i, 'address'], fault.message, fault.remedy);
       return [];
     }
+  }
+}
+
+/** `interface` where it can mean nothing, or where nobody would get in for now. */
+export function checkInterfaces({ listen = [], engine }: Draft, { error, warning }: Reports): void {
+  for (const [i, section] of listen.entries()) {
+    if (section?.interface === undefined) continue;
+    const { address, interface: name } = section;
+    const path = ['listen', i, 'interface'];
+    if ('path' in address)
+      error(path, 'no connection to a unix socket comes by an interface', 'take it away', 'key');
+    else if ('activated' in address)
+      error(path, 'systemd has opened this socket', 'write BindToDevice= in the socket unit', 'key');
+    else if (engine === 'portable')
+      error(path, 'only the fast engine knows interfaces', 'write engine: fast, or take it away', 'key');
+    else if (!existsSync(`/sys/class/net/${name}`))
+      warning(
+        path,
+        `there is no interface ${name}: nobody gets in until there is one`,
+        `this machine has ${either(Object.keys(networkInterfaces()))}`,
+      );
   }
 }

@@ -98,6 +98,20 @@ test('keys that JavaScript has plans for are unknown keys', () => {
   }
 });
 
+test('an interface that is not there is warned of, for it may still come', () => {
+  const [lo, garter0] = ['lo', 'garter0'].map((name) =>
+    parseConfig(`listen: [{ address: 127.0.0.1:1080, interface: ${name} }]`, 'g', {}, {}),
+  );
+  assert.deepEqual(lo!.warnings, []);
+  const { settings, errors, warnings } = garter0!;
+  assert.deepEqual(errors, []);
+  assert.deepEqual(
+    warnings.map(({ line, column, message }) => [line, column, message]),
+    [[1, 48, 'there is no interface garter0: nobody gets in until there is one']],
+  );
+  assert.equal(settings?.listeners[0]?.interface, 'garter0');
+});
+
 test('flags and variables without a file', () => {
   const flags = { listen: ['127.0.0.1:1081', '[::1]:1081'], logLevel: 'debug', engine: 'portable' };
   const { settings, warnings } = settingsFromFlags(flags, {
@@ -115,6 +129,7 @@ test('flags and variables without a file', () => {
   assert.deepEqual(settings?.users, { file: resolve('u.txt') });
   assert.equal(settings?.log.level, 'debug');
   assert.equal(settings?.engine, 'portable');
+  assert.equal(settingsFromFlags({}, { GARTER_ENGINE: 'fast' }).settings?.engine, 'fast');
   assert.deepEqual(
     settings?.policy.rules.map(({ name, from, to }) => [name, from, to]),
     [

@@ -4,13 +4,13 @@ import type { EngineName } from '../net/choose.ts';
 import type { Endpoint } from '../net/engine.ts';
 import type { Command, LogKind, Method, PortRange, Protocol, Rate } from '../policy/policy.ts';
 import type { Family } from '../resolve/resolver.ts';
-import type { EarlyDrop } from '../server/settings.ts';
+import type { EarlyDrop, Settings } from '../server/settings.ts';
 import * as leaf from './leaves.ts';
 import { healthAddress, listenAddress, nameServer } from './listen-address.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { logPlace } from './log-place.ts';
 import { choice, keyed, keys, list, optional, plain, value } from './value.ts';
-import { ValueError, notYet, quote } from './value-error.ts';
+import { ValueError, quote } from './value-error.ts';
 
 /** The sections of a configuration as they are written: values are parsed, defaults not yet in their places. */
 export interface Sections {
@@ -24,7 +24,7 @@ export interface Sections {
   readonly 'run-as': string;
   readonly revoke: Revoke;
   readonly engine: EngineName;
-  readonly workers: 1;
+  readonly workers: Settings['workers'];
 }
 
 /** The sections that are lists, by what is in them. */
@@ -50,6 +50,7 @@ export interface LimitsSection {
 export interface ListenerSection {
   readonly address: ListenAddress;
   readonly mode?: number;
+  readonly interface?: string;
   readonly 'proxy-protocol'?: { readonly from: readonly string[] };
   readonly protocols?: readonly Protocol[];
   readonly methods?: readonly Method[];
@@ -126,6 +127,10 @@ const listener = keys('{ address: 127.0.0.1:1080 }', {
       'for the sockets that systemd passes. Port 0 takes any free one.',
   ),
   mode: optional(leaf.mode, 'Of a unix socket: who may connect. Default: 0660.'),
+  interface: optional(
+    leaf.interfaceName,
+    'Only connections that arrive on this network interface are let in. Needs the fast engine.',
+  ),
   protocols: optional(list(protocol), 'Told apart by the first byte. Default: [socks5, socks4].'),
   methods: optional(
     list(method),
@@ -299,11 +304,15 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
     'What happens to open sessions when their rule stops applying: close (the default) or keep.',
   ),
   engine: choice(['auto', 'fast', 'portable']).describe('Which implementation of sockets. Default: auto.'),
-  workers: value<1>({ enum: ['auto', 1] }, (input) => {
-    if (input === 'auto' || plain(input) === '1') return 1;
-    if (Number(plain(input)) > 1) throw notYet('more than one worker');
-    throw new ValueError(`${quote(input)} is not a number of workers`, 'write workers: auto');
-  }).describe('Threads. Default: auto, which is 1.'),
+  workers: value<Settings['workers']>(
+    { anyOf: [{ enum: ['auto'] }, { type: 'integer', minimum: 1 }] },
+    (input) => {
+      if (input === 'auto') return 'auto';
+      const number = /^\d{1,3}$/.test(plain(input)) ? Number(input) : 0;
+      if (number > 0) return number;
+      throw new ValueError(`${quote(input)} is not a number of threads`, 'write workers: auto, or a number');
+    },
+  ).describe('Threads of the fast engine. Default: auto, one per core.'),
 };
 
 /** A JSON Schema of an object with this one key. */
@@ -313,7 +322,7 @@ function inObject(key: string, description: string): object {
 
 const NOT_YET: Readonly<Record<string, readonly string[]>> = {
   '': ['routes', 'upstreams', 'pac'],
-  listen: ['tls', 'interface'],
+  listen: ['tls'],
 };
 
 /** True for a key that has its meaning already, but is not built. `at`: the keys that lead to it. */

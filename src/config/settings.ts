@@ -3,7 +3,7 @@ import type { LogSettings } from '../audit/log.ts';
 import type { UsersSettings } from '../auth/authenticator.ts';
 import type { Settings } from '../server/settings.ts';
 import type { Draft } from './draft.ts';
-import { completeListeners } from './listeners.ts';
+import { checkInterfaces, completeListeners } from './listeners.ts';
 import type { Reports } from './problem.ts';
 import { completePolicy } from './rules.ts';
 import { checkSafety } from './safety.ts';
@@ -27,6 +27,7 @@ export function completeSettings(
   const hasUsers = authenticates || 'users' in draft;
   const users = draft.users && completeUsers(draft.users, directory, reports);
   const listeners = completeListeners(draft.listen, hasUsers, directory, source, reports);
+  checkInterfaces(draft, reports);
   checkSafety(listeners, draft, hasUsers, source, reports);
   checkRunAs(draft, source, reports);
   return {
@@ -63,6 +64,7 @@ export function completeSettings(
       to: logPlaceIn(directory, log.to ?? 'stderr'),
     },
     engine: draft.engine ?? 'auto',
+    workers: draft.workers ?? 'auto',
   };
 }
 

@@ -47,7 +47,13 @@ export interface Endpoint {
  * A literal address, a unix socket, or a socket that listens already and was passed to this process by number. The ends of
  * a connection over a unix socket have no addresses: both are 127.0.0.1 with port 0, for they are on this machine.
  */
-export type ListenAt = Endpoint | UnixSocket | { readonly fd: number };
+export type ListenAt = Endpoint | UnixSocket | PassedSocket;
+
+export interface PassedSocket {
+  readonly fd: number;
+  /** Other threads have it too: it is not closed. The fast engine only. @default false */
+  readonly shared?: boolean;
+}
 
 export interface UnixSocket {
   /** What a server that has gone left there is replaced. */
@@ -61,6 +67,8 @@ export interface Listener extends AsyncDisposable {
   readonly local: Endpoint;
   /** Of a unix socket. */
   readonly path?: string;
+  /** The descriptor, where there is one for other threads. */
+  readonly fd?: number;
   /** Stops accepting; resolves when the port is free. Open connections live on. */
   close(): Promise<void>;
 }
@@ -83,12 +91,19 @@ export interface Signal {
 }
 
 /**
- * One TCP connection. Both directions stay open until told otherwise (half-close). TCP_NODELAY and keep-alive are on.
+ * One TCP connection. Both directions stay open until told otherwise (half-close). Nothing that is sent waits for more
+ * (TCP_NODELAY), and keep-alive is on; of a connection that was made by `connect`, once it is in a relay for a second.
  * What arrives while nobody reads is kept up to 64 KiB; beyond that the peer's window holds it back.
  */
 export interface Connection {
   readonly local: Endpoint;
   readonly remote: Endpoint;
+
+  /**
+   * Whether it was accepted from this network interface, as the kernel sees it; before the first read. Only the fast engine
+   * can know, and of TCP only; otherwise false.
+   */
+  cameBy(interfaceName: string): boolean;
 
   /**
    * The next bytes, the caller's to keep; `undefined` once the peer has ended its direction. One read at a time.

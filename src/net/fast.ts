@@ -26,11 +26,17 @@ import { Sweep } from './sweep.ts';
 /** The engine for Linux: system calls. What needs a stream is handed to the portable one, by its descriptor. */
 export class FastEngine implements Engine {
   readonly name = 'fast';
-  readonly #loop = new Loop();
+  readonly #loop: Loop;
   readonly #sweep = new Sweep();
-  readonly #pipes = new Pipes();
+  readonly #pipes: Pipes;
   readonly #portable = new PortableEngine();
   #datagrams: Datagrams | undefined;
+
+  /** `owned`: see `Loop`. */
+  constructor(owned?: Int32Array) {
+    this.#loop = new Loop(owned);
+    this.#pipes = new Pipes(this.#loop);
+  }
 
   listen(
     at: ListenAt,
@@ -59,6 +65,11 @@ export class FastEngine implements Engine {
 
   adopt(stream: Duplex, local: Endpoint, remote: Endpoint): Connection {
     return this.#portable.adopt(stream, local, remote);
+  }
+
+  /** For a thread that ends before everything is closed. */
+  stop(): void {
+    this.#loop.stop();
   }
 
   #handOver(connection: Connection): Connection {

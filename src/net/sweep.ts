@@ -1,5 +1,8 @@
+import { Roster } from './roster.ts';
+import type { Member } from './roster.ts';
+
 /** Something with time-outs to look after. */
-interface Timed {
+interface Timed extends Member {
   check(tick: number): void;
 }
 
@@ -8,7 +11,7 @@ interface Timed {
  * less than a timer for each. A stalled event loop delays the count, so no time-out comes early.
  */
 export class Sweep {
-  readonly #all = new Set<Timed>();
+  readonly #all = new Roster<Timed>();
   #tick = 0;
   #timer: NodeJS.Timeout | undefined;
 

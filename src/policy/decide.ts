@@ -136,7 +136,9 @@ function decideAddresses(question: Question, addresses: readonly Ip[]): Decision
     if (outcome.options === rule) allowed.push(address);
   }
   if (rule !== undefined) {
-    return { type: 'allow', permit: new Permit(rule, question.destination, allowed) };
+    // As a rule all are, and then no second list has to live as long as the session.
+    const dialled = allowed.length === addresses.length ? addresses : allowed;
+    return { type: 'allow', permit: new Permit(rule, question.destination, dialled) };
   }
   return refusal ?? { type: 'refuse', reason: 'no-address' };
 }

@@ -1,3 +1,4 @@
+import type { Meter } from './bandwidth.ts';
 import type { Claim, LimitName } from './claims.ts';
 import { halfSipHash } from './half-sip-hash.ts';
 
@@ -64,13 +65,35 @@ export class Limits {
     this.#unlock();
   }
 
-  #key(limit: LimitName, whom: readonly string[]): Key {
+  /** What is spent of a bandwidth. */
+  meter(...whom: readonly string[]): Meter {
+    const key = this.#key('bandwidth', whom);
+    return { advance: (by, from, now) => this.#advance(key, by, from, now) };
+  }
+
+  /** As a rate, it is a time, negated. Where there is no room for it, it is no more than `from`. */
+  #advance(key: Key, by: number, from: number, now: number): number {
+    this.#lock();
+    try {
+      const entry = this.#find(key, now);
+      if (entry === undefined) return from + by;
+      const moment = Math.max(-this.#values[entry / 2 + VALUE]!, from) + by;
+      this.#words[entry] = key[0];
+      this.#words[entry + 1] = key[1];
+      this.#values[entry / 2 + VALUE] = -moment;
+      return moment;
+    } finally {
+      this.#unlock();
+    }
+  }
+
+  #key(limit: LimitName | 'bandwidth', whom: readonly string[]): Key {
     // The names of limits and rules have no NUL, so no two claims make the same text.
     return halfSipHash(encoder.encode(`${limit}\0${whom.join('\0')}`), this.#seed);
   }
 
   #take(claims: readonly Claim[], now: number): Acquired {
-    const lease: Lease = { entries: [] };
+    const entries: number[] = [];
     const undo: [at: number, before: number][] = [];
     for (const claim of claims) {
       const key = claim.key!;
@@ -85,9 +108,10 @@ export class Limits {
       this.#words[entry] = key[0];
       this.#words[entry + 1] = key[1];
       this.#values[at] = after;
-      if (claim.per === undefined) lease.entries.push(entry);
+      if (claim.per === undefined) entries.push(entry);
     }
-    return { lease };
+    // A list that was pushed to has room for more, which a lease would keep as long as its session lives.
+    return { lease: { entries: entries.slice() } };
   }
 
   /** The entry of a key or, where it has none, a free one. A key stands within PROBES entries from where it belongs, or nowhere. */

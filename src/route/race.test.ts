@@ -46,6 +46,7 @@ class ScriptedEngine implements Pick<Engine, 'connect'> {
     return {
       local: remote,
       remote,
+      cameBy: unused,
       read: unused,
       unread: unused,
       write: unused,

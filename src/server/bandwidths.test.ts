@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compile } from '../policy/compile.ts';
+import { createLimitMemory, Limits } from '../policy/limits.ts';
 import type { RuleOptions } from '../policy/policy.ts';
 import { Bandwidths, paceOf } from './bandwidths.ts';
 
@@ -10,7 +11,7 @@ function ruleOf(bandwidth?: number): RuleOptions {
 }
 
 test('a bandwidth that is taken away and put back holds for those who had it, and those who come', () => {
-  const bandwidths = new Bandwidths();
+  const bandwidths = new Bandwidths(new Limits(createLimitMemory([1, 2])));
   const reload = (bandwidth?: number): void => bandwidths.use(compile({ rules: [ruleOf(bandwidth)] }));
   const old = paceOf(bandwidths.flows(ruleOf(1000)).send)!;
   reload();

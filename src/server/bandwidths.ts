@@ -1,6 +1,7 @@
 import type { Pace } from '../net/engine.ts';
 import { Bandwidth } from '../policy/bandwidth.ts';
 import type { Policy } from '../policy/compile.ts';
+import type { Limits } from '../policy/limits.ts';
 import type { RuleOptions } from '../policy/policy.ts';
 import { monotonic } from './clock.ts';
 
@@ -12,7 +13,12 @@ export interface Flows {
 
 /** The bandwidths that the sessions of a rule share. Rules are told apart by name, so that they outlive a reload. */
 export class Bandwidths {
+  readonly #limits: Limits;
   readonly #shared = new Map<string, { readonly send: Bandwidth; readonly receive: Bandwidth }>();
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+  }
 
   /** For a new session. */
   flows({ name, limit = {} }: RuleOptions): Flows {
@@ -44,7 +50,10 @@ export class Bandwidths {
   #of(name: string, rate: number): { readonly send: Bandwidth; readonly receive: Bandwidth } {
     let shared = this.#shared.get(name);
     if (shared === undefined) {
-      shared = { send: new Bandwidth(rate), receive: new Bandwidth(rate) };
+      shared = {
+        send: new Bandwidth(rate, this.#limits.meter('send', name)),
+        receive: new Bandwidth(rate, this.#limits.meter('receive', name)),
+      };
       this.#shared.set(name, shared);
     }
     return shared;

@@ -20,18 +20,21 @@ export class ConnectionLimits {
   readonly #random: () => number;
   /** Those that have not made a request yet, the oldest first, by their address. */
   readonly #waiting = new Map<string, Set<Session>>();
-  #count = 0;
+  /** Of all threads. Whoever has to give way is one of this thread's. */
+  readonly #count: Int32Array;
 
-  /** `random` gives numbers from 0 to 1. */
+  /** `waiting`: memory for one number, which all threads share. `random` gives numbers from 0 to 1. */
   constructor(
     settings: ConnectionLimitSettings,
     limits: Limits,
+    waiting: SharedArrayBuffer,
     memory: MemoryWatch,
     random: () => number = Math.random,
   ) {
     this.#settings = settings;
     this.#claims = connectionClaims(settings);
     this.#limits = limits;
+    this.#count = new Int32Array(waiting);
     this.#memory = memory;
     this.#random = random;
   }
@@ -60,8 +63,14 @@ export class ConnectionLimits {
     const address = network(session.ip);
     const waiting = this.#waiting.get(address);
     if (waiting?.delete(session) !== true) return;
-    this.#count--;
+    Atomics.sub(this.#count, 0, 1);
     if (waiting.size === 0) this.#waiting.delete(address);
+  }
+
+  /** For a thread that ends: its sessions do not count any more. */
+  forgetAll(): void {
+    for (const sessions of this.#waiting.values()) Atomics.sub(this.#count, 0, sessions.size);
+    this.#waiting.clear();
   }
 
   #add(address: string, session: Session): void {
@@ -69,12 +78,13 @@ export class ConnectionLimits {
     if (waiting === undefined) this.#waiting.set(address, new Set([session]));
     else waiting.add(session);
     session.waits = true;
-    this.#count++;
+    Atomics.add(this.#count, 0, 1);
   }
 
   #makeRoom(address: string, session: Session): void {
-    if (this.#count < this.#settings.unauthenticated.start) return;
-    if (this.#random() * 100 >= this.#percentage()) return;
+    const count = Atomics.load(this.#count, 0);
+    if (count < this.#settings.unauthenticated.start) return;
+    if (this.#random() * 100 >= this.#percentage(count)) return;
     const [crowd] = [...this.#waiting.values()].toSorted((a, b) => b.size - a.size);
     const mine = this.#waiting.get(address)?.size ?? 0;
     const [oldest] = crowd ?? [];
@@ -86,9 +96,9 @@ export class ConnectionLimits {
   }
 
   /** How likely it is that somebody has to go, in 100. */
-  #percentage(): number {
+  #percentage(count: number): number {
     const { start, percent, full } = this.#settings.unauthenticated;
-    if (this.#count >= full) return 100;
-    return percent + ((100 - percent) * (this.#count - start)) / (full - start);
+    if (count >= full) return 100;
+    return percent + ((100 - percent) * (count - start)) / (full - start);
   }
 }

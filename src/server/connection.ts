@@ -40,6 +40,7 @@ export async function serve(client: Connection, listener: OpenListener, state: S
   let outcome: Relay | End;
   try {
     // accept
+    checkInterface(session);
     if (listener.balancers?.isFor(session.ip, state.ports) === true) await introduce(session);
     const methods = letIn(session, state);
     // session and identify
@@ -71,6 +72,11 @@ function record(session: Session, end: End, state: ServerState): Promise<void> {
   const { client } = session;
   if (end.phase === 'accept') client.destroy();
   return state.sessions.closeWhen(client.finish(LINGER), session, end);
+}
+
+function checkInterface({ client, listener }: Session): void {
+  if (listener.interface !== undefined && !client.cameBy(listener.interface))
+    throw Failure.refusal('interface', 'accept');
 }
 
 /** Whom the balancer speaks for; it may also speak for itself. */

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { Server as HttpServer } from 'node:http';
+import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Endpoint } from '../net/engine.ts';
 import type { OwnPorts } from './own-ports.ts';
@@ -32,11 +32,16 @@ export class Health implements AsyncDisposable {
   readonly #forget: () => void;
 
   /** Rejects with Node's error when it cannot listen. */
-  static async open(wanted: Endpoint, readiness: () => Readiness, ports: OwnPorts): Promise<Health> {
-    const server = createServer(LIMITS, (request, response) => {
+  static async open(wanted: Endpoint, readiness: () => Promise<Readiness>, ports: OwnPorts): Promise<Health> {
+    const asked = new WeakSet<Socket>();
+    const respond = async (
+      { method, url, socket }: IncomingMessage,
+      response: ServerResponse,
+    ): Promise<void> => {
       // One request is answered; what was sent behind it is not.
-      if (request.socket.writableEnded) return;
-      const { status, lines } = answer(request.method, request.url, readiness);
+      if (asked.has(socket)) return;
+      asked.add(socket);
+      const { status, lines } = await answer(method, url, readiness);
       response.writeHead(status, {
         'Content-Type': 'text/plain; charset=utf-8',
         'Cache-Control': 'no-store',
@@ -44,7 +49,8 @@ export class Health implements AsyncDisposable {
         ...(status === 405 && { Allow: 'GET, HEAD' }),
       });
       response.end(`${lines.join('\n')}\n`);
-    });
+    };
+    const server = createServer(LIMITS, (request, response) => void respond(request, response));
     const open = new Set<Socket>();
     server.on('connection', (socket) => {
       const [oldest] = open;
@@ -77,17 +83,17 @@ export class Health implements AsyncDisposable {
   }
 }
 
-function answer(
+async function answer(
   method: string | undefined,
   url: string | undefined,
-  readiness: () => Readiness,
-): { readonly status: number; readonly lines: readonly string[] } {
+  readiness: () => Promise<Readiness>,
+): Promise<{ readonly status: number; readonly lines: readonly string[] }> {
   if (method !== 'GET' && method !== 'HEAD') return { status: 405, lines: ['GET or HEAD'] };
   switch (url) {
     case '/healthz':
       return { status: 200, lines: ['ok'] };
     case '/readyz': {
-      const { ready, faults } = readiness();
+      const { ready, faults } = await readiness();
       return { status: ready ? 200 : 503, lines: [ready ? 'ready' : 'not ready', ...faults] };
     }
     default:

@@ -14,6 +14,8 @@ export interface OpenListener {
   /** As `formatPlace` writes it, with the port that was taken. */
   readonly place: string;
   readonly local: Endpoint;
+  /** For other threads. */
+  readonly fd: number | undefined;
   readonly close: () => Promise<void>;
 }
 
@@ -30,14 +32,19 @@ export interface ListenerEvents {
   failed(code: string, listener: OpenListener): void;
 }
 
+/** Beside what every change is: the listeners that will be open, each with its settings to be. */
+export interface ListenersChange extends Change {
+  readonly open: readonly (readonly [OpenListener, ListenerSettings])[];
+}
+
 /** The listeners of a server. */
 export class Listeners {
-  readonly #engine: Engine;
+  readonly #engine: Pick<Engine, 'name' | 'listen'>;
   readonly #ports: OwnPorts;
   readonly #events: ListenerEvents;
   #groups: Group[] = [];
 
-  constructor(engine: Engine, ports: OwnPorts, events: ListenerEvents) {
+  constructor(engine: Pick<Engine, 'name' | 'listen'>, ports: OwnPorts, events: ListenerEvents) {
     this.#engine = engine;
     this.#ports = ports;
     this.#events = events;
@@ -51,7 +58,8 @@ export class Listeners {
    * Opens those of the wanted listeners that are not open yet, or none of them. Then `commit` puts all in force and closes
    * those that are no longer wanted; `abort` leaves everything as it was.
    */
-  async prepare(wanted: readonly ListenerSettings[]): Promise<Change> {
+  async prepare(wanted: readonly ListenerSettings[]): Promise<ListenersChange> {
+    this.#refuseInterfaces(wanted);
     const left = [...this.#groups];
     const groups: Group[] = [];
     const opened: Group[] = [];
@@ -68,26 +76,37 @@ export class Listeners {
       await abort();
       throw error;
     }
+    const open = groups.flatMap(({ settings, listeners }) =>
+      listeners.map((listener): [OpenListener, ListenerSettings] => [listener, settings]),
+    );
     const commit = async (): Promise<void> => {
       this.#groups = groups;
-      for (const { settings, listeners } of groups) {
-        for (const listener of listeners) {
-          listener.settings = settings;
-          listener.balancers = balancersOf(settings);
-        }
+      for (const [listener, settings] of open) {
+        listener.settings = settings;
+        listener.balancers = balancersOf(settings);
       }
       await closeAll(left);
     };
-    return { commit, abort };
+    return { open, commit, abort };
   }
 
   async close(): Promise<void> {
     await closeAll(this.#groups.splice(0));
   }
 
+  /** Where nobody can tell by which interface a connection came, nobody would be let in. */
+  #refuseInterfaces(wanted: readonly ListenerSettings[]): void {
+    const listener = this.#engine.name === 'fast' ? undefined : wanted.find((one) => one.interface);
+    if (listener === undefined) return;
+    const { address, interface: name } = listener;
+    throw new Error(
+      `${formatPlace(address)}: interface: ${name} needs the fast engine; engine: fast says why it is not used`,
+    );
+  }
+
   async #openGroup(settings: ListenerSettings): Promise<Group> {
     const { address } = settings;
-    const places: ListenAt[] = 'activated' in address ? activatedSockets(address.activated) : [address];
+    const places = placesOf(address);
     const listeners: OpenListener[] = [];
     try {
       for (const at of places) listeners.push(await this.#listen(at, settings));
@@ -107,13 +126,14 @@ export class Listeners {
       (client) => this.#events.accepted(client, held.open!),
       (code) => this.#events.failed(code, held.open!),
     );
-    const { local, path } = listener;
+    const { local, path, fd } = listener;
     const forget = path === undefined ? this.#ports.add(local, 'tcp') : undefined;
     held.open = {
       settings,
       balancers: balancersOf(settings),
       place: path === undefined ? formatAddress(local) : `unix:${path}`,
       local,
+      fd,
       close: async () => {
         await listener.close();
         forget?.();
@@ -123,8 +143,14 @@ export class Listeners {
   }
 }
 
+function placesOf(address: ListenerSettings['address']): readonly ListenAt[] {
+  if ('activated' in address) return activatedSockets(address.activated);
+  return ['shared' in address ? { fd: address.shared, shared: true } : address];
+}
+
 /** `host:port`, `unix:/path` or `systemd:NAME`. */
 export function formatPlace(address: ListenerSettings['address']): string {
+  if ('shared' in address) return address.place;
   if ('path' in address) return `unix:${address.path}`;
   if ('activated' in address) return address.activated === '' ? 'systemd' : `systemd:${address.activated}`;
   return formatAddress(address);

@@ -11,6 +11,13 @@ type Transport = 'tcp' | 'udp';
 const ADDRESSES_TTL = 5000;
 const OTHERS = 10_000;
 
+/** A count for each port of TCP and of UDP. */
+export function createPortMemory(): SharedArrayBuffer {
+  return new SharedArrayBuffer(2 * PORTS * Int32Array.BYTES_PER_ELEMENT);
+}
+
+const PORTS = 65_536;
+
 /** The ports that garter itself listens and relays on, and the addresses of this machine. */
 export class OwnPorts implements Surroundings {
   readonly #bound = { tcp: new Map<number, string[]>(), udp: new Map<number, string[]>() };
@@ -18,6 +25,12 @@ export class OwnPorts implements Surroundings {
   /** Whether an address that is not in the list is one of this machine's after all. */
   readonly #others = new Map<string, boolean>();
   #readAt: number = performance.now();
+  /** What this thread and others have bound. */
+  readonly #counts: Int32Array;
+
+  constructor(memory: SharedArrayBuffer = createPortMemory()) {
+    this.#counts = new Int32Array(memory);
+  }
 
   /** Notes a port as garter's own, until the returned function is called. */
   add(endpoint: Endpoint, transport: Transport): () => void {
@@ -27,17 +40,24 @@ export class OwnPorts implements Surroundings {
     const hosts = bound.get(port);
     if (hosts === undefined) bound.set(port, [host]);
     else hosts.push(host);
+    const at = indexOf(port, transport);
+    Atomics.add(this.#counts, at, 1);
     return () => {
       const left = bound.get(port) ?? [];
-      const at = left.indexOf(host);
-      if (at >= 0) left.splice(at, 1);
+      const which = left.indexOf(host);
+      if (which < 0) return;
+      left.splice(which, 1);
+      Atomics.sub(this.#counts, at, 1);
       if (left.length === 0) bound.delete(port);
     };
   }
 
   isOwnPort(ip: Ip, port: number, transport: Transport): boolean {
-    const hosts = this.#bound[transport].get(port);
-    if (hosts === undefined) return false;
+    const count = Atomics.load(this.#counts, indexOf(port, transport));
+    if (count === 0) return false;
+    const hosts = this.#bound[transport].get(port) ?? [];
+    // Where another thread has bound it nobody here knows.
+    if (count > hosts.length && this.isSelf(ip)) return true;
     const asked = formatIp(embeddedIpv4(ip));
     return hosts.some(
       (host) =>
@@ -70,6 +90,15 @@ export class OwnPorts implements Surroundings {
     return this.#addresses.has(host) || this.#isReachedFromItself(host);
   }
 
+  /** For a thread that ends and closes nothing by itself. */
+  forgetAll(): void {
+    for (const transport of ['tcp', 'udp'] as const) {
+      for (const [port, hosts] of this.#bound[transport])
+        Atomics.sub(this.#counts, indexOf(port, transport), hosts.length);
+      this.#bound[transport].clear();
+    }
+  }
+
   /** The list leaves out interfaces without a carrier (an idle bridge), whose addresses work all the same. */
   #isReachedFromItself(host: string): boolean {
     const known = this.#others.get(host);
@@ -94,6 +123,10 @@ function readAddresses(): Set<string> | undefined {
   } catch {
     return undefined;
   }
+}
+
+function indexOf(port: number, transport: Transport): number {
+  return transport === 'tcp' ? port : PORTS + port;
 }
 
 function isWildcard(host: string): boolean {

@@ -1,69 +1,25 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
-import type { Log } from '../audit/log.ts';
 import type { RuleOptions } from '../policy/policy.ts';
-import { NONE } from './change.ts';
-import type { Change } from './change.ts';
-import { codeOf, Failure } from './failure.ts';
+import { Failure } from './failure.ts';
+import type { Usage } from './quota-book.ts';
 import type { Session } from './sessions.ts';
 
-/** Milliseconds between two readings of the open sessions' counters; between two savings. */
+/** Milliseconds between two readings of the open sessions' counters. */
 const READ = 1000;
-const SAVE = 10_000;
 
-const DAY = 86_400_000;
-
-/** What stands in the state file: bytes by rule and user, of one day. */
-interface State {
-  readonly day: string;
-  readonly quotas: Readonly<Record<string, Readonly<Record<string, number>>>>;
-}
-
-/**
- * Bytes of each user in a day (UTC), by rule. Counters are read every second, so that a session may exceed its quota by
- * what it moves in a second; what a crash can forget is ten seconds.
- */
-export class Quotas {
-  readonly #log: Log;
-  readonly #now: () => number;
-  #file: string | undefined;
-  #day = '';
-  #used = new Map<string, Map<string, number>>();
+/** Counts what sessions use of their users' quotas. Read every second: a session may exceed its quota by what it moves in one. */
+export class Quotas implements Disposable {
+  readonly #usage: Usage;
   /** Sessions that are counted, with the bytes that have been. */
   readonly #metered = new Map<Session, number>();
   #reader: NodeJS.Timeout | undefined;
-  #savedAt = 0;
-  #dirty = false;
-  #saving: Promise<void> = Promise.resolve();
-  #fault: string | undefined;
 
-  /** `now`: milliseconds since the epoch. */
-  constructor(log: Log, now: () => number = Date.now) {
-    this.#log = log;
-    this.#now = now;
-  }
-
-  /** Reads the file, to go on with what it says, and writes it to see that it can. Rejects with Node's error. */
-  async prepare(file: string | undefined): Promise<Change> {
-    if (file === this.#file) return NONE;
-    // What is not saved yet belongs to the old one.
-    await this.#save();
-    const loaded = file === undefined ? undefined : await load(file);
-    const state = typeof loaded === 'object' ? loaded : undefined;
-    this.#today();
-    if (file !== undefined) await save(file, state ?? this.#state());
-    const commit = async (): Promise<void> => {
-      if (loaded === 'damaged') this.#log.error('the state file is damaged: quotas begin anew', { file });
-      if (state !== undefined) this.#restore(state);
-      this.#today();
-      this.#file = file;
-    };
-    return { commit, abort: NONE.abort };
+  constructor(usage: Usage) {
+    this.#usage = usage;
   }
 
   /** Counts a session from now on; throws the Failure of a user who has used up the quota. */
   begin(session: Session, rule: RuleOptions): void {
     if (rule.limit?.quotaPerUser === undefined) return;
-    this.#today();
     if (this.#left(session, rule) <= 0) throw Failure.limit('quota-per-user', session.phase);
     this.#metered.set(session, 0);
     this.#reader ??= setInterval(() => this.#readAll(), READ).unref();
@@ -74,25 +30,20 @@ export class Quotas {
     if (!this.#metered.has(session)) return;
     this.#read(session);
     this.#metered.delete(session);
+    if (this.#metered.size === 0) this[Symbol.dispose]();
   }
 
-  async close(): Promise<void> {
+  [Symbol.dispose](): void {
     clearInterval(this.#reader);
     this.#reader = undefined;
-    await this.#save();
   }
 
   #readAll(): void {
-    this.#today();
     for (const session of this.#metered.keys()) {
       this.#read(session);
       if (session.rule !== undefined && this.#left(session, session.rule) <= 0)
         session.stop(Failure.limit('quota-per-user', session.phase));
     }
-    if (this.#dirty && performance.now() - this.#savedAt >= SAVE) void this.#save();
-    if (this.#metered.size > 0 || this.#dirty) return;
-    clearInterval(this.#reader);
-    this.#reader = undefined;
   }
 
   #read(session: Session): void {
@@ -100,118 +51,14 @@ export class Quotas {
     const bytes = sent + received - (this.#metered.get(session) ?? 0);
     if (bytes === 0) return;
     this.#metered.set(session, sent + received);
-    const users = this.#usersOf(session.rule?.name ?? '');
-    const user = userOf(session);
-    users.set(user, (users.get(user) ?? 0) + bytes);
-    this.#dirty = true;
+    this.#usage.add(session.rule?.name ?? '', userOf(session), bytes);
   }
 
   #left(session: Session, { name, limit }: RuleOptions): number {
-    return (limit?.quotaPerUser ?? Infinity) - (this.#usersOf(name).get(userOf(session)) ?? 0);
-  }
-
-  #usersOf(rule: string): Map<string, number> {
-    let users = this.#used.get(rule);
-    if (users === undefined) {
-      users = new Map();
-      this.#used.set(rule, users);
-    }
-    return users;
-  }
-
-  /** A new day forgets the one before. A clock that is set back by less than a day does not bring the old one back. */
-  #today(): void {
-    const day = dayOf(this.#now());
-    if (day === this.#day || dayOf(this.#now() + DAY) === this.#day) return;
-    this.#day = day;
-    this.#used = new Map();
-    this.#dirty = true;
-  }
-
-  #state(): State {
-    return {
-      day: this.#day,
-      quotas: Object.fromEntries([...this.#used].map(([rule, users]) => [rule, Object.fromEntries(users)])),
-    };
-  }
-
-  #restore({ day, quotas }: State): void {
-    this.#day = day;
-    this.#used = new Map(
-      Object.entries(quotas).map(([rule, users]) => [rule, new Map(Object.entries(users))]),
-    );
-  }
-
-  #save(): Promise<void> {
-    this.#saving = this.#saveAfter(this.#saving);
-    return this.#saving;
-  }
-
-  /** A file that cannot be written is told once, and tried again. */
-  async #saveAfter(last: Promise<void>): Promise<void> {
-    await last;
-    if (!this.#dirty || this.#file === undefined) return;
-    this.#savedAt = performance.now();
-    this.#dirty = false;
-    try {
-      await save(this.#file, this.#state());
-      if (this.#fault !== undefined) this.#log.info('quotas are saved again', { file: this.#file });
-      this.#fault = undefined;
-    } catch (error) {
-      this.#dirty = true;
-      const fault = codeOf(error) ?? String(error);
-      if (fault !== this.#fault) this.#log.error('quotas cannot be saved', { file: this.#file, code: fault });
-      this.#fault = fault;
-    }
+    return (limit?.quotaPerUser ?? Infinity) - this.#usage.used(name, userOf(session));
   }
 }
 
-function dayOf(time: number): string {
-  return new Date(time).toISOString().slice(0, 10);
-}
-
-/** Sessions without a user count together. */
 function userOf(session: Session): string {
   return session.identity?.user ?? '';
-}
-
-async function load(file: string): Promise<State | 'damaged' | undefined> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-  try {
-    const state: unknown = JSON.parse(text);
-    return isState(state) ? state : 'damaged';
-  } catch {
-    return 'damaged';
-  }
-}
-
-/** Whole or not at all: what a crash leaves is the old file. A draft that is there is not written to: it may be a link. */
-async function save(file: string, state: State): Promise<void> {
-  const draft = `${file}.new`;
-  await rm(draft, { force: true });
-  await writeFile(draft, `${JSON.stringify(state)}\n`, { flag: 'wx', mode: 0o600, flush: true });
-  await rename(draft, file);
-}
-
-function isState(state: unknown): state is State {
-  if (typeof state !== 'object' || state === null || !('day' in state) || !('quotas' in state)) return false;
-  const { day, quotas } = state;
-  return (
-    typeof day === 'string' &&
-    /^\d{4}-\d\d-\d\d$/.test(day) &&
-    isMap(quotas) &&
-    Object.values(quotas).every(
-      (users) => isMap(users) && Object.values(users).every((bytes) => Number.isFinite(bytes)),
-    )
-  );
-}
-
-function isMap(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

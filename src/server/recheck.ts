@@ -1,4 +1,3 @@
-import { LocalUsers } from '../auth/local-users.ts';
 import { accept } from '../policy/accept.ts';
 import { decide, grantsSome } from '../policy/decide.ts';
 import { Failure } from './failure.ts';
@@ -44,8 +43,8 @@ function revocation(session: Session, state: ServerState): string | undefined {
 function identifyAgain(session: Session, { authenticator }: ServerState): boolean {
   const { identity } = session;
   if (identity === undefined) return true;
-  if (authenticator !== undefined && !(authenticator instanceof LocalUsers)) return true;
-  const now = authenticator?.identity(identity.user, Date.now());
+  if (authenticator !== undefined && authenticator.identity === undefined) return true;
+  const now = authenticator?.identity?.(identity.user, Date.now());
   if (now === undefined) return false;
   session.identity = now;
   return true;

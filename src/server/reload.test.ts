@@ -8,7 +8,8 @@ import { Server } from './server.ts';
 import type { Settings } from './settings.ts';
 
 function settingsAt(port: number): Settings {
-  const config = { listen: [{ address: `127.0.0.1:${port}` }], log: { level: 'error' } };
+  const engine = process.env.GARTER_ENGINE ?? 'auto';
+  const config = { listen: [{ address: `127.0.0.1:${port}` }], log: { level: 'error' }, engine };
   return settingsFromObject(config, false).settings!;
 }
 

@@ -1,31 +1,23 @@
-import { getRandomValues } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { Log } from '../audit/log.ts';
 import type { Record } from '../audit/record.ts';
 import type { Authenticator, Identity } from '../auth/authenticator.ts';
 import type { Endpoint, Engine } from '../net/engine.ts';
 import { chooseEngine } from '../net/choose.ts';
-import { compile } from '../policy/compile.ts';
-import type { Policy } from '../policy/compile.ts';
-import { createLimitMemory, Limits } from '../policy/limits.ts';
-import { Resolver } from '../resolve/resolver.ts';
 import { formatAddress } from '../wire/address.ts';
-import { Bandwidths } from './bandwidths.ts';
-import { ConnectionLimits } from './connection-limits.ts';
-import { serve } from './connection.ts';
 import { NONE } from './change.ts';
 import type { Change } from './change.ts';
+import { Core } from './core.ts';
+import type { Common, Crew } from './crew.ts';
 import { connectionsPossible } from './descriptors.ts';
-import { Failure } from './failure.ts';
 import { Health } from './health.ts';
 import type { Readiness } from './health.ts';
-import { Listeners } from './listeners.ts';
-import { defaultLimit, MemoryWatch } from './memory.ts';
 import { OwnPorts } from './own-ports.ts';
-import { Quotas } from './quotas.ts';
-import { recheck } from './recheck.ts';
-import { Sessions } from './sessions.ts';
+import { QuotaBook } from './quota-book.ts';
 import type { ConnectionLimitSettings, Settings } from './settings.ts';
-import type { Decide, ServerState } from './state.ts';
+import { createSharedMemory } from './shared.ts';
+import type { Decide } from './state.ts';
+import { Threads } from './threads.ts';
 import { readUsers, Users } from './users.ts';
 
 /** What an embedding program can add to the configuration. */
@@ -45,18 +37,16 @@ export type Authenticate = (
   address: string,
 ) => Identity | undefined | Promise<Identity | undefined>;
 
-/** How often rules that have a `when` are asked again about open sessions, in milliseconds. */
-const CLOCK = 15_000;
-
-/** A running SOCKS server: its listeners, and all that their connections share. */
+/** A running SOCKS server: what it has once, and a crew, which serves the connections. */
 export class Server implements AsyncDisposable {
-  readonly #state: ServerState;
   readonly #hooks: ServerHooks;
+  readonly #log: Log;
   readonly #users: Users;
-  readonly #listeners: Listeners;
-  readonly #memory: MemoryWatch;
-  readonly #clock: NodeJS.Timeout;
-  readonly #possibleConnections: number = connectionsPossible();
+  readonly #quotas: QuotaBook;
+  readonly #ports: OwnPorts;
+  readonly #crew: Crew;
+  readonly #possibleConnections: number;
+  #drainTime: number;
   #health: Health | undefined;
   #ending = false;
   /** What has to be over before the next thing may change the server. */
@@ -67,8 +57,9 @@ export class Server implements AsyncDisposable {
   static async start(settings: Settings, hooks: ServerHooks = {}): Promise<Server> {
     hooks.signal?.throwIfAborted();
     const { engine, why } = await chooseEngine(settings.engine);
-    const server = new Server(engine, settings, hooks);
-    server.log.info('engine', { name: engine.name, why });
+    const workers = workersFor(settings, engine, hooks);
+    const server = new Server(engine, workers, settings, hooks);
+    server.log.info('engine', { name: engine.name, why, workers });
     try {
       await (await server.#prepare(settings)).commit();
       hooks.signal?.throwIfAborted();
@@ -80,54 +71,43 @@ export class Server implements AsyncDisposable {
     return server;
   }
 
-  private constructor(engine: Engine, settings: Settings, hooks: ServerHooks) {
-    const log = new Log(settings.log);
-    const limits = new Limits(createLimitMemory(randomSeed()));
-    const quotas = new Quotas(log);
-    const sessions = new Sessions(log, limits, quotas);
-    const ports = new OwnPorts();
+  private constructor(engine: Engine, workers: number, settings: Settings, hooks: ServerHooks) {
+    const memory = createSharedMemory();
     this.#hooks = hooks;
-    this.#memory = new MemoryWatch(settings.limits.memory, () => sessions.size, log);
-    this.#state = {
-      engine,
-      ports,
-      sessions,
-      limits,
-      connections: new ConnectionLimits(settings.limits, limits, this.#memory),
-      bandwidths: new Bandwidths(),
-      quotas,
-      log,
-      policy: compile(settings.policy),
-      decisions: 0,
-      resolver: new Resolver(settings.resolve),
-      timeouts: settings.timeouts,
-      authenticator: undefined,
-      decide: hooks.decide,
-    };
-    this.#listeners = new Listeners(engine, ports, {
-      accepted: (client, listener) => void serve(client, listener, this.#state),
-      failed: (code, { place }) => log.warn('a connection could not be accepted', { listener: place, code }),
-    });
+    this.#log = new Log(settings.log);
+    this.#quotas = new QuotaBook(this.#log);
+    this.#ports = new OwnPorts(memory.ports);
+    this.#drainTime = settings.timeouts.drain;
     this.#users = new Users(
       () => {
-        log.info('users reloaded');
-        recheck(this.#state);
+        this.#log.info('users reloaded');
+        this.#crew.recheck();
       },
-      (report) => log.error('users file not reloaded, the old users stay', { report }),
+      (report) => this.#log.error('users file not reloaded, the old users stay', { report }),
     );
-    this.#clock = setInterval(() => {
-      if (this.#state.policy.timed || this.#users.timed) recheck(this.#state);
-    }, CLOCK).unref();
+    const { authenticate, decide } = hooks;
+    const embedder = authenticate && embedded(authenticate);
+    const common: Common = {
+      log: this.#log,
+      memory,
+      usage: this.#quotas,
+      authenticator: () => embedder ?? this.#users.authenticator,
+    };
+    this.#possibleConnections = connectionsPossible(workers);
+    this.#crew =
+      workers === 1
+        ? new Core(engine, common, settings, { decide })
+        : new Threads(common, this.#quotas, this.#users, workers);
   }
 
   /** Where it listens, with real ports: `host:port`, or `unix:/path`. */
   get places(): readonly string[] {
-    return this.#listeners.open.map(({ place }) => place);
+    return this.#crew.open.map(({ place }) => place);
   }
 
   /** The listeners that have an address, with real ports. */
   get addresses(): readonly Endpoint[] {
-    return this.#listeners.open.filter(({ place }) => !place.startsWith('unix:')).map(({ local }) => local);
+    return this.#crew.open.filter(({ place }) => !place.startsWith('unix:')).map(({ local }) => local);
   }
 
   /** Where /healthz and /readyz are answered. */
@@ -136,12 +116,12 @@ export class Server implements AsyncDisposable {
   }
 
   get log(): Log {
-    return this.#state.log;
+    return this.#log;
   }
 
   /** The open sessions, as records without an end. */
-  sessions(): Record[] {
-    return [...this.#state.sessions].map((session) => session.record());
+  sessions(): Promise<readonly Record[]> {
+    return this.#crew.sessions();
   }
 
   /**
@@ -158,12 +138,12 @@ export class Server implements AsyncDisposable {
   async drain(): Promise<void> {
     this.#ending = true;
     await this.#turn;
-    await this.#listeners.close();
+    await this.#crew.stopListening();
     const late = Promise.withResolvers<void>();
-    const timer = setTimeout(() => late.resolve(), this.#state.timeouts.drain);
-    await Promise.race([this.#state.sessions.empty(), late.promise]);
+    const timer = setTimeout(() => late.resolve(), this.#drainTime);
+    await Promise.race([this.#crew.empty(), late.promise]);
     clearTimeout(timer);
-    this.#stopAll('drain');
+    this.#crew.stopSessions('drain');
     await this.close();
   }
 
@@ -182,75 +162,55 @@ export class Server implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#hooks.signal?.removeEventListener('abort', this.#aborted);
-    clearInterval(this.#clock);
-    this.#memory[Symbol.dispose]();
     await this.#turn;
-    await this.#listeners.close();
-    this.#stopAll('close');
-    await this.#state.sessions.empty();
+    await this.#crew.stopListening();
+    this.#crew.stopSessions('close');
+    await this.#crew.empty();
     await this.#users[Symbol.asyncDispose]();
-    this.#state.resolver.close();
-    await this.#state.quotas.close();
+    await this.#crew.close();
+    await this.#quotas.close();
     await this.#health?.[Symbol.asyncDispose]();
-    await this.#state.log.close();
-  }
-
-  #stopAll(detail: string): void {
-    for (const session of this.#state.sessions) session.stop(new Failure('admin', session.phase, detail));
+    await this.#log.close();
   }
 
   async #reload(settings: Settings): Promise<void> {
     const change = await this.#prepare(settings);
     try {
       if (this.#ending) throw new Error('the server is ending');
-      this.#state.log.reopen(settings.log);
+      this.#log.reopen(settings.log);
     } catch (error) {
       await change.abort();
       throw error;
     }
-    // The old resolver is not closed: sessions may still wait for its answers, and then it holds nothing.
-    this.#state.resolver = new Resolver(settings.resolve);
     await change.commit();
-    recheck(this.#state);
   }
 
   /** Does all that can fail, and nothing that shows: `commit` puts it in force, `abort` leaves everything as it was. */
-  async #prepare(settings: Settings): Promise<Change> {
-    const policy = compile(settings.policy);
+  async #prepare(wanted: Settings): Promise<Change> {
+    const settings = { ...wanted, limits: this.#possible(wanted.limits) };
     const users = settings.users && (await readUsers(settings.users));
     await using undo = new AsyncDisposableStack();
     const prepare = async (change: Promise<Change>): Promise<Change> =>
       undo.adopt(await change, ({ abort }) => abort());
     const changes = [
-      await prepare(this.#listeners.prepare(settings.listeners)),
       await prepare(this.#prepareHealth(settings.health)),
-      await prepare(this.#state.quotas.prepare(settings.stateFile)),
+      await prepare(this.#quotas.prepare(settings.stateFile)),
+      await prepare(this.#crew.prepare(settings)),
     ];
     const prepared = undo.move();
     const commit = async (): Promise<void> => {
       await this.#users.use(users);
-      this.#use(settings, policy);
+      this.#drainTime = settings.timeouts.drain;
       for (const change of changes) await change.commit();
     };
     return { commit, abort: () => prepared.disposeAsync() };
-  }
-
-  #use(settings: Settings, policy: Policy): void {
-    const { authenticate } = this.#hooks;
-    this.#state.authenticator =
-      authenticate === undefined ? this.#users.authenticator : embedded(authenticate);
-    this.#state.policy = policy;
-    this.#state.bandwidths.use(policy);
-    this.#state.timeouts = settings.timeouts;
-    this.#state.connections.use(this.#possible(settings.limits));
-    this.#memory.limit = settings.limits.memory ?? defaultLimit();
   }
 
   /** As many connections as there are descriptors for, so that those that are let in can also be served. */
   #possible(limits: ConnectionLimitSettings): ConnectionLimitSettings {
     const possible = this.#possibleConnections;
     if (possible >= limits.connections) return limits;
-    this.log.warn('descriptors are too few for limits: connections; raise ulimit -n or LimitNOFILE=', {
+    this.#log.warn('descriptors are too few for limits: connections; raise ulimit -n or LimitNOFILE=', {
       connections: limits.connections,
       possible,
     });
@@ -261,7 +221,7 @@ export class Server implements AsyncDisposable {
     const open = this.#health;
     if (open !== undefined && at !== undefined && formatAddress(open.wanted) === formatAddress(at))
       return NONE;
-    const next = at && (await Health.open(at, () => this.#readiness(), this.#state.ports));
+    const next = at && (await Health.open(at, () => this.#readiness(), this.#ports));
     const commit = async (): Promise<void> => {
       this.#health = next;
       await open?.[Symbol.asyncDispose]();
@@ -269,22 +229,25 @@ export class Server implements AsyncDisposable {
     return { commit, abort: async () => next?.[Symbol.asyncDispose]() };
   }
 
-  #readiness(): Readiness {
-    const { log } = this.#state;
-    const { cap } = this.#memory;
+  async #readiness(): Promise<Readiness> {
+    const { fault, lost } = this.#log;
+    const standing = await this.#crew.standing();
+    const short = standing.filter(({ cap }) => cap !== Infinity);
+    const cap = short.reduce((sum, one) => sum + one.cap, 0);
     const faults = [
       ...(this.#ending ? ['ending: no new connections'] : []),
-      ...(cap === Infinity ? [] : [`memory is short: ${cap} connections at most`]),
-      ...(log.fault === undefined ? [] : [`the log cannot be written: ${log.fault}, ${log.lost} lines lost`]),
+      ...(short.length === 0 ? [] : [`memory is short: ${cap} connections at most`]),
+      ...(fault === undefined ? [] : [`the log cannot be written: ${fault}, ${lost} lines lost`]),
     ];
     // Without its log garter still serves.
-    return { ready: !this.#ending && this.#state.sessions.size < cap, faults };
+    return { ready: !this.#ending && standing.some((one) => one.open < one.cap), faults };
   }
 }
 
-function randomSeed(): [number, number] {
-  const [low, high] = getRandomValues(new Int32Array(2));
-  return [low!, high!];
+/** Functions of the embedding program are called in its own thread, and the portable engine has only that. */
+function workersFor({ workers }: Settings, { name }: Engine, { authenticate, decide }: ServerHooks): number {
+  if (name !== 'fast' || authenticate !== undefined || decide !== undefined) return 1;
+  return workers === 'auto' ? availableParallelism() : workers;
 }
 
 function embedded(authenticate: Authenticate): Authenticator {

@@ -3,6 +3,8 @@ import type { End, Phase, Record } from '../audit/record.ts';
 import type { Log } from '../audit/log.ts';
 import type { Identity } from '../auth/authenticator.ts';
 import type { Connection, Endpoint, Relay, Signal } from '../net/engine.ts';
+import { Roster } from '../net/roster.ts';
+import type { Member } from '../net/roster.ts';
 import type { Lease, Limits } from '../policy/limits.ts';
 import type {
   Command,
@@ -40,7 +42,9 @@ const NOTHING: Counters = { sent: 0, received: 0 };
 const NO_GROUPS: readonly string[] = [];
 
 /** One client connection from accept to end: what is known of it so far, and the one way to stop it. */
-export class Session {
+export class Session implements Member {
+  /** Among the open ones. */
+  seat = -1;
   readonly id: string;
   readonly client: Connection;
   readonly listener: ListenerSettings;
@@ -184,17 +188,20 @@ export class Session {
 
 /** Every open session, and the place where each is recorded when it ends. */
 export class Sessions {
-  readonly #open = new Set<Session>();
+  readonly #open = new Roster<Session>();
   /** Connections whose session has ended, and which still wait for their client to read the farewell. */
   #lingering = 0;
   readonly #log: Log;
   readonly #limits: Limits;
   readonly #quotas: Quotas;
-  readonly #run = Math.floor(Date.now() / 1000).toString(16);
+  readonly #run: string;
   #last = 0;
   #whenEmpty: (() => void)[] = [];
 
-  constructor(log: Log, limits: Limits, quotas: Quotas) {
+  /** `thread`: which of several it is. */
+  constructor(log: Log, limits: Limits, quotas: Quotas, thread?: number) {
+    const start = Math.floor(Date.now() / 1000).toString(16);
+    this.#run = thread === undefined ? start : `${start}-${thread}`;
     this.#log = log;
     this.#limits = limits;
     this.#quotas = quotas;
@@ -206,7 +213,7 @@ export class Sessions {
   }
 
   [Symbol.iterator](): Iterator<Session> {
-    return this.#open.values();
+    return this.#open[Symbol.iterator]();
   }
 
   open(client: Connection, listener: OpenListener): Session {

@@ -20,6 +20,8 @@ export interface Settings {
   /** A user of this machine, for `garter serve`. */
   readonly runAs?: string;
   readonly engine: EngineName;
+  /** Threads; `auto` is one per core on the fast engine, else one. */
+  readonly workers: number | 'auto';
 }
 
 export interface ConnectionLimitSettings {
@@ -38,12 +40,21 @@ export interface EarlyDrop {
 }
 
 export interface ListenerSettings {
-  /** A literal address, a unix socket, or what systemd calls the sockets that it passes; '' = by any name. */
-  readonly address: Endpoint | UnixSocket | { readonly activated: string };
+  /**
+   * A literal address, a unix socket, what systemd calls the sockets that it passes ('' = by any name), or one that the
+   * server's own thread has opened for others.
+   */
+  readonly address:
+    | Endpoint
+    | UnixSocket
+    | { readonly activated: string }
+    | { readonly shared: number; readonly place: string };
   readonly protocols: readonly Protocol[];
   /** By preference. */
   readonly methods: readonly Method[];
   readonly udp: UdpSettings;
+  /** Only what arrives on this network interface is let in; needs the fast engine. */
+  readonly interface?: string;
   /** Peers that have to send a PROXY header; address conditions. */
   readonly balancers?: readonly string[];
   readonly origin?: Origin;

@@ -1,4 +1,4 @@
-import type { Authenticator, UsersSettings } from '../auth/authenticator.ts';
+import type { Authenticator, Member, UsersSettings } from '../auth/authenticator.ts';
 import { LocalUsers, plainUser } from '../auth/local-users.ts';
 import { loadUsers, watchUsers } from '../auth/users-disk.ts';
 import { formatFaults } from '../auth/users-file.ts';
@@ -42,9 +42,9 @@ export class Users implements AsyncDisposable {
     return this.#local;
   }
 
-  /** Some user has a last day. */
-  get timed(): boolean {
-    return this.#local?.timed ?? false;
+  /** Who they are, for threads that ask here about passwords. */
+  get members(): readonly Member[] | undefined {
+    return this.#local?.members();
   }
 
   /** Puts other users in force. Back-off counts outlive it. */

@@ -20,7 +20,7 @@ export class Inbox {
   take<T>(decode: (bytes: Uint8Array) => Decoded<T> | undefined): T | undefined {
     const decoded = decode(this.#bytes);
     if (decoded === undefined) return undefined;
-    this.#bytes = this.#bytes.subarray(decoded.size);
+    this.#bytes = decoded.size === this.#bytes.length ? EMPTY : this.#bytes.subarray(decoded.size);
     return decoded.value;
   }
 

@@ -1,5 +1,6 @@
 import type { Connection, Endpoint } from '../../src/net/engine.ts';
 import { compile } from '../../src/policy/compile.ts';
+import { createLimitMemory, Limits } from '../../src/policy/limits.ts';
 import type { RuleOptions } from '../../src/policy/policy.ts';
 import { ResolveError } from '../../src/resolve/error.ts';
 import { Association } from '../../src/server/association.ts';
@@ -74,7 +75,7 @@ export class Scene {
     this.#state = {
       engine: this.engine,
       ports,
-      bandwidths: new Bandwidths(),
+      bandwidths: new Bandwidths(new Limits(createLimitMemory([1, 2], 32))),
       log: { debug: () => undefined },
       policy: SOME,
       decisions: 0,

@@ -144,7 +144,7 @@ suite('the clock', () => {
       const bulk = await connectThrough(clocked.proxy, echo);
       bulk.send(Buffer.alloc(600_000));
       await until(
-        () => (clocked.server.sessions().length === 1 ? true : undefined),
+        async () => ((await clocked.server.sessions()).length === 1 ? true : undefined),
         () => 'the quota was not exceeded',
       );
       await move(jump);
@@ -170,7 +170,7 @@ suite('the clock', () => {
       using client = await connectThrough(clocked.proxy, echo);
       client.send(Buffer.alloc(200_000));
       await until(
-        () => (clocked.server.sessions().length === 0 ? true : undefined),
+        async () => ((await clocked.server.sessions()).length === 0 ? true : undefined),
         () => 'not used up',
       );
     };

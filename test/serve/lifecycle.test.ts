@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { access, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { associate } from '../support/datagrams.ts';
 import { makeDirectory } from '../support/directory.ts';
 import { garterCommand, startGarter } from '../support/garter.ts';
@@ -193,7 +192,10 @@ test('who reads where it listens, or nobody, is no reason to end', async () => {
     ],
     { ready: /^\d+$/m },
   );
-  await delay(1500);
+  await until(
+    async () => ((await readFile(join(directory.path, 'err'), 'utf8')).includes('Ctrl-C') ? true : undefined),
+    () => 'it does not start',
+  );
   process.kill(Number(garter.ready[0]), 'SIGTERM');
   assert.equal(await garter.ended(), 0);
 });

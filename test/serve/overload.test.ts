@@ -43,8 +43,8 @@ function hold(garter: Garter, bytes: Uint8Array): Socket {
   return socket;
 }
 
-suite('48 descriptors', () => {
-  const few = ['sh', '-c', 'ulimit -n 48; exec "$0" "$@"'];
+suite('64 descriptors', () => {
+  const few = ['sh', '-c', 'ulimit -n 64; exec "$0" "$@"'];
 
   test('120 clients: those that fit are served, the rest closed with a record; no load, and room again at once', async (t: TestContext) => {
     await using echo = await startEcho();

@@ -44,6 +44,8 @@ interface LogLine extends Partial<Record> {
   readonly event: string;
   /** Datagrams dropped, in the line of an association. */
   readonly bandwidth?: number;
+  /** Why a login failed. */
+  readonly reason?: string;
 }
 
 export const garterCommand: string = join(import.meta.dirname, '../../bin/garter');

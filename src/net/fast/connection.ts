@@ -7,6 +7,7 @@ import { systemError } from '../sys/errors.ts';
 import { libc } from '../sys/libc.ts';
 import { bytes as memory } from '../sys/memory.ts';
 import { Farewell } from './farewell.ts';
+import { cameBy } from './interface.ts';
 import type { Loop, Task } from './loop.ts';
 import { takeError } from './socket.ts';
 import { copy, COPY_ADDRESS, COPY_SIZE, FAILED, Stream, WAIT } from './stream.ts';
@@ -46,6 +47,10 @@ export class FastConnection extends Stream implements Connection, Task {
     super(loop, fd, slot);
     this.local = local;
     this.remote = remote;
+  }
+
+  cameBy(interfaceName: string): boolean {
+    return this.fd >= 0 && cameBy(this.fd, interfaceName);
   }
 
   read(): Promise<Uint8Array | undefined> {
@@ -118,6 +123,8 @@ export class FastConnection extends Stream implements Connection, Task {
     const early = this.#early ?? [];
     if (this.fd < 0) return new Duplex().destroy(this.failure());
     this.#flush();
+    this.sendAtOnce();
+    this.keepAlive();
     const stream = new Socket({ ...SOCKET_OPTIONS, fd: this.giveAway() });
     for (const bytes of early.toReversed()) stream.unshift(bytes);
     if (this.#out !== undefined) stream.write(this.#out);

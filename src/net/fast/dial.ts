@@ -1,4 +1,4 @@
-import type { Connection, ConnectOptions, Endpoint, Signal } from '../engine.ts';
+import type { Connection, ConnectOptions, Endpoint } from '../engine.ts';
 import { connectError } from '../source.ts';
 import {
   AF_INET,
@@ -15,20 +15,20 @@ import { errno, libc } from '../sys/libc.ts';
 import { encodeSockaddr, SOCKADDR } from '../sys/sockaddr.ts';
 import { FastConnection } from './connection.ts';
 import type { Loop, Watcher } from './loop.ts';
-import { checked, localOf, setOption, setTcpOptions, takeError } from './socket.ts';
+import { checked, localOf, setOption, takeError } from './socket.ts';
 import { WATCH_BOTH } from './stream.ts';
 
-export async function dial(loop: Loop, to: Endpoint, options: ConnectOptions): Promise<Connection> {
-  options.signal?.throwIfAborted();
-  const fd = begin(to, options.from);
-  return new Dialling(loop, fd, to, options).connected;
+export function dial(loop: Loop, to: Endpoint, options: ConnectOptions): Promise<Connection> {
+  return new Promise((resolve, reject) => {
+    options.signal?.throwIfAborted();
+    new Dialling(loop, to, options, resolve, reject).watch();
+  });
 }
 
 function begin(to: Endpoint, from: string | undefined): number {
   const family = to.host.includes(':') ? AF_INET6 : AF_INET;
   const fd = checked(libc.socket(family, SOCK_STREAM | NONBLOCK_CLOEXEC, 0), 'connect');
   try {
-    setTcpOptions(fd);
     if (from !== undefined) bindTo(fd, from);
     const done = libc.connect(fd, SOCKADDR, encodeSockaddr(to)) === 0;
     const code = done ? EINPROGRESS : errno();
@@ -49,27 +49,39 @@ function bindTo(fd: number, from: string): void {
 
 /** A connection that is not there yet. */
 class Dialling implements Watcher {
-  readonly connected: Promise<Connection>;
   readonly #loop: Loop;
   readonly #fd: number;
   readonly #to: Endpoint;
-  readonly #signal: Signal | undefined;
-  readonly #slot: number;
-  readonly #timer: NodeJS.Timeout;
-  #resolve: (connection: Connection) => void = () => {};
-  #reject: (reason: unknown) => void = () => {};
+  readonly #options: ConnectOptions;
+  readonly #resolve: (connection: Connection) => void;
+  readonly #reject: (reason: unknown) => void;
+  #slot = -1;
+  #timer: NodeJS.Timeout | undefined;
 
-  constructor(loop: Loop, fd: number, to: Endpoint, { timeout, signal }: ConnectOptions) {
+  constructor(
+    loop: Loop,
+    to: Endpoint,
+    options: ConnectOptions,
+    resolve: (connection: Connection) => void,
+    reject: (reason: unknown) => void,
+  ) {
     this.#loop = loop;
-    this.#fd = fd;
+    this.#fd = begin(to, options.from);
     this.#to = to;
-    this.#signal = signal;
-    this.connected = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    this.#slot = add(loop, fd, this);
-    this.#timer = setTimeout(() => this.#fail(connectError('ETIMEDOUT', to)), timeout);
+    this.#options = options;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  watch(): void {
+    const { timeout, signal } = this.#options;
+    try {
+      this.#slot = this.#loop.add(this.#fd, WATCH_BOTH, this);
+    } catch (error) {
+      libc.close(this.#fd);
+      throw error;
+    }
+    this.#timer = setTimeout(() => this.#fail(connectError('ETIMEDOUT', this.#to)), timeout);
     signal?.addEventListener('abort', this.#aborted);
   }
 
@@ -86,7 +98,7 @@ class Dialling implements Watcher {
     this.#resolve(connection);
   }
 
-  readonly #aborted = (): void => this.#fail(this.#signal?.reason);
+  readonly #aborted = (): void => this.#fail(this.#options.signal?.reason);
 
   #fail(reason: unknown): void {
     this.#settle();
@@ -97,15 +109,6 @@ class Dialling implements Watcher {
 
   #settle(): void {
     clearTimeout(this.#timer);
-    this.#signal?.removeEventListener('abort', this.#aborted);
-  }
-}
-
-function add(loop: Loop, fd: number, dialling: Dialling): number {
-  try {
-    return loop.add(fd, WATCH_BOTH, dialling);
-  } catch (error) {
-    libc.close(fd);
-    throw error;
+    this.#options.signal?.removeEventListener('abort', this.#aborted);
   }
 }

@@ -31,11 +31,11 @@ import {
 import { bindPath, HERE, withMode } from '../unix.ts';
 import { FastConnection } from './connection.ts';
 import type { Loop, Watcher } from './loop.ts';
-import { checked, localOf, setOption, setTcpOptions } from './socket.ts';
+import { checked, localOf, setKeepAlive, setNoDelay, setOption } from './socket.ts';
 
 const BACKLOG = 4096;
-/** Connections taken in a row, before others have their turn. */
-const SHARE = 64;
+/** Connections taken in a row, before others have their turn; fewer where those others are threads that accept them too. */
+const SHARE = { alone: 64, together: 8 } as const;
 /** Milliseconds without accepting when the system has no descriptor or no memory left. */
 const PAUSE = 100;
 const EXHAUSTED: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
@@ -46,17 +46,32 @@ export async function listen(
   accepted: (connection: Connection) => void,
   failed: (code: string) => void,
 ): Promise<Listener> {
+  const listener = await openListener(at);
+  try {
+    const acceptor = new Acceptor(loop, listener, isShared(at), accepted, failed);
+    const close = (): Promise<void> => {
+      acceptor.close();
+      return listener.close();
+    };
+    return { ...listener, close, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await listener.close();
+    throw error;
+  }
+}
+
+/** A listener that accepts nothing by itself: other threads are given its descriptor. */
+export async function openListener(at: ListenAt): Promise<Listener & { readonly fd: number }> {
   const fd = await open(at);
+  const close = async (): Promise<void> => {
+    if (!isShared(at)) libc.close(fd);
+    if ('path' in at) await rm(at.path, { force: true });
+  };
   try {
     const [local, path] = placeOf(fd);
-    const acceptor = new Acceptor(loop, fd, local, path === undefined, accepted, failed);
-    const close = async (): Promise<void> => {
-      acceptor.close();
-      if ('path' in at) await rm(at.path, { force: true });
-    };
-    return { local, ...(path !== undefined && { path }), close, [Symbol.asyncDispose]: close };
+    return { local, ...(path !== undefined && { path }), fd, close, [Symbol.asyncDispose]: close };
   } catch (error) {
-    libc.close(fd);
+    await close();
     throw error;
   }
 }
@@ -71,6 +86,7 @@ async function open(at: ListenAt): Promise<number> {
 class Acceptor implements Watcher {
   readonly #loop: Loop;
   readonly #fd: number;
+  readonly #shared: boolean;
   /** Every connection's own end; `undefined` where it depends on how the client came. */
   readonly #local: Endpoint | undefined;
   readonly #tcp: boolean;
@@ -82,15 +98,15 @@ class Acceptor implements Watcher {
 
   constructor(
     loop: Loop,
-    fd: number,
-    local: Endpoint,
-    tcp: boolean,
+    { fd, local, path }: Listener & { readonly fd: number },
+    shared: boolean,
     accepted: (connection: Connection) => void,
     failed: (code: string) => void,
   ) {
     this.#loop = loop;
     this.#fd = fd;
-    this.#tcp = tcp;
+    this.#shared = shared;
+    this.#tcp = path === undefined;
     this.#local = isWildcard(local) ? undefined : local;
     this.#accepted = accepted;
     this.#failed = failed;
@@ -98,7 +114,8 @@ class Acceptor implements Watcher {
   }
 
   ready(): void {
-    for (let i = 0; i < SHARE && this.#slot !== undefined; i++) {
+    const share = this.#shared ? SHARE.together : SHARE.alone;
+    for (let i = 0; i < share && this.#slot !== undefined; i++) {
       expectSockaddr();
       const fd = libc.accept4(this.#fd, SOCKADDR, SOCKADDR_LENGTH, NONBLOCK_CLOEXEC);
       if (fd < 0) return this.#noneNow(errno());
@@ -109,9 +126,8 @@ class Acceptor implements Watcher {
 
   close(): void {
     clearTimeout(this.#pause);
-    if (this.#slot !== undefined) this.#loop.release(this.#slot);
+    if (this.#slot !== undefined) this.#loop.remove(this.#slot, this.#fd);
     this.#slot = undefined;
-    libc.close(this.#fd);
   }
 
   #connection(fd: number): FastConnection {
@@ -132,7 +148,9 @@ class Acceptor implements Watcher {
   }
 
   #watch(): number {
-    return this.#loop.add(this.#fd, EPOLLIN | EPOLLEXCLUSIVE, this);
+    const slot = this.#loop.add(this.#fd, EPOLLIN | EPOLLEXCLUSIVE, this);
+    if (this.#shared) this.#loop.disown(slot);
+    return slot;
   }
 }
 
@@ -141,7 +159,8 @@ function bindTcp(at: Endpoint): number {
   return bound(family, (fd) => {
     setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-    setTcpOptions(fd);
+    setNoDelay(fd);
+    setKeepAlive(fd);
     checked(libc.bind(fd, SOCKADDR, encodeSockaddr(at)), 'listen', `${at.host}:${at.port}`);
   });
 }
@@ -153,10 +172,15 @@ function bindUnix(at: UnixSocket): number {
   );
 }
 
+function isShared(at: ListenAt): boolean {
+  return 'fd' in at && at.shared === true;
+}
+
 /** Whoever has opened it need not have thought of what is needed here. */
 function passed(fd: number): number {
   checked(libc.fcntl(fd, F_SETFL, checked(libc.fcntl(fd, F_GETFL, 0), 'fcntl') | O_NONBLOCK), 'fcntl');
-  setTcpOptions(fd);
+  setNoDelay(fd);
+  setKeepAlive(fd);
   return fd;
 }
 

@@ -31,14 +31,22 @@ export class Loop {
   readonly #watchers: (Watcher | undefined)[] = [];
   readonly #generations: number[] = [];
   readonly #free: number[] = [];
+  /** What this thread has to close, by slot; 0 = nothing. */
+  readonly #owned: Int32Array | undefined;
   #size = 0;
   #epoll = -1;
+  #epollSlot = -1;
   #unwatch: () => void = () => {};
   /** Of the batch at hand. */
   #count = 0;
   #next = 0;
   #soon: Task[] = [];
   #later: Task[] = [];
+
+  /** `owned`: where to note all descriptors that are open, for whoever cleans up after a thread that has died. */
+  constructor(owned?: Int32Array) {
+    this.#owned = owned;
+  }
 
   /** The slot. Throws a system error when the kernel takes no more. */
   add(fd: number, events: number, watcher: Watcher): number {
@@ -53,8 +61,28 @@ export class Loop {
       throw error;
     }
     this.#watchers[slot] = watcher;
+    this.#own(slot, fd);
     this.#size++;
     return slot;
+  }
+
+  /** A descriptor that is not in the set; its slot. */
+  hold(fd: number): number {
+    const slot = this.#free.pop() ?? this.#watchers.length;
+    this.#watchers[slot] = undefined;
+    this.#own(slot, fd);
+    return slot;
+  }
+
+  /** Before such a descriptor is closed. */
+  letGo(slot: number): void {
+    this.disown(slot);
+    this.#free.push(slot);
+  }
+
+  /** Somebody else closes this one. */
+  disown(slot: number): void {
+    this.#own(slot, 0);
   }
 
   /** Gives a slot to another watcher. */
@@ -69,7 +97,7 @@ export class Loop {
   /** Before the descriptor is closed, which takes it out of the set. */
   release(slot: number): void {
     this.#watchers[slot] = undefined;
-    this.#free.push(slot);
+    this.letGo(slot);
     this.#size--;
     this.#closeIfEmpty();
   }
@@ -121,6 +149,16 @@ export class Loop {
     }
   };
 
+  /** For a thread that ends with descriptors open, which it must not do while it is watching them. */
+  stop(): void {
+    this.#unwatch();
+    this.#unwatch = (): void => {};
+  }
+
+  #own(slot: number, fd: number): void {
+    if (this.#owned !== undefined && slot < this.#owned.length) this.#owned[slot] = fd;
+  }
+
   #control(operation: number, fd: number, events: number, slot: number): number {
     const at = single >> 2;
     int32[at] = events;
@@ -132,12 +170,14 @@ export class Loop {
   #open(): void {
     this.#epoll = libc.epoll_create1(EPOLL_CLOEXEC);
     if (this.#epoll < 0) throw systemError(errno(), 'epoll_create1');
+    this.#epollSlot = this.hold(this.#epoll);
     this.#unwatch = watch(this.#epoll, this.#turn);
   }
 
   #closeIfEmpty(): void {
     if (this.#size > 0) return;
-    this.#unwatch();
+    this.stop();
+    this.letGo(this.#epollSlot);
     libc.close(this.#epoll);
     this.#epoll = -1;
   }

@@ -1,6 +1,7 @@
 import { F_SETPIPE_SZ, NONBLOCK_CLOEXEC } from '../sys/constants.ts';
 import { libc } from '../sys/libc.ts';
 import { addressOf, int32, reserve } from '../sys/memory.ts';
+import type { Loop } from './loop.ts';
 
 /** Bytes. Half of what an unprivileged user may ask for does as well. */
 const WANTED = 1 << 19;
@@ -18,6 +19,8 @@ export interface Pipe {
   readonly into: number;
   readonly outOf: number;
   readonly size: number;
+  /** Its places in the loop. */
+  readonly slots: readonly [number, number];
 }
 
 const pair = reserve(8) >> 2;
@@ -25,9 +28,14 @@ const PAIR = addressOf(pair << 2);
 
 /** Pipes for splice(2), which moves bytes from socket to socket without a copy: lent while bytes are under way. */
 export class Pipes {
+  readonly #loop: Loop;
   readonly #free: Pipe[] = [];
   #open = 0;
   #relays = 0;
+
+  constructor(loop: Loop) {
+    this.#loop = loop;
+  }
 
   /** `undefined` when there is none to be had: then bytes are copied. */
   take(): Pipe | undefined {
@@ -41,7 +49,8 @@ export class Pipes {
   }
 
   /** One that may have bytes in it. */
-  discard({ into, outOf }: Pipe): void {
+  discard({ into, outOf, slots }: Pipe): void {
+    for (const slot of slots) this.#loop.letGo(slot);
     libc.close(into);
     libc.close(outOf);
     this.#open--;
@@ -65,7 +74,7 @@ export class Pipes {
     let size = -1;
     for (let wanted = WANTED; size < 0 && wanted >= USEFUL; wanted /= 4)
       size = libc.fcntl(into, F_SETPIPE_SZ, wanted);
-    const pipe = { into, outOf, size };
+    const pipe: Pipe = { into, outOf, size, slots: [this.#loop.hold(into), this.#loop.hold(outOf)] };
     if (size >= USEFUL) return pipe;
     this.discard(pipe);
     return undefined;

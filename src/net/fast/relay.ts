@@ -9,6 +9,8 @@ import type { Stream } from './stream.ts';
 export class FastRelay implements Relay, Taker {
   readonly ended: Promise<RelayEnd>;
   readonly pipes: Pipes;
+  /** The sweep's. */
+  seat = -1;
   readonly #up: Flow;
   readonly #down: Flow;
   readonly #sweep: Sweep;
@@ -73,6 +75,8 @@ export class FastRelay implements Relay, Taker {
 
   /** For the sweep: ends what has gone on for too long. */
   check(tick: number): void {
+    this.#up.from.keepAlive();
+    this.#up.to.keepAlive();
     if (tick - this.#started >= this.#duration) this.#cut({ by: 'duration' });
     else if (tick - this.#active >= this.#idle) this.#cut({ by: 'idle' });
     else if (this.#endedFirst !== undefined && tick - this.#active >= this.#halfClose && !this.#heldBack) {

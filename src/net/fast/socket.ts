@@ -31,9 +31,11 @@ export function setOption(fd: number, level: number, name: number, value: number
   return libc.setsockopt(fd, level, name, OPTION, 4);
 }
 
-/** What every TCP connection has; accepted ones inherit it from their listener. */
-export function setTcpOptions(fd: number): void {
+export function setNoDelay(fd: number): void {
   setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+export function setKeepAlive(fd: number): void {
   setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE);
 }

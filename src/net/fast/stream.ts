@@ -12,7 +12,7 @@ import { EAGAIN, systemError } from '../sys/errors.ts';
 import { errno, libc } from '../sys/libc.ts';
 import { addressOf, bytes as memory, reserve } from '../sys/memory.ts';
 import type { Loop } from './loop.ts';
-import { resetOnClose } from './socket.ts';
+import { resetOnClose, setKeepAlive, setNoDelay } from './socket.ts';
 
 export const COPY_SIZE = 65_536;
 /** Where bytes pass through, those of one stream at a time. */
@@ -45,6 +45,12 @@ export abstract class Stream {
   error: Error | undefined;
   readonly #slot: number;
   #watched: number;
+  /**
+   * Accepted connections inherit both from their listener. One that was dialled gets each when it begins to matter: many end
+   * before, and a call costs as much as a small read.
+   */
+  #noDelay: boolean;
+  #keepAlive: boolean;
 
   /** `slot` when the descriptor is in the set already. Throws a system error when the set takes no more. */
   constructor(loop: Loop, fd: number, slot?: number) {
@@ -52,6 +58,8 @@ export abstract class Stream {
     this.fd = fd;
     this.#watched = slot === undefined ? WATCH_READ : WATCH_BOTH;
     this.#slot = slot ?? loop.add(fd, WATCH_READ, this);
+    this.#noDelay = slot === undefined;
+    this.#keepAlive = slot === undefined;
     if (slot !== undefined) loop.replace(slot, this);
   }
 
@@ -62,6 +70,20 @@ export abstract class Stream {
     if ((events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)) !== 0) this.over = true;
     if ((events & EPOLLERR) !== 0) this.broken = true;
     this.changed(events);
+  }
+
+  /** From now on the kernel sends at once what it is given. */
+  sendAtOnce(): void {
+    if (this.#noDelay) return;
+    this.#noDelay = true;
+    setNoDelay(this.fd);
+  }
+
+  /** From now on the kernel asks a silent peer whether it is still there. */
+  keepAlive(): void {
+    if (this.#keepAlive || this.fd < 0) return;
+    this.#keepAlive = true;
+    setKeepAlive(this.fd);
   }
 
   /** What happened is noted. */
@@ -83,6 +105,7 @@ export abstract class Stream {
 
   /** Sends up to `size` bytes from an address: how many; WAIT; FAILED. `last` when the end follows at once: then it goes with them. */
   give(address: number, size: number, last = false): number {
+    this.sendAtOnce();
     const count = last ? libc.send(this.fd, address, size, MSG_MORE) : libc.write(this.fd, address, size);
     if (count < 0) return this.refused('write', errno());
     if (count < size) this.#awaitRoom();
@@ -94,7 +117,7 @@ export abstract class Stream {
     let sent = 0;
     while (sent < bytes.length && this.writable) {
       const size = Math.min(bytes.length - sent, COPY_SIZE);
-      memory.set(bytes.subarray(sent, sent + size), copy);
+      memory.set(size === bytes.length ? bytes : bytes.subarray(sent, sent + size), copy);
       const count = this.give(COPY_ADDRESS, size);
       if (count === FAILED) return FAILED;
       if (count > 0) sent += count;

@@ -53,6 +53,10 @@ export class PortableConnection implements Connection {
     stream.on('close', this.#onClose);
   }
 
+  cameBy(): boolean {
+    return false; // Node has no way to ask
+  }
+
   read(): Promise<Uint8Array | undefined> {
     const bytes = this.#early.shift();
     if (bytes !== undefined) {

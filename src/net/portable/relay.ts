@@ -8,6 +8,8 @@ const LONGEST_REST = 1000;
 
 export class PortableRelay implements Relay {
   readonly ended: Promise<RelayEnd>;
+  /** The sweep's. */
+  seat = -1;
   readonly #client: Side;
   readonly #target: Side;
   readonly #sweep: Sweep;

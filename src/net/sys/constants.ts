@@ -18,6 +18,8 @@ export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 
 export const IPPROTO_IP = 0;
+export const IP_PKTINFO = 8;
+export const IP_PKTOPTIONS = 9;
 export const IP_RECVERR = 11;
 export const IP_BIND_ADDRESS_NO_PORT = 24;
 
@@ -26,8 +28,10 @@ export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
 
 export const IPPROTO_IPV6 = 41;
+export const IPV6_2292PKTOPTIONS = 6;
 export const IPV6_RECVERR = 25;
 export const IPV6_V6ONLY = 26;
+export const IPV6_RECVPKTINFO = 49;
 
 export const MSG_DONTWAIT = 0x40;
 export const MSG_MORE = 0x8000;

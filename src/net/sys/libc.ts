@@ -6,6 +6,8 @@ import { viewOf } from './memory.ts';
  * that fails returns -1, and `errno()` right after it says why.
  */
 interface Libc {
+  /** `_exit(2)`. */
+  exit(code: number): void;
   accept4(fd: number, sockaddrAt: number, lengthAt: number, flags: number): number;
   bind(fd: number, sockaddrAt: number, length: number): number;
   close(fd: number): number;
@@ -17,6 +19,7 @@ interface Libc {
   getppid(): number;
   getsockname(fd: number, sockaddrAt: number, lengthAt: number): number;
   getsockopt(fd: number, level: number, name: number, valueAt: number, lengthAt: number): number;
+  if_nametoindex(nameAt: number): number;
   listen(fd: number, backlog: number): number;
   pipe2(pairAt: number, flags: number): number;
   read(fd: number, address: number, size: number): number;
@@ -34,7 +37,11 @@ interface Libc {
 
 const I = 'i32';
 
-const { __errno_location: errnoLocation, ...calls } = open('libc.so.6', {
+const {
+  __errno_location: errnoLocation,
+  _exit: exit,
+  ...calls
+} = open('libc.so.6', {
   accept4: { arguments: [I, I, I, I], return: I },
   bind: { arguments: [I, I, I], return: I },
   close: { arguments: [I], return: I },
@@ -46,6 +53,7 @@ const { __errno_location: errnoLocation, ...calls } = open('libc.so.6', {
   getppid: { arguments: [], return: I },
   getsockname: { arguments: [I, I, I], return: I },
   getsockopt: { arguments: [I, I, I, I, I], return: I },
+  if_nametoindex: { arguments: [I], return: I },
   listen: { arguments: [I, I], return: I },
   pipe2: { arguments: [I, I], return: I },
   read: { arguments: [I, I, I], return: I },
@@ -59,10 +67,11 @@ const { __errno_location: errnoLocation, ...calls } = open('libc.so.6', {
   socketpair: { arguments: [I, I, I, I], return: I },
   splice: { arguments: [I, I, I, I, I, I], return: I },
   write: { arguments: [I, I, I], return: I },
+  _exit: { arguments: [I], return: 'void' },
   __errno_location: { arguments: [], return: 'u64' },
 }).functions;
 
-export const libc: Libc = calls;
+export const libc: Libc = { ...calls, exit };
 
 /** A thread has its own, and modules are loaded in each. */
 const error = new Int32Array(viewOf(errnoLocation(), Int32Array.BYTES_PER_ELEMENT));

@@ -1,0 +1,61 @@
+import {
+  IP_PKTINFO,
+  IP_PKTOPTIONS,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_2292PKTOPTIONS,
+  IPV6_RECVPKTINFO,
+} from '../sys/constants.ts';
+import { libc } from '../sys/libc.ts';
+import { addressOf, bytes, int32, reserve } from '../sys/memory.ts';
+import { setOption } from './socket.ts';
+
+/** The longest name of an interface, with the NUL behind it. */
+const NAME_LIMIT = 16;
+const ROOM = 128;
+// Of what is told, behind a struct cmsghdr: ipi_ifindex begins struct in_pktinfo, and stands behind the address in in6_pktinfo.
+const INDEX4 = 16;
+const INDEX6 = 32;
+
+const name = reserve(NAME_LIMIT);
+const told = reserve(ROOM);
+const length = reserve(4);
+
+/**
+ * Whether an accepted TCP connection came in by an interface of this name. The kernel keeps the interface with every such
+ * connection, and tells it while packet information is switched on: no listener has to be prepared.
+ */
+export function cameBy(fd: number, interfaceName: string): boolean {
+  const index = indexOf(interfaceName);
+  return index > 0 && index === arrival(fd);
+}
+
+/** An interface that is made anew has another number, so it is asked for each time. 0 when there is none. */
+function indexOf(interfaceName: string): number {
+  const encoded = new TextEncoder().encode(interfaceName);
+  if (encoded.length >= NAME_LIMIT) return 0;
+  bytes.fill(0, name, name + NAME_LIMIT);
+  bytes.set(encoded, name);
+  return libc.if_nametoindex(addressOf(name));
+}
+
+/** The number of the interface; 0 when the kernel does not tell. */
+function arrival(fd: number): number {
+  // Only a socket of IPv6, which may carry IPv4, takes the first option.
+  if (setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) === 0) {
+    const index = ask(fd, IPPROTO_IPV6, IPV6_2292PKTOPTIONS, INDEX6);
+    // Otherwise the kernel would keep it up to date with every packet.
+    setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 0);
+    return index;
+  }
+  setOption(fd, IPPROTO_IP, IP_PKTINFO, 1);
+  const index = ask(fd, IPPROTO_IP, IP_PKTOPTIONS, INDEX4);
+  setOption(fd, IPPROTO_IP, IP_PKTINFO, 0);
+  return index;
+}
+
+function ask(fd: number, level: number, option: number, at: number): number {
+  int32[length >> 2] = ROOM;
+  if (libc.getsockopt(fd, level, option, addressOf(told), addressOf(length)) < 0) return 0;
+  return int32[length >> 2]! < at + 4 ? 0 : int32[(told + at) >> 2]!;
+}

@@ -1,0 +1,25 @@
+import { libc } from '../sys/libc.ts';
+import { resetOnClose } from './socket.ts';
+
+/** Room in a list of descriptors; those beyond would stay open. */
+const MOST = 1 << 20;
+
+/** For the descriptors that a thread has: pages that none has reached take no room. */
+export function createOwnedMemory(): SharedArrayBuffer {
+  return new SharedArrayBuffer(MOST * Int32Array.BYTES_PER_ELEMENT);
+}
+
+/** Closes what a thread that has died has left open; connections with a reset, for none of them was over. */
+export function closeAll(owned: Int32Array): void {
+  for (const fd of owned) {
+    if (fd === 0) continue;
+    resetOnClose(fd);
+    libc.close(fd);
+  }
+  owned.fill(0);
+}
+
+/** Node's own way out waits for threads, or aborts the process. */
+export function exitAtOnce(code: number): void {
+  libc.exit(code);
+}

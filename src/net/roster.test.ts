@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Roster } from './roster.ts';
+import type { Member } from './roster.ts';
+
+test('whoever was added and not deleted is there, once', () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat({ max: 9 }))), (steps) => {
+      const members: Member[] = Array.from({ length: 10 }, () => ({ seat: -1 }));
+      const roster = new Roster<Member>();
+      const expected = new Set<Member>();
+      for (const [comes, which] of steps) {
+        const member = members[which]!;
+        if (!comes) {
+          roster.delete(member);
+          expected.delete(member);
+        } else if (!expected.has(member)) {
+          roster.add(member);
+          expected.add(member);
+        }
+        const there = [...roster];
+        assert.equal(roster.size, expected.size);
+        assert.equal(there.length, expected.size);
+        assert.deepEqual(new Set(there), expected);
+      }
+    }),
+  );
+});
+
+test('who leaves while all are visited is still visited, who comes is not', () => {
+  const roster = new Roster<Member>();
+  const members: Member[] = Array.from({ length: 4 }, () => ({ seat: -1 }));
+  for (const member of members) roster.add(member);
+  let visited = 0;
+  for (const member of roster) {
+    visited++;
+    roster.delete(member);
+    roster.add({ seat: -1 });
+  }
+  assert.equal(visited, 4);
+  assert.equal(roster.size, 4);
+});

@@ -1,0 +1,38 @@
+/** Who can be on a roster, one at a time. */
+export interface Member {
+  /** Where it stands there; the roster's alone. -1 = nowhere. */
+  seat: number;
+}
+
+/**
+ * What comes and goes with every connection, in no order. A Set would do, but for the garbage collector: when a Set has grown
+ * out of its table, the old table goes on pointing to the new one, so that an old one which has lived long enough to be collected
+ * seldom keeps alive all that was ever in one after it.
+ */
+export class Roster<T extends Member> implements Iterable<T> {
+  readonly #members: T[] = [];
+
+  get size(): number {
+    return this.#members.length;
+  }
+
+  add(member: T): void {
+    member.seat = this.#members.push(member) - 1;
+  }
+
+  /** Whoever is not there is left alone. */
+  delete(member: T): void {
+    const { seat } = member;
+    if (seat < 0) return;
+    member.seat = -1;
+    const last = this.#members.pop()!;
+    if (last === member) return;
+    this.#members[seat] = last;
+    last.seat = seat;
+  }
+
+  /** Those who are there now, whoever comes or goes meanwhile. */
+  [Symbol.iterator](): Iterator<T> {
+    return [...this.#members].values();
+  }
+}

@@ -1,0 +1,134 @@
+import type { Record } from '../audit/record.ts';
+import type { Engine } from '../net/engine.ts';
+import { compile } from '../policy/compile.ts';
+import { Limits } from '../policy/limits.ts';
+import { Resolver } from '../resolve/resolver.ts';
+import { Bandwidths } from './bandwidths.ts';
+import type { Change } from './change.ts';
+import { ConnectionLimits } from './connection-limits.ts';
+import { serve } from './connection.ts';
+import type { Common, Crew, Standing } from './crew.ts';
+import { Failure } from './failure.ts';
+import { Listeners } from './listeners.ts';
+import type { OpenListener } from './listeners.ts';
+import { defaultLimit, MemoryWatch } from './memory.ts';
+import { OwnPorts } from './own-ports.ts';
+import { Quotas } from './quotas.ts';
+import { recheck } from './recheck.ts';
+import { Sessions } from './sessions.ts';
+import type { Settings } from './settings.ts';
+import type { Decide, ServerState } from './state.ts';
+
+/** How often rules that have a `when` are asked again about open sessions, and users with a last day, in milliseconds. */
+const CLOCK = 15_000;
+
+export interface CoreOptions {
+  /** Which thread of several it is; part of its sessions' ids. @default the only one */
+  readonly thread?: number;
+  readonly decide?: Decide | undefined;
+}
+
+/** The connections of one thread, and all that they share. */
+export class Core implements Crew {
+  readonly #common: Common;
+  readonly #state: ServerState;
+  readonly #listeners: Listeners;
+  readonly #memory: MemoryWatch;
+  readonly #clock: NodeJS.Timeout;
+
+  /** Until the first settings are in force, nothing is allowed. */
+  constructor(engine: Engine, common: Common, settings: Settings, { thread, decide }: CoreOptions = {}) {
+    const { log, memory } = common;
+    const limits = new Limits(memory.limits);
+    const quotas = new Quotas(common.usage);
+    const sessions = new Sessions(log, limits, quotas, thread);
+    const ports = new OwnPorts(memory.ports);
+    this.#common = common;
+    this.#memory = new MemoryWatch(settings.limits.memory, () => sessions.size, log);
+    this.#state = {
+      engine,
+      ports,
+      sessions,
+      limits,
+      connections: new ConnectionLimits(settings.limits, limits, memory.waiting, this.#memory),
+      bandwidths: new Bandwidths(limits),
+      quotas,
+      log,
+      policy: compile({ rules: [] }),
+      decisions: 0,
+      resolver: new Resolver(settings.resolve),
+      timeouts: settings.timeouts,
+      authenticator: common.authenticator(),
+      decide,
+    };
+    this.#listeners = new Listeners(engine, ports, {
+      accepted: (client, listener) => void serve(client, listener, this.#state),
+      failed: (code, { place }) => log.warn('a connection could not be accepted', { listener: place, code }),
+    });
+    this.#clock = setInterval(() => {
+      if (this.#state.policy.timed || this.#state.authenticator?.timed === true) this.recheck();
+    }, CLOCK).unref();
+  }
+
+  get open(): readonly OpenListener[] {
+    return this.#listeners.open;
+  }
+
+  async prepare(settings: Settings): Promise<Change> {
+    const policy = compile(settings.policy);
+    const listeners = await this.#listeners.prepare(settings.listeners);
+    const commit = async (): Promise<void> => {
+      const state = this.#state;
+      state.authenticator = this.#common.authenticator();
+      state.policy = policy;
+      state.bandwidths.use(policy);
+      state.timeouts = settings.timeouts;
+      state.connections.use(settings.limits);
+      this.#memory.limit = settings.limits.memory ?? defaultLimit();
+      // The old resolver is not closed: sessions may still wait for its answers, and then it holds nothing.
+      state.resolver = new Resolver(settings.resolve);
+      await listeners.commit();
+      this.recheck();
+    };
+    return { commit, abort: listeners.abort };
+  }
+
+  recheck(): void {
+    recheck(this.#state);
+  }
+
+  async sessions(): Promise<readonly Record[]> {
+    return [...this.#state.sessions].map((session) => session.record());
+  }
+
+  async standing(): Promise<readonly Standing[]> {
+    return [{ open: this.#state.sessions.size, cap: this.#memory.cap }];
+  }
+
+  stopListening(): Promise<void> {
+    return this.#listeners.close();
+  }
+
+  stopSessions(detail: string): void {
+    for (const session of this.#state.sessions) session.stop(new Failure('admin', session.phase, detail));
+  }
+
+  empty(): Promise<void> {
+    return this.#state.sessions.empty();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#clock);
+    this.#state.resolver.close();
+    this.#memory[Symbol.dispose]();
+    this.#state.quotas[Symbol.dispose]();
+  }
+
+  /** For a thread that dies: its sessions are recorded, and what it counts in shared memory is given back. It closes nothing. */
+  abandon(): void {
+    const { sessions, connections, ports } = this.#state;
+    for (const session of sessions) sessions.close(session, new Failure('internal', session.phase, 'thread'));
+    connections.forgetAll();
+    ports.forgetAll();
+  }
+}

@@ -1,0 +1,20 @@
+import { getRandomValues } from 'node:crypto';
+import { createLimitMemory } from '../policy/limits.ts';
+import { createPortMemory } from './own-ports.ts';
+
+/** What the threads of a server count in together. */
+export interface SharedMemory {
+  readonly limits: SharedArrayBuffer;
+  readonly ports: SharedArrayBuffer;
+  /** One number: the connections that have made no request yet. */
+  readonly waiting: SharedArrayBuffer;
+}
+
+export function createSharedMemory(): SharedMemory {
+  const [low, high] = getRandomValues(new Int32Array(2));
+  return {
+    limits: createLimitMemory([low!, high!]),
+    ports: createPortMemory(),
+    waiting: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
+  };
+}

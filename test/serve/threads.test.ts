@@ -1,0 +1,221 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { makeDirectory } from '../support/directory.ts';
+import { startGarter } from '../support/garter.ts';
+import type { Garter } from '../support/garter.ts';
+import { until } from '../support/process.ts';
+import { Command, connectThrough, parseHex, RawClient, request5 } from '../support/raw.ts';
+import { startEcho } from '../support/targets.ts';
+import type { Target } from '../support/targets.ts';
+import { descriptors } from '../support/usage.ts';
+
+const WORKERS = 'engine: fast\nworkers: 2';
+
+/** The thread that a session's id names. */
+function threadOf(id: string): string {
+  return id.split('-')[1]!;
+}
+
+/** So many sessions with an answer from the target. Not all at once, which may be too quick for the second thread. */
+async function open(garter: Garter, echo: Target, count: number): Promise<RawClient[]> {
+  const clients: RawClient[] = [];
+  while (clients.length < count)
+    clients.push(...(await Promise.all(Array.from({ length: 10 }, () => connectThrough(garter, echo)))));
+  return clients;
+}
+
+/** Who may reach the echo server. */
+function rules(allowed: 'allow' | 'deny'): string {
+  return `${WORKERS}
+rules:
+  - { name: other, allow: any, to: [loopback], port: [1] }
+  - { name: echo, ${allowed}: any, to: [loopback] }`;
+}
+
+suite('two threads', () => {
+  test('share connections, and write one log', async () => {
+    await using garter = await startGarter({ config: WORKERS });
+    await using echo = await startEcho();
+    const clients = await open(garter, echo, 200);
+    for (const client of clients) client[Symbol.dispose]();
+    const records = await until(
+      async () => {
+        const all = await garter.records();
+        return all.length < 200 ? undefined : all;
+      },
+      () => 'records are missing',
+    );
+    assert.equal(new Set(records.map(({ id }) => id)).size, 200);
+    const shares = Object.groupBy(records, ({ id }) => threadOf(id));
+    assert.equal(Object.keys(shares).length, 2, 'one thread took all');
+  });
+
+  test('count sessions together', async () => {
+    const config = `${WORKERS}
+rules:
+  - { name: few, allow: any, to: [loopback], port: [1-65535], limit: { sessions: 20 } }`;
+    await using garter = await startGarter({ config });
+    await using echo = await startEcho();
+    const clients = await Promise.allSettled(Array.from({ length: 60 }, () => connectThrough(garter, echo)));
+    const served = clients.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    assert.equal(served.length, 20);
+    for (const client of served) client[Symbol.dispose]();
+    await until(
+      async () => ((await garter.records()).length === 60 ? true : undefined),
+      () => 'records are missing',
+    );
+    for (const client of await open(garter, echo, 20)) client[Symbol.dispose]();
+  });
+
+  test('know one list of users, and count guesses and quotas together', async () => {
+    const config = `${WORKERS}
+state: garter.state
+rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/day } }]`;
+    const listener = ['methods: [password]'];
+    await using garter = await startGarter({ config, listener, users: { alice: 'right', bob: 'right' } });
+    await using echo = await startEcho();
+    const logIn = async (user: string, password: string): Promise<RawClient> => {
+      const client = await RawClient.connect(garter);
+      client.send('05 01 02', '01', Buffer.of(user.length), Buffer.from(user));
+      client.send(Buffer.of(password.length), Buffer.from(password));
+      return client;
+    };
+    /** The code of the reply. */
+    const ask = async (client: RawClient): Promise<number> => {
+      await client.expect('05 02 01 00');
+      client.send(request5(Command.connect, echo.host, echo.port));
+      return (await client.read(10))[1]!;
+    };
+    for (let i = 0; i < 4; i++) {
+      using client = await logIn('alice', 'right');
+      assert.equal(await ask(client), 0);
+      client.send(Buffer.alloc(100));
+      await client.read(100);
+    }
+    await until(
+      async () => {
+        using client = await logIn('alice', 'right');
+        return (await ask(client)) === 2 ? true : undefined;
+      },
+      () => 'the quota is not used up',
+    );
+    for (let i = 0; i < 10; i++) {
+      using client = await logIn('bob', `wrong ${i}`);
+      await client.expect('05 02 01 01');
+    }
+    const log = await until(
+      async () => {
+        const lines = (await garter.log()).filter(({ event }) => event === 'login failed');
+        return lines.length < 10 ? undefined : lines;
+      },
+      () => 'failures are missing',
+    );
+    assert.ok(log.filter(({ reason }) => reason === 'wrong').length <= 6, 'a thread counts by itself');
+  });
+
+  test('a look, a reload and the end reach both', async () => {
+    await using garter = await startGarter({ config: rules('allow'), complaint: /\n40 open sessions\n$/ });
+    await using echo = await startEcho();
+    const clients = await open(garter, echo, 40);
+    garter.process.signal('SIGUSR2');
+    await until(
+      () => (garter.process.stderr().includes('\n40 open sessions\n') ? true : undefined),
+      () => garter.process.stderr(),
+    );
+    const file = join(garter.directory, 'garter.yaml');
+    await writeFile(file, (await readFile(file, 'utf8')).replace(rules('allow'), rules('deny')));
+    garter.process.signal('SIGHUP');
+    await Promise.all(clients.map((client) => client.gone()));
+    await assert.rejects(connectThrough(garter, echo));
+    for (const client of clients) client[Symbol.dispose]();
+  });
+});
+
+/** Keeps asking for connections; how many were served, and how many were not. */
+async function load(
+  garter: Garter,
+  echo: Target,
+  signal: AbortSignal,
+): Promise<{ served: number; failed: number }> {
+  const result = { served: 0, failed: 0 };
+  const lane = async (): Promise<void> => {
+    while (!signal.aborted) {
+      const socket = connect({ host: garter.host, port: garter.port });
+      if (await answers(socket, echo)) result.served++;
+      else result.failed++;
+      socket.destroy();
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, lane));
+  return result;
+}
+
+async function answers(socket: Socket, echo: Target): Promise<boolean> {
+  socket.write(
+    Buffer.concat([parseHex('05 01 00'), request5(Command.connect, echo.host, echo.port), Buffer.from('x')]),
+  );
+  let received = 0;
+  try {
+    for await (const chunk of socket as AsyncIterable<Buffer>) {
+      received += chunk.length;
+      if (received === 13) return true;
+    }
+  } catch {
+    // Cut off: that is no answer.
+  }
+  return false;
+}
+
+suite('a thread that throws', () => {
+  test('takes its connections along within a second; the others go on, and newcomers are served', async (t: TestContext) => {
+    await using directory = await makeDirectory();
+    const fault = join(directory.path, 'fault');
+    const preload = `--import=${join(import.meta.dirname, '../support/faulty-threads.ts')}`;
+    await using garter = await startGarter({
+      config: `${WORKERS}\ntimeouts: { drain: 2s }`,
+      env: { NODE_OPTIONS: preload, GARTER_TEST_FAULT: fault },
+    });
+    await using echo = await startEcho();
+    const clients = await open(garter, echo, 100);
+    const ends: number[] = [];
+    for (const { socket } of clients) socket.once('close', () => ends.push(performance.now()));
+    const stop = new AbortController();
+    const loading = load(garter, echo, stop.signal);
+    await delay(500);
+    const before = await descriptors(garter.process.pid);
+    const thrownAt = performance.now();
+    await writeFile(fault, '');
+    await delay(1500);
+    const gone = ends.length;
+    assert.ok(gone > 0 && gone < 100, `${gone} of 100 ended`);
+    const last = Math.max(...ends) - thrownAt;
+    assert.ok(last < 1000, `${last} ms`);
+    const alive = clients.filter(({ socket }) => !socket.closed);
+    for (const client of alive) {
+      client.send('aa');
+      await client.expect('aa');
+    }
+    stop.abort();
+    const { served, failed } = await loading;
+    t.diagnostic(
+      `${gone} of 100 ended, the last after ${Math.round(last)} ms; ${served} served, ${failed} not`,
+    );
+    // Those that the thread had at that moment.
+    assert.ok(failed <= 8, `${failed} were not served`);
+    const dead = (await garter.records()).filter(({ end }) => end === 'internal:relay:thread');
+    assert.ok(dead.length >= gone, `${dead.length} records`);
+    for (const client of alive) client[Symbol.dispose]();
+    await until(
+      async () =>
+        (await garter.log()).some(({ event }) => event.startsWith('a thread has ended')) ? true : undefined,
+      () => 'its death is not in the log',
+    );
+    assert.ok((await descriptors(garter.process.pid)) < before);
+  });
+});
