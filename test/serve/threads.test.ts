@@ -92,7 +92,7 @@ rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/d
       client.send(request5(Command.connect, echo.host, echo.port));
       return (await client.read(10))[1]!;
     };
-    for (let i = 0; i < 4; i++) {
+    for (let i = 0; i < 5; i++) {
       using client = await logIn('alice', 'right');
       assert.equal(await ask(client), 0);
       client.send(Buffer.alloc(100));
