@@ -42,4 +42,6 @@ export interface Standing {
   /** Connections, and how many there may be for want of memory; Infinity as a rule. */
   readonly open: number;
   readonly cap: number;
+  /** What is wrong with it. */
+  readonly fault?: string;
 }

@@ -232,11 +232,12 @@ export class Server implements AsyncDisposable {
   async #readiness(): Promise<Readiness> {
     const { fault, lost } = this.#log;
     const standing = await this.#crew.standing();
-    const short = standing.filter(({ cap }) => cap !== Infinity);
+    const short = standing.filter(({ cap, fault: ails }) => cap !== Infinity && ails === undefined);
     const cap = short.reduce((sum, one) => sum + one.cap, 0);
     const faults = [
       ...(this.#ending ? ['ending: no new connections'] : []),
       ...(short.length === 0 ? [] : [`memory is short: ${cap} connections at most`]),
+      ...standing.flatMap((one) => one.fault ?? []),
       ...(fault === undefined ? [] : [`the log cannot be written: ${fault}, ${lost} lines lost`]),
     ];
     // Without its log garter still serves.

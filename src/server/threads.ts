@@ -1,5 +1,4 @@
 import { extname } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { Record } from '../audit/record.ts';
 import type { PasswordVerdict } from '../auth/authenticator.ts';
@@ -19,7 +18,7 @@ import type { Users } from './users.ts';
 /** Milliseconds: from the death of a thread to its successor's start, longer while they die young. */
 const RESTART = { first: 100, last: 10_000 } as const;
 const YOUNG = 10_000;
-/** Milliseconds that a thread may take to end. */
+/** Milliseconds that a thread may take to answer, where something depends on it, and to end. */
 const PATIENCE = 3000;
 /** How often the day of the quotas is looked at. */
 const CLOCK = 15_000;
@@ -44,6 +43,8 @@ export class Threads implements Crew {
   /** Over when nobody changes the settings. */
   #turn: Promise<unknown> = Promise.resolve();
   #closing = false;
+  /** There is one that hangs. */
+  #abandoned = false;
 
   constructor(common: Common, quotas: QuotaBook, users: Users, count: number) {
     this.#common = common;
@@ -97,16 +98,24 @@ export class Threads implements Crew {
   }
 
   async sessions(): Promise<readonly Record[]> {
-    return (await this.#all((thread) => thread.ask('sessions'))).flat();
+    const sessions = await this.#all(async (thread) => (await patiently(thread.ask('sessions'))) ?? []);
+    return sessions.flat();
   }
 
   async standing(): Promise<readonly Standing[]> {
-    return (await this.#all((thread) => thread.ask('standing'))).flat();
+    const standing = await this.#all(async (thread) => {
+      const fault = `thread ${thread.number} does not answer`;
+      return (await patiently(thread.ask('standing'))) ?? [{ open: 0, cap: 0, fault }];
+    });
+    return standing.flat();
   }
 
   async stopListening(): Promise<void> {
     this.#closing = true;
-    await this.#all((thread) => thread.ask('stopListening'));
+    await this.#all(async (thread) => {
+      const stopped = thread.ask('stopListening').then(() => true);
+      if ((await patiently(stopped)) === undefined) this.#giveUp(thread);
+    });
     await this.#listeners.close();
   }
 
@@ -120,12 +129,18 @@ export class Threads implements Crew {
 
   async close(): Promise<void> {
     clearInterval(this.#clock);
+    const ends = Array.from(this.#threads, (thread) => thread.ended);
     await this.#all((thread) => thread.ask('close'));
-    const late = new AbortController();
-    const ended = Promise.all(Array.from(this.#threads, (thread) => thread.ended));
-    await Promise.race([ended, delay(PATIENCE, undefined, { signal: late.signal }).catch(() => undefined)]);
-    late.abort();
-    if (this.#threads.size === 0) process.off('exit', this.#leave);
+    await patiently(Promise.all(ends));
+    if (this.#threads.size === 0 && !this.#abandoned) process.off('exit', this.#leave);
+  }
+
+  /** It hangs, and must not be terminated: nobody waits for it any more. */
+  #giveUp(thread: Thread): void {
+    this.#common.log.error('a thread does not answer, and is left behind', { thread: thread.number });
+    this.#abandoned = true;
+    this.#threads.delete(thread);
+    thread.end(new Error(`thread ${thread.number} does not answer`));
   }
 
   /** What each thread answers; those that die meanwhile have nothing to say. */
@@ -204,11 +219,22 @@ export class Threads implements Crew {
   }
 
   readonly #leave = (code: number): void => {
-    if (this.#threads.size > 0) exitAtOnce(code);
+    if (this.#threads.size > 0 || this.#abandoned) exitAtOnce(code);
   };
 }
 
 const NOBODY: PasswordVerdict = { ok: false, reason: 'wrong' };
+
+/** What comes in good time; else `undefined`. */
+async function patiently<T>(work: Promise<T>): Promise<T | undefined> {
+  const late = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => late.resolve(undefined), PATIENCE);
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 /** One thread, seen from the server's own. */
 class Thread extends Channel<ServerCalls, ThreadCalls> {

@@ -17,6 +17,8 @@ import { descriptors } from '../support/usage.ts';
 
 const WORKERS = 'engine: fast\nworkers: 2';
 
+const FAULTY = `--import=${join(import.meta.dirname, '../support/faulty-threads.ts')}`;
+
 /** The thread that a session's id names. */
 function threadOf(id: string): string {
   return id.split('-')[1]!;
@@ -176,10 +178,9 @@ suite('a thread that throws', () => {
   test('takes its connections along within a second; the others go on, and newcomers are served', async (t: TestContext) => {
     await using directory = await makeDirectory();
     const fault = join(directory.path, 'fault');
-    const preload = `--import=${join(import.meta.dirname, '../support/faulty-threads.ts')}`;
     await using garter = await startGarter({
       config: `${WORKERS}\ntimeouts: { drain: 2s }`,
-      env: { NODE_OPTIONS: preload, GARTER_TEST_FAULT: fault },
+      env: { NODE_OPTIONS: FAULTY, GARTER_TEST_FAULT: fault },
     });
     await using echo = await startEcho();
     const clients = await open(garter, echo, 100);
@@ -218,4 +219,26 @@ suite('a thread that throws', () => {
     );
     assert.ok((await descriptors(garter.process.pid)) < before);
   });
+});
+
+test('a thread that hangs is told to balancers, and does not hold up the end', async () => {
+  await using directory = await makeDirectory();
+  const fault = join(directory.path, 'fault');
+  await using garter = await startGarter({
+    config: `${WORKERS}\nhealth: 127.0.0.1:0`,
+    env: { NODE_OPTIONS: FAULTY, GARTER_TEST_FAULT: fault },
+  });
+  const [, port] = await until(
+    () => /readyz on \S+:(\d+)/.exec(garter.process.stdout()) ?? undefined,
+    () => garter.process.stdout(),
+  );
+  await writeFile(fault, 'hang');
+  const text = await until(
+    async () => {
+      const answer = await (await fetch(`http://127.0.0.1:${port}/readyz`)).text();
+      return answer === 'ready\n' ? undefined : answer;
+    },
+    () => 'no fault is told',
+  );
+  assert.match(text, /^ready\nthread \d does not answer\n$/);
 });
