@@ -32,10 +32,10 @@ export class FastEngine implements Engine {
   readonly #portable = new PortableEngine();
   #datagrams: Datagrams | undefined;
 
-  /** `owned`: see `Loop`. */
-  constructor(owned?: Int32Array) {
+  /** `owned`: see `Loop`. `threads`: how many there are. */
+  constructor(owned?: Int32Array, threads = 1) {
     this.#loop = new Loop(owned);
-    this.#pipes = new Pipes(this.#loop);
+    this.#pipes = new Pipes(this.#loop, threads);
   }
 
   listen(

@@ -22,12 +22,14 @@ export class ConnectionLimits {
   readonly #waiting = new Map<string, Set<Session>>();
   /** Of all threads. Whoever has to give way is one of this thread's. */
   readonly #count: Int32Array;
+  readonly #threads: number;
+  #ours = 0;
 
   /** `waiting`: memory for one number, which all threads share. `random` gives numbers from 0 to 1. */
   constructor(
     settings: ConnectionLimitSettings,
     limits: Limits,
-    waiting: SharedArrayBuffer,
+    { waiting, threads }: { readonly waiting: SharedArrayBuffer; readonly threads: number },
     memory: MemoryWatch,
     random: () => number = Math.random,
   ) {
@@ -35,6 +37,7 @@ export class ConnectionLimits {
     this.#claims = connectionClaims(settings);
     this.#limits = limits;
     this.#count = new Int32Array(waiting);
+    this.#threads = threads;
     this.#memory = memory;
     this.#random = random;
   }
@@ -63,13 +66,15 @@ export class ConnectionLimits {
     const address = network(session.ip);
     const waiting = this.#waiting.get(address);
     if (waiting?.delete(session) !== true) return;
+    this.#ours--;
     Atomics.sub(this.#count, 0, 1);
     if (waiting.size === 0) this.#waiting.delete(address);
   }
 
   /** For a thread that ends: its sessions do not count any more. */
   forgetAll(): void {
-    for (const sessions of this.#waiting.values()) Atomics.sub(this.#count, 0, sessions.size);
+    Atomics.sub(this.#count, 0, this.#ours);
+    this.#ours = 0;
     this.#waiting.clear();
   }
 
@@ -78,6 +83,7 @@ export class ConnectionLimits {
     if (waiting === undefined) this.#waiting.set(address, new Set([session]));
     else waiting.add(session);
     session.waits = true;
+    this.#ours++;
     Atomics.add(this.#count, 0, 1);
   }
 
@@ -89,6 +95,8 @@ export class ConnectionLimits {
     const mine = this.#waiting.get(address)?.size ?? 0;
     const [oldest] = crowd ?? [];
     if (crowd === undefined || oldest === undefined || mine >= crowd.size) {
+      // The crowd may be in another thread, and makes room there.
+      if (this.#ours < Math.floor(count / this.#threads)) return;
       throw Failure.limit('unauthenticated', session.phase);
     }
     this.settled(oldest);

@@ -1,5 +1,5 @@
 import type { Record } from '../audit/record.ts';
-import type { Engine } from '../net/engine.ts';
+import type { Connection, Engine } from '../net/engine.ts';
 import { compile } from '../policy/compile.ts';
 import { Limits } from '../policy/limits.ts';
 import { Resolver } from '../resolve/resolver.ts';
@@ -21,10 +21,14 @@ import type { Decide, ServerState } from './state.ts';
 
 /** How often rules that have a `when` are asked again about open sessions, and users with a last day, in milliseconds. */
 const CLOCK = 15_000;
+/** Connections that may come between the opening of the listeners and the first settings. */
+const EARLY = 1024;
 
 export interface CoreOptions {
   /** Which thread of several it is; part of its sessions' ids. @default the only one */
   readonly thread?: number;
+  /** How many there are. @default 1 */
+  readonly threads?: number;
   readonly decide?: Decide | undefined;
 }
 
@@ -35,9 +39,15 @@ export class Core implements Crew {
   readonly #listeners: Listeners;
   readonly #memory: MemoryWatch;
   readonly #clock: NodeJS.Timeout;
+  /** Those who came before the first settings were in force. */
+  #early: [Connection, OpenListener][] | undefined = [];
 
-  /** Until the first settings are in force, nothing is allowed. */
-  constructor(engine: Engine, common: Common, settings: Settings, { thread, decide }: CoreOptions = {}) {
+  constructor(
+    engine: Engine,
+    common: Common,
+    settings: Settings,
+    { thread, threads = 1, decide }: CoreOptions = {},
+  ) {
     const { log, memory } = common;
     const limits = new Limits(memory.limits);
     const quotas = new Quotas(common.usage);
@@ -50,7 +60,12 @@ export class Core implements Crew {
       ports,
       sessions,
       limits,
-      connections: new ConnectionLimits(settings.limits, limits, memory.waiting, this.#memory),
+      connections: new ConnectionLimits(
+        settings.limits,
+        limits,
+        { waiting: memory.waiting, threads },
+        this.#memory,
+      ),
       bandwidths: new Bandwidths(limits),
       quotas,
       log,
@@ -62,7 +77,7 @@ export class Core implements Crew {
       decide,
     };
     this.#listeners = new Listeners(engine, ports, {
-      accepted: (client, listener) => void serve(client, listener, this.#state),
+      accepted: (client, listener) => this.#accepted(client, listener),
       failed: (code, { place }) => log.warn('a connection could not be accepted', { listener: place, code }),
     });
     this.#clock = setInterval(() => {
@@ -89,6 +104,9 @@ export class Core implements Crew {
       state.resolver = new Resolver(settings.resolve);
       await listeners.commit();
       this.recheck();
+      const early = this.#early ?? [];
+      this.#early = undefined;
+      for (const [client, listener] of early) void serve(client, listener, state);
     };
     return { commit, abort: listeners.abort };
   }
@@ -119,9 +137,16 @@ export class Core implements Crew {
 
   async close(): Promise<void> {
     clearInterval(this.#clock);
+    for (const [client] of this.#early ?? []) client.destroy();
     this.#state.resolver.close();
     this.#memory[Symbol.dispose]();
     this.#state.quotas[Symbol.dispose]();
+  }
+
+  #accepted(client: Connection, listener: OpenListener): void {
+    if (this.#early === undefined) void serve(client, listener, this.#state);
+    else if (this.#early.length < EARLY) this.#early.push([client, listener]);
+    else client.destroy();
   }
 
   /** For a thread that dies: its sessions are recorded, and what it counts in shared memory is given back. It closes nothing. */

@@ -8,6 +8,8 @@ import type { SharedMemory } from './shared.ts';
 /** What a thread is started with. */
 export interface ThreadStart {
   readonly number: number;
+  /** How many there are. */
+  readonly threads: number;
   readonly memory: SharedMemory;
   /** Where it notes its descriptors: see `Loop`. */
   readonly owned: SharedArrayBuffer;

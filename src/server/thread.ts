@@ -83,15 +83,15 @@ class FarUsage implements Usage {
   }
 }
 
-const { number, memory, owned, settings: first } = workerData as ThreadStart;
+const { number, threads, memory, owned, settings: first } = workerData as ThreadStart;
 const lines = new Lines();
 const log = new Log(first.log, lines.push);
 const usage = new FarUsage();
 const users = new FarUsers();
 let hasUsers = false;
-const engine = new FastEngine(new Int32Array(owned));
+const engine = new FastEngine(new Int32Array(owned), threads);
 const common = { log, memory, usage, authenticator: () => (hasUsers ? users : undefined) };
-const core = new Core(engine, common, first, { thread: number });
+const core = new Core(engine, common, first, { thread: number, threads });
 
 /** Prepared, and not in force yet. */
 let next: { readonly change: Change; readonly settings: Settings } | undefined;

@@ -156,7 +156,7 @@ export class Threads implements Crew {
 
   #start(settings: Settings): Thread {
     const thread = new Thread(
-      { number: ++this.#last, memory: this.#common.memory, settings },
+      { number: ++this.#last, threads: this.#count, memory: this.#common.memory, settings },
       {
         lines: (lines) => {
           for (const line of lines) this.#common.log.push(line);

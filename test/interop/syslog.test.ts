@@ -102,6 +102,7 @@ async function setScene({ input, to, prefix }: Transport, format: 'text' | 'json
 users: { name: alice, password: "\${ALICE}" }
 rules: [{ name: all, allow: any, to: [loopback] }]
 health: 127.0.0.1:0
+workers: 1
 log: { format: ${format}, to: { syslog: "${to(port)}" } }
 `,
   );

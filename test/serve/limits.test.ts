@@ -181,7 +181,7 @@ suite('limits on connections', () => {
 
   test('unauthenticated: who holds most gives way, and a newcomer from elsewhere gets in', async () => {
     await using echo = await startEcho();
-    await using garter = await startGarter({ config: 'limits: { unauthenticated: 10:100:10 }' });
+    await using garter = await startGarter({ config: 'workers: 1\nlimits: { unauthenticated: 10:100:10 }' });
     using flood = new DisposableStack();
     const idle: RawClient[] = [];
     for (let i = 0; i < 10; i++) {

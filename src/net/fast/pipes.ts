@@ -8,7 +8,7 @@ const WANTED = 1 << 19;
 /** One with less room moves no more at a time than a copy does. */
 const USEFUL = 1 << 16;
 /**
- * Open at a time, in use or not: 64 MiB, which is what the kernel gives an unprivileged user. Whoever reads nothing keeps one full, and
+ * Open at a time by all threads, in use or not: 64 MiB, which is what the kernel gives an unprivileged user. Whoever reads nothing keeps one full, and
  * when all are full the others' bytes are copied.
  */
 const MOST = 128;
@@ -29,12 +29,15 @@ const PAIR = addressOf(pair << 2);
 /** Pipes for splice(2), which moves bytes from socket to socket without a copy: lent while bytes are under way. */
 export class Pipes {
   readonly #loop: Loop;
+  readonly #most: number;
   readonly #free: Pipe[] = [];
   #open = 0;
   #relays = 0;
 
-  constructor(loop: Loop) {
+  /** `threads`: so many share what a user may have. */
+  constructor(loop: Loop, threads: number) {
     this.#loop = loop;
+    this.#most = Math.max(1, Math.floor(MOST / threads));
   }
 
   /** `undefined` when there is none to be had: then bytes are copied. */
@@ -68,7 +71,7 @@ export class Pipes {
   }
 
   #make(): Pipe | undefined {
-    if (this.#open >= MOST || libc.pipe2(PAIR, NONBLOCK_CLOEXEC) < 0) return undefined;
+    if (this.#open >= this.#most || libc.pipe2(PAIR, NONBLOCK_CLOEXEC) < 0) return undefined;
     this.#open++;
     const [outOf, into] = [int32[pair]!, int32[pair + 1]!];
     let size = -1;
