@@ -21,9 +21,8 @@ export function race(
   options: RaceOptions,
 ): Promise<Connection> {
   const { timeout, signal, attemptDelay = 250 } = options;
-  const [only, ...others] = addresses;
-  if (only !== undefined && others.length === 0 && signal?.aborted !== true)
-    return engine.connect({ host: formatIp(only), port }, options);
+  if (addresses.length === 1 && signal?.aborted !== true)
+    return engine.connect({ host: formatIp(addresses[0]!), port }, options);
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const waiting = alternate(addresses).map(formatIp);

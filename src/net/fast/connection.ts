@@ -138,8 +138,8 @@ export class FastConnection extends Stream implements Connection, Task {
 
   /** From now on everything is the taker's business. Gives what was read too early, and what is not sent yet. */
   handTo(taker: Taker): { readonly early: Uint8Array | undefined; readonly out: Uint8Array | undefined } {
-    const [first, ...rest] = this.#early ?? [];
-    const early = first && rest.reduce(joined, first);
+    const kept = this.#early ?? [];
+    const early = kept.length === 0 ? undefined : kept.reduce(joined);
     const out = this.#out;
     this.#taker = taker;
     this.#lost = undefined;

@@ -40,7 +40,8 @@ export class FastRelay implements Relay, Taker {
     this.ended = new Promise((resolve) => {
       this.#resolve = resolve;
     });
-    const [mine, theirs] = [client.handTo(this), target.handTo(this)];
+    const mine = client.handTo(this);
+    const theirs = target.handTo(this);
     this.#up = new Flow(this, client, target, theirs.out, mine.early, options.sendPace);
     this.#down = new Flow(this, target, client, mine.out, theirs.early, options.receivePace);
     sweep.add(this);
@@ -64,9 +65,9 @@ export class FastRelay implements Relay, Taker {
   }
 
   ready(stream: Stream): void {
-    const [from, to] = stream === this.#up.from ? [this.#up, this.#down] : [this.#down, this.#up];
-    if (stream.readable) from.run();
-    if (stream.writable) to.run();
+    const isClient = stream === this.#up.from;
+    if (stream.readable) (isClient ? this.#up : this.#down).run();
+    if (stream.writable) (isClient ? this.#down : this.#up).run();
   }
 
   gone(stream: Stream): void {
