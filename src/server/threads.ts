@@ -20,6 +20,8 @@ const RESTART = { first: 100, last: 10_000 } as const;
 const YOUNG = 10_000;
 /** Milliseconds that a thread may take to answer, where something depends on it, and to end. */
 const PATIENCE = 3000;
+/** MiB of a thread's heap for young objects: as in bin/garter, of which V8 takes three. */
+const YOUNG_OBJECTS = 24;
 /** How often the day of the quotas is looked at. */
 const CLOCK = 15_000;
 
@@ -248,6 +250,7 @@ class Thread extends Channel<ServerCalls, ThreadCalls> {
     const owned = createOwnedMemory();
     const worker = new Worker(new URL(`thread${extname(import.meta.url)}`, import.meta.url), {
       workerData: { ...start, owned } satisfies ThreadStart,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_OBJECTS },
     });
     super(worker, calls);
     this.number = start.number;

@@ -58,6 +58,7 @@ export function ipFromBytes(bytes: Uint8Array, offset: number, family: 4 | 6): I
 
 /** The IPv4 address of ::ffff:0:0/96, which is how an IPv6 socket sees IPv4 (RFC 4291 section 2.5.5.2), else the address itself. */
 export function unmapped(ip: Ip): Ip {
+  if (ip.family === 4) return ip;
   const [a, b, c, d] = ip.words;
   return ip.family === 6 && a === 0 && b === 0 && c === 0xffff ? { family: 4, words: [0, 0, 0, d] } : ip;
 }
@@ -67,8 +68,8 @@ export function unmapped(ip: Ip): Ip {
  * Rules judge this one, so that no IPv6 spelling goes around a rule about IPv4.
  */
 export function embeddedIpv4(ip: Ip): Ip {
-  const [a, b, c, d] = ip.words;
   if (ip.family === 4) return ip;
+  const [a, b, c, d] = ip.words;
   if (a === 0 && b === 0 && c === 0xffff) return { family: 4, words: [0, 0, 0, d] };
   if (a === 0x64_ff9b && b === 0 && c === 0) return { family: 4, words: [0, 0, 0, d] };
   if (a >>> 16 === 0x2002) return { family: 4, words: [0, 0, 0, ((a << 16) | (b >>> 16)) >>> 0] };

@@ -55,7 +55,9 @@ export function decodeGreeting(bytes: Uint8Array): Decoded<readonly number[]> | 
   const size = 2 + bytes[1]!;
   if (size === 2) throw new WireError('ERR_SOCKS_NO_METHODS', 'a greeting that offers no method');
   if (bytes.length < size) return undefined;
-  return { value: Array.from(bytes.subarray(2, size)), size };
+  const methods: number[] = [];
+  for (let i = 2; i < size; i++) methods.push(bytes[i]!);
+  return { value: methods, size };
 }
 
 /** Throws a RangeError unless there are 1 to 255 methods. */
