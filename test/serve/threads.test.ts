@@ -8,14 +8,21 @@ import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeDirectory } from '../support/directory.ts';
 import { startGarter } from '../support/garter.ts';
-import type { Garter } from '../support/garter.ts';
+import type { Garter, GarterOptions } from '../support/garter.ts';
 import { until } from '../support/process.ts';
 import { Command, connectThrough, parseHex, RawClient, request5 } from '../support/raw.ts';
 import { startEcho } from '../support/targets.ts';
 import type { Target } from '../support/targets.ts';
 import { descriptors } from '../support/usage.ts';
 
-const WORKERS = 'engine: fast\nworkers: 2';
+/** Only the fast engine has threads, whichever the tests are run on. */
+function startThreads({ config = '', env = {}, ...options }: GarterOptions = {}): Promise<Garter> {
+  return startGarter({
+    ...options,
+    config: `engine: fast\nworkers: 2\n${config}`,
+    env: { GARTER_ENGINE: '', ...env },
+  });
+}
 
 const FAULTY = `--import=${join(import.meta.dirname, '../support/faulty-threads.ts')}`;
 
@@ -34,15 +41,14 @@ async function open(garter: Garter, echo: Target, count: number): Promise<RawCli
 
 /** Who may reach the echo server. */
 function rules(allowed: 'allow' | 'deny'): string {
-  return `${WORKERS}
-rules:
+  return `rules:
   - { name: other, allow: any, to: [loopback], port: [1] }
   - { name: echo, ${allowed}: any, to: [loopback] }`;
 }
 
 suite('two threads', () => {
   test('share connections, and write one log', async () => {
-    await using garter = await startGarter({ config: WORKERS });
+    await using garter = await startThreads();
     await using echo = await startEcho();
     const clients = await open(garter, echo, 200);
     for (const client of clients) client[Symbol.dispose]();
@@ -59,10 +65,9 @@ suite('two threads', () => {
   });
 
   test('count sessions together', async () => {
-    const config = `${WORKERS}
-rules:
+    const config = `rules:
   - { name: few, allow: any, to: [loopback], port: [1-65535], limit: { sessions: 20 } }`;
-    await using garter = await startGarter({ config });
+    await using garter = await startThreads({ config });
     await using echo = await startEcho();
     const clients = await Promise.allSettled(Array.from({ length: 60 }, () => connectThrough(garter, echo)));
     const served = clients.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
@@ -76,11 +81,10 @@ rules:
   });
 
   test('know one list of users, and count guesses and quotas together', async () => {
-    const config = `${WORKERS}
-state: garter.state
+    const config = `state: garter.state
 rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/day } }]`;
     const listener = ['methods: [password]'];
-    await using garter = await startGarter({ config, listener, users: { alice: 'right', bob: 'right' } });
+    await using garter = await startThreads({ config, listener, users: { alice: 'right', bob: 'right' } });
     await using echo = await startEcho();
     const logIn = async (user: string, password: string): Promise<RawClient> => {
       const client = await RawClient.connect(garter);
@@ -122,7 +126,7 @@ rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/d
   });
 
   test('a look, a reload and the end reach both', async () => {
-    await using garter = await startGarter({ config: rules('allow'), complaint: /\n40 open sessions\n$/ });
+    await using garter = await startThreads({ config: rules('allow'), complaint: /\n40 open sessions\n$/ });
     await using echo = await startEcho();
     const clients = await open(garter, echo, 40);
     garter.process.signal('SIGUSR2');
@@ -178,8 +182,8 @@ suite('a thread that throws', () => {
   test('takes its connections along within a second; the others go on, and newcomers are served', async (t: TestContext) => {
     await using directory = await makeDirectory();
     const fault = join(directory.path, 'fault');
-    await using garter = await startGarter({
-      config: `${WORKERS}\ntimeouts: { drain: 2s }`,
+    await using garter = await startThreads({
+      config: 'timeouts: { drain: 2s }',
       env: { NODE_OPTIONS: FAULTY, GARTER_TEST_FAULT: fault },
     });
     await using echo = await startEcho();
@@ -224,8 +228,8 @@ suite('a thread that throws', () => {
 test('a thread that hangs is told to balancers, and does not hold up the end', async () => {
   await using directory = await makeDirectory();
   const fault = join(directory.path, 'fault');
-  await using garter = await startGarter({
-    config: `${WORKERS}\nhealth: 127.0.0.1:0`,
+  await using garter = await startThreads({
+    config: 'health: 127.0.0.1:0',
     env: { NODE_OPTIONS: FAULTY, GARTER_TEST_FAULT: fault },
   });
   const [, port] = await until(
