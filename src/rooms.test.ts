@@ -88,6 +88,22 @@ suite('rooms', () => {
     });
   }
 
+  test('what needs node:ffi is loaded only where it works', () => {
+    const seen = new Set<string>();
+    const visit = (file: string): void => {
+      if (seen.has(file)) return;
+      seen.add(file);
+      const { text } = sources.find((source) => source.file === file)!;
+      for (const [, from] of text.matchAll(/^(?:import|export) (?!type)(?:[^'";]* from )?'(\.[^']+)';$/gm))
+        visit(target(file, from!));
+    };
+    visit('server/server.ts');
+    assert.deepEqual(
+      [...seen].filter((file) => /^net\/(fast|sys)/.test(file)),
+      [],
+    );
+  });
+
   test('a permit is made by decide() only', () => {
     const makers = sources.filter(({ text }) => /new Permit\b/.test(text)).map(({ file }) => file);
     assert.deepEqual(makers, ['policy/decide.ts']);

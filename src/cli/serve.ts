@@ -89,6 +89,8 @@ async function startServer(settings: Settings, config: string | undefined): Prom
   const server = await startAs(user, settings);
   if (config !== undefined && !mayRead(config))
     server.log.warn('no reload will work: run-as may not read the configuration', { user, file: config });
+  if (!mayRead(import.meta.filename))
+    server.log.warn('a thread that dies will not be replaced: run-as may not read garter itself', { user });
   return server;
 }
 

@@ -1,3 +1,4 @@
+import { isMainThread } from 'node:worker_threads';
 import type { Engine } from './engine.ts';
 import { PortableEngine } from './portable.ts';
 
@@ -29,6 +30,7 @@ async function openFast(): Promise<Engine> {
   if (process.arch !== 'x64' && process.arch !== 'arm64') {
     throw new Error(`it knows x64 and arm64, and this is ${process.arch}`);
   }
+  if (!isMainThread) throw new Error('Node aborts a process when a worker ends in which it runs');
   const { probe } = await import('./sys/probe.ts');
   probe();
   const { FastEngine } = await import('./fast.ts');

@@ -26,9 +26,9 @@ export interface Engine {
    * Joins two connections until both ends are done; early bytes go first. From now on they belong to the relay: nobody else
    * reads, writes or finishes them. The end of a direction is passed on when all bytes before it are. When a side fails or
    * the relay is cut short, both are closed with a reset where they can be, so that nobody takes a cut stream for a whole
-   * one; bytes on their way may be lost, as in any reset.
+   * one; bytes on their way may be lost, as in any reset. The owner is told when both connections are closed.
    */
-  relay(client: Connection, target: Connection, options: RelayOptions): Relay;
+  relay(client: Connection, target: Connection, options: RelayOptions, owner: RelayOwner): Relay;
 
   /** Binds a UDP socket to a literal address, for datagrams of its family only; port 0 takes a free one. Rejects with Node's error. */
   udp(at: Endpoint, events: UdpEvents): Promise<UdpSocket>;
@@ -166,10 +166,14 @@ export interface Relay {
    */
   readonly sent: number;
   readonly received: number;
-  /** Resolves, never rejects, when both connections are closed. */
-  readonly ended: Promise<RelayEnd>;
-  /** Cuts the relay short; `ended` then says `abort`. */
+  /** Cuts the relay short; its end then is `abort`. */
   abort(): void;
+}
+
+/** Whose a relay is. No promise: that would be five objects more, for as long as the relay lives. */
+export interface RelayOwner {
+  /** Once, and never from within `relay` or `abort`: both connections are closed. */
+  relayEnded(end: RelayEnd): void;
 }
 
 export interface RelayEnd {

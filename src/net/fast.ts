@@ -9,6 +9,7 @@ import type {
   Listener,
   Relay,
   RelayOptions,
+  RelayOwner,
   UdpEvents,
   UdpSocket,
 } from './engine.ts';
@@ -18,7 +19,7 @@ import { listen } from './fast/listen.ts';
 import { Loop } from './fast/loop.ts';
 import { Pipes } from './fast/pipes.ts';
 import { FastRelay } from './fast/relay.ts';
-import { bindUdp, Datagrams } from './fast/udp.ts';
+import { bindUdp } from './fast/udp.ts';
 import { PortableConnection } from './portable/connection.ts';
 import { PortableEngine } from './portable.ts';
 import { Sweep } from './sweep.ts';
@@ -30,7 +31,6 @@ export class FastEngine implements Engine {
   readonly #sweep = new Sweep();
   readonly #pipes: Pipes;
   readonly #portable = new PortableEngine();
-  #datagrams: Datagrams | undefined;
 
   /** `owned`: see `Loop`. `threads`: how many there are. */
   constructor(owned?: Int32Array, threads = 1) {
@@ -50,17 +50,16 @@ export class FastEngine implements Engine {
     return dial(this.#loop, to, options);
   }
 
-  relay(client: Connection, target: Connection, options: RelayOptions): Relay {
+  relay(client: Connection, target: Connection, options: RelayOptions, owner: RelayOwner): Relay {
     if (client instanceof FastConnection && target instanceof FastConnection) {
-      return new FastRelay(client, target, options, this.#sweep, this.#pipes);
+      return new FastRelay(client, target, options, owner, this.#sweep, this.#pipes);
     }
     // A relay never spans two engines.
-    return this.#portable.relay(this.#handOver(client), this.#handOver(target), options);
+    return this.#portable.relay(this.#handOver(client), this.#handOver(target), options, owner);
   }
 
   async udp(at: Endpoint, events: UdpEvents): Promise<UdpSocket> {
-    this.#datagrams ??= new Datagrams();
-    return bindUdp(this.#loop, this.#datagrams, at, events);
+    return bindUdp(this.#loop, at, events);
   }
 
   adopt(stream: Duplex, local: Endpoint, remote: Endpoint): Connection {

@@ -8,6 +8,7 @@ import type {
   Listener,
   Relay,
   RelayOptions,
+  RelayOwner,
   UdpEvents,
   UdpSocket,
 } from './engine.ts';
@@ -36,8 +37,8 @@ export class PortableEngine implements Engine {
     return connectTcp(to, options);
   }
 
-  relay(client: Connection, target: Connection, options: RelayOptions): Relay {
-    return new PortableRelay(portable(client), portable(target), options, this.#sweep);
+  relay(client: Connection, target: Connection, options: RelayOptions, owner: RelayOwner): Relay {
+    return new PortableRelay(portable(client), portable(target), options, owner, this.#sweep);
   }
 
   udp(at: Endpoint, events: UdpEvents): Promise<UdpSocket> {

@@ -4,7 +4,6 @@ import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { Reply } from '../wire/socks5.ts';
 import { Association } from './association.ts';
 import { isUnspecified } from './destination.ts';
-import { formatAddress } from '../wire/address.ts';
 import { Failure } from './failure.ts';
 import { admit, obtainSomePermit } from './permit.ts';
 import type { Session } from './sessions.ts';
@@ -28,7 +27,7 @@ export async function associate(
   const mine = isUnspecified(request.destination) || host === session.remote.host;
   const association = await Association.open(session, mine ? port : 0, permit.rule, state);
   try {
-    session.bound = formatAddress(association.local);
+    session.bound = association.local;
     session.counters = association;
     session.phase = 'relay';
     client.write(machine.reply(Reply.succeeded, association.advertised));

@@ -1,4 +1,4 @@
-import type { Connection, Relay } from '../net/engine.ts';
+import type { Connection } from '../net/engine.ts';
 import { sourceFor } from '../net/source.ts';
 import { decide } from '../policy/decide.ts';
 import type { Permit } from '../policy/decide.ts';
@@ -6,7 +6,6 @@ import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { embeddedIpv4, formatIp, parseIp, sameIp } from '../wire/ip.ts';
 import { Reply } from '../wire/socks5.ts';
 import { destinationOf, isUnspecified } from './destination.ts';
-import { formatAddress } from '../wire/address.ts';
 import { Failure } from './failure.ts';
 import { admit, obtainPermit, obtainSomePermit } from './permit.ts';
 import { relay } from './relay.ts';
@@ -19,7 +18,7 @@ export async function bind(
   machine: ServerSession,
   request: RequestEvent,
   state: ServerState,
-): Promise<Relay> {
+): Promise<undefined> {
   const anybody = isUnspecified(request.destination);
   const destination = anybody ? undefined : destinationOf(request.destination);
   const permit =
@@ -32,7 +31,7 @@ export async function bind(
   session.route = 'direct';
   if (session.clientEnded) throw new Failure('client', 'bind');
   const { peer, permit: grant } = await awaitPeer(session, machine, request, permit, state);
-  session.address = formatAddress(peer.remote);
+  session.address = peer.remote;
   if (anybody) {
     // Now it is known whom it is for.
     try {
@@ -43,7 +42,7 @@ export async function bind(
     }
   }
   session.client.write(machine.reply(Reply.succeeded, peer.remote));
-  return relay(session, machine, peer, grant, state);
+  relay(session, machine, peer, grant, state);
 }
 
 interface Arrival {
@@ -94,7 +93,7 @@ async function awaitPeer(
   session.signal.addEventListener('abort', stopped);
   try {
     session.signal.throwIfAborted();
-    session.bound = formatAddress(listener.local);
+    session.bound = listener.local;
     client.write(machine.reply(Reply.succeeded, listener.local));
     return await arrival;
   } finally {

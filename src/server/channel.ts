@@ -1,3 +1,5 @@
+import { codeOf } from './failure.ts';
+
 /** What one end of a channel can be told or asked; values are copied. */
 type Calls = { readonly [name: string]: (value: never) => unknown };
 
@@ -18,6 +20,8 @@ interface Answer {
   readonly answered: number;
   readonly value?: unknown;
   readonly error?: Error;
+  /** Of the error: copies of errors lose it. */
+  readonly code?: string | undefined;
 }
 
 /** Between two threads: news, and questions with answers. In order, both ways. */
@@ -61,11 +65,11 @@ export class Channel<Ours extends Calls, Theirs extends Calls> {
     this.#asked.clear();
   }
 
-  #answered({ answered, value, error }: Answer): void {
+  #answered({ answered, value, error, code }: Answer): void {
     const asked = this.#asked.get(answered);
     this.#asked.delete(answered);
     if (error === undefined) asked?.resolve(value);
-    else asked?.reject(error);
+    else asked?.reject(code === undefined ? error : Object.assign(error, { code }));
   }
 
   async #receive({ name, value, number }: Message): Promise<void> {
@@ -78,7 +82,7 @@ export class Channel<Ours extends Calls, Theirs extends Calls> {
     try {
       answer = { answered: number, value: await call(value as never) };
     } catch (error) {
-      answer = { answered: number, error: error as Error };
+      answer = { answered: number, error: error as Error, code: codeOf(error) };
     }
     this.#port.postMessage(answer);
   }

@@ -1,23 +1,21 @@
 import type { End } from '../audit/record.ts';
-import type { Connection, Relay } from '../net/engine.ts';
+import type { Connection } from '../net/engine.ts';
 import { accept } from '../policy/accept.ts';
 import type { Method } from '../policy/policy.ts';
 import { dial } from '../route/direct.ts';
 import { ServerSession } from '../session/server.ts';
 import type { RequestEvent } from '../session/server.ts';
-import { parseIp } from '../wire/ip.ts';
 import { Command as CommandCode, Reply } from '../wire/socks5.ts';
 import { associate } from './associate.ts';
 import { readProxyHeader } from './balancer.ts';
 import { bind } from './bind.ts';
 import { destinationOf } from './destination.ts';
-import { formatAddress } from '../wire/address.ts';
 import { Failure } from './failure.ts';
 import { handshake } from './handshake.ts';
 import { lookUp } from './look-up.ts';
-import { admit, obtainPermit } from './permit.ts';
+import { admit, DialledGrant, obtainPermit } from './permit.ts';
 import { confirm } from './recheck.ts';
-import { endOf, relay } from './relay.ts';
+import { relay } from './relay.ts';
 import type { Session } from './sessions.ts';
 import type { OpenListener } from './listeners.ts';
 import type { ServerState } from './state.ts';
@@ -37,7 +35,7 @@ export async function serve(client: Connection, listener: OpenListener, state: S
     () => session.stop(new Failure('timeout', session.phase)),
     state.timeouts.handshake,
   );
-  let outcome: Relay | End;
+  let end: End | undefined;
   try {
     // accept
     checkInterface(session);
@@ -48,24 +46,18 @@ export async function serve(client: Connection, listener: OpenListener, state: S
     clearTimeout(deadline);
     state.connections.settled(session);
     // decide, route, dial and relay
-    outcome = await carryOut(session, machine, request, state);
+    end = await carryOut(session, machine, request, state);
   } catch (error) {
     const failure = session.failure ?? Failure.from(error, session.phase);
     if (failure.isBug) state.log.error('a connection failed', { id: session.id, error: stackOf(failure) });
     const farewell = machine.farewell(failure.reply);
     if (farewell !== undefined) client.write(farewell);
-    outcome = failure;
+    end = failure;
   }
   clearTimeout(deadline);
   state.connections.settled(session);
   // record
-  if ('ended' in outcome) recordAfter(outcome, session, state);
-  else await record(session, outcome, state);
-}
-
-/** While it is relayed, nothing of the handshake is kept: most of a connection's life is here. */
-function recordAfter({ ended }: Relay, session: Session, state: ServerState): void {
-  void ended.then((end) => state.sessions.close(session, session.failure ?? endOf(end)));
+  if (end !== undefined) await record(session, end, state);
 }
 
 function record(session: Session, end: End, state: ServerState): Promise<void> {
@@ -97,13 +89,14 @@ function stackOf({ cause, message }: Failure): string {
   return cause instanceof Error ? (cause.stack ?? cause.message) : message;
 }
 
+/** Nothing is awaited while a connection is relayed, where most of its life is: then there is no end yet. */
 function carryOut(
   session: Session,
   machine: ServerSession,
   request: RequestEvent,
   state: ServerState,
-): Promise<Relay | End> {
-  session.destination = formatAddress(request.destination);
+): Promise<End | undefined> {
+  session.destination = request.destination;
   switch (request.command) {
     case CommandCode.connect:
       session.command = 'connect';
@@ -134,7 +127,7 @@ async function connect(
   machine: ServerSession,
   request: RequestEvent,
   state: ServerState,
-): Promise<Relay> {
+): Promise<undefined> {
   const { client, signal } = session;
   const deadline = performance.now() + state.timeouts.connect;
 
@@ -148,18 +141,17 @@ async function connect(
   session.route = 'direct';
   const timeout = Math.max(1, deadline - performance.now());
   const target = await dial(permit, state.engine, { timeout, signal });
-  const addresses = permit.addresses.length === 1 ? permit.addresses : [parseIp(target.remote.host)!];
-  session.grant = { command: 'connect', destination, addresses };
+  session.grant = new DialledGrant(request.destination, target.remote);
   try {
     confirm(session, state);
   } catch (error) {
     target.destroy();
     throw error;
   }
-  session.address = formatAddress(target.remote);
-  session.bound = formatAddress(target.local);
+  session.address = target.remote;
+  session.bound = target.local;
 
   // relay
   client.write(machine.reply(Reply.succeeded, target.local));
-  return relay(session, machine, target, permit, state);
+  relay(session, machine, target, permit, state);
 }

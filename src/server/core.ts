@@ -152,7 +152,7 @@ export class Core implements Crew {
   /** For a thread that dies: its sessions are recorded, and what it counts in shared memory is given back. It closes nothing. */
   abandon(): void {
     const { sessions, connections, ports } = this.#state;
-    for (const session of sessions) sessions.close(session, new Failure('internal', session.phase, 'thread'));
+    sessions.abandon('thread');
     connections.forgetAll();
     ports.forgetAll();
   }

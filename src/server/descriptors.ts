@@ -12,6 +12,11 @@ export function connectionsPossible(threads: number): number {
   return Math.max(1, Math.floor((descriptorLimit() - reserve) / PER_CONNECTION));
 }
 
+/** The threads that leave enough descriptors for connections. */
+export function threadsPossible(): number {
+  return Math.max(1, Math.floor((descriptorLimit() - RESERVE) / PER_THREAD / 4));
+}
+
 /** Infinity where nobody tells. */
 function descriptorLimit(): number {
   let text: string;

@@ -127,7 +127,8 @@ export class Listeners {
       (code) => this.#events.failed(code, held.open!),
     );
     const { local, path, fd } = listener;
-    const forget = path === undefined ? this.#ports.add(local, 'tcp') : undefined;
+    const forget =
+      path === undefined ? this.#ports.add(local, 'tcp', 'shared' in settings.address) : undefined;
     held.open = {
       settings,
       balancers: balancersOf(settings),

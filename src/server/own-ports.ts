@@ -18,9 +18,17 @@ export function createPortMemory(): SharedArrayBuffer {
 
 const PORTS = 65_536;
 
+/** An address that a port is bound at; `counted` in the memory of all threads: 0 or 1. */
+interface Bound {
+  readonly host: string;
+  readonly counted: number;
+}
+
+const NONE: readonly Bound[] = [];
+
 /** The ports that garter itself listens and relays on, and the addresses of this machine. */
 export class OwnPorts implements Surroundings {
-  readonly #bound = { tcp: new Map<number, string[]>(), udp: new Map<number, string[]>() };
+  readonly #bound = { tcp: new Map<number, Bound[]>(), udp: new Map<number, Bound[]>() };
   #addresses = readAddresses() ?? new Set<string>();
   /** Whether an address that is not in the list is one of this machine's after all. */
   readonly #others = new Map<string, boolean>();
@@ -32,35 +40,35 @@ export class OwnPorts implements Surroundings {
     this.#counts = new Int32Array(memory);
   }
 
-  /** Notes a port as garter's own, until the returned function is called. */
-  add(endpoint: Endpoint, transport: Transport): () => void {
+  /** Notes a port as garter's own, until the returned function is called. `everywhere`: other threads know it themselves. */
+  add(endpoint: Endpoint, transport: Transport, everywhere = false): () => void {
     const { port } = endpoint;
-    const host = formatIp(embeddedIpv4(parseIp(endpoint.host)!));
+    const one: Bound = { host: formatIp(embeddedIpv4(parseIp(endpoint.host)!)), counted: everywhere ? 0 : 1 };
     const bound = this.#bound[transport];
-    const hosts = bound.get(port);
-    if (hosts === undefined) bound.set(port, [host]);
-    else hosts.push(host);
-    const at = indexOf(port, transport);
-    Atomics.add(this.#counts, at, 1);
+    const all = bound.get(port);
+    if (all === undefined) bound.set(port, [one]);
+    else all.push(one);
+    const index = indexOf(port, transport);
+    Atomics.add(this.#counts, index, one.counted);
     return () => {
       const left = bound.get(port) ?? [];
-      const which = left.indexOf(host);
-      if (which < 0) return;
-      left.splice(which, 1);
-      Atomics.sub(this.#counts, at, 1);
+      const at = left.indexOf(one);
+      if (at < 0) return;
+      left.splice(at, 1);
       if (left.length === 0) bound.delete(port);
+      Atomics.sub(this.#counts, index, one.counted);
     };
   }
 
   isOwnPort(ip: Ip, port: number, transport: Transport): boolean {
-    const count = Atomics.load(this.#counts, indexOf(port, transport));
-    if (count === 0) return false;
-    const hosts = this.#bound[transport].get(port) ?? [];
-    // Where another thread has bound it nobody here knows.
-    if (count > hosts.length && this.isSelf(ip)) return true;
+    const bound = this.#bound[transport].get(port) ?? NONE;
+    const counted = bound.reduce((sum, one) => sum + one.counted, 0);
+    // Of another thread's ports nobody here knows the address.
+    if (Atomics.load(this.#counts, indexOf(port, transport)) > counted && this.isSelf(ip)) return true;
+    if (bound.length === 0) return false;
     const asked = formatIp(embeddedIpv4(ip));
-    return hosts.some(
-      (host) =>
+    return bound.some(
+      ({ host }) =>
         host === asked ||
         (isWildcard(host) && this.isSelf(ip)) ||
         (isWildcard(asked) && this.isSelf(parseIp(host)!)),
@@ -93,8 +101,8 @@ export class OwnPorts implements Surroundings {
   /** For a thread that ends and closes nothing by itself. */
   forgetAll(): void {
     for (const transport of ['tcp', 'udp'] as const) {
-      for (const [port, hosts] of this.#bound[transport])
-        Atomics.sub(this.#counts, indexOf(port, transport), hosts.length);
+      for (const [port, bound] of this.#bound[transport])
+        for (const { counted } of bound) Atomics.sub(this.#counts, indexOf(port, transport), counted);
       this.#bound[transport].clear();
     }
   }

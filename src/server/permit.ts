@@ -1,11 +1,15 @@
+import type { Endpoint } from '../net/engine.ts';
 import { decide, grantsSome } from '../policy/decide.ts';
 import type { Decision, Permit } from '../policy/decide.ts';
 import type { Command, Destination } from '../policy/policy.ts';
 import { network, ruleClaims } from '../policy/claims.ts';
-import { formatIp } from '../wire/ip.ts';
+import type { Address } from '../wire/address.ts';
+import { formatIp, parseIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
 import { monotonic } from './clock.ts';
+import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
-import type { Session } from './sessions.ts';
+import type { Grant, Session } from './sessions.ts';
 import type { Decide, ServerState } from './state.ts';
 
 /**
@@ -83,6 +87,29 @@ async function resolve(
     return await state.resolver.resolve(name, { source: network(ip), signal });
   } catch (error) {
     throw Failure.from(error, 'resolve');
+  }
+}
+
+/** What a connection was granted that is open by now. Asked about after a reload at most, it is parsed only then. */
+export class DialledGrant implements Grant {
+  readonly #asked: Address;
+  readonly #dialled: Endpoint;
+
+  constructor(asked: Address, dialled: Endpoint) {
+    this.#asked = asked;
+    this.#dialled = dialled;
+  }
+
+  get command(): Command {
+    return 'connect';
+  }
+
+  get destination(): Destination {
+    return destinationOf(this.#asked);
+  }
+
+  get addresses(): readonly Ip[] {
+    return [parseIp(this.#dialled.host)!];
   }
 }
 

@@ -1,5 +1,5 @@
 import type { End } from '../audit/record.ts';
-import type { Connection, Relay, RelayEnd } from '../net/engine.ts';
+import type { Connection, RelayEnd } from '../net/engine.ts';
 import type { Permit } from '../policy/decide.ts';
 import type { LimitOptions } from '../policy/policy.ts';
 import type { ServerSession } from '../session/server.ts';
@@ -7,29 +7,28 @@ import { paceOf } from './bandwidths.ts';
 import type { Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
 
-/** Joins client and target under the limits of the permit's rule. */
+/** Joins client and target under the limits of the permit's rule. The session tells its own end. */
 export function relay(
   session: Session,
   machine: ServerSession,
   target: Connection,
   permit: Permit,
   state: ServerState,
-): Relay {
+): void {
   const { client } = session;
   const { limit = NO_LIMIT } = permit.rule;
   session.phase = 'relay';
   client.unread(machine.trailing());
   const { send, receive } = state.bandwidths.flows(permit.rule);
-  const running = state.engine.relay(client, target, {
+  const options = {
     idle: limit.idle ?? state.timeouts.idle,
     halfClose: state.timeouts.halfClose,
     duration: limit.duration ?? 0,
     sendPace: paceOf(send),
     receivePace: paceOf(receive),
-  });
-  session.relays(running);
+  };
+  session.relays(state.engine.relay(client, target, options, session), state.sessions);
   state.sessions.logGrant(session);
-  return running;
 }
 
 const NO_LIMIT: LimitOptions = {};

@@ -9,7 +9,7 @@ import { NONE } from './change.ts';
 import type { Change } from './change.ts';
 import { Core } from './core.ts';
 import type { Common, Crew } from './crew.ts';
-import { connectionsPossible } from './descriptors.ts';
+import { connectionsPossible, threadsPossible } from './descriptors.ts';
 import { Health } from './health.ts';
 import type { Readiness } from './health.ts';
 import { OwnPorts } from './own-ports.ts';
@@ -17,7 +17,7 @@ import { QuotaBook } from './quota-book.ts';
 import type { ConnectionLimitSettings, Settings } from './settings.ts';
 import { createSharedMemory } from './shared.ts';
 import type { Decide } from './state.ts';
-import { Threads } from './threads.ts';
+import type { Threads as ThreadsType } from './threads.ts';
 import { readUsers, Users } from './users.ts';
 
 /** What an embedding program can add to the configuration. */
@@ -58,7 +58,9 @@ export class Server implements AsyncDisposable {
     hooks.signal?.throwIfAborted();
     const { engine, why } = await chooseEngine(settings.engine);
     const workers = workersFor(settings, engine, hooks);
-    const server = new Server(engine, workers, settings, hooks);
+    // They load the fast engine, which need not work here.
+    const { Threads } = workers === 1 ? {} : await import('./threads.ts');
+    const server = new Server(engine, { workers, Threads }, settings, hooks);
     server.log.info('engine', { name: engine.name, why, workers });
     try {
       await (await server.#prepare(settings)).commit();
@@ -71,7 +73,12 @@ export class Server implements AsyncDisposable {
     return server;
   }
 
-  private constructor(engine: Engine, workers: number, settings: Settings, hooks: ServerHooks) {
+  private constructor(
+    engine: Engine,
+    { workers, Threads }: { readonly workers: number; readonly Threads: typeof ThreadsType | undefined },
+    settings: Settings,
+    hooks: ServerHooks,
+  ) {
     const memory = createSharedMemory();
     this.#hooks = hooks;
     this.#log = new Log(settings.log);
@@ -95,7 +102,7 @@ export class Server implements AsyncDisposable {
     };
     this.#possibleConnections = connectionsPossible(workers);
     this.#crew =
-      workers === 1
+      Threads === undefined
         ? new Core(engine, common, settings, { decide })
         : new Threads(common, this.#quotas, this.#users, workers);
   }
@@ -248,7 +255,7 @@ export class Server implements AsyncDisposable {
 /** Functions of the embedding program are called in its own thread, and the portable engine has only that. */
 function workersFor({ workers }: Settings, { name }: Engine, { authenticate, decide }: ServerHooks): number {
   if (name !== 'fast' || authenticate !== undefined || decide !== undefined) return 1;
-  return workers === 'auto' ? availableParallelism() : workers;
+  return workers === 'auto' ? Math.min(availableParallelism(), threadsPossible()) : workers;
 }
 
 function embedded(authenticate: Authenticate): Authenticator {

@@ -2,7 +2,7 @@ import { endedWell, formatEnd } from '../audit/record.ts';
 import type { End, Phase, Record } from '../audit/record.ts';
 import type { Log } from '../audit/log.ts';
 import type { Identity } from '../auth/authenticator.ts';
-import type { Connection, Endpoint, Relay, Signal } from '../net/engine.ts';
+import type { Connection, Endpoint, Relay, RelayEnd, RelayOwner, Signal } from '../net/engine.ts';
 import { Roster } from '../net/roster.ts';
 import type { Member } from '../net/roster.ts';
 import type { Lease, Limits } from '../policy/limits.ts';
@@ -18,9 +18,11 @@ import type {
 import { formatIp, parseIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { formatAddress } from '../wire/address.ts';
+import type { HostPort } from '../wire/address.ts';
 import { Failure } from './failure.ts';
 import type { OpenListener } from './listeners.ts';
 import type { Quotas } from './quotas.ts';
+import { endOf } from './relay.ts';
 import type { ListenerSettings } from './settings.ts';
 import { StopSignal } from './stop-signal.ts';
 
@@ -29,6 +31,9 @@ export interface Counters {
   readonly sent: number;
   readonly received: number;
 }
+
+/** Where something is, as it was found; written down in the record only, which most of a connection's life has no need of. */
+type Place = HostPort | string;
 
 /** What was asked of the rules; no destination where it is decided later (UDP ASSOCIATE, BIND for anybody). */
 export interface Grant {
@@ -42,28 +47,31 @@ const NOTHING: Counters = { sent: 0, received: 0 };
 const NO_GROUPS: readonly string[] = [];
 
 /** One client connection from accept to end: what is known of it so far, and the one way to stop it. */
-export class Session implements Member {
+export class Session implements Member, RelayOwner {
   /** Among the open ones. */
   seat = -1;
-  readonly id: string;
+  readonly #run: string;
+  readonly #number: number;
   readonly client: Connection;
   readonly listener: ListenerSettings;
   /** Where it listens, as `formatPlace` writes it. */
   readonly place: string;
   /** The client, which is behind the balancer where there is one. */
   remote: Endpoint;
-  ip: Ip;
-  readonly #startedAt = performance.now();
+  /** Until it is relayed: after that it is seldom asked for. */
+  #ip: Ip | undefined;
+  /** A whole number, which needs no object of its own. */
+  readonly #startedAt = Math.floor(performance.now());
 
   phase: Phase = 'accept';
   protocol: Protocol = 'socks5';
   method: Method | undefined;
   identity: Identity | undefined;
   command: string | undefined;
-  destination: string | undefined;
-  address: string | undefined;
+  destination: Place | undefined;
+  address: Place | undefined;
   route: string | undefined;
-  bound: string | undefined;
+  bound: Place | undefined;
   /** The rule that has allowed or refused the request. */
   rule: RuleOptions | undefined;
   /** It counts among those that have made no request yet. */
@@ -82,23 +90,34 @@ export class Session implements Member {
   grant: Grant | undefined;
   /** What is to be ended with the session; before there is something, its client's connection. */
   #relay: Relay | undefined;
+  #sessions: Sessions | undefined;
   #signal: StopSignal | undefined;
   #failure: Failure | undefined;
 
-  constructor(id: string, client: Connection, { settings, place }: OpenListener) {
-    this.id = id;
+  /** `run` and `number` make its id. */
+  constructor(run: string, client: Connection, { settings, place }: OpenListener, number = 0) {
+    this.#run = run;
+    this.#number = number;
     this.client = client;
     this.listener = settings;
     this.place = place;
     this.remote = client.remote;
-    this.ip = parseIp(client.remote.host)!;
+    this.#ip = parseIp(client.remote.host);
+  }
+
+  get id(): string {
+    return `${this.#run}-${this.#number}`;
+  }
+
+  get ip(): Ip {
+    return this.#ip ?? parseIp(this.remote.host)!;
   }
 
   /** Whom the balancer speaks for. */
   introduce({ host, port }: Endpoint): void {
     const ip = unmapped(parseIp(host)!);
     this.remote = { host: formatIp(ip), port };
-    this.ip = ip;
+    this.#ip = ip;
   }
 
   /** Aborted when the connection is to stop, whatever it waits for. */
@@ -121,11 +140,17 @@ export class Session implements Member {
     else this.#relay.abort();
   }
 
-  /** From now on its bytes are the relay's business. */
-  relays(relay: Relay): void {
+  /** From now on its bytes are the relay's business, and it ends when the relay does. */
+  relays(relay: Relay, sessions: Sessions): void {
     this.counters = relay;
     this.#relay = relay;
+    this.#sessions = sessions;
     this.#signal = undefined;
+    this.#ip = undefined;
+  }
+
+  relayEnded(end: RelayEnd): void {
+    this.#sessions?.close(this, this.#failure ?? endOf(end));
   }
 
   /**
@@ -173,11 +198,11 @@ export class Session implements Member {
       user: this.identity?.user,
       method: this.method,
       command: this.command,
-      destination: this.destination,
-      address: this.address,
+      destination: format(this.destination),
+      address: format(this.address),
       rule: this.rule?.name,
       route: this.route,
-      bound: this.bound,
+      bound: format(this.bound),
       sent: this.counters.sent,
       received: this.counters.received,
       duration: Math.round(performance.now() - this.#startedAt),
@@ -190,7 +215,7 @@ export class Session implements Member {
 export class Sessions {
   readonly #open = new Roster<Session>();
   /** Connections whose session has ended, and which still wait for their client to read the farewell. */
-  #lingering = 0;
+  readonly #lingering = new Roster<Session>();
   readonly #log: Log;
   readonly #limits: Limits;
   readonly #quotas: Quotas;
@@ -209,7 +234,7 @@ export class Sessions {
 
   /** Connections, those that say farewell too. */
   get size(): number {
-    return this.#open.size + this.#lingering;
+    return this.#open.size + this.#lingering.size;
   }
 
   [Symbol.iterator](): Iterator<Session> {
@@ -217,7 +242,7 @@ export class Sessions {
   }
 
   open(client: Connection, listener: OpenListener): Session {
-    const session = new Session(`${this.#run}-${++this.#last}`, client, listener);
+    const session = new Session(this.#run, client, listener, ++this.#last);
     this.#open.add(session);
     return session;
   }
@@ -230,9 +255,9 @@ export class Sessions {
   /** Writes the record of a session and gives back what it held; its place among the connections is free when that is `gone`. */
   async closeWhen(gone: Promise<void>, session: Session, end: End): Promise<void> {
     this.#end(session, end);
-    this.#lingering++;
+    this.#lingering.add(session);
     await gone;
-    this.#lingering--;
+    this.#lingering.delete(session);
     this.#forget(session);
   }
 
@@ -240,6 +265,12 @@ export class Sessions {
   close(session: Session, end: End): void {
     this.#end(session, end);
     this.#forget(session);
+  }
+
+  /** For a thread that dies: records them all, and gives back what they hold. */
+  abandon(detail: string): void {
+    for (const session of this.#open) this.close(session, new Failure('internal', session.phase, detail));
+    for (const session of this.#lingering) this.#forget(session);
   }
 
   #end(session: Session, end: End): void {
@@ -264,6 +295,10 @@ export class Sessions {
   #write(kind: LogKind, record: Record): void {
     this.#log.info(kind, record);
   }
+}
+
+function format(place: Place | undefined): string | undefined {
+  return typeof place === 'object' ? formatAddress(place) : place;
 }
 
 function isUnix(place: string): boolean {

@@ -6,7 +6,6 @@ import type { Authenticator, Identity, Member, PasswordVerdict } from '../auth/a
 import { identityOf } from '../auth/local-users.ts';
 import { FastEngine } from '../net/fast.ts';
 import { Channel } from './channel.ts';
-import { NONE } from './change.ts';
 import type { Change } from './change.ts';
 import { Core } from './core.ts';
 import type { Usage } from './quota-book.ts';
@@ -98,15 +97,22 @@ let next: { readonly change: Change; readonly settings: Settings } | undefined;
 
 const server: Channel<ThreadCalls, ServerCalls> = new Channel(parentPort!, {
   async prepare(settings) {
+    next = undefined;
     next = { change: await core.prepare(settings), settings };
   },
   async commit({ members, used }) {
+    const { settings, change } = next!;
+    next = undefined;
     use(members);
+    usage.clear();
     usage.set(used);
-    log.reopen(next!.settings.log);
-    await next!.change.commit();
+    log.reopen(settings.log);
+    await change.commit();
   },
-  abort: () => (next?.change ?? NONE).abort(),
+  async abort() {
+    await next?.change.abort();
+    next = undefined;
+  },
   recheck(members) {
     use(members);
     core.recheck();

@@ -1,27 +1,25 @@
-import { extname } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import { writeSync } from 'node:fs';
+import { inspect } from 'node:util';
 import type { Record } from '../audit/record.ts';
 import type { PasswordVerdict } from '../auth/authenticator.ts';
-import { openListener } from '../net/fast/listen.ts';
-import { closeAll, createOwnedMemory, exitAtOnce } from '../net/fast/threads.ts';
+import { closeAll, exitAtOnce, openListener } from '../net/threads.ts';
 import type { Change } from './change.ts';
-import { Channel } from './channel.ts';
 import type { Common, Crew, Standing } from './crew.ts';
 import { Listeners } from './listeners.ts';
 import type { ListenersChange, OpenListener } from './listeners.ts';
 import { OwnPorts } from './own-ports.ts';
 import type { QuotaBook } from './quota-book.ts';
 import type { ListenerSettings, Settings } from './settings.ts';
-import type { Members, ServerCalls, ThreadCalls, ThreadStart, Used } from './thread-calls.ts';
+import type { Used } from './thread-calls.ts';
 import type { Users } from './users.ts';
+import { Thread } from './worker.ts';
 
 /** Milliseconds: from the death of a thread to its successor's start, longer while they die young. */
 const RESTART = { first: 100, last: 10_000 } as const;
 const YOUNG = 10_000;
-/** Milliseconds that a thread may take to answer, where something depends on it, and to end. */
+/** Milliseconds that a thread may take to answer and to end; and to get ready for a reload, which is work with long lists. */
 const PATIENCE = 3000;
-/** MiB of a thread's heap for young objects: as in bin/garter, of which V8 takes three. */
-const YOUNG_OBJECTS = 24;
+const LONG_PATIENCE = 10_000;
 /** How often the day of the quotas is looked at. */
 const CLOCK = 15_000;
 
@@ -54,13 +52,10 @@ export class Threads implements Crew {
     this.#users = users;
     this.#count = count;
     const nobody = { accepted: () => {}, failed: () => {} };
-    this.#listeners = new Listeners(
-      { name: 'fast', listen: openListener },
-      new OwnPorts(common.memory.ports),
-      nobody,
-    );
+    this.#listeners = new Listeners({ name: 'fast', listen: openListener }, new OwnPorts(), nobody);
     this.#clock = setInterval(() => this.#lookAtDay(), CLOCK).unref();
     process.on('exit', this.#leave);
+    process.on('uncaughtExceptionMonitor', tellOnStderr);
   }
 
   get open(): readonly OpenListener[] {
@@ -74,20 +69,20 @@ export class Threads implements Crew {
     this.#turn = over.promise;
     const forThreads = settingsFor(settings, listeners);
     const abort = async (): Promise<void> => {
-      await this.#all((thread) => thread.ask('abort'));
+      await this.#all((thread) => patiently(thread.ask('abort')));
       await listeners.abort();
       over.resolve();
     };
     const commit = async (): Promise<void> => {
       this.#settings = forThreads;
-      await this.#all((thread) => thread.ask('commit', this.#inForce()));
+      await this.#all((thread) => this.#commit(thread));
       await listeners.commit();
       over.resolve();
     };
     try {
       for (let i = this.#threads.size; i < this.#count && this.#settings === undefined; i++)
         this.#start(forThreads);
-      await Promise.all(Array.from(this.#threads, (thread) => thread.ask('prepare', forThreads)));
+      await Promise.all(Array.from(this.#threads, (thread) => this.#prepare(thread, forThreads)));
     } catch (error) {
       await abort();
       throw error;
@@ -100,14 +95,14 @@ export class Threads implements Crew {
   }
 
   async sessions(): Promise<readonly Record[]> {
-    const sessions = await this.#all(async (thread) => (await patiently(thread.ask('sessions'))) ?? []);
-    return sessions.flat();
+    return (await this.#all((thread) => patiently(thread.ask('sessions')))).flat();
   }
 
   async standing(): Promise<readonly Standing[]> {
     const standing = await this.#all(async (thread) => {
-      const fault = `thread ${thread.number} does not answer`;
-      return (await patiently(thread.ask('standing'))) ?? [{ open: 0, cap: 0, fault }];
+      const fault = `thread ${thread.number} ${thread.serves ? 'does not answer' : 'is starting'}`;
+      const none = [{ open: 0, cap: 0, fault }];
+      return thread.serves ? patiently(thread.ask('standing')).catch(() => none) : none;
     });
     return standing.flat();
   }
@@ -115,8 +110,7 @@ export class Threads implements Crew {
   async stopListening(): Promise<void> {
     this.#closing = true;
     await this.#all(async (thread) => {
-      const stopped = thread.ask('stopListening').then(() => true);
-      if ((await patiently(stopped)) === undefined) this.#giveUp(thread);
+      await patiently(thread.ask('stopListening')).catch(() => this.#giveUp(thread));
     });
     await this.#listeners.close();
   }
@@ -132,13 +126,31 @@ export class Threads implements Crew {
   async close(): Promise<void> {
     clearInterval(this.#clock);
     const ends = Array.from(this.#threads, (thread) => thread.ended);
-    await this.#all((thread) => thread.ask('close'));
-    await patiently(Promise.all(ends));
-    if (this.#threads.size === 0 && !this.#abandoned) process.off('exit', this.#leave);
+    await this.#all((thread) => patiently(thread.ask('close')));
+    await patiently(Promise.all(ends)).catch(() => undefined);
+    if (this.#threads.size > 0 || this.#abandoned) return;
+    process.off('exit', this.#leave);
+    process.off('uncaughtExceptionMonitor', tellOnStderr);
   }
 
-  /** It hangs, and must not be terminated: nobody waits for it any more. */
+  /** A thread that dies meanwhile has nothing against the new settings: its successor gets them. */
+  async #prepare(thread: Thread, settings: Settings): Promise<void> {
+    try {
+      await patiently(thread.ask('prepare', settings), LONG_PATIENCE);
+    } catch (error) {
+      if (this.#settings === undefined || this.#threads.has(thread)) throw error;
+    }
+  }
+
+  async #commit(thread: Thread): Promise<void> {
+    this.#day = this.#quotas.day;
+    await patiently(thread.ask('commit', { members: this.#users.members, used: [...this.#quotas] }));
+    thread.serves = true;
+  }
+
+  /** If it is not gone, it hangs, and must not be terminated: nobody waits for it any more. */
   #giveUp(thread: Thread): void {
+    if (!this.#threads.has(thread)) return;
     this.#common.log.error('a thread does not answer, and is left behind', { thread: thread.number });
     this.#abandoned = true;
     this.#threads.delete(thread);
@@ -149,11 +161,6 @@ export class Threads implements Crew {
   async #all<T>(ask: (thread: Thread) => Promise<T>): Promise<T[]> {
     const answers = await Promise.allSettled(Array.from(this.#threads, ask));
     return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
-  }
-
-  #inForce(): { readonly members: Members; readonly used: Used } {
-    this.#day = this.#quotas.day;
-    return { members: this.#users.members, used: [...this.#quotas] };
   }
 
   #start(settings: Settings): Thread {
@@ -181,10 +188,11 @@ export class Threads implements Crew {
       thread: thread.number,
       error: error?.stack ?? 'no error',
     });
-    this.#restart = age < YOUNG ? Math.min(this.#restart * 2, RESTART.last) : RESTART.first;
+    if (age >= YOUNG) this.#restart = RESTART.first;
     setTimeout(() => {
       this.#turn = this.#turn.then(() => this.#replace());
     }, this.#restart);
+    this.#restart = Math.min(this.#restart * 2, RESTART.last);
   }
 
   async #replace(): Promise<void> {
@@ -192,9 +200,11 @@ export class Threads implements Crew {
     const settings = this.#settings!;
     const thread = this.#start(settings);
     try {
-      await thread.ask('prepare', settings);
-      await thread.ask('commit', this.#inForce());
+      await patiently(thread.ask('prepare', settings), LONG_PATIENCE);
+      if (!this.#closing) await this.#commit(thread);
     } catch (error) {
+      // If it lives, it ends here, and then there is another one.
+      if (this.#threads.has(thread)) await patiently(thread.ask('close')).catch(() => this.#giveUp(thread));
       const { message } = error as Error;
       this.#common.log.error('a thread could not start', { thread: thread.number, reason: message });
     }
@@ -225,12 +235,10 @@ export class Threads implements Crew {
   };
 }
 
-const NOBODY: PasswordVerdict = { ok: false, reason: 'wrong' };
-
-/** What comes in good time; else `undefined`. */
-async function patiently<T>(work: Promise<T>): Promise<T | undefined> {
-  const late = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => late.resolve(undefined), PATIENCE);
+/** Rejects when there is no answer for so long. */
+async function patiently<T>(work: Promise<T>, patience: number = PATIENCE): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error('a thread does not answer')), patience);
   try {
     return await Promise.race([work, late.promise]);
   } finally {
@@ -238,35 +246,12 @@ async function patiently<T>(work: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** One thread, seen from the server's own. */
-class Thread extends Channel<ServerCalls, ThreadCalls> {
-  readonly number: number;
-  /** Its descriptors: see `Loop`. */
-  readonly owned: Int32Array;
-  /** Resolves when it is gone, with the error that it died of. */
-  readonly ended: Promise<Error | undefined>;
-
-  constructor(start: Omit<ThreadStart, 'owned'>, calls: ServerCalls) {
-    const owned = createOwnedMemory();
-    const worker = new Worker(new URL(`thread${extname(import.meta.url)}`, import.meta.url), {
-      workerData: { ...start, owned } satisfies ThreadStart,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_OBJECTS },
-    });
-    super(worker, calls);
-    this.number = start.number;
-    this.owned = new Int32Array(owned);
-    let died: Error | undefined;
-    worker.on('error', (error: Error) => {
-      died = error;
-    });
-    this.ended = new Promise((resolve) => {
-      worker.on('exit', () => {
-        this.end(died ?? new Error(`thread ${start.number} has ended`));
-        resolve(died);
-      });
-    });
-  }
+/** Node would tell it only after its `exit`, which is too late here. */
+function tellOnStderr(error: Error): void {
+  writeSync(2, `${inspect(error)}\n`);
 }
+
+const NOBODY: PasswordVerdict = { ok: false, reason: 'wrong' };
 
 /** For threads, which find the listeners open, and ask about passwords. */
 function settingsFor(settings: Settings, { open }: ListenersChange): Settings {

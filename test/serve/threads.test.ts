@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
@@ -143,6 +144,19 @@ rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/d
   });
 });
 
+test('a port of garter is its own at its address only, whichever thread is asked', async () => {
+  await using garter = await startThreads();
+  await using server = createServer((socket) => socket.pipe(socket)).listen(garter.port, '127.0.0.2');
+  await once(server, 'listening');
+  const other = { host: '127.0.0.2', port: garter.port };
+  for (let i = 0; i < 8; i++) {
+    using client = await connectThrough(garter, other);
+    client.send('aa');
+    await client.expect('aa');
+    await assert.rejects(connectThrough(garter, { host: garter.host, port: garter.port }));
+  }
+});
+
 /** Keeps asking for connections; how many were served, and how many were not. */
 async function load(
   garter: Garter,
@@ -223,6 +237,49 @@ suite('a thread that throws', () => {
     );
     assert.ok((await descriptors(garter.process.pid)) < before);
   });
+});
+
+test('a thread that throws gives back what it holds of the limits, also for those who still read their refusal', async () => {
+  await using directory = await makeDirectory();
+  const fault = join(directory.path, 'fault');
+  await using garter = await startThreads({
+    config: 'limits: { connections: 20 }\nrules: [{ name: none, deny: any, to: [any] }]',
+    env: { NODE_OPTIONS: FAULTY, GARTER_TEST_FAULT: fault },
+  });
+  /** How many of 25 at once are let in. */
+  const possible = async (): Promise<number> => {
+    const asked = Array.from({ length: 25 }, async () => {
+      const client = await RawClient.connect(garter);
+      client.send('05 01 00');
+      return client.read(2).then(
+        () => client,
+        () => undefined,
+      );
+    });
+    const clients = (await Promise.all(asked)).filter((client) => client !== undefined);
+    for (const client of clients) client.reset();
+    return clients.length;
+  };
+  assert.equal(await possible(), 20);
+  await until(
+    async () => ((await garter.records()).length === 25 ? true : undefined),
+    () => 'records are missing',
+  );
+  const refused = await Promise.all(
+    Array.from({ length: 10 }, async () => {
+      const client = await RawClient.connect(garter);
+      client.send('05 01 00', request5(Command.connect, '127.0.0.1', 1));
+      await client.expect('05 00 05 02 00 01 00 00 00 00 00 00');
+      return client;
+    }),
+  );
+  await writeFile(fault, 'throw');
+  await Promise.any(refused.map((client) => client.gone()));
+  for (const client of refused) client.reset();
+  await until(
+    async () => ((await possible()) === 20 ? true : undefined),
+    () => 'it counts connections of a thread that is dead',
+  );
 });
 
 test('a thread that hangs is told to balancers, and does not hold up the end', async () => {

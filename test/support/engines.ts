@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { after, before } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Connection, Engine, Relay, RelayOptions } from '../../src/net/engine.ts';
+import type { Connection, Engine, Relay, RelayEnd, RelayOptions } from '../../src/net/engine.ts';
 import { FastEngine } from '../../src/net/fast.ts';
 import { PortableEngine } from '../../src/net/portable.ts';
 import { descriptors, untilDescriptors } from './usage.ts';
@@ -51,18 +51,34 @@ export async function dialled(engine: Engine): Promise<Pair> {
   return { near, far };
 }
 
-/** A relay and the far ends of its two connections. */
-export interface Relayed extends Disposable {
-  readonly client: Socket;
-  readonly target: Socket;
+/** A relay, and how it ends. */
+export interface Running {
   readonly relay: Relay;
+  readonly ended: Promise<RelayEnd>;
 }
 
-const NO_LIMITS: RelayOptions = { idle: 0, halfClose: 0, duration: 0 };
+/** And the far ends of its two connections. */
+export interface Relayed extends Running, Disposable {
+  readonly client: Socket;
+  readonly target: Socket;
+}
+
+export const NO_LIMITS: RelayOptions = { idle: 0, halfClose: 0, duration: 0 };
 
 export async function relayed(engine: Engine, limits: Partial<RelayOptions> = {}): Promise<Relayed> {
   const [client, target] = await Promise.all([accepted(engine), dialled(engine)]);
   return join(engine, client, target, limits);
+}
+
+/** Lets an engine join two connections. */
+export function startRelay(
+  engine: Engine,
+  client: Connection,
+  target: Connection,
+  limits: Partial<RelayOptions> = {},
+): Running {
+  const { promise: ended, resolve: relayEnded } = Promise.withResolvers<RelayEnd>();
+  return { relay: engine.relay(client, target, { ...NO_LIMITS, ...limits }, { relayEnded }), ended };
 }
 
 export function join(
@@ -71,13 +87,13 @@ export function join(
   target: Pair,
   limits: Partial<RelayOptions> = {},
 ): Relayed {
-  const relay = engine.relay(client.near, target.near, { ...NO_LIMITS, ...limits });
+  const running = startRelay(engine, client.near, target.near, limits);
   return {
     client: client.far,
     target: target.far,
-    relay,
+    ...running,
     [Symbol.dispose]: () => {
-      relay.abort();
+      running.relay.abort();
       client.far.destroy();
       target.far.destroy();
     },

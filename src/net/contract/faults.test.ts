@@ -14,6 +14,7 @@ import {
   read,
   relayed,
   settled,
+  startRelay,
 } from '../../../test/support/engines.ts';
 import { closedPort, startBlackHole, startTarget } from '../../../test/support/targets.ts';
 import { check } from '../../../test/support/process.ts';
@@ -37,7 +38,7 @@ for (const engine of engines) {
         const [resetting, other] = ends(joined);
         other.resume();
         resetting.resetAndDestroy();
-        assert.deepEqual(await joined.relay.ended, { by: side, error: 'ECONNRESET' });
+        assert.deepEqual(await joined.ended, { by: side, error: 'ECONNRESET' });
         await assertReset(other);
       });
 
@@ -48,7 +49,7 @@ for (const engine of engines) {
         await once(other, 'data');
         resetting.resetAndDestroy();
         supply.stop();
-        assertFailed(await joined.relay.ended, side);
+        assertFailed(await joined.ended, side);
         await assertReset(other);
       });
 
@@ -58,7 +59,7 @@ for (const engine of engines) {
         const supply = flood(other);
         await once(resetting, 'data');
         resetting.resetAndDestroy();
-        assertFailed(await joined.relay.ended, side);
+        assertFailed(await joined.ended, side);
         await assertReset(other);
         supply.stop();
       });
@@ -69,7 +70,7 @@ for (const engine of engines) {
         const supply = flood(other);
         await settled(() => joined.relay[side === 'client' ? 'received' : 'sent']);
         resetting.resetAndDestroy();
-        assertFailed(await joined.relay.ended, side);
+        assertFailed(await joined.ended, side);
         await assertReset(other);
         supply.stop();
       });
@@ -86,7 +87,7 @@ for (const engine of engines) {
         const before = joined.relay[counter];
         assert.ok(before > 0);
         await assertReset(other);
-        assertFailed(await joined.relay.ended, side);
+        assertFailed(await joined.ended, side);
         assert.ok(joined.relay[counter] >= before);
       });
 
@@ -99,7 +100,7 @@ for (const engine of engines) {
         const writing = setInterval(() => other.write('answer'), 20);
         await closed(other);
         clearInterval(writing);
-        assertFailed(await joined.relay.ended, side);
+        assertFailed(await joined.ended, side);
       });
 
       test(`the ${side} was lost before the relay began`, async () => {
@@ -109,7 +110,7 @@ for (const engine of engines) {
         lost.far.resetAndDestroy();
         await assert.rejects(lost.near.read(), { code: 'ECONNRESET' });
         using joined = join(engine, client, target);
-        assert.deepEqual(await joined.relay.ended, { by: side, error: 'ECONNRESET' });
+        assert.deepEqual(await joined.ended, { by: side, error: 'ECONNRESET' });
         await assertReset(other.far);
       });
     }
@@ -122,7 +123,7 @@ for (const engine of engines) {
       await assert.rejects(client.near.read());
       await assert.rejects(target.near.read());
       using joined = join(engine, client, target);
-      assertFailed(await joined.relay.ended, 'client');
+      assertFailed(await joined.ended, 'client');
     });
 
     test('a storm of 200, in every phase, leaves nothing behind', async () => {
@@ -144,7 +145,7 @@ for (const engine of engines) {
         orderly.target.end();
         orderly.client.resume();
         orderly.target.resume();
-        await orderly.relay.ended;
+        await orderly.ended;
 
         const finished = await accepted(engine);
         void finished.near.finish(10_000);
@@ -169,7 +170,7 @@ for (const engine of engines) {
         // Somewhere here the end is taken from one socket and given to the other.
         for (let turn = 0; turn < i / 2; turn++) await immediate();
         joined.relay.abort();
-        assert.deepEqual(await joined.relay.ended, { by: 'abort' });
+        assert.deepEqual(await joined.ended, { by: 'abort' });
       }
       await untilDescriptors(before);
     });
@@ -182,7 +183,7 @@ for (const engine of engines) {
         const socket = await engine.udp({ host: '127.0.0.1', port: 0 }, { received() {}, failed() {} });
         joined[Symbol.dispose]();
         socket.close();
-        await joined.relay.ended;
+        await joined.ended;
         console.log('closed');`;
       const command = [process.execPath, '--input-type=module', '-e', script];
       assert.equal(await check(command, { timeout: 20_000 }), 'closed\n');
@@ -217,7 +218,7 @@ async function storm(engine: Engine, count: number): Promise<RelayEnd[]> {
     try {
       client.unread(await read(client, 1));
       const far = await engine.connect(target, { timeout: 5000 });
-      ends.push(await engine.relay(client, far, LIMITS).ended);
+      ends.push(await startRelay(engine, client, far, LIMITS).ended);
     } catch {
       client.destroy(); // one end was quicker
     }

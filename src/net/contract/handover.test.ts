@@ -16,6 +16,7 @@ import {
   read,
   received,
   sample,
+  startRelay,
 } from '../../../test/support/engines.ts';
 import type { Connection, Engine } from '../engine.ts';
 
@@ -113,12 +114,12 @@ for (const engine of engines) {
       assert.equal((await read(near, 8)).toString(), 'greeting');
       const target = await dialled(engine);
       const atTarget = received(target.far);
-      const relay = engine.relay(near, target.near, { idle: 0, halfClose: 0, duration: 0 });
+      const { relay, ended } = startRelay(engine, near, target.near);
       secure.end();
       assert.equal((await atTarget).toString(), ' and more');
       target.far.end();
       await once(secure.resume(), 'end');
-      assert.deepEqual(await relay.ended, { by: 'client' });
+      assert.deepEqual(await ended, { by: 'client' });
       assert.equal(relay.sent, 9);
     });
 
@@ -134,10 +135,10 @@ for (const engine of engines) {
       await read(near, 1);
       await delay(100);
       const target = await dialled(engine);
-      const relay = engine.relay(near, target.near, { idle: 0, halfClose: 0, duration: 0 });
+      const { ended } = startRelay(engine, near, target.near);
       client.far.resetAndDestroy();
       const atTarget = assert.rejects(received(target.far), { code: 'ECONNRESET' });
-      assert.deepEqual(await relay.ended, { by: 'client', error: 'ECONNRESET' });
+      assert.deepEqual(await ended, { by: 'client', error: 'ECONNRESET' });
       await atTarget;
     });
 
@@ -148,9 +149,9 @@ for (const engine of engines) {
       const near = serveTls(engine, client.near);
       await once(secure, 'secureConnect');
       const target = await dialled(engine);
-      const relay = engine.relay(near, target.near, { idle: 0, halfClose: 0, duration: 0 });
+      const { ended } = startRelay(engine, near, target.near);
       target.far.resetAndDestroy();
-      assert.deepEqual(await relay.ended, { by: 'target', error: 'ECONNRESET' });
+      assert.deepEqual(await ended, { by: 'target', error: 'ECONNRESET' });
       await gone(secure.resume());
     });
 
@@ -174,12 +175,12 @@ async function relaysBothWays(engine: Engine, client: Pair, target: Pair): Promi
   const down = sample(5 * MIB, 3);
   const atTarget = received(target.far);
   const atClient = received(client.far);
-  const relay = engine.relay(client.near, target.near, { idle: 0, halfClose: 0, duration: 0 });
+  const { relay, ended } = startRelay(engine, client.near, target.near);
   client.far.end(up);
   assertSame(await atTarget, up);
   target.far.end(down);
   assertSame(await atClient, down);
-  assert.deepEqual(await relay.ended, { by: 'client' });
+  assert.deepEqual(await ended, { by: 'client' });
   assert.equal(relay.sent, up.length);
   assert.equal(relay.received, down.length);
 }

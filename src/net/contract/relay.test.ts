@@ -13,13 +13,14 @@ import {
   gone,
   join,
   leavesNothing,
+  NO_LIMITS,
   read,
   received,
   relayed,
   sample,
 } from '../../../test/support/engines.ts';
 import { Bandwidth } from '../../policy/bandwidth.ts';
-import type { Pace } from '../engine.ts';
+import type { Pace, RelayEnd } from '../engine.ts';
 
 const MIB = 1 << 20;
 const IN_FLIGHT = 100_000;
@@ -44,7 +45,7 @@ for (const engine of engines) {
       using joined = join(engine, client, target);
       assertSame(await atTarget, up.subarray(4000));
       assertSame(await atClient, down.subarray(10));
-      assert.equal((await joined.relay.ended).error, undefined);
+      assert.equal((await joined.ended).error, undefined);
       assert.equal(joined.relay.sent, up.length - 4000);
       assert.equal(joined.relay.received, down.length - 10);
     });
@@ -61,7 +62,7 @@ for (const engine of engines) {
       target.far.end();
       client.far.end();
       assert.equal((await atClient).toString(), 'reply 220 ready\r\n');
-      assert.deepEqual(await joined.relay.ended, { by: 'target' });
+      assert.deepEqual(await joined.ended, { by: 'target' });
       assert.equal(joined.relay.received, 11);
     });
 
@@ -74,7 +75,7 @@ for (const engine of engines) {
       client.on('data', (chunk: Buffer) => Number(chunk) === 2000 && client.end());
       await once(target, 'end');
       target.end();
-      assert.deepEqual(await joined.relay.ended, { by: 'client' });
+      assert.deepEqual(await joined.ended, { by: 'client' });
     });
 
     for (const first of ['client', 'target'] as const) {
@@ -90,7 +91,7 @@ for (const engine of engines) {
         await delay(200);
         b.end(answer);
         assertSame(await atA, answer);
-        assert.deepEqual(await joined.relay.ended, { by: first });
+        assert.deepEqual(await joined.ended, { by: first });
         assert.equal(joined.relay.sent, IN_FLIGHT);
         assert.equal(joined.relay.received, IN_FLIGHT);
       });
@@ -109,7 +110,7 @@ for (const engine of engines) {
       using joined = join(engine, client, target);
       assertSame(await atTarget, data);
       assert.equal((await atClient).length, 0);
-      assert.equal((await joined.relay.ended).error, undefined);
+      assert.equal((await joined.ended).error, undefined);
       assert.equal(joined.relay.sent, IN_FLIGHT);
     });
 
@@ -120,7 +121,7 @@ for (const engine of engines) {
       await delay(500);
       assertSame(await received(joined.client), data);
       joined.client.end();
-      assert.deepEqual(await joined.relay.ended, { by: 'target' });
+      assert.deepEqual(await joined.ended, { by: 'target' });
       assert.equal(joined.relay.received, data.length);
     });
 
@@ -146,7 +147,7 @@ for (const engine of engines) {
         reader.on('data', (chunk: Buffer) => (count += chunk.length));
         await once(reader, 'end');
         reader.end();
-        assert.equal((await joined.relay.ended).error, undefined);
+        assert.equal((await joined.ended).error, undefined);
         assert.equal(count, supply.sent());
         assert.equal(passed(), count);
       });
@@ -183,7 +184,7 @@ for (const engine of engines) {
       // What came last, and a tenth of a second, is not waited for.
       assert.ok(sentAfter > 2500, `${sentAfter} ms`);
       assert.ok(gotAfter > 300 && gotAfter < sentAfter, `${gotAfter} ms`);
-      assert.equal((await joined.relay.ended).error, undefined);
+      assert.equal((await joined.ended).error, undefined);
     });
 
     test('abort ends a side that waits for bandwidth', async () => {
@@ -192,8 +193,22 @@ for (const engine of engines) {
       await once(joined.target, 'data');
       joined.client.write('y');
       joined.relay.abort();
-      assert.deepEqual(await joined.relay.ended, { by: 'abort' });
+      assert.deepEqual(await joined.ended, { by: 'abort' });
       await Promise.all([cut(joined.client), cut(joined.target)]);
+    });
+
+    test('its owner is told once, when whoever called has gone on', async () => {
+      const told: RelayEnd[] = [];
+      const owner = { relayEnded: (end: RelayEnd) => void told.push(end) };
+      const [first, second] = [await accepted(engine), await accepted(engine)];
+      const [one, other] = [await dialled(engine), await dialled(engine)];
+      engine.relay(first.near, one.near, NO_LIMITS, owner).abort();
+      second.near.destroy();
+      engine.relay(second.near, other.near, NO_LIMITS, owner).abort();
+      assert.deepEqual(told, []);
+      await delay(200);
+      for (const { far } of [first, second, one, other]) far.destroy();
+      assert.equal(told.length, 2);
     });
 
     test('abort closes both sides', async () => {
@@ -201,7 +216,7 @@ for (const engine of engines) {
       joined.client.write('x');
       await once(joined.target, 'data');
       joined.relay.abort();
-      assert.deepEqual(await joined.relay.ended, { by: 'abort' });
+      assert.deepEqual(await joined.ended, { by: 'abort' });
       await Promise.all([cut(joined.client), cut(joined.target)]);
       joined.relay.abort();
       assert.equal(joined.relay.sent, 1);
@@ -216,7 +231,7 @@ for (const engine of engines) {
       assert.equal(await target.near.read(), undefined);
       using joined = join(engine, client, target);
       joined.relay.abort();
-      const { by } = await joined.relay.ended;
+      const { by } = await joined.ended;
       // There is nothing else to pass on: it may be over before.
       assert.ok(by === 'abort' || by === 'client', by);
     });
@@ -229,7 +244,7 @@ for (const engine of engines) {
       using joined = join(engine, client, target);
       await delay(200);
       joined.relay.abort();
-      assert.deepEqual(await joined.relay.ended, { by: 'abort' });
+      assert.deepEqual(await joined.ended, { by: 'abort' });
       await cut(joined.client);
     });
 
@@ -240,7 +255,7 @@ for (const engine of engines) {
         using joined = join(engine, client, target);
         (side === 'client' ? client : target).near.destroy();
         const over = [cut(joined.client), cut(joined.target)];
-        const { by, error } = await joined.relay.ended;
+        const { by, error } = await joined.ended;
         assert.equal(by, side);
         assert.ok(error);
         await Promise.all(over);
@@ -259,7 +274,7 @@ for (const engine of engines) {
       await once(target.far.resume(), 'end');
       target.far.end('answer');
       assert.equal((await atClient).toString(), 'answer');
-      assert.deepEqual(await joined.relay.ended, { by: 'client' });
+      assert.deepEqual(await joined.ended, { by: 'client' });
     });
   });
 
@@ -275,7 +290,7 @@ for (const engine of engines) {
         await delay(250);
       }
       const over = [cut(joined.client), cut(joined.target)];
-      assert.deepEqual(await joined.relay.ended, { by: 'idle' });
+      assert.deepEqual(await joined.ended, { by: 'idle' });
       assert.ok(performance.now() - last >= 1000, 'too early');
       await Promise.all(over);
       assert.equal(joined.relay.sent + joined.relay.received, 12);
@@ -295,7 +310,7 @@ for (const engine of engines) {
           b.write('x');
           await delay(250);
         }
-        assert.deepEqual(await joined.relay.ended, { by: 'half-close' });
+        assert.deepEqual(await joined.ended, { by: 'half-close' });
         assert.ok(performance.now() - last >= 1000, 'too early');
         await Promise.all([cut(a), gone(b)]);
       });
@@ -323,7 +338,7 @@ for (const engine of engines) {
       const start = performance.now();
       flood(joined.client);
       joined.target.resume();
-      assert.deepEqual(await joined.relay.ended, { by: 'duration' });
+      assert.deepEqual(await joined.ended, { by: 'duration' });
       assert.ok(performance.now() - start >= 1000, 'too early');
       await Promise.all([cut(joined.client), cut(joined.target)]);
     });
@@ -331,7 +346,7 @@ for (const engine of engines) {
     test('one that is held back is idle', async () => {
       using joined = await relayed(engine, { idle: 1000 });
       flood(joined.client);
-      assert.deepEqual(await joined.relay.ended, { by: 'idle' });
+      assert.deepEqual(await joined.ended, { by: 'idle' });
     });
   });
 }

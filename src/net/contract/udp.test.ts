@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { suite, test } from 'node:test';
+import { mock, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { assertSame, engines, leavesNothing, sample } from '../../../test/support/engines.ts';
 import { descriptors } from '../../../test/support/usage.ts';
 import { UDP_HEADROOM } from '../engine.ts';
 import type { Engine, Peer, UdpSocket } from '../engine.ts';
+import { FastEngine } from '../fast.ts';
+import { libc } from '../sys/libc.ts';
 
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
 /** The largest payload over IPv4; over IPv6 it is 20 bytes more. */
@@ -216,6 +218,28 @@ for (const engine of engines) {
     });
   });
 }
+
+test('one engine after another has UDP, and more of them than there would be room for', async () => {
+  for (let i = 0; i < 8; i++) {
+    using socket = await new FastEngine().udp(LOOPBACK, ignore);
+    assert.ok(socket.local.port > 0);
+  }
+});
+
+test('an error that stays is told, and not asked for for ever', async () => {
+  const failing = mock.method(libc, 'recvmmsg', () => libc.close(-1));
+  try {
+    using a = await open(new FastEngine());
+    using b = await open(new FastEngine());
+    send(b.socket, Buffer.from('x'), b.socket.peer(a.socket.local));
+    await until(() => a.codes.length > 0);
+    await delay(100);
+    assert.deepEqual(a.codes, ['EBADF']);
+    assert.equal(failing.mock.callCount(), 2);
+  } finally {
+    failing.mock.restore();
+  }
+});
 
 const ignore = { received: () => undefined, failed: () => undefined };
 

@@ -49,7 +49,7 @@ async function flow(engine: Engine, bytes: number, readers: 'both read' | 'both 
   client.near.unread(PATTERN.subarray(0, EARLY));
   target.near.unread(PATTERN.subarray(0, EARLY));
   using joined = join(engine, client, target);
-  const { relay } = joined;
+  const { relay, ended } = joined;
   const patience = readers === 'both stall' ? 3000 : 0;
   const up = send(joined.client, EARLY, bytes).then(() => joined.client.end());
   const down = send(joined.target, EARLY, bytes);
@@ -58,7 +58,7 @@ async function flow(engine: Engine, bytes: number, readers: 'both read' | 'both 
   await delay(500);
   joined.target.end();
   await atClient;
-  assert.deepEqual(await relay.ended, { by: 'client' });
+  assert.deepEqual(await ended, { by: 'client' });
   assert.deepEqual([relay.sent, relay.received], [bytes, bytes]);
 }
 

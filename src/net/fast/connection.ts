@@ -28,16 +28,27 @@ interface Reader {
   reject(error: Error): void;
 }
 
+/** What is needed until somebody takes the connection over. Most of its life is after that, so then it is dropped. */
+interface Talk {
+  /** The peer has ended its direction, and all before was read. */
+  ended: boolean;
+  early: Uint8Array[] | undefined;
+  out: Uint8Array | undefined;
+  reader: Reader | undefined;
+  lost: ((error?: Error) => void) | undefined;
+}
+
 /** A connection over a descriptor: who reads it changes, from the handshake to a relay. */
 export class FastConnection extends Stream implements Connection, Task {
   readonly local: Endpoint;
   readonly remote: Endpoint;
-  /** The peer has ended its direction, and all before was read. */
-  #ended = false;
-  #early: Uint8Array[] | undefined;
-  #out: Uint8Array | undefined;
-  #reader: Reader | undefined;
-  #lost: ((error?: Error) => void) | undefined;
+  #talk: Talk | undefined = {
+    ended: false,
+    early: undefined,
+    out: undefined,
+    reader: undefined,
+    lost: undefined,
+  };
   #taker: Taker | undefined;
   #successor: Connection | undefined;
   #whenClosed: (() => void) | undefined;
@@ -54,18 +65,19 @@ export class FastConnection extends Stream implements Connection, Task {
   }
 
   read(): Promise<Uint8Array | undefined> {
-    const early = this.#early?.shift();
+    const talk = this.#talk;
+    const early = talk?.early?.shift();
     if (early !== undefined) return Promise.resolve(early);
-    if (this.#ended) return Promise.resolve(undefined);
-    if (this.fd < 0) return Promise.reject(this.failure());
+    if (talk?.ended === true) return Promise.resolve(undefined);
+    if (talk === undefined || this.fd < 0) return Promise.reject(this.failure());
     return new Promise((resolve, reject) => {
-      this.#reader = { resolve, reject };
-      if (this.readable) this.#feed();
+      talk.reader = { resolve, reject };
+      if (this.readable) this.#feed(talk);
     });
   }
 
   unread(bytes: Uint8Array): void {
-    if (bytes.length > 0) (this.#early ??= []).unshift(bytes);
+    if (bytes.length > 0 && this.#talk !== undefined) (this.#talk.early ??= []).unshift(bytes);
   }
 
   write(bytes: Uint8Array): void {
@@ -73,16 +85,19 @@ export class FastConnection extends Stream implements Connection, Task {
       this.#successor?.write(bytes);
       return;
     }
-    if (this.#out === undefined) {
-      this.#out = bytes.slice();
+    const talk = this.#talk;
+    if (talk === undefined) return;
+    if (talk.out === undefined) {
+      talk.out = bytes.slice();
       this.loop.soon(this);
     } else {
-      this.#out = joined(this.#out, bytes);
+      talk.out = joined(talk.out, bytes);
     }
   }
 
   onLost(lost: (error?: Error) => void): void {
-    this.#lost = lost;
+    if (this.#talk === undefined) return;
+    this.#talk.lost = lost;
     if (this.fd < 0 || this.over) this.loop.soon(this);
   }
 
@@ -92,8 +107,8 @@ export class FastConnection extends Stream implements Connection, Task {
     const closed = new Promise<void>((resolve) => {
       this.#whenClosed = resolve;
     });
-    if (this.#taker === undefined) {
-      const farewell = new Farewell(this, this.#out);
+    if (this.#talk !== undefined) {
+      const farewell = new Farewell(this, this.#talk.out);
       this.handTo(farewell);
       farewell.begin(linger);
     }
@@ -106,28 +121,33 @@ export class FastConnection extends Stream implements Connection, Task {
       return;
     }
     this.error ??= reason;
-    this.#early = undefined;
+    const talk = this.#talk;
+    if (talk !== undefined) talk.early = undefined;
     if (this.fd < 0) return;
-    const taker = this.#taker;
-    // What was given to a relay or `finish` and not sent to its end is cut, and has to look cut.
-    if (taker === undefined) this.close();
-    else this.reset();
-    taker?.gone(this);
-    this.#reader?.reject(this.failure());
-    this.#reader = undefined;
-    this.#tellLoss();
+    if (talk === undefined) {
+      // What was given to a relay or `finish` and not sent to its end is cut, and has to look cut.
+      this.reset();
+      this.#taker?.gone(this);
+    } else {
+      this.close();
+      talk.reader?.reject(this.failure());
+      talk.reader = undefined;
+      this.#tellLoss(talk);
+    }
   }
 
   detach(): Duplex {
-    this.#lost = undefined;
-    const early = this.#early ?? [];
-    if (this.fd < 0) return new Duplex().destroy(this.failure());
-    this.#flush();
+    const talk = this.#talk;
+    if (talk === undefined || this.fd < 0) return new Duplex().destroy(this.failure());
+    talk.lost = undefined;
+    const early = talk.early ?? [];
+    this.#flush(talk);
     this.sendAtOnce();
     this.keepAlive();
     const stream = new Socket({ ...SOCKET_OPTIONS, fd: this.giveAway() });
     for (const bytes of early.toReversed()) stream.unshift(bytes);
-    if (this.#out !== undefined) stream.write(this.#out);
+    if (talk.out !== undefined) stream.write(talk.out);
+    this.#talk = undefined;
     return stream;
   }
 
@@ -138,33 +158,31 @@ export class FastConnection extends Stream implements Connection, Task {
 
   /** From now on everything is the taker's business. Gives what was read too early, and what is not sent yet. */
   handTo(taker: Taker): { readonly early: Uint8Array | undefined; readonly out: Uint8Array | undefined } {
-    const kept = this.#early ?? [];
-    const early = kept.length === 0 ? undefined : kept.reduce(joined);
-    const out = this.#out;
+    const { early = [], out } = this.#talk ?? {};
     this.#taker = taker;
-    this.#lost = undefined;
-    this.#early = undefined;
-    this.#out = undefined;
-    return { early, out };
+    this.#talk = undefined;
+    return { early: early.length === 0 ? undefined : early.reduce(joined), out };
   }
 
   override changed(events: number): void {
-    if (this.#taker !== undefined) {
-      this.#taker.ready(this);
+    const talk = this.#talk;
+    if (talk === undefined) {
+      this.#taker?.ready(this);
       return;
     }
-    if (this.#out !== undefined && this.writable) this.#flush();
-    if (this.#reader !== undefined && this.readable) this.#feed();
+    if (talk.out !== undefined && this.writable) this.#flush(talk);
+    if (talk.reader !== undefined && this.readable) this.#feed(talk);
     if (!this.over) return;
-    if (this.fd >= 0 && (events & (EPOLLERR | EPOLLHUP)) !== 0) this.#fail();
+    if (this.fd >= 0 && (events & (EPOLLERR | EPOLLHUP)) !== 0) this.#fail(talk);
     else this.loop.soon(this);
   }
 
   /** When everything has come to rest: sends what was written, and tells whoever wants to know that the peer has gone. */
   run(): void {
-    if (this.#taker !== undefined) return;
-    if (this.#out !== undefined) this.#flush();
-    if ((this.fd < 0 || this.over) && this.#reader === undefined) this.#tellLoss();
+    const talk = this.#talk;
+    if (talk === undefined) return;
+    if (talk.out !== undefined) this.#flush(talk);
+    if ((this.fd < 0 || this.over) && talk.reader === undefined) this.#tellLoss(talk);
   }
 
   override close(): void {
@@ -173,56 +191,56 @@ export class FastConnection extends Stream implements Connection, Task {
   }
 
   /** To the reader who waits. */
-  #feed(): void {
+  #feed(talk: Talk): void {
     const count = this.take(COPY_ADDRESS, COPY_SIZE);
     if (count === WAIT) return;
-    const reader = this.#reader;
-    this.#reader = undefined;
+    const { reader } = talk;
+    talk.reader = undefined;
     if (count === FAILED) {
       this.close();
-      this.#lost = undefined;
+      talk.lost = undefined;
       reader?.reject(this.failure());
       return;
     }
-    this.#ended = count === 0;
+    talk.ended = count === 0;
     reader?.resolve(count === 0 ? undefined : memory.slice(copy, copy + count));
     // Nothing more will happen: if nobody reads on, somebody has to be told.
     if (this.over && count > 0) this.loop.soon(this);
   }
 
   /** Sends what was written, as far as there is room. */
-  #flush(): void {
-    const out = this.#out;
+  #flush(talk: Talk): void {
+    const { out } = talk;
     if (out === undefined) return;
     const sent = this.send(out);
-    this.#out = sent === FAILED || sent === out.length ? undefined : out.subarray(sent);
-    if (sent === FAILED) this.#fail();
+    talk.out = sent === FAILED || sent === out.length ? undefined : out.subarray(sent);
+    if (sent === FAILED) this.#fail(talk);
   }
 
   /** The connection is gone; what came before that can still be read. */
-  #fail(): void {
+  #fail(talk: Talk): void {
     const code = takeError(this.fd);
     if (code !== 0) this.error ??= systemError(code, 'read');
     let room = EARLY_LIMIT;
     while (room > 0) {
       const count = libc.read(this.fd, COPY_ADDRESS, COPY_SIZE);
       if (count <= 0) break;
-      (this.#early ??= []).push(memory.slice(copy, copy + count));
+      (talk.early ??= []).push(memory.slice(copy, copy + count));
       room -= count;
     }
     this.close();
-    if (this.#reader === undefined) {
+    if (talk.reader === undefined) {
       this.loop.soon(this);
     } else {
-      this.#reader.reject(this.failure());
-      this.#reader = undefined;
-      this.#lost = undefined;
+      talk.reader.reject(this.failure());
+      talk.reader = undefined;
+      talk.lost = undefined;
     }
   }
 
-  #tellLoss(): void {
-    const lost = this.#lost;
-    this.#lost = undefined;
+  #tellLoss(talk: Talk): void {
+    const { lost } = talk;
+    talk.lost = undefined;
     lost?.(this.fd < 0 ? this.failure() : undefined);
   }
 }

@@ -27,7 +27,7 @@ export function dial(loop: Loop, to: Endpoint, options: ConnectOptions): Promise
 
 function begin(to: Endpoint, from: string | undefined): number {
   const family = to.host.includes(':') ? AF_INET6 : AF_INET;
-  const fd = checked(libc.socket(family, SOCK_STREAM | NONBLOCK_CLOEXEC, 0), 'connect');
+  const fd = checked(libc.socket(family, SOCK_STREAM | NONBLOCK_CLOEXEC, 0), 'socket');
   try {
     if (from !== undefined) bindTo(fd, from);
     const done = libc.connect(fd, SOCKADDR, encodeSockaddr(to)) === 0;

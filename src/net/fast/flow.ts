@@ -44,7 +44,6 @@ export class Flow implements Task {
   #left: Uint8Array | undefined;
   #large = 0;
   #pipe: Pipe | undefined;
-  #inPipe = 0;
   #queued = false;
   #resting: NodeJS.Timeout | undefined;
 
@@ -80,25 +79,26 @@ export class Flow implements Task {
   /** When the relay is over. */
   stop(): void {
     clearTimeout(this.#resting);
-    if (this.#pipe === undefined) return;
-    if (this.#inPipe === 0) this.#relay.pipes.giveBack(this.#pipe);
-    else this.#relay.pipes.discard(this.#pipe);
-    this.#pipe = undefined;
+    this.#freePipe();
   }
 
   /** False when there is nothing to do before something happens. */
   #step(): boolean {
     const { from, to } = this;
     if (from.fd < 0 || this.done || !to.writable) return false;
-    if (this.#inPipe > 0) return this.#drain();
+    if (this.#pipe !== undefined && this.#pipe.held > 0) return this.#drain(this.#pipe);
     const more = from.readable && !this.#ended && this.#resting === undefined;
     if (this.#left !== undefined && !(more && this.#left.length < SMALL)) return this.#sendLeft(this.#left);
-    if (more) return this.#large < BULK || this.#left !== undefined ? this.#copy() : this.#splice();
+    if (more) return this.#isBulk ? this.#splice() : this.#copy();
     this.#freePipe();
     if (!this.#ended) return false;
     this.done = true;
     this.#relay.flowDone(this);
     return false;
+  }
+
+  get #isBulk(): boolean {
+    return this.#large >= BULK && this.#left === undefined && this.from.spliceable;
   }
 
   #sendLeft(left: Uint8Array): boolean {
@@ -132,19 +132,19 @@ export class Flow implements Task {
     if (pipe === undefined) return this.#copy();
     const size = this.#pace === undefined ? pipe.size : PACED;
     const count = libc.splice(this.from.fd, 0, pipe.into, 0, size, SPLICE_F_MOVE_NONBLOCK);
-    if (count <= 0) return this.#tookNone(count < 0 ? this.from.refused('read', errno()) : 0);
-    this.#inPipe = count;
+    if (count <= 0)
+      return this.#tookNone(count < 0 ? this.from.refused('read', errno()) : this.from.splicedNone());
+    pipe.held = count;
     if (count < LARGE) this.#large--;
     else this.#large = BULK;
     if (this.#pace !== undefined) this.#rest(this.#pace(count));
-    return this.#drain();
+    return this.#drain(pipe);
   }
 
-  #drain(): boolean {
-    const { outOf } = this.#pipe!;
-    const sent = libc.splice(outOf, 0, this.to.fd, 0, this.#inPipe, SPLICE_F_MOVE_NONBLOCK);
+  #drain(pipe: Pipe): boolean {
+    const sent = libc.splice(pipe.outOf, 0, this.to.fd, 0, pipe.held, SPLICE_F_MOVE_NONBLOCK);
     if (sent < 0) return this.to.refused('write', errno()) === FAILED && this.#failed(this.to);
-    this.#inPipe -= sent;
+    pipe.held -= sent;
     this.#count(sent);
     return true;
   }

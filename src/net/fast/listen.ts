@@ -16,7 +16,7 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
 } from '../sys/constants.ts';
-import { EMFILE, ENFILE, ENOBUFS, ENOMEM, errorName } from '../sys/errors.ts';
+import { EMFILE, ENFILE, ENOBUFS, ENOMEM, systemError } from '../sys/errors.ts';
 import { errno, libc } from '../sys/libc.ts';
 import {
   encodePath,
@@ -119,8 +119,10 @@ class Acceptor implements Watcher {
       expectSockaddr();
       const fd = libc.accept4(this.#fd, SOCKADDR, SOCKADDR_LENGTH, NONBLOCK_CLOEXEC);
       if (fd < 0) return this.#noneNow(errno());
+      const connection = this.#connection(fd);
+      if (connection === undefined) return;
       this.#complained = false;
-      this.#accepted(this.#connection(fd));
+      this.#accepted(connection);
     }
   }
 
@@ -130,21 +132,39 @@ class Acceptor implements Watcher {
     this.#slot = undefined;
   }
 
-  #connection(fd: number): FastConnection {
+  /** `undefined` when the system has no room to watch it. */
+  #connection(fd: number): FastConnection | undefined {
     const remote = this.#tcp ? told() : HERE;
-    return new FastConnection(this.#loop, fd, this.#local ?? localOf(fd), remote);
+    try {
+      const connection = new FastConnection(this.#loop, fd, this.#local ?? localOf(fd), remote);
+      if (!this.#tcp) connection.expectMarks();
+      return connection;
+    } catch (error) {
+      libc.close(fd);
+      this.#rest(error as NodeJS.ErrnoException);
+      return undefined;
+    }
   }
 
   #noneNow(code: number): void {
     // Anything else has ended one connection only.
-    if (!EXHAUSTED.has(code)) return;
-    if (!this.#complained) this.#failed(errorName(code));
+    if (EXHAUSTED.has(code)) this.#rest(systemError(code, 'accept'));
+  }
+
+  #rest({ code, message }: NodeJS.ErrnoException): void {
+    if (!this.#complained) this.#failed(code ?? message);
     this.#complained = true;
-    this.#loop.remove(this.#slot!, this.#fd);
+    if (this.#slot !== undefined) this.#loop.remove(this.#slot, this.#fd);
     this.#slot = undefined;
-    this.#pause = setTimeout(() => {
+    this.#pause = setTimeout(() => this.#goOn(), PAUSE);
+  }
+
+  #goOn(): void {
+    try {
       this.#slot = this.#watch();
-    }, PAUSE);
+    } catch (error) {
+      this.#rest(error as NodeJS.ErrnoException);
+    }
   }
 
   #watch(): number {

@@ -37,9 +37,6 @@ export class Loop {
   #epoll = -1;
   #epollSlot = -1;
   #unwatch: () => void = () => {};
-  /** Of the batch at hand. */
-  #count = 0;
-  #next = 0;
   #soon: Task[] = [];
   #later: Task[] = [];
 
@@ -121,31 +118,26 @@ export class Loop {
   readonly #runSoon = (): void => {
     const tasks = this.#soon;
     this.#soon = [];
-    runAll(tasks, 0);
+    runAll(tasks);
   };
 
   readonly #runLater = (): void => {
     const tasks = this.#later;
     this.#later = [];
-    runAll(tasks, 0);
+    runAll(tasks);
   };
 
   readonly #turn = (): void => {
-    this.#next = 0;
-    this.#count = libc.epoll_wait(this.#epoll, BATCH_ADDRESS, BATCH, 0);
-    this.#dispatch();
-  };
-
-  readonly #dispatch = (): void => {
-    try {
-      while (this.#next < this.#count) {
-        const at = (batch >> 2) + EVENT * this.#next++;
-        const slot = int32[at + DATA]!;
-        if (int32[at + DATA + 1] === this.#generations[slot]) this.#watchers[slot]?.ready(int32[at]!);
+    const count = libc.epoll_wait(this.#epoll, BATCH_ADDRESS, BATCH, 0);
+    for (let i = 0; i < count; i++) {
+      const at = (batch >> 2) + EVENT * i;
+      const slot = int32[at + DATA]!;
+      if (int32[at + DATA + 1] !== this.#generations[slot]) continue;
+      try {
+        this.#watchers[slot]?.ready(int32[at]!);
+      } catch (error) {
+        throwLater(error);
       }
-    } finally {
-      // Somebody has thrown. The kernel tells each event once: the others must not be lost.
-      if (this.#next < this.#count) setImmediate(this.#dispatch);
     }
   };
 
@@ -168,10 +160,16 @@ export class Loop {
   }
 
   #open(): void {
-    this.#epoll = libc.epoll_create1(EPOLL_CLOEXEC);
-    if (this.#epoll < 0) throw systemError(errno(), 'epoll_create1');
-    this.#epollSlot = this.hold(this.#epoll);
-    this.#unwatch = watch(this.#epoll, this.#turn);
+    const epoll = libc.epoll_create1(EPOLL_CLOEXEC);
+    if (epoll < 0) throw systemError(errno(), 'epoll_create1');
+    try {
+      this.#unwatch = watch(epoll, this.#turn);
+    } catch (error) {
+      libc.close(epoll);
+      throw error;
+    }
+    this.#epoll = epoll;
+    this.#epollSlot = this.hold(epoll);
   }
 
   #closeIfEmpty(): void {
@@ -184,11 +182,19 @@ export class Loop {
 }
 
 /** All of them, even when one throws. */
-function runAll(tasks: readonly Task[], from: number): void {
-  let next = from;
-  try {
-    while (next < tasks.length) tasks[next++]!.run();
-  } finally {
-    if (next < tasks.length) setImmediate(() => runAll(tasks, next));
+function runAll(tasks: readonly Task[]): void {
+  for (const task of tasks) {
+    try {
+      task.run();
+    } catch (error) {
+      throwLater(error);
+    }
   }
+}
+
+/** Once the others have been served: the kernel tells each event once, and none must be lost. */
+function throwLater(error: unknown): void {
+  setImmediate(() => {
+    throw error;
+  });
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { dialled, leavesNothing } from '../../../test/support/engines.ts';
+import { dialled, leavesNothing, startRelay } from '../../../test/support/engines.ts';
 import { FastEngine } from '../fast.ts';
 import { IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY } from '../sys/constants.ts';
 import { libc } from '../sys/libc.ts';
@@ -26,7 +26,7 @@ test('a connection that was dialled has its options as soon as they matter', asy
   const noDelay = (): boolean => option(near.fd, IPPROTO_TCP, TCP_NODELAY);
   const keepAlive = (): boolean => option(near.fd, SOL_SOCKET, SO_KEEPALIVE);
 
-  const relay = engine.relay(client.near, near, { idle: 0, halfClose: 0, duration: 0 });
+  const { relay, ended } = startRelay(engine, client.near, near);
   client.far.write('x');
   await new Promise((resolve) => target.far.once('data', resolve));
   assert.ok(noDelay());
@@ -36,7 +36,7 @@ test('a connection that was dialled has its options as soon as they matter', asy
   assert.ok(keepAlive());
 
   relay.abort();
-  await relay.ended;
+  await ended;
   client.far.destroy();
   target.far.destroy();
 });

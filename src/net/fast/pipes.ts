@@ -19,6 +19,8 @@ export interface Pipe {
   readonly into: number;
   readonly outOf: number;
   readonly size: number;
+  /** Bytes in it; whoever has the pipe keeps count. */
+  held: number;
   /** Its places in the loop. */
   readonly slots: readonly [number, number];
 }
@@ -45,18 +47,10 @@ export class Pipes {
     return this.#free.pop() ?? this.#make();
   }
 
-  /** An empty one. */
+  /** Kept for others if it is empty. */
   giveBack(pipe: Pipe): void {
-    if (this.#free.length < KEPT) this.#free.push(pipe);
-    else this.discard(pipe);
-  }
-
-  /** One that may have bytes in it. */
-  discard({ into, outOf, slots }: Pipe): void {
-    for (const slot of slots) this.#loop.letGo(slot);
-    libc.close(into);
-    libc.close(outOf);
-    this.#open--;
+    if (pipe.held === 0 && this.#free.length < KEPT) this.#free.push(pipe);
+    else this.#discard(pipe);
   }
 
   /** A relay begins. */
@@ -67,7 +61,7 @@ export class Pipes {
   /** One has ended; with the last the pipes are closed. */
   leave(): void {
     this.#relays--;
-    if (this.#relays === 0) for (const pipe of this.#free.splice(0)) this.discard(pipe);
+    if (this.#relays === 0) for (const pipe of this.#free.splice(0)) this.#discard(pipe);
   }
 
   #make(): Pipe | undefined {
@@ -77,9 +71,17 @@ export class Pipes {
     let size = -1;
     for (let wanted = WANTED; size < 0 && wanted >= USEFUL; wanted /= 4)
       size = libc.fcntl(into, F_SETPIPE_SZ, wanted);
-    const pipe: Pipe = { into, outOf, size, slots: [this.#loop.hold(into), this.#loop.hold(outOf)] };
+    const slots = [this.#loop.hold(into), this.#loop.hold(outOf)] as const;
+    const pipe: Pipe = { into, outOf, size, held: 0, slots };
     if (size >= USEFUL) return pipe;
-    this.discard(pipe);
+    this.#discard(pipe);
     return undefined;
+  }
+
+  #discard({ into, outOf, slots }: Pipe): void {
+    for (const slot of slots) this.#loop.letGo(slot);
+    libc.close(into);
+    libc.close(outOf);
+    this.#open--;
   }
 }

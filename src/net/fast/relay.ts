@@ -1,13 +1,13 @@
-import type { Relay, RelayEnd, RelayOptions } from '../engine.ts';
+import type { Relay, RelayEnd, RelayOptions, RelayOwner } from '../engine.ts';
 import { ticks } from '../sweep.ts';
 import type { Sweep } from '../sweep.ts';
 import type { FastConnection, Taker } from './connection.ts';
 import { Flow } from './flow.ts';
+import type { Task } from './loop.ts';
 import type { Pipes } from './pipes.ts';
 import type { Stream } from './stream.ts';
 
-export class FastRelay implements Relay, Taker {
-  readonly ended: Promise<RelayEnd>;
+export class FastRelay implements Relay, Taker, Task {
   readonly pipes: Pipes;
   /** The sweep's. */
   seat = -1;
@@ -20,26 +20,25 @@ export class FastRelay implements Relay, Taker {
   readonly #duration: number;
   #active: number;
   #endedFirst: 'client' | 'target' | undefined;
-  #over = false;
-  #resolve: (end: RelayEnd) => void = () => {};
+  #end: RelayEnd | undefined;
+  readonly #owner: RelayOwner;
 
   constructor(
     client: FastConnection,
     target: FastConnection,
     options: RelayOptions,
+    owner: RelayOwner,
     sweep: Sweep,
     pipes: Pipes,
   ) {
     this.pipes = pipes;
+    this.#owner = owner;
     this.#sweep = sweep;
     this.#started = sweep.tick;
     this.#active = sweep.tick;
     this.#idle = ticks(options.idle);
     this.#halfClose = ticks(options.halfClose);
     this.#duration = ticks(options.duration);
-    this.ended = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
     const mine = client.handTo(this);
     const theirs = target.handTo(this);
     this.#up = new Flow(this, client, target, theirs.out, mine.early, options.sendPace);
@@ -105,10 +104,9 @@ export class FastRelay implements Relay, Taker {
       return;
     }
     // A close says the end too.
-    this.#close();
+    this.#stop({ by: this.#endedFirst! });
     flow.to.close();
     flow.from.close();
-    this.#resolve({ by: this.#endedFirst! });
   }
 
   failed(stream: Stream): void {
@@ -117,15 +115,20 @@ export class FastRelay implements Relay, Taker {
   }
 
   #cut(end: RelayEnd): void {
-    if (this.#over) return;
-    this.#close();
+    if (this.#end !== undefined) return;
+    this.#stop(end);
     this.#up.from.reset();
     this.#down.from.reset();
-    this.#resolve(end);
   }
 
-  #close(): void {
-    this.#over = true;
+  /** When all has come to rest. */
+  run(): void {
+    this.#owner.relayEnded(this.#end!);
+  }
+
+  #stop(end: RelayEnd): void {
+    this.#end = end;
+    this.#up.from.loop.soon(this);
     this.#sweep.delete(this);
     this.#up.stop();
     this.#down.stop();

@@ -41,8 +41,7 @@ const MAX_DATAGRAM = 65_535;
 /** Bytes from one datagram of a batch to the next. */
 const STRIDE = (UDP_HEADROOM + MAX_DATAGRAM + 63) & ~63;
 
-/** Where datagrams of all sockets come in and leave; pages that none has reached take no room. */
-export class Datagrams {
+class Datagrams {
   readonly arrivals: Messages = new Messages();
   readonly outbox: Outbox = new Outbox();
   readonly #arena = reserve(BATCH * STRIDE);
@@ -56,6 +55,9 @@ export class Datagrams {
     return this.#arena + i * STRIDE + UDP_HEADROOM;
   }
 }
+
+/** Where datagrams of all sockets come in and leave; pages that none has reached take no room. */
+const datagrams = new Datagrams();
 
 class FastPeer implements Peer {
   readonly host: string;
@@ -71,9 +73,9 @@ class FastPeer implements Peer {
   }
 }
 
-export function bindUdp(loop: Loop, datagrams: Datagrams, at: Endpoint, events: UdpEvents): UdpSocket {
+export function bindUdp(loop: Loop, at: Endpoint, events: UdpEvents): UdpSocket {
   const family = at.host.includes(':') ? AF_INET6 : AF_INET;
-  const fd = checked(libc.socket(family, SOCK_DGRAM | NONBLOCK_CLOEXEC, 0), 'bind');
+  const fd = checked(libc.socket(family, SOCK_DGRAM | NONBLOCK_CLOEXEC, 0), 'socket');
   try {
     if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     setOption(fd, SOL_SOCKET, SO_RCVBUF, BUFFER_SIZE);
@@ -82,7 +84,7 @@ export function bindUdp(loop: Loop, datagrams: Datagrams, at: Endpoint, events: 
     if (family === AF_INET) setOption(fd, IPPROTO_IP, IP_RECVERR, 1);
     else setOption(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
     checked(libc.bind(fd, SOCKADDR, encodeSockaddr(at)), 'bind', `${at.host}:${at.port}`);
-    return new FastUdpSocket(loop, datagrams, fd, events);
+    return new FastUdpSocket(loop, fd, events);
   } catch (error) {
     libc.close(fd);
     throw error;
@@ -92,16 +94,14 @@ export function bindUdp(loop: Loop, datagrams: Datagrams, at: Endpoint, events: 
 class FastUdpSocket implements UdpSocket, Watcher, Task {
   readonly local: Endpoint;
   readonly #loop: Loop;
-  readonly #datagrams: Datagrams;
   readonly #events: UdpEvents;
   readonly #slot: number;
   #fd: number;
   /** Most datagrams come from where the one before came from. */
   #last: FastPeer | undefined;
 
-  constructor(loop: Loop, datagrams: Datagrams, fd: number, events: UdpEvents) {
+  constructor(loop: Loop, fd: number, events: UdpEvents) {
     this.#loop = loop;
-    this.#datagrams = datagrams;
     this.#fd = fd;
     this.#events = events;
     this.local = localOf(fd);
@@ -115,12 +115,12 @@ class FastUdpSocket implements UdpSocket, Watcher, Task {
   send(buffer: Uint8Array, start: number, end: number, to: Peer): void {
     if (this.#fd < 0) return;
     const { sockaddr } = to instanceof FastPeer ? to : peerOf(to);
-    this.#datagrams.outbox.send(this, buffer, start, end, sockaddr);
+    datagrams.outbox.send(this, buffer, start, end, sockaddr);
   }
 
   close(): void {
     if (this.#fd < 0) return;
-    this.#datagrams.outbox.flush();
+    datagrams.outbox.flush();
     this.#loop.release(this.#slot);
     libc.close(this.#fd);
     this.#fd = -1;
@@ -136,16 +136,16 @@ class FastUdpSocket implements UdpSocket, Watcher, Task {
   }
 
   run(): void {
-    const { arrivals } = this.#datagrams;
-    if (this.#fd < 0) return;
-    for (let i = 0; i < BATCH; i++) arrivals.expectName(i);
-    const count = libc.recvmmsg(this.#fd, arrivals.at(0), BATCH, MSG_DONTWAIT, 0);
-    if (count < 0 && errno() === EAGAIN) return;
-    // It has failed for what became of an earlier datagram.
-    if (count < 0) this.#takeErrors();
-    else this.#datagrams.outbox.gather(() => this.#handOut(count));
+    let [count, code] = this.#receive();
+    if (count < 0 && code !== EAGAIN) {
+      // It may have failed for what became of an earlier datagram: then it is tried again, once.
+      this.#takeErrors();
+      [count, code] = this.#receive();
+    }
+    if (count >= 0) datagrams.outbox.gather(() => this.#handOut(count));
+    else if (code !== EAGAIN) this.#events.failed(errorName(code));
     // Batch by batch, so that a decision on the first datagram is there before too many wait for it.
-    if (count === BATCH || count < 0) this.#loop.later(this);
+    if (count === BATCH) this.#loop.later(this);
   }
 
   /** For the outbox. What cannot be sent is told and forgotten. */
@@ -166,10 +166,18 @@ class FastUdpSocket implements UdpSocket, Watcher, Task {
     }
   }
 
+  /** How many datagrams have come, or why none could. */
+  #receive(): readonly [count: number, code: number] {
+    if (this.#fd < 0) return [0, 0];
+    for (let i = 0; i < BATCH; i++) datagrams.arrivals.expectName(i);
+    const count = libc.recvmmsg(this.#fd, datagrams.arrivals.at(0), BATCH, MSG_DONTWAIT, 0);
+    return [count, count < 0 ? errno() : 0];
+  }
+
   #handOut(count: number): void {
-    const { arrivals } = this.#datagrams;
+    const { arrivals } = datagrams;
     for (let i = 0; i < count && this.#fd >= 0; i++) {
-      const start = this.#datagrams.start(i);
+      const start = datagrams.start(i);
       const from = this.#from(arrivals.name(i));
       this.#events.received(memory, start, start + arrivals.length(i), from);
     }

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { Pace, Relay, RelayEnd, RelayOptions } from '../engine.ts';
+import type { Pace, Relay, RelayEnd, RelayOptions, RelayOwner } from '../engine.ts';
 import type { PortableConnection, Taker } from './connection.ts';
 import { type Sweep, ticks } from '../sweep.ts';
 
@@ -7,7 +7,6 @@ import { type Sweep, ticks } from '../sweep.ts';
 const LONGEST_REST = 1000;
 
 export class PortableRelay implements Relay {
-  readonly ended: Promise<RelayEnd>;
   /** The sweep's. */
   seat = -1;
   readonly #client: Side;
@@ -21,18 +20,22 @@ export class PortableRelay implements Relay {
   #firstEnded: Side | undefined;
   #end: RelayEnd | undefined;
   #open = 2;
-  #resolve: (end: RelayEnd) => void = () => {};
+  readonly #owner: RelayOwner;
 
-  constructor(client: PortableConnection, target: PortableConnection, options: RelayOptions, sweep: Sweep) {
+  constructor(
+    client: PortableConnection,
+    target: PortableConnection,
+    options: RelayOptions,
+    owner: RelayOwner,
+    sweep: Sweep,
+  ) {
+    this.#owner = owner;
     this.#idle = ticks(options.idle);
     this.#halfClose = ticks(options.halfClose);
     this.#duration = ticks(options.duration);
     this.#sweep = sweep;
     this.#started = sweep.tick;
     this.#active = sweep.tick;
-    this.ended = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
     this.#client = new Side(this, 'client', client, target, options.sendPace);
     this.#target = new Side(this, 'target', target, client, options.receivePace);
     sweep.add(this);
@@ -88,7 +91,9 @@ export class PortableRelay implements Relay {
     this.#open--;
     if (this.#open > 0) return;
     this.#sweep.delete(this);
-    this.#resolve(this.#end ?? { by: (this.#firstEnded ?? side).name });
+    const end = this.#end ?? { by: (this.#firstEnded ?? side).name };
+    // A connection that was closed already says so from within the constructor.
+    process.nextTick(() => this.#owner.relayEnded(end));
   }
 
   #cut(end: RelayEnd): void {

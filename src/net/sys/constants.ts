@@ -33,6 +33,7 @@ export const IPV6_RECVERR = 25;
 export const IPV6_V6ONLY = 26;
 export const IPV6_RECVPKTINFO = 49;
 
+export const MSG_OOB = 0x1;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_MORE = 0x8000;
 export const MSG_ERRQUEUE = 0x2000;
@@ -44,6 +45,7 @@ export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
 export const EPOLL_CTL_MOD = 3;
 export const EPOLLIN = 0x1;
+export const EPOLLPRI = 0x2;
 export const EPOLLOUT = 0x4;
 export const EPOLLERR = 0x8;
 export const EPOLLHUP = 0x10;

@@ -1,3 +1,4 @@
+import { systemError } from './errors.ts';
 import { ffi, open } from './ffi.ts';
 import { addressOf, reserve } from './memory.ts';
 
@@ -13,36 +14,47 @@ const { lib, functions: uv } = open(null, {
   uv_close: { arguments: ['u64', 'u64'], return: 'void' },
 });
 
-let scheduled = false;
-let work: () => void = () => {};
+interface Work {
+  turn: () => void;
+  scheduled: boolean;
+}
+
+/** By handle. */
+const works = new Map<bigint, Work>();
 
 /** No JavaScript may throw out of a callback, and promises do not go on after one: the work is done right after it, as an immediate. */
-const readable = lib.registerCallback({ arguments: ['u64', 'i32', 'i32'] }, () => {
-  if (scheduled) return;
-  scheduled = true;
-  setImmediate(run);
+const readable = lib.registerCallback({ arguments: ['u64', 'i32', 'i32'] }, (handle: bigint) => {
+  const work = works.get(handle);
+  if (work === undefined || work.scheduled) return;
+  work.scheduled = true;
+  setImmediate(run, work);
 });
 /** Memory of handles that libuv does not use any more. */
 const free: bigint[] = [];
 const closed = lib.registerCallback({ arguments: ['u64'] }, (handle: bigint) => void free.push(handle));
 
-function run(): void {
-  scheduled = false;
-  work();
+function run(work: Work): void {
+  work.scheduled = false;
+  work.turn();
 }
 
 /**
  * Does `turn` in each round of this thread's event loop in which a descriptor is readable, until the returned function is called; keeps
- * the thread alive until then. One descriptor at a time. A worker must not end before.
+ * the thread alive until then. A worker must not end before.
  */
 export function watch(fd: number, turn: () => void): () => void {
   const handle = free.pop() ?? BigInt(addressOf(reserve(Number(uv.uv_handle_size(UV_POLL)))));
   const failure = uv.uv_poll_init(ffi.getCurrentEventLoop(), handle, fd);
-  if (failure !== 0) throw new Error(`uv_poll_init: ${failure}`);
+  if (failure !== 0) {
+    free.push(handle);
+    throw systemError(-failure, 'uv_poll_init');
+  }
+  const work: Work = { turn, scheduled: false };
+  works.set(handle, work);
   uv.uv_poll_start(handle, UV_READABLE, readable);
-  work = turn;
   return () => {
-    work = () => {};
+    work.turn = () => {};
+    works.delete(handle);
     uv.uv_poll_stop(handle);
     uv.uv_close(handle, closed);
   };

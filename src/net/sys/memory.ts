@@ -28,8 +28,9 @@ let used = 0;
 /** A piece of the memory for good, by its offset; 64-byte aligned. */
 export function reserve(size: number): number {
   const offset = used;
-  used = (used + size + 63) & ~63;
-  if (used > SIZE) throw new RangeError(`${size} bytes are too many: ${SIZE - offset} are left`);
+  const next = (offset + size + 63) & ~63;
+  if (next > SIZE) throw new RangeError(`${size} bytes are too many: ${SIZE - offset} are left`);
+  used = next;
   return offset;
 }
 

@@ -11,20 +11,25 @@ import { addressOf, bytes, int32, reserve } from './memory.ts';
 
 const PROBE = [0x67, 0x61, 0x72, 0x74, 0x65, 0x72];
 
+const memory = reserve(64);
+const at = addressOf(memory);
+
 /** Whether the calls do here what the fast engine needs: throws when they do not. */
 export function probe(): void {
   expect(libc.getppid() === process.ppid, 'getppid');
-  const memory = reserve(64);
-  const at = addressOf(memory);
-  const made = (pair: number, call: string): [number, number] => {
-    expect(pair === 0, call);
-    return [int32[memory >> 2]!, int32[(memory >> 2) + 1]!];
+  const open: number[] = [];
+  const pairOf = (made: number, call: string): [number, number] => {
+    expect(made === 0, call);
+    const pair: [number, number] = [int32[memory >> 2]!, int32[(memory >> 2) + 1]!];
+    open.push(...pair);
+    return pair;
   };
-  const epoll = libc.epoll_create1(EPOLL_CLOEXEC);
-  const [near, far] = made(libc.socketpair(AF_UNIX, SOCK_STREAM | NONBLOCK_CLOEXEC, 0, at), 'socketpair');
-  const [outOf, into] = made(libc.pipe2(at, NONBLOCK_CLOEXEC), 'pipe2');
   try {
+    const epoll = libc.epoll_create1(EPOLL_CLOEXEC);
     expect(epoll >= 0, 'epoll_create1');
+    open.push(epoll);
+    const [near, far] = pairOf(libc.socketpair(AF_UNIX, SOCK_STREAM | NONBLOCK_CLOEXEC, 0, at), 'socketpair');
+    const [outOf, into] = pairOf(libc.pipe2(at, NONBLOCK_CLOEXEC), 'pipe2');
     expect(libc.read(near, at, 1) === -1 && errno() === EAGAIN, 'errno');
     bytes.set(PROBE, memory);
     expect(libc.write(far, at, PROBE.length) === PROBE.length, 'write');
@@ -36,7 +41,7 @@ export function probe(): void {
       'memory',
     );
   } finally {
-    for (const fd of [epoll, near, far, outOf, into]) libc.close(fd);
+    for (const fd of open) libc.close(fd);
   }
 }
 

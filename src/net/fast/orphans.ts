@@ -16,7 +16,6 @@ export function closeAll(owned: Int32Array): void {
     resetOnClose(fd);
     libc.close(fd);
   }
-  owned.fill(0);
 }
 
 /** Node's own way out waits for threads, or aborts the process. */
