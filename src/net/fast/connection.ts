@@ -1,5 +1,6 @@
 import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
+import { concat } from '../../wire/bytes.ts';
 import type { Connection, Endpoint } from '../engine.ts';
 import { SOCKET_OPTIONS } from '../portable/tcp.ts';
 import { EPOLLERR, EPOLLHUP } from '../sys/constants.ts';
@@ -91,7 +92,7 @@ export class FastConnection extends Stream implements Connection, Task {
       talk.out = bytes.slice();
       this.loop.soon(this);
     } else {
-      talk.out = joined(talk.out, bytes);
+      talk.out = concat(talk.out, bytes);
     }
   }
 
@@ -161,7 +162,7 @@ export class FastConnection extends Stream implements Connection, Task {
     const { early = [], out } = this.#talk ?? {};
     this.#taker = taker;
     this.#talk = undefined;
-    return { early: early.length === 0 ? undefined : early.reduce(joined), out };
+    return { early: early.length === 0 ? undefined : concat(...early), out };
   }
 
   override changed(events: number): void {
@@ -243,11 +244,4 @@ export class FastConnection extends Stream implements Connection, Task {
     talk.lost = undefined;
     lost?.(this.fd < 0 ? this.failure() : undefined);
   }
-}
-
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
 }

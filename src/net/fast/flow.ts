@@ -1,3 +1,4 @@
+import { concat } from '../../wire/bytes.ts';
 import type { Pace } from '../engine.ts';
 import { SPLICE_F_MOVE_NONBLOCK } from '../sys/constants.ts';
 import { errno, libc } from '../sys/libc.ts';
@@ -61,8 +62,7 @@ export class Flow implements Task {
     this.to = to;
     this.#pace = pace;
     this.#passed = out === undefined ? 0 : -out.length;
-    this.#left =
-      out === undefined || early === undefined ? (out ?? early) : new Uint8Array([...out, ...early]);
+    this.#left = out === undefined || early === undefined ? (out ?? early) : concat(out, early);
   }
 
   get passed(): number {
