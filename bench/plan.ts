@@ -79,7 +79,7 @@ export function parsePlan(args: readonly string[]): Plan | undefined {
     ),
     candidates,
     first: candidates.find(({ path }) => path !== undefined)?.name,
-    warmUp: short ? 0.3 : 1,
+    warmUp: short ? 0.3 : 5,
     seconds: short ? 0.7 : 2,
     rest: parseNumber('--rest', values.rest ?? (short ? '1' : '5')),
     fewer: short ? 4 : 1,
