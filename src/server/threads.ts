@@ -203,10 +203,11 @@ export class Threads implements Crew {
       await patiently(thread.ask('prepare', settings), LONG_PATIENCE);
       if (!this.#closing) await this.#commit(thread);
     } catch (error) {
-      // If it lives, it ends here, and then there is another one.
-      if (this.#threads.has(thread)) await patiently(thread.ask('close')).catch(() => this.#giveUp(thread));
+      // One that has died is told already, and has a successor.
+      if (!this.#threads.has(thread)) return;
       const { message } = error as Error;
       this.#common.log.error('a thread could not start', { thread: thread.number, reason: message });
+      await patiently(thread.ask('close')).catch(() => this.#giveUp(thread));
     }
   }
 
