@@ -90,10 +90,13 @@ export interface Signal {
   removeEventListener(type: 'abort', listener: () => void): void;
 }
 
+/** Bytes that a connection keeps while nobody reads. */
+export const EARLY_LIMIT = 65_536;
+
 /**
  * One TCP connection. Both directions stay open until told otherwise (half-close). Nothing that is sent waits for more
  * (TCP_NODELAY), and keep-alive is on; of a connection that was made by `connect`, once it is in a relay for a second.
- * What arrives while nobody reads is kept up to 64 KiB; beyond that the peer's window holds it back.
+ * What arrives while nobody reads is kept up to `EARLY_LIMIT`; beyond that the peer's window holds it back.
  */
 export interface Connection {
   readonly local: Endpoint;
@@ -115,13 +118,16 @@ export interface Connection {
   /** Gives back bytes that were read but not used: the next read, relay or detach sees them first. */
   unread(bytes: Uint8Array): void;
 
-  /** Queues a handshake message; the bytes may be reused at once. Not for bulk: there is no back-pressure. Ignored once the connection is lost. */
+  /**
+   * Queues a handshake message; the bytes may be reused at once. Not for bulk: there is no back-pressure. Ignored once the
+   * connection is lost.
+   */
   write(bytes: Uint8Array): void;
 
   /**
    * Calls back once, when the connection fails or is destroyed while nobody reads, or without an error when the peer ends its
-   * direction: the way to learn that a client has gone while it waits for something. A peer with 64 KiB unread may go unnoticed.
-   * One at a time. Not called any more once the connection was handed to a relay, finished or detached.
+   * direction: the way to learn that a client has gone while it waits for something. A peer with so much unread that no more is
+   * kept may go unnoticed. One at a time. Not called any more once the connection was handed to a relay, finished or detached.
    */
   onLost(lost: (error?: Error) => void): void;
 
@@ -195,6 +201,9 @@ export interface UdpEvents {
    */
   failed(code: string): void;
 }
+
+/** Bytes of the largest datagram. */
+export const MAX_DATAGRAM = 65_535;
 
 /** Room for the largest UDP request header with an address (RFC 1928 section 7): 22 bytes. */
 export const UDP_HEADROOM = 32;

@@ -7,6 +7,7 @@ import { Bandwidths } from './bandwidths.ts';
 import type { Change } from './change.ts';
 import { ConnectionLimits } from './connection-limits.ts';
 import { serve } from './connection.ts';
+import { LOOK } from './clock.ts';
 import type { Common, Crew, Standing } from './crew.ts';
 import { Failure } from './failure.ts';
 import { Listeners } from './listeners.ts';
@@ -19,8 +20,6 @@ import { Sessions } from './sessions.ts';
 import type { Settings } from './settings.ts';
 import type { Decide, ServerState } from './state.ts';
 
-/** How often rules that have a `when` are asked again about open sessions, and users with a last day, in milliseconds. */
-const CLOCK = 15_000;
 /** Connections that may come between the opening of the listeners and the first settings. */
 const EARLY = 1024;
 
@@ -82,7 +81,7 @@ export class Core implements Crew {
     });
     this.#clock = setInterval(() => {
       if (this.#state.policy.timed || this.#state.authenticator?.timed === true) this.recheck();
-    }, CLOCK).unref();
+    }, LOOK).unref();
   }
 
   get open(): readonly OpenListener[] {

@@ -2,7 +2,7 @@ import { isNumericName, parseName } from '../policy/names.ts';
 import type { Destination } from '../policy/policy.ts';
 import type { Address } from '../wire/address.ts';
 import { AddressType } from '../wire/address.ts';
-import { parseIp, unmapped } from '../wire/ip.ts';
+import { isWildcard, parseIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Reply } from '../wire/socks5.ts';
 import { Failure } from './failure.ts';
@@ -25,7 +25,7 @@ export function destinationOf(address: Address): Destination {
 
 /** 0.0.0.0, :: or an empty name: the client does not say. */
 export function isUnspecified(address: Address): boolean {
-  return address.host === '0.0.0.0' || address.host === '::' || address.host === '';
+  return isWildcard(address.host) || address.host === '';
 }
 
 function ipDestination(ip: Ip, port: number): Destination {

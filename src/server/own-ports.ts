@@ -2,7 +2,7 @@ import { networkInterfaces } from 'node:os';
 import type { Endpoint } from '../net/engine.ts';
 import { sourceFor } from '../net/source.ts';
 import type { Surroundings } from '../policy/policy.ts';
-import { embeddedIpv4, formatIp, parseIp } from '../wire/ip.ts';
+import { embeddedIpv4, formatIp, isWildcard, parseIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 
 type Transport = 'tcp' | 'udp';
@@ -135,8 +135,4 @@ function readAddresses(): Set<string> | undefined {
 
 function indexOf(port: number, transport: Transport): number {
   return transport === 'tcp' ? port : PORTS + port;
-}
-
-function isWildcard(host: string): boolean {
-  return host === '0.0.0.0' || host === '::';
 }

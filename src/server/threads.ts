@@ -4,6 +4,7 @@ import type { Record } from '../audit/record.ts';
 import type { PasswordVerdict } from '../auth/authenticator.ts';
 import { closeAll, exitAtOnce, openListener } from '../net/threads.ts';
 import type { Change } from './change.ts';
+import { LOOK } from './clock.ts';
 import type { Common, Crew, Standing } from './crew.ts';
 import { Listeners } from './listeners.ts';
 import type { ListenersChange, OpenListener } from './listeners.ts';
@@ -20,8 +21,6 @@ const YOUNG = 10_000;
 /** Milliseconds that a thread may take to answer and to end; and to get ready for a reload, which is work with long lists. */
 const PATIENCE = 3000;
 const LONG_PATIENCE = 10_000;
-/** How often the day of the quotas is looked at. */
-const CLOCK = 15_000;
 
 /**
  * Threads that serve, each with its own loop and connections. The server's own thread opens the listeners, which all of them
@@ -53,7 +52,7 @@ export class Threads implements Crew {
     this.#count = count;
     const nobody = { accepted: () => {}, failed: () => {} };
     this.#listeners = new Listeners({ name: 'fast', listen: openListener }, new OwnPorts(), nobody);
-    this.#clock = setInterval(() => this.#lookAtDay(), CLOCK).unref();
+    this.#clock = setInterval(() => this.#lookAtDay(), LOOK).unref();
     process.on('exit', this.#leave);
     process.on('uncaughtExceptionMonitor', tellOnStderr);
   }

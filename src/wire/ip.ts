@@ -18,6 +18,11 @@ export function formatIp(ip: Ip): string {
   return ip.family === 4 ? formatIpv4(ip.words[3]) : formatIpv6(ip);
 }
 
+/** The unspecified address: any of this machine's, where something listens. */
+export function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
+}
+
 /** True when both are the same address of the same family. */
 export function sameIp(a: Ip, b: Ip): boolean {
   return (

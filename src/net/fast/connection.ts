@@ -1,20 +1,18 @@
 import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { concat } from '../../wire/bytes.ts';
+import { EARLY_LIMIT } from '../engine.ts';
 import type { Connection, Endpoint } from '../engine.ts';
 import { SOCKET_OPTIONS } from '../portable/tcp.ts';
 import { EPOLLERR, EPOLLHUP } from '../sys/constants.ts';
 import { systemError } from '../sys/errors.ts';
+import { cameBy } from '../sys/interface.ts';
 import { libc } from '../sys/libc.ts';
 import { bytes as memory } from '../sys/memory.ts';
+import { takeError } from '../sys/socket.ts';
 import { Farewell } from './farewell.ts';
-import { cameBy } from './interface.ts';
 import type { Loop, Task } from './loop.ts';
-import { takeError } from './socket.ts';
 import { copy, COPY_ADDRESS, COPY_SIZE, FAILED, Stream, WAIT } from './stream.ts';
-
-/** Bytes kept of a connection that has failed, for a caller who still reads. */
-const EARLY_LIMIT = 65_536;
 
 /** Who looks after a connection once nobody reads it any more. */
 export interface Taker {

@@ -13,9 +13,9 @@ import {
 import { EINPROGRESS, errorName } from '../sys/errors.ts';
 import { errno, libc } from '../sys/libc.ts';
 import { encodeSockaddr, SOCKADDR } from '../sys/sockaddr.ts';
+import { checked, localOf, setOption, takeError } from '../sys/socket.ts';
 import { FastConnection } from './connection.ts';
 import type { Loop, Watcher } from './loop.ts';
-import { checked, localOf, setOption, takeError } from './socket.ts';
 import { WATCH_BOTH } from './stream.ts';
 
 export function dial(loop: Loop, to: Endpoint, options: ConnectOptions): Promise<Connection> {

@@ -43,6 +43,7 @@ export class Flow implements Task {
   #passed: number;
   #ended = false;
   #left: Uint8Array | undefined;
+  /** Large reads in a row. One small read of bulk is forgiven if a large one follows. */
   #large = 0;
   #pipe: Pipe | undefined;
   #queued = false;

@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import { isWildcard } from '../../wire/ip.ts';
 import type { Connection, Endpoint, ListenAt, Listener, UnixSocket } from '../engine.ts';
 import {
   AF_INET,
@@ -28,10 +29,10 @@ import {
   SOCKADDR_LENGTH,
   told,
 } from '../sys/sockaddr.ts';
+import { checked, localOf, setKeepAlive, setNoDelay, setOption } from '../sys/socket.ts';
 import { bindPath, HERE, withMode } from '../unix.ts';
 import { FastConnection } from './connection.ts';
 import type { Loop, Watcher } from './loop.ts';
-import { checked, localOf, setKeepAlive, setNoDelay, setOption } from './socket.ts';
 
 const BACKLOG = 4096;
 /** Connections taken in a row, before others have their turn; fewer where those others are threads that accept them too. */
@@ -107,7 +108,7 @@ class Acceptor implements Watcher {
     this.#fd = fd;
     this.#shared = shared;
     this.#tcp = path === undefined;
-    this.#local = isWildcard(local) ? undefined : local;
+    this.#local = isWildcard(local.host) ? undefined : local;
     this.#accepted = accepted;
     this.#failed = failed;
     this.#slot = this.#watch();
@@ -221,8 +222,4 @@ function placeOf(fd: number): [local: Endpoint, path?: string] {
   expectSockaddr();
   checked(libc.getsockname(fd, SOCKADDR, SOCKADDR_LENGTH), 'getsockname');
   return familyTold() === AF_UNIX ? [HERE, pathTold()] : [told()];
-}
-
-function isWildcard({ host }: Endpoint): boolean {
-  return host === '0.0.0.0' || host === '::';
 }

@@ -1,18 +1,8 @@
 import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../sys/constants.ts';
+import { control, eventsOf, generationOf, slotOf, takeEvents } from '../sys/epoll.ts';
 import { systemError } from '../sys/errors.ts';
 import { watch } from '../sys/event-loop.ts';
 import { errno, libc } from '../sys/libc.ts';
-import { addressOf, int32, reserve } from '../sys/memory.ts';
-
-/** Events taken at a time. */
-const BATCH = 512;
-/** Words of a struct epoll_event, which is packed on x64 only, and where in it the data begins. */
-const [EVENT, DATA] = process.arch === 'x64' ? [3, 1] : [4, 2];
-
-const batch = reserve(BATCH * EVENT * 4);
-const BATCH_ADDRESS = addressOf(batch);
-const single = reserve(EVENT * 4);
-const SINGLE_ADDRESS = addressOf(single);
 
 /** Has a descriptor in the set, and is told what happens there. */
 export interface Watcher {
@@ -128,13 +118,12 @@ export class Loop {
   };
 
   readonly #turn = (): void => {
-    const count = libc.epoll_wait(this.#epoll, BATCH_ADDRESS, BATCH, 0);
+    const count = takeEvents(this.#epoll);
     for (let i = 0; i < count; i++) {
-      const at = (batch >> 2) + EVENT * i;
-      const slot = int32[at + DATA]!;
-      if (int32[at + DATA + 1] !== this.#generations[slot]) continue;
+      const slot = slotOf(i);
+      if (generationOf(i) !== this.#generations[slot]) continue;
       try {
-        this.#watchers[slot]?.ready(int32[at]!);
+        this.#watchers[slot]?.ready(eventsOf(i));
       } catch (error) {
         throwLater(error);
       }
@@ -152,11 +141,7 @@ export class Loop {
   }
 
   #control(operation: number, fd: number, events: number, slot: number): number {
-    const at = single >> 2;
-    int32[at] = events;
-    int32[at + DATA] = slot;
-    int32[at + DATA + 1] = this.#generations[slot]!;
-    return libc.epoll_ctl(this.#epoll, operation, fd, SINGLE_ADDRESS);
+    return control(this.#epoll, operation, fd, events, slot, this.#generations[slot]!);
   }
 
   #open(): void {

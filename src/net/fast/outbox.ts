@@ -1,7 +1,6 @@
+import { MAX_DATAGRAM } from '../engine.ts';
 import { bytes, reserve } from '../sys/memory.ts';
-import { BATCH, Messages } from './messages.ts';
-
-const MAX_DATAGRAM = 65_535;
+import { BATCH, Messages } from '../sys/messages.ts';
 
 export interface Sender {
   /** Sends the first `count` of what the outbox holds. */

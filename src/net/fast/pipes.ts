@@ -8,8 +8,8 @@ const WANTED = 1 << 19;
 /** One with less room moves no more at a time than a copy does. */
 const USEFUL = 1 << 16;
 /**
- * Open at a time by all threads, in use or not: 64 MiB, which is what the kernel gives an unprivileged user. Whoever reads nothing keeps one full, and
- * when all are full the others' bytes are copied.
+ * Open at a time by all threads, in use or not: 64 MiB, which is what the kernel gives an unprivileged user. Whoever reads
+ * nothing keeps one full, and when all are full the others' bytes are copied.
  */
 const MOST = 128;
 /** Kept for the next flow. */

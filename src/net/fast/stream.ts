@@ -12,8 +12,8 @@ import {
 import { EAGAIN, systemError } from '../sys/errors.ts';
 import { errno, libc } from '../sys/libc.ts';
 import { addressOf, bytes as memory, reserve } from '../sys/memory.ts';
+import { resetOnClose, setKeepAlive, setNoDelay } from '../sys/socket.ts';
 import type { Loop } from './loop.ts';
-import { resetOnClose, setKeepAlive, setNoDelay } from './socket.ts';
 
 export const COPY_SIZE = 65_536;
 /** Where bytes pass through, those of one stream at a time. */

@@ -1,4 +1,4 @@
-import { UDP_HEADROOM } from '../engine.ts';
+import { MAX_DATAGRAM, UDP_HEADROOM } from '../engine.ts';
 import type { Endpoint, Peer, UdpEvents, UdpSocket } from '../engine.ts';
 import {
   AF_INET,
@@ -18,9 +18,11 @@ import {
   SOCK_DGRAM,
   SOL_SOCKET,
 } from '../sys/constants.ts';
+import { takeErrors } from '../sys/error-queue.ts';
 import { EAGAIN, errorName } from '../sys/errors.ts';
 import { errno, libc } from '../sys/libc.ts';
 import { bytes as memory, reserve } from '../sys/memory.ts';
+import { BATCH, Messages } from '../sys/messages.ts';
 import {
   decodeSockaddr,
   encodeSockaddr,
@@ -29,15 +31,12 @@ import {
   SOCKADDR_OFFSET,
   sockaddrWords,
 } from '../sys/sockaddr.ts';
-import { takeErrors } from './error-queue.ts';
+import { checked, localOf, setOption } from '../sys/socket.ts';
 import type { Loop, Task, Watcher } from './loop.ts';
-import { BATCH, Messages } from './messages.ts';
 import { Outbox } from './outbox.ts';
-import { checked, localOf, setOption } from './socket.ts';
 
 /** Bytes that may wait in the kernel, either way: room for a burst. */
 const BUFFER_SIZE = 1024 * 1024;
-const MAX_DATAGRAM = 65_535;
 /** Bytes from one datagram of a batch to the next. */
 const STRIDE = (UDP_HEADROOM + MAX_DATAGRAM + 63) & ~63;
 

@@ -1,9 +1,8 @@
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
+import { EARLY_LIMIT } from '../engine.ts';
 import type { Connection, Endpoint } from '../engine.ts';
 
-/** Bytes kept for a caller who does not read; then the peer's window holds the rest back. */
-const EARLY_LIMIT = 65_536;
 /** What a chunk costs beside its bytes, for peers that send them one by one. */
 const CHUNK_COST = 256;
 

@@ -1,11 +1,10 @@
 import { createSocket } from 'node:dgram';
 import type { RemoteInfo } from 'node:dgram';
 import { isIPv6 } from 'node:net';
-import { UDP_HEADROOM } from '../engine.ts';
+import { MAX_DATAGRAM, UDP_HEADROOM } from '../engine.ts';
 import type { Endpoint, Peer, UdpEvents, UdpSocket } from '../engine.ts';
 import { endpoint } from './endpoint.ts';
 
-const MAX_DATAGRAM = 65_535;
 /** Bytes that may wait in the kernel, either way, and here when the kernel takes no more: room for a burst. */
 const BUFFER_SIZE = 1024 * 1024;
 

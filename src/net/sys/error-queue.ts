@@ -1,6 +1,6 @@
-import { MSG_DONTWAIT, MSG_ERRQUEUE } from '../sys/constants.ts';
-import { libc } from '../sys/libc.ts';
-import { addressOf, bytes, int32, reserve } from '../sys/memory.ts';
+import { MSG_DONTWAIT, MSG_ERRQUEUE } from './constants.ts';
+import { libc } from './libc.ts';
+import { addressOf, bytes, int32, reserve } from './memory.ts';
 
 /** Taken at a time; more than anybody needs to hear of. */
 const MOST = 64;
@@ -18,7 +18,10 @@ const message = reserve(56);
 const control = reserve(CONTROL_SIZE);
 int32[(message >> 2) + CONTROL] = addressOf(control);
 
-/** What ICMP had to say about datagrams that a socket with IP_RECVERR has sent, as errno. Takes away the error that would fail the next call. */
+/**
+ * What ICMP had to say about datagrams that a socket with IP_RECVERR has sent, as errno. Takes away the error that would fail
+ * the next call.
+ */
 export function takeErrors(fd: number): readonly number[] {
   const codes: number[] = [];
   for (let i = 0; i < MOST; i++) {

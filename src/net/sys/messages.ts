@@ -1,4 +1,4 @@
-import { addressOf, int32, reserve } from '../sys/memory.ts';
+import { addressOf, int32, reserve } from './memory.ts';
 
 /** Datagrams for one call. */
 export const BATCH = 32;

@@ -1,3 +1,4 @@
+import type { Endpoint } from '../engine.ts';
 import {
   IPPROTO_TCP,
   SO_ERROR,
@@ -6,12 +7,11 @@ import {
   SOL_SOCKET,
   TCP_KEEPIDLE,
   TCP_NODELAY,
-} from '../sys/constants.ts';
-import { systemError } from '../sys/errors.ts';
-import { errno, libc } from '../sys/libc.ts';
-import { addressOf, int32, reserve } from '../sys/memory.ts';
-import { expectSockaddr, SOCKADDR, SOCKADDR_LENGTH, told } from '../sys/sockaddr.ts';
-import type { Endpoint } from '../engine.ts';
+} from './constants.ts';
+import { systemError } from './errors.ts';
+import { errno, libc } from './libc.ts';
+import { addressOf, int32, reserve } from './memory.ts';
+import { expectSockaddr, SOCKADDR, SOCKADDR_LENGTH, told } from './sockaddr.ts';
 
 /** Seconds of silence until the kernel asks whether the peer is still there. */
 const KEEP_IDLE = 60;

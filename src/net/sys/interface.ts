@@ -5,9 +5,9 @@ import {
   IPPROTO_IPV6,
   IPV6_2292PKTOPTIONS,
   IPV6_RECVPKTINFO,
-} from '../sys/constants.ts';
-import { libc } from '../sys/libc.ts';
-import { addressOf, bytes, int32, reserve } from '../sys/memory.ts';
+} from './constants.ts';
+import { libc } from './libc.ts';
+import { addressOf, bytes, int32, reserve } from './memory.ts';
 import { setOption } from './socket.ts';
 
 /** The longest name of an interface, with the NUL behind it. */
