@@ -5,7 +5,7 @@ import { suite, test } from 'node:test';
 
 /** Where each class of errors keeps its codes, and the heading under which docs/errors.md explains them. */
 const CLASSES: readonly (readonly [heading: string, file: string, codes: RegExp])[] = [
-  ['WireError', 'wire/error.ts', /'(ERR_SOCKS_\w+)'/g],
+  ['WireError', 'wire/error.ts', /'(ERR_(?:SOCKS|HTTP)_\w+)'/g],
   ['ProxyError', 'client/error.ts', /'(ERR_PROXY_\w+)'/g],
   ['ConfigError', 'server.ts', /'(ERR_CONFIG)'/g],
   ['ResolveError', 'resolve/error.ts', /'(E[A-Z]+)'/g],

@@ -1,5 +1,14 @@
 /** Who ended a connection. */
-export type EndedBy = 'client' | 'target' | 'policy' | 'limit' | 'timeout' | 'admin' | 'internal' | 'none';
+export type EndedBy =
+  | 'client'
+  | 'target'
+  | 'upstream'
+  | 'policy'
+  | 'limit'
+  | 'timeout'
+  | 'admin'
+  | 'internal'
+  | 'none';
 
 /** What was being done when it ended; in the order in which a connection goes through them. */
 export type Phase = 'accept' | 'greeting' | 'auth' | 'request' | 'resolve' | 'dial' | 'bind' | 'relay';

@@ -72,7 +72,7 @@ test('a file that is in order', async () => {
 });
 
 test('a file with mistakes, and one with warnings', async () => {
-  await using wrong = await prepare('listen: [{ adress: 127.0.0.1:1080 }]\nroutes: []\n');
+  await using wrong = await prepare('listen: [{ adress: 127.0.0.1:1080 }]\npac: true\n');
   const { status, out, err } = await run('FILE', wrong.file);
   assert.deepEqual([status, out], [2, '']);
   assert.match(

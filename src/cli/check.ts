@@ -5,6 +5,8 @@ import type { User } from '../auth/users-file.ts';
 import { loadConfig } from '../config/load.ts';
 import { formatProblems } from '../config/problem.ts';
 import type { Problem } from '../config/problem.ts';
+import { coversAll } from '../config/routes.ts';
+import type { RouteOptions } from '../route/options.ts';
 import { codeOf } from '../server/failure.ts';
 import type { Settings } from '../server/settings.ts';
 import { QUESTION_OPTIONS, UsageError, readQuestion } from './question.ts';
@@ -87,10 +89,10 @@ async function readUsers({ users }: Settings, { stderr }: Io): Promise<readonly 
   return undefined;
 }
 
-/** Names and groups in rules that are in no users file. */
-function strangers({ policy }: Settings, users: readonly User[]): Problem[] {
+/** Names and groups in rules and routes that are in no users file. */
+function strangers({ policy, routes = [] }: Settings, users: readonly User[]): Problem[] {
   const known = new Set(users.flatMap(({ name, groups }) => [name, ...groups.map((group) => `@${group}`)]));
-  return policy.rules.flatMap(({ user = [], name, origin }) =>
+  return [...policy.rules, ...routes].flatMap(({ user = [], name, origin }) =>
     user
       .filter((one) => users.length > 0 && !known.has(one))
       .map((one) => ({
@@ -104,13 +106,19 @@ function strangers({ policy }: Settings, users: readonly User[]): Problem[] {
   );
 }
 
-function contents({ listeners, policy: { accept, rules } }: Settings): string {
+function contents({ listeners, policy: { accept, rules }, routes }: Settings): string {
   const isBuiltIn = rules.some(({ origin }) => origin === undefined);
   return [
     count(listeners.length, 'listener'),
     accept === undefined ? 'no accept rules' : count(accept.length, 'accept rule'),
     isBuiltIn ? 'the built-in rules' : count(rules.length, 'rule'),
+    ...(routes === undefined ? [] : [describe(routes)]),
   ].join(', ');
+}
+
+function describe(routes: readonly RouteOptions[]): string {
+  const rest = routes.some(coversAll) ? '' : '; what none of them matches is refused';
+  return `${count(routes.length, 'route')}${rest}`;
 }
 
 function count(number: number, noun: string): string {

@@ -23,10 +23,12 @@ test('the schema is JSON, with every section', async () => {
     'log',
     'resolve',
     'revoke',
+    'routes',
     'rules',
     'run-as',
     'state',
     'timeouts',
+    'upstreams',
     'users',
     'workers',
   ]);

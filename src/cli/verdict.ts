@@ -6,6 +6,9 @@ import { decide } from '../policy/decide.ts';
 import type { Permit, Refusal } from '../policy/decide.ts';
 import type { Destination, Facts, Method, Origin } from '../policy/policy.ts';
 import { Resolver } from '../resolve/resolver.ts';
+import type { UpstreamOptions } from '../route/options.ts';
+import { DIRECT, Routes } from '../route/table.ts';
+import type { Route } from '../route/table.ts';
 import { destinationOf } from '../server/destination.ts';
 import { formatAddress } from '../wire/address.ts';
 import { Failure, codeOf } from '../server/failure.ts';
@@ -93,9 +96,12 @@ async function follow(
     command: question.command,
     time: question.time,
   };
-  let decision = decide(policy, facts, destination, undefined, ports);
+  const routes = new Routes(settings.routes, settings.resolve);
+  const byName = destination.type === 'name' ? routes.find(facts, destination, undefined, ports) : undefined;
+  const passedOn = byName?.passesNames === true;
+  let decision = decide(policy, facts, destination, passedOn ? 'passed-on' : undefined, ports);
   let resolves = true;
-  if (destination.type === 'name' && decision.type !== 'refuse') {
+  if (destination.type === 'name' && !passedOn && decision.type !== 'refuse') {
     const addresses = await addressesFor(destination.name, question, settings, note);
     decision = decide(policy, facts, destination, addresses ?? 'passed-on', ports);
     resolves = addresses !== undefined;
@@ -103,8 +109,30 @@ async function follow(
   if (decision.type === 'resolve') throw new Error('a rule asks for addresses that it has');
   if (decision.type === 'refuse') refuse(decision, method, note);
   else noteRule(decision.permit, note);
-  note('route', 'direct');
+  const route = passedOn ? byName : routes.find(facts, destination, decision.permit.addresses[0], ports);
+  if (route === undefined) throw new Refused('no route leads there');
+  note('route', describeRoute(route, destination));
   return resolves;
+}
+
+function describeRoute(route: Route, destination: Destination): string {
+  if (route === DIRECT) return 'direct';
+  const how = route.via === 'direct' ? 'direct' : describeWay(route.via);
+  const name = destination.type === 'name' && route.passesNames ? ', which resolves the name' : '';
+  return `${route.name}${place(route.origin)}: ${how}${name}`;
+}
+
+function describeWay(way: UpstreamOptions): string {
+  switch (way.type) {
+    case 'server':
+      return way.label;
+    case 'chain':
+      return way.hops.map(describeWay).join(', then ');
+    case 'group':
+      return `${way.label} (${way.choose}: ${way.members.map((member) => describeWay(member.way)).join(' | ')})`;
+    default:
+      return way satisfies never;
+  }
 }
 
 function headline({ command, client, destination, protocol, user, time }: Question): string {

@@ -91,8 +91,8 @@ function inside(input: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, step) => {
     if (Array.isArray(value)) return value[Number(step)];
     if (isKeys(value)) return value[String(step)];
-    // A value that stands alone is a list of one.
-    return step === 0 ? value : undefined;
+    // A value that stands alone is a list of one; text may stand for keys and values.
+    return step === 0 || typeof value === 'string' ? value : undefined;
   }, input);
 }
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { lists, sections } from './schema.ts';
-import { ALONE } from './value.ts';
+import { ALONE, SHORT } from './value.ts';
 
 /** The JSON Schema (draft 7, which editors know best) of a configuration file; only what is built is in it. */
 export function jsonSchema(): object {
@@ -13,17 +13,18 @@ export function jsonSchema(): object {
     $schema,
     title: 'garter',
     description: 'The configuration of a garter server.',
-    ...letStandAlone(schema),
+    ...asWritten(schema),
   };
 }
 
-/** A list whose only value may stand without brackets is that list or that value. */
-function letStandAlone(schema: object): object {
-  const entries = Object.entries(schema).map(([key, part]) => [
-    key,
-    isObject(part) ? letStandAlone(part) : part,
-  ]);
+/** A list whose only value may stand without brackets is that list or that value; keys for which the value of one may stand, likewise. */
+function asWritten(schema: object): object {
+  const entries = Object.entries(schema).map(([key, part]) => [key, isObject(part) ? asWritten(part) : part]);
   const copy = Object.fromEntries(entries);
+  if (SHORT in copy) {
+    const { [SHORT]: key, ...rest } = copy;
+    return { anyOf: [copy.properties[key], rest] };
+  }
   if (!(ALONE in copy)) return copy;
   const { [ALONE]: _, type, items, minItems, ...rest } = copy;
   return { ...rest, anyOf: [{ type, items, minItems }, items] };

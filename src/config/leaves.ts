@@ -5,7 +5,7 @@ import type { Condition } from '../policy/conditions.ts';
 import type { PortRange, Rate } from '../policy/policy.ts';
 import { SET_NAMES } from '../policy/sets.ts';
 import type { EarlyDrop } from '../server/settings.ts';
-import { parseIp } from '../wire/ip.ts';
+import { formatIp, parseIp } from '../wire/ip.ts';
 import { nearest } from './suggestion.ts';
 import { parseBandwidth, parseQuota, parseRate, parseSize, parseTime } from './units.ts';
 import { isKeys, plain, text, value } from './value.ts';
@@ -56,8 +56,10 @@ export const path: z.ZodType<string> = value({ type: 'string' }, (input) =>
 );
 
 /** What Linux takes as the name of a network interface. */
+const INTERFACE = /^[\w@-][\w.@-]{0,14}$/;
+
 export const interfaceName: z.ZodType<string> = value({ type: 'string', examples: ['eth0'] }, (input) => {
-  if (typeof input === 'string' && /^[\w@-][\w.@-]{0,14}$/.test(input)) return input;
+  if (typeof input === 'string' && INTERFACE.test(input)) return input;
   throw new ValueError(`${quote(input)} is not the name of a network interface`, 'write one such as eth0');
 });
 
@@ -119,6 +121,21 @@ export const literal: z.ZodType<string> = value({ type: 'string', examples: ['20
   if (typeof input === 'string' && parseIp(input) !== undefined) return input;
   throw new ValueError(`${quote(input)} is not an address`, 'write one such as 203.0.113.10 or 2001:db8::10');
 });
+
+/** An address of this machine, or one of its network interfaces. */
+export const localAddress: z.ZodType<string> = value(
+  { type: 'string', examples: ['192.0.2.1', 'eth0'] },
+  (input) => {
+    const written = text(input, 'an address of this machine, or one of its interfaces');
+    const ip = parseIp(written);
+    if (ip !== undefined) return formatIp(ip);
+    if (INTERFACE.test(written)) return written;
+    throw new ValueError(
+      `${quote(written)} is neither an address nor an interface`,
+      'write one of this machine, such as 192.0.2.1 or eth0',
+    );
+  },
+);
 
 /** A user name, or a group with its @. */
 export const userOrGroup: z.ZodType<string> = value(

@@ -4,17 +4,21 @@ import type { EngineName } from '../net/choose.ts';
 import type { Endpoint } from '../net/engine.ts';
 import type { Command, LogKind, Method, PortRange, Protocol, Rate } from '../policy/policy.ts';
 import type { Family } from '../resolve/resolver.ts';
+import type { Choice, EgressOptions } from '../route/options.ts';
 import type { EarlyDrop, Settings } from '../server/settings.ts';
 import * as leaf from './leaves.ts';
 import { healthAddress, listenAddress, nameServer } from './listen-address.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { logPlace } from './log-place.ts';
-import { choice, keyed, keys, list, optional, plain, value } from './value.ts';
+import { proxyUrl, upstreamRef } from './proxy-url.ts';
+import type { ProxyUrl, UpstreamRef } from './proxy-url.ts';
+import { choice, keyed, keys, list, optional, plain, standsFor, value } from './value.ts';
 import { ValueError, quote } from './value-error.ts';
 
 /** The sections of a configuration as they are written: values are parsed, defaults not yet in their places. */
 export interface Sections {
   readonly users: Users;
+  readonly upstreams: Readonly<Record<string, UpstreamSection>>;
   readonly resolve: Partial<ResolveSection>;
   readonly timeouts: TimeoutsSection;
   readonly log: Partial<LogSettings>;
@@ -32,6 +36,7 @@ export interface Lists {
   readonly listen: ListenerSection;
   readonly accept: AcceptSection;
   readonly rules: RuleSection;
+  readonly routes: RouteSection;
 }
 
 export interface Users {
@@ -103,6 +108,40 @@ export interface RuleSection {
   readonly revoke?: Revoke;
 }
 
+export interface RouteSection {
+  readonly name?: string;
+  readonly to: readonly string[];
+  readonly command?: readonly CommandWord[];
+  readonly from?: readonly string[];
+  readonly user?: readonly string[];
+  readonly port?: readonly PortRange[];
+  readonly via: UpstreamRef;
+  readonly egress?: readonly string[];
+  readonly rotate?: EgressOptions['rotate'];
+  readonly resolve?: 'here';
+  readonly dns?: readonly Endpoint[];
+}
+
+/** Exactly one of `url`, `servers` and `chain`; the schema cannot say so. */
+export interface UpstreamSection extends Login {
+  readonly url?: ProxyUrl;
+  readonly servers?: readonly MemberSection[];
+  readonly chain?: readonly UpstreamRef[];
+  readonly choose?: Choice;
+  readonly health?: { readonly fail?: number };
+  readonly tries?: number;
+}
+
+export interface MemberSection extends Login {
+  readonly url: UpstreamRef;
+  readonly weight?: number;
+}
+
+interface Login {
+  readonly login?: { readonly name: string; readonly password: string | { readonly file: string } };
+  readonly credentials?: 'client';
+}
+
 export type CommandWord = Command | 'any';
 export type Revoke = 'close' | 'keep';
 
@@ -116,7 +155,7 @@ export type TimeoutsSection = Partial<
   Record<'handshake' | 'connect' | 'bind' | 'idle' | 'half-close' | 'udp-idle' | 'drain', number>
 >;
 
-const protocol = choice<Protocol>(['socks5', 'socks4'], ['http', 'socks6']);
+const protocol = choice<Protocol>(['socks5', 'socks4', 'http'], ['socks6']);
 const method = choice<Method>(['password', 'none']);
 const command = choice<CommandWord>(['connect', 'bind', 'udp', 'resolve', 'any']);
 const revoke = choice<Revoke>(['close', 'keep']);
@@ -226,6 +265,73 @@ const rule = keys('{ name: web, allow: connect, to: [any], port: [80, 443] }', {
   ),
 }).meta({ oneOf: [{ required: ['allow'] }, { required: ['deny'] }] });
 
+const route = keys('{ to: [any], via: direct }', {
+  name: optional(leaf.label, 'For records and messages. Default: route-1, route-2, …'),
+  to: list(leaf.toCondition, { example: 'to: [any], or the destinations that are meant' }).describe(
+    'Destinations, as in rules; any is everything here.',
+  ),
+  command: optional(list(command), 'Default: all.'),
+  from: optional(list(leaf.fromCondition), 'Clients: CIDRs, addresses and sets. Default: all.'),
+  user: optional(list(leaf.userOrGroup), 'Names and "@group". Default: all.'),
+  port: optional(list(leaf.ports), 'Ports of the destination. Default: all.'),
+  via: upstreamRef.describe('direct, the name of an upstream, or the URL of a proxy server.'),
+  egress: optional(
+    list(leaf.localAddress, { example: 'egress: [192.0.2.1], addresses of this machine' }),
+    'Addresses or network interfaces of this machine from which connections go out.',
+  ),
+  rotate: optional(
+    choice(['none', 'route', 'same-as-incoming', 'random']),
+    'Which of several: the first (none, the default), the one that the system would take (route), the one that the client has ' +
+      'connected to, or a random one.',
+  ),
+  resolve: optional(choice(['here']), 'Names are resolved here, also where the upstream would do it.'),
+  dns: optional(list(nameServer), "Name servers for this route. Default: resolve's."),
+});
+
+const login = {
+  login: optional(
+    keys('{ name: alice, password: { file: p1.password } }', {
+      name: leaf.userName.describe('The user name that the server is shown.'),
+      password: leaf.secret.describe('"${NAME}" from the environment, or { file: path }.'),
+    }),
+    'User name and password, where they are not part of the URL.',
+  ),
+  credentials: optional(choice(['client']), 'client: what the client has shown is shown to the server.'),
+};
+
+const member = standsFor(
+  'url',
+  keys('{ url: socks5h://10.0.3.1:1080, weight: 2 }', {
+    url: upstreamRef.describe('The URL of a server, or the name of an upstream.'),
+    weight: optional(leaf.count, 'Its share, beside those of the others. Default: 1.'),
+    ...login,
+  }),
+);
+
+const upstream = standsFor(
+  'url',
+  keys('socks5h://10.0.3.1:1080, or { servers: [ … ] }', {
+    url: optional(proxyUrl, 'A proxy server: socks4, socks4a, socks5, socks5h or http.'),
+    servers: optional(
+      list<MemberSection>(member),
+      'A group: servers, chains and other groups, of which one is taken.',
+    ),
+    chain: optional(list(upstreamRef), 'Servers one behind the other, the nearest first.'),
+    choose: optional(
+      choice<Choice>(['order', 'random', 'round-robin', 'least-sessions', 'source-hash']),
+      'Which of a group is tried first. Default: order, the first that works.',
+    ),
+    health: optional(
+      keys('{ fail: 2 }', {
+        fail: optional(leaf.count, 'Failures in a row until a server is passed over. Default: 1.'),
+      }),
+      'When a server of a group is passed over.',
+    ),
+    tries: optional(leaf.count, 'Servers of a group that are tried for one connection. Default: 3.'),
+    ...login,
+  }),
+);
+
 /** The schema of an entry of each section that is a list. */
 export const lists: { readonly [K in keyof Lists]: z.ZodType<Lists[K]> } = {
   listen: listener.describe('A listener.'),
@@ -233,6 +339,9 @@ export const lists: { readonly [K in keyof Lists]: z.ZodType<Lists[K]> } = {
     'An accept rule: before any byte is read; the first match decides, nothing matches = closed.',
   ),
   rules: rule.describe('A rule for each request: the first match decides, nothing matches = refused.'),
+  routes: route.describe(
+    'A way out: the first match decides, nothing matches = refused. Without routes everything goes out directly.',
+  ),
 };
 
 /** The schema of every other section. */
@@ -245,6 +354,9 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
     name: optional(leaf.userName, 'One user without a users file.'),
     password: optional(leaf.secret, 'Its password: "${NAME}" from the environment, or { file: path }.'),
   }).describe('Who may log in with a password.'),
+  upstreams: keyed(leaf.label, upstream, '{ p1: socks5h://10.0.3.1:1080 }').describe(
+    'Other proxy servers, by name, for routes to go through.',
+  ),
   resolve: keys('{ servers: [10.0.0.53], family: any, timeout: 5s }', {
     servers: optional(list(nameServer), "Name servers, in this order. Default: the system's."),
     family: optional(
@@ -321,7 +433,7 @@ function inObject(key: string, description: string): object {
 }
 
 const NOT_YET: Readonly<Record<string, readonly string[]>> = {
-  '': ['routes', 'upstreams', 'pac'],
+  '': ['pac'],
   listen: ['tls'],
 };
 

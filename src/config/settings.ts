@@ -5,11 +5,13 @@ import type { Settings } from '../server/settings.ts';
 import type { Draft } from './draft.ts';
 import { checkInterfaces, completeListeners } from './listeners.ts';
 import type { Reports } from './problem.ts';
+import { completeRoutes, warnOfPassedOn } from './routes.ts';
 import { completePolicy } from './rules.ts';
 import { checkSafety } from './safety.ts';
 import type { Users } from './schema.ts';
 import { readSecret } from './secret.ts';
 import type { Source } from './source.ts';
+import { Upstreams } from './upstreams.ts';
 import { ValueError } from './value-error.ts';
 
 /**
@@ -30,9 +32,13 @@ export function completeSettings(
   checkInterfaces(draft, reports);
   checkSafety(listeners, draft, hasUsers, source, reports);
   checkRunAs(draft, source, reports);
+  const policy = completePolicy(draft, source, reports);
+  const routes = completeRoutes(draft, new Upstreams(draft, directory, reports), source, reports);
+  warnOfPassedOn(policy.rules, routes, reports);
   return {
     listeners: listeners.map(({ made }) => made),
-    policy: completePolicy(draft, source, reports),
+    policy,
+    ...(routes !== undefined && { routes }),
     ...(users !== undefined && { users }),
     resolve: {
       ...(names.servers !== undefined && { servers: names.servers }),

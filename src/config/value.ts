@@ -70,6 +70,16 @@ export function keys<S extends z.ZodRawShape>(
   return z.preprocess((input, context) => expectKeys(input, example, context), z.strictObject(shape, known));
 }
 
+/** Keys and values, for which text may stand that is the value of one of the keys. */
+export function standsFor<T>(key: string, schema: z.ZodType<T>): z.ZodType<T> {
+  return z
+    .preprocess((input) => (typeof input === 'string' ? { [key]: input } : input), schema)
+    .meta({ [SHORT]: key });
+}
+
+/** Marks keys and values in the JSON Schema for which the value of this one key may stand. */
+export const SHORT = 'short';
+
 /** Keys of one kind, and their values. */
 export function keyed<T>(
   key: z.ZodType<string>,

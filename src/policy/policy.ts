@@ -2,7 +2,7 @@ import type { Ip } from '../wire/ip.ts';
 
 export type Command = 'connect' | 'bind' | 'udp' | 'resolve';
 export type Method = 'none' | 'password';
-export type Protocol = 'socks4' | 'socks5';
+export type Protocol = 'socks4' | 'socks5' | 'http';
 export type LogKind = 'connect' | 'disconnect' | 'error';
 
 /** Where a rule stands in the configuration, for records and `garter check`. Lines count from 1. */

@@ -1,10 +1,12 @@
-import type { Connection, Engine, Signal } from '../net/engine.ts';
+import type { Connection, ConnectOptions, Engine, Signal } from '../net/engine.ts';
 import { formatIp, type Ip } from '../wire/ip.ts';
 
 export interface RaceOptions {
   /** Milliseconds in all. */
   readonly timeout: number;
   readonly signal?: Signal;
+  /** Where to connect from, by literal address. @default the kernel's choice */
+  readonly localAddress?: (to: string) => string | undefined;
   /** Milliseconds until the next address gets its chance beside those before it (RFC 8305 section 5). @default 250 */
   readonly attemptDelay?: number;
 }
@@ -20,9 +22,12 @@ export function race(
   engine: Pick<Engine, 'connect'>,
   options: RaceOptions,
 ): Promise<Connection> {
-  const { timeout, signal, attemptDelay = 250 } = options;
-  if (addresses.length === 1 && signal?.aborted !== true)
-    return engine.connect({ host: formatIp(addresses[0]!), port }, options);
+  const { timeout, signal, localAddress, attemptDelay = 250 } = options;
+  const connect = (host: string, limits: ConnectOptions): Promise<Connection> => {
+    const from = localAddress?.(host);
+    return engine.connect({ host, port }, from === undefined ? limits : { ...limits, from });
+  };
+  if (addresses.length === 1 && signal?.aborted !== true) return connect(formatIp(addresses[0]!), options);
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const waiting = alternate(addresses).map(formatIp);
@@ -46,7 +51,7 @@ export function race(
       pending.add(self);
       if (waiting.length > 0) next = setTimeout(start, attemptDelay);
       try {
-        const connection = await engine.connect({ host, port }, { timeout, signal: self.signal });
+        const connection = await connect(host, { timeout, signal: self.signal });
         if (self.signal.aborted) return connection.destroy();
         pending.delete(self);
         end();

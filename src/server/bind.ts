@@ -7,7 +7,7 @@ import { embeddedIpv4, formatIp, parseIp, sameIp } from '../wire/ip.ts';
 import { Reply } from '../wire/socks5.ts';
 import { destinationOf, isUnspecified } from './destination.ts';
 import { Failure } from './failure.ts';
-import { admit, obtainPermit, obtainSomePermit } from './permit.ts';
+import { admit, obtainPermitHere, obtainSomePermit } from './permit.ts';
 import { relay } from './relay.ts';
 import type { Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
@@ -24,7 +24,7 @@ export async function bind(
   const permit =
     destination === undefined
       ? obtainSomePermit(session, 'bind', state)
-      : await obtainPermit(session, 'bind', destination, state);
+      : await obtainPermitHere(session, 'bind', destination, state);
   admit(session, 'bind', destination, permit, state);
 
   session.phase = 'bind';

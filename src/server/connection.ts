@@ -2,7 +2,6 @@ import type { End } from '../audit/record.ts';
 import type { Connection } from '../net/engine.ts';
 import { accept } from '../policy/accept.ts';
 import type { Method } from '../policy/policy.ts';
-import { dial } from '../route/direct.ts';
 import { ServerSession } from '../session/server.ts';
 import type { RequestEvent } from '../session/server.ts';
 import { Command as CommandCode, Reply } from '../wire/socks5.ts';
@@ -13,12 +12,13 @@ import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
 import { handshake } from './handshake.ts';
 import { lookUp } from './look-up.ts';
-import { admit, DialledGrant, obtainPermit } from './permit.ts';
+import { admit, DialledGrant, obtainPassage } from './permit.ts';
 import { confirm } from './recheck.ts';
 import { relay } from './relay.ts';
 import type { Session } from './sessions.ts';
 import type { OpenListener } from './listeners.ts';
 import type { ServerState } from './state.ts';
+import { dial } from './trip.ts';
 
 /** How long a refused client may take to read its reply; RFC 1928 section 6 allows 10 s. */
 const LINGER = 2000;
@@ -128,30 +128,28 @@ async function connect(
   request: RequestEvent,
   state: ServerState,
 ): Promise<undefined> {
-  const { client, signal } = session;
+  const { client } = session;
   const deadline = performance.now() + state.timeouts.connect;
 
   // decide
   const destination = destinationOf(request.destination);
-  const permit = await obtainPermit(session, 'connect', destination, state);
-  admit(session, 'connect', destination, permit, state);
+  const passage = await obtainPassage(session, 'connect', destination, state);
+  admit(session, 'connect', destination, passage.permit, state);
 
   // route and dial
   session.phase = 'dial';
-  session.route = 'direct';
-  const timeout = Math.max(1, deadline - performance.now());
-  const target = await dial(permit, state.engine, { timeout, signal });
-  session.grant = new DialledGrant(request.destination, target.remote);
+  const { connection: target, bound, address } = await dial(session, passage, deadline, state);
+  session.grant = new DialledGrant(request.destination, address);
   try {
     confirm(session, state);
   } catch (error) {
     target.destroy();
     throw error;
   }
-  session.address = target.remote;
-  session.bound = target.local;
+  session.address = address;
+  session.bound = bound;
 
   // relay
-  client.write(machine.reply(Reply.succeeded, target.local));
-  relay(session, machine, target, permit, state);
+  client.write(machine.reply(Reply.succeeded, bound));
+  relay(session, machine, target, passage.permit, state);
 }

@@ -3,6 +3,8 @@ import type { Connection, Engine } from '../net/engine.ts';
 import { compile } from '../policy/compile.ts';
 import { Limits } from '../policy/limits.ts';
 import { Resolver } from '../resolve/resolver.ts';
+import { Health } from '../route/health.ts';
+import { Routes } from '../route/table.ts';
 import { Bandwidths } from './bandwidths.ts';
 import type { Change } from './change.ts';
 import { ConnectionLimits } from './connection-limits.ts';
@@ -71,6 +73,8 @@ export class Core implements Crew {
       policy: compile({ rules: [] }),
       decisions: 0,
       resolver: new Resolver(settings.resolve),
+      routes: new Routes(settings.routes, settings.resolve),
+      health: new Health(memory.health),
       timeouts: settings.timeouts,
       authenticator: common.authenticator(),
       decide,
@@ -90,6 +94,7 @@ export class Core implements Crew {
 
   async prepare(settings: Settings): Promise<Change> {
     const policy = compile(settings.policy);
+    const routes = new Routes(settings.routes, settings.resolve);
     const listeners = await this.#listeners.prepare(settings.listeners);
     const commit = async (): Promise<void> => {
       const state = this.#state;
@@ -101,6 +106,7 @@ export class Core implements Crew {
       this.#memory.limit = settings.limits.memory ?? defaultLimit();
       // The old resolver is not closed: sessions may still wait for its answers, and then it holds nothing.
       state.resolver = new Resolver(settings.resolve);
+      state.routes = routes;
       await listeners.commit();
       this.recheck();
       const early = this.#early ?? [];

@@ -1,4 +1,5 @@
 import type { End, EndedBy, Phase } from '../audit/record.ts';
+import { UpstreamError } from '../route/error.ts';
 import { replyTo } from '../route/reply.ts';
 import { WireError } from '../wire/error.ts';
 import { Reply } from '../wire/socks5.ts';
@@ -48,6 +49,10 @@ export class Failure extends Error implements End {
   /** What the network or a peer did while `phase` was being done. */
   static from(error: unknown, phase: Phase): Failure {
     if (error instanceof Failure) return error;
+    if (error instanceof UpstreamError) {
+      const by = error.trouble === 'reply' ? 'target' : 'upstream';
+      return new Failure(by, phase, error.code, error.reply, error);
+    }
     if (error instanceof WireError)
       return new Failure('client', phase, error.code, Reply.generalFailure, error);
     const code = error instanceof TypeError ? undefined : codeOf(error);

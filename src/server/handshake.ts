@@ -84,6 +84,7 @@ async function identify(
     throw Failure.refusal(reason, 'auth');
   }
   session.identity = verdict.identity;
+  if (state.routes.passCredentials) session.credentials = { username, password };
 }
 
 /** A listener may ask for passwords before there are users. */

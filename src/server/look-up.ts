@@ -5,7 +5,7 @@ import { formatIp } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
-import { admit, obtainPermit } from './permit.ts';
+import { admit, obtainPermitHere } from './permit.ts';
 import type { Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
 
@@ -21,7 +21,7 @@ export async function lookUp(
   if (backwards && destination.type !== 'ip') {
     throw new Failure('client', 'request', 'address-type', Reply.addressTypeNotSupported);
   }
-  const permit = await obtainPermit(session, 'resolve', destination, state);
+  const permit = await obtainPermitHere(session, 'resolve', destination, state);
   admit(session, 'resolve', destination, permit, state);
   session.phase = 'resolve';
   if (backwards) {

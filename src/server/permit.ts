@@ -1,11 +1,13 @@
-import type { Endpoint } from '../net/engine.ts';
 import { decide, grantsSome } from '../policy/decide.ts';
 import type { Decision, Permit } from '../policy/decide.ts';
-import type { Command, Destination } from '../policy/policy.ts';
+import type { Command, Destination, Facts } from '../policy/policy.ts';
 import { network, ruleClaims } from '../policy/claims.ts';
-import type { Address } from '../wire/address.ts';
+import type { Passage } from '../route/dial.ts';
+import type { Route } from '../route/table.ts';
+import type { Address, HostPort } from '../wire/address.ts';
 import { formatIp, parseIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
+import { Reply } from '../wire/socks5.ts';
 import { monotonic } from './clock.ts';
 import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
@@ -13,31 +15,68 @@ import type { Grant, Session } from './sessions.ts';
 import type { Decide, ServerState } from './state.ts';
 
 /**
- * Asks the rules about one destination, by name first; what the rules cannot tell by name alone, or what will be dialled
- * from here, is resolved and asked again with its addresses. Throws a Failure when it is refused or does not resolve.
+ * Asks the rules and the routes about one destination, by name first. Where the route passes names on, nothing is resolved
+ * here; otherwise what the rules cannot tell by name alone, or what will be dialled from here, is resolved, and both are asked
+ * again with its addresses. Throws a Failure when it is refused, does not resolve or has no route.
  */
-export async function obtainPermit(
+export async function obtainPassage(
   session: Session,
   command: Command,
   destination: Destination,
   state: ServerState,
-): Promise<Permit> {
+): Promise<Passage> {
   for (;;) {
     let facts = session.facts(command);
-    let decision = decide(state.policy, facts, destination, undefined, state.ports);
-    if (destination.type === 'name' && decision.type !== 'refuse') {
-      const addresses = await resolve(session, destination.name, state);
+    const byName =
+      destination.type === 'name' ? state.routes.find(facts, destination, undefined, state.ports) : undefined;
+    const passedOn = byName?.passesNames === true;
+    let decision = decide(state.policy, facts, destination, passedOn ? 'passed-on' : undefined, state.ports);
+    if (destination.type === 'name' && !passedOn && decision.type !== 'refuse') {
+      const addresses = await resolve(session, destination.name, byName, state);
       // The user may have other groups by now.
       facts = session.facts(command);
       decision = decide(state.policy, facts, destination, addresses, state.ports);
     }
     session.decisions = state.decisions;
     const permit = permitOf(session, decision);
-    if (state.decide === undefined) return permit;
+    const passage = passedOn
+      ? { permit, route: byName, addresses: [] }
+      : routed(session, facts, permit, state);
+    if (state.decide === undefined) return passage;
     await askEmbedder(session, { ...facts, destination }, state.decide, state.timeouts.connect);
     // The rules may have changed while it thought about it.
-    if (session.decisions === state.decisions) return permit;
+    if (session.decisions === state.decisions) return passage;
   }
+}
+
+/** The way of an allowed request whose addresses are known: that of the first of them, with those others that share it. */
+function routed(session: Session, facts: Facts, permit: Permit, state: ServerState): Passage {
+  const { destination, addresses } = permit;
+  const find = (ip: Ip): Route | undefined => state.routes.find(facts, destination, ip, state.ports);
+  const route = find(addresses[0]!);
+  if (route === undefined) throw noRoute(session, addresses[0]);
+  // As a rule all do, and then no second list has to live as long as the session.
+  const sharing =
+    addresses.length === 1 || state.routes.areSame ? addresses : addresses.filter((ip) => find(ip) === route);
+  return { permit, route, addresses: sharing };
+}
+
+function noRoute(session: Session, ip: Ip | undefined): Failure {
+  session.address = ip && formatIp(ip);
+  return Failure.refusal('no-route');
+}
+
+/** The same for what is done here and nowhere else. */
+export async function obtainPermitHere(
+  session: Session,
+  command: Command,
+  destination: Destination,
+  state: ServerState,
+): Promise<Permit> {
+  const { permit, route } = await obtainPassage(session, command, destination, state);
+  if (route.via === 'direct') return permit;
+  session.route = route.label;
+  throw new Failure('upstream', 'request', 'command', Reply.commandNotSupported);
 }
 
 /** Asks whether the rules allow anything at all of this command. */
@@ -80,11 +119,12 @@ function permitOf(session: Session, decision: Decision): Permit {
 async function resolve(
   session: Session,
   name: string,
+  route: Route | undefined,
   state: ServerState,
 ): ReturnType<ServerState['resolver']['resolve']> {
   try {
     const { signal, ip } = session;
-    return await state.resolver.resolve(name, { source: network(ip), signal });
+    return await (route?.resolver ?? state.resolver).resolve(name, { source: network(ip), signal });
   } catch (error) {
     throw Failure.from(error, 'resolve');
   }
@@ -93,9 +133,10 @@ async function resolve(
 /** What a connection was granted that is open by now. Asked about after a reload at most, it is parsed only then. */
 export class DialledGrant implements Grant {
   readonly #asked: Address;
-  readonly #dialled: Endpoint;
+  readonly #dialled: HostPort | undefined;
 
-  constructor(asked: Address, dialled: Endpoint) {
+  /** `dialled` is not known where a name was passed on. */
+  constructor(asked: Address, dialled: HostPort | undefined) {
     this.#asked = asked;
     this.#dialled = dialled;
   }
@@ -108,8 +149,8 @@ export class DialledGrant implements Grant {
     return destinationOf(this.#asked);
   }
 
-  get addresses(): readonly Ip[] {
-    return [parseIp(this.#dialled.host)!];
+  get addresses(): readonly Ip[] | 'passed-on' {
+    return this.#dialled === undefined ? 'passed-on' : [parseIp(this.#dialled.host)!];
   }
 }
 
@@ -123,7 +164,8 @@ export function admit(
 ): void {
   if (session.lease !== undefined) state.limits.release(session.lease);
   session.rule = permit.rule;
-  session.grant = { command, destination, addresses: permit.addresses };
+  const isPassedOn = destination?.type === 'name' && permit.addresses.length === 0;
+  session.grant = { command, destination, addresses: isPassedOn ? 'passed-on' : permit.addresses };
   state.quotas.begin(session, permit.rule);
   const claims = ruleClaims(permit.rule, session.identity?.user, session.ip);
   const outcome = state.limits.acquire(claims, monotonic());

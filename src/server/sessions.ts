@@ -17,6 +17,7 @@ import type {
 } from '../policy/policy.ts';
 import { formatIp, parseIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
+import type { Credentials } from '../wire/password.ts';
 import { formatAddress } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
 import { Failure } from './failure.ts';
@@ -39,8 +40,8 @@ type Place = HostPort | string;
 export interface Grant {
   readonly command: Command;
   readonly destination: Destination | undefined;
-  /** Of a name. */
-  readonly addresses: readonly Ip[];
+  /** Of a name; those that somebody else knows are `passed-on`. */
+  readonly addresses: readonly Ip[] | 'passed-on';
 }
 
 const NOTHING: Counters = { sent: 0, received: 0 };
@@ -86,6 +87,10 @@ export class Session implements Member, RelayOwner {
   /** The client has ended its direction. */
   clientEnded = false;
   counters: Counters = NOTHING;
+  /** What the client has shown, until it is known whether its way out wants that. */
+  credentials: Credentials | undefined;
+  /** Gives back what its way out holds. */
+  leaveRoute: (() => void) | undefined;
   /** The request as the rules have allowed it, to be asked again after a reload. */
   grant: Grant | undefined;
   /** What is to be ended with the session; before there is something, its client's connection. */
@@ -277,6 +282,7 @@ export class Sessions {
     this.#open.delete(session);
     this.#quotas.end(session);
     if (session.lease !== undefined) this.#limits.release(session.lease);
+    session.leaveRoute?.();
     const kind: LogKind = endedWell(end) ? 'disconnect' : 'error';
     if (session.rule === undefined || session.rule.log.includes(kind)) this.#write(kind, session.record(end));
   }

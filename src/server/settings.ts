@@ -4,11 +4,14 @@ import type { EngineName } from '../net/choose.ts';
 import type { Endpoint, UnixSocket } from '../net/engine.ts';
 import type { Method, Origin, PolicyOptions, PortRange, Protocol } from '../policy/policy.ts';
 import type { ResolveOptions } from '../resolve/resolver.ts';
+import type { RouteOptions } from '../route/options.ts';
 
 /** Everything that a server is told, checked and complete: config/ makes it of a file, of flags or of an object. Milliseconds and bytes. */
 export interface Settings {
   readonly listeners: readonly ListenerSettings[];
   readonly policy: PolicyOptions;
+  /** The ways out; `undefined` = everything goes directly. */
+  readonly routes?: readonly RouteOptions[];
   readonly users?: UsersSettings;
   readonly resolve: ResolveOptions;
   readonly timeouts: Timeouts;

@@ -1,11 +1,13 @@
 import { getRandomValues } from 'node:crypto';
 import { createLimitMemory } from '../policy/limits.ts';
+import { createHealthMemory } from '../route/health.ts';
 import { createPortMemory } from './own-ports.ts';
 
 /** What the threads of a server count in together. */
 export interface SharedMemory {
   readonly limits: SharedArrayBuffer;
   readonly ports: SharedArrayBuffer;
+  readonly health: SharedArrayBuffer;
   /** One number: the connections that have made no request yet. */
   readonly waiting: SharedArrayBuffer;
 }
@@ -15,6 +17,7 @@ export function createSharedMemory(): SharedMemory {
   return {
     limits: createLimitMemory([low!, high!]),
     ports: createPortMemory(),
+    health: createHealthMemory(),
     waiting: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
   };
 }

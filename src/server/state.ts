@@ -5,6 +5,8 @@ import type { Limits } from '../policy/limits.ts';
 import type { Facts, Destination } from '../policy/policy.ts';
 import type { Policy } from '../policy/compile.ts';
 import type { Resolver } from '../resolve/resolver.ts';
+import type { Health } from '../route/health.ts';
+import type { Routes } from '../route/table.ts';
 import type { Bandwidths } from './bandwidths.ts';
 import type { ConnectionLimits } from './connection-limits.ts';
 import type { OwnPorts } from './own-ports.ts';
@@ -29,6 +31,8 @@ export interface ServerState {
   /** Grows whenever an earlier decision may no longer hold. */
   decisions: number;
   resolver: Resolver;
+  routes: Routes;
+  readonly health: Health;
   timeouts: Timeouts;
   authenticator: Authenticator | undefined;
   /** An embedder's further word on what the rules have allowed. */

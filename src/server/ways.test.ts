@@ -4,6 +4,7 @@ import { MemoryEngine } from '../../test/fuzz/memory-engine.ts';
 import type { Connection, Peer, UdpSocket } from '../net/engine.ts';
 import { compile } from '../policy/compile.ts';
 import type { Policy } from '../policy/compile.ts';
+import { Routes } from '../route/table.ts';
 import { addressOf } from '../wire/address.ts';
 import { parseIp } from '../wire/ip.ts';
 import type { OpenListener } from './listeners.ts';
@@ -32,6 +33,7 @@ class Scene {
     policy: policyTo('any'),
     decisions: 0,
     resolver: { resolve: async () => [parseIp(TARGET)!] },
+    routes: new Routes(undefined, { family: 'any', timeout: 1000 }),
     decide: undefined,
   };
   /** Ports that datagrams went to. */

@@ -9,7 +9,7 @@ import type { Ip } from '../wire/ip.ts';
 import { encodeUdpHeader } from '../wire/udp.ts';
 import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
-import { obtainPermit } from './permit.ts';
+import { obtainPermitHere } from './permit.ts';
 import type { Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
 
@@ -196,7 +196,7 @@ export class Ways {
       let socket: UdpSocket;
       do {
         ({ decisions } = this.#state);
-        permit = await obtainPermit(this.#session, 'udp', destination, this.#state);
+        permit = await obtainPermitHere(this.#session, 'udp', destination, this.#state);
         socket = await this.#outside.open(permit.addresses[0]!.family);
         // `recheck` asks about the destinations in use, and this is none yet.
       } while (decisions !== this.#state.decisions);

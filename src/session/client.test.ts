@@ -25,6 +25,9 @@ const bind: ClientSessionOptions = {
   destination: addressOf('192.0.2.1', 21),
 };
 
+const http = (...lines: readonly string[]): string =>
+  Buffer.from(`${lines.join('\r\n')}\r\n\r\n`).toString('hex');
+
 const request = '> 05 01 00 03 0b 6578616d706c652e636f6d 0050';
 const toRequest = ['> 05 01 00', '< 05 00', request];
 const toStatus = ['> 05 02 00 02', '< 05 02', '> 01 05 616c696365 06 736563726574'];
@@ -164,6 +167,56 @@ const transcripts: readonly Transcript[] = [
       '= closed',
     ],
   },
+  {
+    name: 'HTTP, with bytes glued to the answer',
+    options: { ...connect, protocol: 'http' },
+    lines: [
+      `> ${http('CONNECT example.com:80 HTTP/1.1', 'Host: example.com:80')}`,
+      `< ${http('HTTP/1.1 200 OK')} 5353482d`,
+      '= ok 200 0.0.0.0:0',
+      '= done 5353482d',
+    ],
+  },
+  {
+    name: 'HTTP refused',
+    options: { ...connect, protocol: 'http' },
+    lines: [
+      `> ${http('CONNECT example.com:80 HTTP/1.1', 'Host: example.com:80')}`,
+      `< ${http('HTTP/1.1 403 Forbidden', 'Content-Length: 2')} 6e6f`,
+      '= no 403 0.0.0.0:0',
+      '= closed',
+    ],
+  },
+  {
+    name: 'HTTP with a wrong password',
+    options: { ...withPassword, protocol: 'http' },
+    lines: [
+      `> ${http('CONNECT example.com:80 HTTP/1.1', 'Host: example.com:80', 'Proxy-Authorization: Basic YWxpY2U6c2VjcmV0')}`,
+      `< ${http('HTTP/1.1 407 No', 'Proxy-Authenticate: Basic')}`,
+      '= refused password',
+      '= closed',
+    ],
+  },
+  {
+    name: 'HTTP that wants a password',
+    options: { ...connect, protocol: 'http' },
+    lines: [
+      `> ${http('CONNECT example.com:80 HTTP/1.1', 'Host: example.com:80')}`,
+      `< ${http('HTTP/1.1 407 No', 'Proxy-Authenticate: Basic')}`,
+      '= refused method',
+      '= closed',
+    ],
+  },
+  {
+    name: 'a server of SSH where HTTP is due',
+    options: { ...connect, protocol: 'http' },
+    lines: [
+      `> ${http('CONNECT example.com:80 HTTP/1.1', 'Host: example.com:80')}`,
+      `< ${http('SSH-2.0-OpenSSH_9.2')}`,
+      '= ERR_HTTP_HEAD',
+      '= closed',
+    ],
+  },
 ];
 
 /** Feeds the server's chunks and gives what the client wrote, and what it came to. */
@@ -220,6 +273,11 @@ suite('what a client cannot send is a RangeError at once', () => {
   const rows: readonly (readonly [name: string, options: ClientSessionOptions])[] = [
     ['a name in SOCKS4', { ...connect, protocol: 'socks4' }],
     ['IPv6 in SOCKS4A', { ...connect, protocol: 'socks4a', destination: addressOf('::1', 80) }],
+    ['BIND in HTTP', { ...bind, protocol: 'http' }],
+    [
+      'a name in HTTP that is not ASCII',
+      { ...connect, protocol: 'http', destination: addressOf('ü.example', 80) },
+    ],
     ['a user id of 256 bytes', { ...bind, protocol: 'socks4', userId: 'a'.repeat(256) }],
     [
       'a name of 128 letters of two bytes',

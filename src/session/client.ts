@@ -1,4 +1,4 @@
-import { type Address, AddressType } from '../wire/address.ts';
+import { type Address, AddressType, UNSPECIFIED } from '../wire/address.ts';
 import { WireError } from '../wire/error.ts';
 import {
   type Credentials,
@@ -6,6 +6,7 @@ import {
   encodeCredentials,
   PasswordStatus,
 } from '../wire/password.ts';
+import { decodeHttpReply, encodeConnect, replyToStatus } from '../wire/http.ts';
 import { decodeSocks4Reply, encodeSocks4Request, Socks4Result } from '../wire/socks4.ts';
 import {
   Command,
@@ -13,23 +14,28 @@ import {
   decodeSocks5Reply,
   encodeGreeting,
   encodeSocks5Request,
+  knownReply,
   Method,
   Reply,
 } from '../wire/socks5.ts';
 import { Inbox } from './inbox.ts';
 
-export type ClientProtocol = 'socks4' | 'socks4a' | 'socks5';
+/** `http` is its CONNECT, and knows no other command. */
+export type ClientProtocol = 'socks4' | 'socks4a' | 'socks5' | 'http';
 
 export interface ClientSessionOptions {
   readonly protocol: ClientProtocol;
   readonly command: Command;
   /** For UDP ASSOCIATE the client's own address, or `UNSPECIFIED`. */
   readonly destination: Address;
-  /** SOCKS5 only: offers the method password (RFC 1929) besides none. */
+  /** SOCKS5: offers the method password (RFC 1929) besides none. HTTP: sends them at once (RFC 7617). */
   readonly credentials?: Credentials;
   /** SOCKS4 and SOCKS4A only. @default '' */
   readonly userId?: string;
 }
+
+/** The status of HTTP that asks for user name and password. */
+const PROXY_AUTHENTICATION = 407;
 
 /**
  * Where a session is. The client's turn: `start`. The server's turn: `method`, `password`, `reply`, and `bind` between the two
@@ -40,13 +46,24 @@ export type ClientSessionState = 'start' | 'method' | 'password' | 'reply' | 'bi
 export type ClientEvent =
   /** Bytes to write to the server. */
   | { readonly type: 'send'; readonly bytes: Uint8Array }
-  /** `code` is the server's own: REP of SOCKS5 (`Reply`), CD of SOCKS4 (`Socks4Result`). Two for BIND, unless the first is a failure. */
-  | { readonly type: 'reply'; readonly ok: boolean; readonly code: number; readonly bound: Address }
+  | ReplyEvent
   /** No method was acceptable, or the user name and password were not. */
   | { readonly type: 'refused'; readonly phase: 'method' | 'password' };
 
+/** Two for BIND, unless the first is a failure. */
+export interface ReplyEvent {
+  readonly type: 'reply';
+  readonly ok: boolean;
+  /** The server's own: REP of SOCKS5 (`Reply`), CD of SOCKS4 (`Socks4Result`), the status of HTTP. */
+  readonly code: number;
+  /** What that means in SOCKS5. */
+  readonly reply: Reply;
+  /** HTTP tells none: 0.0.0.0:0. */
+  readonly bound: Address;
+}
+
 /**
- * The client's side of a SOCKS4, SOCKS4A or SOCKS5 handshake: write `start()`, then bytes in by `receive` and events out by
+ * The client's side of a handshake of SOCKS4, SOCKS4A, SOCKS5 or HTTP CONNECT: write `start()`, then bytes in by `receive` and events out by
  * `next`. It does no I/O and keeps no time. A call that is not due throws a plain Error: that is a mistake of the caller.
  */
 export class ClientSession {
@@ -57,7 +74,7 @@ export class ClientSession {
   readonly #credentials: Uint8Array | undefined;
   #state: ClientSessionState = 'start';
 
-  /** Throws a RangeError for what the protocol cannot carry: see `encodeSocks4Request`, `encodeSocks5Request`, `encodeCredentials`. */
+  /** Throws a RangeError for what the protocol cannot carry: see `encodeSocks4Request`, `encodeSocks5Request`, `encodeCredentials`, `encodeConnect`. */
   constructor(options: ClientSessionOptions) {
     const { protocol, command, destination, credentials, userId = '' } = options;
     this.#protocol = protocol;
@@ -67,6 +84,10 @@ export class ClientSession {
       if (credentials?.username === '')
         throw new RangeError('an empty user name (RFC 1929 has 1 to 255 bytes)');
       this.#credentials = credentials && encodeCredentials(credentials);
+    } else if (protocol === 'http') {
+      if (command !== Command.connect) throw new RangeError('HTTP knows CONNECT only');
+      this.#request = encodeConnect(destination, credentials);
+      this.#credentials = credentials && this.#request;
     } else {
       if (protocol === 'socks4' && destination.type === AddressType.name) {
         throw new RangeError('SOCKS4 carries no names, SOCKS4A does');
@@ -139,13 +160,38 @@ export class ClientSession {
   }
 
   #nextReply(): ClientEvent | undefined {
-    const socks5 = this.#protocol === 'socks5';
-    const reply = this.#inbox.take(socks5 ? decodeSocks5Reply : decodeSocks4Reply);
-    if (reply === undefined) return undefined;
-    const ok = reply.code === (socks5 ? Reply.succeeded : Socks4Result.granted);
+    const outcome = this.#takeReply();
+    if (outcome === undefined) return undefined;
+    if (outcome.code === PROXY_AUTHENTICATION && this.#protocol === 'http')
+      return this.#refused(this.#credentials === undefined ? 'method' : 'password');
+    const ok = outcome.reply === Reply.succeeded;
     if (!ok) this.#close();
     else this.#state = this.#state === 'reply' && this.#command === Command.bind ? 'bind' : 'done';
-    return { type: 'reply', ok, ...reply };
+    return { type: 'reply', ok, ...outcome };
+  }
+
+  #takeReply(): Omit<ReplyEvent, 'type' | 'ok'> | undefined {
+    if (this.#protocol === 'socks5') {
+      const reply = this.#inbox.take(decodeSocks5Reply);
+      return reply && { ...reply, reply: knownReply(reply.code) };
+    }
+    if (this.#protocol === 'http') {
+      const reply = this.#inbox.take(decodeHttpReply);
+      return (
+        reply && {
+          code: reply.status,
+          reply: reply.reason ?? replyToStatus(reply.status),
+          bound: UNSPECIFIED,
+        }
+      );
+    }
+    const reply = this.#inbox.take(decodeSocks4Reply);
+    return (
+      reply && {
+        ...reply,
+        reply: reply.code === Socks4Result.granted ? Reply.succeeded : Reply.generalFailure,
+      }
+    );
   }
 
   #offered(): readonly number[] {

@@ -1,6 +1,20 @@
 import { type Address, addressOf, AddressType, type HostPort, UNSPECIFIED } from '../wire/address.ts';
 import { WireError } from '../wire/error.ts';
-import { decodeCredentials, encodePasswordStatus, PasswordStatus } from '../wire/password.ts';
+import {
+  decodeBasic,
+  decodeConnectTarget,
+  decodeHttpRequest,
+  encodeBadRequest,
+  encodeHttpChallenge,
+  encodeHttpReply,
+  type HttpRequest,
+} from '../wire/http.ts';
+import {
+  type Credentials,
+  decodeCredentials,
+  encodePasswordStatus,
+  PasswordStatus,
+} from '../wire/password.ts';
 import { decodeSocks4Request, encodeSocks4Reply, type Socks4Request, Socks4Result } from '../wire/socks4.ts';
 import {
   Command,
@@ -15,7 +29,8 @@ import {
 import { type ForeignKind, httpPage, recognise } from './foreign.ts';
 import { Inbox } from './inbox.ts';
 
-export type ServerProtocol = 'socks4' | 'socks5';
+/** `http` is its CONNECT. */
+export type ServerProtocol = 'socks4' | 'socks5' | 'http';
 
 export interface ServerSessionOptions {
   /** The versions that are spoken; a client of another one gets a refusal. @default ['socks5', 'socks4'] */
@@ -60,7 +75,8 @@ export type ServerEvent =
   | { readonly type: 'foreign'; readonly kind: ForeignKind };
 
 /**
- * The server's side of a SOCKS4, SOCKS4A or SOCKS5 handshake: bytes in by `receive`, events out by `next`, answers as bytes to
+ * The server's side of a handshake of SOCKS4, SOCKS4A, SOCKS5 or HTTP CONNECT, where a user name and a password come with the
+ * request, but are asked about in the same steps: bytes in by `receive`, events out by `next`, answers as bytes to
  * write. It does no I/O and keeps no time. A call that is not due throws a plain Error: that is a mistake of the caller.
  */
 export class ServerSession {
@@ -70,6 +86,8 @@ export class ServerSession {
   #protocol: ServerProtocol = 'socks5';
   #offered: readonly number[] = [];
   #command = 0;
+  /** Of HTTP: what will be asked about, step by step. */
+  #http: { readonly destination: Address; readonly credentials: Credentials | undefined } | undefined;
   #farewell: Uint8Array | undefined;
 
   constructor(options: ServerSessionOptions = {}) {
@@ -98,23 +116,26 @@ export class ServerSession {
     }
   }
 
-  /** The answer to a greeting: a method out of those offered, `undefined` when none of them will do. */
+  /** The answer to a greeting: a method out of those offered, `undefined` when none of them will do. HTTP has no bytes for a good one. */
   chooseMethod(method: typeof Method.none | typeof Method.password | undefined): Uint8Array {
     this.#expect('method');
     if (method === undefined) {
       this.#close();
-      return encodeMethod(Method.noneAcceptable);
+      return this.#protocol === 'http' ? encodeHttpChallenge() : encodeMethod(Method.noneAcceptable);
     }
     if (!this.#offered.includes(method)) throw new Error(`method ${method} was not offered`);
     this.#state = method === Method.password ? 'password' : 'request';
-    return encodeMethod(method);
+    return this.#protocol === 'http' ? NOTHING : encodeMethod(method);
   }
 
   answerPassword(ok: boolean): Uint8Array {
     this.#expect('verdict');
-    if (ok) this.#state = 'request';
-    else this.#close();
-    return encodePasswordStatus(ok ? PasswordStatus.success : PasswordStatus.failure);
+    if (!ok) {
+      this.#close();
+      return this.#protocol === 'http' ? encodeHttpChallenge() : encodePasswordStatus(PasswordStatus.failure);
+    }
+    this.#state = 'request';
+    return this.#protocol === 'http' ? NOTHING : encodePasswordStatus(PasswordStatus.success);
   }
 
   /**
@@ -150,19 +171,46 @@ export class ServerSession {
   #nextEvent(): ServerEvent | undefined {
     if (this.#state === 'greeting') return this.#nextGreeting();
     if (this.#state === 'password') return this.#nextPassword();
-    if (this.#state === 'request') return this.#requested(this.#inbox.take(decodeSocks5Request));
+    if (this.#state === 'request') {
+      const command = Command.connect;
+      return this.#requested(
+        this.#http === undefined
+          ? this.#inbox.take(decodeSocks5Request)
+          : { command, destination: this.#http.destination },
+      );
+    }
     return undefined;
   }
 
   #nextGreeting(): ServerEvent | undefined {
     const version = this.#inbox.bytes[0];
     if (version === undefined) return undefined;
-    if (version !== 4 && version !== 5) return this.#nextForeign();
+    if (version !== 4 && version !== 5)
+      return this.#isConnect(this.#inbox.bytes) ? this.#nextHttp() : this.#nextForeign();
     this.#protocol = version === 4 ? 'socks4' : 'socks5';
     if (!this.#protocols.includes(this.#protocol)) {
       throw new WireError('ERR_SOCKS_VERSION', `version ${version}, which is switched off`);
     }
     return version === 4 ? this.#requested(this.#inbox.take(decodeSocks4Request)) : this.#nextMethods();
+  }
+
+  /** Whether it is the beginning of CONNECT, or may become that. */
+  #isConnect(bytes: Uint8Array): boolean {
+    return (
+      this.#protocols.includes('http') && CONNECT.every((byte, i) => i >= bytes.length || bytes[i] === byte)
+    );
+  }
+
+  #nextHttp(): ServerEvent | undefined {
+    this.#protocol = 'http';
+    const request: HttpRequest | undefined = this.#inbox.take(decodeHttpRequest);
+    if (request === undefined) return undefined;
+    const field = request.headers.get('proxy-authorization');
+    const credentials = field === undefined ? undefined : decodeBasic(field);
+    this.#http = { destination: decodeConnectTarget(request.target), credentials };
+    this.#offered = credentials === undefined ? [Method.none] : [Method.none, Method.password];
+    this.#state = 'method';
+    return { type: 'greeting', methods: this.#offered };
   }
 
   #nextForeign(): ServerEvent | undefined {
@@ -181,7 +229,7 @@ export class ServerSession {
   }
 
   #nextPassword(): ServerEvent | undefined {
-    const credentials = this.#inbox.take(decodeCredentials);
+    const credentials = this.#http?.credentials ?? this.#inbox.take(decodeCredentials);
     if (credentials === undefined) return undefined;
     this.#state = 'verdict';
     return { type: 'password', ...credentials };
@@ -196,6 +244,7 @@ export class ServerSession {
 
   #encodeReply(code: Reply, bound: Address): Uint8Array {
     if (this.#protocol === 'socks5') return encodeSocks5Reply({ code, bound });
+    if (this.#protocol === 'http') return encodeHttpReply(code);
     return encodeSocks4Reply({
       code: code === Reply.succeeded ? Socks4Result.granted : Socks4Result.rejected,
       bound: bound.type === AddressType.ipv4 ? bound : { ...UNSPECIFIED, port: bound.port },
@@ -204,6 +253,8 @@ export class ServerSession {
 
   /** No, in the form of the answer that this state leads to. */
   #refusal(code: Reply): Uint8Array {
+    if (this.#protocol === 'http')
+      return this.#state === 'greeting' ? encodeBadRequest() : encodeHttpReply(code);
     if (this.#state === 'password' || this.#state === 'verdict')
       return encodePasswordStatus(PasswordStatus.failure);
     const choosing = this.#state === 'greeting' || this.#state === 'method';
@@ -223,6 +274,10 @@ export class ServerSession {
     }
   }
 }
+
+/** How a CONNECT of HTTP begins. */
+const CONNECT: Uint8Array = new TextEncoder().encode('CONNECT ');
+const NOTHING = new Uint8Array(0);
 
 function replyTo(error: WireError): Reply {
   return error.code === 'ERR_SOCKS_ADDRESS_TYPE' ? Reply.addressTypeNotSupported : Reply.generalFailure;

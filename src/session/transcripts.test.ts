@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { WireError } from '../wire/error.ts';
 import { ServerSession } from './server.ts';
-import type { ServerEvent } from './server.ts';
+import type { ServerEvent, ServerProtocol } from './server.ts';
 
 /**
  * `> hex` is the client, `< hex` what a server answers that takes passwords before none, knows alice:pw, and says what a
@@ -14,13 +14,24 @@ interface Transcript {
   /** Replies to the request, one or two. @default succeeded, bound to 192.0.2.9:4000 */
   readonly replies?: readonly (0 | 1 | 2 | 5 | 7)[];
   readonly trailing?: string;
-  readonly protocols?: readonly ('socks4' | 'socks5')[];
+  readonly protocols?: readonly ServerProtocol[];
 }
 
 const text = (of: string): string => Buffer.from(of).toString('hex');
 const greeting = ['> 05 01 00', '< 05 00'];
 const bound = '01 c0 00 02 09 0f a0';
 const connect = '05 01 00 01 c0 00 02 01 00 50';
+
+const http = (...lines: readonly string[]): string => text(`${lines.join('\r\n')}\r\n\r\n`);
+const httpConnect = 'CONNECT example.com:443 HTTP/1.1';
+const established = http('HTTP/1.1 200 Connection established');
+const challenge = http(
+  'HTTP/1.1 407 Proxy Authentication Required',
+  'Proxy-Authenticate: Basic realm="garter", charset="UTF-8"',
+  'Content-Length: 0',
+  'Connection: close',
+);
+const withHttp = ['socks5', 'socks4', 'http'] as const;
 
 const transcripts: readonly Transcript[] = [
   { name: 'CONNECT', lines: [...greeting, `> ${connect}`, `< 05 00 00 ${bound}`] },
@@ -91,6 +102,52 @@ const transcripts: readonly Transcript[] = [
     name: 'SOCKS4 BIND',
     lines: ['> 04 02 00 50 c0 00 02 01 00', '< 00 5a 0f a0 c0 00 02 09', '< 00 5b 00 00 00 00 00 00'],
     replies: [0, 1],
+  },
+
+  {
+    name: 'HTTP',
+    lines: [`> ${http(httpConnect, 'Host: a')}`, '<', `< ${established}`],
+    protocols: withHttp,
+  },
+  {
+    name: 'HTTP with early data',
+    lines: [`> ${http(httpConnect)} 160301`, '<', `< ${established}`],
+    trailing: '160301',
+    protocols: withHttp,
+  },
+  {
+    name: 'HTTP with a password',
+    lines: [
+      `> ${http(httpConnect, 'Proxy-Authorization: Basic YWxpY2U6cHc=')}`,
+      '<',
+      '<',
+      `< ${established}`,
+    ],
+    protocols: withHttp,
+  },
+  {
+    name: 'HTTP with a wrong password',
+    lines: [`> ${http(httpConnect, 'Proxy-Authorization: Basic YWxpY2U6bm8=')}`, '<', `< ${challenge}`],
+    protocols: withHttp,
+  },
+  {
+    name: 'HTTP refused',
+    lines: [
+      `> ${http(httpConnect)}`,
+      '<',
+      `< ${http('HTTP/1.1 502 Bad Gateway', 'Proxy-Status: garter; error=connection_refused', 'Content-Length: 0', 'Connection: close')}`,
+    ],
+    replies: [5],
+    protocols: withHttp,
+  },
+  {
+    name: 'HTTP without a port',
+    lines: [
+      `> ${http('CONNECT example.com HTTP/1.1')}`,
+      '! ERR_HTTP_HEAD',
+      `< ${http('HTTP/1.1 400 Bad Request', 'Content-Length: 0', 'Connection: close')}`,
+    ],
+    protocols: withHttp,
   },
 
   { name: 'a greeting without methods', lines: ['> 05 00', '! ERR_SOCKS_NO_METHODS', '< 05 ff'] },

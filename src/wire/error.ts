@@ -9,7 +9,8 @@ export type WireErrorCode =
   | 'ERR_SOCKS_NAME'
   | 'ERR_SOCKS_USER_ID'
   | 'ERR_SOCKS_RESERVED'
-  | 'ERR_SOCKS_PROXY_HEADER';
+  | 'ERR_SOCKS_PROXY_HEADER'
+  | 'ERR_HTTP_HEAD';
 
 /** The peer broke the protocol. The message names positions and values, never the bytes of a password. */
 export class WireError extends Error {

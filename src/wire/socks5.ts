@@ -33,6 +33,13 @@ export const Reply = {
 } as const;
 export type Reply = (typeof Reply)[keyof typeof Reply];
 
+/** A code as a reply that has a meaning: one that nobody defined is a general failure. */
+export function knownReply(code: number): Reply {
+  return KNOWN.find((known) => known === code) ?? Reply.generalFailure;
+}
+
+const KNOWN: readonly Reply[] = Object.values(Reply);
+
 /** What the client wants (RFC 1928 section 4). A command that nobody defined is kept as its number. */
 export interface Socks5Request {
   readonly command: number;

@@ -1,0 +1,161 @@
+import { networkInterfaces } from 'node:os';
+import { parseCondition } from '../policy/conditions.ts';
+import type { RuleOptions } from '../policy/policy.ts';
+import { passesNames } from '../route/options.ts';
+import type { RouteOptions } from '../route/options.ts';
+import { parseIp } from '../wire/ip.ts';
+import type { Draft } from './draft.ts';
+import type { Path, Placed, Reports } from './problem.ts';
+import { unreachableRules } from './reach.ts';
+import type { CommandWord, RouteSection } from './schema.ts';
+import { originOf } from './source.ts';
+import type { Source } from './source.ts';
+import type { Upstreams } from './upstreams.ts';
+import { either, quote } from './value-error.ts';
+
+/** The routes of a draft, checked among each other; `undefined` where there are none. */
+export function completeRoutes(
+  { routes }: Draft,
+  upstreams: Upstreams,
+  source: Source,
+  reports: Reports,
+): readonly RouteOptions[] | undefined {
+  if (routes === undefined) return undefined;
+  const placed = routes.flatMap((section, i): Placed<RouteOptions>[] => {
+    if (section === undefined) return [];
+    const path = ['routes', i];
+    const made = complete(section, i, path, upstreams, source, reports);
+    return made === undefined ? [] : [{ made, path }];
+  });
+  reportUnreachable(placed, source, reports);
+  return placed.map(({ made }) => made);
+}
+
+/** Where names are passed on, nobody here knows their addresses: a rule that denies these stands beside the way. */
+export function warnOfPassedOn(
+  rules: readonly RuleOptions[],
+  routes: readonly RouteOptions[] | undefined,
+  { warning }: Reports,
+): void {
+  const passing = routes?.find(
+    ({ via, resolvesHere }) => via !== 'direct' && !resolvesHere && passesNames(via),
+  );
+  if (passing === undefined) return;
+  for (const [i, { action, to }] of rules.entries()) {
+    const at = action === 'deny' ? to.findIndex(isAboutAddresses) : -1;
+    if (at < 0) continue;
+    warning(
+      ['rules', i, 'to', at],
+      `this does not hold for names that the route ${quote(passing.name)} passes on: their addresses are not known here`,
+      'deny the names too, or write resolve: here on that route',
+    );
+  }
+}
+
+function isAboutAddresses(written: string): boolean {
+  const condition = parseCondition(written);
+  return condition?.type === 'range' || (condition?.type === 'set' && condition.set !== 'any');
+}
+
+function complete(
+  section: RouteSection,
+  i: number,
+  path: Path,
+  upstreams: Upstreams,
+  source: Source,
+  reports: Reports,
+): RouteOptions | undefined {
+  const { to, from, user, port, command = [], egress, rotate, dns } = section;
+  const isDirect = 'name' in section.via && section.via.name === 'direct';
+  const via = isDirect ? 'direct' : upstreams.find(section.via, [...path, 'via']);
+  if (via === undefined) return undefined;
+  if (rotate !== undefined && egress === undefined && rotate !== 'same-as-incoming')
+    reports.error(
+      [...path, 'rotate'],
+      'there are no addresses to rotate',
+      'add egress: [ … ] with addresses of this machine',
+      'key',
+    );
+  for (const [j, address] of (egress ?? []).entries())
+    warnOfForeign(address, [...path, 'egress', j], reports);
+  if (section.resolve !== undefined && isDirect)
+    reports.warning(
+      [...path, 'resolve'],
+      'names of a direct route are always resolved here',
+      'take it away',
+      'key',
+    );
+  const words: readonly CommandWord[] = command;
+  const commands = words.filter((word) => word !== 'any');
+  return {
+    name: section.name ?? `route-${i + 1}`,
+    label: 'name' in section.via ? section.via.name : section.via.label,
+    ...(commands.length > 0 && commands.length === words.length && { commands }),
+    ...(from !== undefined && { from }),
+    ...(user !== undefined && { user }),
+    to,
+    ...(port !== undefined && { port }),
+    via,
+    ...((egress !== undefined || rotate !== undefined) && {
+      egress: { addresses: egress ?? [], rotate: rotate ?? 'none' },
+    }),
+    resolvesHere: section.resolve === 'here',
+    ...(dns !== undefined && { dns }),
+    ...originOf(source, path),
+  };
+}
+
+/** An address may come later, with its interface. */
+function warnOfForeign(address: string, path: Path, { warning }: Reports): void {
+  const interfaces = networkInterfaces();
+  const all = Object.values(interfaces).flatMap((list) => list?.map((one) => one.address) ?? []);
+  if (all.includes(address) || address in interfaces || address.startsWith('127.')) return;
+  if (parseIp(address) === undefined)
+    warning(
+      path,
+      `there is no interface ${quote(address)} now`,
+      `this machine has ${either(Object.keys(interfaces))}`,
+    );
+  else
+    warning(
+      path,
+      `this machine does not have the address ${address} now`,
+      'nothing goes out by this route until it has',
+    );
+}
+
+function reportUnreachable(
+  placed: readonly Placed<RouteOptions>[],
+  { place }: Source,
+  { error }: Reports,
+): void {
+  for (const { rule, by } of unreachableRules(placed.map(({ made }) => asRule(made)))) {
+    const [later, earlier] = [placed[rule]!, placed[by]!];
+    const { line, where } = place(earlier.path);
+    error(
+      later.path,
+      `the route ${quote(later.made.name)} is never taken: ${quote(earlier.made.name)} ${line === undefined ? `at ${where}` : `on line ${line}`} matches all of it`,
+      'move it above that one, or take it away',
+    );
+  }
+}
+
+/** Conditions of a route mean what those of a denying rule mean. */
+function asRule({ name, commands, from, user, to, port }: RouteOptions): RuleOptions {
+  return {
+    name,
+    action: 'deny',
+    to,
+    log: [],
+    revoke: 'close',
+    ...(commands !== undefined && { commands }),
+    ...(from !== undefined && { from }),
+    ...(user !== undefined && { user }),
+    ...(port !== undefined && { port }),
+  };
+}
+
+/** True for a route that matches whatever comes. */
+export function coversAll({ commands, from, user, to, port }: RouteOptions): boolean {
+  return [commands, from, user, port].every((one) => one === undefined) && to.includes('any');
+}

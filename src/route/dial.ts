@@ -1,0 +1,84 @@
+import type { Connection, Engine } from '../net/engine.ts';
+import type { Permit } from '../policy/decide.ts';
+import { addressOf } from '../wire/address.ts';
+import type { HostPort } from '../wire/address.ts';
+import { formatIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import { Command, Reply } from '../wire/socks5.ts';
+import { UpstreamError } from './error.ts';
+import { open } from './open.ts';
+import type { UpstreamOptions } from './options.ts';
+import { race } from './race.ts';
+import type { RaceOptions } from './race.ts';
+import type { Route } from './table.ts';
+import type { Opened, Trip } from './trip.ts';
+
+/** What the rules have allowed, and its way out. */
+export interface Passage {
+  readonly permit: Permit;
+  readonly route: Route;
+  /** Those of the permit's addresses that this route is for; none of a name that is passed on. */
+  readonly addresses: readonly Ip[];
+}
+
+/** A connection to where a permit allows to go. */
+export interface Dialled {
+  readonly connection: Connection;
+  /** The end towards the target, here or at the last server. */
+  readonly bound: HostPort;
+  /** The address of the target, unless only the last server knows it. */
+  readonly address: HostPort | undefined;
+}
+
+/** Through upstreams. */
+export interface DialledThrough extends Dialled, Pick<Opened, 'servers' | 'release'> {}
+
+/** Addresses of a name that are tried at a far end that cannot reach them. */
+const ADDRESSES = 3;
+/** The far end lacks the way to one address, and may have one to another. */
+const NO_WAY: ReadonlySet<Reply> = new Set<Reply>([
+  Reply.networkUnreachable,
+  Reply.hostUnreachable,
+  Reply.addressTypeNotSupported,
+]);
+
+/** Connects to the first of the addresses that answers. */
+export async function dialDirectly(
+  { permit, addresses }: Passage,
+  engine: Engine,
+  options: RaceOptions,
+): Promise<Dialled> {
+  const connection = await race(addresses, permit.destination.port, engine, options);
+  const { local, remote } = connection;
+  return { connection, bound: local, address: remote };
+}
+
+/** Connects through an upstream: by the name where it is passed on, else by address. */
+export async function dialThrough(
+  way: UpstreamOptions,
+  passage: Passage,
+  trip: Trip,
+): Promise<DialledThrough> {
+  const { destination } = passage.permit;
+  if (destination.type === 'name' && passage.addresses.length === 0)
+    return dialled(await connectTo(way, destination.name, destination.port, trip), undefined);
+  let last: unknown;
+  for (const ip of passage.addresses.slice(0, ADDRESSES)) {
+    const address = { host: formatIp(ip), port: destination.port };
+    try {
+      return dialled(await connectTo(way, address.host, address.port, trip), address);
+    } catch (error) {
+      last ??= error;
+      if (!(error instanceof UpstreamError) || !NO_WAY.has(error.reply)) throw error;
+    }
+  }
+  throw last;
+}
+
+function connectTo(way: UpstreamOptions, host: string, port: number, trip: Trip): Promise<Opened> {
+  return open(way, { command: Command.connect, destination: addressOf(host, port) }, trip);
+}
+
+function dialled({ stream, bound, servers, release }: Opened, address: HostPort | undefined): DialledThrough {
+  return { connection: stream, bound, address, servers, release };
+}

@@ -1,0 +1,50 @@
+import { networkInterfaces } from 'node:os';
+import { sourceFor } from '../net/source.ts';
+import type { EgressOptions } from './options.ts';
+
+/** The local address towards a literal one; `undefined` leaves it to the kernel. Throws EADDRNOTAVAIL when there is none of its family. */
+export type LocalAddress = (to: string) => string | undefined;
+
+/** `incoming` is where the client has connected to. */
+export function egressFrom(egress: EgressOptions | undefined, incoming: string): LocalAddress {
+  if (egress === undefined) return () => undefined;
+  return (to) => {
+    const addresses = egress.addresses.flatMap(expand).filter((one) => isV6(one) === isV6(to));
+    const [first] = addresses;
+    // Without a list, any address that the client could reach will do.
+    if (egress.addresses.length === 0) return isV6(incoming) === isV6(to) ? incoming : undefined;
+    if (first === undefined) throw noAddress(egress, to);
+    switch (egress.rotate) {
+      case 'none':
+        return first;
+      case 'random':
+        return addresses[Math.floor(Math.random() * addresses.length)];
+      case 'route':
+        return among(addresses, sourceFor(to)) ?? first;
+      case 'same-as-incoming':
+        return among(addresses, incoming) ?? first;
+      default:
+        return egress.rotate satisfies never;
+    }
+  };
+}
+
+/** A literal address, or those that an interface has now. Link-local ones lead nowhere by themselves. */
+function expand(text: string): readonly string[] {
+  const found = networkInterfaces()[text];
+  if (found === undefined) return [text];
+  return found.map(({ address }) => address).filter((address) => !address.startsWith('fe80:'));
+}
+
+function among(addresses: readonly string[], wanted: string | undefined): string | undefined {
+  return addresses.find((address) => address === wanted);
+}
+
+function isV6(address: string): boolean {
+  return address.includes(':');
+}
+
+function noAddress({ addresses }: EgressOptions, to: string): Error {
+  const message = `no address to reach ${to} from among ${addresses.join(', ')}`;
+  return Object.assign(new Error(message), { code: 'EADDRNOTAVAIL' });
+}

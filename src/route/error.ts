@@ -1,0 +1,32 @@
+import { Reply } from '../wire/socks5.ts';
+
+/**
+ * Something is wrong with the way, or at the end of it:
+ * `unreachable`: a server cannot be reached, or does not speak the protocol, and another one may do.
+ * `refused`: it wants other credentials. `reply`: it, or one behind it, says what became of the request. `unable`: this kind
+ * of server cannot do what is asked for.
+ */
+export type Trouble = 'unreachable' | 'refused' | 'reply' | 'unable';
+
+/** An upstream failed, or refused. It holds no credentials. */
+export class UpstreamError extends Error {
+  override readonly name = 'UpstreamError';
+  readonly trouble: Trouble;
+  /** For the record: an error code, or what was refused. */
+  readonly code: string;
+  /** What the client is told. */
+  readonly reply: Reply;
+
+  constructor(
+    trouble: Trouble,
+    label: string,
+    code: string,
+    reply: Reply = Reply.generalFailure,
+    cause?: unknown,
+  ) {
+    super(`${label}: ${code}`, { cause });
+    this.trouble = trouble;
+    this.code = code;
+    this.reply = reply;
+  }
+}

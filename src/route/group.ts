@@ -1,0 +1,57 @@
+import { createHash } from 'node:crypto';
+import type { Health } from './health.ts';
+import type { GroupOptions, MemberOptions, UpstreamOptions } from './options.ts';
+
+/** The members of a group in the order in which they are to be tried for a client; those that have failed come last. */
+export function candidates(group: GroupOptions, client: string, health: Health): readonly UpstreamOptions[] {
+  const ordered = arrange(group, client, health).map(({ way }) => way);
+  const up = ordered.filter(({ label }) => health.isUp(label));
+  return [...up, ...ordered.filter((way) => !up.includes(way))];
+}
+
+function arrange(group: GroupOptions, client: string, health: Health): readonly MemberOptions[] {
+  const { members, choose, label } = group;
+  switch (choose) {
+    case 'order':
+      return members;
+    case 'random':
+      return sortedBy(members, ({ weight }) => race(Math.random(), weight));
+    case 'round-robin':
+      return fromTurn(members, health.takeTurn(label));
+    case 'least-sessions':
+      return sortedBy(
+        // Among equals, not always the same one.
+        sortedBy(members, Math.random),
+        ({ way, weight }) => health.sessions(way.label) / weight,
+      );
+    case 'source-hash':
+      // Rendezvous hashing: when a member comes or goes, only its own clients move.
+      return sortedBy(members, ({ way, weight }) => race(unitHash(`${client} ${way.label}`), weight));
+    default:
+      return choose satisfies never;
+  }
+}
+
+/** When something happens that happens `weight` times as often: the earliest wins in proportion to its weight. */
+function race(unit: number, weight: number): number {
+  return -Math.log(1 - unit) / weight;
+}
+
+/** A number from 0 to 1, and never 1. */
+function unitHash(text: string): number {
+  return createHash('sha256').update(text).digest().readUIntBE(0, 6) / 2 ** 48;
+}
+
+/** Each member has as many turns in a row of all as its weight; the others follow behind it. */
+function fromTurn(members: readonly MemberOptions[], turn: number): readonly MemberOptions[] {
+  const turns = members.flatMap((member, i) => Array.from({ length: member.weight }, () => i));
+  const first = turns[turn % turns.length]!;
+  return [...members.slice(first), ...members.slice(0, first)];
+}
+
+function sortedBy<T>(items: readonly T[], key: (item: T) => number): readonly T[] {
+  return items
+    .map((item): readonly [number, T] => [key(item), item])
+    .toSorted(([a], [b]) => a - b)
+    .map(([, item]) => item);
+}

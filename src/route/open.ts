@@ -1,0 +1,200 @@
+import { race } from './race.ts';
+import { ClientSession } from '../session/client.ts';
+import type { ClientSessionOptions } from '../session/client.ts';
+import { addressOf, AddressType, formatAddress } from '../wire/address.ts';
+import type { Address } from '../wire/address.ts';
+import { formatIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import { Command, Reply } from '../wire/socks5.ts';
+import { UpstreamError } from './error.ts';
+import { candidates } from './group.ts';
+import type { ChainOptions, GroupOptions, ServerOptions, UpstreamOptions } from './options.ts';
+import { nextReply } from './shake.ts';
+import type { Opened, Request, Trip } from './trip.ts';
+
+/** How a server is reached: from here, or through the servers before it. */
+type Reach = (server: ServerOptions, trip: Trip) => Promise<Omit<Opened, 'bound'>>;
+
+/**
+ * Makes a request of the server at the end of a way. Rejects with an UpstreamError, a ResolveError for a name that has to
+ * become an address here, or the signal's reason.
+ */
+export function open(way: UpstreamOptions, request: Request, trip: Trip): Promise<Opened> {
+  return openFrom(directly, way, request, trip);
+}
+
+function openFrom(reach: Reach, way: UpstreamOptions, request: Request, trip: Trip): Promise<Opened> {
+  switch (way.type) {
+    case 'server':
+      return openServer(reach, way, request, trip);
+    case 'group':
+      return openGroup(reach, way, request, trip);
+    case 'chain':
+      return openChain(reach, way, request, trip);
+    default:
+      return way satisfies never;
+  }
+}
+
+function openChain(reach: Reach, { hops }: ChainOptions, request: Request, trip: Trip): Promise<Opened> {
+  let reachLast = reach;
+  for (const hop of hops.slice(0, -1)) reachLast = through(reachLast, hop);
+  return openFrom(reachLast, hops.at(-1)!, request, trip);
+}
+
+/** Reaches a server by CONNECT through a way. */
+function through(reach: Reach, way: UpstreamOptions): Reach {
+  return (server, trip) => {
+    const { at } = server;
+    const request = { command: Command.connect, destination: addressOf(at.host, at.port) };
+    // It is to be reached while the patience lasts.
+    return openFrom(reach, way, request, { ...trip, deadline: trip.patience });
+  };
+}
+
+/** One member after the other, until one is reached and understands. */
+async function openGroup(reach: Reach, group: GroupOptions, request: Request, trip: Trip): Promise<Opened> {
+  const { health } = trip;
+  const members = candidates(group, trip.client, health).slice(0, group.tries);
+  let last: unknown;
+  for (const [i, way] of members.entries()) {
+    const now = performance.now();
+    const patience = now + (trip.patience - now) / (members.length - i);
+    const leave = health.enter(way.label);
+    try {
+      const opened = await openFrom(reach, way, request, { ...trip, patience });
+      health.succeeded(way.label);
+      return { ...opened, release: joined(leave, opened.release) };
+    } catch (error) {
+      leave();
+      if (!(error instanceof UpstreamError) || error.trouble !== 'unreachable') throw error;
+      health.failed(way.label, group.health);
+      last = error;
+    }
+  }
+  throw last;
+}
+
+async function openServer(
+  reach: Reach,
+  server: ServerOptions,
+  request: Request,
+  trip: Trip,
+): Promise<Opened> {
+  const { label } = server;
+  const below = await reached(reach, server, trip);
+  const { stream } = below;
+  // Until the request is on its way, silence is the server's; after that it may be the destination's.
+  const late = (error: UpstreamError) => (): void => stream.destroy(error);
+  let timer = setTimeout(late(new UpstreamError('unreachable', label, 'ETIMEDOUT')), left(trip.patience));
+  const stopped = (): void => stream.destroy(trip.signal.reason as Error);
+  trip.signal.addEventListener('abort', stopped);
+  try {
+    trip.signal.throwIfAborted();
+    const session = sessionFor(label, await sessionOptions(server, request, trip));
+    const { ok, reply, bound } = await nextReply(stream, session, label, () => {
+      clearTimeout(timer);
+      timer = setTimeout(
+        late(new UpstreamError('reply', label, 'ETIMEDOUT', Reply.ttlExpired)),
+        left(trip.deadline),
+      );
+    });
+    if (!ok) throw new UpstreamError('reply', label, `reply-${reply}`, reply);
+    return { ...below, bound, servers: [...below.servers, formatAddress(server.at)] };
+  } catch (error) {
+    stream.destroy();
+    below.release();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    trip.signal.removeEventListener('abort', stopped);
+  }
+}
+
+/** Whatever keeps a server from being reached, another server may do, but for what a server on the way there has refused. */
+async function reached(reach: Reach, server: ServerOptions, trip: Trip): ReturnType<Reach> {
+  try {
+    return await reach(server, trip);
+  } catch (error) {
+    if (trip.signal.aborted) throw trip.signal.reason;
+    if (error instanceof UpstreamError && error.trouble !== 'reply') throw error;
+    const code = error instanceof UpstreamError ? error.code : (error as NodeJS.ErrnoException).code;
+    if (typeof code !== 'string') throw error;
+    throw new UpstreamError('unreachable', server.label, code, undefined, error);
+  }
+}
+
+const directly: Reach = async (server, trip) => {
+  const { engine, resolver, signal, localAddress, client } = trip;
+  const { host, port } = server.at;
+  const addresses = notOwn(await resolver.resolve(host, { source: client, signal }), server, trip);
+  const timeout = left(trip.patience);
+  const stream = await race(addresses, port, engine, { timeout, signal, localAddress });
+  return { stream, servers: [], release: () => {} };
+};
+
+/** A server that leads back here would call itself without end. */
+function notOwn(addresses: readonly Ip[], { at, label }: ServerOptions, trip: Trip): readonly Ip[] {
+  const others = addresses.filter((ip) => !trip.isOwnPort(ip, at.port));
+  if (others.length === 0) throw new UpstreamError('unable', label, 'loop');
+  return others;
+}
+
+/** Not every protocol carries everything: SOCKS4 no IPv6, HTTP nothing but CONNECT. */
+function sessionFor(label: string, options: ClientSessionOptions): ClientSession {
+  try {
+    return new ClientSession(options);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const [code, reply] =
+      options.protocol === 'http' && options.command !== Command.connect
+        ? (['command', Reply.commandNotSupported] as const)
+        : (['address-type', Reply.addressTypeNotSupported] as const);
+    throw new UpstreamError('unable', label, code, reply, error);
+  }
+}
+
+async function sessionOptions(
+  { protocol, passesNames, credentials }: ServerOptions,
+  { command, destination }: Request,
+  trip: Trip,
+): Promise<ClientSessionOptions> {
+  const shown = credentials === 'client' ? trip.credentials : credentials;
+  return {
+    protocol,
+    command,
+    destination: passesNames ? destination : await asAddress(destination, protocol, trip),
+    ...(shown !== undefined && (isSocks4(protocol) ? { userId: shown.username } : { credentials: shown })),
+  };
+}
+
+/** The next server's name, for one that takes addresses only. */
+async function asAddress(
+  destination: Address,
+  protocol: ServerOptions['protocol'],
+  trip: Trip,
+): Promise<Address> {
+  if (destination.type !== AddressType.name) return destination;
+  const family = isSocks4(protocol) ? 'ipv4' : 'any';
+  const [ip] = await trip.resolver.resolve(destination.host, {
+    family,
+    source: trip.client,
+    signal: trip.signal,
+  });
+  return addressOf(formatIp(ip!), destination.port);
+}
+
+function isSocks4(protocol: ServerOptions['protocol']): boolean {
+  return protocol === 'socks4' || protocol === 'socks4a';
+}
+
+function left(until: number): number {
+  return Math.max(1, until - performance.now());
+}
+
+function joined(first: () => void, second: () => void): () => void {
+  return () => {
+    first();
+    second();
+  };
+}

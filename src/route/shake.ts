@@ -1,0 +1,53 @@
+import type { Connection } from '../net/engine.ts';
+import type { ClientSession, ReplyEvent } from '../session/client.ts';
+import { WireError } from '../wire/error.ts';
+import { UpstreamError } from './error.ts';
+
+/**
+ * Talks to a proxy server until its next reply, the first or, for BIND, the second. What it has sent behind the reply stays in
+ * the stream. `asked` is called when the request is on its way: what takes time from then on is the destination.
+ */
+export async function nextReply(
+  stream: Connection,
+  session: ClientSession,
+  label: string,
+  asked: () => void,
+): Promise<ReplyEvent> {
+  if (session.state === 'start') stream.write(session.start());
+  for (;;) {
+    if (session.state === 'reply') asked();
+    const event = takeEvent(session, label);
+    if (event === undefined) {
+      const bytes = await read(stream, label);
+      if (bytes === undefined) throw new UpstreamError('unreachable', label, 'closed');
+      session.receive(bytes);
+    } else if (event.type === 'send') stream.write(event.bytes);
+    else if (event.type === 'refused') throw new UpstreamError('refused', label, event.phase);
+    else {
+      if (session.state === 'done') stream.unread(session.trailing());
+      return event;
+    }
+  }
+}
+
+function takeEvent(session: ClientSession, label: string): ReturnType<ClientSession['next']> {
+  try {
+    return session.next();
+  } catch (error) {
+    if (error instanceof WireError)
+      throw new UpstreamError('unreachable', label, error.code, undefined, error);
+    throw error;
+  }
+}
+
+/** A connection that breaks before there is a reply is no reply. */
+async function read(stream: Connection, label: string): Promise<Uint8Array | undefined> {
+  try {
+    return await stream.read();
+  } catch (error) {
+    if (error instanceof UpstreamError) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (typeof code === 'string') throw new UpstreamError('unreachable', label, code, undefined, error);
+    throw error;
+  }
+}

@@ -1,0 +1,98 @@
+import { AddressSet } from '../policy/addresses.ts';
+import type { Destination, Facts, Surroundings } from '../policy/policy.ts';
+import { Rule } from '../policy/rule.ts';
+import { Resolver } from '../resolve/resolver.ts';
+import type { ResolveOptions } from '../resolve/resolver.ts';
+import { embeddedIpv4 } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import { passesCredentials, passesNames } from './options.ts';
+import type { RouteOptions } from './options.ts';
+
+/** A way out. */
+export interface Route extends Pick<RouteOptions, 'name' | 'label' | 'via' | 'egress' | 'origin'> {
+  /** A name is not resolved here. */
+  readonly passesNames: boolean;
+  /** Its own, where it has name servers of its own. */
+  readonly resolver?: Resolver;
+}
+
+/** Where there are no routes. */
+export const DIRECT: Route = { name: 'direct', label: 'direct', via: 'direct', passesNames: false };
+
+/** The routes, ready to be asked: the first match decides. A reload makes new ones. */
+export class Routes {
+  readonly #routes: readonly (readonly [conditions: Rule, route: Route])[] | undefined;
+
+  /** `undefined`: everything goes out directly. */
+  constructor(options: readonly RouteOptions[] | undefined, names: ResolveOptions) {
+    this.#routes = options?.map((one) => [conditionsOf(one), routeOf(one, names)]);
+    this.passCredentials = options?.some(({ via }) => via !== 'direct' && passesCredentials(via)) ?? false;
+  }
+
+  /** Some upstream wants what the client has shown. */
+  readonly passCredentials: boolean;
+
+  /** All addresses of a name go the same way. */
+  get areSame(): boolean {
+    return this.#routes === undefined;
+  }
+
+  /**
+   * The route to a destination, a name by its address too once that is known; before, conditions about addresses match no
+   * name. `undefined` when no route matches.
+   */
+  find(
+    facts: Facts,
+    destination: Destination,
+    address: Ip | undefined,
+    surroundings: Surroundings,
+  ): Route | undefined {
+    if (this.#routes === undefined) return DIRECT;
+    const client = embeddedIpv4(facts.client);
+    const name = destination.type === 'name' ? destination.name : undefined;
+    const ip = destination.type === 'ip' ? destination.ip : address;
+    const judged = ip && judge(embeddedIpv4(ip), surroundings);
+    const found = this.#routes.find(
+      ([rule]) =>
+        rule.hasPort(destination.port) &&
+        rule.isFor(facts, client, surroundings) &&
+        (judged === undefined ? rule.to.hasName(name!) : rule.to.has(name, judged)),
+    );
+    return found?.[1];
+  }
+}
+
+function judge(ip: Ip, surroundings: Surroundings): Parameters<Rule['to']['has']>[1] {
+  return { ip, self: surroundings.isSelf(ip), special: false };
+}
+
+/** A route's conditions mean what those of a denying rule mean: `any` is everything. */
+function conditionsOf({ name, commands, from, user, to, port }: RouteOptions): Rule {
+  const options = {
+    name,
+    action: 'deny',
+    to,
+    log: [],
+    revoke: 'close',
+    ...(commands !== undefined && { commands }),
+    ...(from !== undefined && { from }),
+    ...(user !== undefined && { user }),
+    ...(port !== undefined && { port }),
+  } as const;
+  return new Rule(options, AddressSet.of([]));
+}
+
+function routeOf(
+  { name, label, via, egress, dns, resolvesHere, origin }: RouteOptions,
+  names: ResolveOptions,
+): Route {
+  return {
+    name,
+    label,
+    via,
+    passesNames: via !== 'direct' && !resolvesHere && passesNames(via),
+    ...(egress !== undefined && { egress }),
+    ...(origin !== undefined && { origin }),
+    ...(dns !== undefined && { resolver: new Resolver({ ...names, servers: dns }) }),
+  };
+}

@@ -1,0 +1,44 @@
+import type { Connection, Engine, Signal } from '../net/engine.ts';
+import type { Resolver } from '../resolve/resolver.ts';
+import type { Address, HostPort } from '../wire/address.ts';
+import type { Ip } from '../wire/ip.ts';
+import type { Credentials } from '../wire/password.ts';
+import type { Command } from '../wire/socks5.ts';
+import type { Health } from './health.ts';
+import type { LocalAddress } from './egress.ts';
+
+/** What a request needs to find its way through upstreams. */
+export interface Trip {
+  readonly engine: Engine;
+  readonly resolver: Resolver;
+  readonly health: Health;
+  readonly signal: Signal;
+  /** When it is over in all, by `performance.now`. */
+  readonly deadline: number;
+  /** When the server that is tried now must have been reached and must have understood; what comes then is up to the destination. */
+  readonly patience: number;
+  /** Where connections come from. */
+  readonly localAddress: LocalAddress;
+  /** Whom it is for: takes turns with others, and leads to the same server again where a group wants that. */
+  readonly client: string;
+  readonly credentials: Credentials | undefined;
+  /** True for garter's own ports. */
+  isOwnPort(ip: Ip, port: number): boolean;
+}
+
+/** What is asked of the last server. */
+export interface Request {
+  readonly command: Command;
+  readonly destination: Address;
+}
+
+/** The end of a way. */
+export interface Opened {
+  readonly stream: Connection;
+  /** BND.ADDR and BND.PORT of the last server's reply. */
+  readonly bound: HostPort;
+  /** The servers on the way as host:port, the nearest first. */
+  readonly servers: readonly string[];
+  /** When it is not used any more. */
+  readonly release: () => void;
+}

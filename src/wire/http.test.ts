@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { inspect } from 'node:util';
+import { AddressType } from './address.ts';
+import { WireError } from './error.ts';
+import {
+  decodeBasic,
+  decodeConnectTarget,
+  decodeHttpReply,
+  decodeHttpRequest,
+  encodeConnect,
+  encodeHttpReply,
+  replyToStatus,
+} from './http.ts';
+import { Reply } from './socks5.ts';
+
+const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1');
+const lines = (...all: readonly string[]): string => `${all.join('\r\n')}\r\n\r\n`;
+const isFault = { name: 'WireError', code: 'ERR_HTTP_HEAD' };
+
+suite('a request', () => {
+  const text = lines(
+    'CONNECT www.example.com:443 HTTP/1.1',
+    'Host: www.example.com:443',
+    'X-A: 1',
+    'x-a:2 \t',
+  );
+
+  test('is read whole, whatever comes behind it, and not before it is', () => {
+    for (const rest of ['', '\x16\x03\x01', 'GET / HTTP/1.1\r\n\r\n']) {
+      const decoded = decodeHttpRequest(bytes(text + rest));
+      assert.equal(decoded?.size, text.length);
+      const { method, target, headers } = decoded.value;
+      assert.deepEqual([method, target], ['CONNECT', 'www.example.com:443']);
+      assert.deepEqual(
+        [...headers],
+        [
+          ['host', 'www.example.com:443'],
+          ['x-a', '1, 2'],
+        ],
+      );
+    }
+    for (let size = 0; size < text.length; size++)
+      assert.equal(decodeHttpRequest(bytes(text.slice(0, size))), undefined, `${size} bytes`);
+  });
+
+  const faults = [
+    lines('CONNECT www.example.com:443'),
+    lines('CONNECT  www.example.com:443 HTTP/1.1'),
+    lines('CONNECT www.example.com:443 HTTP/2.0'),
+    lines('CONNECT www.example.com:443 HTTP/1.1', 'no colon'),
+    lines('CONNECT www.example.com:443 HTTP/1.1', 'Host : a'),
+    lines('CONNECT www.example.com:443 HTTP/1.1', 'A: 1', ' folded'),
+    lines('CONNECT www.example.com:443 HTTP/1.1', 'A: \0'),
+    lines('CONNECT www.example.com:443 HTTP/1.1\nA: 1'),
+    `CONNECT www.example.com:443 HTTP/1.1\r\nA: ${'a'.repeat(16_384)}`,
+  ];
+  for (const fault of faults) {
+    test(`${inspect(fault.slice(0, 60))} is none`, () => {
+      assert.throws(() => decodeHttpRequest(bytes(fault)), isFault);
+    });
+  }
+});
+
+suite('the target of CONNECT', () => {
+  const rows = [
+    ['www.example.com:443', { type: AddressType.name, host: 'www.example.com', port: 443 }],
+    ['192.0.2.1:0', { type: AddressType.ipv4, host: '192.0.2.1', port: 0 }],
+    ['[2001:DB8::1]:65535', { type: AddressType.ipv6, host: '2001:db8::1', port: 65_535 }],
+  ] as const;
+  for (const [target, address] of rows) {
+    test(target, () => {
+      assert.deepEqual(decodeConnectTarget(target), address);
+    });
+  }
+  for (const target of [
+    'www.example.com',
+    ':443',
+    'a:65536',
+    'a:1x',
+    'http://a:80',
+    '/',
+    'a@b:80',
+    '2001:db8::1:80',
+    '*',
+  ]) {
+    test(`${target} is none`, () => {
+      assert.throws(() => decodeConnectTarget(target), isFault);
+    });
+  }
+});
+
+suite('user name and password', () => {
+  const rows = [
+    ['Basic YWxpY2U6czNjcmV0', { username: 'alice', password: 's3cret' }],
+    ['basic  YTpiOmM= ', { username: 'a', password: 'b:c' }],
+    ['Basic w6U6w6U=', { username: 'å', password: 'å' }],
+    ['Basic Og==', { username: '', password: '' }],
+    ['Basic YWxpY2U=', undefined],
+    ['Basic /////w==', undefined],
+    ['Basic !!!', undefined],
+    ['Basic', undefined],
+    ['Bearer YWxpY2U6czNjcmV0', undefined],
+  ] as const;
+  for (const [field, credentials] of rows) {
+    test(field, () => {
+      assert.deepEqual(decodeBasic(field), credentials);
+    });
+  }
+});
+
+test('CONNECT as it is sent is what is read', () => {
+  const credentials = { username: 'alice', password: 'a:å' };
+  const sent = encodeConnect({ host: '2001:db8::1', port: 443 }, credentials);
+  const { value } = decodeHttpRequest(sent)!;
+  assert.equal(value.method, 'CONNECT');
+  assert.equal(value.headers.get('host'), '[2001:db8::1]:443');
+  assert.deepEqual(decodeConnectTarget(value.target), {
+    type: AddressType.ipv6,
+    host: '2001:db8::1',
+    port: 443,
+  });
+  assert.deepEqual(decodeBasic(value.headers.get('proxy-authorization')!), credentials);
+});
+
+test('what HTTP cannot carry is a RangeError, without the password', () => {
+  for (const host of ['a b', 'å.example', 'a\r\nX: y', ''])
+    assert.throws(() => encodeConnect({ host, port: 80 }), RangeError);
+  assert.throws(
+    () => encodeConnect({ host: 'a', port: 80 }, { username: 'a:b', password: 's3cret' }),
+    (error) => error instanceof RangeError && !inspect(error).includes('s3cret'),
+  );
+});
+
+suite('an answer', () => {
+  test('each reply comes through', () => {
+    for (const reply of Object.values(Reply)) {
+      const { value } = decodeHttpReply(encodeHttpReply(reply))!;
+      const expected = reply === Reply.addressTypeNotSupported ? Reply.generalFailure : reply;
+      const isRefusedCommand = reply === Reply.commandNotSupported;
+      assert.equal(
+        isRefusedCommand ? replyToStatus(value.status) : (value.reason ?? replyToStatus(value.status)),
+        expected,
+      );
+    }
+  });
+
+  const rows = [
+    [lines('HTTP/1.1 200 OK'), { status: 200 }],
+    [lines('HTTP/1.0 200'), { status: 200 }],
+    [lines('HTTP/1.1 200 Connection established', 'Transfer-Encoding: chunked'), { status: 200 }],
+    [`${lines('HTTP/1.1 100 Continue')}${lines('HTTP/1.1 204 OK')}`, { status: 204 }],
+    [
+      lines('HTTP/1.1 502 Bad Gateway', 'Proxy-Status: a; error=dns_error, b; error=connection_refused'),
+      { status: 502, reason: 4 },
+    ],
+    [lines('HTTP/1.1 502 Bad Gateway', 'Proxy-Status: a; error=something_new'), { status: 502 }],
+  ] as const;
+  for (const [text, expected] of rows) {
+    test(inspect(text), () => {
+      assert.deepEqual(decodeHttpReply(bytes(`${text}rest`)), { value: expected, size: text.length });
+      for (let size = 0; size < text.length; size++)
+        assert.equal(decodeHttpReply(bytes(text.slice(0, size))), undefined);
+    });
+  }
+
+  for (const text of [
+    lines('SSH-2.0-OpenSSH'),
+    lines('HTTP/1.1 999 x'),
+    lines('HTTP/1.1 100 a').repeat(20),
+  ]) {
+    test(`${inspect(text.slice(0, 40))} is none`, () => {
+      assert.throws(
+        () => decodeHttpReply(bytes(text)),
+        (error) => error instanceof WireError && error.code === 'ERR_HTTP_HEAD',
+      );
+    });
+  }
+});

@@ -1,0 +1,212 @@
+import { addressOf, formatAddress } from './address.ts';
+import type { Address, HostPort } from './address.ts';
+import { concat, decodeText } from './bytes.ts';
+import type { Decoded } from './decoded.ts';
+import { WireError } from './error.ts';
+import type { Credentials } from './password.ts';
+import { Reply } from './socks5.ts';
+
+/** Bytes of a request or answer up to its empty line; a longer one is refused. */
+const HEAD_LIMIT = 16_384;
+/** Answers of 1xx in a row that are skipped. */
+const INTERIM_LIMIT = 8;
+
+/** A request of HTTP/1 (RFC 9112 section 2.1). Header names are lower case; of several fields of one name the values stand with commas between. */
+export interface HttpRequest {
+  readonly method: string;
+  readonly target: string;
+  readonly headers: ReadonlyMap<string, string>;
+}
+
+/** An answer to CONNECT. */
+export interface HttpReply {
+  readonly status: number;
+  /** What the proxy says went wrong (RFC 9209), as a reply of SOCKS5. */
+  readonly reason?: Reply;
+}
+
+/** A request up to its empty line. Throws ERR_HTTP_HEAD. */
+export function decodeHttpRequest(bytes: Uint8Array): Decoded<HttpRequest> | undefined {
+  const head = decodeHead(bytes);
+  if (head === undefined) return undefined;
+  const { first, headers, size } = head;
+  const [, method, target] = /^([!#$%&'*+.^_`|~\dA-Za-z-]+) ([\x21-\x7e]+) HTTP\/1\.[01]$/.exec(first) ?? [];
+  if (method === undefined || target === undefined) throw fault('no request line of HTTP/1');
+  return { value: { method, target, headers }, size };
+}
+
+/** Where a CONNECT wants to go: host:port (RFC 9110 section 9.3.6). Throws ERR_HTTP_HEAD. */
+export function decodeConnectTarget(target: string): Address {
+  const [, v6, name, digits] =
+    /^(?:\[([\d:.A-Fa-f]+)\]|([^\s:/?#@[\]]{1,255})):(\d{1,5})$/.exec(target) ?? [];
+  const host = v6 ?? name;
+  if (host === undefined || Number(digits) > 65_535) throw fault('CONNECT takes host:port');
+  return addressOf(host, Number(digits));
+}
+
+/** User name and password of a Proxy-Authorization field (RFC 7617); `undefined` for another scheme, or what is no UTF-8. */
+export function decodeBasic(field: string): Credentials | undefined {
+  const [, token] = /^basic +([\w+/-]+={0,2}) *$/i.exec(field) ?? [];
+  if (token === undefined) return undefined;
+  let text: string | undefined;
+  try {
+    text = decodeText(Uint8Array.from(atob(token), (character) => character.charCodeAt(0)));
+  } catch {
+    return undefined; // no base64
+  }
+  const colon = text?.indexOf(':') ?? -1;
+  if (text === undefined || colon < 0) return undefined;
+  return { username: text.slice(0, colon), password: text.slice(colon + 1) };
+}
+
+/**
+ * CONNECT host:port, with user name and password if there are any. Throws a RangeError for a host that is no printable
+ * ASCII, and for a user name with a colon.
+ */
+export function encodeConnect(destination: HostPort, credentials?: Credentials): Uint8Array {
+  const to = formatAddress(destination);
+  if (destination.host === '' || !/^[\x21-\x7e]+$/.test(to))
+    throw new RangeError('HTTP carries names in ASCII only');
+  const lines = [`CONNECT ${to} HTTP/1.1`, `Host: ${to}`];
+  if (credentials !== undefined) lines.push(`Proxy-Authorization: Basic ${basic(credentials)}`);
+  return encodeHead(lines);
+}
+
+/** The answer to a CONNECT; interim ones (1xx) are skipped. Throws ERR_HTTP_HEAD. */
+export function decodeHttpReply(bytes: Uint8Array): Decoded<HttpReply> | undefined {
+  let start = 0;
+  for (let i = 0; i <= INTERIM_LIMIT; i++) {
+    const head = decodeHead(bytes.subarray(start));
+    if (head === undefined) return undefined;
+    const [, digits] = /^HTTP\/1\.[01] ([1-5]\d\d)(?: [^\r\n]*)?$/.exec(head.first) ?? [];
+    if (digits === undefined) throw fault('no status line of HTTP/1');
+    start += head.size;
+    const status = Number(digits);
+    if (status < 200) continue;
+    const reason = reasonOf(head.headers.get('proxy-status'));
+    return { value: { status, ...(reason !== undefined && { reason }) }, size: start };
+  }
+  throw fault('no answer but interim ones');
+}
+
+/** The answer to a CONNECT, for what is a reply in SOCKS5; a refusal says more in Proxy-Status (RFC 9209). */
+export function encodeHttpReply(code: number): Uint8Array {
+  if (code === Reply.succeeded) return encodeHead(['HTTP/1.1 200 Connection established']);
+  const [status, error] = REFUSALS.get(code) ?? GENERAL;
+  return encodeHead([`HTTP/1.1 ${status}`, `Proxy-Status: garter; error=${error}`, ...CLOSE]);
+}
+
+/** What asks for user name and password (RFC 9110 section 11.7.1). */
+export function encodeHttpChallenge(): Uint8Array {
+  const ask = 'Proxy-Authenticate: Basic realm="garter", charset="UTF-8"';
+  return encodeHead(['HTTP/1.1 407 Proxy Authentication Required', ask, ...CLOSE]);
+}
+
+/** The answer to what is no CONNECT after all. */
+export function encodeBadRequest(): Uint8Array {
+  return encodeHead(['HTTP/1.1 400 Bad Request', ...CLOSE]);
+}
+
+/** What a status of HTTP is in SOCKS5, where nothing says more. */
+export function replyToStatus(status: number): Reply {
+  if (status >= 200 && status < 300) return Reply.succeeded;
+  return BY_STATUS.get(status) ?? Reply.generalFailure;
+}
+
+const CLOSE: readonly string[] = ['Content-Length: 0', 'Connection: close'];
+
+/** A refusal in HTTP, and as an error type of RFC 9209 section 2.3. */
+type Refusal = readonly [status: string, error: string];
+
+const GENERAL: Refusal = ['502 Bad Gateway', 'proxy_internal_error'];
+const REFUSALS: ReadonlyMap<number, Refusal> = new Map<number, Refusal>([
+  [Reply.generalFailure, GENERAL],
+  [Reply.notAllowed, ['403 Forbidden', 'http_request_denied']],
+  [Reply.networkUnreachable, ['502 Bad Gateway', 'destination_ip_unroutable']],
+  [Reply.hostUnreachable, ['502 Bad Gateway', 'destination_unavailable']],
+  [Reply.connectionRefused, ['502 Bad Gateway', 'connection_refused']],
+  [Reply.ttlExpired, ['504 Gateway Timeout', 'connection_timeout']],
+  [Reply.commandNotSupported, ['501 Not Implemented', 'http_request_denied']],
+]);
+
+/** What other proxies say, too. */
+const REASONS: ReadonlyMap<string, Reply> = new Map([
+  ['http_request_denied', Reply.notAllowed],
+  ['destination_ip_prohibited', Reply.notAllowed],
+  ['destination_ip_unroutable', Reply.networkUnreachable],
+  ['destination_unavailable', Reply.hostUnreachable],
+  ['destination_not_found', Reply.hostUnreachable],
+  ['dns_error', Reply.hostUnreachable],
+  ['dns_timeout', Reply.hostUnreachable],
+  ['connection_refused', Reply.connectionRefused],
+  ['connection_terminated', Reply.connectionRefused],
+  ['connection_timeout', Reply.ttlExpired],
+  ['proxy_internal_error', Reply.generalFailure],
+]);
+
+const BY_STATUS: ReadonlyMap<number, Reply> = new Map([
+  [401, Reply.notAllowed],
+  [403, Reply.notAllowed],
+  [404, Reply.hostUnreachable],
+  [405, Reply.commandNotSupported],
+  [501, Reply.commandNotSupported],
+  [502, Reply.hostUnreachable],
+  [503, Reply.hostUnreachable],
+  [504, Reply.ttlExpired],
+]);
+
+/** Proxy-Status: of several proxies in a row the first member is the farthest. */
+function reasonOf(field: string | undefined): Reply | undefined {
+  const [, error] = /; *error=([a-z_]+)/.exec(field ?? '') ?? [];
+  return error === undefined ? undefined : REASONS.get(error);
+}
+
+interface Head {
+  readonly first: string;
+  readonly headers: ReadonlyMap<string, string>;
+  readonly size: number;
+}
+
+/** The first line and the fields, to the empty line. Lines end with CR LF, nothing else. */
+function decodeHead(bytes: Uint8Array): Head | undefined {
+  const end = findEnd(bytes);
+  if (end === undefined) return undefined;
+  // Latin-1, as HTTP has it: a byte is a character.
+  const [first = '', ...fields] = Array.from(bytes.subarray(0, end), (byte) => String.fromCharCode(byte))
+    .join('')
+    .split('\r\n');
+  const headers = new Map<string, string>();
+  for (const field of fields) {
+    const [, name, value] = /^([!#$%&'*+.^_`|~\dA-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*$/.exec(field) ?? [];
+    if (name === undefined || value === undefined) throw fault('a field that is none');
+    const key = name.toLowerCase();
+    const before = headers.get(key);
+    headers.set(key, before === undefined ? value : `${before}, ${value}`);
+  }
+  return { first, headers, size: end + 4 };
+}
+
+/** Where the CR LF CR LF begins; `undefined` while it has not come. */
+function findEnd(bytes: Uint8Array): number | undefined {
+  for (let at = bytes.indexOf(0x0d); at >= 0; at = bytes.indexOf(0x0d, at + 1)) {
+    if (at > HEAD_LIMIT) break;
+    if (bytes[at + 1] === 0x0a && bytes[at + 2] === 0x0d && bytes[at + 3] === 0x0a) return at;
+  }
+  if (bytes.length > HEAD_LIMIT) throw fault(`more than ${HEAD_LIMIT} bytes without an empty line`);
+  return undefined;
+}
+
+function encodeHead(lines: readonly string[]): Uint8Array {
+  return new TextEncoder().encode(`${lines.join('\r\n')}\r\n\r\n`);
+}
+
+function basic({ username, password }: Credentials): string {
+  if (username.includes(':')) throw new RangeError('a user name with a colon (RFC 7617 section 2)');
+  const encoder = new TextEncoder();
+  const bytes = concat(encoder.encode(`${username}:`), encoder.encode(password));
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+}
+
+function fault(what: string): WireError {
+  return new WireError('ERR_HTTP_HEAD', what);
+}

@@ -1,0 +1,252 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { after, before, suite, test } from 'node:test';
+import { startGarter, type Garter } from '../support/garter.ts';
+import { address, response, startNameServer, type NameServer } from '../support/name-server.ts';
+import { Command, connectThrough, RawClient, replyCode, request5 } from '../support/raw.ts';
+import { startEcho, type Target } from '../support/targets.ts';
+
+const CLOSED = 1; // a port of loopback on which nobody listens
+
+/** A name server that knows one name of loopback. */
+function startNames(name: string): Promise<NameServer> {
+  return startNameServer((asked) => [
+    asked.name === name && asked.type === 'A'
+      ? response(asked, { answers: [address(name, '127.0.0.1')] })
+      : response(asked, { rcode: asked.name === name ? 0 : 3 }),
+  ]);
+}
+
+const at = ({ host, port }: { host: string; port: number }): string => `${host}:${port}`;
+const reply = (garter: Garter, host: string, port: number): Promise<number> =>
+  replyCode(garter, request5(Command.connect, host, port));
+
+suite('routes', () => {
+  const resources = new AsyncDisposableStack();
+  let echo: Target;
+  let nearNames: NameServer;
+  let farNames: NameServer;
+  let far: Garter;
+  let locked: Garter;
+  before(async () => {
+    echo = resources.use(await startEcho('127.0.0.1'));
+    nearNames = resources.use(await startNames('near.test'));
+    farNames = resources.use(await startNames('far.test'));
+    far = resources.use(
+      await startGarter({
+        listener: ['protocols: [socks5, socks4, http]'],
+        config: `
+rules:
+  - { name: closed, deny: any, to: [any], port: [9] }
+  - { name: open, allow: any, to: [loopback, .test] }
+resolve: { servers: ["127.0.0.1:${farNames.endpoint.port}"] }`,
+      }),
+    );
+    locked = resources.use(
+      await startGarter({
+        listener: ['protocols: [socks5, http]'],
+        users: { alice: 's3cret', bob: 'hunter2' },
+        config: 'rules: [{ name: open, allow: any, to: [loopback] }]',
+      }),
+    );
+  });
+  after(() => resources.disposeAsync());
+
+  /** A garter whose ways out are these; what it does not know it may not ask. */
+  const near = (config: string, users?: Readonly<{ [name: string]: string }>): Promise<Garter> =>
+    startGarter({
+      config: `
+rules: [{ name: all, allow: any, to: [any, loopback] }]
+resolve: { servers: ["127.0.0.1:${nearNames.endpoint.port}"] }
+timeouts: { connect: 5s }
+${config}`,
+      ...(users !== undefined && { users }),
+    });
+  const works = async (garter: Garter, host: string): Promise<void> => {
+    using client = await connectThrough(garter, { host, port: echo.port });
+    client.send(Buffer.from('there and back'));
+    client.end();
+    assert.equal((await client.rest()).toString(), 'there and back');
+  };
+
+  for (const scheme of ['socks5', 'socks5h', 'socks4', 'socks4a', 'http']) {
+    test(`${scheme}: there and back, by address`, async () => {
+      await using garter = await near(`routes: [{ to: [any], via: "${scheme}://${at(far)}" }]`);
+      await works(garter, '127.0.0.1');
+      const record = await garter.record({ destination: `127.0.0.1:${echo.port}`, end: 'client:relay' });
+      assert.equal(record.route, `${scheme}://${at(far)}`);
+      assert.equal(record.address, `127.0.0.1:${echo.port}`);
+      await far.record({ destination: `127.0.0.1:${echo.port}` });
+    });
+  }
+
+  for (const scheme of ['socks5h', 'socks4a', 'http']) {
+    test(`${scheme}: a name goes to the far end as a name`, async () => {
+      await using garter = await near(`routes: [{ to: [any], via: "${scheme}://${at(far)}" }]`);
+      const count = nearNames.asked.length;
+      await works(garter, 'far.test');
+      assert.equal(nearNames.asked.length, count, 'the near name server was asked');
+      const record = await garter.record({ destination: `far.test:${echo.port}` });
+      assert.equal(record.address, undefined);
+      assert.equal((await far.record({ destination: `far.test:${echo.port}` })).address, at(echo));
+    });
+  }
+
+  for (const scheme of ['socks5', 'socks4']) {
+    test(`${scheme}: a name becomes an address here`, async () => {
+      await using garter = await near(`routes: [{ to: [any], via: "${scheme}://${at(far)}" }]`);
+      await works(garter, 'near.test');
+      assert.equal((await garter.record({ destination: `near.test:${echo.port}` })).address, at(echo));
+      await far.record({ destination: at(echo) });
+    });
+  }
+
+  for (const scheme of ['socks5h', 'http']) {
+    test(`${scheme}: what the far end replies is what the client hears`, async () => {
+      await using garter = await near(`routes: [{ to: [any], via: "${scheme}://${at(far)}" }]`);
+      assert.equal(await reply(garter, '127.0.0.1', CLOSED), 5);
+      assert.equal(await reply(garter, 'nowhere.test', 80), 4);
+      assert.equal(await reply(garter, '127.0.0.1', 9), 2);
+      await garter.record({ end: 'target:dial:reply-5' });
+      await garter.record({ end: 'target:dial:reply-4' });
+      await garter.record({ end: 'target:dial:reply-2' });
+    });
+  }
+
+  test('resolve: here', async () => {
+    await using garter = await near(`routes: [{ to: [any], via: "socks5h://${at(far)}", resolve: here }]`);
+    await works(garter, 'near.test');
+    await far.record({ destination: at(echo) });
+    assert.equal(await reply(garter, 'far.test', 80), 4);
+    await garter.record({ end: 'target:resolve:ENOTFOUND' });
+  });
+
+  test('the first route that matches; name servers of its own; what none matches is refused', async () => {
+    await using garter = await near(`
+routes:
+  - { to: [a.far.test], via: "socks5h://${at(far)}" }
+  - { to: [.far.test], via: direct, dns: ["127.0.0.1:${farNames.endpoint.port}"] }
+  - { to: [127.0.0.0/8], port: [${echo.port}], via: direct }`);
+    assert.equal(await reply(garter, 'a.far.test', 80), 4);
+    await garter.record({ destination: 'a.far.test:80', end: 'target:dial:reply-4' });
+    await works(garter, 'far.test');
+    await garter.record({ destination: `far.test:${echo.port}`, route: 'direct' });
+    await works(garter, 'near.test');
+    await garter.record({ destination: `near.test:${echo.port}`, route: 'direct' });
+    assert.equal(await reply(garter, '127.0.0.1', 80), 2);
+    await garter.record({ end: 'policy:request:no-route' });
+  });
+
+  test('a user name and a password, of our own', async () => {
+    await using garter = await near(`
+routes: [{ to: [any], via: locked }]
+upstreams: { locked: "http://alice:s3cret@${at(locked)}" }`);
+    await works(garter, '127.0.0.1');
+    assert.equal((await locked.record({ destination: at(echo) })).user, 'alice');
+    assert.equal((await garter.record({ destination: at(echo) })).route, 'locked');
+  });
+
+  for (const scheme of ['socks5h', 'http']) {
+    test(`${scheme}: the client's own, passed on`, async () => {
+      await using garter = await near(
+        `
+routes: [{ to: [any], via: locked }]
+upstreams: { locked: { url: "${scheme}://${at(locked)}", credentials: client } }`,
+        { bob: 'hunter2' },
+      );
+      using client = await RawClient.connect(garter);
+      client.send('05 01 02  01 03', Buffer.from('bob'), '07', Buffer.from('hunter2'));
+      client.send(request5(Command.connect, echo.host, echo.port));
+      await client.expect('05 02  01 00  05 00 00');
+      client.end();
+      await locked.record({ destination: at(echo), user: 'bob' });
+    });
+  }
+
+  for (const scheme of ['socks5h', 'http']) {
+    test(`${scheme}: a wrong password is tried at one server only`, async () => {
+      await using garter = await near(`
+routes: [{ to: [any], via: both }]
+upstreams:
+  both: { servers: ["${scheme}://alice:wrong@${at(locked)}", "${scheme}://${at(far)}"] }`);
+      const count = (await far.records()).length;
+      assert.equal(await reply(garter, '127.0.0.1', echo.port), 1);
+      await garter.record({ end: 'upstream:dial:password', route: 'both' });
+      await locked.record({ end: 'policy:auth:wrong' });
+      assert.equal((await far.records()).length, count);
+    });
+  }
+
+  test('a server that is not there is passed over, and tried last from then on', async () => {
+    await using garter = await near(`
+routes: [{ to: [any], via: both }]
+upstreams: { both: { servers: ["socks5h://127.0.0.1:${CLOSED}", "socks5h://${at(far)}"] } }`);
+    for (let i = 0; i < 3; i++) await works(garter, '127.0.0.1');
+    await garter.record({ route: `both/${at(far)}` });
+  });
+
+  test('a server that speaks something else is passed over', async () => {
+    await using garter = await near(`
+routes: [{ to: [any], via: both }]
+upstreams: { both: { servers: ["socks5h://${at(echo)}", "socks5h://${at(far)}"] } }`);
+    await works(garter, '127.0.0.1');
+    await garter.record({ route: `both/${at(far)}` });
+  });
+
+  test('nobody there: reply 1, and what was the matter', async () => {
+    await using garter = await near(`routes: [{ to: [any], via: "socks5h://127.0.0.1:${CLOSED}" }]`);
+    assert.equal(await reply(garter, '127.0.0.1', echo.port), 1);
+    await garter.record({ end: 'upstream:dial:ECONNREFUSED' });
+  });
+
+  test('a chain of several kinds, with a group in it', async () => {
+    await using garter = await near(`
+routes: [{ to: [any], via: long }]
+upstreams:
+  first: { servers: ["socks5h://127.0.0.1:${CLOSED}", "socks4a://${at(far)}"] }
+  long: { chain: [first, "http://alice:s3cret@${at(locked)}", "socks5h://${at(far)}"] }`);
+    await works(garter, 'far.test');
+    const record = await garter.record({ destination: `far.test:${echo.port}` });
+    assert.equal(record.route, `long/${at(far)}/${at(locked)}/${at(far)}`);
+  });
+
+  test('the far end speaks first, and the client has spoken already', async () => {
+    const server = createServer((socket: Socket) => {
+      socket.write('220 ready\r\n');
+      socket.once('data', (data) => socket.end(`got ${String(data)}`));
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    await using garter = await near(`routes: [{ to: [any], via: "socks5h://${at(far)}" }]`);
+    using client = await RawClient.connect(garter);
+    client.send('05 01 00', request5(Command.connect, '127.0.0.1', port), Buffer.from('early'));
+    await client.expect('05 00  05 00 00 01');
+    await client.read(6);
+    assert.equal((await client.rest()).toString(), '220 ready\r\ngot early');
+    server.close();
+  });
+
+  test('egress', async () => {
+    const peers: string[] = [];
+    const server = createServer((socket) => {
+      peers.push(socket.remoteAddress!);
+      socket.end();
+    });
+    await once(server.listen(0, '0.0.0.0'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    const from = async (egress: string): Promise<string> => {
+      await using garter = await near(`routes: [{ to: [any], via: direct, ${egress} }]`);
+      using client = await connectThrough(garter, { host: '127.0.0.1', port });
+      await client.rest();
+      return peers.at(-1)!;
+    };
+    assert.equal(await from('egress: 127.0.0.9'), '127.0.0.9');
+    assert.equal(await from('egress: [127.0.0.8, 127.0.0.9], rotate: none'), '127.0.0.8');
+    assert.equal(await from('egress: [127.0.0.8, 127.0.0.1], rotate: same-as-incoming'), '127.0.0.1');
+    assert.equal(await from('egress: [127.0.0.8, 127.0.0.1], rotate: route'), '127.0.0.1');
+    assert.match(await from('egress: [127.0.0.8, 127.0.0.9], rotate: random'), /^127\.0\.0\.[89]$/);
+    assert.equal(await from('egress: lo'), '127.0.0.1');
+    server.close();
+  });
+});
