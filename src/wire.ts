@@ -65,7 +65,7 @@ export {
   type ClientSessionOptions,
   type ClientSessionState,
 } from './session/client.ts';
-export type { ForeignKind } from './session/foreign.ts';
+export type { AnswerHttp, ForeignKind } from './session/foreign.ts';
 export {
   type RequestEvent,
   type ServerEvent,

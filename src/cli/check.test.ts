@@ -72,12 +72,12 @@ test('a file that is in order', async () => {
 });
 
 test('a file with mistakes, and one with warnings', async () => {
-  await using wrong = await prepare('listen: [{ adress: 127.0.0.1:1080 }]\npac: true\n');
+  await using wrong = await prepare('listen: [{ adress: 127.0.0.1:1080 }]\nworkers: none\n');
   const { status, out, err } = await run('FILE', wrong.file);
   assert.deepEqual([status, out], [2, '']);
   assert.match(
     err,
-    /^FILE:1:12: error: there is no key "adress" here\n.*\n.*\^{6}\n {4}did you mean address\?\nFILE:2:1: error: not yet/,
+    /^FILE:1:12: error: there is no key "adress" here\n.*\n.*\^{6}\n {4}did you mean address\?\nFILE:2:10: error: "none" is not a number of threads/,
   );
 
   await using doubtful = await prepare(

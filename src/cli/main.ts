@@ -5,6 +5,7 @@ const HELP = `Usage: garter COMMAND [OPTIONS]
 A SOCKS 4, 4a and 5 proxy server.
 
   serve      runs the server; without a configuration file on 127.0.0.1:1080
+  agent      runs it for this machine only, in front of other proxy servers
   check      shows what is wrong in a configuration, or what its rules would decide
   user       keeps the users file
   schema     prints the JSON Schema of the configuration, for editors
@@ -22,6 +23,10 @@ const COMMANDS: Readonly<Record<string, () => Promise<Run>>> = {
   serve: async () => {
     const { serve } = await import('./serve.ts');
     return (args) => serve(args, process);
+  },
+  agent: async () => {
+    const { agent } = await import('./agent.ts');
+    return (args) => agent(args, process);
   },
   check: async () => {
     const { check } = await import('./check.ts');
@@ -67,6 +72,6 @@ process.stderr.on('error', () => {});
 // A reader that has seen enough (garter schema | head) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // A server serves on, whoever reads where it listens.
-  if (process.argv[2] !== 'serve') process.exit(error.code === 'EPIPE' ? 0 : 1);
+  if (!['serve', 'agent'].includes(process.argv[2] ?? '')) process.exit(error.code === 'EPIPE' ? 0 : 1);
 });
 process.exit(await main(process.argv.slice(2)));

@@ -54,17 +54,30 @@ export async function serve(args: readonly string[], io: Io): Promise<number> {
     io.stdout.write(HELP);
     return 0;
   }
-  const load = (): Loaded =>
-    options.config === undefined
-      ? settingsFromFlags(options.flags, io.env)
-      : loadConfig(options.config, options.flags, io.env);
+  const { config, flags } = options;
+  if (config !== undefined) return runServer(() => loadConfig(config, flags, io.env), io, { config });
+  return runServer(() => settingsFromFlags(flags, io.env), io, { welcome });
+}
 
+export interface RunOptions {
+  /** The configuration file, if there is one. */
+  readonly config?: string;
+  /** What to say to whoever has started it, when it listens. */
+  readonly welcome?: (server: Server, settings: Settings) => string;
+}
+
+/** Runs a server until signals end it; `load` gives its settings, at a reload too. The exit status. */
+export async function runServer(
+  load: () => Loaded,
+  io: Io,
+  { config, welcome: greet }: RunOptions,
+): Promise<number> {
   const { settings, errors, warnings } = load();
   io.stderr.write(formatProblems(errors, 'error') + formatProblems(warnings, 'warning'));
   if (settings === undefined) return 2;
   let server: Server;
   try {
-    server = await startServer(settings, options.config);
+    server = await startServer(settings, config);
   } catch (error) {
     io.stderr.write(`${startFault(error)}\n`);
     return error instanceof UsersFileError ? 2 : 1;
@@ -73,7 +86,7 @@ export async function serve(args: readonly string[], io: Io): Promise<number> {
   for (const place of server.places) io.stdout.write(`garter listening on ${place}\n`);
   if (server.health !== undefined)
     io.stdout.write(`garter answers /healthz and /readyz on ${formatAddress(server.health)}\n`);
-  if (options.config === undefined) io.stderr.write(welcome(server.places[0]!, settings.users !== undefined));
+  if (greet !== undefined) io.stderr.write(greet(server, settings));
   await ended;
   return 0;
 }
@@ -142,7 +155,8 @@ function startFault(error: unknown): string {
 }
 
 /** What was started without a configuration, and how to try it. */
-function welcome(at: string, withUsers: boolean): string {
+function welcome({ places: [at] }: Server, { users }: Settings): string {
+  const withUsers = users !== undefined;
   const tries = withUsers
     ? [
         `curl -x socks5h://NAME:PASSWORD@${at} https://www.example.com/`,

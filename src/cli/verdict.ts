@@ -128,6 +128,8 @@ function describeWay(way: UpstreamOptions): string {
       return way.label;
     case 'chain':
       return way.hops.map(describeWay).join(', then ');
+    case 'discover':
+      return `${way.label} (${way.choose}: ${way.service})`;
     case 'group':
       return `${way.label} (${way.choose}: ${way.members.map((member) => describeWay(member.way)).join(' | ')})`;
     default:

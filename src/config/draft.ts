@@ -1,12 +1,12 @@
 import type { z } from 'zod';
 import { formatPath } from './problem.ts';
 import type { Path, Report } from './problem.ts';
-import { isNotYet, lists, sections } from './schema.ts';
+import { lists, sections } from './schema.ts';
 import type { Lists, Sections } from './schema.ts';
 import type { Source } from './source.ts';
 import { nearest } from './suggestion.ts';
 import { isKeys } from './value.ts';
-import { either, notYet, quote } from './value-error.ts';
+import { either, quote } from './value-error.ts';
 
 /**
  * What a source says, each section by itself: where one is faulty, it is there and `undefined`, and the others can still
@@ -71,12 +71,6 @@ function reportIssues(issues: readonly z.core.$ZodIssue[], input: unknown, at: P
 /** Reports a key that is not in the schema; the key that was probably meant. */
 function reportUnknown(path: Path, known: readonly string[], report: Report): string | undefined {
   const key = String(path.at(-1));
-  const at = path.slice(0, -1).filter((step) => typeof step === 'string');
-  if (isNotYet(at.join('.'), key)) {
-    const { message, remedy } = notYet(`"${key}"`);
-    report(path, message, remedy, 'key');
-    return undefined;
-  }
   const meant = nearest(key, known);
   const remedy = meant === undefined ? `write ${either(known)}` : `did you mean ${meant}?`;
   report(path, `there is no key ${quote(key)} here`, remedy, 'key');

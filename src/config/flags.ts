@@ -3,7 +3,7 @@ import type { Environment } from './environment.ts';
 import type { Path } from './problem.ts';
 import type { Override } from './source.ts';
 
-/** What `garter serve` takes on its command line. */
+/** What `garter serve` and `garter agent` take on their command lines. */
 export interface Flags {
   readonly listen?: readonly string[];
   readonly users?: string;

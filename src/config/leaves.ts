@@ -2,13 +2,15 @@ import type { z } from 'zod';
 import { groupFault, nameFault, passwordFault } from '../auth/users-file.ts';
 import { conditionRemedy, parseCondition, parsePortRange } from '../policy/conditions.ts';
 import type { Condition } from '../policy/conditions.ts';
-import type { PortRange, Rate } from '../policy/policy.ts';
+import { parseName } from '../policy/names.ts';
+import type { Command, PortRange, Rate } from '../policy/policy.ts';
 import { SET_NAMES } from '../policy/sets.ts';
 import type { EarlyDrop } from '../server/settings.ts';
+import type { HostPort } from '../wire/address.ts';
 import { formatIp, parseIp } from '../wire/ip.ts';
 import { nearest } from './suggestion.ts';
 import { parseBandwidth, parseQuota, parseRate, parseSize, parseTime } from './units.ts';
-import { isKeys, plain, text, value } from './value.ts';
+import { choice, isKeys, plain, text, value } from './value.ts';
 import { ValueError, notYet, quote } from './value-error.ts';
 
 /** The single values of a configuration, each with its grammar. */
@@ -24,6 +26,14 @@ export const bandwidth: z.ZodType<number> = value({ type: 'string', pattern: `${
 export const quota: z.ZodType<number> = value({ type: 'string', pattern: `${SIZE}/day$` }, parseQuota);
 
 export const rate: z.ZodType<Rate> = value({ type: 'string', pattern: '^\\d+/[smhd]$' }, parseRate);
+
+/** `key`: what it is written behind. */
+export function truth(key: string): z.ZodType<boolean> {
+  return value({ type: 'boolean' }, (input) => {
+    if (typeof input === 'boolean') return input;
+    throw new ValueError(`${quote(input)} is not true or false`, `write ${key}: true or ${key}: false`);
+  });
+}
 
 export const count: z.ZodType<number> = value({ type: 'integer', minimum: 1 }, (input) => {
   const number = /^\d{1,15}$/.test(plain(input)) ? Number(input) : 0;
@@ -122,6 +132,24 @@ export const literal: z.ZodType<string> = value({ type: 'string', examples: ['20
   throw new ValueError(`${quote(input)} is not an address`, 'write one such as 203.0.113.10 or 2001:db8::10');
 });
 
+/** A name or an address, and a port. */
+export const destination: z.ZodType<HostPort> = value(
+  { type: 'string', examples: ['www.example.com:80'] },
+  (input) => {
+    const written = text(input, 'a name or an address with a port, such as www.example.com:80');
+    const [, bracketed, plainHost = '', digits] =
+      /^(?:\[([\da-f:.]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(written) ?? [];
+    const ip = parseIp(bracketed ?? plainHost);
+    const host = ip === undefined ? parseName(plainHost) : formatIp(ip);
+    const port = Number(digits);
+    if (host !== undefined && port > 0 && port <= 65_535) return { host, port };
+    throw new ValueError(
+      `${quote(written)} is not a destination with a port`,
+      'write one such as www.example.com:80',
+    );
+  },
+);
+
 /** An address of this machine, or one of its network interfaces. */
 export const localAddress: z.ZodType<string> = value(
   { type: 'string', examples: ['192.0.2.1', 'eth0'] },
@@ -136,6 +164,16 @@ export const localAddress: z.ZodType<string> = value(
     );
   },
 );
+
+export type CommandWord = Command | 'any';
+
+export const command: z.ZodType<CommandWord> = choice<CommandWord>([
+  'connect',
+  'bind',
+  'udp',
+  'resolve',
+  'any',
+]);
 
 /** A user name, or a group with its @. */
 export const userOrGroup: z.ZodType<string> = value(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
-import { addressesOf, isLoopback, listenAddress, nameServer } from './listen-address.ts';
+import { addressesOf, isLoopback, listenAddress } from './listen-address.ts';
 
 test('where to listen', () => {
   const rows = [
@@ -40,19 +40,6 @@ test('what is not an address to listen on', () => {
   ] as const;
   for (const [text, message] of rows) {
     assert.match(listenAddress.safeParse(text).error!.issues[0]!.message, message, String(text));
-  }
-});
-
-test('name servers have port 53 unless they say otherwise', () => {
-  const rows = [
-    ['10.0.0.53', '10.0.0.53', 53],
-    ['10.0.0.53:5353', '10.0.0.53', 5353],
-    ['FD00::53', 'fd00::53', 53],
-    ['[fd00::53]:5353', 'fd00::53', 5353],
-  ] as const;
-  for (const [text, host, port] of rows) assert.deepEqual(nameServer.parse(text), { host, port }, text);
-  for (const wrong of ['dns.example.com', 'dns.example.com:53', '10.0.0.53:0', '[10.0.0.53]:53', 53]) {
-    assert.equal(nameServer.safeParse(wrong).success, false, String(wrong));
   }
 });
 

@@ -37,21 +37,6 @@ export const healthAddress: z.ZodType<Endpoint> = value(
   },
 );
 
-/** A name server; the port may be left out. */
-export const nameServer: z.ZodType<Endpoint> = value(
-  { type: 'string', examples: ['10.0.0.53', '[fd00::53]:53'] },
-  (input) => {
-    const example = 'write an address such as 10.0.0.53 or 10.0.0.53:53';
-    const written = text(input, 'an address such as 10.0.0.53 or 10.0.0.53:53');
-    const endpoint =
-      parseIp(written) === undefined ? parseEndpoint(written, example) : { host: written, port: 53 };
-    const ip = parseIp(endpoint.host);
-    if (ip === undefined || endpoint.port === 0)
-      throw new ValueError(`${quote(written)} is not the address of a name server`, example);
-    return { host: formatIp(ip), port: endpoint.port };
-  },
-);
-
 /** The literal addresses that a host to listen on stands for. Throws a ValueError when it is none of this machine's. */
 export function addressesOf(host: string): string[] {
   const ip = parseIp(host);
@@ -81,7 +66,8 @@ export function isLoopback(host: string): boolean {
 /** What sun_path takes (unix(7)), without its NUL. */
 const PATH_LIMIT = 107;
 
-function socketPath(path: string): string {
+/** Of a unix socket. */
+export function socketPath(path: string): string {
   if (path === '' || path.includes('\0'))
     throw new ValueError('there is no path', 'write unix:/run/garter/socks');
   if (Buffer.byteLength(path) > PATH_LIMIT)
@@ -89,7 +75,7 @@ function socketPath(path: string): string {
   return path;
 }
 
-function parseEndpoint(written: string, example: string): Endpoint {
+export function parseEndpoint(written: string, example: string): Endpoint {
   const [, bracketed, plain, digits] = /^(?:\[([^\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(written) ?? [];
   const host = bracketed ?? plain;
   if (parseIp(written.replace(/:\d+$/, ''))?.family === 6 || parseIp(written)?.family === 6) {

@@ -10,6 +10,7 @@ import type { Placed, Reports } from './problem.ts';
 import type { ListenerSection } from './schema.ts';
 import type { Source } from './source.ts';
 import { originOf } from './source.ts';
+import { completeTls } from './tls.ts';
 import { either, ValueError } from './value-error.ts';
 
 const PROTOCOLS: readonly Protocol[] = ['socks5', 'socks4'];
@@ -21,8 +22,9 @@ export function completeListeners(
   hasUsers: boolean,
   directory: string,
   source: Source,
-  { error }: Reports,
+  reports: Reports,
 ): Placed<ListenerSettings>[] {
+  const { error } = reports;
   if (listen?.length === 0)
     error(
       ['listen'],
@@ -32,7 +34,16 @@ export function completeListeners(
   const taken = new Set<string>();
   return (listen ?? [DEFAULT]).flatMap((section, i) => {
     if (section === undefined) return [];
-    const { protocols = PROTOCOLS, methods = [hasUsers ? 'password' : 'none'] } = section;
+    const tls = section.tls && completeTls(section.tls, ['listen', i, 'tls'], directory, reports);
+    const isCertified = section.tls?.['client-ca'] !== undefined;
+    const fallback = isCertified ? 'certificate' : hasUsers ? 'password' : 'none';
+    const { protocols = PROTOCOLS, methods = [fallback] } = section;
+    if (methods.includes('certificate') && !isCertified)
+      error(
+        ['listen', i, 'methods'],
+        'nobody is asked for a certificate here',
+        'add tls: { cert: …, key: …, client-ca: … }',
+      );
     const balancers = section['proxy-protocol']?.from;
     return placesOf(section, i).map((address) => {
       const written = formatPlace(address);
@@ -56,6 +67,7 @@ export function completeListeners(
           })),
           replies,
         },
+        ...(tls !== undefined && { tls }),
         ...(section.interface !== undefined && { interface: section.interface }),
         ...(balancers !== undefined && { balancers }),
         ...originOf(source, ['listen', i]),

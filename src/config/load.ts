@@ -1,4 +1,6 @@
 import type { Settings } from '../server/settings.ts';
+import { agentOverrides, FlagError } from './agent.ts';
+import type { AgentFlags } from './agent.ts';
 import { readDraft } from './draft.ts';
 import type { Environment } from './environment.ts';
 import { readText } from './file.ts';
@@ -7,8 +9,9 @@ import type { Flags } from './flags.ts';
 import { PROBLEMS_LIMIT, formatProblem, sortProblems } from './problem.ts';
 import type { Problem, Report } from './problem.ts';
 import { completeSettings } from './settings.ts';
+import type { Purpose } from './settings.ts';
 import { objectSource, override } from './source.ts';
-import type { Source } from './source.ts';
+import type { Override, Source } from './source.ts';
 import { readYaml } from './yaml.ts';
 
 /** A configuration that was read: its settings, or every error in it at once, in order; and warnings either way. */
@@ -18,23 +21,36 @@ export interface Loaded {
   readonly warnings: readonly Problem[];
 }
 
+const SERVER: Purpose = { authenticates: false, role: 'server' };
+const AGENT: Purpose = { authenticates: false, role: 'agent' };
+
 /** Reads a configuration file. Flags and variables (`GARTER_LISTEN`, …) win over what stands in it. */
 export function loadConfig(file: string, flags: Flags, environment: Environment): Loaded {
-  const text = readText(file);
-  if (typeof text !== 'string') return { settings: undefined, errors: [text], warnings: [] };
-  return parseConfig(text, file, flags, environment);
+  return loadFile(file, flagOverrides(flags, environment), environment, SERVER);
 }
 
 /** Reads the text of a configuration file. Relative paths in it are relative to the folder of `file`. */
 export function parseConfig(text: string, file: string, flags: Flags, environment: Environment): Loaded {
-  const { source, problems } = readYaml(text, file, environment);
-  if (source === undefined) return { settings: undefined, errors: problems, warnings: [] };
-  return load(override(source, flagOverrides(flags, environment)), problems, false);
+  return parseText(text, file, flagOverrides(flags, environment), environment, SERVER);
 }
 
 /** What flags and variables say, without a file. */
 export function settingsFromFlags(flags: Flags, environment: Environment): Loaded {
-  return load(override(objectSource({}), flagOverrides(flags, environment)), [], false);
+  return load(override(objectSource({}), flagOverrides(flags, environment)), [], SERVER);
+}
+
+/** The settings of an agent, with or without a configuration file. */
+export function agentSettings(file: string | undefined, flags: AgentFlags, environment: Environment): Loaded {
+  let overrides: readonly Override[];
+  try {
+    overrides = agentOverrides(flags, environment, file);
+  } catch (error) {
+    if (!(error instanceof FlagError)) throw error;
+    const { where, message, remedy } = error;
+    return { settings: undefined, errors: [{ where, message, remedy }], warnings: [] };
+  }
+  if (file !== undefined) return loadFile(file, overrides, environment, AGENT);
+  return load(override(objectSource({}), overrides), [], AGENT);
 }
 
 /**
@@ -42,10 +58,33 @@ export function settingsFromFlags(flags: Flags, environment: Environment): Loade
  * `authenticates` is true when the caller checks passwords itself.
  */
 export function settingsFromObject(config: unknown, authenticates: boolean): Loaded {
-  return load(objectSource(config), [], authenticates);
+  return load(objectSource(config), [], { authenticates, role: 'server' });
 }
 
-function load(source: Source, found: readonly Problem[], authenticates: boolean): Loaded {
+function loadFile(
+  file: string,
+  overrides: readonly Override[],
+  environment: Environment,
+  purpose: Purpose,
+): Loaded {
+  const text = readText(file);
+  if (typeof text !== 'string') return { settings: undefined, errors: [text], warnings: [] };
+  return parseText(text, file, overrides, environment, purpose);
+}
+
+function parseText(
+  text: string,
+  file: string,
+  overrides: readonly Override[],
+  environment: Environment,
+  purpose: Purpose,
+): Loaded {
+  const { source, problems } = readYaml(text, file, environment);
+  if (source === undefined) return { settings: undefined, errors: problems, warnings: [] };
+  return load(override(source, overrides), problems, purpose);
+}
+
+function load(source: Source, found: readonly Problem[], purpose: Purpose): Loaded {
   const errors = [...found];
   const warnings: Problem[] = [];
   // What could not be read properly is not judged as well.
@@ -64,7 +103,7 @@ function load(source: Source, found: readonly Problem[], authenticates: boolean)
       said.add(text);
     };
   const reports = { error: reportTo(errors), warning: reportTo(warnings) };
-  const settings = completeSettings(readDraft(source, reports.error), source, authenticates, reports);
+  const settings = completeSettings(readDraft(source, reports.error), source, purpose, reports);
   return {
     settings: errors.length === 0 ? settings : undefined,
     errors: sortProblems(errors),

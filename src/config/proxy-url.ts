@@ -2,11 +2,12 @@ import type { z } from 'zod';
 import type { ServerOptions } from '../route/options.ts';
 import { formatAddress } from '../wire/address.ts';
 import { parseIp } from '../wire/ip.ts';
+import { socketPath } from './listen-address.ts';
 import { text, value } from './value.ts';
 import { ValueError } from './value-error.ts';
 
 /** A proxy server as its URL gives it. */
-export type ProxyUrl = Pick<ServerOptions, 'label' | 'protocol' | 'passesNames' | 'at'> & {
+export type ProxyUrl = Pick<ServerOptions, 'label' | 'protocol' | 'passesNames' | 'at' | 'path' | 'tls'> & {
   readonly credentials?: { readonly username: string; readonly password: string };
 };
 
@@ -15,19 +16,21 @@ export type UpstreamRef = ProxyUrl | { readonly name: string };
 
 const EXAMPLE = 'socks5h://10.0.3.1:1080';
 
-/** curl's schemes: socks4 and socks5 want addresses, socks4a, socks5h and http take names. */
+/** curl's schemes, and those of SOCKS over TLS: socks4 and socks5 want addresses, socks4a, socks5h and http take names. */
 const SCHEMES: Readonly<
-  Record<string, Pick<ServerOptions, 'protocol' | 'passesNames'> & { readonly port: number }>
+  Record<string, Pick<ServerOptions, 'protocol' | 'passesNames' | 'tls'> & { readonly port: number }>
 > = {
   socks4: { protocol: 'socks4', passesNames: false, port: 1080 },
   socks4a: { protocol: 'socks4a', passesNames: true, port: 1080 },
   socks5: { protocol: 'socks5', passesNames: false, port: 1080 },
   socks5h: { protocol: 'socks5', passesNames: true, port: 1080 },
   http: { protocol: 'http', passesNames: true, port: 8080 },
+  'socks4+tls': { protocol: 'socks4', passesNames: false, port: 1080, tls: {} },
+  'socks4a+tls': { protocol: 'socks4a', passesNames: true, port: 1080, tls: {} },
+  'socks5+tls': { protocol: 'socks5', passesNames: false, port: 1080, tls: {} },
+  'socks5h+tls': { protocol: 'socks5', passesNames: true, port: 1080, tls: {} },
+  https: { protocol: 'http', passesNames: true, port: 443, tls: {} },
 };
-
-/** Encrypted, or of another kind: their meaning is settled. */
-const LATER = /^(?:https|[a-z0-9]+\+tls):\/\//;
 
 export const proxyUrl: z.ZodType<ProxyUrl> = value({ type: 'string', examples: [EXAMPLE] }, (input) =>
   parseProxyUrl(text(input, EXAMPLE)),
@@ -43,8 +46,6 @@ export const upstreamRef: z.ZodType<UpstreamRef> = value(
 
 /** No message quotes the URL: there may be a password in it. */
 function parseProxyUrl(written: string): ProxyUrl {
-  if (LATER.test(written))
-    throw new ValueError('not yet: encrypted links are not built in this version', 'leave it out');
   const url = URL.parse(written);
   const scheme = url?.protocol.slice(0, -1) ?? '';
   const kind = Object.hasOwn(SCHEMES, scheme) ? SCHEMES[scheme] : undefined;
@@ -54,19 +55,29 @@ function parseProxyUrl(written: string): ProxyUrl {
       `write ${Object.keys(SCHEMES).join(', ')}, as in ${EXAMPLE}`,
     );
   }
-  if (url.search !== '' || url.hash !== '' || !['', '/'].includes(url.pathname))
-    throw new ValueError('something stands behind host and port', `write ${EXAMPLE}`);
   const host = hostOf(url.hostname);
+  const path = ['', '/'].includes(url.pathname) ? undefined : decode(url.pathname);
+  if (
+    url.search !== '' ||
+    url.hash !== '' ||
+    (path !== undefined && (host !== 'localhost' || url.port !== ''))
+  )
+    throw new ValueError(
+      'something stands behind host and port',
+      `write ${EXAMPLE}, or for a unix socket socks5h://localhost/run/tor/socks`,
+    );
   // URL leaves out what is the default of http elsewhere.
   const port = url.port === '' ? (/:80\/?$/.test(written) ? 80 : kind.port) : Number(url.port);
-  const { protocol, passesNames } = kind;
+  const { protocol, passesNames, tls } = kind;
   const at = { host, port };
   const credentials = credentialsIn(url, protocol);
   return {
-    label: `${scheme}://${formatAddress(at)}`,
+    label: `${scheme}://${path === undefined ? formatAddress(at) : `localhost${url.pathname}`}`,
     protocol,
     passesNames,
     at,
+    ...(path !== undefined && { path: socketPath(path) }),
+    ...(tls !== undefined && { tls: { ...tls } }),
     ...(credentials !== undefined && { credentials }),
   };
 }
@@ -93,7 +104,7 @@ function decode(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
-    throw new ValueError('a % in a user name or password stands for itself', 'write %25');
+    throw new ValueError('a % stands for itself', 'write %25');
   }
 }
 

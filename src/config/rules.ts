@@ -2,6 +2,7 @@ import { parseCondition } from '../policy/conditions.ts';
 import type {
   AcceptRuleOptions,
   LimitOptions,
+  LogKind,
   Origin,
   PolicyOptions,
   RuleOptions,
@@ -9,30 +10,32 @@ import type {
 } from '../policy/policy.ts';
 import { SET_NAMES } from '../policy/sets.ts';
 import type { Draft } from './draft.ts';
+import type { CommandWord } from './leaves.ts';
 import type { Path, Placed, Reports } from './problem.ts';
 import { unreachableAccepts, unreachableRules } from './reach.ts';
 import type { Unreachable } from './reach.ts';
-import type { AcceptSection, CommandWord, Revoke, RuleSection } from './schema.ts';
+import type { AcceptSection, RuleSection } from './schema.ts';
 import { originOf } from './source.ts';
 import type { Source } from './source.ts';
 import { nearest } from './suggestion.ts';
 import { quote } from './value-error.ts';
 
 /** What holds without `rules`: loopback is named for clients on loopback only. */
-const BUILT_IN: readonly RuleOptions[] = [
-  {
-    name: 'default-loopback',
-    action: 'allow',
-    from: ['loopback'],
-    to: ['any', 'loopback', 'self'],
-    log: ['disconnect', 'error'],
-    revoke: 'close',
-  },
-  { name: 'default', action: 'allow', to: ['any'], log: ['disconnect', 'error'], revoke: 'close' },
-];
+function builtIn(log: readonly LogKind[]): readonly RuleOptions[] {
+  const [action, revoke] = ['allow', 'close'] as const;
+  return [
+    { name: 'default-loopback', action, from: ['loopback'], to: ['any', 'loopback', 'self'], log, revoke },
+    { name: 'default', action, to: ['any'], log, revoke },
+  ];
+}
 
-/** The accept rules and rules of a draft, checked among each other. */
-export function completePolicy(draft: Draft, source: Source, reports: Reports): PolicyOptions {
+/** The accept rules and rules of a draft, checked among each other. `log` is for rules that do not say. */
+export function completePolicy(
+  draft: Draft,
+  log: readonly LogKind[],
+  source: Source,
+  reports: Reports,
+): PolicyOptions {
   const accept = draft.accept && completeEach(draft.accept, 'accept', source, reports, acceptOptions);
   const rules =
     draft.rules &&
@@ -46,13 +49,13 @@ export function completePolicy(draft: Draft, source: Source, reports: Reports): 
           remedy,
         );
       }
-      return ruleOptions(section, common, draft.revoke ?? 'close');
+      return ruleOptions({ log, revoke: draft.revoke ?? 'close', ...section }, common);
     });
   if (accept) reportUnreachable(accept, unreachableAccepts, source, reports);
   if (rules) reportUnreachable(rules, unreachableRules, source, reports);
   return {
     ...(accept !== undefined && { accept: accept.map(({ made }) => made) }),
-    rules: rules?.map(({ made }) => made) ?? BUILT_IN,
+    rules: rules?.map(({ made }) => made) ?? builtIn(log),
   };
 }
 
@@ -105,7 +108,10 @@ function acceptOptions({ allow, from, methods }: AcceptSection, common: Common):
   return { ...common, allow, ...(from !== undefined && { from }), ...(methods !== undefined && { methods }) };
 }
 
-function ruleOptions(section: RuleSection, common: Common, revoke: Revoke): RuleOptions {
+function ruleOptions(
+  section: RuleSection & Required<Pick<RuleSection, 'log' | 'revoke'>>,
+  common: Common,
+): RuleOptions {
   const { allow, deny = [], from, user, to, port, protocol, method, when, limit } = section;
   const words: readonly CommandWord[] = allow ?? deny;
   const commands = words.filter((word) => word !== 'any');
@@ -123,8 +129,8 @@ function ruleOptions(section: RuleSection, common: Common, revoke: Revoke): Rule
     ...(method !== undefined && { method }),
     ...(when !== undefined && { when: whenOptions(when) }),
     ...(limit !== undefined && { limit: limitOptions(limit) }),
-    log: section.log ?? ['disconnect', 'error'],
-    revoke: section.revoke ?? revoke,
+    log: section.log,
+    revoke: section.revoke,
   };
 }
 

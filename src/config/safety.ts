@@ -4,6 +4,7 @@ import type { ListenerSettings } from '../server/settings.ts';
 import type { Draft } from './draft.ts';
 import { isLoopback } from './listen-address.ts';
 import type { Path, Placed, Reports } from './problem.ts';
+import type { Purpose } from './settings.ts';
 import type { Source } from './source.ts';
 
 const ACCEPT_LINE = 'accept: [{ name: inside, allow: true, from: [private] }]';
@@ -15,14 +16,28 @@ const USERS_LINE = 'users: { file: users.txt }';
 export function checkSafety(
   listeners: readonly Placed<ListenerSettings>[],
   draft: Draft,
-  hasUsers: boolean,
+  { authenticates, role }: Purpose,
   source: Source,
   reports: Reports,
 ): void {
+  const hasUsers = authenticates || 'users' in draft;
   const reachable = listeners.filter(({ made: { address } }) => isReachable(address));
-  if ('accept' in draft) warnOfOpen(reachable, draft.accept ?? [], reports);
+  if (role === 'agent') refuseReachable(reachable, reports);
+  else if ('accept' in draft) warnOfOpen(reachable, draft.accept ?? [], reports);
   else refuseOpen(reachable, draft, source, reports);
-  if (!hasUsers) warnOfNobody(draft, reports);
+  const isCertified = listeners.some(({ made }) => made.tls?.clientCa !== undefined);
+  if (!hasUsers) warnOfNobody(draft, isCertified, reports);
+  if (!isCertified) warnOfNoCertificate(draft, reports);
+}
+
+/** An agent acts for whoever runs it. */
+function refuseReachable(reachable: readonly Placed<ListenerSettings>[], { error }: Reports): void {
+  for (const { made, path } of reachable)
+    error(
+      [...path, 'address'],
+      `others can reach ${formatPlace(made.address)}, and an agent is for this machine only`,
+      'listen on 127.0.0.1, or run garter serve',
+    );
 }
 
 /** Without accept rules, a listener that others can reach asks for a password. */
@@ -73,28 +88,34 @@ function isReachable(address: ListenerSettings['address']): boolean {
 }
 
 function isOpen({ made }: Placed<ListenerSettings>): boolean {
-  return made.methods.includes('none');
+  // A certificate is demanded there, unless it is one method of several.
+  const demands = made.tls?.clientCa !== undefined && !made.methods.includes('certificate');
+  return made.methods.includes('none') && !demands;
 }
 
-function warnOfNobody(draft: Draft, { warning }: Reports): void {
-  for (const path of passwordMethods(draft)) {
+function warnOfNobody(draft: Draft, isCertified: boolean, { warning }: Reports): void {
+  for (const path of methodsIn(draft, 'password')) {
     warning(path, 'nobody has a password: there are no users', `add ${USERS_LINE}`);
   }
   for (const [i, rule] of (draft.rules ?? []).entries()) {
-    if (rule?.user === undefined) continue;
+    if (rule?.user === undefined || isCertified) continue;
     warning(['rules', i, 'user'], 'nobody has a name: there are no users', `add ${USERS_LINE}`);
   }
 }
 
-/** Wherever a password is asked for by name. */
-function passwordMethods({ listen = [], accept = [], rules = [] }: Draft): Path[] {
-  return [
-    ...listen.flatMap((one, i) => (takesPassword(one?.methods) ? [['listen', i, 'methods']] : [])),
-    ...accept.flatMap((one, i) => (takesPassword(one?.methods) ? [['accept', i, 'methods']] : [])),
-    ...rules.flatMap((one, i) => (takesPassword(one?.method) ? [['rules', i, 'method']] : [])),
-  ];
+/** Listeners are told by themselves. */
+function warnOfNoCertificate({ accept = [], rules = [] }: Draft, { warning }: Reports): void {
+  for (const path of methodsIn({ accept, rules }, 'certificate')) {
+    warning(path, 'nobody is asked for a certificate', 'add tls: { …, client-ca: … } to a listener');
+  }
 }
 
-function takesPassword(methods: readonly Method[] | undefined): boolean {
-  return methods?.includes('password') ?? false;
+/** Wherever a method is asked for by name. */
+function methodsIn({ listen = [], accept = [], rules = [] }: Draft, method: Method): Path[] {
+  const has = (methods: readonly Method[] | undefined): boolean => methods?.includes(method) ?? false;
+  return [
+    ...listen.flatMap((one, i) => (has(one?.methods) ? [['listen', i, 'methods']] : [])),
+    ...accept.flatMap((one, i) => (has(one?.methods) ? [['accept', i, 'methods']] : [])),
+    ...rules.flatMap((one, i) => (has(one?.method) ? [['rules', i, 'method']] : [])),
+  ];
 }

@@ -2,17 +2,20 @@ import type { z } from 'zod';
 import type { Level, LogSettings } from '../audit/log.ts';
 import type { EngineName } from '../net/choose.ts';
 import type { Endpoint } from '../net/engine.ts';
-import type { Command, LogKind, Method, PortRange, Protocol, Rate } from '../policy/policy.ts';
+import type { LogKind, Method, PortRange, Protocol, Rate } from '../policy/policy.ts';
 import type { Family } from '../resolve/resolver.ts';
-import type { Choice, EgressOptions } from '../route/options.ts';
+import type { NameServer } from '../resolve/system.ts';
 import type { EarlyDrop, Settings } from '../server/settings.ts';
 import * as leaf from './leaves.ts';
-import { healthAddress, listenAddress, nameServer } from './listen-address.ts';
+import { healthAddress, listenAddress } from './listen-address.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { logPlace } from './log-place.ts';
-import { proxyUrl, upstreamRef } from './proxy-url.ts';
-import type { ProxyUrl, UpstreamRef } from './proxy-url.ts';
-import { choice, keyed, keys, list, optional, plain, standsFor, value } from './value.ts';
+import { nameServer } from './name-server.ts';
+import { route, upstream } from './route-schema.ts';
+import type { RouteSection, UpstreamSection } from './route-schema.ts';
+import { listenerTls } from './tls-schema.ts';
+import type { TlsSection } from './tls-schema.ts';
+import { choice, keyed, keys, list, optional, plain, value } from './value.ts';
 import { ValueError, quote } from './value-error.ts';
 
 /** The sections of a configuration as they are written: values are parsed, defaults not yet in their places. */
@@ -25,6 +28,7 @@ export interface Sections {
   readonly limits: LimitsSection;
   readonly state: string;
   readonly health: Endpoint;
+  readonly pac: boolean;
   readonly 'run-as': string;
   readonly revoke: Revoke;
   readonly engine: EngineName;
@@ -59,6 +63,7 @@ export interface ListenerSection {
   readonly 'proxy-protocol'?: { readonly from: readonly string[] };
   readonly protocols?: readonly Protocol[];
   readonly methods?: readonly Method[];
+  readonly tls?: TlsSection;
   readonly udp?: UdpSection;
 }
 
@@ -78,8 +83,8 @@ export interface AcceptSection {
 /** Exactly one of `allow` and `deny`; the schema cannot say so. */
 export interface RuleSection {
   readonly name?: string;
-  readonly allow?: readonly CommandWord[];
-  readonly deny?: readonly CommandWord[];
+  readonly allow?: readonly leaf.CommandWord[];
+  readonly deny?: readonly leaf.CommandWord[];
   readonly from?: readonly string[];
   readonly user?: readonly string[];
   readonly to: readonly string[];
@@ -108,45 +113,10 @@ export interface RuleSection {
   readonly revoke?: Revoke;
 }
 
-export interface RouteSection {
-  readonly name?: string;
-  readonly to: readonly string[];
-  readonly command?: readonly CommandWord[];
-  readonly from?: readonly string[];
-  readonly user?: readonly string[];
-  readonly port?: readonly PortRange[];
-  readonly via: UpstreamRef;
-  readonly egress?: readonly string[];
-  readonly rotate?: EgressOptions['rotate'];
-  readonly resolve?: 'here';
-  readonly dns?: readonly Endpoint[];
-}
-
-/** Exactly one of `url`, `servers` and `chain`; the schema cannot say so. */
-export interface UpstreamSection extends Login {
-  readonly url?: ProxyUrl;
-  readonly servers?: readonly MemberSection[];
-  readonly chain?: readonly UpstreamRef[];
-  readonly choose?: Choice;
-  readonly health?: { readonly fail?: number };
-  readonly tries?: number;
-}
-
-export interface MemberSection extends Login {
-  readonly url: UpstreamRef;
-  readonly weight?: number;
-}
-
-interface Login {
-  readonly login?: { readonly name: string; readonly password: string | { readonly file: string } };
-  readonly credentials?: 'client';
-}
-
-export type CommandWord = Command | 'any';
 export type Revoke = 'close' | 'keep';
 
 interface ResolveSection {
-  readonly servers: readonly Endpoint[];
+  readonly servers: readonly NameServer[];
   readonly family: Family;
   readonly timeout: number;
 }
@@ -156,8 +126,7 @@ export type TimeoutsSection = Partial<
 >;
 
 const protocol = choice<Protocol>(['socks5', 'socks4', 'http'], ['socks6']);
-const method = choice<Method>(['password', 'none']);
-const command = choice<CommandWord>(['connect', 'bind', 'udp', 'resolve', 'any']);
+const method = choice<Method>(['password', 'certificate', 'none']);
 const revoke = choice<Revoke>(['close', 'keep']);
 
 const listener = keys('{ address: 127.0.0.1:1080 }', {
@@ -173,8 +142,9 @@ const listener = keys('{ address: 127.0.0.1:1080 }', {
   protocols: optional(list(protocol), 'Told apart by the first byte. Default: [socks5, socks4].'),
   methods: optional(
     list(method),
-    'Authentication methods by preference. Default: [password] when there are users, else [none].',
+    'Authentication methods by preference. Default: [certificate] with client-ca, [password] when there are users, else [none].',
   ),
+  tls: optional(listenerTls, 'TLS 1.3 before anything else.'),
   'proxy-protocol': optional(
     keys('{ from: [10.0.0.2] }', {
       from: list(leaf.fromCondition, { example: 'from: [ … ] with the addresses of the balancers' }).describe(
@@ -201,18 +171,15 @@ const listener = keys('{ address: 127.0.0.1:1080 }', {
 
 const acceptRule = keys('{ name: inside, allow: true, from: [10.0.0.0/8] }', {
   name: optional(leaf.label, 'For records and messages. Default: accept-1, accept-2, …'),
-  allow: value({ type: 'boolean' }, (input) => {
-    if (typeof input === 'boolean') return input;
-    throw new ValueError(`${quote(input)} is not true or false`, 'write allow: true or allow: false');
-  }).describe('true accepts the connection, false closes it.'),
+  allow: leaf.truth('allow').describe('true accepts the connection, false closes it.'),
   from: optional(list(leaf.fromCondition), 'CIDRs, addresses and sets. Default: everybody.'),
   methods: optional(list(method), "Authentication methods instead of the listener's."),
 });
 
 const rule = keys('{ name: web, allow: connect, to: [any], port: [80, 443] }', {
   name: optional(leaf.label, 'For records and messages. Default: rule-1, rule-2, …'),
-  allow: optional(list(command), 'The commands that this rule allows.'),
-  deny: optional(list(command), 'The commands that this rule refuses.'),
+  allow: optional(list(leaf.command), 'The commands that this rule allows.'),
+  deny: optional(list(leaf.command), 'The commands that this rule refuses.'),
   from: optional(list(leaf.fromCondition), 'Clients: CIDRs, addresses and sets. Default: all.'),
   user: optional(
     list(leaf.userOrGroup),
@@ -265,73 +232,6 @@ const rule = keys('{ name: web, allow: connect, to: [any], port: [80, 443] }', {
   ),
 }).meta({ oneOf: [{ required: ['allow'] }, { required: ['deny'] }] });
 
-const route = keys('{ to: [any], via: direct }', {
-  name: optional(leaf.label, 'For records and messages. Default: route-1, route-2, …'),
-  to: list(leaf.toCondition, { example: 'to: [any], or the destinations that are meant' }).describe(
-    'Destinations, as in rules; any is everything here.',
-  ),
-  command: optional(list(command), 'Default: all.'),
-  from: optional(list(leaf.fromCondition), 'Clients: CIDRs, addresses and sets. Default: all.'),
-  user: optional(list(leaf.userOrGroup), 'Names and "@group". Default: all.'),
-  port: optional(list(leaf.ports), 'Ports of the destination. Default: all.'),
-  via: upstreamRef.describe('direct, the name of an upstream, or the URL of a proxy server.'),
-  egress: optional(
-    list(leaf.localAddress, { example: 'egress: [192.0.2.1], addresses of this machine' }),
-    'Addresses or network interfaces of this machine from which connections go out.',
-  ),
-  rotate: optional(
-    choice(['none', 'route', 'same-as-incoming', 'random']),
-    'Which of several: the first (none, the default), the one that the system would take (route), the one that the client has ' +
-      'connected to, or a random one.',
-  ),
-  resolve: optional(choice(['here']), 'Names are resolved here, also where the upstream would do it.'),
-  dns: optional(list(nameServer), "Name servers for this route. Default: resolve's."),
-});
-
-const login = {
-  login: optional(
-    keys('{ name: alice, password: { file: p1.password } }', {
-      name: leaf.userName.describe('The user name that the server is shown.'),
-      password: leaf.secret.describe('"${NAME}" from the environment, or { file: path }.'),
-    }),
-    'User name and password, where they are not part of the URL.',
-  ),
-  credentials: optional(choice(['client']), 'client: what the client has shown is shown to the server.'),
-};
-
-const member = standsFor(
-  'url',
-  keys('{ url: socks5h://10.0.3.1:1080, weight: 2 }', {
-    url: upstreamRef.describe('The URL of a server, or the name of an upstream.'),
-    weight: optional(leaf.count, 'Its share, beside those of the others. Default: 1.'),
-    ...login,
-  }),
-);
-
-const upstream = standsFor(
-  'url',
-  keys('socks5h://10.0.3.1:1080, or { servers: [ … ] }', {
-    url: optional(proxyUrl, 'A proxy server: socks4, socks4a, socks5, socks5h or http.'),
-    servers: optional(
-      list<MemberSection>(member),
-      'A group: servers, chains and other groups, of which one is taken.',
-    ),
-    chain: optional(list(upstreamRef), 'Servers one behind the other, the nearest first.'),
-    choose: optional(
-      choice<Choice>(['order', 'random', 'round-robin', 'least-sessions', 'source-hash']),
-      'Which of a group is tried first. Default: order, the first that works.',
-    ),
-    health: optional(
-      keys('{ fail: 2 }', {
-        fail: optional(leaf.count, 'Failures in a row until a server is passed over. Default: 1.'),
-      }),
-      'When a server of a group is passed over.',
-    ),
-    tries: optional(leaf.count, 'Servers of a group that are tried for one connection. Default: 3.'),
-    ...login,
-  }),
-);
-
 /** The schema of an entry of each section that is a list. */
 export const lists: { readonly [K in keyof Lists]: z.ZodType<Lists[K]> } = {
   listen: listener.describe('A listener.'),
@@ -358,7 +258,10 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
     'Other proxy servers, by name, for routes to go through.',
   ),
   resolve: keys('{ servers: [10.0.0.53], family: any, timeout: 5s }', {
-    servers: optional(list(nameServer), "Name servers, in this order. Default: the system's."),
+    servers: optional(
+      list(nameServer),
+      "Name servers, in this order: addresses, tls://ADDRESS or https://ADDRESS/PATH. Default: the system's.",
+    ),
     family: optional(
       choice<Family>(['any', 'ipv4', 'ipv6']),
       'Which addresses of a name are used. Default: any.',
@@ -411,6 +314,9 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
   }).describe('Limits on connections, before their requests are known.'),
   state: leaf.path.describe('The file that keeps quotas across restarts.'),
   health: healthAddress.describe('host:port of an HTTP server for GET /healthz and /readyz. Default: none.'),
+  pac: leaf
+    .truth('pac')
+    .describe('GET /proxy.pac tells browsers of this machine how to use it. Default: false.'),
   'run-as': leaf.userName.describe('The user to become after the listeners are bound, when started as root.'),
   revoke: revoke.describe(
     'What happens to open sessions when their rule stops applying: close (the default) or keep.',
@@ -430,14 +336,4 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
 /** A JSON Schema of an object with this one key. */
 function inObject(key: string, description: string): object {
   return { type: 'object', properties: { [key]: { type: 'string', description } }, required: [key] };
-}
-
-const NOT_YET: Readonly<Record<string, readonly string[]>> = {
-  '': ['pac'],
-  listen: ['tls'],
-};
-
-/** True for a key that has its meaning already, but is not built. `at`: the keys that lead to it. */
-export function isNotYet(at: string, key: string): boolean {
-  return NOT_YET[at]?.includes(key) ?? false;
 }

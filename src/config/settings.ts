@@ -4,6 +4,7 @@ import type { UsersSettings } from '../auth/authenticator.ts';
 import type { Settings } from '../server/settings.ts';
 import type { Draft } from './draft.ts';
 import { checkInterfaces, completeListeners } from './listeners.ts';
+import { markPac } from './pac.ts';
 import type { Reports } from './problem.ts';
 import { completeRoutes, warnOfPassedOn } from './routes.ts';
 import { completePolicy } from './rules.ts';
@@ -14,29 +15,33 @@ import type { Source } from './source.ts';
 import { Upstreams } from './upstreams.ts';
 import { ValueError } from './value-error.ts';
 
+/** What the settings are for. */
+export interface Purpose {
+  /** True where an embedder checks passwords. */
+  readonly authenticates: boolean;
+  /** An agent is for this machine only, and keeps no records unless it is told to. */
+  readonly role: 'server' | 'agent';
+}
+
 /**
  * The settings of a draft, every default in its place, checked as a whole. What is faulty is left out: it has been
- * reported. `authenticates` is true where an embedder checks passwords.
+ * reported.
  */
-export function completeSettings(
-  draft: Draft,
-  source: Source,
-  authenticates: boolean,
-  reports: Reports,
-): Settings {
+export function completeSettings(draft: Draft, source: Source, purpose: Purpose, reports: Reports): Settings {
+  const isAgent = purpose.role === 'agent';
   const directory = source.file === undefined ? process.cwd() : dirname(resolve(source.file));
   const { resolve: names = {}, timeouts = {}, log = {}, limits = {} } = draft;
-  const hasUsers = authenticates || 'users' in draft;
+  const hasUsers = purpose.authenticates || 'users' in draft;
   const users = draft.users && completeUsers(draft.users, directory, reports);
   const listeners = completeListeners(draft.listen, hasUsers, directory, source, reports);
   checkInterfaces(draft, reports);
-  checkSafety(listeners, draft, hasUsers, source, reports);
+  checkSafety(listeners, draft, purpose, source, reports);
   checkRunAs(draft, source, reports);
-  const policy = completePolicy(draft, source, reports);
+  const policy = completePolicy(draft, isAgent ? [] : ['disconnect', 'error'], source, reports);
   const routes = completeRoutes(draft, new Upstreams(draft, directory, reports), source, reports);
   warnOfPassedOn(policy.rules, routes, reports);
   return {
-    listeners: listeners.map(({ made }) => made),
+    listeners: markPac(listeners, draft.pac ?? false, reports),
     policy,
     ...(routes !== undefined && { routes }),
     ...(users !== undefined && { users }),
@@ -65,12 +70,12 @@ export function completeSettings(
     ...(draft.health !== undefined && { health: draft.health }),
     ...(draft['run-as'] !== undefined && { runAs: draft['run-as'] }),
     log: {
-      level: log.level ?? 'info',
+      level: log.level ?? (isAgent ? 'warn' : 'info'),
       format: log.format ?? 'text',
       to: logPlaceIn(directory, log.to ?? 'stderr'),
     },
     engine: draft.engine ?? 'auto',
-    workers: draft.workers ?? 'auto',
+    workers: draft.workers ?? (isAgent ? 1 : 'auto'),
   };
 }
 

@@ -36,11 +36,11 @@ export function originOf({ file, place }: Source, path: Path): { readonly origin
   return file === undefined || line === undefined ? {} : { origin: { file, line } };
 }
 
-/** The source with some of its settings replaced. */
+/** The source with some of its settings replaced, the later ones last. */
 export function override(source: Source, overrides: readonly Override[]): Source {
   const value = overrides.reduce((whole, one) => replace(whole, one.path, one.value), source.value);
   const overriding = (path: Path): Override | undefined =>
-    overrides.find((one) => one.path.every((step, i) => step === path[i]));
+    overrides.findLast((one) => one.path.every((step, i) => step === path[i]));
   return {
     ...source,
     value,

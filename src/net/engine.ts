@@ -19,8 +19,11 @@ export interface Engine {
     failed: (code: string) => void,
   ): Promise<Listener>;
 
-  /** Connects to one literal address. Rejects with Node's error, ETIMEDOUT after `timeout`, or the signal's reason. */
-  connect(to: Endpoint, options: ConnectOptions): Promise<Connection>;
+  /**
+   * Connects to one literal address, or a unix socket. Rejects with Node's error, ETIMEDOUT after `timeout`, or the signal's
+   * reason.
+   */
+  connect(to: Endpoint | UnixPath, options: ConnectOptions): Promise<Connection>;
 
   /**
    * Joins two connections until both ends are done; early bytes go first. From now on they belong to the relay: nobody else
@@ -33,8 +36,8 @@ export interface Engine {
   /** Binds a UDP socket to a literal address, for datagrams of its family only; port 0 takes a free one. Rejects with Node's error. */
   udp(at: Endpoint, events: UdpEvents): Promise<UdpSocket>;
 
-  /** Makes a connection of a stream that somebody else opened, a TLS socket for one. */
-  adopt(stream: Duplex, local: Endpoint, remote: Endpoint): Connection;
+  /** Makes a connection of a stream that somebody else opened, a TLS socket for one; with a `reset` it is cut by that. */
+  adopt(stream: Duplex, local: Endpoint, remote: Endpoint, reset?: Reset): Connection;
 }
 
 /** A literal IP address, as `formatIp` writes it, and a port. An IPv4 peer of a dual-stack socket is a dotted quad; no zone. */
@@ -49,15 +52,23 @@ export interface Endpoint {
  */
 export type ListenAt = Endpoint | UnixSocket | PassedSocket;
 
+/** Closes a stream so that nobody takes it for a whole one. */
+export interface Reset {
+  resetAndDestroy(): void;
+}
+
 export interface PassedSocket {
   readonly fd: number;
   /** Other threads have it too: it is not closed. The fast engine only. @default false */
   readonly shared?: boolean;
 }
 
-export interface UnixSocket {
-  /** What a server that has gone left there is replaced. */
+export interface UnixPath {
   readonly path: string;
+}
+
+/** What a server that has gone left at the path is replaced. */
+export interface UnixSocket extends UnixPath {
   /** Permissions of the file, as chmod(2) takes them. */
   readonly mode: number;
 }
@@ -74,7 +85,7 @@ export interface Listener extends AsyncDisposable {
 }
 
 export interface ConnectOptions {
-  /** Local address to connect from. @default the kernel's choice */
+  /** Local address to connect from; of no use for a unix socket. @default the kernel's choice */
   readonly from?: string;
   /** Milliseconds until ETIMEDOUT. */
   readonly timeout: number;

@@ -10,8 +10,10 @@ import type {
   Relay,
   RelayOptions,
   RelayOwner,
+  Reset,
   UdpEvents,
   UdpSocket,
+  UnixPath,
 } from './engine.ts';
 import { FastConnection } from './fast/connection.ts';
 import { dial } from './fast/dial.ts';
@@ -46,7 +48,7 @@ export class FastEngine implements Engine {
     return listen(this.#loop, at, accepted, failed);
   }
 
-  connect(to: Endpoint, options: ConnectOptions): Promise<Connection> {
+  connect(to: Endpoint | UnixPath, options: ConnectOptions): Promise<Connection> {
     return dial(this.#loop, to, options);
   }
 
@@ -62,8 +64,8 @@ export class FastEngine implements Engine {
     return bindUdp(this.#loop, at, events);
   }
 
-  adopt(stream: Duplex, local: Endpoint, remote: Endpoint): Connection {
-    return this.#portable.adopt(stream, local, remote);
+  adopt(stream: Duplex, local: Endpoint, remote: Endpoint, reset?: Reset): Connection {
+    return this.#portable.adopt(stream, local, remote, reset);
   }
 
   /** For a thread that ends before everything is closed. */

@@ -9,14 +9,16 @@ import type {
   Relay,
   RelayOptions,
   RelayOwner,
+  Reset,
   UdpEvents,
   UdpSocket,
+  UnixPath,
 } from './engine.ts';
 import { PortableConnection } from './portable/connection.ts';
 import { PortableRelay } from './portable/relay.ts';
 import { Sweep } from './sweep.ts';
 import { listen } from './portable/listen.ts';
-import { connectTcp } from './portable/tcp.ts';
+import { connectTo } from './portable/tcp.ts';
 import { bindUdp, Scratch } from './portable/udp.ts';
 
 /** The engine for every platform: node:net and node:dgram. */
@@ -33,8 +35,8 @@ export class PortableEngine implements Engine {
     return listen(at, accepted, failed);
   }
 
-  connect(to: Endpoint, options: ConnectOptions): Promise<Connection> {
-    return connectTcp(to, options);
+  connect(to: Endpoint | UnixPath, options: ConnectOptions): Promise<Connection> {
+    return connectTo(to, options);
   }
 
   relay(client: Connection, target: Connection, options: RelayOptions, owner: RelayOwner): Relay {
@@ -45,10 +47,10 @@ export class PortableEngine implements Engine {
     return bindUdp(at, events, this.#scratch);
   }
 
-  adopt(stream: Duplex, local: Endpoint, remote: Endpoint): Connection {
+  adopt(stream: Duplex, local: Endpoint, remote: Endpoint, reset?: Reset): Connection {
     // Whoever opened the stream may not have asked for half-close, which a relay cannot do without.
     stream.allowHalfOpen = true;
-    return new PortableConnection(stream, local, remote);
+    return new PortableConnection(stream, local, remote, reset);
   }
 }
 

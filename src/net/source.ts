@@ -1,5 +1,5 @@
 import { createSocket } from 'node:dgram';
-import type { Endpoint } from './engine.ts';
+import type { Endpoint, UnixPath } from './engine.ts';
 
 /** Any port does: connecting a UDP socket sends nothing, it only asks the kernel for the way. */
 const DISCARD_PORT = 9;
@@ -28,9 +28,10 @@ const EXHAUSTED: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', '
  * Why a connection could not be made, as Node says it. Linux says EADDRNOTAVAIL when ports are used up, but also on a machine
  * without IPv6, which has no address to send from: then there is no way.
  */
-export function connectError(code: string, { host, port }: Endpoint): Error {
-  const told = code === 'EADDRNOTAVAIL' && hasNoWay(host) ? 'ENETUNREACH' : code;
-  return Object.assign(new Error(`connect ${told} ${host}:${port}`), { code: told, syscall: 'connect' });
+export function connectError(code: string, to: Endpoint | UnixPath): Error {
+  const told = code === 'EADDRNOTAVAIL' && 'host' in to && hasNoWay(to.host) ? 'ENETUNREACH' : code;
+  const place = 'host' in to ? `${to.host}:${to.port}` : to.path;
+  return Object.assign(new Error(`connect ${told} ${place}`), { code: told, syscall: 'connect' });
 }
 
 function hasNoWay(host: string): boolean {

@@ -1,7 +1,7 @@
 import type { Ip } from '../wire/ip.ts';
 
 export type Command = 'connect' | 'bind' | 'udp' | 'resolve';
-export type Method = 'none' | 'password';
+export type Method = 'none' | 'password' | 'certificate';
 export type Protocol = 'socks4' | 'socks5' | 'http';
 export type LogKind = 'connect' | 'disconnect' | 'error';
 

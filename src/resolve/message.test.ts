@@ -1,10 +1,11 @@
 import * as fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { address, alias, authority, response, type Says } from '../../test/support/name-server.ts';
+import { address, alias, authority, response, service, type Says } from '../../test/support/name-server.ts';
 import { decodeReply, encodeQuery, type QueryType, type Reply } from './message.ts';
 
 const ID = 0x1234;
+const HERE = { host: '', port: 0 } as const;
 const query = encodeQuery(ID, 'www.test', 'A', true);
 
 function reply(says: Says, type: QueryType = 'A'): Reply | undefined {
@@ -159,6 +160,68 @@ test('names are as they came', () => {
   assert.deepEqual(reply({ answers }, 'PTR'), { type: 'records', data: ['Host.test'], ttl: 5 });
 });
 
+const SERVICE = { priority: 10, weight: 60 } as const;
+
+test('services, by an alias and in compressed names', () => {
+  const answers = [
+    alias('www.test', 'Srv.test', 40),
+    service('srv.test', 'Proxy1.test', 1080, { ...SERVICE, ttl: 60 }),
+    service('srv.test', '.', 0, { ttl: 30 }),
+    service('other.test', 'evil.test', 1080),
+    address('srv.test', '192.0.2.6'),
+  ];
+  assert.deepEqual(reply({ answers }, 'SRV'), {
+    type: 'records',
+    data: [],
+    services: [
+      { ...SERVICE, target: 'Proxy1.test', port: 1080 },
+      { target: '.', port: 0, priority: 0, weight: 0 },
+    ],
+    ttl: 30,
+  });
+  const bytes = Buffer.from(
+    // The answer's name is that of the question, _s._tcp.x, and its target ends with the x there.
+    '123481800001000100000000' +
+      '025f73045f74637001780000210001' +
+      'c00c0021000100000007000b' +
+      '000a003c0438027031c014',
+    'hex',
+  );
+  assert.deepEqual(decodeReply(bytes, encodeQuery(ID, '_s._tcp.x', 'SRV', false)), {
+    type: 'records',
+    data: [],
+    services: [{ ...SERVICE, target: 'p1.x', port: 1080 }],
+    ttl: 7,
+  });
+});
+
+test('no service, and one that is cut short', () => {
+  assert.deepEqual(reply({ authorities: [authority(9)] }, 'SRV'), { ...none, ttl: 9 });
+  const asked = { over: 'udp', id: ID, name: 'www.test', type: 'SRV', edns: true, from: HERE } as const;
+  const good = response(asked, { answers: [service('www.test', 'p.test', 1080, SERVICE)] });
+  const services = encodeQuery(ID, 'www.test', 'SRV', true);
+  for (let end = 0; end < good.length; end++) {
+    assert.notEqual(
+      decodeReply(Buffer.from(good.subarray(0, end)), services)?.type,
+      'records',
+      `cut at ${end}`,
+    );
+  }
+});
+
+test('a padded query does not tell its name by its length', () => {
+  for (const [name, size] of [
+    ['a.test', 128],
+    [`${'x'.repeat(60)}.${'y'.repeat(40)}.test`, 256],
+  ] as const) {
+    const { bytes, question } = encodeQuery(ID, name, 'A', true, true);
+    assert.equal(bytes.length, size, name);
+    assert.equal(question, encodeQuery(ID, name, 'A', false).question);
+  }
+  for (let length = 1; length < 60; length++)
+    assert.equal(encodeQuery(ID, 'x'.repeat(length), 'A', true, true).bytes.length, 128);
+});
+
 test('records beyond a few hundred are not read', () => {
   const answers = Array.from({ length: 3000 }, (_, i) => address('www.test', `10.0.${i >>> 8}.${i & 255}`));
   const records = reply({ answers, authorities: [authority(1)] });
@@ -177,7 +240,10 @@ test('what is broken beyond the answer does no harm', () => {
 
 test('no bytes of any kind make it throw', () => {
   const header = query.bytes.subarray(0, 26); // with the question
-  const like = [query, ...(['AAAA', 'PTR'] as const).map((type) => encodeQuery(ID, 'www.test', type, false))];
+  const like = [
+    query,
+    ...(['AAAA', 'PTR', 'SRV'] as const).map((type) => encodeQuery(ID, 'www.test', type, false)),
+  ];
   const types = new Set<string | undefined>();
   const check = (bytes: Uint8Array): void => {
     for (const one of like) types.add(decodeReply(Buffer.from(bytes), one)?.type);

@@ -4,11 +4,14 @@ import {
   RECURSION_DESIRED,
   type Answer,
   type DecodedPacket,
+  type OptAnswer,
   type Packet,
+  type PacketOpt,
+  type SrvAnswer,
   type StringAnswer,
 } from 'dns-packet';
 
-export type QueryType = 'A' | 'AAAA' | 'PTR';
+export type QueryType = 'A' | 'AAAA' | 'PTR' | 'SRV';
 
 /** A question on the wire, and what its answer has to repeat. */
 export interface Query {
@@ -33,13 +36,30 @@ export type Reply =
 export interface Records {
   readonly type: 'records';
   readonly data: readonly string[];
+  /** Instead, where SRV was asked for and is there. */
+  readonly services?: readonly Service[];
   /** Seconds that this may be kept; 0 = not at all. */
   readonly ttl: number;
+}
+
+/** An SRV record (RFC 2782). */
+export interface Service {
+  /** A name; `.` says that the service is not there. */
+  readonly target: string;
+  readonly port: number;
+  readonly priority: number;
+  readonly weight: number;
 }
 
 export const Rcode = { noError: 0, formatError: 1, noSuchName: 3 } as const;
 
 const HEADER_SIZE = 12;
+/** Bytes of an OPT record without options, and of an option without data. */
+const EDNS_SIZE = 11;
+const OPTION_SIZE = 4;
+/** The option of RFC 7830, and bytes of which a padded query has a multiple (RFC 8467 section 4.1). */
+const PADDING = 12;
+const PADDED_TO = 128;
 /** Fits into every path's packets: no fragments, which could be forged (DNS flag day 2020). */
 const UDP_PAYLOAD_SIZE = 1232;
 /** Records of an answer that are looked at. */
@@ -52,10 +72,11 @@ const MAX_TTL = 86_400;
 const MAX_NEGATIVE_TTL = 900;
 
 /** A question for a canonical name, with recursion desired; with EDNS (RFC 6891) unless the server does not know it. */
-export function encodeQuery(id: number, name: string, type: QueryType, edns: boolean): Query {
+export function encodeQuery(id: number, name: string, type: QueryType, edns: boolean, padded = false): Query {
   const header: Packet = { type: 'query', id, flags: RECURSION_DESIRED, questions: [{ name, type }] };
   const plain = encode(header);
-  const bytes = edns ? encode({ ...header, additionals: [EDNS] }) : plain;
+  const additional = padded ? { ...EDNS, options: [paddingFor(plain.length)] } : EDNS;
+  const bytes = edns ? encode({ ...header, additionals: [additional] }) : plain;
   return { bytes, id, name, type, question: questionOf(plain, plain.length) };
 }
 
@@ -85,7 +106,7 @@ export function decodeReply(bytes: Buffer, query: Query): Reply | undefined {
   }
 }
 
-const EDNS: Answer = {
+const EDNS: OptAnswer = {
   type: 'OPT',
   name: '.',
   udpPayloadSize: UDP_PAYLOAD_SIZE,
@@ -95,6 +116,12 @@ const EDNS: Answer = {
   flag_do: false,
   options: [],
 };
+
+/** Whoever sees an encrypted query is not to know the name by its length. */
+function paddingFor(size: number): PacketOpt {
+  const before = size + EDNS_SIZE + OPTION_SIZE;
+  return { code: PADDING, length: Math.ceil(before / PADDED_TO) * PADDED_TO - before };
+}
 
 function questionOf(message: Buffer, end: number): string {
   return message.toString('latin1', HEADER_SIZE, end).toLowerCase();
@@ -115,17 +142,19 @@ function isReferral(packet: DecodedPacket, rcode: number): boolean {
 
 /** Follows the aliases from the name that was asked for to its records. Records of any other name are no answer. */
 function readRecords(packet: DecodedPacket, query: Query, noSuchName: boolean): Records {
-  const answers = (packet.answers ?? []).filter(isText);
+  const answers = (packet.answers ?? []).filter(isOfUse);
   let owner = query.name;
   let ttl = MAX_TTL;
   for (let aliases = 0; aliases <= MAX_ALIASES; aliases++) {
     const own = answers.filter((record) => record.name.toLowerCase() === owner);
     const records = own.filter((record) => record.type === query.type);
     if (records.length > 0 && !noSuchName) {
-      const data = records.map((record) => record.data);
-      return { type: 'records', data, ttl: Math.min(ttl, ...records.map(ttlOf)) };
+      const data = records.filter(isText).map((record) => record.data);
+      const services = records.filter(isService).map((record) => serviceOf(record.data));
+      const said = services.length > 0 ? { data, services } : { data };
+      return { type: 'records', ...said, ttl: Math.min(ttl, ...records.map(ttlOf)) };
     }
-    const alias = own.find((record) => record.type === 'CNAME');
+    const alias = own.filter(isText).find((record) => record.type === 'CNAME');
     if (alias === undefined) return { type: 'records', data: [], ttl: Math.min(ttl, negativeTtl(packet)) };
     ttl = Math.min(ttl, ttlOf(alias));
     owner = alias.data.toLowerCase();
@@ -140,9 +169,24 @@ function negativeTtl(packet: DecodedPacket): number {
   return Math.min(MAX_NEGATIVE_TTL, ttlOf(soa), soa.data.minimum ?? 0);
 }
 
-/** An address, an alias or a name, of class IN. */
-function isText(record: Answer): record is StringAnswer {
-  return record.type !== 'OPT' && record.class === 'IN' && typeof record.data === 'string';
+type OfUse = StringAnswer | SrvAnswer;
+
+/** An address, an alias, a name or a service, of class IN. */
+function isOfUse(record: Answer): record is OfUse {
+  if (record.type === 'OPT' || record.class !== 'IN') return false;
+  return record.type === 'SRV' || typeof record.data === 'string';
+}
+
+function isService(record: OfUse): record is SrvAnswer {
+  return record.type === 'SRV';
+}
+
+function isText(record: OfUse): record is StringAnswer {
+  return record.type !== 'SRV';
+}
+
+function serviceOf({ target, port, priority = 0, weight = 0 }: SrvAnswer['data']): Service {
+  return { target, port, priority, weight };
 }
 
 /** A TTL with the top bit set counts as 0 (RFC 2181 section 8). */

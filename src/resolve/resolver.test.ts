@@ -8,6 +8,7 @@ import {
   address,
   authority,
   response,
+  service,
   startNameServer,
   type NameServer,
   type Script,
@@ -230,6 +231,37 @@ test('an address has the first name that is one', async () => {
     all.asked(),
     ['1', '2', '3'].map((n) => `PTR ${n}.2.0.192.in-addr.arpa`),
   );
+});
+
+test('services: what there is, for the caller to keep', async () => {
+  const name = '_socks5._tcp.example.test';
+  await using all = await setUp((asked) => [
+    response(asked, {
+      answers: [
+        service(name, 'P1.example.test.', 1080, { priority: 10, weight: 60, ttl: 60 }),
+        service(name, '192.0.2.1', 1081, { ttl: 30 }),
+        service(name, '.', 0),
+      ],
+    }),
+  ]);
+  const services = [{ target: 'p1.example.test', port: 1080, priority: 10, weight: 60 }];
+  for (let i = 0; i < 2; i++)
+    assert.deepEqual(await all.resolver.services(name.toUpperCase()), { services, ttl: 30_000 });
+  assert.deepEqual(all.asked(), [`SRV ${name}`, `SRV ${name}`]);
+});
+
+test('services: there are none', async () => {
+  const script = zone({});
+  await using all = await setUp((asked) =>
+    asked.name === '_gone._tcp.test'
+      ? [response(asked, { answers: [service(asked.name, '.', 0, { ttl: 5 })] })]
+      : script(asked),
+  );
+  assert.deepEqual(await all.resolver.services('_gone._tcp.test'), { services: [], ttl: 5000 });
+  for (let i = 0; i < 2; i++)
+    await assert.rejects(all.resolver.services('_none._tcp.test'), { code: 'ENOTFOUND' });
+  assert.deepEqual(all.asked(), ['SRV _gone._tcp.test', 'SRV _none._tcp.test']);
+  await assert.rejects(all.resolver.services('no name'), { code: 'EBADNAME' });
 });
 
 test('with no servers configured, those of resolv.conf, and others when it changes', async () => {

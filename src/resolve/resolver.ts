@@ -1,24 +1,31 @@
-import type { Endpoint, Signal } from '../net/engine.ts';
+import type { Signal } from '../net/engine.ts';
 import { sourceFor } from '../net/source.ts';
 import { formatIp, parseIp, type Ip } from '../wire/ip.ts';
 import { Cache, type Fresh } from './cache.ts';
+import { Channels } from './encrypted.ts';
 import { ResolveError } from './error.ts';
 import { joinFamilies } from './families.ts';
 import { addressesOf, nameOf, parseHosts, type Hosts } from './hosts.ts';
-import type { QueryType, Records } from './message.ts';
+import type { QueryType, Records, Service } from './message.ts';
 import { canonicalName, isWithin, reverseName } from './name.ts';
 import { orderDestinations } from './order.ts';
 import { RereadFile } from './reread-file.ts';
 import { query } from './stub.ts';
-import { DEFAULTS, parseResolvConf, type NameServers } from './system.ts';
+import { DEFAULTS, parseResolvConf, type NameServer, type NameServers } from './system.ts';
 import { Turns } from './turns.ts';
 
 export type Family = 'any' | 'ipv4' | 'ipv6';
 
+/** The servers of a service, for the caller to keep as long as `ttl` says, in milliseconds. */
+export interface Services {
+  readonly services: readonly Service[];
+  readonly ttl: number;
+}
+
 /** The section `resolve` of the configuration. */
 export interface ResolveOptions {
   /** Literal addresses, asked in this order. @default those of /etc/resolv.conf, without its search list */
-  readonly servers?: readonly Endpoint[];
+  readonly servers?: readonly NameServer[];
   /** Addresses of one family only. */
   readonly family: Family;
   /** Milliseconds that a name may take in all. */
@@ -31,6 +38,8 @@ export interface Machine {
   readonly hostsFile?: string;
   /** @default '/etc/resolv.conf' */
   readonly resolvConf?: string;
+  /** Who may have issued the certificates of name servers, in PEM. @default the system's */
+  readonly ca?: readonly string[];
   /** A monotonic clock in milliseconds. @default performance.now */
   readonly now?: () => number;
   /** The local address that is used towards a literal one. @default the kernel's choice */
@@ -40,7 +49,7 @@ export interface Machine {
 const MAX_QUERIES = 256;
 const MAX_WAITING = 1024;
 const MAX_CACHED = 10_000;
-/** Addresses of one answer that are used. */
+/** Addresses or servers of one answer that are used. */
 const MAX_ADDRESSES = 32;
 /** Routes are looked up anew after this many milliseconds. */
 const SOURCE_TTL = 5000;
@@ -60,7 +69,9 @@ export class Resolver implements Disposable {
   readonly #turns = new Turns({ running: MAX_QUERIES, waiting: MAX_WAITING });
   readonly #addresses: Cache<readonly Ip[]>;
   readonly #names: Cache<readonly string[]>;
+  readonly #services: Cache<Services>;
   readonly #sources: Cache<{ readonly ip: Ip | undefined }>;
+  readonly #channels: Channels;
   readonly #closing = new AbortController();
   /** Whom the caches come from. */
   #known: NameServers | undefined;
@@ -76,7 +87,9 @@ export class Resolver implements Disposable {
         ? new RereadFile(machine.resolvConf ?? '/etc/resolv.conf', parseResolvConf, now)
         : { value: { ...DEFAULTS, servers: options.servers, patience: options.timeout } };
     this.#addresses = new Cache(MAX_CACHED, now);
+    this.#channels = new Channels(machine.ca);
     this.#names = new Cache(MAX_CACHED, now);
+    this.#services = new Cache(MAX_CACHED, now);
     this.#sources = new Cache(MAX_CACHED, now);
   }
 
@@ -106,9 +119,24 @@ export class Resolver implements Disposable {
     return name;
   }
 
+  /**
+   * The servers of a service such as `_socks5._tcp.example.org` (SRV); none where the record says that there are none. What
+   * there is is not kept here. Rejects with a ResolveError, or with the signal's reason.
+   */
+  async services(
+    name: string,
+    options: { readonly source?: string; readonly signal?: Signal } = {},
+  ): Promise<Services> {
+    const { source = '' } = options;
+    const found = await this.#unlessAborted(options.signal, () => this.#findServices(name, source));
+    if (found === NO_SERVICES) throw new ResolveError('ENOTFOUND', `${name}: no such service`);
+    return found;
+  }
+
   /** Ends what is under way with ECLOSED. */
   close(): void {
     this.#closing.abort(new ResolveError('ECLOSED', 'the resolver was closed'));
+    this.#channels.close();
   }
 
   [Symbol.dispose](): void {
@@ -156,12 +184,26 @@ export class Resolver implements Disposable {
     });
   }
 
+  async #findServices(text: string, source: string): Promise<Services> {
+    const name = canonicalName(text);
+    if (name === undefined)
+      throw new ResolveError('EBADNAME', `${JSON.stringify(text)}: no name of a service`);
+    const deadline = this.#now() + this.#options.timeout;
+    this.#nameServers();
+    return shareQuery(this.#services, name, async () => {
+      const { services, ttl } = await this.#ask(name, 'SRV', deadline, source);
+      if (services === undefined) return { value: NO_SERVICES, ttl: ttl * 1000 };
+      const value = { services: services.slice(0, MAX_ADDRESSES).flatMap(withTarget), ttl: ttl * 1000 };
+      return { value, ttl: 0 };
+    });
+  }
+
   async #ask(name: string, type: QueryType, deadline: number, source: string): Promise<Records> {
     const records = await this.#turns.run(source, () => {
       this.#closing.signal.throwIfAborted();
       const left = deadline - this.#now();
       if (left <= 0) throw new ResolveError('ETIMEOUT', `${name}: waited too long in line`);
-      return query(name, type, this.#nameServers(), left, this.#closing.signal);
+      return query(name, type, this.#nameServers(), left, this.#channels, this.#closing.signal);
     });
     if (records === undefined) throw new ResolveError('EBUSY', `${name}: too many names wait to be resolved`);
     return records;
@@ -174,6 +216,7 @@ export class Resolver implements Disposable {
       this.#known = servers;
       this.#addresses.clear();
       this.#names.clear();
+      this.#services.clear();
     }
     return servers;
   }
@@ -206,6 +249,15 @@ export class Resolver implements Disposable {
 }
 
 type Wanted = (family: 4 | 6) => boolean;
+
+/** There is no such record. */
+const NO_SERVICES: Services = { services: [], ttl: 0 };
+
+/** With its target as it is resolved; nothing for `.` and for what is no host name. */
+function withTarget(service: Service): readonly Service[] {
+  const target = canonicalName(service.target);
+  return target === undefined ? [] : [{ ...service, target }];
+}
 
 /** Whoever shares a query that loses its place in the line tries once more alone: the one who asked first may be a flood. */
 async function shareQuery<T>(cache: Cache<T>, key: string, ask: () => Promise<Fresh<T>>): Promise<T> {

@@ -13,6 +13,7 @@ import {
 } from '../../test/support/name-server.ts';
 import { until } from '../../test/support/process.ts';
 import type { Endpoint } from '../net/engine.ts';
+import { Channels } from './encrypted.ts';
 import type { Records } from './message.ts';
 import { query } from './stub.ts';
 
@@ -32,7 +33,7 @@ interface AskOptions {
 
 function ask(servers: readonly Endpoint[], options: AskOptions = {}): Promise<Records> {
   const { patience = 20_000, timeout = 60_000, signal = new AbortController().signal } = options;
-  return query('www.test', 'A', { servers, attempts: 2, patience }, timeout, signal);
+  return query('www.test', 'A', { servers, attempts: 2, patience }, timeout, new Channels(), signal);
 }
 
 /** An endpoint where nobody listens. */

@@ -1,18 +1,11 @@
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
-import type { Endpoint } from '../net/engine.ts';
+import type { Channels, WithId } from './encrypted.ts';
 import { ResolveError } from './error.ts';
-import {
-  decodeReply,
-  encodeQuery,
-  Rcode,
-  type Query,
-  type QueryType,
-  type Records,
-  type Reply,
-} from './message.ts';
-import type { NameServers } from './system.ts';
+import { decodeReply, encodeQuery, Rcode, type Query, type QueryType, type Records } from './message.ts';
+import { outcomeOf, type Outcome } from './outcome.ts';
+import type { NameServer, NameServers } from './system.ts';
 
 /**
  * Asks the servers in turn until one has an answer. The next one is asked when a server fails or refuses, cannot be
@@ -24,15 +17,16 @@ export async function query(
   type: QueryType,
   from: NameServers,
   timeout: number,
+  channels: Channels,
   signal: AbortSignal,
 ): Promise<Records> {
   const patience = Math.min(from.patience, timeout / (from.attempts * from.servers.length));
-  const complaints = new Map<Endpoint, Complaint>();
+  const complaints = new Map<NameServer, Complaint>();
   for (let attempt = 0; attempt < from.attempts; attempt++) {
     for (const server of from.servers) {
       const before = complaints.get(server);
       if (before !== undefined && before.type !== 'silent') continue;
-      const outcome = await ask(server, name, type, patience, signal);
+      const outcome = await ask(server, name, type, patience, channels, signal);
       if (outcome.type === 'records') return outcome;
       complaints.set(server, outcome);
     }
@@ -40,40 +34,48 @@ export async function query(
   throw failure(name, complaints);
 }
 
-type Outcome =
-  | Reply
-  | { readonly type: 'silent' }
-  | { readonly type: 'unreachable'; readonly cause: unknown };
-
 type Complaint = Exclude<Outcome, Records>;
 
-/** One server's answer: by UDP, without EDNS if it does not know that, by TCP if it is too long. */
+/** One server's answer: by UDP, by TCP if it is too long, or by its channel; without EDNS if it does not know that. */
 async function ask(
-  server: Endpoint,
+  server: NameServer,
   name: string,
   type: QueryType,
   patience: number,
+  channels: Channels,
   signal: AbortSignal,
 ): Promise<Outcome> {
   const deadline = performance.now() + patience;
+  const isEncrypted = server.encrypted !== undefined;
   const send = (exchange: Exchange, edns: boolean): Promise<Outcome> => {
-    // The id and the source port are all that keeps a forger out (RFC 5452): new ones for every query.
-    const message = encodeQuery(randomInt(0x1_0000), name, type, edns);
-    return exchange(server, message, deadline - performance.now(), signal);
+    const withId: WithId = (id) => encodeQuery(id, name, type, edns, isEncrypted);
+    return exchange(server, withId, deadline - performance.now(), signal);
   };
+  const first: Exchange = isEncrypted ? (...all) => channels.exchange(...all) : overUdp;
   let edns = true;
-  let outcome = await send(overUdp, edns);
+  let outcome = await send(first, edns);
   if (outcome.type === 'failure' && outcome.rcode === Rcode.formatError) {
     edns = false;
-    outcome = await send(overUdp, edns);
+    outcome = await send(first, edns);
   }
   return outcome.type === 'truncated' ? send(overTcp, edns) : outcome;
 }
 
-type Exchange = (server: Endpoint, message: Query, patience: number, signal: AbortSignal) => Promise<Outcome>;
+type Exchange = (
+  server: NameServer,
+  withId: WithId,
+  patience: number,
+  signal: AbortSignal,
+) => Promise<Outcome>;
+
+/** The id and the source port are all that keeps a forger out (RFC 5452): new ones for every query. */
+function newQuery(withId: WithId): Query {
+  return withId(randomInt(0x1_0000));
+}
 
 /** The socket is connected, so that the kernel drops what others send, and tells when nobody listens there. */
-const overUdp: Exchange = async (server, message, patience, signal) => {
+const overUdp: Exchange = async (server, withId, patience, signal) => {
+  const message = newQuery(withId);
   const socket = createSocket(server.host.includes(':') ? 'udp6' : 'udp4');
   try {
     return await outcomeOf(patience, signal, (settle, fail) => {
@@ -93,7 +95,8 @@ const overUdp: Exchange = async (server, message, patience, signal) => {
 };
 
 /** RFC 7766: the message after its length in two bytes. */
-const overTcp: Exchange = async (server, message, patience, signal) => {
+const overTcp: Exchange = async (server, withId, patience, signal) => {
+  const message = newQuery(withId);
   const socket = connect(server.port, server.host);
   try {
     return await outcomeOf(patience, signal, (settle, fail) => {
@@ -119,35 +122,7 @@ const overTcp: Exchange = async (server, message, patience, signal) => {
   }
 };
 
-/** Starts an exchange and waits until it settles, fails, has lasted too long or is aborted. */
-function outcomeOf(
-  patience: number,
-  signal: AbortSignal,
-  start: (settle: (outcome: Outcome) => void, fail: (cause: unknown) => void) => void,
-): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const abort = (): void => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const settle = (outcome: Outcome): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', abort);
-      resolve(outcome);
-    };
-    const fail = (cause: unknown): void => settle({ type: 'unreachable', cause });
-    const timer = setTimeout(() => settle({ type: 'silent' }), Math.max(patience, 0));
-    signal.addEventListener('abort', abort, { once: true });
-    try {
-      start(settle, fail);
-    } catch (cause) {
-      fail(cause);
-    }
-  });
-}
-
-function failure(name: string, complaints: ReadonlyMap<Endpoint, Complaint>): ResolveError {
+function failure(name: string, complaints: ReadonlyMap<NameServer, Complaint>): ResolveError {
   const all = [...complaints];
   const silent = all.every(([, { type }]) => type === 'silent');
   const said = all

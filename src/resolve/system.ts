@@ -1,10 +1,20 @@
 import type { Endpoint } from '../net/engine.ts';
 import { parseIp } from '../wire/ip.ts';
 
+/** A name server by its literal address: asked over UDP and TCP, unless it is by TLS or HTTPS. */
+export interface NameServer extends Endpoint {
+  readonly encrypted?: {
+    /** What its certificate is for. @default its address */
+    readonly name?: string;
+    /** Of HTTPS; without one it is TLS. */
+    readonly path?: string;
+  };
+}
+
 /** Whom to ask, and how. */
 export interface NameServers {
   /** Asked in this order. */
-  readonly servers: readonly Endpoint[];
+  readonly servers: readonly NameServer[];
   /** How often a silent server is asked. */
   readonly attempts: number;
   /** Milliseconds that a server has to answer, at most. */

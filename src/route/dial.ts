@@ -53,32 +53,44 @@ export async function dialDirectly(
   return { connection, bound: local, address: remote };
 }
 
-/** Connects through an upstream: by the name where it is passed on, else by address. */
+/** Connects through an upstream. */
 export async function dialThrough(
   way: UpstreamOptions,
   passage: Passage,
   trip: Trip,
 ): Promise<DialledThrough> {
-  const { destination } = passage.permit;
-  if (destination.type === 'name' && passage.addresses.length === 0)
-    return dialled(await connectTo(way, destination.name, destination.port, trip), undefined);
+  const opened = await askThrough(way, Command.connect, passage, trip);
+  const { stream, bound, address, servers, release } = opened;
+  return { connection: stream, bound, address, servers, release };
+}
+
+/** What the last server was asked for: `address` is that of the target, unless only the server knows it. */
+export interface Asked extends Opened {
+  readonly address: HostPort | undefined;
+}
+
+/** Asks the last server of a way: by the name where it is passed on, else by address. */
+export async function askThrough(
+  way: UpstreamOptions,
+  command: Command,
+  { permit, addresses }: Passage,
+  trip: Trip,
+): Promise<Asked> {
+  const { destination } = permit;
+  const { port } = destination;
+  const ask = (host: string): Promise<Opened> =>
+    open(way, { command, destination: addressOf(host, port) }, trip);
+  if (destination.type === 'name' && addresses.length === 0)
+    return { ...(await ask(destination.name)), address: undefined };
   let last: unknown;
-  for (const ip of passage.addresses.slice(0, ADDRESSES)) {
-    const address = { host: formatIp(ip), port: destination.port };
+  for (const ip of addresses.slice(0, ADDRESSES)) {
+    const host = formatIp(ip);
     try {
-      return dialled(await connectTo(way, address.host, address.port, trip), address);
+      return { ...(await ask(host)), address: { host, port } };
     } catch (error) {
       last ??= error;
       if (!(error instanceof UpstreamError) || !NO_WAY.has(error.reply)) throw error;
     }
   }
   throw last;
-}
-
-function connectTo(way: UpstreamOptions, host: string, port: number, trip: Trip): Promise<Opened> {
-  return open(way, { command: Command.connect, destination: addressOf(host, port) }, trip);
-}
-
-function dialled({ stream, bound, servers, release }: Opened, address: HostPort | undefined): DialledThrough {
-  return { connection: stream, bound, address, servers, release };
 }

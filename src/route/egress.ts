@@ -5,14 +5,15 @@ import type { EgressOptions } from './options.ts';
 /** The local address towards a literal one; `undefined` leaves it to the kernel. Throws EADDRNOTAVAIL when there is none of its family. */
 export type LocalAddress = (to: string) => string | undefined;
 
-/** `incoming` is where the client has connected to. */
-export function egressFrom(egress: EgressOptions | undefined, incoming: string): LocalAddress {
+/** `incoming` is where the client has connected to, if there is one. */
+export function egressFrom(egress: EgressOptions | undefined, incoming: string | undefined): LocalAddress {
   if (egress === undefined) return () => undefined;
   return (to) => {
     const addresses = egress.addresses.flatMap(expand).filter((one) => isV6(one) === isV6(to));
     const [first] = addresses;
     // Without a list, any address that the client could reach will do.
-    if (egress.addresses.length === 0) return isV6(incoming) === isV6(to) ? incoming : undefined;
+    if (egress.addresses.length === 0)
+      return incoming !== undefined && isV6(incoming) === isV6(to) ? incoming : undefined;
     if (first === undefined) throw noAddress(egress, to);
     switch (egress.rotate) {
       case 'none':

@@ -86,13 +86,23 @@ suite('a group', () => {
   test('who has failed is tried last, until it is found well', () => {
     const of = group('order', { a: 1, b: 1, c: 1 });
     const health = new Health();
-    health.failed('a', of.health);
+    health.failed('a', of.health, 'test');
     assert.equal(order(of, health), 'abc', 'once is not enough');
-    health.failed('a', of.health);
+    health.failed('a', of.health, 'test');
     assert.equal(order(of, health), 'bca');
-    health.succeeded('a');
+    health.succeeded('a', of.health);
     assert.equal(order(of, health), 'abc');
-    for (const label of ['a', 'b', 'c', 'a', 'b', 'c']) health.failed(label, of.health);
+    for (const label of ['a', 'b', 'c', 'a', 'b', 'c']) health.failed(label, of.health, 'test');
     assert.equal(order(of, health), 'abc', 'all of them');
+  });
+
+  test('a lower priority comes behind, until all of the higher one have failed', () => {
+    const { members, ...rest } = group('round-robin', { a: 1, b: 1, c: 1, d: 1 });
+    const of = { ...rest, members: members.map((one, i) => ({ ...one, priority: i < 2 ? 20 : 10 })) };
+    const health = new Health();
+    const turns = Array.from({ length: 4 }, () => order(of, health));
+    assert.deepEqual(turns, ['cdab', 'dcba', 'cdab', 'dcba']);
+    for (const label of ['c', 'd', 'c', 'd']) health.failed(label, of.health, 'test');
+    assert.equal(order(of, health), 'abcd');
   });
 });

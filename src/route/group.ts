@@ -4,13 +4,23 @@ import type { GroupOptions, MemberOptions, UpstreamOptions } from './options.ts'
 
 /** The members of a group in the order in which they are to be tried for a client; those that have failed come last. */
 export function candidates(group: GroupOptions, client: string, health: Health): readonly UpstreamOptions[] {
-  const ordered = arrange(group, client, health).map(({ way }) => way);
+  const ordered = tiers(group)
+    .flatMap((tier) => arrange(tier, client, health))
+    .map(({ way }) => way);
   const up = ordered.filter(({ label }) => health.isUp(label));
   return [...up, ...ordered.filter((way) => !up.includes(way))];
 }
 
-function arrange(group: GroupOptions, client: string, health: Health): readonly MemberOptions[] {
-  const { members, choose, label } = group;
+/** A group for each priority. */
+function tiers(group: GroupOptions): readonly GroupOptions[] {
+  const byPriority = Map.groupBy(group.members, ({ priority = 0 }) => priority);
+  return [...byPriority]
+    .toSorted(([a], [b]) => a - b)
+    .map(([priority, members]) => ({ ...group, members, label: `${group.label} ${priority}` }));
+}
+
+function arrange(tier: GroupOptions, client: string, health: Health): readonly MemberOptions[] {
+  const { members, choose, label } = tier;
   switch (choose) {
     case 'order':
       return members;
@@ -44,8 +54,9 @@ function unitHash(text: string): number {
 
 /** Each member has as many turns in a row of all as its weight; the others follow behind it. */
 function fromTurn(members: readonly MemberOptions[], turn: number): readonly MemberOptions[] {
-  const turns = members.flatMap((member, i) => Array.from({ length: member.weight }, () => i));
-  const first = turns[turn % turns.length]!;
+  const turns = members.reduce((sum, { weight }) => sum + weight, 0);
+  let left = turn % turns;
+  const first = members.findIndex(({ weight }) => (left -= weight) < 0);
   return [...members.slice(first), ...members.slice(0, first)];
 }
 

@@ -1,19 +1,30 @@
 import { race } from './race.ts';
 import { ClientSession } from '../session/client.ts';
 import type { ClientSessionOptions } from '../session/client.ts';
-import { addressOf, AddressType, formatAddress } from '../wire/address.ts';
+import { addressOf, AddressType } from '../wire/address.ts';
 import type { Address } from '../wire/address.ts';
 import { formatIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { UpstreamError } from './error.ts';
 import { candidates } from './group.ts';
-import type { ChainOptions, GroupOptions, ServerOptions, UpstreamOptions } from './options.ts';
-import { nextReply } from './shake.ts';
+import type {
+  ChainOptions,
+  DiscoverOptions,
+  GroupOptions,
+  ServerOptions,
+  UpstreamOptions,
+} from './options.ts';
+import { greet, nextReply } from './shake.ts';
 import type { Opened, Request, Trip } from './trip.ts';
 
 /** How a server is reached: from here, or through the servers before it. */
-type Reach = (server: ServerOptions, trip: Trip) => Promise<Omit<Opened, 'bound'>>;
+type Reach = (server: ServerOptions, trip: Trip) => Promise<Reached>;
+
+interface Reached extends Omit<Opened, 'bound' | 'session'> {
+  /** Addresses of the server that are still to be tried. */
+  readonly others?: readonly Ip[];
+}
 
 /**
  * Makes a request of the server at the end of a way. Rejects with an UpstreamError, a ResolveError for a name that has to
@@ -29,6 +40,8 @@ function openFrom(reach: Reach, way: UpstreamOptions, request: Request, trip: Tr
       return openServer(reach, way, request, trip);
     case 'group':
       return openGroup(reach, way, request, trip);
+    case 'discover':
+      return openDiscovered(reach, way, request, trip);
     case 'chain':
       return openChain(reach, way, request, trip);
     default:
@@ -63,16 +76,27 @@ async function openGroup(reach: Reach, group: GroupOptions, request: Request, tr
     const leave = health.enter(way.label);
     try {
       const opened = await openFrom(reach, way, request, { ...trip, patience });
-      health.succeeded(way.label);
+      health.succeeded(way.label, group.health);
       return { ...opened, release: joined(leave, opened.release) };
     } catch (error) {
       leave();
       if (!(error instanceof UpstreamError) || error.trouble !== 'unreachable') throw error;
-      health.failed(way.label, group.health);
+      health.failed(way.label, group.health, error.code);
       last = error;
     }
   }
   throw last;
+}
+
+async function openDiscovered(
+  reach: Reach,
+  way: DiscoverOptions,
+  request: Request,
+  trip: Trip,
+): Promise<Opened> {
+  const { discovery, resolver, client, signal } = trip;
+  const group = await discovery.group(way, resolver, { source: client, signal });
+  return openGroup(reach, group, request, trip);
 }
 
 async function openServer(
@@ -82,29 +106,40 @@ async function openServer(
   trip: Trip,
 ): Promise<Opened> {
   const { label } = server;
-  const below = await reached(reach, server, trip);
-  const { stream } = below;
+  const { others = [], ...below } = await reached(reach, server, trip);
+  const patience = left(trip.patience) / (1 + others.length);
+  const link = server.tls && trip.links.begin(below.stream, server, server.tls, trip.engine);
+  const stream = link?.connection ?? below.stream;
   // Until the request is on its way, silence is the server's; after that it may be the destination's.
   const late = (error: UpstreamError) => (): void => stream.destroy(error);
-  let timer = setTimeout(late(new UpstreamError('unreachable', label, 'ETIMEDOUT')), left(trip.patience));
+  let timer = setTimeout(late(new UpstreamError('unreachable', label, 'ETIMEDOUT')), patience);
   const stopped = (): void => stream.destroy(trip.signal.reason as Error);
   trip.signal.addEventListener('abort', stopped);
   try {
     trip.signal.throwIfAborted();
+    await link?.secured();
     const session = sessionFor(label, await sessionOptions(server, request, trip));
-    const { ok, reply, bound } = await nextReply(stream, session, label, () => {
+    const asked = (): void => {
       clearTimeout(timer);
       timer = setTimeout(
         late(new UpstreamError('reply', label, 'ETIMEDOUT', Reply.ttlExpired)),
         left(trip.deadline),
       );
-    });
+    };
+    const { ok, reply, bound } =
+      request.greetsOnly === true
+        ? await greet(stream, session, label)
+        : await nextReply(stream, session, label, asked);
     if (!ok) throw new UpstreamError('reply', label, `reply-${reply}`, reply);
-    return { ...below, bound, servers: [...below.servers, formatAddress(server.at)] };
+    return { ...below, stream, bound, session, servers: [...below.servers, server] };
   } catch (error) {
     stream.destroy();
     below.release();
-    throw error;
+    const fault = link === undefined ? error : link.explained(error);
+    // A name with several addresses may be several machines, of which not all are well.
+    if (others.length > 0 && fault instanceof UpstreamError && fault.trouble === 'unreachable')
+      return await openServer(among(others), server, request, trip);
+    throw fault;
   } finally {
     clearTimeout(timer);
     trip.signal.removeEventListener('abort', stopped);
@@ -125,13 +160,25 @@ async function reached(reach: Reach, server: ServerOptions, trip: Trip): ReturnT
 }
 
 const directly: Reach = async (server, trip) => {
-  const { engine, resolver, signal, localAddress, client } = trip;
-  const { host, port } = server.at;
-  const addresses = notOwn(await resolver.resolve(host, { source: client, signal }), server, trip);
-  const timeout = left(trip.patience);
-  const stream = await race(addresses, port, engine, { timeout, signal, localAddress });
-  return { stream, servers: [], release: () => {} };
+  const { engine, resolver, signal, client } = trip;
+  const { path } = server;
+  if (path !== undefined) {
+    const stream = await engine.connect({ path }, { timeout: left(trip.patience), signal });
+    return { stream, servers: [], release: () => {} };
+  }
+  const addresses = await resolver.resolve(server.at.host, { source: client, signal });
+  return among(notOwn(addresses, server, trip))(server, trip);
 };
+
+/** Reaches a server at the first of its addresses that answers. */
+function among(addresses: readonly Ip[]): Reach {
+  return async ({ at }, { engine, signal, localAddress, patience }) => {
+    const options = { timeout: left(patience), signal, localAddress };
+    const stream = await race(addresses, at.port, engine, options);
+    const others = addresses.filter((ip) => formatIp(ip) !== stream.remote.host);
+    return { stream, servers: [], release: () => {}, others };
+  };
+}
 
 /** A server that leads back here would call itself without end. */
 function notOwn(addresses: readonly Ip[], { at, label }: ServerOptions, trip: Trip): readonly Ip[] {

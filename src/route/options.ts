@@ -1,5 +1,6 @@
-import type { Endpoint } from '../net/engine.ts';
 import type { Command, Origin, PortRange } from '../policy/policy.ts';
+import type { NameServer } from '../resolve/system.ts';
+import { formatAddress } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
 import type { Credentials } from '../wire/password.ts';
 
@@ -22,7 +23,7 @@ export interface RouteOptions {
   /** Names are resolved here even where the upstream would do it. */
   readonly resolvesHere: boolean;
   /** Name servers for this route. */
-  readonly dns?: readonly Endpoint[];
+  readonly dns?: readonly NameServer[];
   readonly origin?: Origin;
 }
 
@@ -37,8 +38,8 @@ export interface EgressOptions {
   readonly rotate: 'none' | 'route' | 'same-as-incoming' | 'random';
 }
 
-/** The section `upstreams`. */
-export type UpstreamOptions = ServerOptions | GroupOptions | ChainOptions;
+/** The section `upstreams`. `udp`: datagrams, which are never encrypted, may go there although the link, or one below, is. */
+export type UpstreamOptions = ServerOptions | GroupOptions | DiscoverOptions | ChainOptions;
 
 /** A proxy server. */
 export interface ServerOptions {
@@ -49,8 +50,26 @@ export interface ServerOptions {
   /** Names go there as names: socks4a, socks5h and http. */
   readonly passesNames: boolean;
   readonly at: HostPort;
+  /** The unix socket where it listens, in place of `at`. */
+  readonly path?: string;
+  /** It is spoken to over TLS. */
+  readonly tls?: LinkOptions;
   /** `client` is whatever the client has shown. In SOCKS4 the name is the user id. */
   readonly credentials?: Credentials | 'client';
+  readonly udp?: 'clear';
+}
+
+/** An encrypted link; certificates and keys are PEM texts. Tickets are kept for one such object: another one begins anew. */
+export interface LinkOptions {
+  /** What the certificate has to be for, and the SNI. @default the host of the server */
+  readonly name?: string;
+  /** Who may have issued it. @default the system's CAs */
+  readonly ca?: string;
+  /** What is shown to a server that wants to see a certificate, and its key. */
+  readonly cert?: string;
+  readonly key?: string;
+  /** SHA-256 of the key that the certificate is for (its SubjectPublicKeyInfo), in base64: it has to be one of these. */
+  readonly pins?: readonly string[];
 }
 
 /** Several ways of which one is taken. */
@@ -62,6 +81,7 @@ export interface GroupOptions {
   readonly health: HealthOptions;
   /** Members that are tried for one connection. */
   readonly tries: number;
+  readonly udp?: 'clear';
 }
 
 export type Choice = 'order' | 'random' | 'round-robin' | 'least-sessions' | 'source-hash';
@@ -69,11 +89,35 @@ export type Choice = 'order' | 'random' | 'round-robin' | 'least-sessions' | 'so
 export interface MemberOptions {
   readonly way: UpstreamOptions;
   readonly weight: number;
+  /** Those with a lower number come first; `choose` is for those that have the same. @default 0 */
+  readonly priority?: number;
+}
+
+/** A group whose servers are found by SRV records (RFC 2782). */
+export interface DiscoverOptions extends Pick<GroupOptions, 'label' | 'choose' | 'health' | 'tries' | 'udp'> {
+  readonly type: 'discover';
+  /** The name of the records, `_socks5._tcp.example.org` for one. */
+  readonly service: string;
+  /** What the label of a server begins with: `socks5h://` and its like. */
+  readonly scheme: string;
+  /** What each of the servers is, but for its place. */
+  readonly server: Omit<ServerOptions, 'type' | 'label' | 'at' | 'path'>;
 }
 
 export interface HealthOptions {
-  /** Failures in a row until a member is passed over. */
+  /** Failures in a row, in use and in checks, until a member is passed over. */
   readonly fail: number;
+  /** Each member is checked, too. */
+  readonly check?: CheckOptions;
+}
+
+export interface CheckOptions {
+  /** Milliseconds between two checks. */
+  readonly every: number;
+  /** Good ones in a row until a member that was passed over is taken again. */
+  readonly recover: number;
+  /** What a member has to connect to. @default nothing: it is greeted only */
+  readonly connect?: HostPort;
 }
 
 /** Servers one behind the other, the nearest first. */
@@ -81,6 +125,33 @@ export interface ChainOptions {
   readonly type: 'chain';
   readonly label: string;
   readonly hops: readonly UpstreamOptions[];
+  readonly udp?: 'clear';
+}
+
+/** Whether what is sent to a server is encrypted on the way there. */
+export function isEncrypted({ tls }: Pick<ServerOptions, 'tls'>): boolean {
+  return tls !== undefined;
+}
+
+/** Where a server is, as it stands in records. */
+export function placeOf({ at, path }: ServerOptions): string {
+  return path ?? formatAddress(at);
+}
+
+/** Whether some server that is reached first on this way has a unix socket. */
+export function isHere(way: UpstreamOptions): boolean {
+  switch (way.type) {
+    case 'server':
+      return way.path !== undefined;
+    case 'group':
+      return way.members.some((member) => isHere(member.way));
+    case 'discover':
+      return false;
+    case 'chain':
+      return isHere(way.hops[0]!);
+    default:
+      return way satisfies never;
+  }
 }
 
 /** Whether names are passed on to whoever is at the end of this way. */
@@ -90,6 +161,8 @@ export function passesNames(way: UpstreamOptions): boolean {
       return way.passesNames;
     case 'group':
       return way.members.every((member) => passesNames(member.way));
+    case 'discover':
+      return way.server.passesNames;
     case 'chain':
       return passesNames(way.hops.at(-1)!);
     default:
@@ -104,6 +177,8 @@ export function passesCredentials(way: UpstreamOptions): boolean {
       return way.credentials === 'client';
     case 'group':
       return way.members.some((member) => passesCredentials(member.way));
+    case 'discover':
+      return way.server.credentials === 'client';
     case 'chain':
       return way.hops.some(passesCredentials);
     default:

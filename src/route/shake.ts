@@ -1,6 +1,8 @@
 import type { Connection } from '../net/engine.ts';
-import type { ClientSession, ReplyEvent } from '../session/client.ts';
+import type { ClientEvent, ClientSession, ReplyEvent } from '../session/client.ts';
+import { UNSPECIFIED } from '../wire/address.ts';
 import { WireError } from '../wire/error.ts';
+import { Reply } from '../wire/socks5.ts';
 import { UpstreamError } from './error.ts';
 
 /**
@@ -16,17 +18,46 @@ export async function nextReply(
   if (session.state === 'start') stream.write(session.start());
   for (;;) {
     if (session.state === 'reply') asked();
-    const event = takeEvent(session, label);
-    if (event === undefined) {
-      const bytes = await read(stream, label);
-      if (bytes === undefined) throw new UpstreamError('unreachable', label, 'closed');
-      session.receive(bytes);
-    } else if (event.type === 'send') stream.write(event.bytes);
-    else if (event.type === 'refused') throw new UpstreamError('refused', label, event.phase);
+    const event = await nextEvent(stream, session, label);
+    if (event.type === 'send') stream.write(event.bytes);
     else {
       if (session.state === 'done') stream.unread(session.trailing());
       return event;
     }
+  }
+}
+
+/**
+ * Talks to a server until it would take a request, and makes none: SOCKS5 has said by then that it lets us in. The other
+ * protocols begin with the request.
+ */
+export async function greet(
+  stream: Connection,
+  session: ClientSession,
+  label: string,
+): Promise<Pick<ReplyEvent, 'ok' | 'reply' | 'bound'>> {
+  let bytes = session.start();
+  while (session.state !== 'reply') {
+    stream.write(bytes);
+    const event = await nextEvent(stream, session, label);
+    if (event.type === 'send') bytes = event.bytes;
+  }
+  return { ok: true, reply: Reply.succeeded, bound: UNSPECIFIED };
+}
+
+/** The next event that needs something done; a refusal is an error. */
+async function nextEvent(
+  stream: Connection,
+  session: ClientSession,
+  label: string,
+): Promise<Exclude<ClientEvent, { readonly type: 'refused' }>> {
+  for (;;) {
+    const event = takeEvent(session, label);
+    if (event?.type === 'refused') throw new UpstreamError('refused', label, event.phase);
+    if (event !== undefined) return event;
+    const bytes = await read(stream, label);
+    if (bytes === undefined) throw new UpstreamError('unreachable', label, 'closed');
+    session.receive(bytes);
   }
 }
 

@@ -23,8 +23,11 @@ export const DIRECT: Route = { name: 'direct', label: 'direct', via: 'direct', p
 export class Routes {
   readonly #routes: readonly (readonly [conditions: Rule, route: Route])[] | undefined;
 
-  /** `undefined`: everything goes out directly. */
+  /** As they were given; `undefined`: everything goes out directly. */
+  readonly options: readonly RouteOptions[] | undefined;
+
   constructor(options: readonly RouteOptions[] | undefined, names: ResolveOptions) {
+    this.options = options;
     this.#routes = options?.map((one) => [conditionsOf(one), routeOf(one, names)]);
     this.passCredentials = options?.some(({ via }) => via !== 'direct' && passesCredentials(via)) ?? false;
   }
@@ -59,6 +62,15 @@ export class Routes {
         (judged === undefined ? rule.to.hasName(name!) : rule.to.has(name, judged)),
     );
     return found?.[1];
+  }
+
+  /** The routes that requests of this kind may take, whatever their destinations. */
+  openTo(facts: Facts, surroundings: Surroundings): readonly Route[] {
+    if (this.#routes === undefined) return [DIRECT];
+    const client = embeddedIpv4(facts.client);
+    const open = this.#routes.filter(([rule]) => rule.isFor(facts, client, surroundings));
+    const last = open.findIndex(([rule]) => rule.coversAll);
+    return (last < 0 ? open : open.slice(0, last + 1)).map(([, route]) => route);
   }
 }
 

@@ -1,17 +1,23 @@
 import type { Connection, Engine, Signal } from '../net/engine.ts';
 import type { Resolver } from '../resolve/resolver.ts';
+import type { ClientSession } from '../session/client.ts';
 import type { Address, HostPort } from '../wire/address.ts';
 import type { Ip } from '../wire/ip.ts';
 import type { Credentials } from '../wire/password.ts';
 import type { Command } from '../wire/socks5.ts';
+import type { Discovery } from './discover.ts';
 import type { Health } from './health.ts';
 import type { LocalAddress } from './egress.ts';
+import type { ServerOptions } from './options.ts';
+import type { Links } from './link.ts';
 
 /** What a request needs to find its way through upstreams. */
 export interface Trip {
   readonly engine: Engine;
   readonly resolver: Resolver;
   readonly health: Health;
+  readonly discovery: Discovery;
+  readonly links: Links;
   readonly signal: Signal;
   /** When it is over in all, by `performance.now`. */
   readonly deadline: number;
@@ -30,6 +36,8 @@ export interface Trip {
 export interface Request {
   readonly command: Command;
   readonly destination: Address;
+  /** Nothing is: the last server is greeted and left there. @default false */
+  readonly greetsOnly?: boolean;
 }
 
 /** The end of a way. */
@@ -37,8 +45,10 @@ export interface Opened {
   readonly stream: Connection;
   /** BND.ADDR and BND.PORT of the last server's reply. */
   readonly bound: HostPort;
-  /** The servers on the way as host:port, the nearest first. */
-  readonly servers: readonly string[];
+  /** The handshake with the last server, which for BIND has another reply to come. */
+  readonly session: ClientSession;
+  /** The servers on the way, the nearest first. */
+  readonly servers: readonly ServerOptions[];
   /** When it is not used any more. */
   readonly release: () => void;
 }

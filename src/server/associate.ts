@@ -1,5 +1,7 @@
 import type { End } from '../audit/record.ts';
 import type { Connection } from '../net/engine.ts';
+import { ableTo } from '../route/able.ts';
+import type { Route } from '../route/table.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { Reply } from '../wire/socks5.ts';
 import { Association } from './association.ts';
@@ -8,6 +10,7 @@ import { Failure } from './failure.ts';
 import { admit, obtainSomePermit } from './permit.ts';
 import type { Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
+import { wayFor } from './trip.ts';
 
 /** UDP ASSOCIATE (RFC 1928 section 7): the association lives as long as its TCP connection, whose further bytes mean nothing. */
 export async function associate(
@@ -19,9 +22,10 @@ export async function associate(
   const { client } = session;
   const permit = obtainSomePermit(session, 'udp', state);
   admit(session, 'udp', undefined, permit, state);
+  checkRoutes(session, state);
 
   session.phase = 'bind';
-  session.route = 'direct';
+  if (state.routes.areSame) session.route = 'direct';
   // The port is the client's word for where it will send from; an address other than its own is no business of ours.
   const { host, port } = request.destination;
   const mine = isUnspecified(request.destination) || host === session.remote.host;
@@ -44,6 +48,17 @@ export async function associate(
     association.close();
     state.log.debug('association', { id: session.id, ...association.counts });
   }
+}
+
+/** Each destination finds its own route; but where none could carry datagrams, the client hears it at once. */
+function checkRoutes(session: Session, { routes, ports }: ServerState): void {
+  const all = routes.openTo(session.facts('udp'), ports);
+  if (all.length === 0) throw Failure.refusal('no-route');
+  if (!all.some(carriesDatagrams)) wayFor('udp', all[0]!, session.phase);
+}
+
+function carriesDatagrams({ via }: Route): boolean {
+  return via === 'direct' || ableTo('udp', via) !== undefined;
 }
 
 /** Reads and forgets. */

@@ -1,20 +1,25 @@
+import { UDP_HEADROOM } from '../net/engine.ts';
 import type { Endpoint, Peer, UdpSocket } from '../net/engine.ts';
 import type { RuleOptions } from '../policy/policy.ts';
 import { Reassembly } from '../session/reassembly.ts';
 import type { Address } from '../wire/address.ts';
+import { concat } from '../wire/bytes.ts';
 import { WireError } from '../wire/error.ts';
 import { decodeUdpHeader } from '../wire/udp.ts';
 import { admitsDatagram } from './bandwidths.ts';
 import type { Flows } from './bandwidths.ts';
+import { Exits } from './exits.ts';
+import type { FarAnswer } from './exits.ts';
 import { Failure } from './failure.ts';
 import { advertisedAddress, bindRelayPort } from './relay-port.ts';
 import type { Counters, Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
 import { Ways } from './ways.ts';
+import type { Way } from './ways.ts';
 
 /**
  * The UDP relay of one client (RFC 1928 section 7). Towards the client it has a port of its own, which hears the client's
- * address only; towards the destinations it has one socket per address family, which hears only whom the client wrote to.
+ * address only; towards the destinations it has its exits, which hear only whom the client wrote to.
  * Every destination is decided by the rules when it is first used. Whatever is wrong with a datagram drops that datagram.
  */
 export class Association implements Counters {
@@ -32,9 +37,8 @@ export class Association implements Counters {
   };
 
   readonly #session: Session;
-  readonly #state: ServerState;
   readonly #inside: UdpSocket;
-  readonly #outside = new Map<4 | 6, Promise<UdpSocket>>();
+  readonly #exits: Exits;
   readonly #forget: (() => void)[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #reassembly = new Reassembly();
@@ -71,14 +75,19 @@ export class Association implements Counters {
 
   private constructor(session: Session, inside: UdpSocket, port: number, flows: Flows, state: ServerState) {
     this.#session = session;
-    this.#state = state;
     this.#inside = inside;
     this.#clientPort = port;
     this.#flows = flows;
     this.#forget.push(state.ports.add(inside.local, 'udp'));
+    this.#exits = new Exits(session, state, {
+      received: (buffer, start, end, from) => this.#fromTarget(buffer, start, end, from),
+      receivedFar: (answer) => this.#fromUpstream(answer),
+      dropped: (why) => this.counts[why]++,
+      lost: (socket) => this.#ways.forgetAll(socket),
+    });
     this.#ways = new Ways(session, state, {
-      open: (family) => this.#outsideFor(family),
-      send: ({ socket, peer }, buffer, start, end) => this.#send(socket, peer, buffer, start, end),
+      wayTo: (passage) => this.#exits.wayTo(passage),
+      send: (way, buffer, start, end, room) => this.#send(way, buffer, start, end, room),
       dropped: (why) => this.counts[why]++,
     });
     session.recheck = () => this.#ways.recheck();
@@ -115,12 +124,7 @@ export class Association implements Counters {
     for (const timer of this.#timers) clearInterval(timer);
     for (const forget of this.#forget) forget();
     this.#inside.close();
-    for (const socket of this.#outside.values()) {
-      socket.then(
-        (open) => open.close(),
-        () => {}, // it never opened
-      );
-    }
+    this.#exits.close();
   }
 
   /** A datagram on the client's side. */
@@ -136,7 +140,8 @@ export class Association implements Counters {
       // Most datagrams go where the one before went: the same header needs no second reading.
       const last = this.#last;
       if (last !== undefined && beginsWith(buffer, start, end, last.header)) {
-        this.#ways.forward(last.key, last.address, buffer, start + last.header.length, end);
+        const size = last.header.length;
+        this.#ways.forward(last.key, last.address, buffer, start + size, end, UDP_HEADROOM + size);
         return;
       }
       const header = decodeUdpHeader(buffer, start, end);
@@ -151,47 +156,18 @@ export class Association implements Counters {
       const dataStart = start + header.size;
       if (fragment === 0) {
         this.#last = { header: buffer.slice(start, dataStart), key, address };
-        this.#ways.forward(key, address, buffer, dataStart, end);
+        this.#ways.forward(key, address, buffer, dataStart, end, UDP_HEADROOM + header.size);
         return;
       }
       const whole = this.#reassembly.add(fragment, key, buffer.subarray(dataStart, end), performance.now());
-      if (whole !== undefined) this.#ways.forward(key, address, whole, 0, whole.length);
+      if (whole !== undefined) this.#ways.forward(key, address, whole, 0, whole.length, 0);
     } catch (error) {
       if (error instanceof WireError) this.counts.malformed++;
       else this.#session.stop(Failure.from(error, 'relay'));
     }
   }
 
-  /** The socket towards destinations of one family, opened when it is first needed. */
-  #outsideFor(family: 4 | 6): Promise<UdpSocket> {
-    let socket = this.#outside.get(family);
-    if (socket === undefined) {
-      socket = this.#openOutside(family);
-      this.#outside.set(family, socket);
-      // One that fails is tried again by the next destination.
-      socket.catch(() => this.#outside.delete(family));
-    }
-    return socket;
-  }
-
-  async #openOutside(family: 4 | 6): Promise<UdpSocket> {
-    const host = family === 4 ? '0.0.0.0' : '::';
-    const socket = await this.#state.engine.udp(
-      { host, port: 0 },
-      {
-        received: (buffer, start, end, from) => this.#fromTarget(buffer, start, end, from),
-        failed: () => {
-          this.counts.errors++;
-        },
-      },
-    );
-    // The association may have ended while the socket was being opened.
-    if (this.#closed) socket.close();
-    else this.#forget.push(this.#state.ports.add(socket.local, 'udp'));
-    return socket;
-  }
-
-  #send(socket: UdpSocket, peer: Peer, buffer: Uint8Array, start: number, end: number): void {
+  #send({ socket, peer, header }: Way, buffer: Uint8Array, start: number, end: number, room: number): void {
     if (this.#closed) return;
     if (!admitsDatagram(this.#flows.send, end - start)) {
       this.counts.bandwidth++;
@@ -199,7 +175,14 @@ export class Association implements Counters {
     }
     this.#activeAt = performance.now();
     this.sent += end - start;
-    socket.send(buffer, start, end, peer);
+    if (header === undefined) socket.send(buffer, start, end, peer);
+    else if (header.length <= room) {
+      buffer.set(header, start - header.length);
+      socket.send(buffer, start - header.length, end, peer);
+    } else {
+      const datagram = concat(header, buffer.subarray(start, end));
+      socket.send(datagram, 0, datagram.length, peer);
+    }
   }
 
   /** A datagram on the destinations' side: the header goes in front of it, in the engine's own buffer. */
@@ -220,6 +203,23 @@ export class Association implements Counters {
     const headed = start - header.length;
     buffer.set(header, headed);
     this.#inside.send(buffer, headed, end, this.#client);
+  }
+
+  /** The same through upstreams, where the last server has written the header. */
+  #fromUpstream({ buffer, start, dataStart, end, from }: FarAnswer): void {
+    const mayAnswer =
+      this.#session.listener.udp.replies === 'any' || from.some((one) => this.#ways.mayAnswer(one));
+    if (!mayAnswer || this.#client === undefined) {
+      this.counts.unasked++;
+      return;
+    }
+    if (!admitsDatagram(this.#flows.receive, end - dataStart)) {
+      this.counts.bandwidth++;
+      return;
+    }
+    this.#activeAt = performance.now();
+    this.received += end - dataStart;
+    this.#inside.send(buffer, start, end, this.#client);
   }
 }
 

@@ -1,18 +1,29 @@
 import type { Connection } from '../net/engine.ts';
 import { sourceFor } from '../net/source.ts';
 import { decide } from '../policy/decide.ts';
-import type { Permit } from '../policy/decide.ts';
+import type { Decision, Permit } from '../policy/decide.ts';
+import { boundAt } from '../route/associate.ts';
+import type { Passage } from '../route/dial.ts';
+import { egressFrom } from '../route/egress.ts';
+import { awaitPeerThrough } from '../route/bind.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
-import { embeddedIpv4, formatIp, parseIp, sameIp } from '../wire/ip.ts';
-import { Reply } from '../wire/socks5.ts';
+import { AddressType } from '../wire/address.ts';
+import type { HostPort } from '../wire/address.ts';
+import { embeddedIpv4, formatIp, isWildcard, parseIp, sameIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import { Command, Reply } from '../wire/socks5.ts';
 import { destinationOf, isUnspecified } from './destination.ts';
 import { Failure } from './failure.ts';
-import { admit, obtainPermitHere, obtainSomePermit } from './permit.ts';
+import { admit, obtainPassage, obtainSomePassage } from './permit.ts';
 import { relay } from './relay.ts';
 import type { Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
+import { ask } from './trip.ts';
 
-/** BIND (RFC 1928 section 4; SOCKS4): waits for one connection from the host that the client names, and relays it. */
+/**
+ * BIND (RFC 1928 section 4; SOCKS4): waits for one connection from the host that the client names, here or at the last server of
+ * its route, and relays it.
+ */
 export async function bind(
   session: Session,
   machine: ServerSession,
@@ -21,32 +32,36 @@ export async function bind(
 ): Promise<undefined> {
   const anybody = isUnspecified(request.destination);
   const destination = anybody ? undefined : destinationOf(request.destination);
-  const permit =
+  const passage =
     destination === undefined
-      ? obtainSomePermit(session, 'bind', state)
-      : await obtainPermitHere(session, 'bind', destination, state);
-  admit(session, 'bind', destination, permit, state);
+      ? obtainSomePassage(session, 'bind', state)
+      : await obtainPassage(session, 'bind', destination, state);
+  admit(session, 'bind', destination, passage.permit, state);
 
   session.phase = 'bind';
-  session.route = 'direct';
+  session.route = passage.route.label;
   if (session.clientEnded) throw new Failure('client', 'bind');
-  const { peer, permit: grant } = await awaitPeer(session, machine, request, permit, state);
-  session.address = peer.remote;
+  const { peer, address, permit } =
+    passage.route.via === 'direct'
+      ? await awaitPeer(session, machine, request, passage, state)
+      : await awaitPeerFar(session, machine, passage, state);
+  session.address = address;
   if (anybody) {
     // Now it is known whom it is for.
     try {
-      admit(session, 'bind', grant.destination, grant, state);
+      admit(session, 'bind', permit.destination, permit, state);
     } catch (error) {
       peer.destroy();
       throw error;
     }
   }
-  session.client.write(machine.reply(Reply.succeeded, peer.remote));
-  relay(session, machine, peer, grant, state);
+  session.client.write(machine.reply(Reply.succeeded, address));
+  relay(session, machine, peer, permit, state);
 }
 
 interface Arrival {
   readonly peer: Connection;
+  readonly address: HostPort;
   readonly permit: Permit;
 }
 
@@ -55,12 +70,16 @@ async function awaitPeer(
   session: Session,
   machine: ServerSession,
   request: RequestEvent,
-  permit: Permit,
+  { permit, route }: Passage,
   state: ServerState,
 ): Promise<Arrival> {
   const { client } = session;
   const expected = permit.addresses[0];
-  const host = (expected && sourceFor(formatIp(expected))) ?? client.local.host;
+  const towards = expected === undefined ? client.local.host : formatIp(expected);
+  const host =
+    egressFrom(route.egress, client.local.host)(towards) ??
+    (expected && sourceFor(towards)) ??
+    client.local.host;
   let arrived: (arrival: Arrival) => void;
   let failed: (failure: Failure) => void;
   let waiting = true;
@@ -71,10 +90,10 @@ async function awaitPeer(
   // Awaited below; until then nobody listens to its failure.
   arrival.catch(() => {});
   const arrive = (peer: Connection): void => {
-    const grant = waiting ? permitFor(peer, session, permit, state) : undefined;
-    if (grant !== undefined) {
+    const decision = waiting ? decideAbout(peer.remote, session, permit, state) : undefined;
+    if (decision?.type === 'allow') {
       waiting = false;
-      arrived({ peer, permit: grant });
+      arrived({ peer, address: peer.remote, permit: decision.permit });
       return;
     }
     peer.destroy();
@@ -85,12 +104,7 @@ async function awaitPeer(
     failed(new Failure('internal', 'bind', code)),
   );
   const forget = state.ports.add(listener.local, 'tcp');
-  const timer = setTimeout(
-    () => failed(new Failure('timeout', 'bind', undefined, Reply.ttlExpired)),
-    state.timeouts.bind,
-  );
-  const stopped = (): void => failed(session.signal.reason as Failure);
-  session.signal.addEventListener('abort', stopped);
+  const endWait = limitWait(session, state, (failure) => failed(failure));
   try {
     session.signal.throwIfAborted();
     session.bound = listener.local;
@@ -98,32 +112,77 @@ async function awaitPeer(
     return await arrival;
   } finally {
     waiting = false;
-    session.signal.removeEventListener('abort', stopped);
-    clearTimeout(timer);
+    endWait();
     forget();
     await listener.close();
   }
 }
 
-/** The permit under which this peer may come in: it must be the host that was named or, where none was, one that the rules allow. */
-function permitFor(
-  peer: Connection,
+/** The same at the last server of a route. Whom it has let in is the only one to come. */
+async function awaitPeerFar(
+  session: Session,
+  machine: ServerSession,
+  passage: Passage,
+  state: ServerState,
+): Promise<Arrival> {
+  const deadline = performance.now() + state.timeouts.connect;
+  const asked = await ask(session, Command.bind, passage, deadline, state);
+  const { stream } = asked;
+  const endWait = limitWait(session, state, (failure) => stream.destroy(failure));
+  try {
+    session.signal.throwIfAborted();
+    const at = boundAt(asked);
+    session.bound = at.type === AddressType.name ? asked.bound : at;
+    session.client.write(machine.reply(Reply.succeeded, session.bound));
+    const address = await awaitPeerThrough(asked);
+    const decision = decideAbout(address, session, passage.permit, state);
+    if (decision?.type === 'allow') return { peer: stream, address, permit: decision.permit };
+    session.address = address;
+    if (decision?.type === 'refuse') throw Failure.refusal(decision.reason, 'bind');
+    throw new Failure('target', 'bind', 'wrong-peer');
+  } catch (error) {
+    stream.destroy();
+    throw error;
+  } finally {
+    endWait();
+  }
+}
+
+/** Ends a wait when its time is over or the session is, until the returned function is called. */
+function limitWait(session: Session, { timeouts }: ServerState, end: (why: Failure) => void): () => void {
+  const { signal } = session;
+  const timer = setTimeout(
+    () => end(new Failure('timeout', 'bind', undefined, Reply.ttlExpired)),
+    timeouts.bind,
+  );
+  const stopped = (): void => end(signal.reason as Failure);
+  signal.addEventListener('abort', stopped);
+  return () => {
+    signal.removeEventListener('abort', stopped);
+    clearTimeout(timer);
+  };
+}
+
+/**
+ * Whether this peer may come in: it must be the host that was named or, where none was, one that the rules allow. `undefined`: it
+ * is not the one that was named.
+ */
+function decideAbout(
+  { host, port }: HostPort,
   session: Session,
   permit: Permit,
   state: ServerState,
-): Permit | undefined {
-  const ip = parseIp(peer.remote.host)!;
-  if (permit.addresses.length > 0) {
-    return permit.addresses.some((address) => sameIp(embeddedIpv4(address), embeddedIpv4(ip)))
-      ? permit
-      : undefined;
-  }
-  const decision = decide(
-    state.policy,
-    session.facts('bind'),
-    { type: 'ip', ip, port: peer.remote.port },
-    undefined,
-    state.ports,
-  );
-  return decision.type === 'allow' ? decision.permit : undefined;
+): Decision | undefined {
+  const named: Decision = { type: 'allow', permit };
+  // Who is behind a name is known to the last server only, and an unspecified address is that of nobody else.
+  if (permit.destination.type === 'name' && permit.addresses.length === 0) return named;
+  const ip = parseIp(host);
+  if (ip === undefined) return undefined;
+  if (permit.addresses.length > 0)
+    return isWildcard(host) || permit.addresses.some((address) => isSame(address, ip)) ? named : undefined;
+  return decide(state.policy, session.facts('bind'), { type: 'ip', ip, port }, undefined, state.ports);
+}
+
+function isSame(a: Ip, b: Ip): boolean {
+  return sameIp(embeddedIpv4(a), embeddedIpv4(b));
 }

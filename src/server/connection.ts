@@ -1,7 +1,9 @@
 import type { End } from '../audit/record.ts';
+import type { Identity } from '../auth/authenticator.ts';
 import type { Connection } from '../net/engine.ts';
 import { accept } from '../policy/accept.ts';
 import type { Method } from '../policy/policy.ts';
+import type { AnswerHttp } from '../session/foreign.ts';
 import { ServerSession } from '../session/server.ts';
 import type { RequestEvent } from '../session/server.ts';
 import { Command as CommandCode, Reply } from '../wire/socks5.ts';
@@ -12,12 +14,14 @@ import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
 import { handshake } from './handshake.ts';
 import { lookUp } from './look-up.ts';
+import { answerPac } from './pac.ts';
 import { admit, DialledGrant, obtainPassage } from './permit.ts';
 import { confirm } from './recheck.ts';
 import { relay } from './relay.ts';
 import type { Session } from './sessions.ts';
 import type { OpenListener } from './listeners.ts';
 import type { ServerState } from './state.ts';
+import { secure } from './tls.ts';
 import { dial } from './trip.ts';
 
 /** How long a refused client may take to read its reply; RFC 1928 section 6 allows 10 s. */
@@ -26,11 +30,8 @@ const LINGER = 2000;
 /** The way of one connection, from accept to record. Never rejects. */
 export async function serve(client: Connection, listener: OpenListener, state: ServerState): Promise<void> {
   const session = state.sessions.open(client, listener);
-  client.onLost((error) => {
-    if (error !== undefined) session.stop(Failure.ofClient(error, session.phase));
-    else session.clientEnds();
-  });
-  const machine = new ServerSession({ protocols: session.listener.protocols });
+  heedLoss(session);
+  const machine = machineOf(session, state);
   const deadline = setTimeout(
     () => session.stop(new Failure('timeout', session.phase)),
     state.timeouts.handshake,
@@ -42,7 +43,12 @@ export async function serve(client: Connection, listener: OpenListener, state: S
     if (listener.balancers?.isFor(session.ip, state.ports) === true) await introduce(session);
     const methods = letIn(session, state);
     // session and identify
-    const request = await handshake(session, machine, methods, state);
+    let certified: Identity | undefined;
+    if (listener.tls !== undefined) {
+      certified = await secure(session, listener.tls, methods, state);
+      heedLoss(session);
+    }
+    const request = await handshake(session, machine, methods, state, certified);
     clearTimeout(deadline);
     state.connections.settled(session);
     // decide, route, dial and relay
@@ -51,13 +57,28 @@ export async function serve(client: Connection, listener: OpenListener, state: S
     const failure = session.failure ?? Failure.from(error, session.phase);
     if (failure.isBug) state.log.error('a connection failed', { id: session.id, error: stackOf(failure) });
     const farewell = machine.farewell(failure.reply);
-    if (farewell !== undefined) client.write(farewell);
+    if (farewell !== undefined) session.client.write(farewell);
     end = failure;
   }
   clearTimeout(deadline);
   state.connections.settled(session);
   // record
   if (end !== undefined) await record(session, end, state);
+}
+
+function heedLoss(session: Session): void {
+  session.client.onLost((error) => {
+    if (error !== undefined) session.stop(Failure.ofClient(error, session.phase));
+    else session.clientEnds();
+  });
+}
+
+function machineOf(session: Session, state: ServerState): ServerSession {
+  const { protocols, pac } = session.listener;
+  if (pac !== true) return new ServerSession({ protocols });
+  const answerHttp: AnswerHttp = (request) =>
+    answerPac(request, session.remote.host, session.client.local, state.routes.options);
+  return new ServerSession({ protocols, answerHttp });
 }
 
 function record(session: Session, end: End, state: ServerState): Promise<void> {

@@ -3,7 +3,7 @@ import type { Connection, Engine } from '../net/engine.ts';
 import { compile } from '../policy/compile.ts';
 import { Limits } from '../policy/limits.ts';
 import { Resolver } from '../resolve/resolver.ts';
-import { Health } from '../route/health.ts';
+import { Links } from '../route/link.ts';
 import { Routes } from '../route/table.ts';
 import { Bandwidths } from './bandwidths.ts';
 import type { Change } from './change.ts';
@@ -21,6 +21,7 @@ import { recheck } from './recheck.ts';
 import { Sessions } from './sessions.ts';
 import type { Settings } from './settings.ts';
 import type { Decide, ServerState } from './state.ts';
+import { discoveryFor, healthOf } from './upstreams.ts';
 
 /** Connections that may come between the opening of the listeners and the first settings. */
 const EARLY = 1024;
@@ -74,7 +75,9 @@ export class Core implements Crew {
       decisions: 0,
       resolver: new Resolver(settings.resolve),
       routes: new Routes(settings.routes, settings.resolve),
-      health: new Health(memory.health),
+      health: healthOf(memory.health, log),
+      discovery: discoveryFor(log),
+      links: new Links((server, fault) => log.warn('upstream link failed', { server, ...fault })),
       timeouts: settings.timeouts,
       authenticator: common.authenticator(),
       decide,

@@ -1,4 +1,4 @@
-import type { PasswordVerdict } from '../auth/authenticator.ts';
+import type { Identity, PasswordVerdict } from '../auth/authenticator.ts';
 import type { Method } from '../policy/policy.ts';
 import { ServerSession } from '../session/server.ts';
 import type { RequestEvent } from '../session/server.ts';
@@ -10,17 +10,21 @@ import type { ServerState } from './state.ts';
 const METHOD_CODES: Readonly<Record<Method, 0 | 2>> = {
   none: MethodCode.none,
   password: MethodCode.password,
+  // It was shown before; SOCKS has nothing left to ask.
+  certificate: MethodCode.none,
 };
 
 /**
  * From the first byte to the request: feeds the machine, picks the method and asks who it is. The caller still holds
- * the machine when this fails, so that it can say farewell in the client's protocol.
+ * the machine when this fails, so that it can say farewell in the client's protocol. `certified`: who the client is by the
+ * certificate that it has shown.
  */
 export async function handshake(
   session: Session,
   machine: ServerSession,
   methods: readonly Method[],
   state: ServerState,
+  certified: Identity | undefined,
 ): Promise<RequestEvent> {
   const { client } = session;
   session.phase = 'greeting';
@@ -34,10 +38,11 @@ export async function handshake(
     }
     switch (event.type) {
       case 'greeting': {
-        const method = methods.find((name) => event.methods.includes(METHOD_CODES[name]));
+        const method = choose(methods, event.methods, certified);
         client.write(machine.chooseMethod(method && METHOD_CODES[method]));
         if (method === undefined) throw Failure.refusal('no-method', 'greeting');
         session.method = method;
+        if (method === 'certificate') session.identity = certified;
         session.phase = method === 'password' ? 'auth' : 'request';
         break;
       }
@@ -48,8 +53,9 @@ export async function handshake(
       case 'request':
         // SOCKS4 has no greeting: its user id is a claim, and nobody vouches for it.
         if (event.protocol === 'socks4') {
-          if (!methods.includes('none')) throw Failure.refusal('no-method');
-          session.method = 'none';
+          session.method = choose(methods, NO_METHOD, certified);
+          if (session.method === undefined) throw Failure.refusal('no-method');
+          if (session.method === 'certificate') session.identity = certified;
         }
         session.phase = 'request';
         session.protocol = event.protocol;
@@ -71,6 +77,8 @@ async function identify(
   const { client } = session;
   const { username, password } = credentials;
   let verdict: PasswordVerdict;
+  // It has said all it has to say: what takes time now is ours, and has a limit of its own.
+  state.connections.settled(session);
   try {
     const check = state.authenticator?.verify(username, password, session.remote.host);
     verdict = (await session.whileOpen(check)) ?? NOBODY;
@@ -86,6 +94,19 @@ async function identify(
   session.identity = verdict.identity;
   if (state.routes.passCredentials) session.credentials = { username, password };
 }
+
+function choose(
+  methods: readonly Method[],
+  offered: readonly number[],
+  certified: Identity | undefined,
+): Method | undefined {
+  return methods.find(
+    (name) => offered.includes(METHOD_CODES[name]) && (name !== 'certificate' || certified !== undefined),
+  );
+}
+
+/** What SOCKS4 offers. */
+const NO_METHOD: readonly number[] = [MethodCode.none];
 
 /** A listener may ask for passwords before there are users. */
 const NOBODY: PasswordVerdict = { ok: false, reason: 'wrong' };

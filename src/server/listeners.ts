@@ -5,12 +5,16 @@ import type { Change } from './change.ts';
 import type { OwnPorts } from './own-ports.ts';
 import type { ListenerSettings } from './settings.ts';
 import { activatedSockets } from './systemd.ts';
+import { listenerTls } from './tls.ts';
+import type { ListenerTls } from './tls.ts';
 
 /** A listener that is open; a reload changes its settings for the connections to come. */
 export interface OpenListener {
   settings: ListenerSettings;
   /** Who has to send a PROXY header. */
   balancers: AcceptRule | undefined;
+  /** Where it speaks TLS. */
+  tls: ListenerTls | undefined;
   /** As `formatPlace` writes it, with the port that was taken. */
   readonly place: string;
   readonly local: Endpoint;
@@ -60,6 +64,7 @@ export class Listeners {
    */
   async prepare(wanted: readonly ListenerSettings[]): Promise<ListenersChange> {
     this.#refuseInterfaces(wanted);
+    const tls = new Map(wanted.map((settings) => [settings, listenerTls(settings)]));
     const left = [...this.#groups];
     const groups: Group[] = [];
     const opened: Group[] = [];
@@ -84,6 +89,7 @@ export class Listeners {
       for (const [listener, settings] of open) {
         listener.settings = settings;
         listener.balancers = balancersOf(settings);
+        listener.tls = tls.get(settings);
       }
       await closeAll(left);
     };
@@ -132,6 +138,7 @@ export class Listeners {
     held.open = {
       settings,
       balancers: balancersOf(settings),
+      tls: listenerTls(settings),
       place: path === undefined ? formatAddress(local) : `unix:${path}`,
       local,
       fd,

@@ -1,15 +1,21 @@
 import type { End } from '../audit/record.ts';
+import type { Passage } from '../route/dial.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { network } from '../policy/claims.ts';
-import { formatIp } from '../wire/ip.ts';
+import { formatIp, parseIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
-import { admit, obtainPermitHere } from './permit.ts';
+import { admit, obtainPassage } from './permit.ts';
 import type { Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
+import { ask } from './trip.ts';
 
-/** Tor's RESOLVE and RESOLVE_PTR (socks-extensions): the reply carries the answer as its address, and the connection ends. */
+/**
+ * Tor's RESOLVE and RESOLVE_PTR (socks-extensions): the reply carries the answer as its address, and the connection ends.
+ * Where the route passes names on, the last server is asked.
+ */
 export async function lookUp(
   session: Session,
   machine: ServerSession,
@@ -21,16 +27,16 @@ export async function lookUp(
   if (backwards && destination.type !== 'ip') {
     throw new Failure('client', 'request', 'address-type', Reply.addressTypeNotSupported);
   }
-  const permit = await obtainPermitHere(session, 'resolve', destination, state);
-  admit(session, 'resolve', destination, permit, state);
+  const passage = await obtainPassage(session, 'resolve', destination, state);
+  admit(session, 'resolve', destination, passage.permit, state);
   session.phase = 'resolve';
   if (backwards) {
-    const { signal, ip } = session;
-    const host = await state.resolver.reverse(permit.addresses[0]!, { source: network(ip), signal });
+    const host = await nameOf(session, passage, state);
     session.client.write(machine.reply(Reply.succeeded, { host, port: 0 }));
   } else {
+    const addresses = await addressesOf(session, passage, state);
     // The reply of SOCKS4 has room for an IPv4 address only.
-    const ip = permit.addresses.find(({ family }) => request.protocol === 'socks5' || family === 4);
+    const ip = addresses.find(({ family }) => request.protocol === 'socks5' || family === 4);
     if (ip === undefined) throw new Failure('target', 'resolve', 'ENOTFOUND', Reply.hostUnreachable);
     const host = formatIp(ip);
     session.address = host;
@@ -38,4 +44,30 @@ export async function lookUp(
   }
   state.sessions.logGrant(session);
   return { by: 'none', phase: 'resolve' };
+}
+
+async function nameOf(session: Session, passage: Passage, state: ServerState): Promise<string> {
+  if (passage.route.passesNames) return askFar(session, Command.resolvePtr, passage, state);
+  const { signal, ip } = session;
+  return state.resolver.reverse(passage.permit.addresses[0]!, { source: network(ip), signal });
+}
+
+async function addressesOf(session: Session, passage: Passage, state: ServerState): Promise<readonly Ip[]> {
+  const { addresses } = passage.permit;
+  if (addresses.length > 0) return addresses;
+  const ip = parseIp(await askFar(session, Command.resolve, passage, state));
+  return ip === undefined ? [] : [ip];
+}
+
+/** The answer of the last server. */
+async function askFar(
+  session: Session,
+  command: typeof Command.resolve | typeof Command.resolvePtr,
+  passage: Passage,
+  state: ServerState,
+): Promise<string> {
+  const deadline = performance.now() + state.timeouts.connect;
+  const { stream, bound } = await ask(session, command, passage, deadline, state);
+  stream.destroy();
+  return bound.host;
 }

@@ -7,7 +7,6 @@ import type { Route } from '../route/table.ts';
 import type { Address, HostPort } from '../wire/address.ts';
 import { formatIp, parseIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
-import { Reply } from '../wire/socks5.ts';
 import { monotonic } from './clock.ts';
 import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
@@ -66,23 +65,19 @@ function noRoute(session: Session, ip: Ip | undefined): Failure {
   return Failure.refusal('no-route');
 }
 
-/** The same for what is done here and nowhere else. */
-export async function obtainPermitHere(
-  session: Session,
-  command: Command,
-  destination: Destination,
-  state: ServerState,
-): Promise<Permit> {
-  const { permit, route } = await obtainPassage(session, command, destination, state);
-  if (route.via === 'direct') return permit;
-  session.route = route.label;
-  throw new Failure('upstream', 'request', 'command', Reply.commandNotSupported);
-}
-
 /** Asks whether the rules allow anything at all of this command. */
 export function obtainSomePermit(session: Session, command: Command, state: ServerState): Permit {
   session.decisions = state.decisions;
   return permitOf(session, grantsSome(state.policy, session.facts(command), state.ports));
+}
+
+/** The same with the way out of what has no destination yet: that of the unspecified address, which is its address. */
+export function obtainSomePassage(session: Session, command: Command, state: ServerState): Passage {
+  const permit = obtainSomePermit(session, command, state);
+  const { destination } = permit;
+  const route = state.routes.find(session.facts(command), destination, undefined, state.ports);
+  if (route === undefined) throw noRoute(session, undefined);
+  return { permit, route, addresses: destination.type === 'ip' ? [destination.ip] : [] };
 }
 
 /** The embedding program's word, which may take as long as a connection. */

@@ -39,10 +39,14 @@ function revocation(session: Session, state: ServerState): string | undefined {
   return decision.type === 'refuse' ? 'revoked' : undefined;
 }
 
-/** Whether the user is still one; the groups may be others now. An embedding program is not asked again. */
+/**
+ * Whether the user is still one; the groups may be others now. An embedding program is not asked again, nor a CA, whose word
+ * does where there are no users.
+ */
 function identifyAgain(session: Session, { authenticator }: ServerState): boolean {
   const { identity } = session;
   if (identity === undefined) return true;
+  if (authenticator === undefined && session.method === 'certificate') return true;
   if (authenticator !== undefined && authenticator.identity === undefined) return true;
   const now = authenticator?.identity?.(identity.user, Date.now());
   if (now === undefined) return false;

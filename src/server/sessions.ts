@@ -53,7 +53,8 @@ export class Session implements Member, RelayOwner {
   seat = -1;
   readonly #run: string;
   readonly #number: number;
-  readonly client: Connection;
+  /** What goes through TLS, where the listener speaks it. */
+  client: Connection;
   readonly listener: ListenerSettings;
   /** Where it listens, as `formatPlace` writes it. */
   readonly place: string;
@@ -226,6 +227,8 @@ export class Sessions {
   readonly #quotas: Quotas;
   readonly #run: string;
   #last = 0;
+  /** What was told last, and when it may be told again. */
+  #trouble = { error: '', until: 0 };
   #whenEmpty: (() => void)[] = [];
 
   /** `thread`: which of several it is. */
@@ -285,6 +288,16 @@ export class Sessions {
     session.leaveRoute?.();
     const kind: LogKind = endedWell(end) ? 'disconnect' : 'error';
     if (session.rule === undefined || session.rule.log.includes(kind)) this.#write(kind, session.record(end));
+    else if (end.by === 'upstream') this.#warnOf(session, end);
+  }
+
+  /** Where no record tells of it: whoever runs an agent has to know. The same trouble is told once a minute. */
+  #warnOf({ route }: Session, end: End): void {
+    const error = end instanceof Failure && end.cause instanceof Error ? end.cause.message : formatEnd(end);
+    const now = performance.now();
+    if (error === this.#trouble.error && now < this.#trouble.until) return;
+    this.#trouble = { error, until: now + 60_000 };
+    this.#log.warn('the upstream failed', { route, error });
   }
 
   #forget(session: Session): void {

@@ -58,9 +58,22 @@ export interface ListenerSettings {
   readonly udp: UdpSettings;
   /** Only what arrives on this network interface is let in; needs the fast engine. */
   readonly interface?: string;
+  readonly tls?: TlsSettings;
+  /** Browsers get a proxy.pac here; only where nobody else can ask. */
+  readonly pac?: true;
   /** Peers that have to send a PROXY header; address conditions. */
   readonly balancers?: readonly string[];
   readonly origin?: Origin;
+}
+
+/** Certificates and keys as PEM texts. */
+export interface TlsSettings {
+  readonly cert: string;
+  readonly key: string;
+  /** Who issues the certificates of clients, which are asked for then. */
+  readonly clientCa?: string;
+  /** For the tickets of all threads: 48 random bytes, new ones with each reload. */
+  readonly ticketKeys: Uint8Array;
 }
 
 export interface UdpSettings {

@@ -5,7 +5,9 @@ import type { Limits } from '../policy/limits.ts';
 import type { Facts, Destination } from '../policy/policy.ts';
 import type { Policy } from '../policy/compile.ts';
 import type { Resolver } from '../resolve/resolver.ts';
+import type { Discovery } from '../route/discover.ts';
 import type { Health } from '../route/health.ts';
+import type { Links } from '../route/link.ts';
 import type { Routes } from '../route/table.ts';
 import type { Bandwidths } from './bandwidths.ts';
 import type { ConnectionLimits } from './connection-limits.ts';
@@ -33,6 +35,8 @@ export interface ServerState {
   resolver: Resolver;
   routes: Routes;
   readonly health: Health;
+  readonly discovery: Discovery;
+  readonly links: Links;
   timeouts: Timeouts;
   authenticator: Authenticator | undefined;
   /** An embedder's further word on what the rules have allowed. */

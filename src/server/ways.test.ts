@@ -1,17 +1,19 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { MemoryEngine } from '../../test/fuzz/memory-engine.ts';
-import type { Connection, Peer, UdpSocket } from '../net/engine.ts';
+import type { Connection, Peer } from '../net/engine.ts';
 import { compile } from '../policy/compile.ts';
 import type { Policy } from '../policy/compile.ts';
+import type { Passage } from '../route/dial.ts';
 import { Routes } from '../route/table.ts';
 import { addressOf } from '../wire/address.ts';
-import { parseIp } from '../wire/ip.ts';
+import { formatIp, parseIp } from '../wire/ip.ts';
 import type { OpenListener } from './listeners.ts';
 import { OwnPorts } from './own-ports.ts';
 import { Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
 import { Ways } from './ways.ts';
+import type { Way } from './ways.ts';
 
 const TARGET = '203.0.113.1';
 
@@ -49,7 +51,7 @@ class Scene {
     const listener = { settings: {}, place: '' } as unknown as OpenListener;
     const state = this.#state as unknown as ServerState;
     this.#ways = new Ways(new Session('1', connection, listener), state, {
-      open: () => this.#open(),
+      wayTo: (passage) => this.#wayTo(passage),
       send: ({ peer }) => this.sent.push(peer.port),
       dropped: () => this.dropped++,
     });
@@ -57,7 +59,7 @@ class Scene {
 
   async send(host: string, port: number): Promise<void> {
     const address = addressOf(host, port);
-    this.#ways.forward(`${host}:${port}`, address, new Uint8Array(1), 0, 1);
+    this.#ways.forward(`${host}:${port}`, address, new Uint8Array(1), 0, 1, 0);
     await new Promise((done) => setImmediate(done));
   }
 
@@ -72,9 +74,12 @@ class Scene {
     this.#ways.recheck();
   }
 
-  async #open(): Promise<UdpSocket> {
+  async #wayTo({ addresses, permit }: Passage): Promise<Way> {
     await this.opening();
-    return new MemoryEngine().udp({ host: '0.0.0.0', port: 0 }, { received: () => {}, failed: () => {} });
+    const at = { host: '0.0.0.0', port: 0 };
+    const socket = await new MemoryEngine().udp(at, { received: () => {}, failed: () => {} });
+    const peer = socket.peer({ host: formatIp(addresses[0]!), port: permit.destination.port });
+    return { socket, peer, header: undefined, answers: peer.key };
   }
 }
 

@@ -1,15 +1,14 @@
 import type { Peer, UdpSocket } from '../net/engine.ts';
 import { decide } from '../policy/decide.ts';
-import type { Permit } from '../policy/decide.ts';
 import type { Destination } from '../policy/policy.ts';
+import type { Passage } from '../route/dial.ts';
 import { addressOf } from '../wire/address.ts';
 import type { Address } from '../wire/address.ts';
-import { formatIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { encodeUdpHeader } from '../wire/udp.ts';
 import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
-import { obtainPermitHere } from './permit.ts';
+import { obtainPassage } from './permit.ts';
 import type { Session } from './sessions.ts';
 import type { ServerState } from './state.ts';
 
@@ -29,6 +28,10 @@ const FAILED = 5000;
 export interface Way {
   readonly socket: UdpSocket;
   readonly peer: Peer;
+  /** What upstreams want in front of the data. */
+  readonly header: Uint8Array | undefined;
+  /** Who may answer; of those who do so directly the key. */
+  readonly answers: string;
 }
 
 /** What is known of one destination. */
@@ -38,7 +41,8 @@ type Entry =
   | {
       readonly state: 'allowed';
       readonly way: Way;
-      readonly ip: Ip;
+      /** Not known of a name that is passed on. */
+      readonly ip: Ip | undefined;
       readonly destination: Destination;
       readonly keep: boolean;
       usedAt: number;
@@ -46,9 +50,9 @@ type Entry =
 
 /** What the ways need of their association. */
 interface Outside {
-  /** The socket towards destinations of one family. */
-  open(family: 4 | 6): Promise<UdpSocket>;
-  send(way: Way, buffer: Uint8Array, start: number, end: number): void;
+  wayTo(passage: Passage): Promise<Way>;
+  /** The `room` bytes before `start` may be written on. */
+  send(way: Way, buffer: Uint8Array, start: number, end: number, room: number): void;
   dropped(why: 'refused' | 'overflow'): void;
 }
 
@@ -61,9 +65,9 @@ export class Ways {
   readonly #state: ServerState;
   readonly #outside: Outside;
   readonly #entries = new Map<string, Entry>();
-  /** The header that answers carry, by the peer they come from. */
+  /** The header that direct answers carry, by the peer they come from. */
   readonly #answerHeaders = new Map<string, Uint8Array>();
-  /** How many allowed destinations lead to a peer, by its key. */
+  /** How many allowed destinations lead to who may answer. */
   readonly #uses = new Map<string, number>();
   #deciding = 0;
   #waiting = 0;
@@ -74,14 +78,14 @@ export class Ways {
     this.#outside = outside;
   }
 
-  /** Sends a datagram, now or when its destination is decided, or drops it. `key` is the address as text. */
-  forward(key: string, address: Address, buffer: Uint8Array, start: number, end: number): void {
+  /** Sends a datagram, now or when its destination is decided, or drops it. `key` is the address as text; of `room` see `send`. */
+  forward(key: string, address: Address, buffer: Uint8Array, start: number, end: number, room: number): void {
     const now = performance.now();
     const entry = this.#current(key, now) ?? this.#begin(key, address);
     switch (entry?.state) {
       case 'allowed':
         entry.usedAt = now;
-        this.#outside.send(entry.way, buffer, start, end);
+        this.#outside.send(entry.way, buffer, start, end, room);
         break;
       case 'deciding':
         if (entry.waiting.length < WAITING_PER_DESTINATION && this.#waiting < WAITING) {
@@ -115,6 +119,17 @@ export class Ways {
     return header;
   }
 
+  /** Whether somebody may answer through upstreams. */
+  mayAnswer(answers: string): boolean {
+    return this.#uses.has(answers);
+  }
+
+  /** The destinations behind a socket that is no more. */
+  forgetAll(socket: UdpSocket): void {
+    for (const [key, entry] of this.#entries)
+      if (entry.state === 'allowed' && entry.way.socket === socket) this.#forget(key);
+  }
+
   /** Asks the rules again, about the addresses in use: a flow that is still allowed stays where it goes. */
   recheck(): void {
     const facts = this.#session.facts('udp');
@@ -122,7 +137,8 @@ export class Ways {
       if (entry.state === 'refused') this.#entries.delete(key);
       if (entry.state !== 'allowed' || entry.keep) continue;
       const { destination, ip } = entry;
-      const decision = decide(this.#state.policy, facts, destination, [ip], this.#state.ports);
+      const addresses = ip === undefined ? 'passed-on' : [ip];
+      const decision = decide(this.#state.policy, facts, destination, addresses, this.#state.ports);
       if (decision.type === 'allow') continue;
       this.#forget(key);
     }
@@ -143,9 +159,9 @@ export class Ways {
     if (this.#entries.size >= DESTINATIONS) this.#forget(oldest(this.#entries));
     this.#entries.set(key, entry);
     if (entry.state !== 'allowed') return;
-    const { peer } = entry.way;
-    this.#uses.set(peer.key, (this.#uses.get(peer.key) ?? 0) + 1);
-    this.expect(peer);
+    const { peer, header, answers } = entry.way;
+    this.#uses.set(answers, (this.#uses.get(answers) ?? 0) + 1);
+    if (header === undefined) this.expect(peer);
   }
 
   /** A destination that is no longer one; its peer may answer only if another leads there. */
@@ -153,14 +169,14 @@ export class Ways {
     const entry = this.#entries.get(key);
     this.#entries.delete(key);
     if (entry?.state !== 'allowed') return;
-    const { peer } = entry.way;
-    const left = this.#uses.get(peer.key)! - 1;
+    const { answers } = entry.way;
+    const left = this.#uses.get(answers)! - 1;
     if (left > 0) {
-      this.#uses.set(peer.key, left);
+      this.#uses.set(answers, left);
       return;
     }
-    this.#uses.delete(peer.key);
-    this.#answerHeaders.delete(peer.key);
+    this.#uses.delete(answers);
+    this.#answerHeaders.delete(answers);
   }
 
   #refused(key: string, error: unknown): Entry {
@@ -192,15 +208,15 @@ export class Ways {
     let entry: Entry;
     try {
       let decisions: number;
-      let permit: Permit;
-      let socket: UdpSocket;
+      let passage: Passage;
+      let way: Way;
       do {
         ({ decisions } = this.#state);
-        permit = await obtainPermitHere(this.#session, 'udp', destination, this.#state);
-        socket = await this.#outside.open(permit.addresses[0]!.family);
+        passage = await obtainPassage(this.#session, 'udp', destination, this.#state);
+        way = await this.#outside.wayTo(passage);
         // `recheck` asks about the destinations in use, and this is none yet.
       } while (decisions !== this.#state.decisions);
-      entry = allowed(permit, socket);
+      entry = allowed(passage, way);
     } catch (error) {
       entry = this.#refused(key, error);
     }
@@ -208,17 +224,16 @@ export class Ways {
     this.#waiting -= waiting.length;
     this.#remember(key, entry);
     for (const data of waiting) {
-      if (entry.state === 'allowed') this.#outside.send(entry.way, data, 0, data.length);
+      if (entry.state === 'allowed') this.#outside.send(entry.way, data, 0, data.length, 0);
       else this.#outside.dropped('refused');
     }
   }
 }
 
-function allowed({ destination, addresses, rule }: Permit, socket: UdpSocket): Entry {
-  const ip = addresses[0]!;
-  const peer = socket.peer({ host: formatIp(ip), port: destination.port });
+function allowed({ permit, addresses }: Passage, way: Way): Entry {
+  const { destination, rule } = permit;
   const keep = rule.revoke === 'keep';
-  return { state: 'allowed', way: { socket, peer }, ip, destination, keep, usedAt: performance.now() };
+  return { state: 'allowed', way, ip: addresses[0], destination, keep, usedAt: performance.now() };
 }
 
 function oldest(map: ReadonlyMap<string, unknown>): string {

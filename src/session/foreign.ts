@@ -1,3 +1,6 @@
+import { WireError } from '../wire/error.ts';
+import { decodeHttpRequest, type HttpRequest } from '../wire/http.ts';
+
 /** What a client speaks that does not speak SOCKS. */
 export type ForeignKind = 'http' | 'tls' | 'proxy' | 'unknown';
 
@@ -33,8 +36,23 @@ In a browser, set it as a SOCKS proxy; with curl:
     curl -x socks5h://HOST:PORT https://www.example.com/
 `;
 
-/** The answer to an HTTP request: what this port is, and how to use it. */
-export function httpPage(): Uint8Array {
+/** The whole answer to an HTTP request, head and body; `undefined`: the page that says what this port is. */
+export type AnswerHttp = (request: HttpRequest) => Uint8Array | undefined;
+
+/** What HTTP is told. Where `answer` has a say, `undefined` until the head of the request is there. */
+export function httpFarewell(bytes: Uint8Array, answer: AnswerHttp | undefined): Uint8Array | undefined {
+  if (answer === undefined) return httpPage();
+  try {
+    const request = decodeHttpRequest(bytes);
+    return request && (answer(request.value) ?? httpPage());
+  } catch (error) {
+    if (error instanceof WireError) return httpPage();
+    throw error;
+  }
+}
+
+/** What this port is, and how to use it. */
+function httpPage(): Uint8Array {
   return new TextEncoder().encode(
     [
       'HTTP/1.1 400 Bad Request',

@@ -26,7 +26,7 @@ import {
   Reply,
   type Socks5Request,
 } from '../wire/socks5.ts';
-import { type ForeignKind, httpPage, recognise } from './foreign.ts';
+import { type AnswerHttp, type ForeignKind, httpFarewell, recognise } from './foreign.ts';
 import { Inbox } from './inbox.ts';
 
 /** `http` is its CONNECT. */
@@ -35,6 +35,8 @@ export type ServerProtocol = 'socks4' | 'socks5' | 'http';
 export interface ServerSessionOptions {
   /** The versions that are spoken; a client of another one gets a refusal. @default ['socks5', 'socks4'] */
   readonly protocols?: readonly ServerProtocol[];
+  /** Answers HTTP that is no CONNECT; its head has 16 KiB at most. @default a page that says what this port is */
+  readonly answerHttp?: AnswerHttp;
 }
 
 /**
@@ -81,6 +83,7 @@ export type ServerEvent =
  */
 export class ServerSession {
   readonly #protocols: readonly ServerProtocol[];
+  readonly #answerHttp: AnswerHttp | undefined;
   readonly #inbox = new Inbox();
   #state: ServerSessionState = 'greeting';
   #protocol: ServerProtocol = 'socks5';
@@ -92,6 +95,7 @@ export class ServerSession {
 
   constructor(options: ServerSessionOptions = {}) {
     this.#protocols = options.protocols ?? ['socks5', 'socks4'];
+    this.#answerHttp = options.answerHttp;
   }
 
   get state(): ServerSessionState {
@@ -216,7 +220,9 @@ export class ServerSession {
   #nextForeign(): ServerEvent | undefined {
     const kind = recognise(this.#inbox.bytes);
     if (kind === undefined) return undefined;
-    this.#close(kind === 'http' ? httpPage() : undefined);
+    const farewell = kind === 'http' ? httpFarewell(this.#inbox.bytes, this.#answerHttp) : undefined;
+    if (kind === 'http' && farewell === undefined) return undefined;
+    this.#close(farewell);
     return { type: 'foreign', kind };
   }
 

@@ -3,6 +3,7 @@ import { compile } from '../../src/policy/compile.ts';
 import { createLimitMemory, Limits } from '../../src/policy/limits.ts';
 import type { RuleOptions } from '../../src/policy/policy.ts';
 import { ResolveError } from '../../src/resolve/error.ts';
+import { Routes } from '../../src/route/table.ts';
 import { Association } from '../../src/server/association.ts';
 import { Bandwidths } from '../../src/server/bandwidths.ts';
 import type { OpenListener } from '../../src/server/listeners.ts';
@@ -80,6 +81,7 @@ export class Scene {
       policy: SOME,
       decisions: 0,
       resolver: { resolve },
+      routes: new Routes(undefined, { family: 'any', timeout: 1000 }),
       decide: undefined,
     } as unknown as ServerState;
     const local = { host: RELAY, port: 1080 };

@@ -5,9 +5,9 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeDirectory } from '../support/directory.ts';
-import { garterCommand } from '../support/garter.ts';
+import { garterCommand, startGarter } from '../support/garter.ts';
 import { run, start, type Daemon } from '../support/process.ts';
-import { Command, formatHex, request5 } from '../support/raw.ts';
+import { Command, connectThrough, formatHex, replyCode, request5 } from '../support/raw.ts';
 import { startEcho } from '../support/targets.ts';
 
 const READY = /^garter listening on unix:(\S+)$/m;
@@ -45,6 +45,28 @@ test('a unix socket has its mode, and its clients are on this machine', async ()
   garter.signal('SIGTERM');
   await garter.ended();
   await assert.rejects(stat(path), { code: 'ENOENT' });
+});
+
+test('an upstream at a unix socket', async () => {
+  await using echo = await startEcho();
+  await using directory = await makeDirectory();
+  const path = join(directory.path, 'garter.sock');
+  await using far = await serve(directory.path);
+  await using near = await startGarter({
+    config: `
+rules: [{ name: all, allow: any, to: [any, loopback] }]
+routes: [{ to: [any], via: both }]
+upstreams: { both: { servers: ["socks5h://localhost${path}-none", "socks5h://localhost${path}"] } }`,
+  });
+  using client = await connectThrough(near, echo);
+  client.send(Buffer.from('there and back'));
+  client.end();
+  assert.equal((await client.rest()).toString(), 'there and back');
+  await near.record({ route: `both/${path}`, end: 'client:relay' });
+  far.signal('SIGTERM');
+  await far.ended();
+  assert.equal(await replyCode(near, request5(Command.connect, echo.host, echo.port)), 1);
+  await near.record({ end: 'upstream:dial:ENOENT' });
 });
 
 test('what a dead server has left is replaced', async () => {

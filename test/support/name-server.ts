@@ -106,6 +106,16 @@ export function alias(name: string, data: string, ttl = 60): Answer {
   return { name, type: 'CNAME', class: 'IN', ttl, data };
 }
 
+/** An SRV record. */
+export function service(
+  name: string,
+  target: string,
+  port: number,
+  { priority = 0, weight = 0, ttl = 60 }: { priority?: number; weight?: number; ttl?: number } = {},
+): Answer {
+  return { name, type: 'SRV', class: 'IN', ttl, data: { target, port, priority, weight } };
+}
+
 /** The record in a negative answer that says how long it may be kept. */
 export function authority(minimum: number, ttl = 3600): Answer {
   const data = { mname: 'ns.test', rname: 'admin.test', minimum };

@@ -123,6 +123,8 @@ function spawnGroup(command: readonly string[], env: NodeJS.ProcessEnv = {}): Ch
   const [program, ...args] = command;
   const child = spawn(program!, args, { detached: true, env: { ...process.env, ...env } });
   const end = (): void => killGroup(child, 'SIGKILL');
+  // One for each program: that many are no leak.
+  process.setMaxListeners(Math.max(process.getMaxListeners(), process.listenerCount('exit') + 2));
   process.once('exit', end);
   child.once('close', () => process.off('exit', end));
   return child;

@@ -13,7 +13,11 @@ export interface Target extends AsyncDisposable {
 }
 
 /** Does with each connection what it is told. Both directions stay open until it ends them. */
-export async function startTarget(serve: (socket: Socket) => void, host = '127.0.0.1'): Promise<Target> {
+export async function startTarget(
+  serve: (socket: Socket) => void,
+  host = '127.0.0.1',
+  port = 0,
+): Promise<Target> {
   const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     open.add(socket);
@@ -21,9 +25,10 @@ export async function startTarget(serve: (socket: Socket) => void, host = '127.0
     socket.on('error', () => undefined); // a test resets it on purpose
     serve(socket);
   });
-  return listening(server, host, () => {
+  const drop = (): void => {
     for (const socket of open) socket.destroy();
-  });
+  };
+  return listening(server, host, drop, port);
 }
 
 /** Sends back what it gets, and ends when the other end does. */
@@ -63,8 +68,8 @@ export async function startDatagramEcho(host = '127.0.0.1'): Promise<Target> {
   };
 }
 
-async function listening(server: Server, host = '127.0.0.1', drop: () => void): Promise<Target> {
-  server.listen(0, host);
+async function listening(server: Server, host = '127.0.0.1', drop: () => void, port = 0): Promise<Target> {
+  server.listen(port, host);
   await once(server, 'listening');
   const address = server.address();
   assert.ok(address !== null && typeof address === 'object');

@@ -1,8 +1,9 @@
-import type { Connection, ConnectOptions, Endpoint } from '../engine.ts';
+import type { Connection, ConnectOptions, Endpoint, UnixPath } from '../engine.ts';
 import { connectError } from '../source.ts';
 import {
   AF_INET,
   AF_INET6,
+  AF_UNIX,
   EPOLLERR,
   EPOLLHUP,
   IP_BIND_ADDRESS_NO_PORT,
@@ -12,25 +13,26 @@ import {
 } from '../sys/constants.ts';
 import { EINPROGRESS, errorName } from '../sys/errors.ts';
 import { errno, libc } from '../sys/libc.ts';
-import { encodeSockaddr, SOCKADDR } from '../sys/sockaddr.ts';
+import { encodePath, encodeSockaddr, SOCKADDR } from '../sys/sockaddr.ts';
 import { checked, localOf, setOption, takeError } from '../sys/socket.ts';
+import { HERE } from '../unix.ts';
 import { FastConnection } from './connection.ts';
 import type { Loop, Watcher } from './loop.ts';
 import { WATCH_BOTH } from './stream.ts';
 
-export function dial(loop: Loop, to: Endpoint, options: ConnectOptions): Promise<Connection> {
+export function dial(loop: Loop, to: Endpoint | UnixPath, options: ConnectOptions): Promise<Connection> {
   return new Promise((resolve, reject) => {
     options.signal?.throwIfAborted();
     new Dialling(loop, to, options, resolve, reject).watch();
   });
 }
 
-function begin(to: Endpoint, from: string | undefined): number {
-  const family = to.host.includes(':') ? AF_INET6 : AF_INET;
-  const fd = checked(libc.socket(family, SOCK_STREAM | NONBLOCK_CLOEXEC, 0), 'socket');
+function begin(to: Endpoint | UnixPath, from: string | undefined): number {
+  const fd = checked(libc.socket(familyOf(to), SOCK_STREAM | NONBLOCK_CLOEXEC, 0), 'socket');
   try {
-    if (from !== undefined) bindTo(fd, from);
-    const done = libc.connect(fd, SOCKADDR, encodeSockaddr(to)) === 0;
+    if (from !== undefined && 'host' in to) bindTo(fd, from);
+    const size = 'host' in to ? encodeSockaddr(to) : encodePath(to.path);
+    const done = libc.connect(fd, SOCKADDR, size) === 0;
     const code = done ? EINPROGRESS : errno();
     if (code !== EINPROGRESS) throw connectError(errorName(code), to);
     return fd;
@@ -38,6 +40,11 @@ function begin(to: Endpoint, from: string | undefined): number {
     libc.close(fd);
     throw error;
   }
+}
+
+function familyOf(to: Endpoint | UnixPath): number {
+  if ('path' in to) return AF_UNIX;
+  return to.host.includes(':') ? AF_INET6 : AF_INET;
 }
 
 function bindTo(fd: number, from: string): void {
@@ -51,7 +58,7 @@ function bindTo(fd: number, from: string): void {
 class Dialling implements Watcher {
   readonly #loop: Loop;
   readonly #fd: number;
-  readonly #to: Endpoint;
+  readonly #to: Endpoint | UnixPath;
   readonly #options: ConnectOptions;
   readonly #resolve: (connection: Connection) => void;
   readonly #reject: (reason: unknown) => void;
@@ -60,7 +67,7 @@ class Dialling implements Watcher {
 
   constructor(
     loop: Loop,
-    to: Endpoint,
+    to: Endpoint | UnixPath,
     options: ConnectOptions,
     resolve: (connection: Connection) => void,
     reject: (reason: unknown) => void,
@@ -92,8 +99,11 @@ class Dialling implements Watcher {
       return;
     }
     this.#settle();
-    const local = localOf(this.#fd);
-    const connection = new FastConnection(this.#loop, this.#fd, local, this.#to, this.#slot);
+    const to = this.#to;
+    const isTcp = 'host' in to;
+    const local = isTcp ? localOf(this.#fd) : HERE;
+    const connection = new FastConnection(this.#loop, this.#fd, local, isTcp ? to : HERE, this.#slot);
+    if (!isTcp) connection.expectMarks();
     connection.ready(events);
     this.#resolve(connection);
   }

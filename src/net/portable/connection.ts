@@ -1,7 +1,6 @@
-import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { EARLY_LIMIT } from '../engine.ts';
-import type { Connection, Endpoint } from '../engine.ts';
+import type { Connection, Endpoint, Reset } from '../engine.ts';
 
 /** What a chunk costs beside its bytes, for peers that send them one by one. */
 const CHUNK_COST = 256;
@@ -27,7 +26,7 @@ export class PortableConnection implements Connection {
   readonly remote: Endpoint;
   /** For the taker, which writes, pauses and resumes. */
   readonly stream: Duplex;
-  readonly #socket: Socket | undefined;
+  readonly #reset: Reset | undefined;
   #early: Uint8Array[] = [];
   #earlySize = 0;
   #ended = false;
@@ -37,12 +36,12 @@ export class PortableConnection implements Connection {
   #lost: ((error?: Error) => void) | undefined;
   #taker: Taker | undefined;
 
-  /** `socket` when the stream is a TCP socket, which can be closed with a reset. */
-  constructor(stream: Duplex, local: Endpoint, remote: Endpoint, socket?: Socket) {
+  /** `reset` where the stream can be closed with a reset, as a TCP socket can. */
+  constructor(stream: Duplex, local: Endpoint, remote: Endpoint, reset?: Reset) {
     this.local = local;
     this.remote = remote;
     this.stream = stream;
-    this.#socket = socket;
+    this.#reset = reset;
     this.#ended = stream.readableEnded;
     if (stream.destroyed) this.#onClose();
     stream.on('data', this.#onData);
@@ -139,8 +138,8 @@ export class PortableConnection implements Connection {
     // libuv refuses to reset while it passes on the end of stream (EINVAL); then all bytes are with the kernel already.
     const ending = stream.writableEnded && !stream.writableFinished && stream.writableLength === 0;
     // A stream that was passed on to its end is whole: the kernel delivers the rest of it.
-    if (this.#socket === undefined || ending || stream.writableFinished) stream.destroy();
-    else this.#socket.resetAndDestroy();
+    if (this.#reset === undefined || ending || stream.writableFinished) stream.destroy();
+    else this.#reset.resetAndDestroy();
   }
 
   readonly #onData = (chunk: Uint8Array): void => {

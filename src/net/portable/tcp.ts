@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
-import type { Connection, ConnectOptions, Endpoint } from '../engine.ts';
+import type { Connection, ConnectOptions, Endpoint, UnixPath } from '../engine.ts';
 import { connectError } from '../source.ts';
+import { HERE } from '../unix.ts';
 import { PortableConnection } from './connection.ts';
 import { endpoint } from './endpoint.ts';
 
@@ -13,7 +14,7 @@ export const SOCKET_OPTIONS = {
   highWaterMark: 1,
 } as const;
 
-export function connectTcp(to: Endpoint, options: ConnectOptions): Promise<Connection> {
+export function connectTo(to: Endpoint | UnixPath, options: ConnectOptions): Promise<Connection> {
   const { from, timeout, signal } = options;
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
@@ -33,9 +34,9 @@ export function connectTcp(to: Endpoint, options: ConnectOptions): Promise<Conne
     const timer = setTimeout(() => fail(connectError('ETIMEDOUT', to)), timeout);
     signal?.addEventListener('abort', aborted);
     socket.once('error', fail);
-    socket.connect({ host: to.host, port: to.port, localAddress: from }, () => {
+    socket.connect('path' in to ? to : { host: to.host, port: to.port, localAddress: from }, () => {
       settle();
-      const connection = connectionOf(socket);
+      const connection = 'path' in to ? new PortableConnection(socket, HERE, HERE) : connectionOf(socket);
       if (connection !== undefined) resolve(connection);
       else reject(connectError('ECONNRESET', to));
     });

@@ -1,0 +1,107 @@
+import { parseArgs } from 'node:util';
+import type { AgentFlags } from '../config/agent.ts';
+import { agentSettings } from '../config/load.ts';
+import { maskUrls } from '../config/mask.ts';
+import type { Server } from '../server/server.ts';
+import type { Settings } from '../server/settings.ts';
+import { runServer } from './serve.ts';
+import type { Io } from './serve.ts';
+
+const HELP = `Usage: garter agent --upstream URL [--upstream URL]... [--choose HOW] [--login-file FILE] [OPTIONS]
+       garter agent --discover DOMAIN [--login-file FILE] [OPTIONS]
+       garter agent --config FILE [OPTIONS]
+
+Runs garter on 127.0.0.1:1080 for the programs of this machine: it takes them to other proxy servers, logs in there, leaves names
+to them, and tries the next when one is down. It keeps no log of connections.
+
+  --upstream URL     a proxy server: socks5h://, socks5://, socks4a://, socks4:// or http://, over TLS socks5h+tls:// and its like, and
+                     https://; without a password; may be repeated
+  --choose HOW       which of several is tried first: order (the default), random, round-robin, least-sessions or source-hash
+  --discover DOMAIN  the proxy servers are those of DOMAIN in the DNS, by SRV records of _socks5._tcp.DOMAIN; with a login file,
+                     of _socks5s._tcp.DOMAIN, over TLS
+  --config FILE      the configuration, as of garter serve; nothing else says then which servers there are
+  --login-file FILE  NAME:PASSWORD for those servers, in a file that others cannot read
+  --direct WHERE     goes past the proxy servers: a name, .suffix, address, network, or private for all private networks; may be
+                     repeated. localhost and loopback addresses always do.
+  --pac              gives browsers of this machine a configuration: http://127.0.0.1:1080/proxy.pac
+  --listen ADDR      another address of loopback, or unix:/path; may be repeated
+  --engine E         auto, fast or portable
+  --log-level L      error, warn (the default), info or debug
+  -h, --help         shows this
+
+Variables: GARTER_UPSTREAM, URLs with commas between them, which may have user names and passwords, or GARTER_DISCOVER, a domain, where
+no flag says so; GARTER_LISTEN and GARTER_ENGINE.
+
+Signals: as garter serve; SIGHUP reads the login file anew, too.
+
+Exit status: 0 ended, 1 could not start, 2 wrong usage or configuration.
+
+Example: garter agent --upstream socks5h://proxy.example.org:1080 --direct .intranet.example.org
+`;
+
+export async function agent(args: readonly string[], io: Io): Promise<number> {
+  let options: Options;
+  try {
+    options = readOptions(args);
+  } catch (error) {
+    io.stderr.write(`garter agent: ${maskUrls((error as Error).message)}; see garter agent --help\n`);
+    return 2;
+  }
+  if (options.help) {
+    io.stdout.write(HELP);
+    return 0;
+  }
+  const { config, flags } = options;
+  const load = (): ReturnType<typeof agentSettings> => agentSettings(config, flags, io.env);
+  return runServer(load, io, config === undefined ? { welcome } : { config });
+}
+
+interface Options {
+  readonly help: boolean;
+  readonly config: string | undefined;
+  readonly flags: AgentFlags;
+}
+
+function readOptions(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      config: { type: 'string' },
+      upstream: { type: 'string', multiple: true },
+      choose: { type: 'string' },
+      discover: { type: 'string' },
+      'login-file': { type: 'string' },
+      direct: { type: 'string', multiple: true },
+      pac: { type: 'boolean' },
+      listen: { type: 'string', multiple: true },
+      engine: { type: 'string' },
+      'log-level': { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  const { help = false, config, 'login-file': loginFile, 'log-level': logLevel, ...rest } = values;
+  return {
+    help,
+    config,
+    flags: {
+      ...rest,
+      ...(loginFile !== undefined && { loginFile }),
+      ...(logLevel !== undefined && { logLevel }),
+    },
+  };
+}
+
+/** How to try it. */
+function welcome({ places: [at] }: Server, { listeners: [first] }: Settings): string {
+  const lines = [
+    `curl -x socks5h://${at} https://www.example.com/`,
+    first?.pac === true
+      ? `chromium --proxy-pac-url=http://${at}/proxy.pac`
+      : `chromium --proxy-server=socks5://${at}`,
+  ];
+  return `
+The programs of this machine reach the network by ${at}. Ctrl-C ends it. To try it:
+
+${lines.map((line) => `  ${line}\n`).join('')}
+`;
+}

@@ -1,0 +1,86 @@
+import { createSecureContext, getCACertificates } from 'node:tls';
+import type { ConnectionOptions, SecureContext } from 'node:tls';
+import type { Query, Reply } from './message.ts';
+import { outcomeOf, type Outcome } from './outcome.ts';
+import { HttpsChannel } from './over-https.ts';
+import { TlsChannel } from './over-tls.ts';
+import type { NameServer } from './system.ts';
+
+/** A query with this id. */
+export type WithId = (id: number) => Query;
+
+/** A connection to a name server. It carries many queries at a time, and closes itself when it has carried none for a while. */
+export interface Channel {
+  /** False once it takes no more queries. */
+  readonly isOpen: boolean;
+  /** Calls back once, unless the returned function is called before, which gives the query up. */
+  ask(withId: WithId, settle: (reply: Reply) => void, fail: (cause: unknown) => void): () => void;
+  close(): void;
+}
+
+/** The channels to encrypted name servers, at most one for each, opened when there is something to ask. */
+export class Channels implements Disposable {
+  readonly #channels = new Map<NameServer, Channel>();
+  readonly #ca: readonly string[] | undefined;
+  #context: SecureContext | undefined;
+
+  /** `ca`: who may have issued the certificates. @default the system's */
+  constructor(ca?: readonly string[]) {
+    this.#ca = ca;
+  }
+
+  async exchange(
+    server: NameServer,
+    withId: WithId,
+    patience: number,
+    signal: AbortSignal,
+  ): Promise<Outcome> {
+    const deadline = performance.now() + patience;
+    for (;;) {
+      const known = this.#channels.get(server);
+      const channel = known?.isOpen === true ? known : this.#open(server);
+      let giveUp: (() => void) | undefined;
+      try {
+        const outcome = await outcomeOf(deadline - performance.now(), signal, (settle, fail) => {
+          giveUp = channel.ask(withId, settle, fail);
+        });
+        // A server may close what was idle just when it is needed again.
+        if (outcome.type !== 'unreachable' || channel !== known) return outcome;
+      } finally {
+        giveUp?.();
+      }
+    }
+  }
+
+  close(): void {
+    for (const channel of this.#channels.values()) channel.close();
+    this.#channels.clear();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #open(server: NameServer): Channel {
+    this.#context ??= createSecureContext({ ca: [...(this.#ca ?? systemAuthorities())] });
+    const { host, port, encrypted } = server;
+    const options: ConnectionOptions = {
+      host,
+      port,
+      secureContext: this.#context,
+      ...(encrypted?.name !== undefined && { servername: encrypted.name }),
+    };
+    const channel =
+      encrypted?.path === undefined
+        ? new TlsChannel(options)
+        : new HttpsChannel(options, encrypted.name ?? host, encrypted.path);
+    this.#channels.set(server, channel);
+    return channel;
+  }
+}
+
+/** Those of the system, or where it has none those that come with Node, and what NODE_EXTRA_CA_CERTS adds. */
+function systemAuthorities(): string[] {
+  const system = getCACertificates('system');
+  return [...(system.length > 0 ? system : getCACertificates('bundled')), ...getCACertificates('extra')];
+}

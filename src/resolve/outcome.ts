@@ -1,0 +1,35 @@
+import type { Reply } from './message.ts';
+
+/** What became of asking a server. */
+export type Outcome =
+  | Reply
+  | { readonly type: 'silent' }
+  | { readonly type: 'unreachable'; readonly cause: unknown };
+
+/** Starts an exchange and waits until it settles, fails, has lasted too long or is aborted. */
+export function outcomeOf(
+  patience: number,
+  signal: AbortSignal,
+  start: (settle: (outcome: Outcome) => void, fail: (cause: unknown) => void) => void,
+): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const abort = (): void => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const settle = (outcome: Outcome): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+      resolve(outcome);
+    };
+    const fail = (cause: unknown): void => settle({ type: 'unreachable', cause });
+    const timer = setTimeout(() => settle({ type: 'silent' }), Math.max(patience, 0));
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      start(settle, fail);
+    } catch (cause) {
+      fail(cause);
+    }
+  });
+}

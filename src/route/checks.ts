@@ -1,0 +1,161 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Resolver } from '../resolve/resolver.ts';
+import type { ResolveOptions } from '../resolve/resolver.ts';
+import { addressOf, UNSPECIFIED } from '../wire/address.ts';
+import { Command } from '../wire/socks5.ts';
+import { egressFrom } from './egress.ts';
+import { UpstreamError } from './error.ts';
+import { open } from './open.ts';
+import { passesCredentials } from './options.ts';
+import type {
+  CheckOptions,
+  DiscoverOptions,
+  GroupOptions,
+  RouteOptions,
+  UpstreamOptions,
+} from './options.ts';
+import type { Request, Trip } from './trip.ts';
+
+/** Milliseconds that a check may take. */
+const PATIENCE = 5000;
+/** The longest and the shortest of two intervals, as parts of what is wanted: so that those who check do not do so in step. */
+const JITTER = [0.9, 1.1] as const;
+
+/** What the checks of all groups share. */
+export type Ground = Pick<Trip, 'engine' | 'health' | 'discovery' | 'links' | 'isOwnPort'>;
+
+/** A group whose members are checked, the first route that leads there, and the servers before it. */
+interface Checked {
+  readonly group: GroupOptions | DiscoverOptions;
+  readonly check: CheckOptions;
+  readonly route: RouteOptions;
+  readonly before: readonly UpstreamOptions[];
+}
+
+/** Sees from time to time whether the servers are well to which routes lead, until it is closed. */
+export class Checks implements Disposable {
+  readonly #ground: Ground;
+  readonly #closing = new AbortController();
+  readonly #resolvers: Resolver[] = [];
+
+  constructor(routes: readonly RouteOptions[], names: ResolveOptions, ground: Ground) {
+    this.#ground = ground;
+    for (const checked of checkedIn(routes)) {
+      const { dns } = checked.route;
+      const resolver = new Resolver(dns === undefined ? names : { ...names, servers: dns });
+      this.#resolvers.push(resolver);
+      void this.#watch(checked, resolver);
+    }
+  }
+
+  close(): void {
+    this.#closing.abort(new Error('no more checks'));
+    for (const resolver of this.#resolvers) resolver.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async #watch(checked: Checked, resolver: Resolver): Promise<void> {
+    const { every } = checked.check;
+    const { signal } = this.#closing;
+    const [least, most] = JITTER;
+    let pause = Math.random() * every;
+    while (await passed(pause, signal)) {
+      await this.#checkAll(checked, resolver);
+      pause = every * (least + Math.random() * (most - least));
+    }
+  }
+
+  /** All members at the same time. */
+  async #checkAll({ group, check, route, before }: Checked, resolver: Resolver): Promise<void> {
+    const { signal } = this.#closing;
+    const trip = (): Trip => {
+      const deadline = performance.now() + PATIENCE;
+      const rest = { resolver, signal, deadline, patience: deadline, client: '', credentials: undefined };
+      return { ...this.#ground, ...rest, localAddress: egressFrom(route.egress, undefined) };
+    };
+    const one = async (way: UpstreamOptions): Promise<void> => {
+      const { health } = this.#ground;
+      const why = await faultOf({ type: 'chain', label: way.label, hops: [...before, way] }, check, trip());
+      if (signal.aborted) return;
+      if (why === undefined) health.succeeded(way.label, group.health);
+      else health.failed(way.label, group.health, why);
+    };
+    const { members } = await this.#membersOf(group, resolver);
+    await Promise.all(members.map(({ way }) => one(way)));
+  }
+
+  /** What cannot be discovered has no members; that is logged where it is discovered. */
+  async #membersOf(group: Checked['group'], resolver: Resolver): Promise<Pick<GroupOptions, 'members'>> {
+    if (group.type === 'group') return group;
+    try {
+      return await this.#ground.discovery.group(group, resolver, {});
+    } catch (error) {
+      if (error instanceof UpstreamError) return { members: [] };
+      throw error;
+    }
+  }
+}
+
+/** Why a way does not work now; `undefined` when it does. */
+async function faultOf(
+  way: UpstreamOptions,
+  { connect }: CheckOptions,
+  trip: Trip,
+): Promise<string | undefined> {
+  const request: Request = {
+    command: Command.connect,
+    destination: connect === undefined ? UNSPECIFIED : addressOf(connect.host, connect.port),
+    greetsOnly: connect === undefined,
+  };
+  try {
+    const { stream, release } = await open(way, request, trip);
+    stream.destroy();
+    release();
+    return undefined;
+  } catch (error) {
+    // Who lets in none but clients that it knows is there.
+    if (error instanceof UpstreamError && error.trouble === 'refused' && passesCredentials(way))
+      return undefined;
+    const { code, message } = error as NodeJS.ErrnoException;
+    return code ?? message;
+  }
+}
+
+/** Every group that is to be checked, once. */
+function checkedIn(routes: readonly RouteOptions[]): Iterable<Checked> {
+  const found = new Map<string, Checked>();
+  const look = (way: UpstreamOptions, before: readonly UpstreamOptions[], route: RouteOptions): void => {
+    switch (way.type) {
+      case 'server':
+        return;
+      case 'discover':
+      case 'group': {
+        const { check } = way.health;
+        const place = [...before, way].map(({ label }) => label).join(' ');
+        if (check !== undefined && !found.has(place)) found.set(place, { group: way, check, route, before });
+        if (way.type === 'group') for (const member of way.members) look(member.way, before, route);
+        return;
+      }
+      case 'chain':
+        for (const [i, hop] of way.hops.entries()) look(hop, [...before, ...way.hops.slice(0, i)], route);
+        return;
+      default:
+        way satisfies never;
+    }
+  };
+  for (const route of routes) if (route.via !== 'direct') look(route.via, [], route);
+  return found.values();
+}
+
+/** True after a time, false when the signal comes before. */
+async function passed(milliseconds: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    return await delay(milliseconds, true, { signal, ref: false });
+  } catch (error) {
+    if (signal.aborted) return false;
+    throw error;
+  }
+}

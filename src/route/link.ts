@@ -1,0 +1,196 @@
+import type { X509Certificate } from 'node:crypto';
+import { isIP, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { connect, createSecureContext, getCACertificates } from 'node:tls';
+import type { SecureContext, TLSSocket } from 'node:tls';
+import type { Connection, Engine } from '../net/engine.ts';
+import { decodeAlert, encodeAlert } from '../wire/tls-alert.ts';
+import { adviceOnServer, alertCode, alertOn, serverFault } from './certificate.ts';
+import type { Expected } from './certificate.ts';
+import { UpstreamError } from './error.ts';
+import type { LinkOptions, ServerOptions } from './options.ts';
+
+/** Servers for which a ticket is kept. */
+const TICKETS = 64;
+
+/** Told of a certificate that is not right: of which server, with the code of the record, and in words. */
+export type LinkFailed = (server: string, fault: { readonly code: string; readonly advice: string }) => void;
+
+/** A session that can be resumed, and whose server it was: a resumed handshake shows no certificate. */
+interface Ticket {
+  readonly session: Buffer;
+  readonly certificate: X509Certificate;
+}
+
+/** What links with the same options share. */
+interface Kept {
+  readonly context: SecureContext;
+  /** By server, the newest last. */
+  readonly tickets: Map<string, Ticket>;
+}
+
+/** Encrypted links to servers, and their tickets: new options have none, so that no session outlives a change of CA, pin or key. */
+export class Links {
+  readonly #failed: LinkFailed;
+  readonly #kept = new WeakMap<LinkOptions, Kept>();
+
+  constructor(failed: LinkFailed) {
+    this.#failed = failed;
+  }
+
+  /** Begins a link over a connection, which belongs to it from now on. */
+  begin(below: Connection, server: ServerOptions, options: LinkOptions, engine: Engine): Link {
+    let kept = this.#kept.get(options);
+    if (kept === undefined) {
+      kept = { context: contextOf(options), tickets: new Map() };
+      this.#kept.set(options, kept);
+    }
+    return new Link(below, server, options, kept, engine, this.#failed);
+  }
+}
+
+/** TLS over a connection to a server. */
+export class Link {
+  /** What is sent through the link; it can be written to and destroyed from the beginning on. */
+  readonly connection: Connection;
+  readonly #tls: TLSSocket;
+  readonly #label: string;
+  readonly #expected: Expected;
+  readonly #tickets: Map<string, Ticket>;
+  readonly #failed: LinkFailed;
+  /** Of the server, once it is known to be right. */
+  #certificate: X509Certificate | undefined;
+  #fault: string | undefined;
+  /** What the server has said in place of its first message. */
+  #refusal: string | undefined;
+
+  constructor(
+    below: Connection,
+    { label, protocol, at }: ServerOptions,
+    { name = at.host, ca, pins }: LinkOptions,
+    { context, tickets }: Kept,
+    engine: Engine,
+    failed: LinkFailed,
+  ) {
+    this.#label = label;
+    this.#expected = { name, pins, issued: ca !== undefined || pins === undefined };
+    this.#tickets = tickets;
+    this.#failed = failed;
+    const carrier = below.detach();
+    const ticket = this.#ticket();
+    const tls = connect({
+      socket: carrier,
+      secureContext: context,
+      host: name,
+      ...(isIP(name) === 0 && { servername: name }),
+      ALPNProtocols: [protocol === 'http' ? 'http/1.1' : 'socks'],
+      // The certificate is judged below, of a resumed session too.
+      rejectUnauthorized: false,
+      checkServerIdentity: () => undefined,
+      ...(ticket !== undefined && { session: ticket.session }),
+    });
+    this.#tls = tls;
+    guard(tls, carrier);
+    tls.once('secureConnect', () => this.#judge(ticket));
+    tls.on('session', (session) => this.#keep(session));
+    tls.once('data', (first: Buffer) => {
+      const alert = decodeAlert(first);
+      if (alert !== undefined) this.#refusal = `alert-${alert}`;
+    });
+    this.connection = engine.adopt(tls, below.local, below.remote, tls);
+  }
+
+  /** Resolves when the server has shown the right certificate. Rejects with an UpstreamError, or with why the link was destroyed. */
+  async secured(): Promise<void> {
+    const tls = this.#tls;
+    await new Promise<void>((resolve) => tls.once('secureConnect', resolve).once('close', resolve));
+    const fault = this.#fault;
+    if (fault !== undefined) {
+      await new Promise<void>((resolve) =>
+        tls.once('close', resolve).end(encodeAlert(alertOn(fault)), resolve),
+      );
+      throw new UpstreamError('unreachable', this.#label, fault);
+    }
+    if (this.#certificate !== undefined) return;
+    throw (await this.#loss()) ?? new UpstreamError('unreachable', this.#label, 'closed');
+  }
+
+  /** An error of this link as what it is: a certificate that is not right, here or there. That is told, too. */
+  explained(error: unknown): unknown {
+    if (!(error instanceof UpstreamError) || error.trouble !== 'unreachable') return error;
+    const code = this.#refusal ?? alertCode(error.code);
+    const advice = adviceOnServer(code);
+    if (advice !== undefined) this.#failed(this.#label, { code, advice });
+    return code === error.code
+      ? error
+      : new UpstreamError('unreachable', this.#label, code, undefined, error);
+  }
+
+  /** One that the server may resume, unless its certificate would not do any more. */
+  #ticket(): Ticket | undefined {
+    const ticket = this.#tickets.get(this.#label);
+    if (ticket === undefined) return undefined;
+    if (serverFault(ticket.certificate, undefined, this.#expected) === undefined) return ticket;
+    this.#tickets.delete(this.#label);
+    return undefined;
+  }
+
+  #judge(ticket: Ticket | undefined): void {
+    const tls = this.#tls;
+    const certificate = tls.isSessionReused() ? ticket?.certificate : tls.getPeerX509Certificate();
+    const chain = tls.authorizationError as unknown;
+    this.#fault =
+      certificate === undefined
+        ? 'no-certificate'
+        : serverFault(certificate, typeof chain === 'string' ? chain : undefined, this.#expected);
+    if (this.#fault === undefined) this.#certificate = certificate;
+  }
+
+  #keep(session: Buffer): void {
+    if (this.#certificate === undefined) return;
+    this.#tickets.delete(this.#label);
+    const [oldest] = this.#tickets.keys();
+    if (oldest !== undefined && this.#tickets.size >= TICKETS) this.#tickets.delete(oldest);
+    this.#tickets.set(this.#label, { session, certificate: this.#certificate });
+  }
+
+  /** Why the connection was lost; nothing when the server has ended it. */
+  async #loss(): Promise<unknown> {
+    try {
+      await this.connection.read();
+      return undefined;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      const isKnown = error instanceof UpstreamError || typeof code !== 'string';
+      return isKnown ? error : new UpstreamError('unreachable', this.#label, code, undefined, error);
+    }
+  }
+}
+
+/**
+ * Nobody may take a link that was cut for a whole one. TLS has no reset of its own, so what carries it gets one; and after an
+ * error Node would go on to the end of stream.
+ */
+export function guard(tls: TLSSocket, carrier: Duplex): void {
+  tls.on('_tlsError', (error: Error) => tls.destroy(error));
+  tls.resetAndDestroy = () => {
+    if (carrier instanceof Socket) carrier.resetAndDestroy();
+    else carrier.destroy();
+    return tls.destroy();
+  };
+}
+
+function contextOf({ ca, cert, key, pins }: LinkOptions): SecureContext {
+  return createSecureContext({
+    minVersion: 'TLSv1.3',
+    ca: ca ?? (pins === undefined ? systemAuthorities() : []),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+  });
+}
+
+/** Those of the system; where it has none, those that come with Node. */
+function systemAuthorities(): string[] {
+  const system = getCACertificates('system');
+  return system.length > 0 ? system : getCACertificates('default');
+}

@@ -1,0 +1,203 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Endpoint, Peer, UdpSocket } from '../net/engine.ts';
+import { associate } from '../route/associate.ts';
+import type { UpstreamAssociation } from '../route/associate.ts';
+import type { Passage } from '../route/dial.ts';
+import { egressFrom } from '../route/egress.ts';
+import type { Route } from '../route/table.ts';
+import { addressOf, formatAddress } from '../wire/address.ts';
+import { embeddedIpv4, formatIp, parseIp } from '../wire/ip.ts';
+import { Failure } from './failure.ts';
+import type { Session } from './sessions.ts';
+import type { ServerState } from './state.ts';
+import { StopSignal } from './stop-signal.ts';
+import { describeRoute, tripOf, wayFor } from './trip.ts';
+import type { Way } from './ways.ts';
+
+/** Milliseconds from one attempt to associate with the servers of a route to the next. */
+const AGAIN = 1000;
+
+/** What exits tell their association. */
+interface Inside {
+  /** Directly from a destination. */
+  received(buffer: Uint8Array, start: number, end: number, from: Peer): void;
+  receivedFar(answer: FarAnswer): void;
+  dropped(why: 'unasked' | 'errors'): void;
+  /** There is no way by this socket any more. */
+  lost(socket: UdpSocket): void;
+}
+
+/** A datagram that came through upstreams. */
+export interface FarAnswer {
+  readonly buffer: Uint8Array;
+  /** Its header, and the data behind that. */
+  readonly start: number;
+  readonly dataStart: number;
+  readonly end: number;
+  /** The sender, as the ways may know it. */
+  readonly from: readonly string[];
+}
+
+/** For all destinations of a route. */
+interface FarExit {
+  readonly route: Route;
+  association: Promise<UpstreamAssociation> | undefined;
+  triedAt: number;
+}
+
+/**
+ * Where the datagrams of one association leave garter: for direct routes by one socket for each local address, through upstreams
+ * by an association of its own for each route. Each is opened when it is first needed.
+ */
+export class Exits {
+  readonly #session: Session;
+  readonly #state: ServerState;
+  readonly #inside: Inside;
+  readonly #sockets = new Map<string, Promise<UdpSocket>>();
+  readonly #far: FarExit[] = [];
+  readonly #ports = new Map<UdpSocket, () => void>();
+  /** For the record. */
+  readonly #routes = new Set<string>();
+  readonly #closing = new StopSignal();
+
+  constructor(session: Session, state: ServerState, inside: Inside) {
+    this.#session = session;
+    this.#state = state;
+    this.#inside = inside;
+  }
+
+  async wayTo({ permit, route, addresses }: Passage): Promise<Way> {
+    const { destination } = permit;
+    const { port } = destination;
+    if (route.via === 'direct') {
+      const host = formatIp(addresses[0]!);
+      const socket = await this.#socketTowards(host, route);
+      this.#note(route.label);
+      const peer = socket.peer({ host, port });
+      return { socket, peer, header: undefined, answers: peer.key };
+    }
+    const association = await this.#associationBy(route);
+    const { socket, relay, servers } = association;
+    this.#note(describeRoute(route, servers));
+    const isPassedOn = destination.type === 'name' && addresses.length === 0;
+    const host = isPassedOn ? destination.name : formatIp(addresses[0]!);
+    const header = association.headerFor(addressOf(host, port));
+    return { socket, peer: relay, header, answers: farKey(socket, isPassedOn ? ANYBODY : host, port) };
+  }
+
+  close(): void {
+    this.#closing.abort(new Failure('none', 'relay'));
+    for (const socket of this.#ports.keys()) this.#free(socket);
+    const open: readonly (Promise<UdpSocket | UpstreamAssociation> | undefined)[] = [
+      ...this.#sockets.values(),
+      ...this.#far.map(({ association }) => association),
+    ];
+    for (const one of open) {
+      one?.then(
+        (exit) => exit.close(),
+        () => {}, // it never opened
+      );
+    }
+  }
+
+  #note(route: string): void {
+    this.#routes.add(route);
+    this.#session.route = [...this.#routes].join(',');
+  }
+
+  /** Of the family of a literal address, and with the local one that the route wants. */
+  #socketTowards(host: string, { egress }: Route): Promise<UdpSocket> {
+    const local =
+      egressFrom(egress, this.#session.client.local.host)(host) ?? (host.includes(':') ? '::' : '0.0.0.0');
+    let socket = this.#sockets.get(local);
+    if (socket === undefined) {
+      socket = this.#openSocket(local);
+      this.#sockets.set(local, socket);
+      // One that fails is tried again by the next destination.
+      socket.catch(() => this.#sockets.delete(local));
+    }
+    return socket;
+  }
+
+  async #openSocket(host: string): Promise<UdpSocket> {
+    const socket = await this.#state.engine.udp(
+      { host, port: 0 },
+      {
+        received: (buffer, start, end, from) => this.#inside.received(buffer, start, end, from),
+        failed: () => this.#inside.dropped('errors'),
+      },
+    );
+    this.#hold(socket, socket);
+    return socket;
+  }
+
+  #associationBy(route: Route): Promise<UpstreamAssociation> {
+    let exit = this.#far.find((one) => one.route.via === route.via && one.route.egress === route.egress);
+    if (exit === undefined) {
+      exit = { route, association: undefined, triedAt: -Infinity };
+      this.#far.push(exit);
+    }
+    if (exit.association === undefined) {
+      const forget = (): void => void (exit.association = undefined);
+      exit.association = this.#associate(exit, forget);
+      exit.association.catch(forget);
+    }
+    return exit.association;
+  }
+
+  async #associate(exit: FarExit, forget: () => void): Promise<UpstreamAssociation> {
+    const { route } = exit;
+    const way = wayFor('udp', route, 'request');
+    const wait = exit.triedAt + AGAIN - performance.now();
+    if (wait > 0) await delay(wait, undefined, { ref: false });
+    this.#closing.throwIfAborted();
+    exit.triedAt = performance.now();
+    const deadline = exit.triedAt + this.#state.timeouts.connect;
+    const trip = { ...tripOf(this.#session, route, deadline, this.#state), signal: this.#closing };
+    const association: UpstreamAssociation = await associate(way, trip, {
+      mayBeRelay: (relay, server) => this.#mayBeRelay(relay, server),
+      received: (buffer, start, dataStart, end, { host, port }) => {
+        const { socket } = association;
+        const from = [farKey(socket, host, port), farKey(socket, ANYBODY, port)];
+        this.#inside.receivedFar({ buffer, start, dataStart, end, from });
+      },
+      strange: () => this.#inside.dropped('unasked'),
+      failed: () => this.#inside.dropped('errors'),
+      lost: ({ socket }) => {
+        forget();
+        this.#free(socket);
+        this.#inside.lost(socket);
+      },
+    });
+    if (association.isClosed) throw new Failure('upstream', 'request', 'closed');
+    this.#hold(association.socket, association);
+    return association;
+  }
+
+  /** A server may have its relay elsewhere, but no server leads datagrams to this machine or where they have no business. */
+  #mayBeRelay({ host, port }: Endpoint, server: Endpoint): boolean {
+    const { ports, policy } = this.#state;
+    const ip = parseIp(host)!;
+    if (ports.isOwnPort(ip, port, 'udp')) return false;
+    return host === server.host || !(ports.isSelf(ip) || policy.special.has(embeddedIpv4(ip)));
+  }
+
+  /** Its port is garter's own as long as it is open. The session may have ended while it was being opened. */
+  #hold(socket: UdpSocket, exit: { close(): void }): void {
+    if (this.#closing.aborted) exit.close();
+    else this.#ports.set(socket, this.#state.ports.add(socket.local, 'udp'));
+  }
+
+  #free(socket: UdpSocket): void {
+    this.#ports.get(socket)?.();
+    this.#ports.delete(socket);
+  }
+}
+
+/** Stands for whoever a name leads to that is passed on. */
+const ANYBODY = '*';
+
+/** Who may answer through upstreams. */
+function farKey({ local }: UdpSocket, host: string, port: number): string {
+  return `${formatAddress(local)} ${host} ${port}`;
+}

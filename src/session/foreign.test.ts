@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import type { HttpRequest } from '../wire/http.ts';
+import { ServerSession } from './server.ts';
+import type { ServerSessionOptions } from './server.ts';
+
+const ANSWER = 'HTTP/1.1 204 No Content\r\n\r\n';
+
+/** What a session says to these bytes, and what it asked about. */
+function play(
+  text: string,
+  size: number,
+  options: ServerSessionOptions = {},
+): { events: unknown[]; farewell: string | undefined; asked: HttpRequest[] } {
+  const asked: HttpRequest[] = [];
+  const session = new ServerSession({
+    answerHttp: (request) => {
+      asked.push(request);
+      return request.target === '/known' ? Buffer.from(ANSWER) : undefined;
+    },
+    ...options,
+  });
+  const events: unknown[] = [];
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; at += size) {
+    session.receive(Uint8Array.from(bytes.subarray(at, at + size)));
+    const event = session.next();
+    if (event !== undefined) events.push(event);
+  }
+  const farewell = session.farewell();
+  return { events, farewell: farewell && Buffer.from(farewell).toString(), asked };
+}
+
+suite('HTTP that is no CONNECT', () => {
+  for (const size of [1, 7, Infinity]) {
+    test(`is answered once its head is there, in chunks of ${size}`, () => {
+      const { events, farewell, asked } = play('GET /known HTTP/1.1\r\nHost: a\r\n\r\n', size);
+      assert.deepEqual(events, [{ type: 'foreign', kind: 'http' }]);
+      assert.equal(farewell, ANSWER);
+      assert.deepEqual(asked, [{ method: 'GET', target: '/known', headers: new Map([['host', 'a']]) }]);
+    });
+  }
+
+  test('is not answered before', () => {
+    const { events, farewell, asked } = play('GET /known HTTP/1.1\r\nHost: a\r\n', 5);
+    assert.deepEqual([events, farewell, asked], [[], undefined, []]);
+  });
+
+  const rows = [
+    ['what nobody answers', 'GET /other HTTP/1.1\r\n\r\n', 1],
+    ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 0],
+    ['a field that is none', 'GET /known HTTP/1.1\r\nHost\r\n\r\n', 0],
+    ['a head without an end', `GET /known HTTP/1.1\r\nX: ${'x'.repeat(20_000)}`, 0],
+    ['CONNECT that is switched off', 'CONNECT a:443 HTTP/1.1\r\n\r\n', 1],
+  ] as const;
+  for (const [name, text, asks] of rows) {
+    test(`${name} gets the page`, () => {
+      const { events, farewell, asked } = play(text, 1024);
+      assert.deepEqual(events, [{ type: 'foreign', kind: 'http' }]);
+      assert.match(farewell!, /^HTTP\/1\.1 400 Bad Request\r\n[^]*SOCKS/);
+      assert.equal(asked.length, asks);
+    });
+  }
+
+  test('beside CONNECT, where that is spoken', () => {
+    const { farewell } = play('GET /known HTTP/1.1\r\n\r\n', 1, { protocols: ['http'] });
+    assert.equal(farewell, ANSWER);
+  });
+});

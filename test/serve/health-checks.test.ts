@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startGarter, type Garter } from '../support/garter.ts';
+import { until } from '../support/process.ts';
+import { connectThrough } from '../support/raw.ts';
+import { closedPort, startEcho, startTarget, type Target } from '../support/targets.ts';
+
+/** A server that knows SOCKS5's greeting, and notes what else it is told. */
+interface Greeted extends Target {
+  readonly from: string[];
+  readonly heard: string[];
+  /** Connections at a time, at most. */
+  readonly most: number;
+  mood: 'well' | 'closes' | 'silent';
+}
+
+async function startGreeted(): Promise<Greeted> {
+  const open = new Set<Socket>();
+  let most = 0;
+  const target = await startTarget((socket) => {
+    open.add(socket);
+    most = Math.max(most, open.size);
+    let heard = '';
+    greeted.from.push(socket.remoteAddress!);
+    if (greeted.mood === 'closes') socket.end();
+    socket.on('data', (chunk: Buffer) => {
+      heard += chunk.toString('hex');
+      if (greeted.mood === 'well' && heard === '050100') socket.write(Buffer.of(5, 0));
+    });
+    socket.on('end', () => socket.end());
+    socket.on('close', () => {
+      open.delete(socket);
+      greeted.heard.push(heard);
+    });
+  });
+  const greeted: Greeted = {
+    ...target,
+    from: [],
+    heard: [],
+    get most() {
+      return most;
+    },
+    mood: 'well',
+    [Symbol.asyncDispose]: () => target[Symbol.asyncDispose](),
+  };
+  return greeted;
+}
+
+const at = ({ host, port }: { host: string; port: number }): string => `${host}:${port}`;
+
+/** A garter that goes out through these servers. */
+function near(servers: readonly string[], health: string): Promise<Garter> {
+  return startGarter({
+    config: `
+rules: [{ name: all, allow: any, to: [any, loopback] }]
+routes: [{ to: [any], via: both }]
+upstreams:
+  both: { servers: [${servers.map((server) => `"${server}"`).join(', ')}], health: { ${health} } }
+timeouts: { connect: 5s }`,
+  });
+}
+
+/** What the log says about upstreams that go up or down. */
+async function changes(garter: Garter): Promise<readonly object[]> {
+  return (await garter.log()).filter(({ event }) => event.startsWith('upstream '));
+}
+
+/** The change with this number, once it is there. */
+async function change(garter: Garter, number: number): Promise<object> {
+  return until(
+    async () => (await changes(garter))[number],
+    () => 'no upstream goes up or down',
+    20_000,
+  );
+}
+
+function checked(server: Greeted, times: number): Promise<boolean> {
+  return until(
+    () => (server.heard.length >= times ? true : undefined),
+    () => `${server.heard.length} checks, not ${times}`,
+  );
+}
+
+suite('health checks', { timeout: 120_000 }, () => {
+  const resources = new AsyncDisposableStack();
+  let echo: Target;
+  let far: Garter;
+  before(async () => {
+    echo = resources.use(await startEcho());
+    far = resources.use(await startGarter({ config: 'rules: [{ name: open, allow: any, to: [loopback] }]' }));
+  });
+  after(() => resources.disposeAsync());
+
+  test('a greeting and no request, down after failures in a row, up after good ones', async () => {
+    await using server = await startGreeted();
+    await using garter = await near(
+      [`socks5h://${at(server)}`, `socks5h://${at(far)}`],
+      'every: 50ms, fail: 2, recover: 3',
+    );
+    await checked(server, 5);
+    assert.deepEqual(new Set(server.heard), new Set(['050100']));
+    server.mood = 'closes';
+    assert.partialDeepStrictEqual(await change(garter, 0), {
+      level: 'info',
+      event: 'upstream down',
+      upstream: `socks5h://${at(server)}`,
+      why: 'closed',
+    });
+    const count = server.heard.length;
+    await using later = await startEcho();
+    {
+      using client = await connectThrough(garter, later);
+      client.end();
+      await client.rest();
+    }
+    await garter.record({ destination: at(later), route: `both/${at(far)}` });
+    await checked(server, count + 2);
+    server.mood = 'well';
+    assert.partialDeepStrictEqual(await change(garter, 1), {
+      event: 'upstream up',
+      upstream: `socks5h://${at(server)}`,
+    });
+    assert.ok(server.heard.slice(-3).every((heard) => heard === '050100'));
+  });
+
+  test('what takes too long is down, and never checked twice at a time', async () => {
+    await using server = await startGreeted();
+    server.mood = 'silent';
+    await using garter = await near([`socks5h://${at(server)}`], 'every: 20ms');
+    assert.partialDeepStrictEqual(await change(garter, 0), { event: 'upstream down', why: 'ETIMEDOUT' });
+    assert.equal(server.most, 1);
+  });
+
+  test('with a destination, it has to be reached', async () => {
+    const servers = [`socks5h://${at(far)}`];
+    const closed = `127.0.0.1:${await closedPort()}`;
+    await using bad = await near(servers, `every: 50ms, connect: "${closed}"`);
+    assert.partialDeepStrictEqual(await change(bad, 0), { event: 'upstream down', why: 'reply-5' });
+    await using good = await near(servers, `every: 50ms, connect: "${at(echo)}"`);
+    for (let i = 0; i < 3; i++) await far.record({ destination: at(echo) });
+    assert.deepEqual(await changes(good), []);
+  });
+
+  test('a wrong password is a failure', async () => {
+    await using locked = await startGarter({ users: { alice: 's3cret' } });
+    await using garter = await near([`socks5h://alice:wrong@${at(locked)}`], 'every: 50ms');
+    assert.partialDeepStrictEqual(await change(garter, 0), { event: 'upstream down', why: 'password' });
+    await locked.record({ end: 'policy:auth:wrong' });
+  });
+
+  test('where the client logs in, a server that asks for that is well', async () => {
+    await using locked = await startGarter({ users: { alice: 's3cret' } });
+    await using garter = await startGarter({
+      config: `
+rules: [{ name: all, allow: any, to: [any, loopback] }]
+routes: [{ to: [any], via: locked }]
+upstreams:
+  locked: { servers: [{ url: "socks5h://${at(locked)}", credentials: client }], health: { every: 50ms } }`,
+    });
+    for (let i = 0; i < 3; i++) await locked.record({ end: 'policy:greeting:no-method' });
+    assert.deepEqual(await changes(garter), []);
+  });
+
+  test('through the servers before it, and from the address of the route', async () => {
+    await using server = await startGreeted();
+    await using garter = await startGarter({
+      config: `
+rules: [{ name: all, allow: any, to: [any, loopback] }]
+routes:
+  - { to: [any], port: [1], via: long }
+  - { to: [any], via: last, egress: 127.0.0.9 }
+upstreams:
+  last: { servers: ["socks5h://${at(server)}"], health: { every: 50ms } }
+  long: { chain: ["socks5h://${at(far)}", last] }`,
+    });
+    await far.record({ destination: at(server) });
+    await until(
+      () => (server.from.includes('127.0.0.9') && server.from.includes('127.0.0.1') ? true : undefined),
+      () => server.from.join(),
+    );
+    assert.equal(garter.process.stderr(), '');
+  });
+
+  test('nothing is checked to which no route leads, nor after a reload that wants none', async () => {
+    await using server = await startGreeted();
+    await using idle = await startGreeted();
+    await using garter = await startGarter({
+      config: `
+routes: [{ to: [any], via: used }]
+upstreams:
+  used: { servers: ["socks5h://${at(server)}"], health: { every: 50ms } }
+  idle: { servers: ["socks5h://${at(idle)}"], health: { every: 50ms } }`,
+    });
+    await checked(server, 3);
+    const file = join(garter.directory, 'garter.yaml');
+    await writeFile(file, (await readFile(file, 'utf8')).replace('health: { every: 50ms }', 'tries: 1'));
+    garter.process.signal('SIGHUP');
+    await until(
+      async () => (await garter.log()).find(({ event }) => event === 'reloaded'),
+      () => 'it does not reload',
+    );
+    const count = server.from.length;
+    await delay(500);
+    assert.ok(server.from.length <= count + 1, 'one may have been under way');
+    assert.equal(idle.from.length, 0);
+  });
+});

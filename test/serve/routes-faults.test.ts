@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { startGarter, type Garter } from '../support/garter.ts';
+import { until } from '../support/process.ts';
+import { Command, connectThrough, parseHex, RawClient, replyCode, request5 } from '../support/raw.ts';
+import { startEcho, startTarget, type Target } from '../support/targets.ts';
+
+interface Place {
+  readonly host: string;
+  readonly port: number;
+}
+
+const at = ({ host, port }: Place): string => `${host}:${port}`;
+const OPEN = 'rules: [{ name: all, allow: any, to: [any, loopback] }]';
+
+/** Answers each message with the next of these. */
+function says(...messages: readonly string[]): (socket: Socket) => void {
+  return (socket) => {
+    let next = 0;
+    socket.on('data', () => {
+      const message = messages[next++];
+      if (message === 'close') socket.end();
+      else if (message === 'reset') socket.resetAndDestroy();
+      else if (message !== undefined) socket.write(parseHex(message));
+    });
+  };
+}
+
+/** A server that is anything but a good one. */
+interface Fault {
+  readonly title: string;
+  readonly serve: (socket: Socket) => void;
+  /** The record's end where it is the only one. */
+  readonly end: RegExp;
+  /** Whether it might be the destination that is to blame: then no other server is tried. */
+  readonly final?: true;
+  readonly scheme?: 'http';
+}
+
+const HTTP_ERROR = Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n').toString('hex');
+const faults: readonly Fault[] = [
+  { title: 'says nothing', serve: says(), end: /^upstream:dial:ETIMEDOUT$/ },
+  { title: 'closes', serve: says('close'), end: /^upstream:dial:closed$/ },
+  { title: 'closes at once', serve: (socket) => socket.end(), end: /^upstream:dial:closed$/ },
+  { title: 'resets', serve: says('reset'), end: /^upstream:dial:ECONNRESET$/ },
+  { title: 'has another version', serve: says('04 00'), end: /^upstream:dial:ERR_SOCKS_VERSION$/ },
+  { title: 'speaks HTTP', serve: says(HTTP_ERROR), end: /^upstream:dial:ERR_SOCKS_VERSION$/ },
+  { title: 'says half a word', serve: says('05'), end: /^upstream:dial:ETIMEDOUT$/ },
+  { title: 'takes a method that was not offered', serve: says('05 02'), end: /^upstream:dial:ERR_/ },
+  { title: 'closes before its reply', serve: says('05 00', 'close'), end: /^upstream:dial:closed$/ },
+  { title: 'resets before its reply', serve: says('05 00', 'reset'), end: /^upstream:dial:ECONNRESET$/ },
+  {
+    title: 'replies in another version',
+    serve: says('05 00', '04 00 00 01 7f 00 00 01 00 50'),
+    end: /^upstream:dial:ERR_SOCKS_VERSION$/,
+  },
+  {
+    title: 'replies with an unknown kind of address',
+    serve: says('05 00', '05 00 00 09 7f 00 00 01 00 50'),
+    end: /^upstream:dial:ERR_SOCKS_/,
+  },
+  {
+    title: 'never replies',
+    serve: says('05 00'),
+    end: /^target:dial:ETIMEDOUT$/,
+    final: true,
+  },
+  {
+    title: 'never ends its reply',
+    serve: says('05 00', '05 00 00 01 7f 00'),
+    end: /^target:dial:ETIMEDOUT$/,
+    final: true,
+  },
+  {
+    title: 'has a header without end',
+    scheme: 'http',
+    serve: (socket) => void socket.write(`HTTP/1.1 200 OK\r\n${'X-Filler: and so on\r\n'.repeat(10_000)}`),
+    end: /^upstream:dial:ERR_/,
+  },
+];
+
+suite('faulty servers on the way', { timeout: 120_000 }, () => {
+  const resources = new AsyncDisposableStack();
+  let echo: Target;
+  let good: Garter;
+  before(async () => {
+    echo = resources.use(await startEcho());
+    good = resources.use(await startGarter({ config: OPEN }));
+  });
+  after(() => resources.disposeAsync());
+
+  const near = (via: string, timeouts = 'connect: 2s'): Promise<Garter> =>
+    startGarter({
+      config: `
+${OPEN}
+workers: 1
+timeouts: { ${timeouts} }
+routes:
+${['alone', 'in-a-chain', 'in-a-group'].map((name, i) => `  - { to: [any], port: ${i + 1}, via: ${name} }`).join('\n')}
+  - { to: [any], via: in-a-group }
+upstreams:
+  alone: ${via}
+  in-a-chain: { chain: ["socks5h://${at(good)}", ${via}] }
+  in-a-group: { servers: [${via}, "socks5h://${at(good)}"] }`,
+    });
+  const reply = (garter: Garter, port: number): Promise<number> =>
+    replyCode(garter, request5(Command.connect, '127.0.0.1', port));
+
+  for (const { title, serve, end, scheme = 'socks5h', final } of faults) {
+    test(`one that ${title}`, async () => {
+      await using bad = await startTarget(serve);
+      await using garter = await near(`"${scheme}://${at(bad)}"`);
+      const code = final === undefined ? 1 : 6;
+      assert.deepEqual(await Promise.all([reply(garter, 1), reply(garter, 2)]), [code, code]);
+      for (const port of [1, 2]) {
+        const record = await garter.record({ destination: `127.0.0.1:${port}` });
+        assert.match(record.end!, end);
+        assert.ok(record.duration < 6000, `${record.duration} ms`);
+      }
+      if (final !== undefined) return assert.equal(await reply(garter, echo.port), 6);
+      using client = await connectThrough(garter, echo);
+      client.send(Buffer.from('by the other one'));
+      await client.expect(Buffer.from('by the other one'));
+      client.end();
+      const { route } = await garter.record({ destination: at(echo) });
+      assert.equal(route, `in-a-group/${at(good)}`);
+    });
+  }
+
+  const GRANTED = '05 00 00 01 7f 00 00 01 00 50';
+  test('one that dies in the middle: what came is passed on, and nobody else is asked', async () => {
+    await using bad = await startTarget((socket) => {
+      says('05 00', `${GRANTED}${Buffer.from('half').toString('hex')}`, 'reset')(socket);
+    });
+    await using garter = await near(`"socks5h://${at(bad)}"`);
+    const { length } = await good.records();
+    using client = await connectThrough(garter, { host: '127.0.0.1', port: 3 });
+    await client.expect(Buffer.from('half'));
+    client.send(Buffer.from('more?'));
+    await client.gone();
+    const { end, received } = await garter.record({ destination: '127.0.0.1:3' });
+    assert.equal(end, 'target:relay:ECONNRESET');
+    assert.equal(received, 4);
+    assert.equal((await good.records()).length, length);
+  });
+
+  test('one that stalls in the middle', async () => {
+    await using bad = await startTarget(says('05 00', GRANTED));
+    await using garter = await near(`"socks5h://${at(bad)}"`, 'connect: 2s, idle: 1s');
+    using client = await connectThrough(garter, { host: '127.0.0.1', port: 3 });
+    client.send(Buffer.from('hello?'));
+    await client.gone();
+    await garter.record({ end: 'timeout:relay:idle', sent: 6 });
+  });
+
+  /** Gives a running garter another way out. */
+  const reroute = async (garter: Garter, via: string): Promise<void> => {
+    const file = join(garter.directory, 'garter.yaml');
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, `${text}\nroutes: [{ to: [any], via: "${via}" }]\n`);
+    garter.process.signal('SIGHUP');
+    await until(
+      async () => (await garter.log()).some(({ event }) => /^reloaded/.test(event)) || undefined,
+      async () => JSON.stringify((await garter.log()).at(-1)),
+    );
+  };
+
+  test('one that is garter itself', async () => {
+    await using garter = await startGarter({ config: OPEN });
+    await reroute(garter, `socks5h://${at(garter)}`);
+    assert.equal(await reply(garter, echo.port), 1);
+    await garter.record({ end: 'upstream:dial:loop' });
+  });
+
+  test('two that lead to each other: as far as their limits, and then they are as before', async () => {
+    const config = `${OPEN}\nworkers: 1\ntimeouts: { connect: 5s }\nlimits: { connections: 50 }`;
+    await using one = await startGarter({ config });
+    await using two = await startGarter({
+      config: `${config}\nroutes: [{ to: [any], via: "socks5h://${at(one)}" }]`,
+    });
+    await reroute(one, `socks5h://${at(two)}`);
+    for (let i = 0; i < 3; i++) {
+      const start = performance.now();
+      assert.equal(await reply(one, echo.port), 1);
+      const took = performance.now() - start;
+      assert.ok(took < 8000, `${took} ms`);
+    }
+    for (const garter of [one, two]) {
+      const records = await garter.records();
+      assert.ok(records.length <= 3 * 51 + 3, `${records.length} connections`);
+    }
+    using client = await RawClient.connect(one);
+    client.send('05 01 00');
+    await client.expect('05 00');
+  });
+});

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { after, before, suite, test } from 'node:test';
+import { startGarter, type Garter } from '../support/garter.ts';
+import {
+  address,
+  response,
+  startNameServer,
+  type Asked,
+  type NameServer,
+  type Script,
+} from '../support/name-server.ts';
+import { Command, connectThrough, replyCode, request5 } from '../support/raw.ts';
+import { startBlackHole, startEcho, type Target } from '../support/targets.ts';
+
+const TRUNCATED = 0x200; // TC, RFC 1035 section 4.1.1
+
+const is =
+  (data: string, ttl = 60): Script =>
+  (asked) => [response(asked, { answers: [address(asked.name, data, ttl)] })];
+const failures: Readonly<Record<string, { readonly says: Script; readonly code: string }>> = {
+  'missing.test': { says: (asked) => [response(asked, { rcode: 3 })], code: 'ENOTFOUND' },
+  'servfail.test': { says: (asked) => [response(asked, { rcode: 2 })], code: 'ESERVFAIL' },
+  'silent.test': { says: () => [], code: 'ETIMEOUT' },
+};
+
+/** The names of destinations, where the way out wants addresses, and the names of the servers on the way. */
+suite('faulty name servers on the way', () => {
+  const resources = new AsyncDisposableStack();
+  const answers = new Map<string, Script>();
+  let names: NameServer;
+  let echo: Target;
+  let far: Garter;
+  before(async () => {
+    names = resources.use(
+      await startNameServer(
+        (asked) => answers.get(`${asked.type} ${asked.name}`)?.(asked) ?? [response(asked)],
+      ),
+    );
+    for (const [name, { says }] of Object.entries(failures))
+      for (const type of ['A', 'AAAA']) answers.set(`${type} ${name}`, says);
+    echo = resources.use(await startEcho('0.0.0.0'));
+    far = resources.use(
+      await startGarter({ config: 'rules: [{ name: all, allow: any, to: [any, loopback] }]' }),
+    );
+  });
+  after(() => resources.disposeAsync());
+
+  const near = (upstream: string): Promise<Garter> =>
+    startGarter({
+      config: `
+rules: [{ name: some, allow: any, to: [127.0.0.0/29] }, { name: named, allow: any, to: [.passed.test] }]
+resolve: { servers: ["127.0.0.1:${names.endpoint.port}"], timeout: 1s }
+timeouts: { connect: 6s }
+routes: [{ to: [any], via: far }]
+upstreams: { far: ${upstream} }`,
+    });
+  const reply = (garter: Garter, name: string): Promise<number> =>
+    replyCode(garter, request5(Command.connect, name, echo.port));
+  /** There and back: where the far garter was asked to go. */
+  const works = async (garter: Garter, name: string): Promise<string> => {
+    using client = await connectThrough(garter, { host: name, port: echo.port });
+    client.send(Buffer.from(name));
+    client.end();
+    assert.equal((await client.rest()).toString(), name);
+    const { bound } = await garter.record({ destination: `${name}:${echo.port}`, end: 'client:relay' });
+    const { destination } = await far.record({ bound, end: 'client:relay' });
+    return destination!;
+  };
+
+  suite('of destinations that are resolved here', () => {
+    let garter: Garter;
+    before(async () => {
+      garter = resources.use(await near(`"socks5://127.0.0.1:${far.port}"`));
+    });
+
+    for (const [name, { code }] of Object.entries(failures)) {
+      test(`${name}: reply 4, and the upstream is not asked`, async () => {
+        const { length } = await far.records();
+        assert.equal(await reply(garter, name), 4);
+        const { duration } = await garter.record({ end: `target:resolve:${code}` });
+        assert.ok(duration < 5000, `${duration} ms`);
+        assert.equal((await far.records()).length, length);
+      });
+    }
+
+    test('a thousand addresses, by TCP after TC', async () => {
+      answers.set('A thousand.test', (asked: Asked) => {
+        if (asked.over === 'udp') return [response(asked, { flags: TRUNCATED })];
+        const records = Array.from({ length: 1000 }, (_, i) => address(asked.name, `127.0.0.${1 + (i % 5)}`));
+        return [response(asked, { answers: records })];
+      });
+      assert.match(await works(garter, 'thousand.test'), /^127\.0\.0\.[1-5]:/);
+    });
+
+    test('rebinding: what was judged is what the upstream is asked for, and the next answer is judged again', async () => {
+      answers.set('A rebind.test', is('127.0.0.1', 0));
+      const count = names.asked.length;
+      assert.equal(await works(garter, 'rebind.test'), `127.0.0.1:${echo.port}`);
+      const asked = names.asked.slice(count).filter(({ type }) => type === 'A');
+      assert.equal(asked.length, 1, 'one question for judgement and connection');
+      answers.set('A rebind.test', is('127.0.0.66', 0));
+      const { length } = await far.records();
+      assert.equal(await reply(garter, 'rebind.test'), 2);
+      assert.equal((await far.records()).length, length);
+    });
+
+    test('poisoned answers are not believed', async () => {
+      const stranger = createSocket('udp4');
+      answers.set('A poisoned.test', async (asked) => {
+        const evil = { answers: [address('poisoned.test', '127.0.0.3')] };
+        await new Promise((sent) =>
+          stranger.send(response(asked, evil), asked.from.port, asked.from.host, sent),
+        );
+        return [
+          response({ ...asked, id: asked.id ^ 1 }, evil),
+          response(asked, { ...evil, question: { name: 'other.test' } }),
+          response(asked, {
+            answers: [address('other.test', '127.0.0.3'), address(asked.name, '127.0.0.4')],
+          }),
+        ];
+      });
+      assert.equal(await works(garter, 'poisoned.test'), `127.0.0.4:${echo.port}`);
+      stranger.close();
+    });
+
+    test('a hundred names that nobody answers for hold up no other', async () => {
+      const stuck = Array.from({ length: 100 }, (_, i) => `stuck-${i}.test`);
+      for (const name of stuck) for (const type of ['A', 'AAAA']) answers.set(`${type} ${name}`, () => []);
+      answers.set('A prompt.test', is('127.0.0.5'));
+      const waiting = Promise.all(stuck.map((name) => reply(garter, name)));
+      const first = await Promise.race([works(garter, 'prompt.test'), waiting]);
+      assert.equal(first, `127.0.0.5:${echo.port}`);
+      assert.deepEqual(await waiting, Array<number>(100).fill(4));
+    });
+  });
+
+  suite('of the servers', () => {
+    for (const [name, { code }] of Object.entries(failures)) {
+      test(`${name}: the next server, and where there is none, reply 1`, async () => {
+        await using group = await near(
+          `{ servers: ["socks5h://${name}:1080", "socks5h://127.0.0.1:${far.port}"] }`,
+        );
+        assert.equal(await works(group, '127.0.0.1'), `127.0.0.1:${echo.port}`);
+        await using alone = await near(`"socks5h://${name}:1080"`);
+        assert.equal(await reply(alone, 'www.passed.test'), 1);
+        const { duration } = await alone.record({ end: `upstream:dial:${code}` });
+        assert.ok(duration < 5000, `${duration} ms`);
+      });
+    }
+
+    test('an IPv6 address that swallows everything delays by less than a second', async () => {
+      await using hole = await startBlackHole('::1', far.port);
+      assert.equal(hole.port, far.port);
+      answers.set('AAAA eyeballs.test', is('::1'));
+      answers.set('A eyeballs.test', is('127.0.0.1'));
+      await using garter = await near(`"socks5h://eyeballs.test:${far.port}"`);
+      const start = performance.now();
+      assert.equal(await works(garter, '127.0.0.1'), `127.0.0.1:${echo.port}`);
+      const took = performance.now() - start;
+      assert.ok(took < 3000, `${took} ms`);
+    });
+  });
+});

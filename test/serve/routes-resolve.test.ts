@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { startGarter, type Garter } from '../support/garter.ts';
+import { address, response, startNameServer, type NameServer } from '../support/name-server.ts';
+import { Command, RawClient, replyCode, request4, request5 } from '../support/raw.ts';
+
+/** Knows one name and its address, and the way back. */
+function startNames(name: string, host: string): Promise<NameServer> {
+  return startNameServer((asked) => {
+    if (asked.type === 'PTR')
+      return [
+        response(asked, { answers: [{ name: asked.name, type: 'PTR', class: 'IN', ttl: 60, data: name }] }),
+      ];
+    if (asked.name !== name) return [response(asked, { rcode: 3 })];
+    return [response(asked, asked.type === 'A' ? { answers: [address(name, host)] } : {})];
+  });
+}
+
+const at = ({ host, port }: { host: string; port: number }): string => `${host}:${port}`;
+
+/** The whole reply. */
+async function answer(garter: Garter, request: Uint8Array): Promise<Buffer> {
+  using client = await RawClient.connect(garter);
+  client.send('05 01 00', request);
+  await client.expect('05 00');
+  return await client.rest();
+}
+
+suite('RESOLVE through upstreams', () => {
+  const resources = new AsyncDisposableStack();
+  let nearNames: NameServer;
+  let farNames: NameServer;
+  let far: Garter;
+  let middle: Garter;
+  before(async () => {
+    nearNames = resources.use(await startNames('near.test', '10.9.8.1'));
+    farNames = resources.use(await startNames('far.test', '10.9.8.2'));
+    far = resources.use(
+      await startGarter({
+        listener: ['protocols: [socks5, socks4, http]'],
+        config: `
+rules: [{ name: open, allow: any, to: [any, loopback] }]
+resolve: { servers: ["127.0.0.1:${farNames.endpoint.port}"] }`,
+      }),
+    );
+    middle = resources.use(
+      await startGarter({
+        listener: ['protocols: [http]'],
+        config: 'rules: [{ name: open, allow: connect, to: [loopback] }]',
+      }),
+    );
+  });
+  after(() => resources.disposeAsync());
+
+  const near = (via: string, more = ''): Promise<Garter> =>
+    startGarter({
+      listener: ['protocols: [socks5, socks4]'],
+      config: `
+rules: [{ name: all, allow: any, to: [any, loopback] }]
+resolve: { servers: ["127.0.0.1:${nearNames.endpoint.port}"] }
+routes: [{ to: [any], via: way ${more}}]
+upstreams: { way: ${via} }`,
+    });
+  const resolved = Buffer.from('050000 01 0a090802 0000'.replaceAll(' ', ''), 'hex');
+  const named = Buffer.concat([Buffer.of(5, 0, 0, 3, 8), Buffer.from('far.test'), Buffer.of(0, 0)]);
+
+  test('where names are passed on, the last server is asked', async () => {
+    await using garter = await near(`{ chain: ["http://${at(middle)}", "socks5h://${at(far)}"] }`);
+    const count = nearNames.asked.length;
+    assert.deepEqual(await answer(garter, request5(Command.resolve, 'far.test', 0)), resolved);
+    const record = await garter.record({ command: 'resolve', end: 'none:resolve' });
+    assert.equal(record.address, '10.9.8.2');
+    assert.equal(record.route, `way/${at(middle)}/${at(far)}`);
+    assert.deepEqual(await answer(garter, request5(Command.resolvePtr, '10.9.8.2', 0)), named);
+    assert.equal(await replyCode(garter, request5(Command.resolve, 'nowhere.test', 0)), 4);
+    await garter.record({ command: 'resolve', end: 'target:resolve:reply-4' });
+    assert.equal(nearNames.asked.length, count, 'the near name server was asked');
+  });
+
+  test('a client that speaks SOCKS4A', async () => {
+    await using garter = await near(`"socks5h://${at(far)}"`);
+    using client = await RawClient.connect(garter);
+    client.send(request4(Command.resolve, 'far.test', 0));
+    await client.expect('00 5a 00 00 0a 09 08 02');
+  });
+
+  test('a group: who cannot is passed over', async () => {
+    await using garter = await near(`{ servers: ["http://${at(far)}", "socks5h://${at(far)}"] }`);
+    assert.deepEqual(await answer(garter, request5(Command.resolve, 'far.test', 0)), resolved);
+  });
+
+  for (const scheme of ['http', 'socks4a']) {
+    test(`${scheme} cannot: reply 7`, async () => {
+      await using garter = await near(`"${scheme}://${at(far)}"`);
+      assert.equal(await replyCode(garter, request5(Command.resolve, 'far.test', 0)), 7);
+      assert.equal(await replyCode(garter, request5(Command.resolvePtr, '10.9.8.2', 0)), 7);
+      await garter.record({ command: 'resolve', end: 'upstream:resolve:command', route: 'way' });
+    });
+  }
+
+  for (const [scheme, more] of [
+    ['socks5', ''],
+    ['socks5h', ', resolve: here'],
+  ] as const) {
+    test(`${scheme}${more}: names are resolved here`, async () => {
+      await using garter = await near(`"${scheme}://${at(far)}"`, more);
+      const count = farNames.asked.length;
+      const reply = await answer(garter, request5(Command.resolve, 'near.test', 0));
+      assert.equal(reply.toString('hex'), '050000010a0908010000');
+      assert.equal(await replyCode(garter, request5(Command.resolve, 'far.test', 0)), 4);
+      const back = await answer(garter, request5(Command.resolvePtr, '10.9.8.1', 0));
+      assert.equal(back.subarray(5, -2).toString(), 'near.test');
+      assert.equal(farNames.asked.length, count, 'the far name server was asked');
+    });
+  }
+});
