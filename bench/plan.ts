@@ -4,6 +4,7 @@ import { DIRECT, garter, PEERS, words } from './candidates.ts';
 import type { Candidate } from './candidates.ts';
 import { CASES } from './cases.ts';
 import type { Case } from './cases.ts';
+import { chains } from './chains.ts';
 
 /** What is measured, how long and where. */
 export interface Plan {
@@ -35,6 +36,8 @@ export const HELP: string = `usage: npm run bench -- [OPTION]...
   --proxies NAME,...   who takes part, default all: direct, every garter, ${PEERS.map((peer) => peer.name).join(', ')}
   --garter NAME=PATH   a garter: a checkout with its packages installed; 'NAME=PATH ARGUMENT...' starts it with
                        arguments. Can be repeated; ratios are of the first. Default: this checkout as garter
+  --chains             instead of garters and peers: hops-1, hops-2, hops-3, hops-2-tls and hops-3-tls, so many garters
+                       of this checkout one behind the other
   --garter-args ARGS   arguments for every garter, such as '--engine portable'
   --rest SECONDS       that connections are idle before their memory is looked at, default 5
   --cpus A,B           cores of the generator and of the proxy, default 0,1
@@ -50,6 +53,7 @@ export function parsePlan(args: readonly string[]): Plan | undefined {
       only: { type: 'string' },
       proxies: { type: 'string' },
       garter: { type: 'string', multiple: true, default: [`garter=${HOME}`] },
+      chains: { type: 'boolean', default: false },
       'garter-args': { type: 'string', default: '' },
       rest: { type: 'string' },
       cpus: { type: 'string', default: '0,1' },
@@ -59,7 +63,10 @@ export function parsePlan(args: readonly string[]): Plan | undefined {
   });
   if (values.help) return undefined;
   const extra = words(values['garter-args']);
-  const everyone = [DIRECT, ...values.garter.map((text) => garter(text, extra)), ...PEERS];
+  const proxies = values.chains
+    ? chains(HOME, extra)
+    : [...values.garter.map((text) => garter(text, extra)), ...PEERS];
+  const everyone = [DIRECT, ...proxies];
   const names = everyone.map(({ name }) => name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) throw new Error(`--garter: there are two candidates of the name ${twice}`);

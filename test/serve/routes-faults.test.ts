@@ -82,6 +82,22 @@ const faults: readonly Fault[] = [
   },
 ];
 
+function reply(garter: Garter, port: number): Promise<number> {
+  return replyCode(garter, request5(Command.connect, '127.0.0.1', port));
+}
+
+/** Gives a running garter another way out. */
+async function reroute(garter: Garter, via: string): Promise<void> {
+  const file = join(garter.directory, 'garter.yaml');
+  const text = await readFile(file, 'utf8');
+  await writeFile(file, `${text}\nroutes: [{ to: [any], via: "${via}" }]\n`);
+  garter.process.signal('SIGHUP');
+  await until(
+    async () => (await garter.log()).some(({ event }) => event.startsWith('reloaded')) || undefined,
+    async () => JSON.stringify((await garter.log()).at(-1)),
+  );
+}
+
 suite('faulty servers on the way', { timeout: 120_000 }, () => {
   const resources = new AsyncDisposableStack();
   let echo: Target;
@@ -106,8 +122,6 @@ upstreams:
   in-a-chain: { chain: ["socks5h://${at(good)}", ${via}] }
   in-a-group: { servers: [${via}, "socks5h://${at(good)}"] }`,
     });
-  const reply = (garter: Garter, port: number): Promise<number> =>
-    replyCode(garter, request5(Command.connect, '127.0.0.1', port));
 
   for (const { title, serve, end, scheme = 'socks5h', final } of faults) {
     test(`one that ${title}`, async () => {
@@ -155,18 +169,6 @@ upstreams:
     await client.gone();
     await garter.record({ end: 'timeout:relay:idle', sent: 6 });
   });
-
-  /** Gives a running garter another way out. */
-  const reroute = async (garter: Garter, via: string): Promise<void> => {
-    const file = join(garter.directory, 'garter.yaml');
-    const text = await readFile(file, 'utf8');
-    await writeFile(file, `${text}\nroutes: [{ to: [any], via: "${via}" }]\n`);
-    garter.process.signal('SIGHUP');
-    await until(
-      async () => (await garter.log()).some(({ event }) => /^reloaded/.test(event)) || undefined,
-      async () => JSON.stringify((await garter.log()).at(-1)),
-    );
-  };
 
   test('one that is garter itself', async () => {
     await using garter = await startGarter({ config: OPEN });
