@@ -45,7 +45,7 @@ export class Channels implements Disposable {
           giveUp = channel.ask(withId, settle, fail);
         });
         // A server may close what was idle just when it is needed again.
-        if (outcome.type !== 'unreachable' || channel !== known) return outcome;
+        if (outcome.type !== 'unreachable' || channel !== known || channel.isOpen) return outcome;
       } finally {
         giveUp?.();
       }

@@ -6,8 +6,10 @@ import type { Address } from '../wire/address.ts';
 import { formatIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
+import { ResolveError } from '../resolve/error.ts';
 import { UpstreamError } from './error.ts';
 import { candidates } from './group.ts';
+import type { Link } from './link.ts';
 import type {
   ChainOptions,
   DiscoverOptions,
@@ -15,8 +17,12 @@ import type {
   ServerOptions,
   UpstreamOptions,
 } from './options.ts';
+import { isShortage, replyTo } from './reply.ts';
 import { greet, nextReply } from './shake.ts';
 import type { Opened, Request, Trip } from './trip.ts';
+
+/** Milliseconds within which a server that is well can be expected to answer. */
+const FAIR = 1000;
 
 /** How a server is reached: from here, or through the servers before it. */
 type Reach = (server: ServerOptions, trip: Trip) => Promise<Reached>;
@@ -65,7 +71,7 @@ function through(reach: Reach, way: UpstreamOptions): Reach {
   };
 }
 
-/** One member after the other, until one is reached and understands. */
+/** One member after the other, until one is reached, able and understands. */
 async function openGroup(reach: Reach, group: GroupOptions, request: Request, trip: Trip): Promise<Opened> {
   const { health } = trip;
   const members = candidates(group, trip.client, health).slice(0, group.tries);
@@ -80,8 +86,13 @@ async function openGroup(reach: Reach, group: GroupOptions, request: Request, tr
       return { ...opened, release: joined(leave, opened.release) };
     } catch (error) {
       leave();
-      if (!(error instanceof UpstreamError) || error.trouble !== 'unreachable') throw error;
-      health.failed(way.label, group.health, error.code);
+      if (!(error instanceof UpstreamError)) throw error;
+      // It was reached, and it has understood.
+      if (error.trouble === 'reply' && error.code !== 'ETIMEDOUT') health.succeeded(way.label, group.health);
+      if (error.trouble === 'refused' || error.trouble === 'reply') throw error;
+      // One that had hardly any time left may be well.
+      if (error.trouble === 'unreachable' && patience - now >= FAIR)
+        health.failed(way.label, group.health, error.code);
       last = error;
     }
   }
@@ -95,7 +106,7 @@ async function openDiscovered(
   trip: Trip,
 ): Promise<Opened> {
   const { discovery, resolver, client, signal } = trip;
-  const group = await discovery.group(way, resolver, { source: client, signal });
+  const group = await inTime(discovery.group(way, resolver, { source: client, signal }), trip);
   return openGroup(reach, group, request, trip);
 }
 
@@ -108,7 +119,7 @@ async function openServer(
   const { label } = server;
   const { others = [], ...below } = await reached(reach, server, trip);
   const patience = left(trip.patience) / (1 + others.length);
-  const link = server.tls && trip.links.begin(below.stream, server, server.tls, trip.engine);
+  const link = linkTo(server, below, trip);
   const stream = link?.connection ?? below.stream;
   // Until the request is on its way, silence is the server's; after that it may be the destination's.
   const late = (error: UpstreamError) => (): void => stream.destroy(error);
@@ -146,6 +157,20 @@ async function openServer(
   }
 }
 
+function linkTo(
+  server: ServerOptions,
+  { stream, release }: Reached,
+  { links, engine }: Trip,
+): Link | undefined {
+  try {
+    return server.tls && links.begin(stream, server, server.tls, engine);
+  } catch (error) {
+    stream.destroy();
+    release();
+    throw error;
+  }
+}
+
 /** Whatever keeps a server from being reached, another server may do, but for what a server on the way there has refused. */
 async function reached(reach: Reach, server: ServerOptions, trip: Trip): ReturnType<Reach> {
   try {
@@ -154,7 +179,8 @@ async function reached(reach: Reach, server: ServerOptions, trip: Trip): ReturnT
     if (trip.signal.aborted) throw trip.signal.reason;
     if (error instanceof UpstreamError && error.trouble !== 'reply') throw error;
     const code = error instanceof UpstreamError ? error.code : (error as NodeJS.ErrnoException).code;
-    if (typeof code !== 'string') throw error;
+    // What this machine lacks is no fault of the server's.
+    if (typeof code !== 'string' || isShortage(code)) throw error;
     throw new UpstreamError('unreachable', server.label, code, undefined, error);
   }
 }
@@ -166,7 +192,7 @@ const directly: Reach = async (server, trip) => {
     const stream = await engine.connect({ path }, { timeout: left(trip.patience), signal });
     return { stream, servers: [], release: () => {} };
   }
-  const addresses = await resolver.resolve(server.at.host, { source: client, signal });
+  const addresses = await inTime(resolver.resolve(server.at.host, { source: client, signal }), trip);
   return among(notOwn(addresses, server, trip))(server, trip);
 };
 
@@ -202,7 +228,7 @@ function sessionFor(label: string, options: ClientSessionOptions): ClientSession
 }
 
 async function sessionOptions(
-  { protocol, passesNames, credentials }: ServerOptions,
+  { label, protocol, passesNames, credentials }: ServerOptions,
   { command, destination }: Request,
   trip: Trip,
 ): Promise<ClientSessionOptions> {
@@ -210,7 +236,7 @@ async function sessionOptions(
   return {
     protocol,
     command,
-    destination: passesNames ? destination : await asAddress(destination, protocol, trip),
+    destination: passesNames ? destination : await asAddress(destination, protocol, label, trip),
     ...(shown !== undefined && (isSocks4(protocol) ? { userId: shown.username } : { credentials: shown })),
   };
 }
@@ -219,16 +245,33 @@ async function sessionOptions(
 async function asAddress(
   destination: Address,
   protocol: ServerOptions['protocol'],
+  label: string,
   trip: Trip,
 ): Promise<Address> {
   if (destination.type !== AddressType.name) return destination;
   const family = isSocks4(protocol) ? 'ipv4' : 'any';
-  const [ip] = await trip.resolver.resolve(destination.host, {
-    family,
-    source: trip.client,
-    signal: trip.signal,
+  const { resolver, client: source, signal } = trip;
+  try {
+    const [ip] = await inTime(resolver.resolve(destination.host, { family, source, signal }), trip);
+    return addressOf(formatIp(ip!), destination.port);
+  } catch (error) {
+    if (!(error instanceof ResolveError)) throw error;
+    // One that takes names would need none.
+    throw new UpstreamError('unable', label, error.code, replyTo(error.code), error);
+  }
+}
+
+/** A look-up takes no more of the time than the server has that it is for. */
+async function inTime<T>(lookUp: Promise<T>, { patience }: Trip): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new ResolveError('ETIMEOUT', 'no time left')), left(patience));
   });
-  return addressOf(formatIp(ip!), destination.port);
+  try {
+    return await Promise.race([lookUp, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function isSocks4(protocol: ServerOptions['protocol']): boolean {

@@ -23,11 +23,12 @@ export function race(
   options: RaceOptions,
 ): Promise<Connection> {
   const { timeout, signal, localAddress, attemptDelay = 250 } = options;
+  if (addresses.length === 1 && localAddress === undefined && signal?.aborted !== true)
+    return engine.connect({ host: formatIp(addresses[0]!), port }, options);
   const connect = (host: string, limits: ConnectOptions): Promise<Connection> => {
     const from = localAddress?.(host);
     return engine.connect({ host, port }, from === undefined ? limits : { ...limits, from });
   };
-  if (addresses.length === 1 && signal?.aborted !== true) return connect(formatIp(addresses[0]!), options);
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const waiting = alternate(addresses).map(formatIp);

@@ -23,6 +23,20 @@ const REPLIES: Readonly<Record<string, Reply>> = {
   EAFNOSUPPORT: Reply.addressTypeNotSupported,
 };
 
+/** This machine is out of descriptors, memory, ports, addresses or queue, whatever was being done. */
+export function isShortage(code: string): boolean {
+  return SHORTAGES.has(code);
+}
+
+const SHORTAGES: ReadonlySet<string> = new Set([
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'ENOBUFS',
+  'EADDRNOTAVAIL',
+  'EBUSY',
+]);
+
 /** What to answer when dialling, binding or resolving failed with this code; a failure of our own is `generalFailure`. */
 export function replyTo(code: string | undefined): Reply {
   return REPLIES[code ?? ''] ?? Reply.generalFailure;

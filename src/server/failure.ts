@@ -1,6 +1,6 @@
 import type { End, EndedBy, Phase } from '../audit/record.ts';
 import { UpstreamError } from '../route/error.ts';
-import { replyTo } from '../route/reply.ts';
+import { isShortage, replyTo } from '../route/reply.ts';
 import { WireError } from '../wire/error.ts';
 import { Reply } from '../wire/socks5.ts';
 
@@ -57,7 +57,7 @@ export class Failure extends Error implements End {
       return new Failure('client', phase, error.code, Reply.generalFailure, error);
     const code = error instanceof TypeError ? undefined : codeOf(error);
     if (code === undefined) return new Failure('internal', phase, undefined, Reply.generalFailure, error);
-    const by = OURS.has(code) ? 'internal' : BLAME[phase];
+    const by = isShortage(code) ? 'internal' : BLAME[phase];
     return new Failure(by, phase, code, replyTo(code), error);
   }
 }
@@ -67,16 +67,6 @@ export function codeOf(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | undefined)?.code;
   return typeof code === 'string' ? code : undefined;
 }
-
-/** This machine is out of descriptors, memory, ports or queue, whatever was being done. */
-const OURS: ReadonlySet<string> = new Set([
-  'EMFILE',
-  'ENFILE',
-  'ENOMEM',
-  'ENOBUFS',
-  'EADDRNOTAVAIL',
-  'EBUSY',
-]);
 
 /** Whose error it is when a socket fails in this phase. */
 const BLAME: Readonly<Record<Phase, EndedBy>> = {

@@ -3,6 +3,7 @@ import type { Decision, Permit } from '../policy/decide.ts';
 import type { Command, Destination, Facts } from '../policy/policy.ts';
 import { network, ruleClaims } from '../policy/claims.ts';
 import type { Passage } from '../route/dial.ts';
+import { DIRECT } from '../route/table.ts';
 import type { Route } from '../route/table.ts';
 import type { Address, HostPort } from '../wire/address.ts';
 import { formatIp, parseIp } from '../wire/ip.ts';
@@ -48,16 +49,16 @@ export async function obtainPassage(
   }
 }
 
-/** The way of an allowed request whose addresses are known: that of the first of them, with those others that share it. */
+/** The way of an allowed request whose addresses are known: that of the first that has one, with those others that share it. */
 function routed(session: Session, facts: Facts, permit: Permit, state: ServerState): Passage {
   const { destination, addresses } = permit;
+  // Most servers have no routes.
+  if (state.routes.areSame) return { permit, route: DIRECT, addresses };
   const find = (ip: Ip): Route | undefined => state.routes.find(facts, destination, ip, state.ports);
-  const route = find(addresses[0]!);
+  const ways = addresses.map(find);
+  const route = ways.find((way) => way !== undefined);
   if (route === undefined) throw noRoute(session, addresses[0]);
-  // As a rule all do, and then no second list has to live as long as the session.
-  const sharing =
-    addresses.length === 1 || state.routes.areSame ? addresses : addresses.filter((ip) => find(ip) === route);
-  return { permit, route, addresses: sharing };
+  return { permit, route, addresses: addresses.filter((_, i) => ways[i] === route) };
 }
 
 function noRoute(session: Session, ip: Ip | undefined): Failure {

@@ -62,6 +62,25 @@ suite('a request', () => {
   }
 });
 
+test('what would be read again and again is refused, or read quickly', () => {
+  const began = performance.now();
+  const blanks = ' '.repeat(16_000);
+  assert.throws(() => decodeHttpRequest(bytes(lines('CONNECT a:1 HTTP/1.1', `X:${blanks}\n`))), isFault);
+  assert.equal(
+    decodeHttpRequest(
+      bytes(lines('CONNECT a:1 HTTP/1.1', `X:${blanks}y${blanks.slice(1000)}`.slice(0, 16_000))),
+    )?.value.headers.size,
+    1,
+  );
+  assert.throws(() => decodeHttpRequest(bytes('\r'.repeat(16_000))), isFault);
+  assert.throws(
+    () => decodeHttpReply(bytes(lines('HTTP/1.1 100 a', `X: ${'x'.repeat(9000)}`).repeat(2))),
+    isFault,
+  );
+  // A quadratic one would take seconds.
+  assert.ok(performance.now() - began < 1000);
+});
+
 suite('the target of CONNECT', () => {
   const rows = [
     ['www.example.com:443', { type: AddressType.name, host: 'www.example.com', port: 443 }],
@@ -167,7 +186,7 @@ suite('an answer', () => {
   for (const text of [
     lines('SSH-2.0-OpenSSH'),
     lines('HTTP/1.1 999 x'),
-    lines('HTTP/1.1 100 a').repeat(20),
+    lines('HTTP/1.1 100 a').repeat(1000),
   ]) {
     test(`${inspect(text.slice(0, 40))} is none`, () => {
       assert.throws(

@@ -8,8 +8,9 @@ import { Reply } from './socks5.ts';
 
 /** Bytes of a request or answer up to its empty line; a longer one is refused. */
 const HEAD_LIMIT = 16_384;
-/** Answers of 1xx in a row that are skipped. */
-const INTERIM_LIMIT = 8;
+
+const CR = 0x0d;
+const LF = 0x0a;
 
 /** A request of HTTP/1 (RFC 9112 section 2.1). Header names are lower case; of several fields of one name the values stand with commas between. */
 export interface HttpRequest {
@@ -75,18 +76,18 @@ export function encodeConnect(destination: HostPort, credentials?: Credentials):
 /** The answer to a CONNECT; interim ones (1xx) are skipped. Throws ERR_HTTP_HEAD. */
 export function decodeHttpReply(bytes: Uint8Array): Decoded<HttpReply> | undefined {
   let start = 0;
-  for (let i = 0; i <= INTERIM_LIMIT; i++) {
-    const head = decodeHead(bytes.subarray(start));
+  for (;;) {
+    const head = decodeHead(bytes.subarray(start), HEAD_LIMIT - start);
     if (head === undefined) return undefined;
     const [, digits] = /^HTTP\/1\.[01] ([1-5]\d\d)(?: [^\r\n]*)?$/.exec(head.first) ?? [];
     if (digits === undefined) throw fault('no status line of HTTP/1');
     start += head.size;
     const status = Number(digits);
+    // All of them together are one head.
     if (status < 200) continue;
     const reason = reasonOf(head.headers.get('proxy-status'));
     return { value: { status, ...(reason !== undefined && { reason }) }, size: start };
   }
-  throw fault('no answer but interim ones');
 }
 
 /** The answer to a CONNECT, for what is a reply in SOCKS5; a refusal says more in Proxy-Status (RFC 9209). */
@@ -168,8 +169,8 @@ interface Head {
 }
 
 /** The first line and the fields, to the empty line. Lines end with CR LF, nothing else. */
-function decodeHead(bytes: Uint8Array): Head | undefined {
-  const end = findEnd(bytes);
+function decodeHead(bytes: Uint8Array, limit = HEAD_LIMIT): Head | undefined {
+  const end = findEnd(bytes, limit);
   if (end === undefined) return undefined;
   // Latin-1, as HTTP has it: a byte is a character.
   const [first = '', ...fields] = Array.from(bytes.subarray(0, end), (byte) => String.fromCharCode(byte))
@@ -177,23 +178,37 @@ function decodeHead(bytes: Uint8Array): Head | undefined {
     .split('\r\n');
   const headers = new Map<string, string>();
   for (const field of fields) {
-    const [, name, value] = /^([!#$%&'*+.^_`|~\dA-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*$/.exec(field) ?? [];
+    const [, name, value] = /^([!#$%&'*+.^_`|~\dA-Za-z-]+):([^\r\n\0]*)$/.exec(field) ?? [];
     if (name === undefined || value === undefined) throw fault('a field that is none');
     const key = name.toLowerCase();
     const before = headers.get(key);
-    headers.set(key, before === undefined ? value : `${before}, ${value}`);
+    headers.set(key, before === undefined ? trimmed(value) : `${before}, ${trimmed(value)}`);
   }
   return { first, headers, size: end + 4 };
 }
 
 /** Where the CR LF CR LF begins; `undefined` while it has not come. */
-function findEnd(bytes: Uint8Array): number | undefined {
-  for (let at = bytes.indexOf(0x0d); at >= 0; at = bytes.indexOf(0x0d, at + 1)) {
-    if (at > HEAD_LIMIT) break;
-    if (bytes[at + 1] === 0x0a && bytes[at + 2] === 0x0d && bytes[at + 3] === 0x0a) return at;
+function findEnd(bytes: Uint8Array, limit: number): number | undefined {
+  for (let at = bytes.indexOf(CR); at >= 0; at = bytes.indexOf(CR, at + 1)) {
+    if (at > limit) break;
+    // A text of these alone would be read again and again.
+    if (at + 1 < bytes.length && bytes[at + 1] !== LF) throw fault('a CR without its LF');
+    if (bytes[at + 1] === LF && bytes[at + 2] === CR && bytes[at + 3] === LF) return at;
   }
-  if (bytes.length > HEAD_LIMIT) throw fault(`more than ${HEAD_LIMIT} bytes without an empty line`);
+  if (bytes.length > limit) throw fault(`more than ${HEAD_LIMIT} bytes without an empty line`);
   return undefined;
+}
+
+/** Without blanks at either end. By index: an expression that backs off would take the square of their number. */
+function trimmed(text: string): string {
+  let [start, end] = [0, text.length];
+  while (start < end && isBlank(text[start])) start++;
+  while (end > start && isBlank(text[end - 1])) end--;
+  return text.slice(start, end);
+}
+
+function isBlank(character: string | undefined): boolean {
+  return character === ' ' || character === '\t';
 }
 
 function encodeHead(lines: readonly string[]): Uint8Array {
