@@ -3,6 +3,7 @@ import { parseCondition } from '../policy/conditions.ts';
 import type { RuleOptions } from '../policy/policy.ts';
 import { passesNames } from '../route/options.ts';
 import type { RouteOptions } from '../route/options.ts';
+import { asRule } from '../route/table.ts';
 import { parseIp } from '../wire/ip.ts';
 import type { Draft } from './draft.ts';
 import type { CommandWord } from './leaves.ts';
@@ -139,21 +140,6 @@ function reportUnreachable(
       'move it above that one, or take it away',
     );
   }
-}
-
-/** Conditions of a route mean what those of a denying rule mean. */
-function asRule({ name, commands, from, user, to, port }: RouteOptions): RuleOptions {
-  return {
-    name,
-    action: 'deny',
-    to,
-    log: [],
-    revoke: 'close',
-    ...(commands !== undefined && { commands }),
-    ...(from !== undefined && { from }),
-    ...(user !== undefined && { user }),
-    ...(port !== undefined && { port }),
-  };
 }
 
 /** True for a route that matches whatever comes. */

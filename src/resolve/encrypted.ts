@@ -1,5 +1,6 @@
-import { createSecureContext, getCACertificates } from 'node:tls';
+import { createSecureContext } from 'node:tls';
 import type { ConnectionOptions, SecureContext } from 'node:tls';
+import { systemAuthorities } from './authorities.ts';
 import type { Query, Reply } from './message.ts';
 import { outcomeOf, type Outcome } from './outcome.ts';
 import { HttpsChannel } from './over-https.ts';
@@ -77,10 +78,4 @@ export class Channels implements Disposable {
     this.#channels.set(server, channel);
     return channel;
   }
-}
-
-/** Those of the system, or where it has none those that come with Node, and what NODE_EXTRA_CA_CERTS adds. */
-function systemAuthorities(): string[] {
-  const system = getCACertificates('system');
-  return [...(system.length > 0 ? system : getCACertificates('bundled')), ...getCACertificates('extra')];
 }

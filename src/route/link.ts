@@ -1,9 +1,10 @@
 import type { X509Certificate } from 'node:crypto';
 import { isIP, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { connect, createSecureContext, getCACertificates } from 'node:tls';
+import { connect, createSecureContext } from 'node:tls';
 import type { SecureContext, TLSSocket } from 'node:tls';
 import type { Connection, Engine } from '../net/engine.ts';
+import { systemAuthorities } from '../resolve/authorities.ts';
 import { decodeAlert, encodeAlert } from '../wire/tls-alert.ts';
 import { adviceOnServer, alertCode, alertOn, serverFault } from './certificate.ts';
 import type { Expected } from './certificate.ts';
@@ -187,10 +188,4 @@ function contextOf({ ca, cert, key, pins }: LinkOptions): SecureContext {
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),
   });
-}
-
-/** Those of the system; where it has none, those that come with Node. */
-function systemAuthorities(): string[] {
-  const system = getCACertificates('system');
-  return system.length > 0 ? system : getCACertificates('default');
 }

@@ -1,5 +1,5 @@
 import { AddressSet } from '../policy/addresses.ts';
-import type { Destination, Facts, Surroundings } from '../policy/policy.ts';
+import type { Destination, Facts, RuleOptions, Surroundings } from '../policy/policy.ts';
 import { Rule } from '../policy/rule.ts';
 import { Resolver } from '../resolve/resolver.ts';
 import type { ResolveOptions } from '../resolve/resolver.ts';
@@ -28,7 +28,7 @@ export class Routes {
 
   constructor(options: readonly RouteOptions[] | undefined, names: ResolveOptions) {
     this.options = options;
-    this.#routes = options?.map((one) => [conditionsOf(one), routeOf(one, names)]);
+    this.#routes = options?.map((one) => [new Rule(asRule(one), AddressSet.of([])), routeOf(one, names)]);
     this.passCredentials = options?.some(({ via }) => via !== 'direct' && passesCredentials(via)) ?? false;
   }
 
@@ -78,9 +78,9 @@ function judge(ip: Ip, surroundings: Surroundings): Parameters<Rule['to']['has']
   return { ip, self: surroundings.isSelf(ip), special: false };
 }
 
-/** A route's conditions mean what those of a denying rule mean: `any` is everything. */
-function conditionsOf({ name, commands, from, user, to, port }: RouteOptions): Rule {
-  const options = {
+/** A route's conditions as a rule: they mean what those of a denying one mean, where `any` is everything. */
+export function asRule({ name, commands, from, user, to, port }: RouteOptions): RuleOptions {
+  return {
     name,
     action: 'deny',
     to,
@@ -90,8 +90,7 @@ function conditionsOf({ name, commands, from, user, to, port }: RouteOptions): R
     ...(from !== undefined && { from }),
     ...(user !== undefined && { user }),
     ...(port !== undefined && { port }),
-  } as const;
-  return new Rule(options, AddressSet.of([]));
+  };
 }
 
 function routeOf(

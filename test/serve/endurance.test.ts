@@ -113,6 +113,8 @@ suite('endurance', () => {
     const count = 9000;
     const needed = 2 * count + 500;
     if ((await descriptorLimit()) < needed) {
+      // CI has to have them; elsewhere it is the machine's own limit.
+      assert.notEqual(process.env['CI'], 'true', `${needed} descriptors`);
       t.skip(`one process needs ${needed} descriptors, see ulimit -Hn`);
       return;
     }
