@@ -79,6 +79,17 @@ suite('the log', () => {
     assert.equal(log.fault, undefined);
   });
 
+  test('warns of the same thing once a minute where that is wanted', async () => {
+    const log = new Log(to('seldom'));
+    for (let i = 0; i < 600; i++) log.warnSeldom('trouble', { i: i % 2 });
+    for (let i = 0; i < 300; i++) log.warnSeldom('other trouble', { i });
+    log.warnSeldom('trouble', { i: 1 });
+    await log.close();
+    const lines = linesOf('seldom').map((line) => line.replace(/^\S+ /, ''));
+    assert.deepEqual(lines.slice(0, 2), ['warn trouble i=0', 'warn trouble i=1']);
+    assert.equal(lines.length, 2 + 300 + 1, 'what was forgotten is told again');
+  });
+
   test('leaves out what is below its level', async () => {
     const log = new Log({ ...to('level'), level: 'warn' });
     log.debug('a');

@@ -18,6 +18,9 @@ export interface LogSettings {
   readonly to: Place;
 }
 
+/** Milliseconds between two warnings that say the same, and how many different ones are known. */
+const SELDOM = 60_000;
+const KNOWN = 256;
 /** Milliseconds between two complaints on standard error, for a place that fails again and again. */
 const COMPLAINTS = 10_000;
 
@@ -30,6 +33,8 @@ export class Log {
   readonly #queue: Queue | undefined;
   readonly #pass: (line: Line) => void;
   #complained = -Infinity;
+  /** Until when a warning is not given again. */
+  readonly #silent = new Map<string, number>();
 
   /** Opens the file; throws Node's error when it cannot. With `pass` lines go there: another log writes them. */
   constructor(settings: LogSettings, pass?: (line: Line) => void) {
@@ -71,6 +76,18 @@ export class Log {
 
   warn(event: string, fields?: Fields): void {
     if (this.writes('warn')) this.#put('warn', event, fields);
+  }
+
+  /** Of warnings that say the same, one a minute: for what happens to many connections alike. */
+  warnSeldom(event: string, fields: Fields): void {
+    const now = performance.now();
+    const what = JSON.stringify([event, fields]);
+    if (now < (this.#silent.get(what) ?? 0)) return;
+    this.#silent.delete(what);
+    const [oldest] = this.#silent.keys();
+    if (oldest !== undefined && this.#silent.size >= KNOWN) this.#silent.delete(oldest);
+    this.#silent.set(what, now + SELDOM);
+    this.warn(event, fields);
   }
 
   info(event: string, fields?: Fields): void {

@@ -1,15 +1,21 @@
 import { parseArgs } from 'node:util';
 import type { AgentFlags } from '../config/agent.ts';
 import { agentSettings } from '../config/load.ts';
+import type { Loaded } from '../config/load.ts';
 import { maskUrls } from '../config/mask.ts';
+import { formatProblems } from '../config/problem.ts';
 import type { Server } from '../server/server.ts';
 import type { Settings } from '../server/settings.ts';
+import { readQuestion } from './question.ts';
+import type { Question } from './question.ts';
 import { runServer } from './serve.ts';
 import type { Io } from './serve.ts';
+import { judge } from './verdict.ts';
 
 const HELP = `Usage: garter agent --upstream URL [--upstream URL]... [--choose HOW] [--login-file FILE] [OPTIONS]
        garter agent --discover DOMAIN [--login-file FILE] [OPTIONS]
        garter agent --config FILE [OPTIONS]
+       garter agent ... --to HOST:PORT
 
 Runs garter on 127.0.0.1:1080 for the programs of this machine: it takes them to other proxy servers, logs in there, leaves names
 to them, and tries the next when one is down. It keeps no log of connections.
@@ -27,6 +33,7 @@ to them, and tries the next when one is down. It keeps no log of connections.
   --listen ADDR      another address of loopback, or unix:/path; may be repeated
   --engine E         auto, fast or portable
   --log-level L      error, warn (the default), info or debug
+  --to HOST:PORT     starts nothing, and says what the agent would do with this destination
   -h, --help         shows this
 
 Variables: GARTER_UPSTREAM, URLs with commas between them, which may have user names and passwords, or GARTER_DISCOVER, a domain, where
@@ -34,7 +41,7 @@ no flag says so; GARTER_LISTEN and GARTER_ENGINE.
 
 Signals: as garter serve; SIGHUP reads the login file anew, too.
 
-Exit status: 0 ended, 1 could not start, 2 wrong usage or configuration.
+Exit status: 0 ended or allowed, 1 could not start or refused, 2 wrong usage or configuration.
 
 Example: garter agent --upstream socks5h://proxy.example.org:1080 --direct .intranet.example.org
 `;
@@ -51,8 +58,9 @@ export async function agent(args: readonly string[], io: Io): Promise<number> {
     io.stdout.write(HELP);
     return 0;
   }
-  const { config, flags } = options;
-  const load = (): ReturnType<typeof agentSettings> => agentSettings(config, flags, io.env);
+  const { config, flags, question } = options;
+  const load = (): Loaded => agentSettings(config, flags, io.env);
+  if (question !== undefined) return answer(question, load(), io);
   return runServer(load, io, config === undefined ? { welcome } : { config });
 }
 
@@ -60,6 +68,7 @@ interface Options {
   readonly help: boolean;
   readonly config: string | undefined;
   readonly flags: AgentFlags;
+  readonly question: Question | undefined;
 }
 
 function readOptions(args: readonly string[]): Options {
@@ -76,10 +85,11 @@ function readOptions(args: readonly string[]): Options {
       listen: { type: 'string', multiple: true },
       engine: { type: 'string' },
       'log-level': { type: 'string' },
+      to: { type: 'string' },
       help: { type: 'boolean', short: 'h' },
     },
   });
-  const { help = false, config, 'login-file': loginFile, 'log-level': logLevel, ...rest } = values;
+  const { help = false, config, to, 'login-file': loginFile, 'log-level': logLevel, ...rest } = values;
   return {
     help,
     config,
@@ -88,7 +98,17 @@ function readOptions(args: readonly string[]): Options {
       ...(loginFile !== undefined && { loginFile }),
       ...(logLevel !== undefined && { logLevel }),
     },
+    question: to === undefined ? undefined : readQuestion({ from: '127.0.0.1', to }, Date.now()),
   };
+}
+
+/** For a program of this machine, which shows neither password nor certificate. */
+async function answer(question: Question, { settings, errors, warnings }: Loaded, io: Io): Promise<number> {
+  io.stderr.write(formatProblems(errors, 'error') + formatProblems(warnings, 'warning'));
+  if (settings === undefined) return 2;
+  const { allowed, text } = await judge(settings, [], question);
+  io.stdout.write(text);
+  return allowed ? 0 : 1;
 }
 
 /** How to try it. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { hashPassword } from '../auth/argon2.ts';
+import { cert, key } from '../../test/support/certificate.ts';
 import { makeDirectory } from '../../test/support/directory.ts';
 import type { Directory } from '../../test/support/directory.ts';
 import { check } from './check.ts';
@@ -275,6 +276,115 @@ test('what the rules decide, and where they stand', async () => {
   }
 });
 
+const ENCRYPTED = `listen:
+  - { address: "10.0.3.1:1443", protocols: [socks5, socks4, http], tls: { cert: c.pem, key: c.key, client-ca: c.pem }, METHODS }
+  - { address: "127.0.0.1:1080", methods: [password, none] }
+USERS
+rules:
+  - { name: routers, allow: connect, user: router-7, to: [192.0.2.0/24], method: certificate }
+  - { name: staff, allow: connect, user: alice, to: [any], protocol: http }
+`;
+
+/** Methods of the listener with TLS, whether there are users, a question, the method, and the last line. */
+const CERTIFIED: readonly (readonly [string, boolean, string, string, string])[] = [
+  ['certificate', false, '--user router-7', 'certificate router-7', 'allowed'],
+  ['certificate', false, '--user router-7 --protocol http', 'certificate router-7', 'allowed'],
+  [
+    'certificate',
+    false,
+    '--user router-7 --protocol socks4 --method certificate',
+    'certificate router-7',
+    'allowed',
+  ],
+  ['certificate', false, '', '', 'refused: the client offers none, the server takes certificate only'],
+  [
+    'certificate',
+    false,
+    '--user @staff',
+    '',
+    'refused: the name in the certificate begins with "@", which stands for a group',
+  ],
+  ['certificate', true, '--user alice --protocol http', 'certificate alice @staff @dev', 'allowed'],
+  ['certificate', true, '--user router-7', '', 'refused: there is no user router-7'],
+  ['certificate', true, '--user carol', '', 'refused: the last day of carol was 2026-11-19'],
+  ['certificate, password', true, '--user alice --protocol http', 'certificate alice @staff @dev', 'allowed'],
+  [
+    'certificate, password',
+    true,
+    '--user alice --protocol http --method password',
+    'password alice @staff @dev',
+    'allowed',
+  ],
+  ['password', true, '--user alice --protocol http', 'password alice @staff @dev', 'allowed'],
+  [
+    'password',
+    true,
+    '--user alice --method certificate',
+    '',
+    'refused: the client offers certificate and none, the server takes password only',
+  ],
+  ['none', true, '--user alice --method certificate', 'none', 'refused: no rule allows 192.0.2.1'],
+  [
+    'certificate',
+    true,
+    '--user alice --method certificate --listener 127.0.0.1:1080',
+    'none',
+    'refused: no rule allows 192.0.2.1',
+  ],
+];
+
+test('a certificate says who it is', async () => {
+  for (const [methods, hasUsers, line, method, end] of CERTIFIED) {
+    await using prepared = await prepare(
+      ENCRYPTED.replace('METHODS', `methods: [${methods}]`).replace(
+        'USERS',
+        hasUsers ? 'users: { file: users.txt }' : '',
+      ),
+    );
+    await writeFile(join(prepared.path, 'c.pem'), cert);
+    await writeFile(join(prepared.path, 'c.key'), key, { mode: 0o600 });
+    const question = `FILE --from 10.0.0.5 --to 192.0.2.1:443 ${FRIDAY} ${line}`;
+    const { status, out } = await run(question, prepared.file);
+    assert.equal(/^ {2}method {4}(.*)$/m.exec(out)?.[1] ?? '', method, question);
+    assert.equal(out.trimEnd().split('\n').at(-1), end, question);
+    assert.equal(status, end === 'allowed' ? 0 : 1, question);
+  }
+});
+
+const ROUTED = `rules: [{ name: all, allow: any, to: any }]
+routes:
+  - { to: [.web.example], via: "http://10.0.3.1:8080" }
+  - { to: [.old.example], via: "socks4a://10.0.3.1:1080" }
+  - { to: [.safe.example], via: safe }
+  - { to: [any], via: all }
+upstreams:
+  safe: socks5h+tls://10.0.3.2:1080
+  all: { servers: ["http://10.0.3.1:8080", "socks5h://10.0.3.3:1080"] }
+`;
+
+/** Command, destination, and the last line. */
+const WAYS: readonly (readonly [string, string, string])[] = [
+  ['connect', 'a.web.example:80', 'allowed'],
+  ['bind', 'a.web.example:80', 'refused: http://10.0.3.1:8080 cannot carry bind'],
+  ['bind', 'a.old.example:80', 'allowed'],
+  ['resolve', 'a.old.example', 'refused: socks4a://10.0.3.1:1080 cannot carry resolve'],
+  ['resolve', '192.0.2.1', 'allowed'],
+  [
+    'udp',
+    'a.safe.example:53',
+    'refused: safe is reached by encrypted links, and datagrams are not encrypted: udp: clear lets them',
+  ],
+  ['udp', 'a.example:53', 'allowed'],
+];
+
+test('what a route cannot carry', async () => {
+  await using prepared = await prepare(ROUTED);
+  for (const [command, to, end] of WAYS) {
+    const { out, err } = await run(`FILE --from 127.0.0.1 --command ${command} --to ${to}`, prepared.file);
+    assert.equal(out.trimEnd().split('\n').at(-1), end, `${command} ${to}: ${err}`);
+  }
+});
+
 test('the headline repeats the question, the time in UTC', async () => {
   await using prepared = await prepare();
   const rows = [
@@ -332,9 +442,13 @@ test('wrong usage says what to write', async () => {
     ['FILE --from 10.0.0.5 --to ::1:80', /write a name or an address and a port/],
     ['FILE --from 10.0.0.5 --to a:1 --command listen', /connect, bind, udp, resolve/],
     ['FILE --from 10.0.0.5 --to a:1 --method password', /--user NAME/],
+    ['FILE --from 10.0.0.5 --to a:1 --method certificate', /--method certificate goes with --user NAME/],
     ['FILE --from 10.0.0.5 --to a:1 --method none --user alice', /without --user/],
+    ['FILE --from 10.0.0.5 --to a:1 --method gssapi', /password, certificate, none/],
     ['FILE --from 10.0.0.5 --to a:1 --protocol socks4 --user alice', /SOCKS4 has no passwords/],
     ['FILE --from 10.0.0.5 --to a:1 --protocol socks4 --command udp', /SOCKS4 has no UDP/],
+    ['FILE --from 10.0.0.5 --to a:1 --protocol http --command bind', /HTTP has CONNECT only/],
+    ['FILE --from 10.0.0.5 --to a:1 --protocol socks6', /socks5, socks4, http/],
     ['FILE --from 10.0.0.5 --to a:1 --at tomorrow', /write a time/],
     ['FILE --from 10.0.0.5 --to a:1 --at 2026-13-01T10:00', /write a time/],
     ['FILE --from 10.0.0.5 --to a:1 --address b', /write an address/],

@@ -5,7 +5,7 @@ import type { User } from '../auth/users-file.ts';
 import { loadConfig } from '../config/load.ts';
 import { formatProblems } from '../config/problem.ts';
 import type { Problem } from '../config/problem.ts';
-import { coversAll } from '../config/routes.ts';
+import { matchesAll } from '../config/routes.ts';
 import type { RouteOptions } from '../route/options.ts';
 import { codeOf } from '../server/failure.ts';
 import type { Settings } from '../server/settings.ts';
@@ -23,10 +23,10 @@ the server would answer: which accept rule, which method, which rule and which r
 
   --from ADDRESS      the client: 10.0.0.5, or 10.0.0.5:40000 where rules look at its port
   --to HOST:PORT      the destination, as the client would send it
-  --user NAME         the user; the groups come from the users file, no password is asked for
+  --user NAME         the user; the groups come from the users file, neither password nor certificate is asked for
   --command C         connect (the default), bind, udp or resolve
-  --method M          what the client offers: password or none; by default none, and with --user both
-  --protocol P        socks5 (the default) or socks4
+  --method M          what the client has: password, certificate or none; by default none, and with --user all of them
+  --protocol P        socks5 (the default), socks4, or http for its CONNECT
   --listener ADDRESS  which listener, as 10.0.3.1:1080; by default the first
   --address ADDRESS   takes the destination's name to have this address instead of resolving it; may be repeated
   --at TIME           2026-11-21T10:00 by this machine's clock, or with a zone: 2026-11-21T10:00Z; by default now
@@ -117,7 +117,7 @@ function contents({ listeners, policy: { accept, rules }, routes }: Settings): s
 }
 
 function describe(routes: readonly RouteOptions[]): string {
-  const rest = routes.some(coversAll) ? '' : '; what none of them matches is refused';
+  const rest = routes.some(matchesAll) ? '' : '; what none of them matches is refused';
   return `${count(routes.length, 'route')}${rest}`;
 }
 

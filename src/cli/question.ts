@@ -43,8 +43,8 @@ export class UsageError extends Error {
 }
 
 const COMMANDS: readonly Command[] = ['connect', 'bind', 'udp', 'resolve'];
-const METHODS: readonly Method[] = ['password', 'none'];
-const PROTOCOLS: readonly Protocol[] = ['socks5', 'socks4'];
+const METHODS: readonly Method[] = ['password', 'certificate', 'none'];
+const PROTOCOLS: readonly Protocol[] = ['socks5', 'socks4', 'http'];
 
 /** A port from which nobody would tell a client. */
 const EPHEMERAL = 49_152;
@@ -57,6 +57,7 @@ export function readQuestion(options: QuestionOptions, now: number): Question {
   const command = oneOf('--command', options.command ?? 'connect', COMMANDS);
   const protocol = oneOf('--protocol', options.protocol ?? 'socks5', PROTOCOLS);
   if (protocol === 'socks4' && command === 'udp') throw new UsageError('SOCKS4 has no UDP');
+  if (protocol === 'http' && command !== 'connect') throw new UsageError('HTTP has CONNECT only');
   return {
     client: readClient(from),
     destination: readDestination(to, command),
@@ -97,18 +98,17 @@ function readMethods(
   user: string | undefined,
   protocol: Protocol,
 ): readonly Method[] {
-  if (protocol === 'socks4') {
-    if (user !== undefined || method === 'password')
-      throw new UsageError('SOCKS4 has no passwords: leave out --user and --method');
-    return ['none'];
-  }
   const offered = method === undefined ? undefined : oneOf('--method', method, METHODS);
-  if (user === undefined && offered === 'password')
-    throw new UsageError('--method password goes with --user NAME');
+  if (protocol === 'socks4' && (offered === 'password' || (user !== undefined && offered === undefined)))
+    throw new UsageError('SOCKS4 has no passwords: leave out --user, or write --method certificate');
+  if (user === undefined && offered !== undefined && offered !== 'none')
+    throw new UsageError(`--method ${offered} goes with --user NAME`);
   if (user !== undefined && offered === 'none')
     throw new UsageError('--method none goes without --user: nobody vouches for the name');
+  // Whoever has shown a certificate has nothing left to say.
+  if (offered === 'certificate') return ['certificate', 'none'];
   if (offered !== undefined) return [offered];
-  return user === undefined ? ['none'] : ['none', 'password'];
+  return user === undefined ? ['none'] : ['certificate', 'password', 'none'];
 }
 
 /** ISO 8601; without a zone, by this machine's clock. */

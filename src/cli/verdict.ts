@@ -1,21 +1,21 @@
-import { isExpired } from '../auth/users-file.ts';
-import type { User } from '../auth/users-file.ts';
+import type { Member } from '../auth/authenticator.ts';
+import { isExpired, nameFault } from '../auth/users-file.ts';
 import { accept } from '../policy/accept.ts';
 import { compile } from '../policy/compile.ts';
 import { decide } from '../policy/decide.ts';
 import type { Permit, Refusal } from '../policy/decide.ts';
-import type { Destination, Facts, Method, Origin } from '../policy/policy.ts';
+import type { Command, Destination, Facts, Method, Origin } from '../policy/policy.ts';
 import { Resolver } from '../resolve/resolver.ts';
 import type { UpstreamOptions } from '../route/options.ts';
 import { DIRECT, Routes } from '../route/table.ts';
 import type { Route } from '../route/table.ts';
 import { destinationOf } from '../server/destination.ts';
-import { formatAddress } from '../wire/address.ts';
 import { Failure, codeOf } from '../server/failure.ts';
 import { formatPlace } from '../server/listeners.ts';
 import { OwnPorts } from '../server/own-ports.ts';
 import type { ListenerSettings, Settings } from '../server/settings.ts';
-import { AddressType } from '../wire/address.ts';
+import { wayFor } from '../server/way-out.ts';
+import { AddressType, formatAddress } from '../wire/address.ts';
 import { formatIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { UsageError } from './question.ts';
@@ -31,7 +31,7 @@ export interface Verdict {
 /** What a server with these settings and users would answer. Throws a UsageError for a listener that there is not. */
 export async function judge(
   settings: Settings,
-  users: readonly User[],
+  users: readonly Member[],
   question: Question,
 ): Promise<Verdict> {
   const lines = [headline(question)];
@@ -55,7 +55,7 @@ class Refused extends Error {}
 /** The way of a connection from accept to route, step by step as in server/connection.ts. `false` when its name does not resolve. */
 async function follow(
   settings: Settings,
-  users: readonly User[],
+  users: readonly Member[],
   question: Question,
   note: Note,
 ): Promise<boolean> {
@@ -78,8 +78,8 @@ async function follow(
   if (!admission.allow) throw new Refused('the connection is closed unread');
   if (!listener.protocols.includes(protocol)) throw new Refused(`the listener does not take ${protocol}`);
 
-  const method = methodFor(question, admission.rule?.methods ?? listener.methods);
-  const user = method === 'password' ? identify(question, settings, users) : undefined;
+  const method = methodFor(question, admission.rule?.methods ?? listener.methods, listener);
+  const user = method === 'none' ? undefined : identify(method, question, settings, users);
   note(
     'method',
     user === undefined ? method : [method, user.name, ...user.groups.map((group) => `@${group}`)].join(' '),
@@ -112,7 +112,23 @@ async function follow(
   const route = passedOn ? byName : routes.find(facts, destination, decision.permit.addresses[0], ports);
   if (route === undefined) throw new Refused('no route leads there');
   note('route', describeRoute(route, destination));
+  // A name that is resolved here takes no way at all.
+  if (question.command !== 'resolve' || passedOn) checkWay(question.command, route);
   return resolves;
+}
+
+function checkWay(command: Command, route: Route): void {
+  if (route.via === 'direct') return;
+  try {
+    wayFor(command, route, 'request');
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    throw new Refused(
+      error.detail === 'encrypted'
+        ? `${route.label} is reached by encrypted links, and datagrams are not encrypted: udp: clear lets them`
+        : `${route.label} cannot carry ${command}`,
+    );
+  }
 }
 
 function describeRoute(route: Route, destination: Destination): string {
@@ -154,16 +170,32 @@ function listenerFor({ listener }: Question, { listeners }: Settings): ListenerS
 }
 
 /** The server's choice among what the client offers. */
-function methodFor({ methods, protocol }: Question, accepted: readonly Method[]): Method {
-  const chosen = accepted.find((method) => methods.includes(method));
+function methodFor(
+  { methods, protocol }: Question,
+  accepted: readonly Method[],
+  { tls }: ListenerSettings,
+): Method {
+  const shown = methods.filter((method) => method !== 'certificate' || tls?.clientCa !== undefined);
+  const chosen = accepted.find((method) => shown.includes(method));
   if (chosen !== undefined) return chosen;
-  throw new Refused(
-    `${protocol === 'socks4' ? 'SOCKS4 has no passwords' : `the client offers ${methods.join(' and ')}`}, the server takes ${accepted.join(' and ')} only`,
-  );
+  const offer =
+    protocol === 'socks4' ? 'SOCKS4 has no passwords' : `the client offers ${shown.join(' and ')}`;
+  throw new Refused(`${offer}, the server takes ${accepted.join(' and ')} only`);
 }
 
-function identify({ user: name, time }: Question, settings: Settings, users: readonly User[]): User {
-  if (settings.users === undefined) throw new Refused('there are no users');
+/** Who that is; where there are no users, the word of those who issue certificates will do. */
+function identify(
+  method: Method,
+  { user: name = '', time }: Question,
+  settings: Settings,
+  users: readonly Member[],
+): Member {
+  if (settings.users === undefined) {
+    if (method !== 'certificate') throw new Refused('there are no users');
+    const fault = nameFault(name);
+    if (fault !== undefined) throw new Refused(`the name in the certificate ${fault}`);
+    return { name, groups: [] };
+  }
   const user = users.find((one) => one.name === name);
   if (user === undefined) throw new Refused(`there is no user ${name}`);
   if (isExpired(user, time)) throw new Refused(`the last day of ${name} was ${user.expires}`);

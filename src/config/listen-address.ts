@@ -59,10 +59,6 @@ export function addressesOf(host: string): string[] {
   );
 }
 
-export function isLoopback(host: string): boolean {
-  return host === '::1' || host.startsWith('127.');
-}
-
 /** What sun_path takes (unix(7)), without its NUL. */
 const PATH_LIMIT = 107;
 

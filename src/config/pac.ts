@@ -1,5 +1,5 @@
 import type { ListenerSettings } from '../server/settings.ts';
-import { isLoopback } from './listen-address.ts';
+import { isLoopback } from '../wire/ip.ts';
 import type { Placed, Reports } from './problem.ts';
 
 /** Marks the listeners where browsers get a proxy.pac: those that only this machine can reach, and in clear. */

@@ -1,7 +1,8 @@
 import type { z } from 'zod';
 import type { ServerOptions } from '../route/options.ts';
+import { isNumericName, parseName } from '../policy/names.ts';
 import { formatAddress } from '../wire/address.ts';
-import { parseIp } from '../wire/ip.ts';
+import { formatIp, parseIp } from '../wire/ip.ts';
 import { socketPath } from './listen-address.ts';
 import { text, value } from './value.ts';
 import { ValueError } from './value-error.ts';
@@ -46,8 +47,10 @@ export const upstreamRef: z.ZodType<UpstreamRef> = value(
 
 /** No message quotes the URL: there may be a password in it. */
 function parseProxyUrl(written: string): ProxyUrl {
-  const url = URL.parse(written);
-  const scheme = url?.protocol.slice(0, -1) ?? '';
+  const [, name = '', rest = ''] = /^\s*([a-z\d+]+)(:.*)$/is.exec(written) ?? [];
+  const scheme = name.toLowerCase();
+  // Of http a URL leaves out the usual port, and takes numbers for addresses.
+  const url = URL.parse(`proxy${rest}`);
   const kind = Object.hasOwn(SCHEMES, scheme) ? SCHEMES[scheme] : undefined;
   if (url === null || kind === undefined || url.hostname === '') {
     throw new ValueError(
@@ -66,8 +69,8 @@ function parseProxyUrl(written: string): ProxyUrl {
       'something stands behind host and port',
       `write ${EXAMPLE}, or for a unix socket socks5h://localhost/run/tor/socks`,
     );
-  // URL leaves out what is the default of http elsewhere.
-  const port = url.port === '' ? (/:80\/?$/.test(written) ? 80 : kind.port) : Number(url.port);
+  const port = url.port === '' ? kind.port : Number(url.port);
+  if (port === 0) throw new ValueError('there is no port 0', `write ${EXAMPLE}`);
   const { protocol, passesNames, tls } = kind;
   const at = { host, port };
   const credentials = credentialsIn(url, protocol);
@@ -90,6 +93,8 @@ function credentialsIn(url: URL, protocol: ServerOptions['protocol']): ProxyUrl[
   const isSocks4 = protocol === 'socks4' || protocol === 'socks4a';
   if (isSocks4 && password !== '')
     throw new ValueError('SOCKS4 has a user id and no password', 'take the password away');
+  if (protocol === 'http' && username.includes(':'))
+    throw new ValueError('HTTP cannot carry a user name with a colon', 'take another name');
   for (const [what, said] of [
     ['user name', username],
     ['password', password],
@@ -108,8 +113,13 @@ function decode(part: string): string {
   }
 }
 
-/** Without the brackets of IPv6; a name as it is sent. */
+/** Without the brackets of IPv6; a name in ASCII. */
 function hostOf(hostname: string): string {
-  const bare = hostname.replace(/^\[(.*)\]$/, '$1');
-  return parseIp(bare) === undefined ? bare.toLowerCase() : bare;
+  const bare = decode(hostname.replace(/^\[(.*)\]$/, '$1'));
+  const ip = parseIp(bare);
+  if (ip !== undefined) return formatIp(ip);
+  const name = parseName(bare);
+  if (name === undefined || isNumericName(name))
+    throw new ValueError('the host is neither a name nor an address', `write ${EXAMPLE}`);
+  return name;
 }

@@ -127,7 +127,10 @@ export const upstream: z.ZodType<UpstreamSection> = standsFor(
           leaf.time,
           'The servers are checked, too: the time between two checks. Default: never.',
         ),
-        recover: optional(leaf.count, 'Good checks in a row until it is taken again. Default: 1.'),
+        recover: optional(
+          leaf.count,
+          'Good ones in a row, in use and in checks, until it is up again. Default: 1.',
+        ),
         connect: optional(leaf.destination, 'What a server has to connect to in a check. Default: nothing.'),
       }),
       'When a server of a group is passed over, and for how long.',

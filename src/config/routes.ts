@@ -143,6 +143,6 @@ function reportUnreachable(
 }
 
 /** True for a route that matches whatever comes. */
-export function coversAll({ commands, from, user, to, port }: RouteOptions): boolean {
+export function matchesAll({ commands, from, user, to, port }: RouteOptions): boolean {
   return [commands, from, user, port].every((one) => one === undefined) && to.includes('any');
 }

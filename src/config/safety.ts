@@ -2,7 +2,7 @@ import type { Method } from '../policy/policy.ts';
 import { formatPlace } from '../server/listeners.ts';
 import type { ListenerSettings } from '../server/settings.ts';
 import type { Draft } from './draft.ts';
-import { isLoopback } from './listen-address.ts';
+import { isLoopback } from '../wire/ip.ts';
 import type { Path, Placed, Reports } from './problem.ts';
 import type { Purpose } from './settings.ts';
 import type { Source } from './source.ts';

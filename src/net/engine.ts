@@ -106,7 +106,7 @@ export const EARLY_LIMIT = 65_536;
 
 /**
  * One TCP connection. Both directions stay open until told otherwise (half-close). Nothing that is sent waits for more
- * (TCP_NODELAY), and keep-alive is on; of a connection that was made by `connect`, once it is in a relay for a second.
+ * (TCP_NODELAY), and keep-alive is on; of a connection that was made by `connect`, once it is in a relay for a second or its loss is waited for.
  * What arrives while nobody reads is kept up to `EARLY_LIMIT`; beyond that the peer's window holds it back.
  */
 export interface Connection {

@@ -252,15 +252,18 @@ test('services: what there is, for the caller to keep', async () => {
 
 test('services: there are none', async () => {
   const script = zone({});
+  const targets: Readonly<Record<string, string>> = { '_gone._tcp.test': '.', '_wrong._tcp.test': '127.1' };
   await using all = await setUp((asked) =>
-    asked.name === '_gone._tcp.test'
-      ? [response(asked, { answers: [service(asked.name, '.', 0, { ttl: 5 })] })]
+    asked.type === 'SRV' && targets[asked.name] !== undefined
+      ? [response(asked, { answers: [service(asked.name, targets[asked.name]!, 0, { ttl: 5 })] })]
       : script(asked),
   );
   assert.deepEqual(await all.resolver.services('_gone._tcp.test'), { services: [], ttl: 5000 });
-  for (let i = 0; i < 2; i++)
+  for (let i = 0; i < 2; i++) {
     await assert.rejects(all.resolver.services('_none._tcp.test'), { code: 'ENOTFOUND' });
-  assert.deepEqual(all.asked(), ['SRV _gone._tcp.test', 'SRV _none._tcp.test']);
+    await assert.rejects(all.resolver.services('_wrong._tcp.test'), { code: 'ENOTFOUND' });
+  }
+  assert.deepEqual(all.asked(), ['SRV _gone._tcp.test', 'SRV _none._tcp.test', 'SRV _wrong._tcp.test']);
   await assert.rejects(all.resolver.services('no name'), { code: 'EBADNAME' });
 });
 

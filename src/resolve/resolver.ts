@@ -1,26 +1,21 @@
 import type { Signal } from '../net/engine.ts';
-import { sourceFor } from '../net/source.ts';
 import { formatIp, parseIp, type Ip } from '../wire/ip.ts';
 import { Cache, type Fresh } from './cache.ts';
 import { Channels } from './encrypted.ts';
 import { ResolveError } from './error.ts';
 import { joinFamilies } from './families.ts';
 import { addressesOf, nameOf, parseHosts, type Hosts } from './hosts.ts';
-import type { QueryType, Records, Service } from './message.ts';
+import type { QueryType, Records } from './message.ts';
 import { canonicalName, isWithin, reverseName } from './name.ts';
 import { orderDestinations } from './order.ts';
 import { RereadFile } from './reread-file.ts';
+import { servicesOf, type Services } from './services.ts';
+import { Sources } from './sources.ts';
 import { query } from './stub.ts';
 import { DEFAULTS, parseResolvConf, type NameServer, type NameServers } from './system.ts';
 import { Turns } from './turns.ts';
 
 export type Family = 'any' | 'ipv4' | 'ipv6';
-
-/** The servers of a service, for the caller to keep as long as `ttl` says, in milliseconds. */
-export interface Services {
-  readonly services: readonly Service[];
-  readonly ttl: number;
-}
 
 /** The section `resolve` of the configuration. */
 export interface ResolveOptions {
@@ -49,10 +44,8 @@ export interface Machine {
 const MAX_QUERIES = 256;
 const MAX_WAITING = 1024;
 const MAX_CACHED = 10_000;
-/** Addresses or servers of one answer that are used. */
+/** Addresses of one answer that are used. */
 const MAX_ADDRESSES = 32;
-/** Routes are looked up anew after this many milliseconds. */
-const SOURCE_TTL = 5000;
 /** Names that no server must be asked for (RFC 6761 sections 6.3 and 6.4, RFC 7686). */
 const UNASKED: readonly string[] = ['localhost', 'invalid', 'onion'];
 
@@ -61,16 +54,15 @@ const UNASKED: readonly string[] = ['localhost', 'invalid', 'onion'];
  * without a socket or a timer while nothing is asked.
  */
 export class Resolver implements Disposable {
-  readonly #options: ResolveOptions;
+  readonly options: ResolveOptions;
   readonly #now: () => number;
-  readonly #sourceFor: (host: string) => string | undefined;
   readonly #hosts: { readonly value: Hosts };
   readonly #servers: { readonly value: NameServers };
   readonly #turns = new Turns({ running: MAX_QUERIES, waiting: MAX_WAITING });
   readonly #addresses: Cache<readonly Ip[]>;
   readonly #names: Cache<readonly string[]>;
   readonly #services: Cache<Services>;
-  readonly #sources: Cache<{ readonly ip: Ip | undefined }>;
+  readonly #sources: Sources;
   readonly #channels: Channels;
   readonly #closing = new AbortController();
   /** Whom the caches come from. */
@@ -78,9 +70,8 @@ export class Resolver implements Disposable {
 
   constructor(options: ResolveOptions, machine: Machine = {}) {
     const now = machine.now ?? ((): number => performance.now());
-    this.#options = options;
+    this.options = options;
     this.#now = now;
-    this.#sourceFor = machine.sourceFor ?? sourceFor;
     this.#hosts = new RereadFile(machine.hostsFile ?? '/etc/hosts', parseHosts, now);
     this.#servers =
       options.servers === undefined
@@ -90,7 +81,7 @@ export class Resolver implements Disposable {
     this.#channels = new Channels(machine.ca);
     this.#names = new Cache(MAX_CACHED, now);
     this.#services = new Cache(MAX_CACHED, now);
-    this.#sources = new Cache(MAX_CACHED, now);
+    this.#sources = new Sources(MAX_CACHED, now, machine.sourceFor);
   }
 
   /**
@@ -102,11 +93,11 @@ export class Resolver implements Disposable {
     options: { readonly family?: Family; readonly source?: string; readonly signal?: Signal } = {},
   ): Promise<Ip[]> {
     const wanted: Wanted = (family) =>
-      [this.#options.family, options.family ?? 'any'].every((one) => one === 'any' || one === `ipv${family}`);
+      [this.options.family, options.family ?? 'any'].every((one) => one === 'any' || one === `ipv${family}`);
     const { source = '' } = options;
     const found = await this.#unlessAborted(options.signal, () => this.#find(name, wanted, source));
     if (found.length === 0) throw new ResolveError('ENOTFOUND', `${name}: no such name, or no address`);
-    return orderDestinations(found, (ip) => this.#sourceOf(ip));
+    return orderDestinations(found, (ip) => this.#sources.of(ip));
   }
 
   /** The name of an address. Rejects with a ResolveError, or with the signal's reason. */
@@ -120,8 +111,8 @@ export class Resolver implements Disposable {
   }
 
   /**
-   * The servers of a service such as `_socks5._tcp.example.org` (SRV); none where the record says that there are none. What
-   * there is is not kept here. Rejects with a ResolveError, or with the signal's reason.
+   * The servers of a service such as `_socks5._tcp.example.org` (SRV), the best ones first; none where the record says that there
+   * are none. What there is is not kept here. Rejects with a ResolveError, or with the signal's reason.
    */
   async services(
     name: string,
@@ -129,7 +120,8 @@ export class Resolver implements Disposable {
   ): Promise<Services> {
     const { source = '' } = options;
     const found = await this.#unlessAborted(options.signal, () => this.#findServices(name, source));
-    if (found === NO_SERVICES) throw new ResolveError('ENOTFOUND', `${name}: no such service`);
+    if (found === NO_SERVICES)
+      throw new ResolveError('ENOTFOUND', `${name}: no such service, or no server with a host name`);
     return found;
   }
 
@@ -151,7 +143,7 @@ export class Resolver implements Disposable {
     const local = addressesOf(name, this.#hosts.value).filter((ip) => wanted(ip.family));
     if (local.length > 0 || UNASKED.some((domain) => isWithin(name, domain))) return local;
 
-    const deadline = this.#now() + this.#options.timeout;
+    const deadline = this.#now() + this.options.timeout;
     // No search list: the rules have judged this name, and not the ones it would lead to.
     this.#nameServers();
     if (!wanted(4)) return wanted(6) ? this.#load(name, 'AAAA', deadline, source) : [];
@@ -159,7 +151,7 @@ export class Resolver implements Disposable {
     return joinFamilies(
       this.#load(name, 'AAAA', deadline, source),
       this.#load(name, 'A', deadline, source),
-      (ip) => this.#sourceOf(ip) !== undefined,
+      (ip) => this.#sources.of(ip) !== undefined,
     );
   }
 
@@ -176,7 +168,7 @@ export class Resolver implements Disposable {
   async #findNames(ip: Ip, source: string): Promise<readonly string[]> {
     const local = nameOf(ip, this.#hosts.value);
     if (local !== undefined) return [local];
-    const deadline = this.#now() + this.#options.timeout;
+    const deadline = this.#now() + this.options.timeout;
     const name = reverseName(ip);
     return shareQuery(this.#names, name, async () => {
       const { data, ttl } = await this.#ask(name, 'PTR', deadline, source);
@@ -188,13 +180,13 @@ export class Resolver implements Disposable {
     const name = canonicalName(text);
     if (name === undefined)
       throw new ResolveError('EBADNAME', `${JSON.stringify(text)}: no name of a service`);
-    const deadline = this.#now() + this.#options.timeout;
+    const deadline = this.#now() + this.options.timeout;
     this.#nameServers();
     return shareQuery(this.#services, name, async () => {
-      const { services, ttl } = await this.#ask(name, 'SRV', deadline, source);
+      const { services: records = [], ttl } = await this.#ask(name, 'SRV', deadline, source);
+      const services = servicesOf(records);
       if (services === undefined) return { value: NO_SERVICES, ttl: ttl * 1000 };
-      const value = { services: services.slice(0, MAX_ADDRESSES).flatMap(withTarget), ttl: ttl * 1000 };
-      return { value, ttl: 0 };
+      return { value: { services, ttl: ttl * 1000 }, ttl: 0 };
     });
   }
 
@@ -221,19 +213,6 @@ export class Resolver implements Disposable {
     return servers;
   }
 
-  #sourceOf(ip: Ip): Ip | undefined {
-    const host = formatIp(ip);
-    const known = this.#sources.get(host);
-    if (known !== undefined) return known.ip;
-    try {
-      const source = { ip: parseIp(this.#sourceFor(host) ?? '') };
-      this.#sources.set(host, { value: source, ttl: SOURCE_TTL });
-      return source.ip;
-    } catch {
-      return undefined; // the kernel cannot be asked now
-    }
-  }
-
   /** A caller who goes does not end the work: others may wait for it too, and the cache does. */
   #unlessAborted<T>(signal: Signal | undefined, work: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -250,14 +229,8 @@ export class Resolver implements Disposable {
 
 type Wanted = (family: 4 | 6) => boolean;
 
-/** There is no such record. */
+/** There is no record that can be used. */
 const NO_SERVICES: Services = { services: [], ttl: 0 };
-
-/** With its target as it is resolved; nothing for `.` and for what is no host name. */
-function withTarget(service: Service): readonly Service[] {
-  const target = canonicalName(service.target);
-  return target === undefined ? [] : [{ ...service, target }];
-}
 
 /** Whoever shares a query that loses its place in the line tries once more alone: the one who asked first may be a flood. */
 async function shareQuery<T>(cache: Cache<T>, key: string, ask: () => Promise<Fresh<T>>): Promise<T> {

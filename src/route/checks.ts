@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Resolver } from '../resolve/resolver.ts';
-import type { ResolveOptions } from '../resolve/resolver.ts';
+import type { Resolver } from '../resolve/resolver.ts';
 import { addressOf, UNSPECIFIED } from '../wire/address.ts';
 import { Command } from '../wire/socks5.ts';
 import { egressFrom } from './egress.ts';
@@ -36,21 +35,18 @@ interface Checked {
 export class Checks implements Disposable {
   readonly #ground: Ground;
   readonly #closing = new AbortController();
-  readonly #resolvers: Resolver[] = [];
 
-  constructor(routes: readonly RouteOptions[], names: ResolveOptions, ground: Ground) {
+  constructor(
+    routes: readonly RouteOptions[],
+    resolverFor: (route: RouteOptions) => Resolver,
+    ground: Ground,
+  ) {
     this.#ground = ground;
-    for (const checked of checkedIn(routes)) {
-      const { dns } = checked.route;
-      const resolver = new Resolver(dns === undefined ? names : { ...names, servers: dns });
-      this.#resolvers.push(resolver);
-      void this.#watch(checked, resolver);
-    }
+    for (const checked of checkedIn(routes)) void this.#watch(checked, resolverFor(checked.route));
   }
 
   close(): void {
     this.#closing.abort(new Error('no more checks'));
-    for (const resolver of this.#resolvers) resolver.close();
   }
 
   [Symbol.dispose](): void {
@@ -74,7 +70,7 @@ export class Checks implements Disposable {
     const trip = (): Trip => {
       const deadline = performance.now() + PATIENCE;
       const rest = { resolver, signal, deadline, patience: deadline, client: '', credentials: undefined };
-      return { ...this.#ground, ...rest, localAddress: egressFrom(route.egress, undefined) };
+      return { ...this.#ground, ...rest, localAddress: route.egress && egressFrom(route.egress, undefined) };
     };
     const one = async (way: UpstreamOptions): Promise<void> => {
       const { health } = this.#ground;

@@ -7,6 +7,7 @@ import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { UpstreamError } from './error.ts';
 import { open } from './open.ts';
+import { nextReply } from './shake.ts';
 import type { UpstreamOptions } from './options.ts';
 import { race } from './race.ts';
 import type { RaceOptions } from './race.ts';
@@ -93,4 +94,12 @@ export async function askThrough(
     }
   }
   throw last;
+}
+
+/** Waits for the second reply to BIND: it tells who has connected to the last server, or 0.0.0.0. Rejects when the stream is destroyed, with the reason. */
+export async function awaitPeerThrough({ stream, session, servers }: Opened): Promise<HostPort> {
+  const { label } = servers.at(-1)!;
+  const { ok, reply, bound } = await nextReply(stream, session, label, () => {});
+  if (!ok) throw new UpstreamError('reply', label, `reply-${reply}`, reply);
+  return bound;
 }

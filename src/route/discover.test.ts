@@ -103,7 +103,7 @@ suite('discovery', () => {
         ['b.test', 0, 0],
         ['a.test', 5, 0],
       ],
-      'a:5:1 b:0:1',
+      'b:0:1 a:5:1',
     ],
   ] as const) {
     test(what, async () => {
@@ -190,6 +190,13 @@ suite('discovery', () => {
     setup.records = [];
     setup.now = 150_000;
     assert.equal(await setup.members(), 'a:0:1', 'that there are none may be a mistake');
+    setup.ttl = 0;
+    setup.records = [
+      ['.', 0, 0],
+      ['192.0.2.1', 0, 0],
+    ];
+    setup.now = 155_000;
+    assert.equal(await setup.members(), 'a:0:1', 'and so may records of which none can be used');
     setup.records = [['b.test', 0, 1]];
     setup.now = 160_000;
     assert.equal(await setup.members(), 'b:0:1');

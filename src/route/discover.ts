@@ -100,23 +100,21 @@ export class Discovery {
   }
 }
 
-/** The heaviest first, for whoever chooses by order. */
+/** In the order of the services, for whoever chooses by order. */
 function membersOf(
   { scheme, server }: DiscoverOptions,
   services: readonly Service[],
 ): readonly MemberOptions[] {
   const share = services.map(({ weight }) => weight).reduce(greatestDivisor, 0);
-  return services
-    .toSorted((a, b) => b.weight - a.weight || (a.target < b.target ? -1 : 1))
-    .map(({ target, port, priority, weight }) => {
-      const at = { host: target, port };
-      const label = `${scheme}${formatAddress(at)}`;
-      return {
-        way: { ...server, type: 'server', label, at },
-        weight: share === 0 ? 1 : weight / share || NEXT_TO_NONE,
-        priority,
-      };
-    });
+  return services.map(({ target, port, priority, weight }) => {
+    const at = { host: target, port };
+    const label = `${scheme}${formatAddress(at)}`;
+    return {
+      way: { ...server, type: 'server', label, at },
+      weight: share === 0 ? 1 : weight / share || NEXT_TO_NONE,
+      priority,
+    };
+  });
 }
 
 /** So that those who take turns by their weight take them often. */

@@ -1,19 +1,19 @@
 import { networkInterfaces } from 'node:os';
 import { sourceFor } from '../net/source.ts';
+import { familyOf, isLinkLocal, isLoopback } from '../wire/ip.ts';
 import type { EgressOptions } from './options.ts';
 
 /** The local address towards a literal one; `undefined` leaves it to the kernel. Throws EADDRNOTAVAIL when there is none of its family. */
 export type LocalAddress = (to: string) => string | undefined;
 
 /** `incoming` is where the client has connected to, if there is one. */
-export function egressFrom(egress: EgressOptions | undefined, incoming: string | undefined): LocalAddress {
-  if (egress === undefined) return () => undefined;
+export function egressFrom(egress: EgressOptions, incoming: string | undefined): LocalAddress {
   return (to) => {
-    const addresses = egress.addresses.flatMap(expand).filter((one) => isV6(one) === isV6(to));
+    const addresses = egress.addresses.flatMap(expand).filter((one) => familyOf(one) === familyOf(to));
     const [first] = addresses;
+    const same = incoming !== undefined && isSource(incoming, to) ? incoming : undefined;
     // Without a list, any address that the client could reach will do.
-    if (egress.addresses.length === 0)
-      return incoming !== undefined && isV6(incoming) === isV6(to) ? incoming : undefined;
+    if (egress.addresses.length === 0) return same;
     if (first === undefined) throw noAddress(egress, to);
     switch (egress.rotate) {
       case 'none':
@@ -23,7 +23,7 @@ export function egressFrom(egress: EgressOptions | undefined, incoming: string |
       case 'route':
         return among(addresses, sourceFor(to)) ?? first;
       case 'same-as-incoming':
-        return among(addresses, incoming) ?? first;
+        return among(addresses, same) ?? first;
       default:
         return egress.rotate satisfies never;
     }
@@ -41,8 +41,11 @@ function among(addresses: readonly string[], wanted: string | undefined): string
   return addresses.find((address) => address === wanted);
 }
 
-function isV6(address: string): boolean {
-  return address.includes(':');
+/** From loopback, and from a network without routes, nothing leads further. */
+function isSource(from: string, to: string): boolean {
+  if (familyOf(from) !== familyOf(to)) return false;
+  if (isLoopback(from)) return isLoopback(to);
+  return !isLinkLocal(from) || isLinkLocal(to);
 }
 
 function noAddress({ addresses }: EgressOptions, to: string): Error {

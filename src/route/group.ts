@@ -25,7 +25,7 @@ function arrange(tier: GroupOptions, client: string, health: Health): readonly M
     case 'order':
       return members;
     case 'random':
-      return sortedBy(members, ({ weight }) => race(Math.random(), weight));
+      return sortedBy(members, ({ weight }) => arrival(Math.random(), weight));
     case 'round-robin':
       return fromTurn(members, health.takeTurn(label));
     case 'least-sessions':
@@ -36,14 +36,14 @@ function arrange(tier: GroupOptions, client: string, health: Health): readonly M
       );
     case 'source-hash':
       // Rendezvous hashing: when a member comes or goes, only its own clients move.
-      return sortedBy(members, ({ way, weight }) => race(unitHash(`${client} ${way.label}`), weight));
+      return sortedBy(members, ({ way, weight }) => arrival(unitHash(`${client} ${way.label}`), weight));
     default:
       return choose satisfies never;
   }
 }
 
 /** When something happens that happens `weight` times as often: the earliest wins in proportion to its weight. */
-function race(unit: number, weight: number): number {
+function arrival(unit: number, weight: number): number {
   return -Math.log(1 - unit) / weight;
 }
 

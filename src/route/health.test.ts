@@ -49,6 +49,17 @@ suite('health', () => {
     assert.deepEqual(changes, ['2a', '1a']);
   });
 
+  test('a thread that dies takes only its own sessions with it', () => {
+    const memory = createHealthMemory();
+    const [one, other] = [new Health(memory), new Health(memory)];
+    const leave = one.enter('a');
+    one.enter('a');
+    other.enter('a');
+    one.forgetAll();
+    leave();
+    assert.equal(other.sessions('a'), 1);
+  });
+
   test('more servers than it has room for share a place', () => {
     const health = new Health();
     for (let i = 0; i < 4200; i++) health.failed(`server ${i}`, { fail: 1 }, 'closed');

@@ -35,6 +35,8 @@ export class Health {
   readonly #words: Int32Array;
   readonly #changed: Changed;
   readonly #slots = new Map<string, number>();
+  /** Of the sessions that are counted here. */
+  readonly #leaves = new Set<() => void>();
 
   /** Of all threads that share the memory, the one that makes a change is told. */
   constructor(memory: SharedArrayBuffer = createHealthMemory(), changed: Changed = () => {}) {
@@ -76,11 +78,16 @@ export class Health {
   enter(label: string): () => void {
     const at = this.#slot(label) + SESSIONS;
     Atomics.add(this.#words, at, 1);
-    let inside = true;
-    return () => {
-      if (inside) Atomics.sub(this.#words, at, 1);
-      inside = false;
+    const leave = (): void => {
+      if (this.#leaves.delete(leave)) Atomics.sub(this.#words, at, 1);
     };
+    this.#leaves.add(leave);
+    return leave;
+  }
+
+  /** For a thread that dies: none of its sessions are counted any more. */
+  forgetAll(): void {
+    for (const leave of this.#leaves) leave();
   }
 
   /** 0, 1, 2, … for whoever asks. */

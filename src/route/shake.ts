@@ -7,7 +7,8 @@ import { UpstreamError } from './error.ts';
 
 /**
  * Talks to a proxy server until its next reply, the first or, for BIND, the second. What it has sent behind the reply stays in
- * the stream. `asked` is called when the request is on its way: what takes time from then on is the destination.
+ * the stream. `asked` is called when the server is known to be there and the request is on its way: what takes time from then on
+ * is the destination.
  */
 export async function nextReply(
   stream: Connection,
@@ -17,31 +18,30 @@ export async function nextReply(
 ): Promise<ReplyEvent> {
   if (session.state === 'start') stream.write(session.start());
   for (;;) {
-    if (session.state === 'reply') asked();
     const event = await nextEvent(stream, session, label);
-    if (event.type === 'send') stream.write(event.bytes);
-    else {
+    if (event.type === 'reply') {
       if (session.state === 'done') stream.unread(session.trailing());
       return event;
     }
+    stream.write(event.bytes);
+    if (session.state === 'reply') asked();
   }
 }
 
 /**
- * Talks to a server until it would take a request, and makes none: SOCKS5 has said by then that it lets us in. The other
- * protocols begin with the request.
+ * Talks to a server until it is known to let us in: one that speaks SOCKS5 has said so before it is asked for anything. The
+ * other protocols begin with the request, and any reply will do.
  */
 export async function greet(
   stream: Connection,
   session: ClientSession,
   label: string,
 ): Promise<Pick<ReplyEvent, 'ok' | 'reply' | 'bound'>> {
-  let bytes = session.start();
-  while (session.state !== 'reply') {
-    stream.write(bytes);
-    const event = await nextEvent(stream, session, label);
-    if (event.type === 'send') bytes = event.bytes;
-  }
+  let event: Awaited<ReturnType<typeof nextEvent>> = { type: 'send', bytes: session.start() };
+  do {
+    stream.write(event.bytes);
+    event = await nextEvent(stream, session, label);
+  } while (event.type === 'send' && session.state !== 'reply');
   return { ok: true, reply: Reply.succeeded, bound: UNSPECIFIED };
 }
 

@@ -19,6 +19,9 @@ export interface Route extends Pick<RouteOptions, 'name' | 'label' | 'via' | 'eg
 /** Where there are no routes. */
 export const DIRECT: Route = { name: 'direct', label: 'direct', via: 'direct', passesNames: false };
 
+/** Gives the resolver that asks in this way. */
+type ResolverFor = (names: ResolveOptions) => Resolver;
+
 /** The routes, ready to be asked: the first match decides. A reload makes new ones. */
 export class Routes {
   readonly #routes: readonly (readonly [conditions: Rule, route: Route])[] | undefined;
@@ -26,9 +29,16 @@ export class Routes {
   /** As they were given; `undefined`: everything goes out directly. */
   readonly options: readonly RouteOptions[] | undefined;
 
-  constructor(options: readonly RouteOptions[] | undefined, names: ResolveOptions) {
+  constructor(
+    options: readonly RouteOptions[] | undefined,
+    names: ResolveOptions,
+    resolverFor: ResolverFor = (own) => new Resolver(own),
+  ) {
     this.options = options;
-    this.#routes = options?.map((one) => [new Rule(asRule(one), AddressSet.of([])), routeOf(one, names)]);
+    this.#routes = options?.map((one) => [
+      new Rule(asRule(one), AddressSet.of([])),
+      routeOf(one, names, resolverFor),
+    ]);
     this.passCredentials = options?.some(({ via }) => via !== 'direct' && passesCredentials(via)) ?? false;
   }
 
@@ -93,9 +103,15 @@ export function asRule({ name, commands, from, user, to, port }: RouteOptions): 
   };
 }
 
+/** How a route asks for names. */
+export function namesFor({ dns }: Pick<RouteOptions, 'dns'>, names: ResolveOptions): ResolveOptions {
+  return dns === undefined ? names : { ...names, servers: dns };
+}
+
 function routeOf(
   { name, label, via, egress, dns, resolvesHere, origin }: RouteOptions,
   names: ResolveOptions,
+  resolverFor: ResolverFor,
 ): Route {
   return {
     name,
@@ -104,6 +120,6 @@ function routeOf(
     passesNames: via !== 'direct' && !resolvesHere && passesNames(via),
     ...(egress !== undefined && { egress }),
     ...(origin !== undefined && { origin }),
-    ...(dns !== undefined && { resolver: new Resolver({ ...names, servers: dns }) }),
+    ...(dns !== undefined && { resolver: resolverFor(namesFor({ dns }, names)) }),
   };
 }

@@ -1,7 +1,10 @@
 import type { Connection, Engine, Signal } from '../net/engine.ts';
+import { ResolveError } from '../resolve/error.ts';
 import type { Resolver } from '../resolve/resolver.ts';
 import type { ClientSession } from '../session/client.ts';
+import { addressOf } from '../wire/address.ts';
 import type { Address, HostPort } from '../wire/address.ts';
+import { formatIp, isWildcard, parseIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import type { Credentials } from '../wire/password.ts';
 import type { Command } from '../wire/socks5.ts';
@@ -23,8 +26,10 @@ export interface Trip {
   readonly deadline: number;
   /** When the server that is tried now must have been reached and must have understood; what comes then is up to the destination. */
   readonly patience: number;
-  /** Where connections come from. */
-  readonly localAddress: LocalAddress;
+  /** Where connections come from. @default the kernel's choice */
+  readonly localAddress: LocalAddress | undefined;
+  /** The address of the nearest server, where that is known already. @default those of its name */
+  readonly nearest?: Ip | undefined;
   /** Whom it is for: takes turns with others, and leads to the same server again where a group wants that. */
   readonly client: string;
   readonly credentials: Credentials | undefined;
@@ -51,4 +56,35 @@ export interface Opened {
   readonly servers: readonly ServerOptions[];
   /** When it is not used any more. */
   readonly release: () => void;
+}
+
+/** BND.ADDR and BND.PORT; an unspecified address is the server's own, which may be a name that only the server before it knows. */
+export function boundAt({ bound, stream, servers }: Opened): Address {
+  if (!isWildcard(bound.host)) return addressOf(plain(bound.host), bound.port);
+  const { host } = servers.length === 1 ? stream.remote : servers.at(-1)!.at;
+  return addressOf(host, bound.port);
+}
+
+/** A dual-stack server may write ::ffff:192.0.2.1. */
+export function plain(host: string): string {
+  const ip = host.includes(':') ? parseIp(host) : undefined;
+  return ip === undefined ? host : formatIp(unmapped(ip));
+}
+
+/** Milliseconds, one at least. */
+export function left(until: number): number {
+  return Math.max(1, until - performance.now());
+}
+
+/** A look-up takes no more of the time than the server has that it is for. */
+export async function inTime<T>(lookUp: Promise<T>, { patience }: Trip): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new ResolveError('ETIMEOUT', 'no time left')), left(patience));
+  });
+  try {
+    return await Promise.race([lookUp, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

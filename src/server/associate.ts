@@ -8,9 +8,9 @@ import { Association } from './association.ts';
 import { isUnspecified } from './destination.ts';
 import { Failure } from './failure.ts';
 import { admit, obtainSomePermit } from './permit.ts';
-import type { Session } from './sessions.ts';
+import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
-import { wayFor } from './trip.ts';
+import { wayFor } from './way-out.ts';
 
 /** UDP ASSOCIATE (RFC 1928 section 7): the association lives as long as its TCP connection, whose further bytes mean nothing. */
 export async function associate(

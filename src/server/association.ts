@@ -12,7 +12,7 @@ import { Exits } from './exits.ts';
 import type { FarAnswer } from './exits.ts';
 import { Failure } from './failure.ts';
 import { advertisedAddress, bindRelayPort } from './relay-port.ts';
-import type { Counters, Session } from './sessions.ts';
+import type { Counters, Session } from './session.ts';
 import type { ServerState } from './state.ts';
 import { Ways } from './ways.ts';
 import type { Way } from './ways.ts';

@@ -2,10 +2,10 @@ import type { Connection } from '../net/engine.ts';
 import { sourceFor } from '../net/source.ts';
 import { decide } from '../policy/decide.ts';
 import type { Decision, Permit } from '../policy/decide.ts';
-import { boundAt } from '../route/associate.ts';
+import { awaitPeerThrough } from '../route/dial.ts';
 import type { Passage } from '../route/dial.ts';
 import { egressFrom } from '../route/egress.ts';
-import { awaitPeerThrough } from '../route/bind.ts';
+import { boundAt } from '../route/trip.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { AddressType } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
@@ -16,9 +16,9 @@ import { destinationOf, isUnspecified } from './destination.ts';
 import { Failure } from './failure.ts';
 import { admit, obtainPassage, obtainSomePassage } from './permit.ts';
 import { relay } from './relay.ts';
-import type { Session } from './sessions.ts';
+import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
-import { ask } from './trip.ts';
+import { ask } from './way-out.ts';
 
 /**
  * BIND (RFC 1928 section 4; SOCKS4): waits for one connection from the host that the client names, here or at the last server of
@@ -77,7 +77,7 @@ async function awaitPeer(
   const expected = permit.addresses[0];
   const towards = expected === undefined ? client.local.host : formatIp(expected);
   const host =
-    egressFrom(route.egress, client.local.host)(towards) ??
+    (route.egress && egressFrom(route.egress, client.local.host)(towards)) ??
     (expected && sourceFor(towards)) ??
     client.local.host;
   let arrived: (arrival: Arrival) => void;

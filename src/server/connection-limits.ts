@@ -5,7 +5,7 @@ import type { Ip } from '../wire/ip.ts';
 import { monotonic } from './clock.ts';
 import { Failure } from './failure.ts';
 import type { MemoryWatch } from './memory.ts';
-import type { Session } from './sessions.ts';
+import type { Session } from './session.ts';
 import type { ConnectionLimitSettings } from './settings.ts';
 
 /**

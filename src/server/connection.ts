@@ -18,11 +18,11 @@ import { answerPac } from './pac.ts';
 import { admit, DialledGrant, obtainPassage } from './permit.ts';
 import { confirm } from './recheck.ts';
 import { relay } from './relay.ts';
-import type { Session } from './sessions.ts';
+import type { Session } from './session.ts';
 import type { OpenListener } from './listeners.ts';
 import type { ServerState } from './state.ts';
 import { secure } from './tls.ts';
-import { dial } from './trip.ts';
+import { dial } from './way-out.ts';
 
 /** How long a refused client may take to read its reply; RFC 1928 section 6 allows 10 s. */
 const LINGER = 2000;
@@ -30,7 +30,7 @@ const LINGER = 2000;
 /** The way of one connection, from accept to record. Never rejects. */
 export async function serve(client: Connection, listener: OpenListener, state: ServerState): Promise<void> {
   const session = state.sessions.open(client, listener);
-  heedLoss(session);
+  watchClient(session);
   const machine = machineOf(session, state);
   const deadline = setTimeout(
     () => session.stop(new Failure('timeout', session.phase)),
@@ -46,7 +46,7 @@ export async function serve(client: Connection, listener: OpenListener, state: S
     let certified: Identity | undefined;
     if (listener.tls !== undefined) {
       certified = await secure(session, listener.tls, methods, state);
-      heedLoss(session);
+      watchClient(session);
     }
     const request = await handshake(session, machine, methods, state, certified);
     clearTimeout(deadline);
@@ -66,7 +66,7 @@ export async function serve(client: Connection, listener: OpenListener, state: S
   if (end !== undefined) await record(session, end, state);
 }
 
-function heedLoss(session: Session): void {
+function watchClient(session: Session): void {
   session.client.onLost((error) => {
     if (error !== undefined) session.stop(Failure.ofClient(error, session.phase));
     else session.clientEnds();

@@ -2,7 +2,8 @@ import type { Record } from '../audit/record.ts';
 import type { Connection, Engine } from '../net/engine.ts';
 import { compile } from '../policy/compile.ts';
 import { Limits } from '../policy/limits.ts';
-import { Resolver } from '../resolve/resolver.ts';
+import type { ResolveOptions, Resolver } from '../resolve/resolver.ts';
+import { Resolvers } from '../resolve/resolvers.ts';
 import { Links } from '../route/link.ts';
 import { Routes } from '../route/table.ts';
 import { Bandwidths } from './bandwidths.ts';
@@ -41,6 +42,7 @@ export class Core implements Crew {
   readonly #listeners: Listeners;
   readonly #memory: MemoryWatch;
   readonly #clock: NodeJS.Timeout;
+  #resolvers = new Resolvers();
   /** Those who came before the first settings were in force. */
   #early: [Connection, OpenListener][] | undefined = [];
 
@@ -73,11 +75,11 @@ export class Core implements Crew {
       log,
       policy: compile({ rules: [] }),
       decisions: 0,
-      resolver: new Resolver(settings.resolve),
-      routes: new Routes(settings.routes, settings.resolve),
+      resolver: this.#resolvers.for(settings.resolve),
+      routes: new Routes(settings.routes, settings.resolve, (names) => this.#resolvers.for(names)),
       health: healthOf(memory.health, log),
       discovery: discoveryFor(log),
-      links: new Links((server, fault) => log.warn('upstream link failed', { server, ...fault })),
+      links: new Links((server, fault) => log.warnSeldom('upstream link failed', { server, ...fault })),
       timeouts: settings.timeouts,
       authenticator: common.authenticator(),
       decide,
@@ -97,7 +99,10 @@ export class Core implements Crew {
 
   async prepare(settings: Settings): Promise<Change> {
     const policy = compile(settings.policy);
-    const routes = new Routes(settings.routes, settings.resolve);
+    const resolvers = new Resolvers();
+    const resolverFor = (names: ResolveOptions): Resolver => resolvers.for(names, this.#resolvers);
+    const resolver = resolverFor(settings.resolve);
+    const routes = new Routes(settings.routes, settings.resolve, resolverFor);
     const listeners = await this.#listeners.prepare(settings.listeners);
     const commit = async (): Promise<void> => {
       const state = this.#state;
@@ -107,8 +112,9 @@ export class Core implements Crew {
       state.timeouts = settings.timeouts;
       state.connections.use(settings.limits);
       this.#memory.limit = settings.limits.memory ?? defaultLimit();
-      // The old resolver is not closed: sessions may still wait for its answers, and then it holds nothing.
-      state.resolver = new Resolver(settings.resolve);
+      // Old resolvers are not closed: sessions may still wait for their answers, and then they hold nothing.
+      this.#resolvers = resolvers;
+      state.resolver = resolver;
       state.routes = routes;
       await listeners.commit();
       this.recheck();
@@ -146,7 +152,7 @@ export class Core implements Crew {
   async close(): Promise<void> {
     clearInterval(this.#clock);
     for (const [client] of this.#early ?? []) client.destroy();
-    this.#state.resolver.close();
+    this.#resolvers.close();
     this.#memory[Symbol.dispose]();
     this.#state.quotas[Symbol.dispose]();
   }
@@ -159,8 +165,9 @@ export class Core implements Crew {
 
   /** For a thread that dies: its sessions are recorded, and what it counts in shared memory is given back. It closes nothing. */
   abandon(): void {
-    const { sessions, connections, ports } = this.#state;
+    const { sessions, connections, ports, health } = this.#state;
     sessions.abandon('thread');
+    health.forgetAll();
     connections.forgetAll();
     ports.forgetAll();
   }

@@ -1,17 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Endpoint, Peer, UdpSocket } from '../net/engine.ts';
-import { associate } from '../route/associate.ts';
-import type { UpstreamAssociation } from '../route/associate.ts';
 import type { Passage } from '../route/dial.ts';
 import { egressFrom } from '../route/egress.ts';
 import type { Route } from '../route/table.ts';
+import { associate } from '../route/upstream-association.ts';
+import type { UpstreamAssociation } from '../route/upstream-association.ts';
 import { addressOf, formatAddress } from '../wire/address.ts';
-import { embeddedIpv4, formatIp, parseIp } from '../wire/ip.ts';
+import { embeddedIpv4, familyOf, formatIp, parseIp } from '../wire/ip.ts';
 import { Failure } from './failure.ts';
-import type { Session } from './sessions.ts';
+import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
 import { StopSignal } from './stop-signal.ts';
-import { describeRoute, tripOf, wayFor } from './trip.ts';
+import { describeRoute, tripOf, wayFor } from './way-out.ts';
 import type { Way } from './ways.ts';
 
 /** Milliseconds from one attempt to associate with the servers of a route to the next. */
@@ -107,8 +107,8 @@ export class Exits {
 
   /** Of the family of a literal address, and with the local one that the route wants. */
   #socketTowards(host: string, { egress }: Route): Promise<UdpSocket> {
-    const local =
-      egressFrom(egress, this.#session.client.local.host)(host) ?? (host.includes(':') ? '::' : '0.0.0.0');
+    const from = egress && egressFrom(egress, this.#session.client.local.host)(host);
+    const local = from ?? (familyOf(host) === 6 ? '::' : '0.0.0.0');
     let socket = this.#sockets.get(local);
     if (socket === undefined) {
       socket = this.#openSocket(local);

@@ -4,7 +4,7 @@ import { ServerSession } from '../session/server.ts';
 import type { RequestEvent } from '../session/server.ts';
 import { Method as MethodCode } from '../wire/socks5.ts';
 import { Failure } from './failure.ts';
-import type { Session } from './sessions.ts';
+import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
 
 const METHOD_CODES: Readonly<Record<Method, 0 | 2>> = {

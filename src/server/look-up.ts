@@ -8,9 +8,9 @@ import { Command, Reply } from '../wire/socks5.ts';
 import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
 import { admit, obtainPassage } from './permit.ts';
-import type { Session } from './sessions.ts';
+import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
-import { ask } from './trip.ts';
+import { ask } from './way-out.ts';
 
 /**
  * Tor's RESOLVE and RESOLVE_PTR (socks-extensions): the reply carries the answer as its address, and the connection ends.
@@ -49,7 +49,8 @@ export async function lookUp(
 async function nameOf(session: Session, passage: Passage, state: ServerState): Promise<string> {
   if (passage.route.passesNames) return askFar(session, Command.resolvePtr, passage, state);
   const { signal, ip } = session;
-  return state.resolver.reverse(passage.permit.addresses[0]!, { source: network(ip), signal });
+  const resolver = passage.route.resolver ?? state.resolver;
+  return resolver.reverse(passage.permit.addresses[0]!, { source: network(ip), signal });
 }
 
 async function addressesOf(session: Session, passage: Passage, state: ServerState): Promise<readonly Ip[]> {

@@ -35,7 +35,6 @@ function quad(text: string): number {
 /** What a browser does with the file: its functions, of which none may resolve anything. */
 function ask(file: string, host: string): string {
   const context = createContext({
-    isPlainHostName: (name: string) => !name.includes('.'),
     dnsDomainIs: (name: string, domain: string) => name.endsWith(domain),
     isInNet: (name: string, network: string, mask: string) =>
       ((quad(name) ^ quad(network)) & quad(mask)) === 0,
@@ -53,10 +52,11 @@ const rows: readonly {
   readonly proxied: readonly string[];
 }[] = [
   {
-    name: 'without routes: only this machine, and names without a dot',
+    name: 'without routes: only this machine',
     routes: [],
-    direct: ['localhost', 'LOCALHOST.', 'a.localhost', '127.0.0.1', '127.8.9.1', '::1', '[::1]', 'intranet'],
+    direct: ['localhost', 'LOCALHOST.', 'a.localhost', '127.0.0.1', '127.8.9.1', '::1', '[::1]'],
     proxied: [
+      'intranet',
       'www.example.com',
       '10.0.0.1',
       '126.0.0.1',
@@ -72,6 +72,12 @@ const rows: readonly {
     routes: [direct(['www.example.com', '.corp.example']), through(['any'])],
     direct: ['www.example.com', 'WWW.Example.Com.', 'corp.example', 'a.b.corp.example'],
     proxied: ['a.www.example.com', 'example.com', 'xcorp.example', 'corp.example.org'],
+  },
+  {
+    name: 'names without a dot are names like others',
+    routes: [through(['wiki']), direct(['intranet', '.local']), through(['any'])],
+    direct: ['intranet', 'local'],
+    proxied: ['wiki', 'printer'],
   },
   {
     name: 'networks, of literals only',
@@ -110,9 +116,9 @@ const rows: readonly {
   },
   {
     name: 'the first match counts',
-    routes: [through(['secret.corp.example', 'wiki']), direct(['.corp.example']), through(['any'])],
-    direct: ['corp.example', 'a.corp.example', 'intranet'],
-    proxied: ['secret.corp.example', 'wiki'],
+    routes: [through(['secret.corp.example']), direct(['.corp.example']), through(['any'])],
+    direct: ['corp.example', 'a.corp.example'],
+    proxied: ['secret.corp.example'],
   },
   {
     name: 'nothing behind a route for all',

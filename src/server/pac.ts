@@ -6,7 +6,7 @@ import type { RouteOptions } from '../route/options.ts';
 import { formatAddress } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
 import type { HttpRequest } from '../wire/http.ts';
-import { formatIp } from '../wire/ip.ts';
+import { formatIp, isLoopback } from '../wire/ip.ts';
 
 const PATHS: ReadonlySet<string> = new Set(['/proxy.pac', '/wpad.dat']);
 /** A site whose name leads here (DNS rebinding) has that name in its requests. */
@@ -38,10 +38,6 @@ export function answerPac(
   return new TextEncoder().encode(method === 'HEAD' ? head : head + file);
 }
 
-function isLoopback(host: string): boolean {
-  return host === '::1' || host.startsWith('127.');
-}
-
 /**
  * A proxy auto-config file, in ASCII: what these routes send directly goes directly, as far as such a file can tell without
  * resolving a name; everything else goes to the proxy, which knows.
@@ -58,8 +54,7 @@ function FindProxyForURL(url, host) {
   if (v4 && isInNet(host, "127.0.0.0", "255.0.0.0")) return "DIRECT";
   // An IPv4 address inside, by which garter judges it.
   if (/^(::ffff:|64:ff9b::|2002:)/.test(host)) return garter;
-${linesOf(routes).join('')}  if (!v4 && !v6 && isPlainHostName(host)) return "DIRECT";
-  return garter;
+${linesOf(routes).join('')}  return garter;
 }
 
 function isInNet6(host, network, bits) {

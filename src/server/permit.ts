@@ -11,7 +11,7 @@ import type { Ip } from '../wire/ip.ts';
 import { monotonic } from './clock.ts';
 import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
-import type { Grant, Session } from './sessions.ts';
+import type { Grant, Session } from './session.ts';
 import type { Decide, ServerState } from './state.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { RuleOptions } from '../policy/policy.ts';
 import { Failure } from './failure.ts';
 import type { Usage } from './quota-book.ts';
-import type { Session } from './sessions.ts';
+import type { Session } from './session.ts';
 
 /** Milliseconds between two readings of the open sessions' counters. */
 const READ = 1000;

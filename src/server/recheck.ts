@@ -1,7 +1,7 @@
 import { accept } from '../policy/accept.ts';
 import { decide, grantsSome } from '../policy/decide.ts';
 import { Failure } from './failure.ts';
-import type { Session } from './sessions.ts';
+import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
 
 /**

@@ -4,7 +4,7 @@ import type { Permit } from '../policy/decide.ts';
 import type { LimitOptions } from '../policy/policy.ts';
 import type { ServerSession } from '../session/server.ts';
 import { paceOf } from './bandwidths.ts';
-import type { Session } from './sessions.ts';
+import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
 
 /** Joins client and target under the limits of the permit's rule. The session tells its own end. */

@@ -3,8 +3,6 @@ import { Log } from '../audit/log.ts';
 import type { Record } from '../audit/record.ts';
 import type { Authenticator, Identity } from '../auth/authenticator.ts';
 import type { Endpoint, Engine } from '../net/engine.ts';
-import type { Checks } from '../route/checks.ts';
-import type { Health as UpstreamHealth } from '../route/health.ts';
 import { chooseEngine } from '../net/choose.ts';
 import { formatAddress } from '../wire/address.ts';
 import { NONE } from './change.ts';
@@ -20,7 +18,7 @@ import type { ConnectionLimitSettings, Settings } from './settings.ts';
 import { createSharedMemory } from './shared.ts';
 import type { Decide } from './state.ts';
 import type { Threads as ThreadsType } from './threads.ts';
-import { checksFor, healthOf } from './upstreams.ts';
+import { UpstreamChecks } from './upstreams.ts';
 import { readUsers, Users } from './users.ts';
 
 /** What an embedding program can add to the configuration. */
@@ -42,18 +40,16 @@ export type Authenticate = (
 
 /** A running SOCKS server: what it has once, and a crew, which serves the connections. */
 export class Server implements AsyncDisposable {
-  readonly #engine: Engine;
   readonly #hooks: ServerHooks;
   readonly #log: Log;
   readonly #users: Users;
   readonly #quotas: QuotaBook;
   readonly #ports: OwnPorts;
-  readonly #upstreams: UpstreamHealth;
+  readonly #checks: UpstreamChecks;
   readonly #crew: Crew;
   readonly #possibleConnections: number;
   #drainTime: number;
   #health: Health | undefined;
-  #checks: Checks | undefined;
   #ending = false;
   /** What has to be over before the next thing may change the server. */
   #turn: Promise<void> = Promise.resolve();
@@ -86,12 +82,11 @@ export class Server implements AsyncDisposable {
     hooks: ServerHooks,
   ) {
     const memory = createSharedMemory();
-    this.#engine = engine;
     this.#hooks = hooks;
     this.#log = new Log(settings.log);
     this.#quotas = new QuotaBook(this.#log);
     this.#ports = new OwnPorts(memory.ports);
-    this.#upstreams = healthOf(memory.health, this.#log);
+    this.#checks = new UpstreamChecks(memory.health, engine, this.#ports, this.#log);
     this.#drainTime = settings.timeouts.drain;
     this.#users = new Users(
       () => {
@@ -178,7 +173,7 @@ export class Server implements AsyncDisposable {
   async #close(): Promise<void> {
     this.#hooks.signal?.removeEventListener('abort', this.#aborted);
     await this.#turn;
-    this.#checks?.close();
+    this.#checks.close();
     await this.#crew.stopListening();
     this.#crew.stopSessions('close');
     await this.#crew.empty();
@@ -218,15 +213,9 @@ export class Server implements AsyncDisposable {
       await this.#users.use(users);
       this.#drainTime = settings.timeouts.drain;
       for (const change of changes) await change.commit();
-      this.#check(settings);
+      this.#checks.use(settings);
     };
     return { commit, abort: () => prepared.disposeAsync() };
-  }
-
-  #check(settings: Settings): void {
-    const ground = { engine: this.#engine, ports: this.#ports, log: this.#log };
-    this.#checks?.close();
-    this.#checks = checksFor(settings, this.#upstreams, ground);
   }
 
   /** As many connections as there are descriptors for, so that those that are let in can also be served. */

@@ -1,221 +1,14 @@
 import { endedWell, formatEnd } from '../audit/record.ts';
-import type { End, Phase, Record } from '../audit/record.ts';
+import type { End, Record } from '../audit/record.ts';
 import type { Log } from '../audit/log.ts';
-import type { Identity } from '../auth/authenticator.ts';
-import type { Connection, Endpoint, Relay, RelayEnd, RelayOwner, Signal } from '../net/engine.ts';
+import type { Connection } from '../net/engine.ts';
 import { Roster } from '../net/roster.ts';
-import type { Member } from '../net/roster.ts';
-import type { Lease, Limits } from '../policy/limits.ts';
-import type {
-  Command,
-  Destination,
-  Facts,
-  LogKind,
-  Method,
-  Protocol,
-  RuleOptions,
-} from '../policy/policy.ts';
-import { formatIp, parseIp, unmapped } from '../wire/ip.ts';
-import type { Ip } from '../wire/ip.ts';
-import type { Credentials } from '../wire/password.ts';
-import { formatAddress } from '../wire/address.ts';
-import type { HostPort } from '../wire/address.ts';
+import type { Limits } from '../policy/limits.ts';
+import type { LogKind } from '../policy/policy.ts';
 import { Failure } from './failure.ts';
 import type { OpenListener } from './listeners.ts';
 import type { Quotas } from './quotas.ts';
-import { endOf } from './relay.ts';
-import type { ListenerSettings } from './settings.ts';
-import { StopSignal } from './stop-signal.ts';
-
-/** Bytes relayed so far; a relay and an association both have them. */
-export interface Counters {
-  readonly sent: number;
-  readonly received: number;
-}
-
-/** Where something is, as it was found; written down in the record only, which most of a connection's life has no need of. */
-type Place = HostPort | string;
-
-/** What was asked of the rules; no destination where it is decided later (UDP ASSOCIATE, BIND for anybody). */
-export interface Grant {
-  readonly command: Command;
-  readonly destination: Destination | undefined;
-  /** Of a name; those that somebody else knows are `passed-on`. */
-  readonly addresses: readonly Ip[] | 'passed-on';
-}
-
-const NOTHING: Counters = { sent: 0, received: 0 };
-const NO_GROUPS: readonly string[] = [];
-
-/** One client connection from accept to end: what is known of it so far, and the one way to stop it. */
-export class Session implements Member, RelayOwner {
-  /** Among the open ones. */
-  seat = -1;
-  readonly #run: string;
-  readonly #number: number;
-  /** What goes through TLS, where the listener speaks it. */
-  client: Connection;
-  readonly listener: ListenerSettings;
-  /** Where it listens, as `formatPlace` writes it. */
-  readonly place: string;
-  /** The client, which is behind the balancer where there is one. */
-  remote: Endpoint;
-  /** Until it is relayed: after that it is seldom asked for. */
-  #ip: Ip | undefined;
-  /** A whole number, which needs no object of its own. */
-  readonly #startedAt = Math.floor(performance.now());
-
-  phase: Phase = 'accept';
-  protocol: Protocol = 'socks5';
-  method: Method | undefined;
-  identity: Identity | undefined;
-  command: string | undefined;
-  destination: Place | undefined;
-  address: Place | undefined;
-  route: string | undefined;
-  bound: Place | undefined;
-  /** The rule that has allowed or refused the request. */
-  rule: RuleOptions | undefined;
-  /** It counts among those that have made no request yet. */
-  waits = false;
-  /** What it holds of the limits on connections, and of those of its rule. */
-  connectionLease: Lease | undefined;
-  lease: Lease | undefined;
-  /** The server's `decisions` when the rules last allowed its request. */
-  decisions = 0;
-  /** For what is allowed piece by piece, as the datagrams of an association: asks the rules again. */
-  recheck: (() => void) | undefined;
-  /** The client has ended its direction. */
-  clientEnded = false;
-  counters: Counters = NOTHING;
-  /** What the client has shown, until it is known whether its way out wants that. */
-  credentials: Credentials | undefined;
-  /** Gives back what its way out holds. */
-  leaveRoute: (() => void) | undefined;
-  /** The request as the rules have allowed it, to be asked again after a reload. */
-  grant: Grant | undefined;
-  /** What is to be ended with the session; before there is something, its client's connection. */
-  #relay: Relay | undefined;
-  #sessions: Sessions | undefined;
-  #signal: StopSignal | undefined;
-  #failure: Failure | undefined;
-
-  /** `run` and `number` make its id. */
-  constructor(run: string, client: Connection, { settings, place }: OpenListener, number = 0) {
-    this.#run = run;
-    this.#number = number;
-    this.client = client;
-    this.listener = settings;
-    this.place = place;
-    this.remote = client.remote;
-    this.#ip = parseIp(client.remote.host);
-  }
-
-  get id(): string {
-    return `${this.#run}-${this.#number}`;
-  }
-
-  get ip(): Ip {
-    return this.#ip ?? parseIp(this.remote.host)!;
-  }
-
-  /** Whom the balancer speaks for. */
-  introduce({ host, port }: Endpoint): void {
-    const ip = unmapped(parseIp(host)!);
-    this.remote = { host: formatIp(ip), port };
-    this.#ip = ip;
-  }
-
-  /** Aborted when the connection is to stop, whatever it waits for. */
-  get signal(): Signal {
-    this.#signal ??= new StopSignal(this.#failure);
-    return this.#signal;
-  }
-
-  /** Why the session was stopped from outside, if it was. */
-  get failure(): Failure | undefined {
-    return this.#failure;
-  }
-
-  /** Ends whatever the session is doing; the first failure stands. */
-  stop(failure: Failure): void {
-    if (this.#failure !== undefined) return;
-    this.#failure = failure;
-    this.#signal?.abort(failure);
-    if (this.#relay === undefined) this.client.destroy(failure);
-    else this.#relay.abort();
-  }
-
-  /** From now on its bytes are the relay's business, and it ends when the relay does. */
-  relays(relay: Relay, sessions: Sessions): void {
-    this.counters = relay;
-    this.#relay = relay;
-    this.#sessions = sessions;
-    this.#signal = undefined;
-    this.#ip = undefined;
-  }
-
-  relayEnded(end: RelayEnd): void {
-    this.#sessions?.close(this, this.#failure ?? endOf(end));
-  }
-
-  /**
-   * The client has ended its direction. It may still wait for an answer; but one that waits for a BIND, or is going to, has
-   * gone.
-   */
-  clientEnds(): void {
-    this.clientEnded = true;
-    if (this.phase === 'bind') this.stop(new Failure('client', 'bind'));
-  }
-
-  /** Waits for work that knows no signal, but not beyond the end of the session. Rejects with the failure that stopped it. */
-  whileOpen<T>(work: T | Promise<T>): Promise<T> {
-    const { signal } = this;
-    return new Promise((resolve, reject) => {
-      const stopped = (): void => reject(signal.reason);
-      if (signal.aborted) stopped();
-      signal.addEventListener('abort', stopped, { once: true });
-      void Promise.resolve(work)
-        .then(resolve, reject)
-        .finally(() => signal.removeEventListener('abort', stopped));
-    });
-  }
-
-  /** What the rules are told, at this moment. */
-  facts(command: Command): Facts {
-    return {
-      client: this.ip,
-      sourcePort: this.remote.port,
-      protocol: this.protocol,
-      method: this.method ?? 'none',
-      user: this.identity?.user,
-      groups: this.identity?.groups ?? NO_GROUPS,
-      command,
-      time: Date.now(),
-    };
-  }
-
-  /** The record as it stands; without `end` while the session is open. */
-  record(end?: End): Record {
-    return {
-      id: this.id,
-      client: isUnix(this.place) ? 'unix' : formatAddress(this.remote),
-      listener: isUnix(this.place) ? this.place : formatAddress(this.client.local),
-      user: this.identity?.user,
-      method: this.method,
-      command: this.command,
-      destination: format(this.destination),
-      address: format(this.address),
-      rule: this.rule?.name,
-      route: this.route,
-      bound: format(this.bound),
-      sent: this.counters.sent,
-      received: this.counters.received,
-      duration: Math.round(performance.now() - this.#startedAt),
-      end: end && formatEnd(end),
-    };
-  }
-}
+import { Session } from './session.ts';
 
 /** Every open session, and the place where each is recorded when it ends. */
 export class Sessions {
@@ -227,8 +20,6 @@ export class Sessions {
   readonly #quotas: Quotas;
   readonly #run: string;
   #last = 0;
-  /** What was told last, and when it may be told again. */
-  #trouble = { error: '', until: 0 };
   #whenEmpty: (() => void)[] = [];
 
   /** `thread`: which of several it is. */
@@ -285,19 +76,16 @@ export class Sessions {
     this.#open.delete(session);
     this.#quotas.end(session);
     if (session.lease !== undefined) this.#limits.release(session.lease);
-    session.leaveRoute?.();
+    session.releaseUpstreams?.();
     const kind: LogKind = endedWell(end) ? 'disconnect' : 'error';
     if (session.rule === undefined || session.rule.log.includes(kind)) this.#write(kind, session.record(end));
     else if (end.by === 'upstream') this.#warnOf(session, end);
   }
 
-  /** Where no record tells of it: whoever runs an agent has to know. The same trouble is told once a minute. */
+  /** Where no record tells of it: whoever runs an agent has to know. */
   #warnOf({ route }: Session, end: End): void {
     const error = end instanceof Failure && end.cause instanceof Error ? end.cause.message : formatEnd(end);
-    const now = performance.now();
-    if (error === this.#trouble.error && now < this.#trouble.until) return;
-    this.#trouble = { error, until: now + 60_000 };
-    this.#log.warn('the upstream failed', { route, error });
+    this.#log.warnSeldom('the upstream failed', { route, error });
   }
 
   #forget(session: Session): void {
@@ -314,12 +102,4 @@ export class Sessions {
   #write(kind: LogKind, record: Record): void {
     this.#log.info(kind, record);
   }
-}
-
-function format(place: Place | undefined): string | undefined {
-  return typeof place === 'object' ? formatAddress(place) : place;
-}
-
-function isUnix(place: string): boolean {
-  return place.startsWith('unix:');
 }

@@ -9,7 +9,7 @@ import { adviceOnClient, alertCode, alertOn, clientFault, NO_USER } from '../rou
 import { guard } from '../route/link.ts';
 import { decodeAlert, encodeAlert } from '../wire/tls-alert.ts';
 import { codeOf, Failure } from './failure.ts';
-import type { Session } from './sessions.ts';
+import type { Session } from './session.ts';
 import type { ListenerSettings } from './settings.ts';
 import type { ServerState } from './state.ts';
 
@@ -78,7 +78,7 @@ export async function secure(
     const advice = adviceOnClient(failure.detail ?? '');
     const { remote, place } = session;
     if (advice !== undefined)
-      state.log.warn('client link failed', {
+      state.log.warnSeldom('client link failed', {
         client: remote.host,
         listener: place,
         code: failure.detail,

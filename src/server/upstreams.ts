@@ -1,16 +1,19 @@
 import type { Log } from '../audit/log.ts';
 import type { Engine } from '../net/engine.ts';
+import { Resolvers } from '../resolve/resolvers.ts';
 import { Checks } from '../route/checks.ts';
+import type { Ground } from '../route/checks.ts';
 import { Discovery } from '../route/discover.ts';
 import { Health } from '../route/health.ts';
 import { Links } from '../route/link.ts';
+import { namesFor } from '../route/table.ts';
 import type { OwnPorts } from './own-ports.ts';
 import type { Settings } from './settings.ts';
 
 /** How upstreams do, by what all threads have noted; changes are logged. */
 export function healthOf(memory: SharedArrayBuffer, log: Log): Health {
   return new Health(memory, (upstream, why) =>
-    why === undefined ? log.info('upstream up', { upstream }) : log.info('upstream down', { upstream, why }),
+    why === undefined ? log.info('upstream up', { upstream }) : log.warn('upstream down', { upstream, why }),
   );
 }
 
@@ -20,18 +23,41 @@ export function discoveryFor(log: Log): Discovery {
   );
 }
 
-/** What `settings` want checked, by the server's own thread. */
-export function checksFor(
-  { routes = [], resolve }: Settings,
-  health: Health,
-  { engine, ports, log }: { readonly engine: Engine; readonly ports: OwnPorts; readonly log: Log },
-): Checks {
-  return new Checks(routes, resolve, {
-    engine,
-    health,
-    discovery: discoveryFor(log),
-    // What is wrong with a certificate is why the upstream is down.
-    links: new Links(() => {}),
-    isOwnPort: (ip, port) => ports.isOwnPort(ip, port, 'tcp'),
-  });
+/** The checks that the settings want, by the server's own thread. What it has found out about services outlasts a reload. */
+export class UpstreamChecks implements Disposable {
+  readonly #ground: Ground;
+  #resolvers = new Resolvers();
+  #checks: Checks | undefined;
+
+  constructor(health: SharedArrayBuffer, engine: Engine, ports: OwnPorts, log: Log) {
+    this.#ground = {
+      engine,
+      health: healthOf(health, log),
+      discovery: discoveryFor(log),
+      // What is wrong with a certificate is why the upstream is down.
+      links: new Links(() => {}),
+      isOwnPort: (ip, port) => ports.isOwnPort(ip, port, 'tcp'),
+    };
+  }
+
+  use({ routes = [], resolve }: Settings): void {
+    const before = this.#resolvers;
+    const resolvers = new Resolvers();
+    this.#resolvers = resolvers;
+    this.#checks?.close();
+    this.#checks = new Checks(
+      routes,
+      (route) => resolvers.for(namesFor(route, resolve), before),
+      this.#ground,
+    );
+  }
+
+  close(): void {
+    this.#checks?.close();
+    this.#resolvers.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
 }

@@ -10,7 +10,7 @@ import { addressOf } from '../wire/address.ts';
 import { formatIp, parseIp } from '../wire/ip.ts';
 import type { OpenListener } from './listeners.ts';
 import { OwnPorts } from './own-ports.ts';
-import { Session } from './sessions.ts';
+import { Session } from './session.ts';
 import type { ServerState } from './state.ts';
 import { Ways } from './ways.ts';
 import type { Way } from './ways.ts';

@@ -9,7 +9,7 @@ import { encodeUdpHeader } from '../wire/udp.ts';
 import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
 import { obtainPassage } from './permit.ts';
-import type { Session } from './sessions.ts';
+import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
 
 /** Destinations that one association remembers; the oldest is forgotten first, and may no longer answer. */

@@ -81,6 +81,20 @@ test('what would be read again and again is refused, or read quickly', () => {
   assert.ok(performance.now() - began < 1000);
 });
 
+function requestOf(size: number): Uint8Array {
+  const around = lines('CONNECT a:1 HTTP/1.1', 'X: ').length;
+  return bytes(lines('CONNECT a:1 HTTP/1.1', `X: ${'x'.repeat(size - around)}`));
+}
+
+test('16,384 bytes are a request, more are none, and no part of one tells otherwise', () => {
+  const longest = requestOf(16_384);
+  assert.equal(decodeHttpRequest(longest)?.size, 16_384);
+  for (let size = 16_378; size < 16_384; size++)
+    assert.equal(decodeHttpRequest(longest.subarray(0, size)), undefined, `${size} bytes`);
+  for (let size = 16_385; size < 16_390; size++)
+    assert.throws(() => decodeHttpRequest(requestOf(size)), isFault, `${size} bytes`);
+});
+
 suite('the target of CONNECT', () => {
   const rows = [
     ['www.example.com:443', { type: AddressType.name, host: 'www.example.com', port: 443 }],
@@ -101,6 +115,9 @@ suite('the target of CONNECT', () => {
     '/',
     'a@b:80',
     '2001:db8::1:80',
+    '[dead]:80',
+    '[192.0.2.1]:80',
+    '[1:2]:80',
     '*',
   ]) {
     test(`${target} is none`, () => {
@@ -120,9 +137,12 @@ suite('user name and password', () => {
     ['Basic !!!', undefined],
     ['Basic', undefined],
     ['Bearer YWxpY2U6czNjcmV0', undefined],
+    [`Basic ${btoa(`a:${'b'.repeat(255)}`)}`, { username: 'a', password: 'b'.repeat(255) }],
+    [`Basic ${btoa(`a:${'b'.repeat(256)}`)}`, undefined],
+    [`Basic ${btoa(`${'a'.repeat(256)}:b`)}`, undefined],
   ] as const;
   for (const [field, credentials] of rows) {
-    test(field, () => {
+    test(field.slice(0, 40), () => {
       assert.deepEqual(decodeBasic(field), credentials);
     });
   }
@@ -143,7 +163,18 @@ test('CONNECT as it is sent is what is read', () => {
 });
 
 test('what HTTP cannot carry is a RangeError, without the password', () => {
-  for (const host of ['a b', 'å.example', 'a\r\nX: y', ''])
+  for (const host of [
+    'a b',
+    'å.example',
+    'a\r\nX: y',
+    '',
+    'a/b',
+    'a:1',
+    'a@b',
+    '[dead]',
+    '[::1]',
+    'a'.repeat(256),
+  ])
     assert.throws(() => encodeConnect({ host, port: 80 }), RangeError);
   assert.throws(
     () => encodeConnect({ host: 'a', port: 80 }, { username: 'a:b', password: 's3cret' }),

@@ -1,4 +1,4 @@
-import { addressOf, formatAddress } from './address.ts';
+import { addressOf, AddressType, formatAddress } from './address.ts';
 import type { Address, HostPort } from './address.ts';
 import { concat, decodeText } from './bytes.ts';
 import type { Decoded } from './decoded.ts';
@@ -6,11 +6,15 @@ import { WireError } from './error.ts';
 import type { Credentials } from './password.ts';
 import { Reply } from './socks5.ts';
 
-/** Bytes of a request or answer up to its empty line; a longer one is refused. */
+/** Bytes of a request or answer with its empty line; a longer one is refused. */
 const HEAD_LIMIT = 16_384;
+
+/** Bytes of a user name, and of a password, as in SOCKS. */
+const CREDENTIAL_LIMIT = 255;
 
 const CR = 0x0d;
 const LF = 0x0a;
+const COLON = 0x3a;
 
 /** A request of HTTP/1 (RFC 9112 section 2.1). Header names are lower case; of several fields of one name the values stand with commas between. */
 export interface HttpRequest {
@@ -38,36 +42,52 @@ export function decodeHttpRequest(bytes: Uint8Array): Decoded<HttpRequest> | und
 
 /** Where a CONNECT wants to go: host:port (RFC 9110 section 9.3.6). Throws ERR_HTTP_HEAD. */
 export function decodeConnectTarget(target: string): Address {
+  const address = parseTarget(target);
+  if (address === undefined) throw fault('CONNECT takes host:port');
+  return address;
+}
+
+function parseTarget(target: string): Address | undefined {
   const [, v6, name, digits] =
     /^(?:\[([\d:.A-Fa-f]+)\]|([^\s:/?#@[\]]{1,255})):(\d{1,5})$/.exec(target) ?? [];
   const host = v6 ?? name;
-  if (host === undefined || Number(digits) > 65_535) throw fault('CONNECT takes host:port');
-  return addressOf(host, Number(digits));
-}
-
-/** User name and password of a Proxy-Authorization field (RFC 7617); `undefined` for another scheme, or what is no UTF-8. */
-export function decodeBasic(field: string): Credentials | undefined {
-  const [, token] = /^basic +([\w+/-]+={0,2}) *$/i.exec(field) ?? [];
-  if (token === undefined) return undefined;
-  let text: string | undefined;
-  try {
-    text = decodeText(Uint8Array.from(atob(token), (character) => character.charCodeAt(0)));
-  } catch {
-    return undefined; // no base64
-  }
-  const colon = text?.indexOf(':') ?? -1;
-  if (text === undefined || colon < 0) return undefined;
-  return { username: text.slice(0, colon), password: text.slice(colon + 1) };
+  if (host === undefined || Number(digits) > 65_535) return undefined;
+  const address = addressOf(host, Number(digits));
+  return v6 === undefined || address.type === AddressType.ipv6 ? address : undefined;
 }
 
 /**
- * CONNECT host:port, with user name and password if there are any. Throws a RangeError for a host that is no printable
- * ASCII, and for a user name with a colon.
+ * User name and password of a Proxy-Authorization field (RFC 7617); `undefined` for another scheme, for what is no UTF-8 and for
+ * more than 255 bytes of one.
+ */
+export function decodeBasic(field: string): Credentials | undefined {
+  const [, token] = /^basic +([\w+/-]+={0,2}) *$/i.exec(field) ?? [];
+  const bytes = token === undefined ? undefined : decodeBase64(token);
+  const colon = bytes?.indexOf(COLON) ?? -1;
+  if (bytes === undefined || colon < 0) return undefined;
+  if (colon > CREDENTIAL_LIMIT || bytes.length - colon - 1 > CREDENTIAL_LIMIT) return undefined;
+  const username = decodeText(bytes.subarray(0, colon));
+  const password = decodeText(bytes.subarray(colon + 1));
+  return username === undefined || password === undefined ? undefined : { username, password };
+}
+
+function decodeBase64(text: string): Uint8Array | undefined {
+  try {
+    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * CONNECT host:port, with user name and password if there are any. Throws a RangeError for a host that HTTP
+ * cannot carry, and for a user name with a colon.
  */
 export function encodeConnect(destination: HostPort, credentials?: Credentials): Uint8Array {
   const to = formatAddress(destination);
-  if (destination.host === '' || !/^[\x21-\x7e]+$/.test(to))
-    throw new RangeError('HTTP carries names in ASCII only');
+  // Brackets are those of an IPv6 address, never of a name.
+  if (!/^[!-Z\\^-~]+$/.test(destination.host) || parseTarget(to) === undefined)
+    throw new RangeError('HTTP carries host names in ASCII only');
   const lines = [`CONNECT ${to} HTTP/1.1`, `Host: ${to}`];
   if (credentials !== undefined) lines.push(`Proxy-Authorization: Basic ${basic(credentials)}`);
   return encodeHead(lines);
@@ -190,7 +210,7 @@ function decodeHead(bytes: Uint8Array, limit = HEAD_LIMIT): Head | undefined {
 /** Where the CR LF CR LF begins; `undefined` while it has not come. */
 function findEnd(bytes: Uint8Array, limit: number): number | undefined {
   for (let at = bytes.indexOf(CR); at >= 0; at = bytes.indexOf(CR, at + 1)) {
-    if (at > limit) break;
+    if (at + 4 > limit) break;
     // A text of these alone would be read again and again.
     if (at + 1 < bytes.length && bytes[at + 1] !== LF) throw fault('a CR without its LF');
     if (bytes[at + 1] === LF && bytes[at + 2] === CR && bytes[at + 3] === LF) return at;

@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { embeddedIpv4, formatIp, type Ip, ipBytes, ipFromBytes, parseIp, sameIp, writeIp } from './ip.ts';
+import {
+  embeddedIpv4,
+  formatIp,
+  isLoopback,
+  type Ip,
+  ipBytes,
+  ipFromBytes,
+  parseIp,
+  sameIp,
+  writeIp,
+} from './ip.ts';
 
 const word = fc.integer({ min: 0, max: 0xffff_ffff });
 const anyIp: fc.Arbitrary<Ip> = fc.oneof(
@@ -168,3 +178,9 @@ for (const [text, expected] of embedded) {
     assert.equal(formatIp(embeddedIpv4(parseIp(text)!)), expected);
   });
 }
+
+test('loopback', () => {
+  for (const host of ['127.0.0.1', '127.9.9.9', '::1']) assert.ok(isLoopback(host), host);
+  for (const host of ['0.0.0.0', '::', '10.0.0.1', '128.0.0.1', '1270::1'])
+    assert.ok(!isLoopback(host), host);
+});

@@ -23,6 +23,21 @@ export function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }
 
+/** The family of a literal address. */
+export function familyOf(host: string): 4 | 6 {
+  return host.includes(':') ? 6 : 4;
+}
+
+/** A literal address that is this machine itself. */
+export function isLoopback(host: string): boolean {
+  return host === '::1' || host.startsWith('127.');
+}
+
+/** A literal address that means something on one network only. */
+export function isLinkLocal(host: string): boolean {
+  return host.startsWith('169.254.') || /^fe[89ab][0-9a-f]:/i.test(host);
+}
+
 /** True when both are the same address of the same family. */
 export function sameIp(a: Ip, b: Ip): boolean {
   return (

@@ -8,7 +8,7 @@ import { Association } from '../../src/server/association.ts';
 import { Bandwidths } from '../../src/server/bandwidths.ts';
 import type { OpenListener } from '../../src/server/listeners.ts';
 import type { OwnPorts } from '../../src/server/own-ports.ts';
-import { Session } from '../../src/server/sessions.ts';
+import { Session } from '../../src/server/session.ts';
 import type { ServerState } from '../../src/server/state.ts';
 import { addressOf } from '../../src/wire/address.ts';
 import type { Decoded } from '../../src/wire/decoded.ts';

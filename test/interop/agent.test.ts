@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { garterCommand } from '../support/garter.ts';
 import { run, start, type Daemon, type Outcome } from '../support/process.ts';
+import { startDnsmasq } from './dnsmasq.ts';
 import { far, page, startNetwork, type Network } from './network.ts';
 
 suite('the agent of a client machine, which knows no name of the far side', () => {
@@ -83,22 +84,14 @@ test('a domain is all that the agent of a client machine is told', async () => {
   await mkdir(etc, { recursive: true });
   stack.defer(() => rm(etc, { recursive: true }));
   await writeFile(join(etc, 'resolv.conf'), 'nameserver 127.0.0.1\n');
-  const dnsmasq = [
-    'dnsmasq',
-    '--keep-in-foreground',
-    '--log-facility=-',
-    '--conf-file=/dev/null',
-    '--no-resolv',
-    '--no-hosts',
-    '--user=root',
-    '--pid-file=',
+  const records = [
     '--listen-address=127.0.0.1',
     '--bind-interfaces',
     '--local=/#/',
     `--srv-host=_socks5._tcp.example.org,proxy.example.org,${network.garter.port}`,
     '--host-record=proxy.example.org,10.77.1.1',
   ];
-  stack.use(await start([...client.prefix, ...dnsmasq], { ready: /started/ }));
+  stack.use(await startDnsmasq(records, client.prefix));
   const agent = stack.use(
     await start([...client.prefix, garterCommand, 'agent', '--listen', '127.0.0.1:0'], {
       ready: /^garter listening on (127\.0\.0\.1:\d+)$/m,

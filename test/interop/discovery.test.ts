@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startGarter, type Garter } from '../support/garter.ts';
-import { start, until, type Daemon } from '../support/process.ts';
+import { until, type Daemon } from '../support/process.ts';
 import { connectThrough } from '../support/raw.ts';
 import { closedPort, startEcho, type Target } from '../support/targets.ts';
+import { startDnsmasq } from './dnsmasq.ts';
 
 /** An address of the loopback for this run alone, so that port 53 is free. */
 const host = `127.54.${(process.pid >>> 8) & 255}.${process.pid & 255}`;
@@ -25,14 +26,7 @@ suite('servers in the SRV records of dnsmasq', { timeout: 180_000 }, () => {
   /** Restarts it with these records. */
   const publish = async (records: Records): Promise<void> => {
     await dnsmasq?.[Symbol.asyncDispose]();
-    const options = [
-      '--keep-in-foreground',
-      '--log-facility=-',
-      '--conf-file=/dev/null',
-      '--no-resolv',
-      '--no-hosts',
-      '--user=root',
-      '--pid-file=',
+    dnsmasq = await startDnsmasq([
       '--bind-interfaces',
       `--listen-address=${host}`,
       '--local=/far.test/',
@@ -41,8 +35,7 @@ suite('servers in the SRV records of dnsmasq', { timeout: 180_000 }, () => {
         `--host-record=${name}.far.test,127.0.0.1,3600`,
         `--srv-host=${NAME},${name}.far.test,${port},${priority},${weight}`,
       ]),
-    ];
-    dnsmasq = await start(['dnsmasq', ...options], { ready: /started/ });
+    ]);
   };
   before(async () => {
     echo = resources.use(await startEcho());

@@ -5,7 +5,7 @@ import { after, before, suite, test } from 'node:test';
 import { Resolver, type Machine } from '../../src/resolve/resolver.ts';
 import { formatIp, parseIp } from '../../src/wire/ip.ts';
 import { makeDirectory } from '../support/directory.ts';
-import { start } from '../support/process.ts';
+import { startDnsmasq } from './dnsmasq.ts';
 
 /** An address of the loopback for this run alone, so that port 53 is free. */
 const host = `127.53.${(process.pid >>> 8) & 255}.${process.pid & 255}`;
@@ -25,21 +25,14 @@ suite('dnsmasq', () => {
     await writeFile(served!, many.map((address) => `${address} many.far.test\n`).join(''));
     machine = { resolvConf: resolvConf!, hostsFile: hostsFile!, sourceFor: (address) => address };
     const options = [
-      '--keep-in-foreground',
-      '--log-facility=-',
-      '--conf-file=/dev/null',
-      '--no-resolv',
-      '--no-hosts',
       `--addn-hosts=${served}`,
-      '--user=root',
-      '--pid-file=',
       '--bind-interfaces',
       `--listen-address=${host}`,
       '--local=/far.test/',
       '--host-record=www.far.test,10.77.2.2,fd77:2::2,60',
       '--cname=alias.far.test,www.far.test,30',
     ];
-    stack.use(await start(['dnsmasq', ...options], { ready: /started/ }));
+    stack.use(await startDnsmasq(options));
   });
   after(() => stack.disposeAsync());
 

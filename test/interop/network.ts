@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { makeDirectory } from '../support/directory.ts';
 import { startGarter, type Garter } from '../support/garter.ts';
 import { start } from '../support/process.ts';
+import { startDnsmasq } from './dnsmasq.ts';
 import { addCable, addMachine, tune, type Machine } from './machine.ts';
 
 /**
@@ -62,7 +63,7 @@ export async function startNetwork(options: NetworkOptions = {}): Promise<Networ
   const web = ['python3', '-u', '-m', 'http.server', '80', '--bind', '::', '--directory', webRoot];
   stack.use(await start([...server.prefix, ...web], { ready: /Serving HTTP/ }));
   const records = [`${far.name},${far.v4},${far.v6}`, ...names].map((name) => `--host-record=${name}`);
-  stack.use(await start([...server.prefix, 'dnsmasq', ...dnsmasqOptions, ...records], { ready: /started/ }));
+  stack.use(await startDnsmasq(['--local=/far.test/', ...records], server.prefix));
   const nameServer = families.includes(4) ? far.v4 : `[${far.v6}]`;
   const garter = stack.use(
     await startGarter({
@@ -89,14 +90,3 @@ timeouts: { ${timeouts} }`,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
 }
-
-const dnsmasqOptions = [
-  '--keep-in-foreground',
-  '--log-facility=-',
-  '--conf-file=/dev/null',
-  '--no-resolv',
-  '--no-hosts',
-  '--user=root',
-  '--pid-file=',
-  '--local=/far.test/',
-];

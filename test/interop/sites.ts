@@ -2,6 +2,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeDirectory } from '../support/directory.ts';
 import { check, run, start, until } from '../support/process.ts';
+import { startDnsmasq } from './dnsmasq.ts';
 import { addCable, addMachine, deviceTo, type CableEnd, type Machine } from './machine.ts';
 
 /** A machine whose programs know one name server: its own. */
@@ -23,19 +24,12 @@ export async function startHost(role: string, names: Names = {}): Promise<Host> 
   stack.defer(() => rm(etc, { recursive: true }));
   await writeFile(join(etc, 'resolv.conf'), 'nameserver 127.0.0.1\n');
   const options = [
-    '--keep-in-foreground',
-    '--log-facility=-',
     '--log-queries',
-    '--conf-file=/dev/null',
-    '--no-resolv',
-    '--no-hosts',
-    '--user=root',
-    '--pid-file=',
     '--bind-dynamic',
     '--local=/#/',
     ...Object.entries(names).map(([name, addresses]) => `--host-record=${name},${addresses}`),
   ];
-  const dnsmasq = stack.use(await start([...machine.prefix, 'dnsmasq', ...options], { ready: /started/ }));
+  const dnsmasq = stack.use(await startDnsmasq(options, machine.prefix));
   const resources = stack.move();
   return {
     ...machine,

@@ -133,6 +133,7 @@ resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }`,
       await works(agent, name, echo.port);
       await far.record({ destination: `${name}:${echo.port}` });
     }
+    assert.match(complaints(agent), /^\S+ warn upstream down .*why=ECONNREFUSED$/m);
   });
 
   test('a wrong password is told, tried nowhere else, and put right by SIGHUP', async () => {
@@ -185,6 +186,19 @@ resolve: { servers: ["127.0.0.1:${near.endpoint.port}"] }
     assert.ok(near.asked.every(({ name }) => name === 'a.near.test'));
     assert.ok(near.asked.length > 0);
     assert.equal(complaints(agent), '');
+  });
+
+  test('--to says what it would do with a destination, and starts nothing', async () => {
+    const options = ['--upstream', dead, '--direct', '10.0.0.0/8'];
+    const near = await runAgent(...options, '--to', '10.1.2.3:80');
+    assert.equal(near.code, 0, near.stderr);
+    assert.match(near.stdout, /^connect from 127\.0\.0\.1:\d+ to 10\.1\.2\.3:80 by socks5 at .*\n/);
+    assert.match(near.stdout, /\n {2}route {5}direct: direct\nallowed\n$/);
+    const away = await runAgent(...options, '--to', 'i.test:80');
+    assert.equal(away.code, 0, away.stderr);
+    const way = `rest: upstream (order: ${dead}), which resolves the name`;
+    assert.ok(away.stdout.endsWith(`\n  route     ${way}\nallowed\n`), away.stdout);
+    assert.equal((await runAgent(...options, '--to', '[::ffff:127.1]:80')).code, 1);
   });
 
   suite('proxy.pac', () => {

@@ -16,6 +16,7 @@ import {
   type NameServer,
   type Script,
 } from '../support/name-server.ts';
+import { until } from '../support/process.ts';
 import { Command, connectThrough, replyCode, request5 } from '../support/raw.ts';
 import { closedPort, startEcho, startTarget, type Target } from '../support/targets.ts';
 
@@ -31,14 +32,15 @@ const at =
     return [response(asked, { answers, rcode: answers.length > 0 ? 0 : 3 })];
   };
 
-/** A garter that goes out through the service. */
-function near(names: NameServer): Promise<Garter> {
+/** A garter that goes out through the service, which is looked up as `resolve` says or by the route's own name servers. */
+function near(names: NameServer, by: 'resolve' | 'route' = 'resolve'): Promise<Garter> {
+  const servers = `["127.0.0.1:${names.endpoint.port}"]`;
   return startGarter({
     config: `
 rules: [{ name: all, allow: any, to: [any, loopback] }]
-routes: [{ to: [any], via: found }]
+routes: [{ to: [any], via: found${by === 'route' ? `, dns: ${servers}` : ''} }]
 upstreams: { found: { discover: ${NAME} } }
-resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }
+${by === 'resolve' ? `resolve: { servers: ${servers} }` : ''}
 timeouts: { connect: 5s }
 workers: 1`,
   });
@@ -82,8 +84,28 @@ suite('discovery', { timeout: 60_000 }, () => {
     const lines = await garter.log();
     const down = lines.filter(({ event }) => event === 'upstream down');
     assert.equal(down.length, 2);
-    assert.partialDeepStrictEqual(down[0], { level: 'info', why: 'ECONNREFUSED' });
+    assert.partialDeepStrictEqual(down[0], { level: 'warn', why: 'ECONNREFUSED' });
   });
+
+  for (const by of ['resolve', 'route'] as const) {
+    test(`a reload forgets no server that was found, by name servers of \`${by}\``, async () => {
+      let fails = false;
+      const script = at(['p1.test', far.port]);
+      await using names = await startNameServer((asked) =>
+        fails ? [response(asked, { rcode: 2 })] : script(asked),
+      );
+      await using garter = await near(names, by);
+      await works(garter);
+      fails = true;
+      garter.process.signal('SIGHUP');
+      await until(
+        async () => (await garter.log()).find(({ event }) => event === 'reloaded'),
+        () => 'it is not reloaded',
+      );
+      await works(garter);
+      await garter.record({ route: `found/p1.test:${far.port}`, end: 'client:relay' });
+    });
+  }
 
   test('nothing is found', async () => {
     await using names = await startNameServer(at());

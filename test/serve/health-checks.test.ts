@@ -105,7 +105,7 @@ suite('health checks', { timeout: 120_000 }, () => {
     assert.deepEqual(new Set(server.heard), new Set(['050100']));
     server.mood = 'closes';
     assert.partialDeepStrictEqual(await change(garter, 0), {
-      level: 'info',
+      level: 'warn',
       event: 'upstream down',
       upstream: `socks5h://${at(server)}`,
       why: 'closed',
@@ -121,6 +121,7 @@ suite('health checks', { timeout: 120_000 }, () => {
     await checked(server, count + 2);
     server.mood = 'well';
     assert.partialDeepStrictEqual(await change(garter, 1), {
+      level: 'info',
       event: 'upstream up',
       upstream: `socks5h://${at(server)}`,
     });
@@ -134,6 +135,31 @@ suite('health checks', { timeout: 120_000 }, () => {
     assert.partialDeepStrictEqual(await change(garter, 0), { event: 'upstream down', why: 'ETIMEDOUT' });
     assert.equal(server.most, 1);
   });
+
+  for (const [scheme, answer] of [
+    ['http', 'HTTP/1.1 403 Forbidden\r\n\r\n'],
+    ['socks4', Buffer.from([0, 91, 0, 0, 0, 0, 0, 0])],
+  ] as const) {
+    test(`${scheme} begins with the request: any reply will do, silence will not`, async () => {
+      let isSilent = false;
+      let answered = 0;
+      await using server = await startTarget((socket) => {
+        socket.on('data', () => {
+          if (isSilent) return;
+          answered++;
+          socket.write(answer);
+        });
+      });
+      await using garter = await near([`${scheme}://${at(server)}`], 'every: 50ms');
+      await until(
+        () => answered >= 3 || undefined,
+        () => `${answered} checks`,
+      );
+      assert.deepEqual(await changes(garter), []);
+      isSilent = true;
+      assert.partialDeepStrictEqual(await change(garter, 0), { event: 'upstream down', why: 'ETIMEDOUT' });
+    });
+  }
 
   test('with a destination, it has to be reached', async () => {
     const servers = [`socks5h://${at(far)}`];

@@ -37,7 +37,9 @@ interface Fault {
   readonly end: RegExp;
   /** Whether it might be the destination that is to blame: then no other server is tried. */
   readonly final?: true;
-  readonly scheme?: 'http';
+  readonly scheme?: 'http' | 'socks4';
+  /** What the client hears where it is the only one. @default 1, or 6 where the destination might be to blame */
+  readonly code?: number;
 }
 
 const HTTP_ERROR = Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n').toString('hex');
@@ -73,6 +75,20 @@ const faults: readonly Fault[] = [
     serve: says('05 00', '05 00 00 01 7f 00'),
     end: /^target:dial:ETIMEDOUT$/,
     final: true,
+  },
+  {
+    title: 'says nothing as an HTTP proxy',
+    scheme: 'http',
+    serve: says(),
+    end: /^upstream:dial:ETIMEDOUT$/,
+    code: 6,
+  },
+  {
+    title: 'says nothing in SOCKS4',
+    scheme: 'socks4',
+    serve: says(),
+    end: /^upstream:dial:ETIMEDOUT$/,
+    code: 6,
   },
   {
     title: 'has a header without end',
@@ -123,11 +139,10 @@ upstreams:
   in-a-group: { servers: [${via}, "socks5h://${at(good)}"] }`,
     });
 
-  for (const { title, serve, end, scheme = 'socks5h', final } of faults) {
+  for (const { title, serve, end, scheme = 'socks5h', final, code = final ? 6 : 1 } of faults) {
     test(`one that ${title}`, async () => {
       await using bad = await startTarget(serve);
       await using garter = await near(`"${scheme}://${at(bad)}"`);
-      const code = final === undefined ? 1 : 6;
       assert.deepEqual(await Promise.all([reply(garter, 1), reply(garter, 2)]), [code, code]);
       for (const port of [1, 2]) {
         const record = await garter.record({ destination: `127.0.0.1:${port}` });

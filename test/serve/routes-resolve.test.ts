@@ -26,6 +26,22 @@ async function answer(garter: Garter, request: Uint8Array): Promise<Buffer> {
   return await client.rest();
 }
 
+test('RESOLVE and RESOLVE_PTR by the name servers of the route', async () => {
+  await using common = await startNames('common.test', '10.9.8.3');
+  await using own = await startNames('own.test', '10.9.8.4');
+  await using garter = await startGarter({
+    config: `
+rules: [{ name: all, allow: any, to: [any] }]
+resolve: { servers: ["127.0.0.1:${common.endpoint.port}"] }
+routes: [{ to: [any], via: direct, dns: ["127.0.0.1:${own.endpoint.port}"] }]`,
+  });
+  const there = await answer(garter, request5(Command.resolve, 'own.test', 0));
+  assert.equal(there.toString('hex'), '050000010a0908040000');
+  const back = await answer(garter, request5(Command.resolvePtr, '10.9.8.4', 0));
+  assert.equal(back.subarray(5, -2).toString(), 'own.test');
+  assert.deepEqual(common.asked, [], 'those of `resolve` were asked');
+});
+
 suite('RESOLVE through upstreams', () => {
   const resources = new AsyncDisposableStack();
   let nearNames: NameServer;

@@ -97,6 +97,7 @@ export class FastConnection extends Stream implements Connection, Task {
   onLost(lost: (error?: Error) => void): void {
     if (this.#talk === undefined) return;
     this.#talk.lost = lost;
+    this.keepAlive();
     if (this.fd < 0 || this.over) this.loop.soon(this);
   }
 

@@ -28,7 +28,7 @@ export function dial(loop: Loop, to: Endpoint | UnixPath, options: ConnectOption
 }
 
 function begin(to: Endpoint | UnixPath, from: string | undefined): number {
-  const fd = checked(libc.socket(familyOf(to), SOCK_STREAM | NONBLOCK_CLOEXEC, 0), 'socket');
+  const fd = checked(libc.socket(socketFamily(to), SOCK_STREAM | NONBLOCK_CLOEXEC, 0), 'socket');
   try {
     if (from !== undefined && 'host' in to) bindTo(fd, from);
     const size = 'host' in to ? encodeSockaddr(to) : encodePath(to.path);
@@ -42,7 +42,7 @@ function begin(to: Endpoint | UnixPath, from: string | undefined): number {
   }
 }
 
-function familyOf(to: Endpoint | UnixPath): number {
+function socketFamily(to: Endpoint | UnixPath): number {
   if ('path' in to) return AF_UNIX;
   return to.host.includes(':') ? AF_INET6 : AF_INET;
 }

@@ -41,6 +41,16 @@ test('a connection that was dialled has its options as soon as they matter', asy
   target.far.destroy();
 });
 
+test('one whose loss is waited for is kept alive', async () => {
+  const { near, far } = await dialled(new FastEngine());
+  assert.ok(near instanceof FastConnection);
+  assert.ok(!option(near.fd, SOL_SOCKET, SO_KEEPALIVE));
+  near.onLost(() => {});
+  assert.ok(option(near.fd, SOL_SOCKET, SO_KEEPALIVE));
+  near.destroy();
+  far.destroy();
+});
+
 test('one that is handed over has them at once', async () => {
   const { near, far } = await dialled(new FastEngine());
   assert.ok(near instanceof FastConnection);

@@ -11,7 +11,7 @@ import type { Route } from '../route/table.ts';
 import type { Trip } from '../route/trip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { Failure } from './failure.ts';
-import type { Session } from './sessions.ts';
+import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
 
 /** Connects to where a passage leads, until `deadline` by `performance.now`. */
@@ -76,7 +76,7 @@ function follow(
   route: Route,
   { servers, release }: Pick<Asked, 'servers' | 'release'>,
 ): void {
-  session.leaveRoute = release;
+  session.releaseUpstreams = release;
   session.credentials = undefined;
   session.route = describeRoute(route, servers);
 }
@@ -98,7 +98,7 @@ export function tripOf(session: Session, route: Route, deadline: number, state: 
     signal: session.signal,
     deadline,
     patience: deadline,
-    localAddress: egressFrom(route.egress, session.client.local.host),
+    localAddress: route.egress && egressFrom(route.egress, session.client.local.host),
     client: network(session.ip),
     credentials: session.credentials,
     isOwnPort: (ip, port) => state.ports.isOwnPort(ip, port, 'tcp'),

@@ -1,14 +1,15 @@
 import type { Endpoint, Peer, UdpEvents, UdpSocket } from '../net/engine.ts';
-import { addressOf, AddressType, UNSPECIFIED } from '../wire/address.ts';
+import { AddressType, UNSPECIFIED } from '../wire/address.ts';
 import type { Address, HostPort } from '../wire/address.ts';
 import { concat } from '../wire/bytes.ts';
 import { WireError } from '../wire/error.ts';
-import { formatIp, isWildcard, parseIp, unmapped } from '../wire/ip.ts';
+import { familyOf, parseIp } from '../wire/ip.ts';
 import { Command } from '../wire/socks5.ts';
 import { decodeUdpHeader, encodeUdpHeader } from '../wire/udp.ts';
 import { UpstreamError } from './error.ts';
 import { open } from './open.ts';
 import type { ServerOptions, UpstreamOptions } from './options.ts';
+import { boundAt, plain } from './trip.ts';
 import type { Opened, Trip } from './trip.ts';
 
 /** Whose an association through upstreams is. */
@@ -88,11 +89,13 @@ export async function associate(
     // The last one first: from then on it is known which server each group has taken.
     const last = await open(way, REQUEST, trip);
     hops.push(last);
+    // A name may be several machines.
+    const nearby = { ...trip, nearest: parseIp(last.stream.remote.host) };
     for (let count = 1; count < last.servers.length; count++) {
       const before = { type: 'chain', label: way.label, hops: last.servers.slice(0, count) } as const;
-      hops.splice(-1, 0, await open(before, REQUEST, trip));
+      hops.splice(-1, 0, await open(before, REQUEST, nearby));
     }
-    const [relay, ...beyond] = hops.map((hop) => boundAt(hop));
+    const [relay, ...beyond] = hops.map(boundAt);
     const nearest = hops[0]!;
     const server = nearest.stream.remote;
     if (relay!.type === AddressType.name || !owner.mayBeRelay(relay!, server))
@@ -114,18 +117,11 @@ function leave({ stream, release }: Opened): void {
   release();
 }
 
-/** BND.ADDR and BND.PORT; an unspecified address is the server's own, which may be a name that only the server before it knows. */
-export function boundAt({ bound, stream, servers }: Opened): Address {
-  if (!isWildcard(bound.host)) return addressOf(plain(bound.host), bound.port);
-  const { host } = servers.length === 1 ? stream.remote : servers.at(-1)!.at;
-  return addressOf(host, bound.port);
-}
-
 /** A server hears the address that has asked it. */
 function localHost(relay: Address, { stream }: Opened, trip: Trip): string {
   const { host } = stream.local;
-  if (isV6(host) === isV6(relay.host)) return host;
-  return trip.localAddress(relay.host) ?? (isV6(relay.host) ? '::' : '0.0.0.0');
+  if (familyOf(host) === familyOf(relay.host)) return host;
+  return trip.localAddress?.(relay.host) ?? (familyOf(relay.host) === 6 ? '::' : '0.0.0.0');
 }
 
 function events(relay: Endpoint, beyond: readonly Address[], owner: AssociationOwner): UdpEvents {
@@ -172,14 +168,4 @@ function unwrap(
 /** The address of a relay that we know by name is known to the server before it only. */
 function isFrom(from: HostPort, relay: Address): boolean {
   return from.port === relay.port && (relay.type === AddressType.name || from.host === relay.host);
-}
-
-/** A dual-stack server may write ::ffff:192.0.2.1. */
-function plain(host: string): string {
-  const ip = isV6(host) ? parseIp(host) : undefined;
-  return ip === undefined ? host : formatIp(unmapped(ip));
-}
-
-function isV6(host: string): boolean {
-  return host.includes(':');
 }

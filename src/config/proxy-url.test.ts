@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { proxyUrl } from './proxy-url.ts';
+
+/** A URL, and its label: where it leads, without secrets. */
+const LABELS: readonly (readonly [url: string, label: string])[] = [
+  ['socks5h://10.0.3.1', 'socks5h://10.0.3.1:1080'],
+  ['SOCKS4A://Proxy.Example./', 'socks4a://proxy.example:1080'],
+  ['socks5h://alice:s3cret@[2001:DB8::1]:1', 'socks5h://[2001:db8::1]:1'],
+  ['socks5h://[::ffff:c000:201]', 'socks5h://[::ffff:192.0.2.1]:1080'],
+  ['socks5h://bücher.example', 'socks5h://xn--bcher-kva.example:1080'],
+  ['socks5h://localhost/run/tor/so%20cks', 'socks5h://localhost/run/tor/so%20cks'],
+  ['socks5h://localhost/:80', 'socks5h://localhost/:80'],
+  // 80 is the usual port of http for everybody else.
+  ['http://proxy.example', 'http://proxy.example:8080'],
+  ['http://proxy.example:80', 'http://proxy.example:80'],
+  ['http://proxy.example:0080/', 'http://proxy.example:80'],
+  ['https://proxy.example', 'https://proxy.example:443'],
+];
+
+test('where a URL leads', () => {
+  for (const [url, label] of LABELS) {
+    assert.equal(proxyUrl.parse(url).label, label, url);
+    assert.equal(proxyUrl.parse(label).label, label);
+  }
+  assert.equal(proxyUrl.parse('socks5h://localhost/:80').at.port, 1080);
+});
+
+/** What is wrong with a URL, and the message, which shows nothing of it. */
+const FAULTS: readonly (readonly [url: string, message: string])[] = [
+  ['ftp://alice:s3cret@proxy.example', 'this is not the URL of a proxy server'],
+  ['http:proxy.example', 'this is not the URL of a proxy server'],
+  ['socks5h://alice:s3c/ret@proxy.example', 'this is not the URL of a proxy server'],
+  ['socks5h://alice:s3cret@proxy.example:0', 'there is no port 0'],
+  ['socks5h://alice:s3cret@127.1', 'the host is neither a name nor an address'],
+  ['http://alice:s3cret@127.1', 'the host is neither a name nor an address'],
+  ['socks5h://s3%20cret', 'the host is neither a name nor an address'],
+  ['socks5h://alice:s3cret@proxy.example/path', 'something stands behind host and port'],
+  ['socks5h://alice:s3cret%@proxy.example', 'a % stands for itself'],
+  ['socks4://alice:s3cret@proxy.example', 'SOCKS4 has a user id and no password'],
+];
+
+test('what is wrong is told without the URL', () => {
+  for (const [url, message] of FAULTS) {
+    const { error } = proxyUrl.safeParse(url);
+    assert.equal(error?.issues[0]?.message, message, url);
+    assert.doesNotMatch(JSON.stringify(error.issues), /s3/, url);
+  }
+});

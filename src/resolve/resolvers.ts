@@ -1,0 +1,28 @@
+import { isDeepStrictEqual } from 'node:util';
+import { Resolver } from './resolver.ts';
+import type { ResolveOptions } from './resolver.ts';
+
+/** The resolvers that some settings want: one for each way to ask, so that all who ask in the same way share what is known. */
+export class Resolvers implements Disposable {
+  readonly #resolvers = new Set<Resolver>();
+
+  /** The one that asks in this way. One of the settings before stays, with all that it knows. */
+  for(options: ResolveOptions, before: Resolvers = this): Resolver {
+    const resolver = this.#find(options) ?? before.#find(options) ?? new Resolver(options);
+    this.#resolvers.add(resolver);
+    return resolver;
+  }
+
+  /** Ends what is under way with ECLOSED. */
+  close(): void {
+    for (const resolver of this.#resolvers) resolver.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #find(options: ResolveOptions): Resolver | undefined {
+    return [...this.#resolvers].find((one) => isDeepStrictEqual(one.options, options));
+  }
+}

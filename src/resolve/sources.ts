@@ -1,0 +1,32 @@
+import { sourceFor } from '../net/source.ts';
+import { formatIp, parseIp, type Ip } from '../wire/ip.ts';
+import { Cache } from './cache.ts';
+
+/** Routes are looked up anew after this many milliseconds. */
+const SOURCE_TTL = 5000;
+
+/** The addresses of this machine that are used towards others. */
+export class Sources {
+  readonly #sourceFor: (host: string) => string | undefined;
+  readonly #sources: Cache<{ readonly ip: Ip | undefined }>;
+
+  /** `now`: a monotonic clock in milliseconds. `towards`: the local address that is used towards a literal one. @default the kernel's choice */
+  constructor(limit: number, now: () => number, towards: (host: string) => string | undefined = sourceFor) {
+    this.#sourceFor = towards;
+    this.#sources = new Cache(limit, now);
+  }
+
+  /** `undefined` where there is no way to this address, or no telling. */
+  of(ip: Ip): Ip | undefined {
+    const host = formatIp(ip);
+    const known = this.#sources.get(host);
+    if (known !== undefined) return known.ip;
+    try {
+      const source = { ip: parseIp(this.#sourceFor(host) ?? '') };
+      this.#sources.set(host, { value: source, ttl: SOURCE_TTL });
+      return source.ip;
+    } catch {
+      return undefined; // the kernel cannot be asked now
+    }
+  }
+}

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { egressFrom } from './egress.ts';
+
+/** Where the client has connected to, the destination, and where the connection comes from. */
+const SAME: readonly (readonly [string | undefined, string, string | undefined])[] = [
+  ['192.0.2.7', '198.51.100.1', '192.0.2.7'],
+  ['192.0.2.7', '127.0.0.1', '192.0.2.7'],
+  ['192.0.2.7', '2001:db8::1', undefined],
+  ['2001:db8::7', '2001:db8::1', '2001:db8::7'],
+  // A client of this machine, as an agent has them: the kernel would refuse to go out from there.
+  ['127.0.0.1', '198.51.100.1', undefined],
+  ['127.0.0.5', '127.0.0.1', '127.0.0.5'],
+  ['::1', '2001:db8::1', undefined],
+  ['::1', '::1', '::1'],
+  ['169.254.3.4', '198.51.100.1', undefined],
+  ['169.254.3.4', '169.254.5.6', '169.254.3.4'],
+  ['fe80::7', '2001:db8::1', undefined],
+  ['fe80::7', 'fe80::1', 'fe80::7'],
+  [undefined, '198.51.100.1', undefined],
+];
+
+test('the address that the client has connected to, where it leads further', () => {
+  for (const [incoming, to, expected] of SAME)
+    assert.equal(
+      egressFrom({ addresses: [], rotate: 'same-as-incoming' }, incoming)(to),
+      expected,
+      `${incoming} to ${to}`,
+    );
+});
+
+test('with a list, it has to be in it; else the first counts', () => {
+  const egress = { addresses: ['192.0.2.7', '192.0.2.8', '127.0.0.1'], rotate: 'same-as-incoming' } as const;
+  for (const [incoming, to, expected] of [
+    ['192.0.2.8', '198.51.100.1', '192.0.2.8'],
+    ['192.0.2.9', '198.51.100.1', '192.0.2.7'],
+    ['127.0.0.1', '198.51.100.1', '192.0.2.7'],
+    ['127.0.0.1', '127.0.0.9', '127.0.0.1'],
+  ] as const)
+    assert.equal(egressFrom(egress, incoming)(to), expected, `${incoming} to ${to}`);
+});
+
+test('without an address of the family there is no way', () => {
+  const from = egressFrom({ addresses: ['192.0.2.7'], rotate: 'none' }, undefined);
+  assert.equal(from('198.51.100.1'), '192.0.2.7');
+  assert.throws(() => from('2001:db8::1'), { code: 'EADDRNOTAVAIL' });
+});

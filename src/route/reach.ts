@@ -1,0 +1,72 @@
+import type { Connection } from '../net/engine.ts';
+import { formatIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import { UpstreamError } from './error.ts';
+import type { ServerOptions } from './options.ts';
+import { race } from './race.ts';
+import { isShortage } from './reply.ts';
+import { inTime, left } from './trip.ts';
+import type { Trip } from './trip.ts';
+
+/** How a server is reached: from here, or through the servers before it. */
+export type Reach = (server: ServerOptions, trip: Trip) => Promise<Reached>;
+
+/** A connection to a server to which nothing has been said yet. */
+export interface Reached {
+  readonly stream: Connection;
+  /** The servers before it, the nearest first. */
+  readonly servers: readonly ServerOptions[];
+  /** When it is not used any more. */
+  readonly release: () => void;
+  /** Addresses of the server that are still to be tried. @default none */
+  readonly others?: readonly Ip[];
+}
+
+/** From here: to a unix socket, or to the first address that answers. */
+export const directly: Reach = async (server, trip) => {
+  const { engine, resolver, signal, client, nearest } = trip;
+  const { path } = server;
+  if (path !== undefined) {
+    const stream = await engine.connect({ path }, { timeout: left(trip.patience), signal });
+    return { stream, servers: [], release: () => {} };
+  }
+  const addresses = nearest
+    ? [nearest]
+    : await inTime(resolver.resolve(server.at.host, { source: client, signal }), trip);
+  return oneOf(notOwn(addresses, server, trip))(server, trip);
+};
+
+/** Reaches a server at the first of its addresses that answers. */
+export function oneOf(addresses: readonly Ip[]): Reach {
+  return async ({ at }, { engine, signal, localAddress, patience }) => {
+    const timeout = left(patience);
+    const options = localAddress === undefined ? { timeout, signal } : { timeout, signal, localAddress };
+    const stream = await race(addresses, at.port, engine, options);
+    const others = addresses.filter((ip) => formatIp(ip) !== stream.remote.host);
+    return { stream, servers: [], release: () => {}, others };
+  };
+}
+
+/** A server that leads back here would call itself without end. */
+function notOwn(addresses: readonly Ip[], { at, label }: ServerOptions, trip: Trip): readonly Ip[] {
+  const others = addresses.filter((ip) => !trip.isOwnPort(ip, at.port));
+  if (others.length === 0) throw new UpstreamError('unable', label, 'loop');
+  return others;
+}
+
+/**
+ * Reaches a server. Whatever keeps it from being reached, another server may do, but for what a server on the way there has
+ * refused.
+ */
+export async function reached(reach: Reach, server: ServerOptions, trip: Trip): Promise<Reached> {
+  try {
+    return await reach(server, trip);
+  } catch (error) {
+    if (trip.signal.aborted) throw trip.signal.reason;
+    if (error instanceof UpstreamError && error.trouble !== 'reply') throw error;
+    const code = error instanceof UpstreamError ? error.code : (error as NodeJS.ErrnoException).code;
+    // What this machine lacks is no fault of the server's.
+    if (typeof code !== 'string' || isShortage(code)) throw error;
+    throw new UpstreamError('unreachable', server.label, code, undefined, error);
+  }
+}
