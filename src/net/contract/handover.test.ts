@@ -70,6 +70,24 @@ for (const engine of engines) {
       assert.equal((await answer).toString(), 'answer');
     });
 
+    test('when the peer has reset it with something still to send, nobody else is hurt', async () => {
+      for (let i = 0; i < 20; i++) {
+        const { near, far } = await accepted(engine);
+        far.resetAndDestroy();
+        near.write(Buffer.from('answer'));
+        // The engine may have heard of it, or not.
+        if (i % 2 === 1) await delay(5);
+        const stream = near.detach();
+        stream.on('error', () => {}).resume();
+        if (!stream.closed) await new Promise((resolve) => stream.once('close', resolve));
+        const others = await Promise.all([accepted(engine), accepted(engine)]);
+        for (const other of others) other.far.write('heard?');
+        for (const other of others) assert.equal((await read(other.near, 6)).toString(), 'heard?');
+        for (const other of others) other.far.destroy();
+        for (const other of others) other.near.destroy();
+      }
+    });
+
     test('nothing of the connection listens any more', async () => {
       const { near, far } = await accepted(engine);
       const { near: other, far: otherFar } = await accepted(engine);

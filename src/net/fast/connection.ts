@@ -142,6 +142,7 @@ export class FastConnection extends Stream implements Connection, Task {
     talk.lost = undefined;
     const early = talk.early ?? [];
     this.#flush(talk);
+    if (this.fd < 0) return new Duplex().destroy(this.failure());
     this.sendAtOnce();
     this.keepAlive();
     const stream = new Socket({ ...SOCKET_OPTIONS, fd: this.giveAway() });

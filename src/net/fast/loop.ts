@@ -83,6 +83,8 @@ export class Loop {
 
   /** Before the descriptor is closed, which takes it out of the set. */
   release(slot: number): void {
+    // Twice free, it would be given to two, of whom one would hear nothing.
+    if (this.#watchers[slot] === undefined) throw new Error(`slot ${slot} is free already`);
     this.#watchers[slot] = undefined;
     this.letGo(slot);
     this.#size--;
