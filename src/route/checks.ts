@@ -57,30 +57,41 @@ export class Checks implements Disposable {
     const { every } = checked.check;
     const { signal } = this.#closing;
     const [least, most] = JITTER;
+    /** Those that take their time: none is checked twice at once, and none holds up the others. */
+    const busy = new Set<string>();
     let pause = Math.random() * every;
     while (await passed(pause, signal)) {
-      await this.#checkAll(checked, resolver);
+      const { members } = await this.#membersOf(checked.group, resolver);
+      for (const { way } of members) if (!busy.has(way.label)) void this.#check(way, checked, resolver, busy);
       pause = every * (least + Math.random() * (most - least));
     }
   }
 
-  /** All members at the same time. */
-  async #checkAll({ group, check, route, before }: Checked, resolver: Resolver): Promise<void> {
+  async #check(
+    way: UpstreamOptions,
+    { group, check, route, before }: Checked,
+    resolver: Resolver,
+    busy: Set<string>,
+  ): Promise<void> {
     const { signal } = this.#closing;
-    const trip = (): Trip => {
-      const deadline = performance.now() + PATIENCE;
-      const rest = { resolver, signal, deadline, patience: deadline, client: '', credentials: undefined };
-      return { ...this.#ground, ...rest, localAddress: route.egress && egressFrom(route.egress, undefined) };
+    const { health } = this.#ground;
+    const deadline = performance.now() + PATIENCE;
+    const trip: Trip = {
+      ...this.#ground,
+      resolver,
+      signal,
+      deadline,
+      patience: deadline,
+      client: '',
+      credentials: undefined,
+      localAddress: route.egress && egressFrom(route.egress, undefined),
     };
-    const one = async (way: UpstreamOptions): Promise<void> => {
-      const { health } = this.#ground;
-      const why = await faultOf({ type: 'chain', label: way.label, hops: [...before, way] }, check, trip());
-      if (signal.aborted) return;
-      if (why === undefined) health.succeeded(way.label, group.health);
-      else health.failed(way.label, group.health, why);
-    };
-    const { members } = await this.#membersOf(group, resolver);
-    await Promise.all(members.map(({ way }) => one(way)));
+    busy.add(way.label);
+    const why = await faultOf({ type: 'chain', label: way.label, hops: [...before, way] }, check, trip);
+    busy.delete(way.label);
+    if (signal.aborted) return;
+    if (why === undefined) health.succeeded(way.label, group.health);
+    else health.failed(way.label, group.health, why);
   }
 
   /** What cannot be discovered has no members; that is logged where it is discovered. */

@@ -12,6 +12,7 @@ import type { UpstreamOptions } from './options.ts';
 import { race } from './race.ts';
 import type { RaceOptions } from './race.ts';
 import type { Route } from './table.ts';
+import { plain } from './trip.ts';
 import type { Opened, Trip } from './trip.ts';
 
 /** What the rules have allowed, and its way out. */
@@ -101,5 +102,5 @@ export async function awaitPeerThrough({ stream, session, servers }: Opened): Pr
   const { label } = servers.at(-1)!;
   const { ok, reply, bound } = await nextReply(stream, session, label, () => {});
   if (!ok) throw new UpstreamError('reply', label, `reply-${reply}`, reply);
-  return bound;
+  return plain(bound);
 }

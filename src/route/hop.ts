@@ -12,7 +12,7 @@ import { oneOf, reached } from './reach.ts';
 import type { Reach, Reached } from './reach.ts';
 import { replyTo } from './reply.ts';
 import { greet, nextReply } from './shake.ts';
-import { inTime, left } from './trip.ts';
+import { inTime, left, plain } from './trip.ts';
 import type { Opened, Request, Trip } from './trip.ts';
 
 /** Reaches one server, and makes a request of it. */
@@ -48,7 +48,7 @@ export async function openServer(
         ? await greet(stream, session, label)
         : await nextReply(stream, session, label, asked);
     if (!ok) throw new UpstreamError('reply', label, `reply-${reply}`, reply);
-    return { stream, bound, session, servers: [...servers, server], release };
+    return { stream, bound: plain(bound), session, servers: [...servers, server], release };
   } catch (error) {
     stream.destroy();
     release();

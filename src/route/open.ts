@@ -1,5 +1,6 @@
+import { ResolveError } from '../resolve/error.ts';
 import { addressOf } from '../wire/address.ts';
-import { Command } from '../wire/socks5.ts';
+import { Command, Reply } from '../wire/socks5.ts';
 import { UpstreamError } from './error.ts';
 import { candidates } from './group.ts';
 import { openServer } from './hop.ts';
@@ -45,7 +46,11 @@ function openChain(reach: Reach, { hops }: ChainOptions, request: Request, trip:
 function through(reach: Reach, way: UpstreamOptions): Reach {
   return (server, trip) => {
     const { at } = server;
-    const request = { command: Command.connect, destination: addressOf(at.host, at.port) };
+    const request = {
+      command: Command.connect,
+      destination: addressOf(at.host, at.port),
+      leadsOn: true,
+    };
     // It is to be reached while the patience lasts.
     return openFrom(reach, way, request, { ...trip, deadline: trip.patience });
   };
@@ -54,14 +59,17 @@ function through(reach: Reach, way: UpstreamOptions): Reach {
 /** One member after the other, until one is reached, able and understands. */
 async function openGroup(reach: Reach, group: GroupOptions, request: Request, trip: Trip): Promise<Opened> {
   const { health } = trip;
-  const members = candidates(group, trip.client, health).slice(0, group.tries);
+  const members = candidates(group, trip.client, health);
+  let { tries } = group;
   let last: unknown;
   for (const [i, way] of members.entries()) {
+    if (tries === 0) break;
     const now = performance.now();
-    const patience = now + (trip.patience - now) / (members.length - i);
+    const patience = now + (trip.patience - now) / Math.min(tries, members.length - i);
+    const deadline = request.leadsOn === true ? patience : trip.deadline;
     const leave = health.enter(way.label);
     try {
-      const opened = await openFrom(reach, way, request, { ...trip, patience });
+      const opened = await openFrom(reach, way, request, { ...trip, patience, deadline });
       health.succeeded(way.label, group.health);
       return { ...opened, release: joined(leave, opened.release) };
     } catch (error) {
@@ -69,14 +77,28 @@ async function openGroup(reach: Reach, group: GroupOptions, request: Request, tr
       if (!(error instanceof UpstreamError)) throw error;
       // It was reached, and it has understood.
       if (error.trouble === 'reply' && error.code !== 'ETIMEDOUT') health.succeeded(way.label, group.health);
-      if (error.trouble === 'refused' || error.trouble === 'reply') throw error;
+      if (isFinal(error, request)) throw error;
       // One that had hardly any time left may be well.
       if (error.trouble === 'unreachable' && patience - now >= FAIR)
         health.failed(way.label, group.health, error.code);
+      if (!isUnable(error)) tries--;
       last = error;
     }
   }
   throw last;
+}
+
+/** What a server says about the destination is the same everywhere; about the next server of ours, another one may know better. */
+function isFinal(error: UpstreamError, { leadsOn }: Request): boolean {
+  if (error.trouble === 'refused') return true;
+  return error.trouble === 'reply' && leadsOn !== true && !isUnable(error);
+}
+
+/** This kind of server cannot do what is asked for, as we know or as it says itself. */
+function isUnable({ trouble, reply }: UpstreamError): boolean {
+  if (trouble === 'unable') return true;
+  const says = reply === Reply.commandNotSupported || reply === Reply.addressTypeNotSupported;
+  return trouble === 'reply' && says;
 }
 
 async function openDiscovered(
@@ -86,7 +108,13 @@ async function openDiscovered(
   trip: Trip,
 ): Promise<Opened> {
   const { discovery, resolver, client, signal } = trip;
-  const group = await inTime(discovery.group(way, resolver, { source: client, signal }), trip);
+  let group: GroupOptions;
+  try {
+    group = await inTime(discovery.group(way, resolver, { source: client, signal }), trip);
+  } catch (error) {
+    if (!(error instanceof ResolveError)) throw error;
+    throw new UpstreamError('unreachable', way.label, error.code, undefined, error);
+  }
   return openGroup(reach, group, request, trip);
 }
 

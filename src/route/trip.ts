@@ -43,6 +43,8 @@ export interface Request {
   readonly destination: Address;
   /** Nothing is: the last server is greeted and left there. @default false */
   readonly greetsOnly?: boolean;
+  /** The destination is the next server of ours. @default false */
+  readonly leadsOn?: boolean;
 }
 
 /** The end of a way. */
@@ -60,15 +62,15 @@ export interface Opened {
 
 /** BND.ADDR and BND.PORT; an unspecified address is the server's own, which may be a name that only the server before it knows. */
 export function boundAt({ bound, stream, servers }: Opened): Address {
-  if (!isWildcard(bound.host)) return addressOf(plain(bound.host), bound.port);
+  if (!isWildcard(bound.host)) return addressOf(bound.host, bound.port);
   const { host } = servers.length === 1 ? stream.remote : servers.at(-1)!.at;
   return addressOf(host, bound.port);
 }
 
-/** A dual-stack server may write ::ffff:192.0.2.1. */
-export function plain(host: string): string {
+/** An address as a server tells it: a dual-stack one may write ::ffff:192.0.2.1. */
+export function plain({ host, port }: HostPort): HostPort {
   const ip = host.includes(':') ? parseIp(host) : undefined;
-  return ip === undefined ? host : formatIp(unmapped(ip));
+  return { host: ip === undefined ? host : formatIp(unmapped(ip)), port };
 }
 
 /** Milliseconds, one at least. */

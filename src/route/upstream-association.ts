@@ -98,7 +98,7 @@ export async function associate(
     const [relay, ...beyond] = hops.map(boundAt);
     const nearest = hops[0]!;
     const server = nearest.stream.remote;
-    if (relay!.type === AddressType.name || !owner.mayBeRelay(relay!, server))
+    if (relay!.type === AddressType.name || relay!.port === 0 || !owner.mayBeRelay(relay!, server))
       throw new UpstreamError('unable', nearest.servers[0]!.label, 'relay-address');
     const at = { host: localHost(relay!, nearest, trip), port: 0 };
     const socket = await trip.engine.udp(at, events(relay!, beyond, owner));
@@ -154,7 +154,7 @@ function unwrap(
     for (let i = 0; ; i++) {
       const header = decodeUdpHeader(buffer, at, end);
       if (header === undefined || header.value.fragment !== 0) return undefined;
-      const from = { host: plain(header.value.address.host), port: header.value.address.port };
+      const from = plain(header.value.address);
       if (i === beyond.length) return { start: at, dataStart: at + header.size, from };
       if (!isFrom(from, beyond[i]!)) return undefined;
       at += header.size;

@@ -44,7 +44,7 @@ export async function bind(
   const { peer, address, permit } =
     passage.route.via === 'direct'
       ? await awaitPeer(session, machine, request, passage, state)
-      : await awaitPeerFar(session, machine, passage, state);
+      : await awaitPeerFar(session, machine, request, passage, state);
   session.address = address;
   if (anybody) {
     // Now it is known whom it is for.
@@ -122,6 +122,7 @@ async function awaitPeer(
 async function awaitPeerFar(
   session: Session,
   machine: ServerSession,
+  request: RequestEvent,
   passage: Passage,
   state: ServerState,
 ): Promise<Arrival> {
@@ -133,6 +134,9 @@ async function awaitPeerFar(
     session.signal.throwIfAborted();
     const at = boundAt(asked);
     session.bound = at.type === AddressType.name ? asked.bound : at;
+    // SOCKS4 has no room for it, and 0.0.0.0 would be this machine.
+    if (request.protocol === 'socks4' && at.type !== AddressType.ipv4)
+      throw new Failure('upstream', 'bind', 'address-type', Reply.addressTypeNotSupported);
     session.client.write(machine.reply(Reply.succeeded, session.bound));
     const address = await awaitPeerThrough(asked);
     const decision = decideAbout(address, session, passage.permit, state);

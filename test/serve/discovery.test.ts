@@ -107,6 +107,22 @@ suite('discovery', { timeout: 60_000 }, () => {
     });
   }
 
+  test('in a group, what takes too long to be found is passed over', async () => {
+    await using names = await startNameServer(() => []);
+    await using garter = await startGarter({
+      config: `
+rules: [{ name: all, allow: any, to: [any, loopback] }]
+resolve: { servers: ["127.0.0.1:${names.endpoint.port}"], timeout: 5s }
+timeouts: { connect: 4s }
+routes: [{ to: [any], via: both }]
+upstreams:
+  found: { discover: ${NAME} }
+  both: { servers: [found, "socks5h://${far.host}:${far.port}"] }`,
+    });
+    await works(garter);
+    await garter.record({ route: `both/${far.host}:${far.port}` });
+  });
+
   test('nothing is found', async () => {
     await using names = await startNameServer(at());
     await using garter = await near(names);

@@ -61,6 +61,7 @@ routes: [{ to: [any], via: both }]
 upstreams:
   both: { servers: [${servers.map((server) => `"${server}"`).join(', ')}], health: { ${health} } }
 timeouts: { connect: 5s }`,
+    env: { WRONG: 'wrong' },
   });
 }
 
@@ -128,6 +129,15 @@ suite('health checks', { timeout: 120_000 }, () => {
     assert.ok(server.heard.slice(-3).every((heard) => heard === '050100'));
   });
 
+  test('one that says nothing holds up nobody', async () => {
+    await using silent = await startGreeted();
+    silent.mood = 'silent';
+    await using server = await startGreeted();
+    await using garter = await near([`socks5h://${at(silent)}`, `socks5h://${at(server)}`], 'every: 20ms');
+    await checked(server, 20);
+    assert.deepEqual(await changes(garter), [], 'the silent one still has time');
+  });
+
   test('what takes too long is down, and never checked twice at a time', async () => {
     await using server = await startGreeted();
     server.mood = 'silent';
@@ -173,7 +183,7 @@ suite('health checks', { timeout: 120_000 }, () => {
 
   test('a wrong password is a failure', async () => {
     await using locked = await startGarter({ users: { alice: 's3cret' } });
-    await using garter = await near([`socks5h://alice:wrong@${at(locked)}`], 'every: 50ms');
+    await using garter = await near([`socks5h://alice:\${WRONG}@${at(locked)}`], 'every: 50ms');
     assert.partialDeepStrictEqual(await change(garter, 0), { event: 'upstream down', why: 'password' });
     await locked.record({ end: 'policy:auth:wrong' });
   });
@@ -220,6 +230,7 @@ routes: [{ to: [any], via: used }]
 upstreams:
   used: { servers: ["socks5h://${at(server)}"], health: { every: 50ms } }
   idle: { servers: ["socks5h://${at(idle)}"], health: { every: 50ms } }`,
+      complaint: /^[^\n]*: warning: no route leads to this upstream\n/,
     });
     await checked(server, 3);
     const file = join(garter.directory, 'garter.yaml');

@@ -166,6 +166,27 @@ suite('BIND through upstreams', () => {
     server.more();
   });
 
+  test('addresses that a dual-stack server writes as IPv6, to a client of SOCKS4 too', async () => {
+    const host = '::ffff:127.0.0.1';
+    await using server = await startScripted(reply5(host, 4321), reply5(host, 999));
+    await using garter = await near(`"socks5h://${at(server)}"`);
+    using client = await RawClient.connect(garter);
+    client.send(request4(Command.bind, '127.0.0.1', 0));
+    await client.expect('00 5a 10 e1 7f 00 00 01');
+    server.more();
+    await client.expect('00 5a 03 e7 7f 00 00 01');
+    server.more();
+  });
+
+  test('a port that SOCKS4 has no room for', async () => {
+    await using server = await startScripted(reply5('2001:db8::1', 4321));
+    await using garter = await near(`"socks5h://${at(server)}"`);
+    using client = await RawClient.connect(garter);
+    client.send(request4(Command.bind, '127.0.0.1', 0));
+    await client.expect('00 5b');
+    await garter.record({ command: 'bind', end: 'upstream:bind:address-type' });
+  });
+
   test('a second reply that names nobody', async () => {
     const second = reply5('0.0.0.0', 0);
     await using server = await startScripted(reply5('127.0.0.1', 4321), second);

@@ -5,7 +5,7 @@ import { after, before, suite, test } from 'node:test';
 import { startGarter, type Garter } from '../support/garter.ts';
 import { address, response, startNameServer, type NameServer } from '../support/name-server.ts';
 import { Command, connectThrough, RawClient, replyCode, request5 } from '../support/raw.ts';
-import { startEcho, type Target } from '../support/targets.ts';
+import { startEcho, startTarget, type Target } from '../support/targets.ts';
 
 const CLOSED = 1; // a port of loopback on which nobody listens
 
@@ -16,6 +16,17 @@ function startNames(name: string): Promise<NameServer> {
       ? response(asked, { answers: [address(name, '127.0.0.1')] })
       : response(asked, { rcode: asked.name === name ? 0 : 3 }),
   ]);
+}
+
+/** A server that has one answer to every request. */
+function startRefusing(reply: number): Promise<Target> {
+  return startTarget((socket) => {
+    let messages = 0;
+    socket.on('data', () => {
+      if (messages++ === 0) socket.write(Buffer.of(5, 0));
+      else socket.end(Buffer.of(5, reply, 0, 1, 0, 0, 0, 0, 0, 0));
+    });
+  });
 }
 
 const at = ({ host, port }: { host: string; port: number }): string => `${host}:${port}`;
@@ -62,6 +73,7 @@ resolve: { servers: ["127.0.0.1:${nearNames.endpoint.port}"] }
 timeouts: { connect: 5s }
 ${config}`,
       ...(users !== undefined && { users }),
+      env: { RIGHT: 's3cret', WRONG: 'wrong' },
     });
   const works = async (garter: Garter, host: string): Promise<void> => {
     using client = await connectThrough(garter, { host, port: echo.port });
@@ -141,7 +153,7 @@ routes:
   test('a user name and a password, of our own', async () => {
     await using garter = await near(`
 routes: [{ to: [any], via: locked }]
-upstreams: { locked: "http://alice:s3cret@${at(locked)}" }`);
+upstreams: { locked: "http://alice:\${RIGHT}@${at(locked)}" }`);
     await works(garter, '127.0.0.1');
     assert.equal((await locked.record({ destination: at(echo) })).user, 'alice');
     assert.equal((await garter.record({ destination: at(echo) })).route, 'locked');
@@ -169,7 +181,7 @@ upstreams: { locked: { url: "${scheme}://${at(locked)}", credentials: client } }
       await using garter = await near(`
 routes: [{ to: [any], via: both }]
 upstreams:
-  both: { servers: ["${scheme}://alice:wrong@${at(locked)}", "${scheme}://${at(far)}"] }`);
+  both: { servers: ["${scheme}://alice:\${WRONG}@${at(locked)}", "${scheme}://${at(far)}"] }`);
       const count = (await far.records()).length;
       assert.equal(await reply(garter, '127.0.0.1', echo.port), 1);
       await garter.record({ end: 'upstream:dial:password', route: 'both' });
@@ -194,6 +206,61 @@ upstreams: { both: { servers: ["socks5h://${at(echo)}", "socks5h://${at(far)}"] 
     await garter.record({ route: `both/${at(far)}` });
   });
 
+  test('members that cannot do it use up none of the tries', async () => {
+    await using echo6 = await startEcho('::1');
+    const unable = ['socks4', 'socks4a'].flatMap((scheme) => [
+      `"${scheme}://${at(far)}"`,
+      `"${scheme}://localhost:${far.port}"`,
+    ]);
+    await using garter = await near(`
+routes: [{ to: [any], via: mixed }]
+upstreams: { mixed: { servers: [${unable.join(', ')}, "socks5h://${at(far)}"] } }`);
+    for (let i = 0; i < 2; i++) {
+      using client = await connectThrough(garter, echo6);
+      client.send(Buffer.from('six'));
+      await client.expect(Buffer.from('six'));
+    }
+    await garter.record({ route: `mixed/${at(far)}` });
+  });
+
+  for (const [says, command, host] of [
+    [7, Command.resolve, 'far.test'],
+    [8, Command.connect, '127.0.0.1'],
+  ] as const) {
+    test(`reply ${says} of a member says that it cannot: another may`, async () => {
+      await using unable = await startRefusing(says);
+      await using garter = await near(`
+routes: [{ to: [any], via: both }]
+upstreams: { both: { servers: ["socks5h://${at(unable)}", "socks5h://${at(far)}"] } }`);
+      using client = await RawClient.connect(garter);
+      client.send('05 01 00', request5(command, host, echo.port));
+      await client.expect('05 00  05 00 00');
+      client.end();
+      await garter.record({ route: `both/${at(far)}` });
+      await using alone = await near(`routes: [{ to: [any], via: "socks5h://${at(unable)}" }]`);
+      assert.equal(await replyCode(alone, request5(command, host, echo.port)), says);
+    });
+  }
+
+  test('an entry that has no way to the next server: another may', async () => {
+    await using island = await startRefusing(3);
+    await using garter = await near(`
+routes: [{ to: [any], via: long }]
+upstreams:
+  entries: { servers: ["socks5h://${at(island)}", "socks5h://${at(far)}"] }
+  long: { chain: [entries, "socks5h://${at(locked)}", "socks5h://${at(far)}"] }`);
+    // The next server's own word is final all the same: it wants a password.
+    assert.equal(await reply(garter, '127.0.0.1', echo.port), 1);
+    await garter.record({ end: 'upstream:dial:method' });
+    await using open = await near(`
+routes: [{ to: [any], via: long }]
+upstreams:
+  entries: { servers: ["socks5h://${at(island)}", "socks5h://${at(far)}"] }
+  long: { chain: [entries, "socks5h://alice:\${RIGHT}@${at(locked)}"] }`);
+    await works(open, '127.0.0.1');
+    await open.record({ route: `long/${at(far)}/${at(locked)}` });
+  });
+
   test('nobody there: reply 1, and what was the matter', async () => {
     await using garter = await near(`routes: [{ to: [any], via: "socks5h://127.0.0.1:${CLOSED}" }]`);
     assert.equal(await reply(garter, '127.0.0.1', echo.port), 1);
@@ -205,7 +272,7 @@ upstreams: { both: { servers: ["socks5h://${at(echo)}", "socks5h://${at(far)}"] 
 routes: [{ to: [any], via: long }]
 upstreams:
   first: { servers: ["socks5h://127.0.0.1:${CLOSED}", "socks4a://${at(far)}"] }
-  long: { chain: [first, "http://alice:s3cret@${at(locked)}", "socks5h://${at(far)}"] }`);
+  long: { chain: [first, "http://alice:\${RIGHT}@${at(locked)}", "socks5h://${at(far)}"] }`);
     await works(garter, 'far.test');
     const record = await garter.record({ destination: `far.test:${echo.port}` });
     assert.equal(record.route, `long/${at(far)}/${at(locked)}/${at(far)}`);
