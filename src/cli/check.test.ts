@@ -385,6 +385,30 @@ test('what a route cannot carry', async () => {
   }
 });
 
+/** By which name servers know the destination, and the line about the route. */
+const RESOLVERS: readonly (readonly [string, string])[] = [
+  [
+    'a.far.example:80 --address 192.0.2.1',
+    'route-1 (FILE:3): socks4a://10.0.3.1:1080, which resolves the name',
+  ],
+  ['a.example:80 --address 192.0.2.1', 'route-2 (FILE:4): socks4a://10.0.3.2:1080'],
+  ['192.0.2.1:80', 'route-2 (FILE:4): socks4a://10.0.3.2:1080'],
+  ['b.far.example:443 --address 192.0.2.1', 'route-3 (FILE:5): socks4a://10.0.3.3:1080'],
+];
+
+test('who resolves a name: the upstream, unless the route was found by the address or says here', async () => {
+  await using prepared = await prepare(`rules: [{ name: all, allow: any, to: any }]
+routes:
+  - { to: [.far.example], port: 80, via: "socks4a://10.0.3.1:1080" }
+  - { to: [192.0.2.0/24], port: 80, via: "socks4a://10.0.3.2:1080" }
+  - { to: [any], via: "socks4a://10.0.3.3:1080", resolve: here }
+`);
+  for (const [to, route] of RESOLVERS) {
+    const { out, err } = await run(`FILE --from 127.0.0.1 --to ${to}`, prepared.file);
+    assert.equal(/^ {2}route {5}(.*)$/m.exec(out)?.[1], route, `${to}: ${err}${out}`);
+  }
+});
+
 test('the headline repeats the question, the time in UTC', async () => {
   await using prepared = await prepare();
   const rows = [

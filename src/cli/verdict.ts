@@ -111,7 +111,7 @@ async function follow(
   else noteRule(decision.permit, note);
   const route = passedOn ? byName : routes.find(facts, destination, decision.permit.addresses[0], ports);
   if (route === undefined) throw new Refused('no route leads there');
-  note('route', describeRoute(route, destination));
+  note('route', describeRoute(route, passedOn));
   // A name that is resolved here takes no way at all.
   if (question.command !== 'resolve' || passedOn) checkWay(question.command, route);
   return resolves;
@@ -131,10 +131,10 @@ function checkWay(command: Command, route: Route): void {
   }
 }
 
-function describeRoute(route: Route, destination: Destination): string {
+function describeRoute(route: Route, passedOn: boolean): string {
   if (route === DIRECT) return 'direct';
   const how = route.via === 'direct' ? 'direct' : describeWay(route.via);
-  const name = destination.type === 'name' && route.passesNames ? ', which resolves the name' : '';
+  const name = passedOn ? ', which resolves the name' : '';
   return `${route.name}${place(route.origin)}: ${how}${name}`;
 }
 

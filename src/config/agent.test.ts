@@ -103,15 +103,25 @@ test('a login file', async () => {
   assert.deepEqual(faultsOf({ upstream: ['socks5h://bob@a.example'], loginFile }), [
     '--upstream: credentials stand here twice',
   ]);
+  for (const scheme of ['socks4', 'socks4a', 'SOCKS4a+tls'])
+    assert.deepEqual(faultsOf({ upstream: [ONE, `${scheme}://a.example`], loginFile }), [
+      '--login-file: SOCKS4 has a user id and no password',
+    ]);
   await chmod(loginFile, 0o644);
   assert.deepEqual(faultsOf({ upstream: [ONE], loginFile }), [
     `--login-file: others can read or write ${loginFile}`,
   ]);
-  await writeFile(loginFile, 'hunter2');
   await chmod(loginFile, 0o600);
-  assert.deepEqual(faultsOf({ upstream: [ONE], loginFile }), [
-    `--login-file: there is no login in ${loginFile}`,
-  ]);
+  for (const [content, fault] of [
+    ['hunter2', 'there is no login'],
+    ['alice:hunter2\nbob:hunter2\n', 'there is more than one line'],
+    ['alice\nbob:hunter2\n', 'there is more than one line'],
+    [' alice:hunter2', 'the name begins or ends with a blank'],
+    [`alice:${'hunter2'.repeat(37)}`, 'the password is longer than 255 bytes'],
+  ] as const) {
+    await writeFile(loginFile, content);
+    assert.deepEqual(faultsOf({ upstream: [ONE], loginFile }), [`--login-file: in ${loginFile} ${fault}`]);
+  }
   assert.match(faultsOf({ upstream: [ONE], loginFile: '/nowhere' })[0]!, /^--login-file: .*ENOENT/);
 });
 

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { nameFault, passwordFault } from '../auth/users-file.ts';
 import type { Environment } from './environment.ts';
 import { flagOverrides } from './flags.ts';
 import type { Flags } from './flags.ts';
@@ -49,6 +50,7 @@ export function agentOverrides(
     return overrides;
   }
   const login = loginFile === undefined ? {} : { login: readLogin(loginFile) };
+  if (loginFile !== undefined) refuseUserIds(source.values);
   const upstream =
     source.from === '--upstream' || source.from === 'GARTER_UPSTREAM'
       ? { servers: source.values.map((written) => ({ url: urlIn(written, source.from), ...login })) }
@@ -129,16 +131,34 @@ function refuseBesideFile({ choose, direct, loginFile }: AgentFlags): void {
   }
 }
 
+function refuseUserIds(urls: readonly string[]): void {
+  if (!urls.some((url) => /^\s*socks4/i.test(url))) return;
+  throw new FlagError(
+    '--login-file',
+    'SOCKS4 has a user id and no password',
+    'write the id into the URL, as in socks4a://ID@proxy.example.org:1080',
+  );
+}
+
 /** NAME:PASSWORD, in a file that others cannot read. */
 function readLogin(path: string): { readonly name: string; readonly password: string } {
   try {
-    const [, name, password] = /^([^:]+):(.+)$/s.exec(readSecret(resolve(path))) ?? [];
-    if (name !== undefined && password !== undefined) return { name, password };
+    const [, name = '', password = ''] = /^([^:]+):(.+)$/s.exec(readSecret(resolve(path))) ?? [];
+    const fault = loginFault(name, password);
+    if (fault === undefined) return { name, password };
+    throw new ValueError(`in ${path} ${fault}`, 'write NAME:PASSWORD into it, and nothing else');
   } catch (error) {
     if (error instanceof ValueError) throw new FlagError('--login-file', error.message, error.remedy);
     throw error;
   }
-  throw new FlagError('--login-file', `there is no login in ${path}`, 'write NAME:PASSWORD into it');
+}
+
+function loginFault(name: string, password: string): string | undefined {
+  if (name === '') return 'there is no login';
+  if (/[\r\n]/.test(name + password)) return 'there is more than one line';
+  const [ofName, ofPassword] = [nameFault(name), passwordFault(password)];
+  if (ofName !== undefined) return `the name ${ofName}`;
+  return ofPassword && `the password ${ofPassword}`;
 }
 
 /** The name of the SRV records of a domain; one that is written out stands for itself. A login goes over TLS only. */

@@ -157,7 +157,8 @@ export const localAddress: z.ZodType<string> = value(
     const written = text(input, 'an address of this machine, or one of its interfaces');
     const ip = parseIp(written);
     if (ip !== undefined) return formatIp(ip);
-    if (INTERFACE.test(written)) return written;
+    // 999.1.1.1 is an address with a mistake in it, though Linux would take it for a name.
+    if (INTERFACE.test(written) && !/^[\d.]+$/.test(written)) return written;
     throw new ValueError(
       `${quote(written)} is neither an address nor an interface`,
       'write one of this machine, such as 192.0.2.1 or eth0',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { proxyUrl } from './proxy-url.ts';
+import { proxyUrl, showsPassword } from './proxy-url.ts';
 
 /** A URL, and its label: where it leads, without secrets. */
 const LABELS: readonly (readonly [url: string, label: string])[] = [
@@ -46,4 +46,36 @@ test('what is wrong is told without the URL', () => {
     assert.equal(error?.issues[0]?.message, message, url);
     assert.doesNotMatch(JSON.stringify(error.issues), /s3/, url);
   }
+});
+
+test('what ends a URL in the middle of its password is told, and what to write for it', () => {
+  for (const password of ['s3/cret', '12/s3cret', 's3#cret', '?s3cret', '#/?', '1?s3cret@x']) {
+    for (const [scheme, host] of [
+      ['socks5h', 'proxy.example'],
+      ['http', '[::1]:8080'],
+    ]) {
+      const { error } = proxyUrl.safeParse(`${scheme}://alice:${password}@${host}`);
+      assert.match(JSON.stringify(error?.issues), /write \/ as %2F, \? as %3F and # as %23/, password);
+      assert.doesNotMatch(JSON.stringify(error?.issues), /s3/, password);
+      const encoded = proxyUrl.parse(`${scheme}://alice:${encodeURIComponent(password)}@${host}`);
+      assert.equal(encoded.credentials?.password, password);
+    }
+  }
+});
+
+test('a password that is written out', () => {
+  const rows: readonly (readonly [url: string, shows: boolean])[] = [
+    ['socks5h://alice:s3cret@proxy.example', true],
+    ['socks5h://alice:s3cret@${HOST}', true],
+    ['socks5h://${NAME}:s3@cret@proxy.example', true],
+    ['${SCHEME}://:s3cret@proxy.example', true],
+    ['socks5h://alice:${PASSWORD}@proxy.example:1080', false],
+    ['socks5h://${LOGIN}@proxy.example:1080', false],
+    ['${URL}', false],
+    ['socks5h://alice@proxy.example:1080', false],
+    ['socks5h://alice:@proxy.example:1080', false],
+    ['socks5h://localhost/run/user:1000@home', false],
+    ['p1', false],
+  ];
+  for (const [url, shows] of rows) assert.equal(showsPassword(url), shows, url);
 });

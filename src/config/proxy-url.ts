@@ -3,19 +3,22 @@ import type { ServerOptions } from '../route/options.ts';
 import { isNumericName, parseName } from '../policy/names.ts';
 import { formatAddress } from '../wire/address.ts';
 import { formatIp, parseIp } from '../wire/ip.ts';
+import type { Credentials } from '../wire/password.ts';
 import { socketPath } from './listen-address.ts';
 import { text, value } from './value.ts';
 import { ValueError } from './value-error.ts';
 
 /** A proxy server as its URL gives it. */
 export type ProxyUrl = Pick<ServerOptions, 'label' | 'protocol' | 'passesNames' | 'at' | 'path' | 'tls'> & {
-  readonly credentials?: { readonly username: string; readonly password: string };
+  readonly credentials?: Credentials;
 };
 
 /** An entry of `via`, `servers` or `chain`: a URL, or the name of an upstream. */
 export type UpstreamRef = ProxyUrl | { readonly name: string };
 
 const EXAMPLE = 'socks5h://10.0.3.1:1080';
+/** For a URL that ends in the middle of its password, as far as one can tell. */
+const ENCODE = 'write / as %2F, ? as %3F and # as %23 in a user name or password, or give the two by login';
 
 /** curl's schemes, and those of SOCKS over TLS: socks4 and socks5 want addresses, socks4a, socks5h and http take names. */
 const SCHEMES: Readonly<
@@ -45,6 +48,34 @@ export const upstreamRef: z.ZodType<UpstreamRef> = value(
   },
 );
 
+/** Whether the password of a URL is written out, with nothing of it from the environment. */
+export function showsPassword(written: string): boolean {
+  const [, password] = /:\/\/[^:@/]*:(.+)@/s.exec(written) ?? [];
+  return password !== undefined && !password.includes('${');
+}
+
+/** Throws a ValueError for what a server with this protocol cannot be told. */
+export function checkCredentials(
+  protocol: ServerOptions['protocol'],
+  { username, password }: Credentials,
+): void {
+  const isSocks4 = protocol === 'socks4' || protocol === 'socks4a';
+  if (isSocks4 && password !== '')
+    throw new ValueError(
+      'SOCKS4 has a user id and no password',
+      'write the id alone: socks4a://ID@HOST:PORT',
+    );
+  if (protocol === 'http' && username.includes(':'))
+    throw new ValueError('HTTP cannot carry a user name with a colon', 'take another name');
+  for (const [what, said] of [
+    ['user name', username],
+    ['password', password],
+  ] as const) {
+    if (Buffer.byteLength(said) > 255)
+      throw new ValueError(`the ${what} is longer than 255 bytes`, 'write a shorter one');
+  }
+}
+
 /** No message quotes the URL: there may be a password in it. */
 function parseProxyUrl(written: string): ProxyUrl {
   const [, name = '', rest = ''] = /^\s*([a-z\d+]+)(:.*)$/is.exec(written) ?? [];
@@ -52,10 +83,11 @@ function parseProxyUrl(written: string): ProxyUrl {
   // Of http a URL leaves out the usual port, and takes numbers for addresses.
   const url = URL.parse(`proxy${rest}`);
   const kind = Object.hasOwn(SCHEMES, scheme) ? SCHEMES[scheme] : undefined;
+  const isCut = /^:\/\/[^/?#]*[/?#].*@/s.test(rest);
   if (url === null || kind === undefined || url.hostname === '') {
     throw new ValueError(
       'this is not the URL of a proxy server',
-      `write ${Object.keys(SCHEMES).join(', ')}, as in ${EXAMPLE}`,
+      isCut ? ENCODE : `write ${Object.keys(SCHEMES).join(', ')}, as in ${EXAMPLE}`,
     );
   }
   const host = hostOf(url.hostname);
@@ -67,7 +99,7 @@ function parseProxyUrl(written: string): ProxyUrl {
   )
     throw new ValueError(
       'something stands behind host and port',
-      `write ${EXAMPLE}, or for a unix socket socks5h://localhost/run/tor/socks`,
+      isCut ? ENCODE : `write ${EXAMPLE}, or for a unix socket socks5h://localhost/run/tor/socks`,
     );
   const port = url.port === '' ? kind.port : Number(url.port);
   if (port === 0) throw new ValueError('there is no port 0', `write ${EXAMPLE}`);
@@ -90,18 +122,7 @@ function credentialsIn(url: URL, protocol: ServerOptions['protocol']): ProxyUrl[
   const [username, password] = [url.username, url.password].map(decode) as [string, string];
   if (username === '')
     throw new ValueError('a password without a user name', 'write socks5h://NAME:PASSWORD@HOST:PORT');
-  const isSocks4 = protocol === 'socks4' || protocol === 'socks4a';
-  if (isSocks4 && password !== '')
-    throw new ValueError('SOCKS4 has a user id and no password', 'take the password away');
-  if (protocol === 'http' && username.includes(':'))
-    throw new ValueError('HTTP cannot carry a user name with a colon', 'take another name');
-  for (const [what, said] of [
-    ['user name', username],
-    ['password', password],
-  ] as const) {
-    if (Buffer.byteLength(said) > 255)
-      throw new ValueError(`the ${what} is longer than 255 bytes`, 'write a shorter one');
-  }
+  checkCredentials(protocol, { username, password });
   return { username, password };
 }
 

@@ -4,9 +4,12 @@ import type { RuleOptions } from '../policy/policy.ts';
 import { passesNames } from '../route/options.ts';
 import type { RouteOptions } from '../route/options.ts';
 import { asRule } from '../route/table.ts';
+import type { ListenerSettings } from '../server/settings.ts';
 import { parseIp } from '../wire/ip.ts';
 import type { Draft } from './draft.ts';
 import type { CommandWord } from './leaves.ts';
+import { reportLoops } from './loops.ts';
+import { reportTaken, whereIs } from './names.ts';
 import type { Path, Placed, Reports } from './problem.ts';
 import { unreachableRules } from './reach.ts';
 import type { RouteSection } from './route-schema.ts';
@@ -19,6 +22,7 @@ import { either, quote } from './value-error.ts';
 export function completeRoutes(
   { routes }: Draft,
   upstreams: Upstreams,
+  listeners: readonly Placed<ListenerSettings>[],
   source: Source,
   reports: Reports,
 ): readonly RouteOptions[] | undefined {
@@ -29,7 +33,9 @@ export function completeRoutes(
     const made = complete(section, i, path, upstreams, source, reports);
     return made === undefined ? [] : [{ made, path }];
   });
+  reportTaken(placed, 'messages tell routes apart by name', source, reports);
   reportUnreachable(placed, source, reports);
+  reportLoops(placed, listeners, reports);
   return placed.map(({ made }) => made);
 }
 
@@ -128,15 +134,14 @@ function warnOfForeign(address: string, path: Path, { warning }: Reports): void 
 
 function reportUnreachable(
   placed: readonly Placed<RouteOptions>[],
-  { place }: Source,
+  source: Source,
   { error }: Reports,
 ): void {
   for (const { rule, by } of unreachableRules(placed.map(({ made }) => asRule(made)))) {
     const [later, earlier] = [placed[rule]!, placed[by]!];
-    const { line, where } = place(earlier.path);
     error(
       later.path,
-      `the route ${quote(later.made.name)} is never taken: ${quote(earlier.made.name)} ${line === undefined ? `at ${where}` : `on line ${line}`} matches all of it`,
+      `the route ${quote(later.made.name)} is never taken: ${quote(earlier.made.name)} ${whereIs(earlier.path, source)} matches all of it`,
       'move it above that one, or take it away',
     );
   }

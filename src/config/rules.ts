@@ -11,6 +11,7 @@ import type {
 import { SET_NAMES } from '../policy/sets.ts';
 import type { Draft } from './draft.ts';
 import type { CommandWord } from './leaves.ts';
+import { reportTaken, whereIs } from './names.ts';
 import type { Path, Placed, Reports } from './problem.ts';
 import { unreachableAccepts, unreachableRules } from './reach.ts';
 import type { Unreachable } from './reach.ts';
@@ -64,28 +65,21 @@ interface Common {
   readonly origin?: Origin;
 }
 
-function completeEach<S extends AcceptSection | RuleSection, T>(
+function completeEach<S extends AcceptSection | RuleSection, T extends Common>(
   sections: readonly (S | undefined)[],
   key: 'accept' | 'rules',
   source: Source,
-  { error }: Reports,
+  reports: Reports,
   complete: (section: S, common: Common, path: Path) => T,
 ): Placed<T>[] {
-  const first = new Map<string, Path>();
-  return sections.flatMap((section, i) => {
+  const placed = sections.flatMap((section, i) => {
     if (section === undefined) return [];
     const path = [key, i];
     const name = section.name ?? `${key === 'rules' ? 'rule' : key}-${i + 1}`;
-    const earlier = first.get(name);
-    if (earlier === undefined) first.set(name, path);
-    else
-      error(
-        [...path, 'name'],
-        `the name ${quote(name)} is taken ${whereIs(earlier, source)}`,
-        'write another one: records tell rules apart by name',
-      );
     return [{ made: complete(section, { name, ...originOf(source, path) }, path), path }];
   });
+  reportTaken(placed, 'records tell rules apart by name', source, reports);
+  return placed;
 }
 
 function reportUnreachable<T extends { readonly name: string }>(
@@ -187,9 +181,4 @@ function checkRule(section: RuleSection, path: Path, { error, warning }: Reports
         `did you mean the set ${set}?`,
       );
   }
-}
-
-function whereIs(path: Path, source: Source): string {
-  const { line, where } = source.place(path);
-  return line === undefined ? `at ${where}` : `on line ${line}`;
 }

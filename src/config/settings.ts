@@ -12,6 +12,7 @@ import { checkSafety } from './safety.ts';
 import type { Users } from './schema.ts';
 import { readSecret } from './secret.ts';
 import type { Source } from './source.ts';
+import { warnOfUnused } from './unused.ts';
 import { Upstreams } from './upstreams.ts';
 import { ValueError } from './value-error.ts';
 
@@ -38,7 +39,9 @@ export function completeSettings(draft: Draft, source: Source, purpose: Purpose,
   checkSafety(listeners, draft, purpose, source, reports);
   checkRunAs(draft, source, reports);
   const policy = completePolicy(draft, isAgent ? [] : ['disconnect', 'error'], source, reports);
-  const routes = completeRoutes(draft, new Upstreams(draft, directory, reports), source, reports);
+  const upstreams = new Upstreams(draft, directory, source, reports);
+  const routes = completeRoutes(draft, upstreams, listeners, source, reports);
+  warnOfUnused(draft, reports);
   warnOfPassedOn(policy.rules, routes, reports);
   return {
     listeners: markPac(listeners, draft.pac ?? false, reports),

@@ -11,6 +11,8 @@ export interface Source {
   readonly place: (path: Path, on?: 'key') => Place;
   /** A message about the value as it may be shown: what it quotes from the environment is its variable again. */
   readonly shown: (text: string, path: Path) => string;
+  /** A text as it stands in a file, `${NAME}` and all; `undefined` for what stands in none. */
+  readonly written: (path: Path) => string | undefined;
 }
 
 /** One setting from a flag or a variable, which wins over the file. */
@@ -27,6 +29,7 @@ export function objectSource(value: unknown): Source {
     value,
     place: (path) => ({ where: path.length === 0 ? 'configuration' : formatPath(path) }),
     shown: (text) => text,
+    written: () => undefined,
   };
 }
 
@@ -49,6 +52,7 @@ export function override(source: Source, overrides: readonly Override[]): Source
       return found === undefined ? source.place(path, on) : { where: found.from };
     },
     shown: (text, path) => (overriding(path) === undefined ? source.shown(text, path) : text),
+    written: (path) => (overriding(path) === undefined ? source.written(path) : undefined),
   };
 }
 

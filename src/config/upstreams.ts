@@ -4,9 +4,11 @@ import type { HealthOptions, LinkOptions, ServerOptions, UpstreamOptions } from 
 import type { ServiceName } from './discover.ts';
 import type { Draft } from './draft.ts';
 import type { Path, Reports } from './problem.ts';
+import { checkCredentials, showsPassword } from './proxy-url.ts';
 import type { UpstreamRef } from './proxy-url.ts';
 import type { HealthSection, MemberSection, UpstreamSection } from './route-schema.ts';
 import { readSecret } from './secret.ts';
+import type { Source } from './source.ts';
 import { nearest } from './suggestion.ts';
 import { completeLink } from './tls.ts';
 import { ValueError, either, quote } from './value-error.ts';
@@ -17,6 +19,8 @@ const TRIES = 3;
 const FAIL = 1;
 /** Good checks in a row until it is taken again. */
 const RECOVER = 1;
+const HOW_SECRET =
+  'write ${NAME} for the password and set NAME in the environment, or login: { name: alice, password: { file: path } } beside url';
 const HOW_TLS = 'write socks5h+tls:// or https:// in its URL, or take tls away';
 
 /** The upstreams of a draft, each name replaced by what it stands for. A name that leads back to itself is an error. */
@@ -24,29 +28,33 @@ export class Upstreams {
   /** `undefined` where they could not be read, which has been reported. */
   readonly #sections: Draft['upstreams'];
   readonly #directory: string;
+  readonly #source: Source;
   readonly #reports: Reports;
-  /** Unix sockets to listen at. */
-  readonly #ownPaths: readonly string[];
   readonly #made = new Map<string, UpstreamOptions | undefined>();
   /** Those that are being made: one of them again would have no end. */
   readonly #under: string[] = [];
 
-  constructor(draft: Draft, directory: string, reports: Reports) {
+  constructor(draft: Draft, directory: string, source: Source, reports: Reports) {
     const { upstreams = {} } = draft;
     this.#sections = 'upstreams' in draft ? draft.upstreams : upstreams;
     this.#directory = directory;
+    this.#source = source;
     this.#reports = reports;
-    this.#ownPaths = (draft.listen ?? []).flatMap((section) =>
-      section !== undefined && 'path' in section.address ? [resolve(directory, section.address.path)] : [],
-    );
+    if (Object.hasOwn(upstreams, 'direct'))
+      reports.error(
+        ['upstreams', 'direct'],
+        'via: direct stands for no upstream at all',
+        'give this one another name',
+        'key',
+      );
     for (const name of Object.keys(upstreams)) this.#named(name, ['upstreams', name]);
   }
 
   /** What is meant by a URL or name at a path; `undefined` when it is faulty, which is reported. */
   find(ref: UpstreamRef, path: Path): UpstreamOptions | undefined {
     if ('name' in ref) return this.#named(ref.name, path);
-    if (ref.path !== undefined && this.#ownPaths.includes(ref.path))
-      this.#reports.error(path, 'garter itself listens at this unix socket', 'write that of another server');
+    if (showsPassword(this.#source.written(path) ?? ''))
+      this.#reports.error(path, 'a secret is never written here', HOW_SECRET);
     return { type: 'server', ...ref };
   }
 
@@ -119,7 +127,7 @@ export class Upstreams {
       this.#reports.error(path, `${what} for no single server`, 'write that where its URL stands');
       return undefined;
     }
-    const shown = this.#shown(found.credentials, section, path);
+    const shown = this.#shown(found, section, path);
     const link = this.#link(found.tls, section, path);
     return {
       ...found,
@@ -130,7 +138,7 @@ export class Upstreams {
 
   /** What is shown to a server, by its URL or beside it; `undefined` when that is nothing, or faulty. */
   #shown(
-    inUrl: ServerOptions['credentials'],
+    { protocol, credentials: inUrl }: Pick<ServerOptions, 'protocol' | 'credentials'>,
     { login, credentials }: UpstreamSection | MemberSection,
     path: Path,
   ): ServerOptions['credentials'] {
@@ -139,8 +147,16 @@ export class Upstreams {
       return undefined;
     }
     if (login === undefined) return inUrl ?? credentials;
-    const password = this.#password(login.password, [...path, 'login', 'password']);
-    return { username: login.name, password };
+    const { name: username, password: given } = login;
+    try {
+      const password = typeof given === 'string' ? given : readSecret(resolve(this.#directory, given.file));
+      checkCredentials(protocol, { username, password });
+      return { username, password };
+    } catch (fault) {
+      if (!(fault instanceof ValueError)) throw fault;
+      this.#reports.error([...path, 'login', 'password'], fault.message, fault.remedy);
+      return undefined;
+    }
   }
 
   /** Of an encrypted link; `undefined` when it is none, or its section is faulty. */
@@ -192,7 +208,7 @@ export class Upstreams {
     path: Path,
   ): UpstreamOptions | undefined {
     const { choose = 'random', tries = TRIES } = section;
-    const credentials = this.#shown(undefined, section, path);
+    const credentials = this.#shown({ protocol: 'socks5' }, section, path);
     const link = this.#link(encrypted ? { name: domain } : undefined, section, path);
     if (credentials !== undefined && !encrypted) {
       this.#reports.error(
@@ -230,16 +246,5 @@ export class Upstreams {
     if (key !== undefined)
       this.#reports.error([...path, key], 'there are no checks', 'write every: 5s beside it', 'key');
     return { fail };
-  }
-
-  #password(given: string | { readonly file: string }, path: Path): string {
-    if (typeof given === 'string') return given;
-    try {
-      return readSecret(resolve(this.#directory, given.file));
-    } catch (fault) {
-      if (!(fault instanceof ValueError)) throw fault;
-      this.#reports.error(path, fault.message, fault.remedy);
-      return '';
-    }
   }
 }

@@ -51,6 +51,27 @@ export class YamlDocument {
 
   /** The place of the value at a path, or of its key; of the nearest value around it when there is none. */
   place(path: Path, on?: 'key'): Place {
+    const { node, key } = this.#find(path);
+    const isEmpty = node === null || node.range![0] === node.range![1];
+    return this.placeOf(on === 'key' || isEmpty ? (key ?? node ?? this.root) : node);
+  }
+
+  /** The text at a path; `undefined` when something else stands there. */
+  textAt(path: Path): string | undefined {
+    const { node } = this.#find(path);
+    const found = (node && this.aliases.get(node)) ?? node;
+    return isScalar(found) && typeof found.value === 'string' ? found.value : undefined;
+  }
+
+  placeOf(node: Node | null): Place {
+    if (node === null) return { where: this.#file };
+    const first = isMap<Node>(node) && node.flow !== true ? node.items[0]!.key : node;
+    const [start, end] = first.range!;
+    return this.#placeAt(start, isScalar(first) ? end : start + 1);
+  }
+
+  /** The value at a path, and its key when it has one; the nearest value around it when there is none. */
+  #find(path: Path): { readonly node: Node | null; readonly key: Node | undefined } {
     let node: Node | null = this.root;
     let key: Node | undefined;
     for (const step of path) {
@@ -66,15 +87,7 @@ export class YamlDocument {
       }
       // Else a value that stands alone is a list of one.
     }
-    const isEmpty = node === null || node.range![0] === node.range![1];
-    return this.placeOf(on === 'key' || isEmpty ? (key ?? node ?? this.root) : node);
-  }
-
-  placeOf(node: Node | null): Place {
-    if (node === null) return { where: this.#file };
-    const first = isMap<Node>(node) && node.flow !== true ? node.items[0]!.key : node;
-    const [start, end] = first.range!;
-    return this.#placeAt(start, isScalar(first) ? end : start + 1);
+    return { node, key };
   }
 
   #pairs(map: YAMLMap<Node, Node | null>): ReadonlyMap<string | undefined, Pair<Node, Node | null>> {

@@ -32,6 +32,7 @@ export function readYaml(
       // Whatever a message quotes of it, cut or escaped, may be a part of a secret.
       return written === undefined ? shown : shown.replace(QUOTED, () => `"${written}"`);
     },
+    written: (path) => document.textAt(path),
   };
   return { source, problems: reader.problems };
 }

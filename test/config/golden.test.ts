@@ -18,6 +18,11 @@ const ENVIRONMENT = {
   QUOTED: 'hunter2"\\',
   CUT: 'hunter2"'.repeat(10),
   EMPTY: '',
+  ALICE: 'alice',
+  HOST: '10.0.3.2',
+  SLASH: 'hunter2/',
+  HASH: '1#hunter2',
+  UPSTREAM: 'socks5h://alice:hunter2@10.0.3.1',
 };
 
 for (const name of readdirSync(import.meta.dirname).filter((one) => one.endsWith('.txt'))) {

@@ -83,8 +83,9 @@ timeouts: { connect: 6s }
 ${options}
 upstreams:
   internet:
-    servers: ["socks5h://alice:${password}@10.0.3.1:${one.port}", "socks5h://alice:${password}@10.0.3.2:${two.port}"]
+    servers: ["socks5h://alice:\${PASSWORD}@10.0.3.1:${one.port}", "socks5h://alice:\${PASSWORD}@10.0.3.2:${two.port}"]
     ${group}`,
+      env: { PASSWORD: password },
     });
   /** How many connections each of the two has had since. */
   const counter = async (): Promise<() => Promise<readonly [number, number]>> => {

@@ -62,7 +62,7 @@ function waysOut(ways: readonly Way[]): string {
 }
 
 const startNear = (ways: readonly Way[], options: GarterOptions = {}): Promise<Garter> =>
-  startGarter({ ...options, config: waysOut(ways) });
+  startGarter({ env: { SECRET: 's3cret' }, ...options, config: waysOut(ways) });
 
 const all = 'to: [any]';
 
@@ -326,7 +326,7 @@ suite('encrypted links', () => {
     const to = `127.0.0.1:${far.port}`;
     await using near = await startNear([
       { for: 'to: [any], port: 1', url: `socks5h+tls://${to}`, tls: `ca: ${ca.cert}` },
-      { for: 'to: [127.0.1.1]', url: `socks5h+tls://alice:s3cret@${to}`, tls: `ca: ${ca.cert}` },
+      { for: 'to: [127.0.1.1]', url: `socks5h+tls://alice:\${SECRET}@${to}`, tls: `ca: ${ca.cert}` },
       { for: all, url: `socks5h+tls://${to}`, tls: shows(alice) },
     ]);
     await using other = await startEcho('127.0.1.1');
