@@ -1,23 +1,11 @@
 import { createSecureContext } from 'node:tls';
 import type { ConnectionOptions, SecureContext } from 'node:tls';
 import { systemAuthorities } from './authorities.ts';
-import type { Query, Reply } from './message.ts';
+import type { Channel, WithId } from './channel.ts';
 import { outcomeOf, type Outcome } from './outcome.ts';
 import { HttpsChannel } from './over-https.ts';
 import { TlsChannel } from './over-tls.ts';
 import type { NameServer } from './system.ts';
-
-/** A query with this id. */
-export type WithId = (id: number) => Query;
-
-/** A connection to a name server. It carries many queries at a time, and closes itself when it has carried none for a while. */
-export interface Channel {
-  /** False once it takes no more queries. */
-  readonly isOpen: boolean;
-  /** Calls back once, unless the returned function is called before, which gives the query up. */
-  ask(withId: WithId, settle: (reply: Reply) => void, fail: (cause: unknown) => void): () => void;
-  close(): void;
-}
 
 /** The channels to encrypted name servers, at most one for each, opened when there is something to ask. */
 export class Channels implements Disposable {

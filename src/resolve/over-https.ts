@@ -2,10 +2,10 @@ import { connect, constants } from 'node:http2';
 import type { ClientHttp2Session } from 'node:http2';
 import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions } from 'node:tls';
-import type { Channel, WithId } from './encrypted.ts';
+import { IDLE } from './channel.ts';
+import type { Channel, WithId } from './channel.ts';
 import { decodeReply } from './message.ts';
 import type { Reply } from './message.ts';
-import { IDLE } from './over-tls.ts';
 
 const TYPE = 'application/dns-message';
 /** Bytes of an answer. */

@@ -1,12 +1,10 @@
 import { randomInt } from 'node:crypto';
 import { connect } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
-import type { Channel, WithId } from './encrypted.ts';
+import { IDLE } from './channel.ts';
+import type { Channel, WithId } from './channel.ts';
 import { decodeReply } from './message.ts';
 import type { Query, Reply } from './message.ts';
-
-/** Milliseconds for which a channel stays open with nothing to do. */
-export const IDLE = 10_000;
 
 interface Waiting {
   readonly query: Query;

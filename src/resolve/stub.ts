@@ -1,7 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
-import type { Channels, WithId } from './encrypted.ts';
+import type { WithId } from './channel.ts';
+import type { Channels } from './encrypted.ts';
 import { ResolveError } from './error.ts';
 import { decodeReply, encodeQuery, Rcode, type Query, type QueryType, type Records } from './message.ts';
 import { outcomeOf, type Outcome } from './outcome.ts';

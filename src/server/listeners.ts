@@ -5,8 +5,8 @@ import type { Change } from './change.ts';
 import type { OwnPorts } from './own-ports.ts';
 import type { ListenerSettings } from './settings.ts';
 import { activatedSockets } from './systemd.ts';
-import { listenerTls } from './tls.ts';
-import type { ListenerTls } from './tls.ts';
+import { listenerTls } from './tls-context.ts';
+import type { ListenerTls } from './tls-context.ts';
 
 /** A listener that is open; a reload changes its settings for the connections to come. */
 export interface OpenListener {

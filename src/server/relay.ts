@@ -1,5 +1,4 @@
-import type { End } from '../audit/record.ts';
-import type { Connection, RelayEnd } from '../net/engine.ts';
+import type { Connection } from '../net/engine.ts';
 import type { Permit } from '../policy/decide.ts';
 import type { LimitOptions } from '../policy/policy.ts';
 import type { ServerSession } from '../session/server.ts';
@@ -32,21 +31,3 @@ export function relay(
 }
 
 const NO_LIMIT: LimitOptions = {};
-
-/** How a relay has ended, for the record. */
-export function endOf({ by, error }: RelayEnd): End {
-  switch (by) {
-    case 'client':
-    case 'target':
-      return error === undefined ? { by, phase: 'relay' } : { by, phase: 'relay', detail: error };
-    case 'idle':
-    case 'half-close':
-      return { by: 'timeout', phase: 'relay', detail: by };
-    case 'duration':
-      return { by: 'limit', phase: 'relay', detail: by };
-    case 'abort':
-      return { by: 'admin', phase: 'relay' };
-    default:
-      return by satisfies never;
-  }
-}

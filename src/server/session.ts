@@ -12,8 +12,6 @@ import { formatAddress } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
 import { Failure } from './failure.ts';
 import type { OpenListener } from './listeners.ts';
-import { endOf } from './relay.ts';
-import type { Sessions } from './sessions.ts';
 import type { ListenerSettings } from './settings.ts';
 import { StopSignal } from './stop-signal.ts';
 
@@ -32,6 +30,11 @@ export interface Grant {
   readonly destination: Destination | undefined;
   /** Of a name; those that somebody else knows are `passed-on`. */
   readonly addresses: readonly Ip[] | 'passed-on';
+}
+
+/** Where it is written down how a session has ended. */
+interface Book {
+  close(session: Session, end: End): void;
 }
 
 const NOTHING: Counters = { sent: 0, received: 0 };
@@ -86,7 +89,7 @@ export class Session implements Member, RelayOwner {
   grant: Grant | undefined;
   /** What is to be ended with the session; before there is something, its client's connection. */
   #relay: Relay | undefined;
-  #sessions: Sessions | undefined;
+  #book: Book | undefined;
   #signal: StopSignal | undefined;
   #failure: Failure | undefined;
 
@@ -137,16 +140,16 @@ export class Session implements Member, RelayOwner {
   }
 
   /** From now on its bytes are the relay's business, and it ends when the relay does. */
-  relays(relay: Relay, sessions: Sessions): void {
+  relays(relay: Relay, book: Book): void {
     this.counters = relay;
     this.#relay = relay;
-    this.#sessions = sessions;
+    this.#book = book;
     this.#signal = undefined;
     this.#ip = undefined;
   }
 
   relayEnded(end: RelayEnd): void {
-    this.#sessions?.close(this, this.#failure ?? endOf(end));
+    this.#book?.close(this, this.#failure ?? endOf(end));
   }
 
   /**
@@ -213,4 +216,22 @@ function format(place: Place | undefined): string | undefined {
 
 function isUnix(place: string): boolean {
   return place.startsWith('unix:');
+}
+
+/** How a relay has ended, for the record. */
+function endOf({ by, error }: RelayEnd): End {
+  switch (by) {
+    case 'client':
+    case 'target':
+      return error === undefined ? { by, phase: 'relay' } : { by, phase: 'relay', detail: error };
+    case 'idle':
+    case 'half-close':
+      return { by: 'timeout', phase: 'relay', detail: by };
+    case 'duration':
+      return { by: 'limit', phase: 'relay', detail: by };
+    case 'abort':
+      return { by: 'admin', phase: 'relay' };
+    default:
+      return by satisfies never;
+  }
 }

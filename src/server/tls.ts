@@ -1,5 +1,4 @@
-import { createSecureContext, TLSSocket } from 'node:tls';
-import type { SecureContext } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import type { X509Certificate } from 'node:crypto';
 import { nameFault } from '../auth/users-file.ts';
 import type { Authenticator, Identity } from '../auth/authenticator.ts';
@@ -10,42 +9,11 @@ import { guard } from '../route/link.ts';
 import { decodeAlert, encodeAlert } from '../wire/tls-alert.ts';
 import { codeOf, Failure } from './failure.ts';
 import type { Session } from './session.ts';
-import type { ListenerSettings } from './settings.ts';
 import type { ServerState } from './state.ts';
-
-/** What the connections of a TLS listener share. */
-export interface ListenerTls {
-  readonly context: SecureContext;
-  /** Clients are asked for a certificate. */
-  readonly asks: boolean;
-  /** Names of protocols (ALPN). */
-  readonly protocols: readonly string[];
-}
+import type { ListenerTls } from './tls-context.ts';
 
 /** The first byte of a handshake. */
 const HANDSHAKE = 22;
-
-/** `undefined` for a listener without TLS. Throws OpenSSL's error for what the configuration has let pass. */
-export function listenerTls({ tls, protocols }: ListenerSettings): ListenerTls | undefined {
-  if (tls === undefined) return undefined;
-  const { cert, key, clientCa, ticketKeys } = tls;
-  return {
-    context: createSecureContext({
-      minVersion: 'TLSv1.3',
-      cert,
-      key,
-      ca: clientCa ?? [],
-      ticketKeys: Buffer.from(ticketKeys),
-      // Node resumes no session with a certificate without one; the ticket keys are what tells listeners apart.
-      sessionIdContext: 'garter',
-    }),
-    asks: clientCa !== undefined,
-    protocols: [
-      ...(protocols.includes('http') ? ['http/1.1'] : []),
-      ...(protocols.some((one) => one !== 'http') ? ['socks'] : []),
-    ],
-  };
-}
 
 /** Speaks TLS with a client, whose connection from then on is what goes through it; who the client is, if its certificate says so. */
 export async function secure(
