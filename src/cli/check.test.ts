@@ -7,6 +7,7 @@ import { hashPassword } from '../auth/argon2.ts';
 import { cert, key } from '../../test/support/certificate.ts';
 import { makeDirectory } from '../../test/support/directory.ts';
 import type { Directory } from '../../test/support/directory.ts';
+import { address, response, startNameServer } from '../../test/support/name-server.ts';
 import { check } from './check.ts';
 
 const CONFIG = `listen:
@@ -407,6 +408,26 @@ routes:
     const { out, err } = await run(`FILE --from 127.0.0.1 --to ${to}`, prepared.file);
     assert.equal(/^ {2}route {5}(.*)$/m.exec(out)?.[1], route, `${to}: ${err}${out}`);
   }
+});
+
+test('a name is resolved by the name servers of its route, and the first address that has a route counts', async () => {
+  await using names = await startNameServer((asked) => [
+    response(asked, {
+      answers: asked.type === 'A' ? ['198.51.100.1', '192.0.2.1'].map((ip) => address(asked.name, ip)) : [],
+    }),
+  ]);
+  const servers = `["127.0.0.1:${names.endpoint.port}"]`;
+  await using prepared = await prepare(`rules: [{ name: all, allow: any, to: any }]
+resolve: { servers: ["127.0.0.1:1"], timeout: 1s }
+routes:
+  - { to: [192.0.2.0/24], via: direct }
+  - { to: [.near.example], via: direct, dns: ${servers}, port: 80 }
+`);
+  const { out, err } = await run('FILE --from 127.0.0.1 --to a.near.example:80', prepared.file);
+  assert.match(out, /^ {2}address {3}.*198\.51\.100\.1/m, err);
+  const two = '--address 198.51.100.1 --address 192.0.2.1';
+  const other = await run(`FILE --from 127.0.0.1 --to b.example:80 ${two}`, prepared.file);
+  assert.match(other.out, /^ {2}route {5}route-1 /m, other.err);
 });
 
 test('the headline repeats the question, the time in UTC', async () => {

@@ -102,14 +102,17 @@ async function follow(
   let decision = decide(policy, facts, destination, passedOn ? 'passed-on' : undefined, ports);
   let resolves = true;
   if (destination.type === 'name' && !passedOn && decision.type !== 'refuse') {
-    const addresses = await addressesFor(destination.name, question, settings, note);
+    using resolver = byName?.resolver ?? new Resolver(settings.resolve);
+    const addresses = await addressesFor(destination.name, question, resolver, note);
     decision = decide(policy, facts, destination, addresses ?? 'passed-on', ports);
     resolves = addresses !== undefined;
   }
   if (decision.type === 'resolve') throw new Error('a rule asks for addresses that it has');
   if (decision.type === 'refuse') refuse(decision, method, note);
   else noteRule(decision.permit, note);
-  const route = passedOn ? byName : routes.find(facts, destination, decision.permit.addresses[0], ports);
+  const { addresses } = decision.permit;
+  const route =
+    addresses.length === 0 ? byName : routes.findAmong(facts, destination, addresses, ports)?.route;
   if (route === undefined) throw new Refused('no route leads there');
   note('route', describeRoute(route, passedOn));
   // A name that is resolved here takes no way at all.
@@ -219,11 +222,10 @@ function destinationFor({ destination: { host, port } }: Question): Destination 
 async function addressesFor(
   name: string,
   { addresses }: Question,
-  settings: Settings,
+  resolver: Resolver,
   note: Note,
 ): Promise<readonly Ip[] | undefined> {
   if (addresses.length > 0) return noted(addresses);
-  using resolver = new Resolver(settings.resolve);
   try {
     return noted(await resolver.resolve(name));
   } catch (error) {

@@ -3,6 +3,7 @@ import { nameFault, passwordFault } from '../auth/users-file.ts';
 import type { Environment } from './environment.ts';
 import { flagOverrides } from './flags.ts';
 import type { Flags } from './flags.ts';
+import { passwordIn } from './mask.ts';
 import { readSecret } from './secret.ts';
 import type { Override } from './source.ts';
 import { ValueError } from './value-error.ts';
@@ -115,7 +116,7 @@ function urlIn(written: string, from: string): string {
 }
 
 function withoutPassword(url: string): string {
-  if (!/:\/\/[^@]*:[^@]*@/.test(url)) return url;
+  if (passwordIn(url) === undefined) return url;
   throw new FlagError(
     '--upstream',
     'a password on the command line can be read by everybody on this machine',

@@ -5,6 +5,7 @@ import { formatAddress } from '../wire/address.ts';
 import { formatIp, parseIp } from '../wire/ip.ts';
 import type { Credentials } from '../wire/password.ts';
 import { socketPath } from './listen-address.ts';
+import { passwordIn } from './mask.ts';
 import { text, value } from './value.ts';
 import { ValueError } from './value-error.ts';
 
@@ -50,7 +51,7 @@ export const upstreamRef: z.ZodType<UpstreamRef> = value(
 
 /** Whether the password of a URL is written out, with nothing of it from the environment. */
 export function showsPassword(written: string): boolean {
-  const [, password] = /:\/\/[^:@/]*:(.+)@/s.exec(written) ?? [];
+  const password = passwordIn(written);
   return password !== undefined && !password.includes('${');
 }
 

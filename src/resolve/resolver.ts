@@ -51,7 +51,7 @@ const UNASKED: readonly string[] = ['localhost', 'invalid', 'onion'];
 
 /**
  * Names to addresses and back: the hosts file first, then the cache, then the name servers. Never in the thread pool, and
- * without a socket or a timer while nothing is asked.
+ * without a socket or a timer while nothing is asked, but for an encrypted channel's last seconds.
  */
 export class Resolver implements Disposable {
   readonly options: ResolveOptions;

@@ -13,6 +13,7 @@ import type {
   RouteOptions,
   UpstreamOptions,
 } from './options.ts';
+import { isShortage } from './reply.ts';
 import type { Request, Trip } from './trip.ts';
 
 /** Milliseconds that a check may take. */
@@ -89,7 +90,8 @@ export class Checks implements Disposable {
     busy.add(way.label);
     const why = await faultOf({ type: 'chain', label: way.label, hops: [...before, way] }, check, trip);
     busy.delete(way.label);
-    if (signal.aborted) return;
+    // What this machine lacks is no fault of the server's.
+    if (signal.aborted || (why !== undefined && isShortage(why))) return;
     if (why === undefined) health.succeeded(way.label, group.health);
     else health.failed(way.label, group.health, why);
   }

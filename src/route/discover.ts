@@ -38,8 +38,8 @@ export class Discovery {
   readonly #missed: Missed;
   /** By who was asked: others may say something else. */
   readonly #found = new WeakMap<Resolver, Map<string, Found>>();
-  /** What could not be looked up the last time. */
-  readonly #missing = new Set<string>();
+  /** What could not be looked up the last time, by who was asked. */
+  readonly #missing = new WeakMap<Resolver, Set<string>>();
   readonly #now: () => number;
 
   /** `now`: a monotonic clock in milliseconds. */
@@ -79,23 +79,24 @@ export class Discovery {
       return services;
     } catch (error) {
       if (!(error instanceof ResolveError)) throw error;
-      if (error.code !== 'ECLOSED') this.#miss(service, error.message);
+      if (error.code !== 'ECLOSED') this.#miss(service, resolver, error.message);
       if (known !== undefined) return known.services;
       throw new UpstreamError('unreachable', label, error.code, undefined, error);
     }
   }
 
   #keep(service: string, resolver: Resolver, services: readonly Service[], ttl: number): void {
-    this.#missing.delete(service);
+    this.#missing.get(resolver)?.delete(service);
     const expires = this.#now() + Math.min(Math.max(ttl, LEAST), MOST);
     const found = this.#found.get(resolver) ?? new Map<string, Found>();
     found.set(service, { services, expires, spoils: expires + GRACE });
     this.#found.set(resolver, found);
   }
 
-  #miss(service: string, why: string): void {
-    if (this.#missing.has(service)) return;
-    this.#missing.add(service);
+  #miss(service: string, resolver: Resolver, why: string): void {
+    const missing = this.#missing.get(resolver) ?? new Set<string>();
+    if (missing.has(service)) return;
+    this.#missing.set(resolver, missing.add(service));
     this.#missed(service, why);
   }
 }

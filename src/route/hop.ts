@@ -22,6 +22,7 @@ export async function openServer(
   request: Request,
   trip: Trip,
 ): Promise<Opened> {
+  const session = sessionFor(server.label, await sessionOptions(server, request, trip));
   const below = await reached(reach, server, trip);
   const { others = [], servers, release } = below;
   const { label } = server;
@@ -35,7 +36,6 @@ export async function openServer(
   try {
     trip.signal.throwIfAborted();
     await link?.secured();
-    const session = sessionFor(label, await sessionOptions(server, request, trip));
     const asked = (): void => {
       clearTimeout(timer);
       timer = late(
@@ -43,6 +43,8 @@ export async function openServer(
         left(trip.deadline),
       );
     };
+    // It has spoken TLS by now, so it is there.
+    if (link !== undefined && server.protocol !== 'socks5') asked();
     const { ok, reply, bound } =
       request.greetsOnly === true
         ? await greet(stream, session, label)
@@ -54,7 +56,8 @@ export async function openServer(
     release();
     const fault = link === undefined ? error : link.explained(error);
     // A name with several addresses may be several machines, of which not all are well.
-    if (others.length > 0 && fault instanceof UpstreamError && fault.trouble === 'unreachable')
+    const mayTry = others.length > 0 && performance.now() < trip.patience;
+    if (mayTry && fault instanceof UpstreamError && fault.trouble === 'unreachable')
       return await openServer(oneOf(others), server, request, trip);
     throw fault;
   } finally {

@@ -62,6 +62,8 @@ async function openGroup(reach: Reach, group: GroupOptions, request: Request, tr
   const members = candidates(group, trip.client, health);
   let { tries } = group;
   let last: unknown;
+  /** Silent, or in front of a silent destination: it was they if somebody else gets there. */
+  const doubtful: string[] = [];
   for (const [i, way] of members.entries()) {
     if (tries === 0) break;
     const now = performance.now();
@@ -71,6 +73,7 @@ async function openGroup(reach: Reach, group: GroupOptions, request: Request, tr
     try {
       const opened = await openFrom(reach, way, request, { ...trip, patience, deadline });
       health.succeeded(way.label, group.health);
+      for (const label of doubtful) health.failed(label, group.health, 'ETIMEDOUT');
       return { ...opened, release: joined(leave, opened.release) };
     } catch (error) {
       leave();
@@ -79,8 +82,10 @@ async function openGroup(reach: Reach, group: GroupOptions, request: Request, tr
       if (error.trouble === 'reply' && error.code !== 'ETIMEDOUT') health.succeeded(way.label, group.health);
       if (isFinal(error, request)) throw error;
       // One that had hardly any time left may be well.
-      if (error.trouble === 'unreachable' && patience - now >= FAIR)
-        health.failed(way.label, group.health, error.code);
+      if (error.trouble === 'unreachable' && patience - now >= FAIR) {
+        if (error.reply === Reply.ttlExpired) doubtful.push(way.label);
+        else health.failed(way.label, group.health, error.code);
+      }
       if (!isUnable(error)) tries--;
       last = error;
     }

@@ -74,6 +74,18 @@ export class Routes {
     return found?.[1];
   }
 
+  /** The route of the first address that has one, with those of the addresses that share it; `undefined` when none has. */
+  findAmong(
+    facts: Facts,
+    destination: Destination,
+    addresses: readonly Ip[],
+    surroundings: Surroundings,
+  ): { readonly route: Route; readonly addresses: readonly Ip[] } | undefined {
+    const found = addresses.map((ip) => this.find(facts, destination, ip, surroundings));
+    const route = found.find((one) => one !== undefined);
+    return route && { route, addresses: addresses.filter((_, i) => found[i] === route) };
+  }
+
   /** The routes that requests of this kind may take, whatever their destinations. */
   openTo(facts: Facts, surroundings: Surroundings): readonly Route[] {
     if (this.#routes === undefined) return [DIRECT];

@@ -79,7 +79,7 @@ export class UpstreamAssociation {
 }
 
 /** Asks every server of a way for an association. Rejects as `open` does. */
-export async function associate(
+export async function associateThrough(
   way: UpstreamOptions,
   trip: Trip,
   owner: AssociationOwner,

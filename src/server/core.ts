@@ -112,7 +112,7 @@ export class Core implements Crew {
       state.timeouts = settings.timeouts;
       state.connections.use(settings.limits);
       this.#memory.limit = settings.limits.memory ?? defaultLimit();
-      // Old resolvers are not closed: sessions may still wait for their answers, and then they hold nothing.
+      // Old resolvers are not closed: sessions may still wait for their answers, and soon after that they hold nothing.
       this.#resolvers = resolvers;
       state.resolver = resolver;
       state.routes = routes;

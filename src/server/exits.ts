@@ -3,7 +3,7 @@ import type { Endpoint, Peer, UdpSocket } from '../net/engine.ts';
 import type { Passage } from '../route/dial.ts';
 import { egressFrom } from '../route/egress.ts';
 import type { Route } from '../route/table.ts';
-import { associate } from '../route/upstream-association.ts';
+import { associateThrough } from '../route/upstream-association.ts';
 import type { UpstreamAssociation } from '../route/upstream-association.ts';
 import { addressOf, formatAddress } from '../wire/address.ts';
 import { embeddedIpv4, familyOf, formatIp, parseIp } from '../wire/ip.ts';
@@ -154,7 +154,7 @@ export class Exits {
     exit.triedAt = performance.now();
     const deadline = exit.triedAt + this.#state.timeouts.connect;
     const trip = { ...tripOf(this.#session, route, deadline, this.#state), signal: this.#closing };
-    const association: UpstreamAssociation = await associate(way, trip, {
+    const association: UpstreamAssociation = await associateThrough(way, trip, {
       mayBeRelay: (relay, server) => this.#mayBeRelay(relay, server),
       received: (buffer, start, dataStart, end, { host, port }) => {
         const { socket } = association;

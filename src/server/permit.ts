@@ -49,16 +49,14 @@ export async function obtainPassage(
   }
 }
 
-/** The way of an allowed request whose addresses are known: that of the first that has one, with those others that share it. */
+/** The way of an allowed request whose addresses are known. */
 function routed(session: Session, facts: Facts, permit: Permit, state: ServerState): Passage {
   const { destination, addresses } = permit;
   // Most servers have no routes.
   if (state.routes.areSame) return { permit, route: DIRECT, addresses };
-  const find = (ip: Ip): Route | undefined => state.routes.find(facts, destination, ip, state.ports);
-  const ways = addresses.map(find);
-  const route = ways.find((way) => way !== undefined);
-  if (route === undefined) throw noRoute(session, addresses[0]);
-  return { permit, route, addresses: addresses.filter((_, i) => ways[i] === route) };
+  const found = state.routes.findAmong(facts, destination, addresses, state.ports);
+  if (found === undefined) throw noRoute(session, addresses[0]);
+  return { permit, ...found };
 }
 
 function noRoute(session: Session, ip: Ip | undefined): Failure {

@@ -159,6 +159,61 @@ upstreams:
     });
   }
 
+  test('one that closes, at an address that the kernel calls by another name, is asked once', async () => {
+    let connections = 0;
+    await using bad = await startTarget((socket) => {
+      connections++;
+      socket.on('data', () => socket.end());
+    });
+    for (const host of ['0.0.0.0', '[::ffff:127.0.0.1]']) {
+      connections = 0;
+      await using garter = await near(`"socks5h://${host}:${bad.port}"`);
+      assert.equal(await reply(garter, 1), 1);
+      assert.equal(connections, 1, host);
+    }
+  });
+
+  for (const scheme of ['http', 'socks4'] as const) {
+    test(`${scheme}: where all are silent it may be the destination, and none of them is down`, async () => {
+      await using silent = await startTarget(says());
+      await using garter = await startGarter({
+        config: `
+${OPEN}
+timeouts: { connect: 4s }
+routes: [{ to: [any], via: both }]
+upstreams:
+  both: { servers: ["${scheme}://${at(silent)}", "${scheme}://localhost:${silent.port}"] }`,
+      });
+      assert.equal(await reply(garter, 1), 6);
+      await garter.record({ end: 'upstream:dial:ETIMEDOUT' });
+      assert.deepEqual(
+        (await garter.log()).filter(({ event }) => event === 'upstream down'),
+        [],
+      );
+    });
+  }
+
+  test('http: one that is silent where another answers is down', async () => {
+    await using silent = await startTarget(says());
+    await using answering = await startTarget((socket) => {
+      socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\n\r\n')).on('end', () => socket.end());
+    });
+    await using garter = await startGarter({
+      config: `
+${OPEN}
+timeouts: { connect: 4s }
+routes: [{ to: [any], via: both }]
+upstreams: { both: { servers: ["http://${at(silent)}", "http://${at(answering)}"] } }`,
+    });
+    using client = await connectThrough(garter, { host: '127.0.0.1', port: 3 });
+    client.end();
+    const down = await until(
+      async () => (await garter.log()).find(({ event }) => event === 'upstream down'),
+      () => 'nobody is down',
+    );
+    assert.partialDeepStrictEqual(down, { upstream: `http://${at(silent)}`, why: 'ETIMEDOUT' });
+  });
+
   const GRANTED = '05 00 00 01 7f 00 00 01 00 50';
   test('one that dies in the middle: what came is passed on, and nobody else is asked', async () => {
     await using bad = await startTarget((socket) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -26,6 +26,12 @@ function startThreads({ config = '', env = {}, ...options }: GarterOptions = {})
 }
 
 const FAULTY = `--import=${join(import.meta.dirname, '../support/faulty-threads.ts')}`;
+
+/** The file comes whole: a thread takes whatever it finds. */
+async function order(fault: string, what: 'throw' | 'hang'): Promise<void> {
+  await writeFile(`${fault}.new`, what);
+  await rename(`${fault}.new`, fault);
+}
 
 /** The thread that a session's id names. */
 function threadOf(id: string): string {
@@ -209,7 +215,7 @@ suite('a thread that throws', () => {
     await delay(500);
     const before = await descriptors(garter.process.pid);
     const thrownAt = performance.now();
-    await writeFile(fault, '');
+    await order(fault, 'throw');
     await delay(1500);
     const gone = ends.length;
     assert.ok(gone > 0 && gone < 100, `${gone} of 100 ended`);
@@ -274,7 +280,7 @@ test('a thread that throws gives back what it holds of the limits, also for thos
       return client;
     }),
   );
-  await writeFile(fault, 'throw');
+  await order(fault, 'throw');
   await Promise.any(refused.map((client) => client.gone()));
   for (const client of refused) client.reset();
   await until(
@@ -294,7 +300,7 @@ test('a thread that hangs is told to balancers, and does not hold up the end', a
     () => /readyz on \S+:(\d+)/.exec(garter.process.stdout()) ?? undefined,
     () => garter.process.stdout(),
   );
-  await writeFile(fault, 'hang');
+  await order(fault, 'hang');
   const text = await until(
     async () => {
       const answer = await (await fetch(`http://127.0.0.1:${port}/readyz`)).text();
