@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { isSocks4 } from '../route/options.ts';
 import type { ServerOptions } from '../route/options.ts';
 import { isNumericName, parseName } from '../policy/names.ts';
 import { formatAddress } from '../wire/address.ts';
@@ -60,8 +61,7 @@ export function checkCredentials(
   protocol: ServerOptions['protocol'],
   { username, password }: Credentials,
 ): void {
-  const isSocks4 = protocol === 'socks4' || protocol === 'socks4a';
-  if (isSocks4 && password !== '')
+  if (isSocks4(protocol) && password !== '')
     throw new ValueError(
       'SOCKS4 has a user id and no password',
       'write the id alone: socks4a://ID@HOST:PORT',

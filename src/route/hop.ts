@@ -7,6 +7,7 @@ import { formatIp } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { UpstreamError } from './error.ts';
 import type { Link } from './link.ts';
+import { isSocks4 } from './options.ts';
 import type { ServerOptions } from './options.ts';
 import { oneOf, reached } from './reach.ts';
 import type { Reach, Reached } from './reach.ts';
@@ -132,8 +133,4 @@ async function asAddress(
     // One that takes names would need none.
     throw new UpstreamError('unable', label, error.code, replyTo(error.code), error);
   }
-}
-
-function isSocks4(protocol: ServerOptions['protocol']): boolean {
-  return protocol === 'socks4' || protocol === 'socks4a';
 }

@@ -128,6 +128,11 @@ export interface ChainOptions {
   readonly udp?: 'clear';
 }
 
+/** Whether a server takes IPv4 addresses only, or names, and a user id in place of a password. */
+export function isSocks4(protocol: ServerOptions['protocol']): boolean {
+  return protocol === 'socks4' || protocol === 'socks4a';
+}
+
 /** Whether what is sent to a server is encrypted on the way there. */
 export function isEncrypted({ tls }: Pick<ServerOptions, 'tls'>): boolean {
   return tls !== undefined;
