@@ -1,14 +1,8 @@
 import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
-import { hashPassword } from '../auth/argon2.ts';
-import { cert, key } from '../../test/support/certificate.ts';
-import { makeDirectory } from '../../test/support/directory.ts';
-import type { Directory } from '../../test/support/directory.ts';
-import { address, response, startNameServer } from '../../test/support/name-server.ts';
-import { check } from './check.ts';
+import { prepare, run } from '../../test/support/check.ts';
 
 const CONFIG = `listen:
   - { address: "10.0.3.1:1080", methods: [password, none] }
@@ -29,38 +23,8 @@ rules:
   - { name: udp, allow: [udp, resolve], to: [.example.com, public] }
 `;
 
-interface Outcome {
-  readonly status: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function run(line: string, file: string, env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-  const args = line.split(' ').filter((word) => word !== '');
-  const status = await check(
-    args.map((word) => (word === 'FILE' ? file : word)),
-    { stdout, stderr, env },
-  );
-  const read = (stream: PassThrough): string => String(stream.read() ?? '').replaceAll(file, 'FILE');
-  return { status, out: read(stdout), err: read(stderr) };
-}
-
-const HASH = await hashPassword('hunter2');
-
-async function prepare(config: string = CONFIG): Promise<Directory & { readonly file: string }> {
-  const directory = await makeDirectory();
-  const file = join(directory.path, 'garter.yaml');
-  await writeFile(file, config);
-  await writeFile(
-    join(directory.path, 'users.txt'),
-    `alice:${HASH}:staff,dev\nbob:${HASH}\ncarol:${HASH}:staff:expires=2026-11-19\n`,
-  );
-  return { ...directory, file, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
-}
-
 test('a file that is in order', async () => {
-  await using prepared = await prepare();
+  await using prepared = await prepare(CONFIG);
   const { status, out, err } = await run('FILE', prepared.file);
   assert.equal(err, '');
   assert.equal(out, 'FILE is fine: 2 listeners, 2 accept rules, 4 rules\n');
@@ -95,7 +59,7 @@ test('a file with mistakes, and one with warnings', async () => {
 });
 
 test('a users file that cannot be used', async () => {
-  await using prepared = await prepare();
+  await using prepared = await prepare(CONFIG);
   const users = join(prepared.path, 'users.txt');
   await writeFile(users, 'alice:hunter2\n');
   const bad = await run('FILE', prepared.file);
@@ -268,7 +232,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
 ];
 
 test('what the rules decide, and where they stand', async () => {
-  await using prepared = await prepare();
+  await using prepared = await prepare(CONFIG);
   for (const [line, status, lines] of ANSWERS) {
     const outcome = await run(`FILE ${line}`, prepared.file);
     const [, ...said] = outcome.out.trimEnd().split('\n');
@@ -277,161 +241,8 @@ test('what the rules decide, and where they stand', async () => {
   }
 });
 
-const ENCRYPTED = `listen:
-  - { address: "10.0.3.1:1443", protocols: [socks5, socks4, http], tls: { cert: c.pem, key: c.key, client-ca: c.pem }, METHODS }
-  - { address: "127.0.0.1:1080", methods: [password, none] }
-USERS
-rules:
-  - { name: routers, allow: connect, user: router-7, to: [192.0.2.0/24], method: certificate }
-  - { name: staff, allow: connect, user: alice, to: [any], protocol: http }
-`;
-
-/** Methods of the listener with TLS, whether there are users, a question, the method, and the last line. */
-const CERTIFIED: readonly (readonly [string, boolean, string, string, string])[] = [
-  ['certificate', false, '--user router-7', 'certificate router-7', 'allowed'],
-  ['certificate', false, '--user router-7 --protocol http', 'certificate router-7', 'allowed'],
-  [
-    'certificate',
-    false,
-    '--user router-7 --protocol socks4 --method certificate',
-    'certificate router-7',
-    'allowed',
-  ],
-  ['certificate', false, '', '', 'refused: the client offers none, the server takes certificate only'],
-  [
-    'certificate',
-    false,
-    '--user @staff',
-    '',
-    'refused: the name in the certificate begins with "@", which stands for a group',
-  ],
-  ['certificate', true, '--user alice --protocol http', 'certificate alice @staff @dev', 'allowed'],
-  ['certificate', true, '--user router-7', '', 'refused: there is no user router-7'],
-  ['certificate', true, '--user carol', '', 'refused: the last day of carol was 2026-11-19'],
-  ['certificate, password', true, '--user alice --protocol http', 'certificate alice @staff @dev', 'allowed'],
-  [
-    'certificate, password',
-    true,
-    '--user alice --protocol http --method password',
-    'password alice @staff @dev',
-    'allowed',
-  ],
-  ['password', true, '--user alice --protocol http', 'password alice @staff @dev', 'allowed'],
-  [
-    'password',
-    true,
-    '--user alice --method certificate',
-    '',
-    'refused: the client offers certificate and none, the server takes password only',
-  ],
-  ['none', true, '--user alice --method certificate', 'none', 'refused: no rule allows 192.0.2.1'],
-  [
-    'certificate',
-    true,
-    '--user alice --method certificate --listener 127.0.0.1:1080',
-    'none',
-    'refused: no rule allows 192.0.2.1',
-  ],
-];
-
-test('a certificate says who it is', async () => {
-  for (const [methods, hasUsers, line, method, end] of CERTIFIED) {
-    await using prepared = await prepare(
-      ENCRYPTED.replace('METHODS', `methods: [${methods}]`).replace(
-        'USERS',
-        hasUsers ? 'users: { file: users.txt }' : '',
-      ),
-    );
-    await writeFile(join(prepared.path, 'c.pem'), cert);
-    await writeFile(join(prepared.path, 'c.key'), key, { mode: 0o600 });
-    const question = `FILE --from 10.0.0.5 --to 192.0.2.1:443 ${FRIDAY} ${line}`;
-    const { status, out } = await run(question, prepared.file);
-    assert.equal(/^ {2}method {4}(.*)$/m.exec(out)?.[1] ?? '', method, question);
-    assert.equal(out.trimEnd().split('\n').at(-1), end, question);
-    assert.equal(status, end === 'allowed' ? 0 : 1, question);
-  }
-});
-
-const ROUTED = `rules: [{ name: all, allow: any, to: any }]
-routes:
-  - { to: [.web.example], via: "http://10.0.3.1:8080" }
-  - { to: [.old.example], via: "socks4a://10.0.3.1:1080" }
-  - { to: [.safe.example], via: safe }
-  - { to: [any], via: all }
-upstreams:
-  safe: socks5h+tls://10.0.3.2:1080
-  all: { servers: ["http://10.0.3.1:8080", "socks5h://10.0.3.3:1080"] }
-`;
-
-/** Command, destination, and the last line. */
-const WAYS: readonly (readonly [string, string, string])[] = [
-  ['connect', 'a.web.example:80', 'allowed'],
-  ['bind', 'a.web.example:80', 'refused: http://10.0.3.1:8080 cannot carry bind'],
-  ['bind', 'a.old.example:80', 'allowed'],
-  ['resolve', 'a.old.example', 'refused: socks4a://10.0.3.1:1080 cannot carry resolve'],
-  ['resolve', '192.0.2.1', 'allowed'],
-  [
-    'udp',
-    'a.safe.example:53',
-    'refused: safe is reached by encrypted links, and datagrams are not encrypted: udp: clear lets them',
-  ],
-  ['udp', 'a.example:53', 'allowed'],
-];
-
-test('what a route cannot carry', async () => {
-  await using prepared = await prepare(ROUTED);
-  for (const [command, to, end] of WAYS) {
-    const { out, err } = await run(`FILE --from 127.0.0.1 --command ${command} --to ${to}`, prepared.file);
-    assert.equal(out.trimEnd().split('\n').at(-1), end, `${command} ${to}: ${err}`);
-  }
-});
-
-/** By which name servers know the destination, and the line about the route. */
-const RESOLVERS: readonly (readonly [string, string])[] = [
-  [
-    'a.far.example:80 --address 192.0.2.1',
-    'route-1 (FILE:3): socks4a://10.0.3.1:1080, which resolves the name',
-  ],
-  ['a.example:80 --address 192.0.2.1', 'route-2 (FILE:4): socks4a://10.0.3.2:1080'],
-  ['192.0.2.1:80', 'route-2 (FILE:4): socks4a://10.0.3.2:1080'],
-  ['b.far.example:443 --address 192.0.2.1', 'route-3 (FILE:5): socks4a://10.0.3.3:1080'],
-];
-
-test('who resolves a name: the upstream, unless the route was found by the address or says here', async () => {
-  await using prepared = await prepare(`rules: [{ name: all, allow: any, to: any }]
-routes:
-  - { to: [.far.example], port: 80, via: "socks4a://10.0.3.1:1080" }
-  - { to: [192.0.2.0/24], port: 80, via: "socks4a://10.0.3.2:1080" }
-  - { to: [any], via: "socks4a://10.0.3.3:1080", resolve: here }
-`);
-  for (const [to, route] of RESOLVERS) {
-    const { out, err } = await run(`FILE --from 127.0.0.1 --to ${to}`, prepared.file);
-    assert.equal(/^ {2}route {5}(.*)$/m.exec(out)?.[1], route, `${to}: ${err}${out}`);
-  }
-});
-
-test('a name is resolved by the name servers of its route, and the first address that has a route counts', async () => {
-  await using names = await startNameServer((asked) => [
-    response(asked, {
-      answers: asked.type === 'A' ? ['198.51.100.1', '192.0.2.1'].map((ip) => address(asked.name, ip)) : [],
-    }),
-  ]);
-  const servers = `["127.0.0.1:${names.endpoint.port}"]`;
-  await using prepared = await prepare(`rules: [{ name: all, allow: any, to: any }]
-resolve: { servers: ["127.0.0.1:1"], timeout: 1s }
-routes:
-  - { to: [192.0.2.0/24], via: direct }
-  - { to: [.near.example], via: direct, dns: ${servers}, port: 80 }
-`);
-  const { out, err } = await run('FILE --from 127.0.0.1 --to a.near.example:80', prepared.file);
-  assert.match(out, /^ {2}address {3}.*198\.51\.100\.1/m, err);
-  const two = '--address 198.51.100.1 --address 192.0.2.1';
-  const other = await run(`FILE --from 127.0.0.1 --to b.example:80 ${two}`, prepared.file);
-  assert.match(other.out, /^ {2}route {5}route-1 /m, other.err);
-});
-
 test('the headline repeats the question, the time in UTC', async () => {
-  await using prepared = await prepare();
+  await using prepared = await prepare(CONFIG);
   const rows = [
     [
       `--from 10.0.0.5 --user alice --to a.example:443 ${FRIDAY}`,
@@ -473,7 +284,7 @@ test('the variables that serve reads count', async () => {
 });
 
 test('wrong usage says what to write', async () => {
-  await using prepared = await prepare();
+  await using prepared = await prepare(CONFIG);
   const rows = [
     ['', /name one configuration file/],
     ['FILE FILE', /name one configuration file/],
