@@ -29,8 +29,8 @@ export async function openServer(
   const { label } = server;
   const link = linkTo(server, below, trip);
   const stream = link?.connection ?? below.stream;
-  const late = (error: () => UpstreamError, until: number): NodeJS.Timeout =>
-    setTimeout(() => stream.destroy(error()), until);
+  const late = (error: () => UpstreamError, after: number): NodeJS.Timeout =>
+    setTimeout(() => stream.destroy(error()), after);
   let timer = late(() => isSilent(server), left(trip.patience) / (1 + others.length));
   const stopped = (): void => stream.destroy(trip.signal.reason as Error);
   trip.signal.addEventListener('abort', stopped);

@@ -8,6 +8,7 @@ import { egressFrom } from '../route/egress.ts';
 import { placeOf } from '../route/options.ts';
 import type { ServerOptions, UpstreamOptions } from '../route/options.ts';
 import type { Route } from '../route/table.ts';
+import { left } from '../route/trip.ts';
 import type { Trip } from '../route/trip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { Failure } from './failure.ts';
@@ -24,7 +25,7 @@ export function dial(
   const { route } = passage;
   session.route = route.label;
   if (route.via !== 'direct') return throughUpstream(session, route.via, passage, deadline, state);
-  const timeout = Math.max(1, deadline - performance.now());
+  const timeout = left(deadline);
   const { signal } = session;
   const options =
     route.egress === undefined

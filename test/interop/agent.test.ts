@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { garterCommand } from '../support/garter.ts';
 import { run, start, type Daemon, type Outcome } from '../support/process.ts';
+import { dumpPage } from './chromium.ts';
 import { startDnsmasq } from './dnsmasq.ts';
 import { far, page, startNetwork, type Network } from './network.ts';
 
@@ -50,22 +51,12 @@ suite('the agent of a client machine, which knows no name of the far side', () =
   });
 
   test('Chromium: a page by way of proxy.pac', async () => {
-    const chromium = [
-      'chromium',
-      '--headless',
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      `--user-data-dir=${join(network.directory, 'profile')}`,
-      `--proxy-pac-url=http://${at}/proxy.pac`,
-      '--dump-dom',
+    const { stdout, stderr } = await dumpPage(
+      network.client,
+      join(network.directory, 'profile'),
       `http://${far.name}/`,
-    ];
-    const { stdout, stderr } = await run([...network.client, ...chromium], { timeout: 60_000 });
+      [`--proxy-pac-url=http://${at}/proxy.pac`],
+    );
     assert.ok(stdout.includes(page.trim()), stdout + stderr);
     await network.garter.record({ command: 'connect', destination: `${far.name}:80` });
   });

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { makeDirectory } from '../support/directory.ts';
 import { startGarter, type Garter } from '../support/garter.ts';
-import { check, start } from '../support/process.ts';
 import { far, fetchPage, startListening, startRow, type Listening, type Row } from './sites.ts';
+import { sshWithKey, startSshd } from './sshd.ts';
 
 const PORT = 1080;
 const MIDDLE = '10.77.2.2';
@@ -57,29 +57,8 @@ suite('other servers in the middle of a chain', { timeout: 120_000 }, () => {
   /** An ssh client on the middle machine, whose connections leave from sshd on the last one. */
   const startSsh = async (): Promise<Listening> => {
     await using stack = new AsyncDisposableStack();
-    const [hostKey, userKey, authorized] = ['host', 'user', 'authorized'].map((name) =>
-      join(directory, name),
-    );
-    for (const key of [hostKey!, userKey!])
-      await check(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', key]);
-    await copyFile(`${userKey}.pub`, authorized!);
-    await mkdir('/run/sshd', { recursive: true }); // sshd's chroot, made at boot where sshd is a service
-    const server = [
-      'ListenAddress=10.77.3.2:22',
-      `HostKey=${hostKey}`,
-      `AuthorizedKeysFile=${authorized}`,
-      'StrictModes=no',
-      'PidFile=none',
-    ].flatMap((option) => ['-o', option]);
-    const sshd = ['/usr/sbin/sshd', '-D', '-e', '-f', '/dev/null', ...server];
-    stack.use(await start([...row.last.prefix, ...sshd], { ready: /Server listening/ }));
-    const client = [
-      `IdentityFile=${userKey}`,
-      'StrictHostKeyChecking=no',
-      'UserKnownHostsFile=/dev/null',
-      'BatchMode=yes',
-    ].flatMap((option) => ['-o', option]);
-    const ssh = ['ssh', '-F', 'none', '-N', '-D', `${MIDDLE}:${PORT}`, ...client, 'root@10.77.3.2'];
+    stack.use(await startSshd(row.last.prefix, '10.77.3.2', directory));
+    const ssh = [...sshWithKey(directory), '-N', '-D', `${MIDDLE}:${PORT}`, 'root@10.77.3.2'];
     stack.use(await startListening(row.middle, PORT, ssh));
     const daemons = stack.move();
     return { port: PORT, [Symbol.asyncDispose]: () => daemons.disposeAsync() };

@@ -90,7 +90,7 @@ export interface Listening extends AsyncDisposable {
 
 /** A program that does not say when it listens. */
 export async function startListening(
-  host: Host,
+  host: Pick<Host, 'prefix'>,
   port: number,
   command: readonly string[],
 ): Promise<Listening> {
@@ -106,7 +106,11 @@ export async function startListening(
 }
 
 /** vsftpd on port 21, with these files for everybody; in active mode it connects back from port 20. */
-export async function startFtp(host: Host, files: string, directory: string): Promise<Listening> {
+export async function startFtp(
+  host: Pick<Host, 'prefix'>,
+  files: string,
+  directory: string,
+): Promise<Listening> {
   const empty = join(directory, 'empty');
   const config = join(directory, 'vsftpd.conf');
   await mkdir(empty);

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { check, run, start, until } from '../support/process.ts';
+import { check, run, start } from '../support/process.ts';
 import { far, page, startNetwork, type Network } from './network.ts';
+import { startFtp } from './sites.ts';
 
 /** Dante's client library under programs that know nothing of SOCKS: the one client with real BIND and real UDP. */
 suite("Dante's socksify", () => {
@@ -24,32 +25,7 @@ suite("Dante's socksify", () => {
   after(() => network[Symbol.asyncDispose]());
 
   test('lftp, active mode: the server connects back through BIND', async () => {
-    const empty = join(network.directory, 'empty');
-    const config = join(network.directory, 'vsftpd.conf');
-    await mkdir(empty);
-    const settings = {
-      listen: 'YES',
-      listen_address: far.v4,
-      background: 'NO',
-      anonymous_enable: 'YES',
-      anon_root: network.webRoot,
-      secure_chroot_dir: empty,
-      seccomp_sandbox: 'NO',
-      connect_from_port_20: 'YES',
-    };
-    await writeFile(
-      config,
-      Object.entries(settings)
-        .map(([key, value]) => `${key}=${value}\n`)
-        .join(''),
-    );
-    await using daemons = new AsyncDisposableStack();
-    daemons.use(await start([...network.server, 'vsftpd', config], { ready: /(?:)/ }));
-    await until(
-      async () =>
-        (await check([...network.server, 'ss', '-Hltn', 'sport = :21'])) === '' ? undefined : true,
-      () => 'vsftpd does not listen',
-    );
+    await using _ = await startFtp({ prefix: network.server }, network.webRoot, network.directory);
     const commands =
       'set ftp:passive-mode off; set net:max-retries 1; set net:timeout 10; cat index.html; bye';
     const { code, stdout, stderr } = await run([...socksify, 'lftp', '-e', commands, `ftp://${far.v4}`]);
