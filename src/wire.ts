@@ -21,6 +21,7 @@ export {
   Command,
   decodeGreeting,
   decodeMethod,
+  decodeSocks5Refusal,
   decodeSocks5Reply,
   decodeSocks5Request,
   encodeGreeting,
@@ -45,6 +46,7 @@ export {
 
 /** SOCKS4 and SOCKS4A. */
 export {
+  decodeSocks4Refusal,
   decodeSocks4Reply,
   decodeSocks4Request,
   encodeSocks4Reply,

@@ -1,11 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Resolver } from '../resolve/resolver.ts';
-import { addressOf, UNSPECIFIED } from '../wire/address.ts';
-import { Command } from '../wire/socks5.ts';
 import { egressFrom } from './egress.ts';
 import { UpstreamError } from './error.ts';
+import { examine } from './examine.ts';
 import { open } from './open.ts';
-import { passesCredentials } from './options.ts';
 import type {
   CheckOptions,
   DiscoverOptions,
@@ -13,11 +11,8 @@ import type {
   RouteOptions,
   UpstreamOptions,
 } from './options.ts';
-import { isShortage } from './reply.ts';
-import type { Request, Trip } from './trip.ts';
+import type { Trip } from './trip.ts';
 
-/** Milliseconds that a check may take. */
-const PATIENCE = 5000;
 /** The longest and the shortest of two intervals, as parts of what is wanted: so that those who check do not do so in step. */
 const JITTER = [0.9, 1.1] as const;
 
@@ -75,25 +70,19 @@ export class Checks implements Disposable {
     busy: Set<string>,
   ): Promise<void> {
     const { signal } = this.#closing;
-    const { health } = this.#ground;
-    const deadline = performance.now() + PATIENCE;
-    const trip: Trip = {
+    const egress = route.egress && egressFrom(route.egress, undefined);
+    const trip = {
       ...this.#ground,
       resolver,
       signal,
-      deadline,
-      patience: deadline,
       client: '',
       credentials: undefined,
-      localAddress: route.egress && egressFrom(route.egress, undefined),
+      localAddress: egress,
     };
+    const behind = { type: 'chain', label: way.label, hops: [...before, way] } as const;
     busy.add(way.label);
-    const why = await faultOf({ type: 'chain', label: way.label, hops: [...before, way] }, check, trip);
+    await examine(behind, { ...group.health, check }, trip, (request, timed) => open(behind, request, timed));
     busy.delete(way.label);
-    // What this machine lacks is no fault of the server's.
-    if (signal.aborted || (why !== undefined && isShortage(why))) return;
-    if (why === undefined) health.succeeded(way.label, group.health);
-    else health.failed(way.label, group.health, why);
   }
 
   /** What cannot be discovered has no members; that is logged where it is discovered. */
@@ -105,31 +94,6 @@ export class Checks implements Disposable {
       if (error instanceof UpstreamError) return { members: [] };
       throw error;
     }
-  }
-}
-
-/** Why a way does not work now; `undefined` when it does. */
-async function faultOf(
-  way: UpstreamOptions,
-  { connect }: CheckOptions,
-  trip: Trip,
-): Promise<string | undefined> {
-  const request: Request = {
-    command: Command.connect,
-    destination: connect === undefined ? UNSPECIFIED : addressOf(connect.host, connect.port),
-    greetsOnly: connect === undefined,
-  };
-  try {
-    const { stream, release } = await open(way, request, trip);
-    stream.destroy();
-    release();
-    return undefined;
-  } catch (error) {
-    // Who lets in none but clients that it knows is there.
-    if (error instanceof UpstreamError && error.trouble === 'refused' && passesCredentials(way))
-      return undefined;
-    const { code, message } = error as NodeJS.ErrnoException;
-    return code ?? message;
   }
 }
 

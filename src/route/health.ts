@@ -35,6 +35,8 @@ export class Health {
   readonly #words: Int32Array;
   readonly #changed: Changed;
   readonly #slots = new Map<string, number>();
+  /** Labels of those that are asked right now whether they are well. */
+  readonly asked: Set<string> = new Set();
   /** Of the sessions that are counted here. */
   readonly #leaves = new Set<() => void>();
 

@@ -3,7 +3,7 @@ import { ClientSession } from '../session/client.ts';
 import type { ClientSessionOptions } from '../session/client.ts';
 import { addressOf, AddressType } from '../wire/address.ts';
 import type { Address } from '../wire/address.ts';
-import { formatIp } from '../wire/ip.ts';
+import { formatIp, isWildcard, parseIp, unmapped } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { UpstreamError } from './error.ts';
 import type { Link } from './link.ts';
@@ -23,10 +23,13 @@ export async function openServer(
   request: Request,
   trip: Trip,
 ): Promise<Opened> {
-  const session = sessionFor(server.label, await sessionOptions(server, request, trip));
+  const { label } = server;
+  const options = await sessionOptions(server, request, trip);
+  // What it cannot carry is known before it is reached.
+  const able = sessionFor(label, options);
   const below = await reached(reach, server, trip);
   const { others = [], servers, release } = below;
-  const { label } = server;
+  const session = sessionOver(below, server, options) ?? able;
   const link = linkTo(server, below, trip);
   const stream = link?.connection ?? below.stream;
   const late = (error: () => UpstreamError, after: number): NodeJS.Timeout =>
@@ -58,7 +61,7 @@ export async function openServer(
     const fault = link === undefined ? error : link.explained(error);
     // A name with several addresses may be several machines, of which not all are well.
     const mayTry = others.length > 0 && performance.now() < trip.patience;
-    if (mayTry && fault instanceof UpstreamError && fault.trouble === 'unreachable')
+    if (mayTry && fault instanceof UpstreamError && isWorthAnother(fault))
       return await openServer(oneOf(others), server, request, trip);
     throw fault;
   } finally {
@@ -83,8 +86,13 @@ function linkTo(
 
 /** One that speaks SOCKS5 had only to answer a greeting; where the request comes first, the destination may be to blame as well. */
 function isSilent({ protocol, label }: ServerOptions): UpstreamError {
-  const reply = protocol === 'socks5' ? Reply.generalFailure : Reply.ttlExpired;
-  return new UpstreamError('unreachable', label, 'ETIMEDOUT', reply);
+  return protocol === 'socks5'
+    ? new UpstreamError('unreachable', label, 'ETIMEDOUT')
+    : new UpstreamError('silent', label, 'ETIMEDOUT', Reply.ttlExpired);
+}
+
+function isWorthAnother({ trouble }: UpstreamError): boolean {
+  return trouble === 'unreachable' || trouble === 'silent';
 }
 
 /** Not every protocol carries everything: SOCKS4 no IPv6, HTTP nothing but CONNECT. */
@@ -99,6 +107,25 @@ function sessionFor(label: string, options: ClientSessionOptions): ClientSession
         : (['address-type', Reply.addressTypeNotSupported] as const);
     throw new UpstreamError('unable', label, code, reply, error);
   }
+}
+
+/**
+ * The unspecified address, which says that there is nothing to say, has the family of the connection to the server: some refuse
+ * the other one. `undefined` where it is right as it is.
+ */
+function sessionOver(
+  { stream, servers }: Reached,
+  { at, protocol }: ServerOptions,
+  options: ClientSessionOptions,
+): ClientSession | undefined {
+  const { host, port } = options.destination;
+  if (protocol !== 'socks5' || !isWildcard(host)) return undefined;
+  // How the server before it has got there is not known: by its address, if that is one.
+  const peer = parseIp(servers.length === 0 ? stream.remote.host : at.host);
+  const family = peer === undefined ? 4 : unmapped(peer).family;
+  const unspecified = family === 4 ? '0.0.0.0' : '::';
+  if (host === unspecified) return undefined;
+  return new ClientSession({ ...options, destination: addressOf(unspecified, port) });
 }
 
 async function sessionOptions(

@@ -118,7 +118,8 @@ export class Link {
 
   /** An error of this link as what it is: a certificate that is not right, here or there. That is told, too. */
   explained(error: unknown): unknown {
-    if (!(error instanceof UpstreamError) || error.trouble !== 'unreachable') return error;
+    if (!(error instanceof UpstreamError) || !(error.trouble === 'unreachable' || error.trouble === 'silent'))
+      return error;
     const code = this.#refusal ?? alertCode(error.code);
     const advice = adviceOnServer(code);
     if (advice !== undefined) this.#failed(this.#label, { code, advice });

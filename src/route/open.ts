@@ -2,6 +2,7 @@ import { ResolveError } from '../resolve/error.ts';
 import { addressOf } from '../wire/address.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { UpstreamError } from './error.ts';
+import { examine } from './examine.ts';
 import { candidates } from './group.ts';
 import { openServer } from './hop.ts';
 import type { ChainOptions, DiscoverOptions, GroupOptions, UpstreamOptions } from './options.ts';
@@ -62,8 +63,8 @@ async function openGroup(reach: Reach, group: GroupOptions, request: Request, tr
   const members = candidates(group, trip.client, health);
   let { tries } = group;
   let last: unknown;
-  /** Silent, or in front of a silent destination: it was they if somebody else gets there. */
-  const doubtful: string[] = [];
+  /** Not heard from, which may be the destination's doing, unless somebody else gets there; and even then it may be, for one of them. */
+  const doubtful: UpstreamOptions[] = [];
   for (const [i, way] of members.entries()) {
     if (tries === 0) break;
     const now = performance.now();
@@ -73,7 +74,7 @@ async function openGroup(reach: Reach, group: GroupOptions, request: Request, tr
     try {
       const opened = await openFrom(reach, way, request, { ...trip, patience, deadline });
       health.succeeded(way.label, group.health);
-      for (const label of doubtful) health.failed(label, group.health, 'ETIMEDOUT');
+      for (const other of doubtful) void ask(reach, other, group, trip);
       return { ...opened, release: joined(leave, opened.release) };
     } catch (error) {
       leave();
@@ -82,15 +83,24 @@ async function openGroup(reach: Reach, group: GroupOptions, request: Request, tr
       if (error.trouble === 'reply' && error.code !== 'ETIMEDOUT') health.succeeded(way.label, group.health);
       if (isFinal(error, request)) throw error;
       // One that had hardly any time left may be well.
-      if (error.trouble === 'unreachable' && patience - now >= FAIR) {
-        if (error.reply === Reply.ttlExpired) doubtful.push(way.label);
-        else health.failed(way.label, group.health, error.code);
+      if (patience - now >= FAIR) {
+        if (error.trouble === 'silent') doubtful.push(way);
+        else if (error.trouble === 'unreachable') health.failed(way.label, group.health, error.code);
       }
       if (!isUnable(error)) tries--;
       last = error;
     }
   }
   throw last;
+}
+
+/** What a client and its destination can bring about must not count for the others: a server is down if it fails a question of our own. */
+async function ask(reach: Reach, way: UpstreamOptions, group: GroupOptions, trip: Trip): Promise<void> {
+  const { asked } = trip.health;
+  if (asked.has(way.label)) return;
+  asked.add(way.label);
+  await examine(way, group.health, trip, (request, timed) => openFrom(reach, way, request, timed));
+  asked.delete(way.label);
 }
 
 /** What a server says about the destination is the same everywhere; about the next server of ours, another one may know better. */

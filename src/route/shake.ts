@@ -52,12 +52,9 @@ async function nextEvent(
   label: string,
 ): Promise<Exclude<ClientEvent, { readonly type: 'refused' }>> {
   for (;;) {
-    const event = takeEvent(session, label);
+    const event = takeEvent(session, label) ?? (await listen(stream, session, label));
     if (event?.type === 'refused') throw new UpstreamError('refused', label, event.phase);
     if (event !== undefined) return event;
-    const bytes = await read(stream, label);
-    if (bytes === undefined) throw new UpstreamError('unreachable', label, 'closed');
-    session.receive(bytes);
   }
 }
 
@@ -71,14 +68,29 @@ function takeEvent(session: ClientSession, label: string): ReturnType<ClientSess
   }
 }
 
-/** A connection that breaks before there is a reply is no reply. */
-async function read(stream: Connection, label: string): Promise<Uint8Array | undefined> {
+/** Gives the session what comes; when that is the end of the stream, what it comes to. */
+async function listen(
+  stream: Connection,
+  session: ClientSession,
+  label: string,
+): Promise<ClientEvent | undefined> {
+  const { state } = session;
+  let error: unknown;
+  let code = 'closed';
   try {
-    return await stream.read();
-  } catch (error) {
-    if (error instanceof UpstreamError) throw error;
-    const { code } = error as NodeJS.ErrnoException;
-    if (typeof code === 'string') throw new UpstreamError('unreachable', label, code, undefined, error);
-    throw error;
+    const bytes = await stream.read();
+    if (bytes !== undefined) {
+      session.receive(bytes);
+      return undefined;
+    }
+  } catch (lost) {
+    if (lost instanceof UpstreamError || typeof (lost as NodeJS.ErrnoException).code !== 'string') throw lost;
+    error = lost;
+    code = (lost as NodeJS.ErrnoException).code!;
   }
+  const event = session.ended();
+  // With the request it has the destination, which may have made it do that.
+  const trouble = state === 'reply' || state === 'bind' ? 'silent' : 'unreachable';
+  if (event === undefined) throw new UpstreamError(trouble, label, code, undefined, error);
+  return event;
 }

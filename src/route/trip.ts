@@ -60,9 +60,12 @@ export interface Opened {
   readonly release: () => void;
 }
 
-/** BND.ADDR and BND.PORT; an unspecified address is the server's own, which may be a name that only the server before it knows. */
+/**
+ * BND.ADDR and BND.PORT. What is no address, or an unspecified one, means the server's own, which may be a name that only the
+ * server before it knows.
+ */
 export function boundAt({ bound, stream, servers }: Opened): Address {
-  if (!isWildcard(bound.host)) return addressOf(bound.host, bound.port);
+  if (parseIp(bound.host) !== undefined && !isWildcard(bound.host)) return addressOf(bound.host, bound.port);
   const { host } = servers.length === 1 ? stream.remote : servers.at(-1)!.at;
   return addressOf(host, bound.port);
 }

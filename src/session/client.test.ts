@@ -94,10 +94,22 @@ const transcripts: readonly Transcript[] = [
     lines: ['> 05 01 00', '< 485454502f312e31', '= ERR_SOCKS_VERSION', '= closed'],
   },
   {
-    name: 'a reply with ATYP 0',
+    name: 'success with ATYP 0',
     options: connect,
-    lines: [...toRequest, '< 05 01 00 00', '= ERR_SOCKS_ADDRESS_TYPE', '= closed'],
+    lines: [...toRequest, '< 05 00 00 00', '= ERR_SOCKS_ADDRESS_TYPE', '= closed'],
   },
+  ...[
+    '05 05',
+    '05 05 00',
+    '05 05 00 00',
+    '05 05 00 03 00 0000',
+    '05 05 00 03 02 c328 0000',
+    '05 05 00 09',
+  ].map((hex) => ({
+    name: `a refusal of ${hex}`,
+    options: connect,
+    lines: [...toRequest, `< ${hex}`, '= no 5 0.0.0.0:0', '= closed'],
+  })),
   {
     name: 'BIND, with both replies and the first byte in one piece',
     options: bind,
@@ -162,11 +174,31 @@ const transcripts: readonly Transcript[] = [
     options: { ...connect, protocol: 'socks4a' },
     lines: [
       '> 04 01 0050 00000001 00 6578616d706c652e636f6d 00',
-      '< 04 5a',
+      '< 04 5a 0000 00000000 5353482d',
+      '= ok 90 0.0.0.0:0',
+      '= done 5353482d',
+    ],
+  },
+  {
+    name: 'a SOCKS4 reply of version 5',
+    options: { ...connect, protocol: 'socks4a' },
+    lines: [
+      '> 04 01 0050 00000001 00 6578616d706c652e636f6d 00',
+      '< 05 00',
       '= ERR_SOCKS_VERSION',
       '= closed',
     ],
   },
+  ...['00 5b', '04 5c 00'].map((hex) => ({
+    name: `a SOCKS4 refusal of ${hex}`,
+    options: { ...connect, protocol: 'socks4a' } as const,
+    lines: [
+      '> 04 01 0050 00000001 00 6578616d706c652e636f6d 00',
+      `< ${hex}`,
+      `= no ${parseInt(hex.slice(3, 5), 16)} 0.0.0.0:0`,
+      '= closed',
+    ],
+  })),
   {
     name: 'HTTP, with bytes glued to the answer',
     options: { ...connect, protocol: 'http' },
@@ -184,6 +216,16 @@ const transcripts: readonly Transcript[] = [
       `> ${http('CONNECT example.com:80 HTTP/1.1', 'Host: example.com:80')}`,
       `< ${http('HTTP/1.1 403 Forbidden', 'Content-Length: 2')} 6e6f`,
       '= no 403 0.0.0.0:0',
+      '= closed',
+    ],
+  },
+  {
+    name: 'HTTP refused with fields that are none',
+    options: { ...connect, protocol: 'http' },
+    lines: [
+      `> ${http('CONNECT example.com:80 HTTP/1.1', 'Host: example.com:80')}`,
+      `< ${http('HTTP/1.1 504 Late', 'and so on')}`,
+      '= no 504 0.0.0.0:0',
       '= closed',
     ],
   },
@@ -327,4 +369,32 @@ test('a closed session hears nothing more', () => {
   session.receive(Uint8Array.of(5, 0));
   assert.equal(session.next(), undefined);
   assert.equal(session.trailing().length, 0);
+});
+
+suite('what it comes to when an HTTP server closes before its empty line', () => {
+  const rows: readonly (readonly [head: string, outcome: string | undefined])[] = [
+    ['HTTP/1.1 403 Forbidden\r\n', 'no 403'],
+    ['HTTP/1.1 504 Late\r\nContent-Length: 9\r\nX', 'no 504'],
+    ['HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 No\r\n', 'no 503'],
+    ['HTTP/1.1 407 No\r\n', 'refused method'],
+    ['HTTP/1.1 403 Forbidden', undefined],
+    ['HTTP/1.1 200 OK\r\n', undefined],
+    ['HTTP/1.1 100 Continue\r\n', undefined],
+    ['', undefined],
+  ];
+  for (const [head, outcome] of rows) {
+    test(JSON.stringify(head), () => {
+      const session = new ClientSession({ ...connect, protocol: 'http' });
+      session.start();
+      session.receive(Buffer.from(head));
+      assert.equal(session.next(), undefined);
+      const event = session.ended();
+      const found =
+        event?.type === 'reply'
+          ? `${event.ok ? 'ok' : 'no'} ${event.code}`
+          : event && `${event.type} ${event.phase}`;
+      assert.equal(found, outcome);
+      assert.equal(session.state, 'closed');
+    });
+  }
 });

@@ -6,11 +6,13 @@ import {
   encodeCredentials,
   PasswordStatus,
 } from '../wire/password.ts';
-import { decodeHttpReply, encodeConnect, replyToStatus } from '../wire/http.ts';
-import { decodeSocks4Reply, encodeSocks4Request, Socks4Result } from '../wire/socks4.ts';
+import { decodeHttpRefusal, decodeHttpReply, encodeConnect, replyToStatus } from '../wire/http.ts';
+import type { HttpReply } from '../wire/http.ts';
+import { decodeSocks4Refusal, decodeSocks4Reply, encodeSocks4Request } from '../wire/socks4.ts';
 import {
   Command,
   decodeMethod,
+  decodeSocks5Refusal,
   decodeSocks5Reply,
   encodeGreeting,
   encodeSocks5Request,
@@ -58,7 +60,7 @@ export interface ReplyEvent {
   readonly code: number;
   /** What that means in SOCKS5. */
   readonly reply: Reply;
-  /** HTTP tells none: 0.0.0.0:0. */
+  /** A refusal and HTTP tell none: 0.0.0.0:0. */
   readonly bound: Address;
 }
 
@@ -129,6 +131,18 @@ export class ClientSession {
     }
   }
 
+  /**
+   * The server has ended its direction, or broken it off: what it comes to all the same, a refusal whose end is missing. The
+   * session is closed.
+   */
+  ended(): Exclude<ClientEvent, { readonly type: 'send' }> | undefined {
+    const refusal =
+      this.#state === 'reply' && this.#protocol === 'http' ? this.#inbox.take(decodeHttpRefusal) : undefined;
+    const event = refusal && this.#outcome(meaningOf(refusal));
+    this.#close();
+    return event;
+  }
+
   /** After the last reply: takes what the server sent after it, the first bytes from the destination. */
   trailing(): Uint8Array {
     this.#expect('done', 'closed');
@@ -160,8 +174,11 @@ export class ClientSession {
   }
 
   #nextReply(): ClientEvent | undefined {
-    const outcome = this.#takeReply();
-    if (outcome === undefined) return undefined;
+    const told = this.#takeReply();
+    return told && this.#outcome(told);
+  }
+
+  #outcome(outcome: Told): Exclude<ClientEvent, { readonly type: 'send' }> {
     if (outcome.code === PROXY_AUTHENTICATION && this.#protocol === 'http')
       return this.#refused(this.#credentials === undefined ? 'method' : 'password');
     const ok = outcome.reply === Reply.succeeded;
@@ -170,28 +187,21 @@ export class ClientSession {
     return { type: 'reply', ok, ...outcome };
   }
 
-  #takeReply(): Omit<ReplyEvent, 'type' | 'ok'> | undefined {
+  #takeReply(): Told | undefined {
     if (this.#protocol === 'socks5') {
-      const reply = this.#inbox.take(decodeSocks5Reply);
-      return reply && { ...reply, reply: knownReply(reply.code) };
+      const code = this.#inbox.take(decodeSocks5Refusal);
+      if (code !== undefined) return { code, reply: knownReply(code), bound: UNSPECIFIED };
+      const granted = this.#inbox.take(decodeSocks5Reply);
+      return granted && { ...granted, reply: Reply.succeeded };
     }
     if (this.#protocol === 'http') {
-      const reply = this.#inbox.take(decodeHttpReply);
-      return (
-        reply && {
-          code: reply.status,
-          reply: reply.reason ?? replyToStatus(reply.status),
-          bound: UNSPECIFIED,
-        }
-      );
+      const reply = this.#inbox.take(decodeLenientHttpReply);
+      return reply && meaningOf(reply);
     }
-    const reply = this.#inbox.take(decodeSocks4Reply);
-    return (
-      reply && {
-        ...reply,
-        reply: reply.code === Socks4Result.granted ? Reply.succeeded : Reply.generalFailure,
-      }
-    );
+    const code = this.#inbox.take(decodeSocks4Refusal);
+    if (code !== undefined) return { code, reply: Reply.generalFailure, bound: UNSPECIFIED };
+    const granted = this.#inbox.take(decodeSocks4Reply);
+    return granted && { ...granted, reply: Reply.succeeded };
   }
 
   #offered(): readonly number[] {
@@ -203,7 +213,7 @@ export class ClientSession {
     return { type: 'send', bytes };
   }
 
-  #refused(phase: 'method' | 'password'): ClientEvent {
+  #refused(phase: 'method' | 'password'): Extract<ClientEvent, { readonly type: 'refused' }> {
     this.#close();
     return { type: 'refused', phase };
   }
@@ -217,5 +227,22 @@ export class ClientSession {
     if (!states.includes(this.#state)) {
       throw new Error(`called in state ${this.#state}; this belongs to ${states.join(', ')}`);
     }
+  }
+}
+
+type Told = Omit<ReplyEvent, 'type' | 'ok'>;
+
+function meaningOf({ status, reason = replyToStatus(status) }: HttpReply): Told {
+  return { code: status, reply: reason, bound: UNSPECIFIED };
+}
+
+/** What follows the status line of a refusal never decides. */
+function decodeLenientHttpReply(bytes: Uint8Array): ReturnType<typeof decodeHttpReply> {
+  try {
+    return decodeHttpReply(bytes);
+  } catch (error) {
+    const refusal = error instanceof WireError ? decodeHttpRefusal(bytes) : undefined;
+    if (refusal === undefined) throw error;
+    return refusal;
   }
 }

@@ -99,15 +99,37 @@ export function decodeHttpReply(bytes: Uint8Array): Decoded<HttpReply> | undefin
   for (;;) {
     const head = decodeHead(bytes.subarray(start), HEAD_LIMIT - start);
     if (head === undefined) return undefined;
-    const [, digits] = /^HTTP\/1\.[01] ([1-5]\d\d)(?: [^\r\n]*)?$/.exec(head.first) ?? [];
-    if (digits === undefined) throw fault('no status line of HTTP/1');
+    const status = statusOf(head.first);
+    if (status === undefined) throw fault('no status line of HTTP/1');
     start += head.size;
-    const status = Number(digits);
     // All of them together are one head.
     if (status < 200) continue;
     const reason = reasonOf(head.headers.get('proxy-status'));
     return { value: { status, ...(reason !== undefined && { reason }) }, size: start };
   }
+}
+
+/**
+ * A refused CONNECT by its status line alone, where what follows never comes or is no HTTP. All bytes belong to it;
+ * `undefined` for anything else.
+ */
+export function decodeHttpRefusal(bytes: Uint8Array): Decoded<HttpReply> | undefined {
+  let start = 0;
+  for (;;) {
+    const rest = bytes.subarray(start);
+    const end = rest.indexOf(CR);
+    const status = rest[end + 1] === LF ? statusOf(latin1(rest.subarray(0, end))) : undefined;
+    if (status === undefined) return undefined;
+    if (status >= 200) return status < 300 ? undefined : { value: { status }, size: bytes.length };
+    const interim = decodeHead(rest, HEAD_LIMIT - start);
+    if (interim === undefined) return undefined;
+    start += interim.size;
+  }
+}
+
+function statusOf(line: string): number | undefined {
+  const [, digits] = /^HTTP\/1\.[01] ([1-5]\d\d)(?: [^\r\n]*)?$/.exec(line) ?? [];
+  return digits === undefined ? undefined : Number(digits);
 }
 
 /** The answer to a CONNECT, for what is a reply in SOCKS5; a refusal says more in Proxy-Status (RFC 9209). */
@@ -192,10 +214,7 @@ interface Head {
 function decodeHead(bytes: Uint8Array, limit = HEAD_LIMIT): Head | undefined {
   const end = findEnd(bytes, limit);
   if (end === undefined) return undefined;
-  // Latin-1, as HTTP has it: a byte is a character.
-  const [first = '', ...fields] = Array.from(bytes.subarray(0, end), (byte) => String.fromCharCode(byte))
-    .join('')
-    .split('\r\n');
+  const [first = '', ...fields] = latin1(bytes.subarray(0, end)).split('\r\n');
   const headers = new Map<string, string>();
   for (const field of fields) {
     const [, name, value] = /^([!#$%&'*+.^_`|~\dA-Za-z-]+):([^\r\n\0]*)$/.exec(field) ?? [];
@@ -205,6 +224,11 @@ function decodeHead(bytes: Uint8Array, limit = HEAD_LIMIT): Head | undefined {
     headers.set(key, before === undefined ? trimmed(value) : `${before}, ${trimmed(value)}`);
   }
   return { first, headers, size: end + 4 };
+}
+
+/** As HTTP has it: a byte is a character. */
+function latin1(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
 }
 
 /** Where the CR LF CR LF begins; `undefined` while it has not come. */
@@ -239,7 +263,7 @@ function basic({ username, password }: Credentials): string {
   if (username.includes(':')) throw new RangeError('a user name with a colon (RFC 7617 section 2)');
   const encoder = new TextEncoder();
   const bytes = concat(encoder.encode(`${username}:`), encoder.encode(password));
-  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+  return btoa(latin1(bytes));
 }
 
 function fault(what: string): WireError {

@@ -5,8 +5,14 @@ import type { Decoded } from './decoded.ts';
 import { WireError } from './error.ts';
 import { decodeCredentials, decodePasswordStatus } from './password.ts';
 import { decodeProxyHeader } from './proxy-header.ts';
-import { decodeSocks4Reply, decodeSocks4Request } from './socks4.ts';
-import { decodeGreeting, decodeMethod, decodeSocks5Reply, decodeSocks5Request } from './socks5.ts';
+import { decodeSocks4Refusal, decodeSocks4Reply, decodeSocks4Request } from './socks4.ts';
+import {
+  decodeGreeting,
+  decodeMethod,
+  decodeSocks5Refusal,
+  decodeSocks5Reply,
+  decodeSocks5Request,
+} from './socks5.ts';
 import { decodeUdpHeader } from './udp.ts';
 
 const decoders: readonly ((bytes: Uint8Array) => Decoded<unknown> | undefined)[] = [
@@ -15,8 +21,10 @@ const decoders: readonly ((bytes: Uint8Array) => Decoded<unknown> | undefined)[]
   decodeCredentials,
   decodePasswordStatus,
   decodeSocks5Request,
+  decodeSocks5Refusal,
   decodeSocks5Reply,
   decodeSocks4Request,
+  decodeSocks4Refusal,
   decodeSocks4Reply,
   decodeUdpHeader,
   decodeProxyHeader,

@@ -71,11 +71,17 @@ export function encodeSocks4Request(request: Socks4Request): Uint8Array {
   return concat(head, userId);
 }
 
-/** Version 0, CD, DSTPORT, DSTIP (SOCKS4). Throws ERR_SOCKS_VERSION. */
+/** Version 0, CD, DSTPORT, DSTIP (SOCKS4); several servers write version 4. Throws ERR_SOCKS_VERSION. */
 export function decodeSocks4Reply(bytes: Uint8Array): Decoded<Socks4Reply> | undefined {
-  checkVersion(bytes, REPLY_VERSION);
+  checkReplyVersion(bytes);
   if (bytes.length < HEAD_SIZE) return undefined;
   return { value: { code: bytes[1]!, bound: decodeIpv4(bytes) }, size: HEAD_SIZE };
+}
+
+/** The version and CD of a reply that refuses, whose address is worth nothing; `undefined` when it grants. Throws ERR_SOCKS_VERSION. */
+export function decodeSocks4Refusal(bytes: Uint8Array): Decoded<number> | undefined {
+  checkReplyVersion(bytes);
+  return bytes.length < 2 || bytes[1] === Socks4Result.granted ? undefined : { value: bytes[1]!, size: 2 };
 }
 
 /** Throws a RangeError when `bound` is no IPv4 address. */
@@ -87,6 +93,10 @@ function checkVersion(bytes: Uint8Array, version: number): void {
   if (bytes.length > 0 && bytes[0] !== version) {
     throw new WireError('ERR_SOCKS_VERSION', `version ${bytes[0]} where SOCKS4 has ${version}`);
   }
+}
+
+function checkReplyVersion(bytes: Uint8Array): void {
+  if (bytes[0] !== VERSION) checkVersion(bytes, REPLY_VERSION);
 }
 
 /** True when DSTIP is 0.0.0.x, x not 0. */

@@ -110,6 +110,15 @@ export function decodeSocks5Reply(bytes: Uint8Array): Decoded<Socks5Reply> | und
   return { value: { code: bytes[1]!, bound: bound.value }, size: 3 + bound.size };
 }
 
+/**
+ * VER and REP of a reply that refuses; `undefined` for success. What follows is worth nothing: many servers send no address behind
+ * it, or one that cannot be read. Throws ERR_SOCKS_VERSION.
+ */
+export function decodeSocks5Refusal(bytes: Uint8Array): Decoded<number> | undefined {
+  checkVersion(bytes);
+  return bytes.length < 2 || bytes[1] === Reply.succeeded ? undefined : { value: bytes[1]!, size: 2 };
+}
+
 /** Throws a RangeError when the bound address does not fit, see `encodeAddress`. */
 export function encodeSocks5Reply(reply: Socks5Reply): Uint8Array {
   return concat([VERSION, reply.code, 0], encodeAddress(reply.bound));

@@ -10,10 +10,17 @@ import {
   encodePasswordStatus,
 } from './password.ts';
 import { decodeProxyHeader } from './proxy-header.ts';
-import { decodeSocks4Reply, decodeSocks4Request, encodeSocks4Reply, encodeSocks4Request } from './socks4.ts';
+import {
+  decodeSocks4Refusal,
+  decodeSocks4Reply,
+  decodeSocks4Request,
+  encodeSocks4Reply,
+  encodeSocks4Request,
+} from './socks4.ts';
 import {
   decodeGreeting,
   decodeMethod,
+  decodeSocks5Refusal,
   decodeSocks5Reply,
   decodeSocks5Request,
   encodeGreeting,
@@ -241,6 +248,15 @@ check('SOCKS5 reply', {
   ],
 });
 
+check('SOCKS5 refusal', {
+  decode: decodeSocks5Refusal,
+  vectors: [
+    { name: 'general failure', hex: '05 01', message: 1 },
+    { name: 'an unknown code', hex: '05 f4', message: 0xf4 },
+  ],
+  faults: [['version 1', '01 01', 'ERR_SOCKS_VERSION']],
+});
+
 check('SOCKS4 request', {
   decode: decodeSocks4Request,
   encode: encodeSocks4Request,
@@ -313,8 +329,28 @@ check('SOCKS4 reply', {
       message: { code: 91, bound: { type: 1, host: '0.0.0.0', port: 0 } },
     },
     { name: 'an unknown code', hex: '00 63 01 bb c0 00 02 01', message: { code: 99, bound: ipv4 } },
+    {
+      name: 'granted, of version 4',
+      hex: '04 5a 01 bb c0 00 02 01',
+      message: { code: 90, bound: ipv4 },
+      only: 'decode',
+    },
   ],
   faults: [['version 5', '05 00 00 01 00 00 00 00', 'ERR_SOCKS_VERSION']],
+});
+
+check('SOCKS4 refusal', {
+  decode: decodeSocks4Refusal,
+  vectors: [
+    { name: 'rejected', hex: '00 5b', message: 91 },
+    { name: 'of version 4', hex: '04 5c', message: 92 },
+  ],
+  faults: [['version 5', '05 01', 'ERR_SOCKS_VERSION']],
+});
+
+test('success is no refusal', () => {
+  assert.equal(decodeSocks5Refusal(bytesOf('05 00 00 01 c0 00 02 01 01 bb')), undefined);
+  assert.equal(decodeSocks4Refusal(bytesOf('00 5a 01 bb c0 00 02 01')), undefined);
 });
 
 check('UDP header', {

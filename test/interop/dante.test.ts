@@ -30,13 +30,15 @@ suite('danted as an upstream', () => {
     const lines = [
       'logoutput: /dev/null',
       `internal: 127.0.0.1 port = ${port}`,
+      `internal: ::1 port = ${port}`,
       'external: 127.0.0.1',
+      'external: ::1',
       'clientmethod: none',
       'socksmethod: none',
       'user.privileged: root',
       'user.unprivileged: root',
-      'client pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }',
-      'socks pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }',
+      'client pass { from: 0/0 to: 0/0 }',
+      'socks pass { from: 0/0 to: 0/0 }',
     ];
     await writeFile(config, lines.map((line) => `${line}\n`).join(''));
     const command = ['danted', '-f', config, '-p', join(path, 'danted.pid')];
@@ -61,12 +63,13 @@ suite('danted as an upstream', () => {
     const garter = `"socks5h://127.0.0.1:${far.port}"`;
     return {
       alone: dante,
+      'over IPv6': `"socks5h://[::1]:${port}"`,
       'in front of garter': `{ chain: [${dante}, ${garter}] }`,
       'behind garter': `{ chain: [${garter}, ${dante}] }`,
     };
   };
 
-  for (const place of ['alone', 'in front of garter', 'behind garter']) {
+  for (const place of ['alone', 'over IPv6', 'in front of garter', 'behind garter']) {
     test(`CONNECT, ${place}`, async () => {
       await using echo = await startEcho();
       await using garter = await near(ways()[place]!);

@@ -76,6 +76,49 @@ const faults: readonly Fault[] = [
     end: /^target:dial:ETIMEDOUT$/,
     final: true,
   },
+  ...['05 05', '05 05 00 00', '05 05 00 03 00 00 00', '05 05 00 09 01'].map((hex) => ({
+    title: `refuses with ${hex}`,
+    serve: says('05 00', hex),
+    end: /^target:dial:reply-5$/,
+    final: true as const,
+    code: 5,
+  })),
+  {
+    title: 'refuses with two bytes and closes',
+    serve: (socket: Socket) => {
+      socket.once('data', () => {
+        socket.write(parseHex('05 00'));
+        socket.once('data', () => socket.end(parseHex('05 04')));
+      });
+    },
+    end: /^target:dial:reply-4$/,
+    final: true,
+    code: 4,
+  },
+  {
+    title: 'refuses in SOCKS4 with version 4 and no address',
+    scheme: 'socks4',
+    serve: says('04 5b'),
+    end: /^target:dial:reply-1$/,
+    final: true,
+    code: 1,
+  },
+  {
+    title: 'refuses as an HTTP proxy that closes after its status line',
+    scheme: 'http',
+    serve: (socket: Socket) => void socket.once('data', () => socket.end('HTTP/1.1 504 Late\r\n')),
+    end: /^target:dial:reply-6$/,
+    final: true,
+  },
+  {
+    title: 'refuses as an HTTP proxy with more fields than fit',
+    scheme: 'http',
+    serve: (socket: Socket) =>
+      void socket.once('data', () => socket.write(`HTTP/1.1 403 No\r\n${'X: and so on\r\n'.repeat(2000)}`)),
+    end: /^target:dial:reply-2$/,
+    final: true,
+    code: 2,
+  },
   {
     title: 'says nothing as an HTTP proxy',
     scheme: 'http',
@@ -100,6 +143,11 @@ const faults: readonly Fault[] = [
 
 function reply(garter: Garter, port: number): Promise<number> {
   return replyCode(garter, request5(Command.connect, '127.0.0.1', port));
+}
+
+/** What the log says of upstreams that are down. */
+async function downs(garter: Garter): Promise<readonly object[]> {
+  return (await garter.log()).filter(({ event }) => event === 'upstream down');
 }
 
 /** Gives a running garter another way out. */
@@ -149,7 +197,12 @@ upstreams:
         assert.match(record.end!, end);
         assert.ok(record.duration < 6000, `${record.duration} ms`);
       }
-      if (final !== undefined) return assert.equal(await reply(garter, echo.port), 6);
+      if (final !== undefined) {
+        assert.equal(await reply(garter, echo.port), code);
+        // It has understood, so it is well, and it is not the one to be asked again.
+        assert.deepEqual(await downs(garter), []);
+        return;
+      }
       using client = await connectThrough(garter, echo);
       client.send(Buffer.from('by the other one'));
       await client.expect(Buffer.from('by the other one'));
@@ -186,10 +239,7 @@ upstreams:
       });
       assert.equal(await reply(garter, 1), 6);
       await garter.record({ end: 'upstream:dial:ETIMEDOUT' });
-      assert.deepEqual(
-        (await garter.log()).filter(({ event }) => event === 'upstream down'),
-        [],
-      );
+      assert.deepEqual(await downs(garter), []);
     });
   }
 
@@ -213,6 +263,47 @@ upstreams: { both: { servers: ["http://${at(silent)}", "http://${at(answering)}"
     );
     assert.partialDeepStrictEqual(down, { upstream: `http://${at(silent)}`, why: 'ETIMEDOUT' });
   });
+
+  // Its destinations make the first server close: where it speaks SOCKS5 it has let the client in, and else it answers garter's own question.
+  const closing: Readonly<Record<string, (socket: Socket) => void>> = {
+    socks5h: says('05 00', 'close'),
+    socks4: (socket) =>
+      void socket.once('data', (asked: Buffer) =>
+        asked.readUInt32BE(4) === 0 ? socket.end(parseHex('00 5b 00 00 00 00 00 00')) : socket.end(),
+      ),
+    http: (socket) =>
+      void socket.once('data', (asked: Buffer) =>
+        asked.toString().startsWith('CONNECT 0.0.0.0:0 ')
+          ? socket.end('HTTP/1.1 400 No\r\n\r\n')
+          : socket.end(),
+      ),
+  };
+  for (const [scheme, serve] of Object.entries(closing)) {
+    test(`${scheme}: a destination that makes a server close does not take it from the others`, async () => {
+      let asked = 0;
+      await using closes = await startTarget((socket) => {
+        asked++;
+        serve(socket);
+      });
+      await using garter = await startGarter({
+        config: `
+${OPEN}
+workers: 1
+routes: [{ to: [any], via: both }]
+upstreams: { both: { servers: ["${scheme}://${at(closes)}", "socks5h://${at(good)}"] } }`,
+      });
+      for (let i = 1; i <= 3; i++) {
+        const count = asked;
+        using client = await connectThrough(garter, echo);
+        client.end();
+        await until(
+          () => asked > count || undefined,
+          () => 'another server was asked first',
+        );
+      }
+      assert.deepEqual(await downs(garter), []);
+    });
+  }
 
   const GRANTED = '05 00 00 01 7f 00 00 01 00 50';
   test('one that dies in the middle: what came is passed on, and nobody else is asked', async () => {

@@ -9,7 +9,7 @@ import { startGarter, type Garter } from '../support/garter.ts';
 import { address as record, response, startNameServer, type NameServer } from '../support/name-server.ts';
 import { startLiar } from '../support/liar.ts';
 import { until } from '../support/process.ts';
-import { Command, replyCode, request5 } from '../support/raw.ts';
+import { address, Command, replyCode, request5 } from '../support/raw.ts';
 import { startDatagramEcho, startTarget, type Target } from '../support/targets.ts';
 
 interface Place {
@@ -298,6 +298,54 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     association[Symbol.dispose]();
     await dropped(garter, { unasked: 6 });
   });
+
+  for (const host of ['', '\0', 'localhost', 'relay.example.org', '::']) {
+    test(`${JSON.stringify(host)} is the address of the server itself`, async () => {
+      using relay = await Datagrams.bind('127.0.0.1');
+      await using server = await startLiar({ host, port: relay.port });
+      await using garter = await by(`"socks5h://${at(server)}"`);
+      using association = await associate(garter);
+      await client.send(frame(echo, 'there'), association.relay);
+      const { data, port } = await relay.receive();
+      assert.deepEqual(data, frame(echo, 'there'));
+      await relay.send(frame(echo, 'back'), { host: '127.0.0.1', port });
+      assert.deepEqual((await client.receive()).data, frame(echo, 'back'));
+    });
+  }
+
+  for (const [host, family] of [
+    ['127.0.0.1', 4],
+    ['::1', 6],
+  ] as const) {
+    test(`what is not known has the family of the connection to ${host}`, async () => {
+      using relay = await Datagrams.bind(host);
+      const asked: string[] = [];
+      await using server = await startTarget((socket) => {
+        socket.on('data', (bytes: Buffer) => {
+          if (bytes.length === 3) return socket.write(Buffer.of(5, 0));
+          asked.push(bytes.toString('hex'));
+          return socket.write(Buffer.concat([Buffer.of(5, 0, 0), address(relay.host, relay.port)]));
+        });
+      }, host);
+      const url = `"socks5h://${host.includes(':') ? `[${host}]` : host}:${server.port}"`;
+      for (const [way, hops] of [
+        [url, 1],
+        [`{ chain: [${url}, ${url}] }`, 2],
+      ] as const) {
+        asked.length = 0;
+        await using garter = await by(way);
+        using association = await associate(garter);
+        await client.send(frame(echo, 'there'), association.relay);
+        await relay.receive();
+        const unspecified = family === 4 ? '01'.padEnd(10, '0') : '04'.padEnd(34, '0');
+        const associations = asked.filter((hex) => hex.startsWith('050300'));
+        assert.deepEqual(
+          associations,
+          Array.from({ length: hops }, () => `050300${unspecified}0000`),
+        );
+      }
+    });
+  }
 
   test('two hops: a header for each, and an answer that does not come by both is dropped', async () => {
     using relay = await Datagrams.bind('127.0.0.1');

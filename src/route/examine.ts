@@ -1,0 +1,60 @@
+import { addressOf, UNSPECIFIED } from '../wire/address.ts';
+import { Command } from '../wire/socks5.ts';
+import { UpstreamError } from './error.ts';
+import { passesCredentials } from './options.ts';
+import type { CheckOptions, HealthOptions, UpstreamOptions } from './options.ts';
+import { isShortage } from './reply.ts';
+import type { Opened, Request, Trip } from './trip.ts';
+
+/** Milliseconds that a server has to answer. */
+const PATIENCE = 5000;
+
+type Timeless = Omit<Trip, 'deadline' | 'patience'>;
+/** Makes a request of the server. */
+type Open = (request: Request, trip: Trip) => Promise<Opened>;
+
+/** Sees whether a server is well by a request of garter's own, in which no client has a say, and notes it. Never rejects. */
+export async function examine(
+  way: UpstreamOptions,
+  options: HealthOptions,
+  trip: Timeless,
+  open: Open,
+): Promise<void> {
+  const { health, signal } = trip;
+  const why = await faultOf(way, options, trip, open);
+  // What this machine lacks is no fault of the server's.
+  if (signal.aborted || (why !== undefined && isShortage(why))) return;
+  if (why === undefined) health.succeeded(way.label, options);
+  else health.failed(way.label, options, why);
+}
+
+/** Why a server does not work now; `undefined` when it does. */
+async function faultOf(
+  way: UpstreamOptions,
+  { check }: HealthOptions,
+  trip: Timeless,
+  open: Open,
+): Promise<string | undefined> {
+  const deadline = performance.now() + PATIENCE;
+  try {
+    const { stream, release } = await open(requestOf(check), { ...trip, deadline, patience: deadline });
+    stream.destroy();
+    release();
+    return undefined;
+  } catch (error) {
+    // One that lets in none but clients that it knows is there.
+    if (error instanceof UpstreamError && error.trouble === 'refused' && passesCredentials(way))
+      return undefined;
+    const { code, message } = error as NodeJS.ErrnoException;
+    return code ?? message;
+  }
+}
+
+function requestOf(check: CheckOptions | undefined): Request {
+  const connect = check?.connect;
+  return {
+    command: Command.connect,
+    destination: connect === undefined ? UNSPECIFIED : addressOf(connect.host, connect.port),
+    greetsOnly: connect === undefined,
+  };
+}
