@@ -1,4 +1,4 @@
-import { embeddedIpv4, formatIp, parseIp } from '../wire/ip.ts';
+import { formatIp, parseIp, unmapped } from '../wire/ip.ts';
 import { Recent } from './recent.ts';
 
 export interface BackOffOptions {
@@ -92,7 +92,7 @@ export class BackOff {
 export function sourceOf(address: string): string {
   const ip = parseIp(address.replace(/%.*$/, ''));
   if (ip === undefined) return 'local';
-  const judged = embeddedIpv4(ip);
+  const judged = unmapped(ip);
   if (judged.family === 4) return formatIp(judged);
   const [first, second] = judged.words;
   return `${formatIp({ family: 6, words: [first, second, 0, 0] })}/64`;

@@ -16,11 +16,11 @@ rules:
   - name: web
     allow: connect
     user: [bob, "@staff"]
-    to: [any]
+    to: [any, reserved]
     port: [80, 443]
     when: { days: mon-fri, hours: "08:00-18:00", zone: Europe/Oslo }
   - { name: secure, allow: connect, to: [192.0.2.0/24], port: 22, method: password }
-  - { name: udp, allow: [udp, resolve], to: [.example.com, public] }
+  - { name: udp, allow: [udp, resolve], to: [.example.com, public, reserved] }
 `;
 
 test('a file that is in order', async () => {
@@ -272,7 +272,9 @@ test('a name that does not resolve is judged by itself', async () => {
 });
 
 test('the variables that serve reads count', async () => {
-  await using prepared = await prepare('rules: [{ name: mine, allow: any, user: eve, to: any }]\n');
+  await using prepared = await prepare(
+    'rules: [{ name: mine, allow: any, user: eve, to: [any, reserved] }]\n',
+  );
   const env = { GARTER_LISTEN: '0.0.0.0:1080', GARTER_USER: 'eve', GARTER_PASSWORD: 'hunter2' };
   const { status, out } = await run('FILE --from 10.0.0.5 --user eve --to 192.0.2.1:80', prepared.file, env);
   assert.equal(status, 0);

@@ -21,6 +21,7 @@ test('the schema is JSON, with every section', async () => {
     'limits',
     'listen',
     'log',
+    'nat64',
     'pac',
     'resolve',
     'revoke',

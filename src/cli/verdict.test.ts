@@ -14,7 +14,7 @@ const ENCRYPTED = `listen:
 USERS
 rules:
   - { name: routers, allow: connect, user: router-7, to: [192.0.2.0/24], method: certificate }
-  - { name: staff, allow: connect, user: alice, to: [any], protocol: http }
+  - { name: staff, allow: connect, user: alice, to: [any, reserved], protocol: http }
 `;
 
 /** Methods of the listener with TLS, whether there are users, a question, the method, and the last line. */
@@ -83,7 +83,7 @@ test('a certificate says who it is', async () => {
   }
 });
 
-const ROUTED = `rules: [{ name: all, allow: any, to: any }]
+const ROUTED = `rules: [{ name: all, allow: any, to: [any, reserved] }]
 routes:
   - { to: [.web.example], via: "http://10.0.3.1:8080" }
   - { to: [.old.example], via: "socks4a://10.0.3.1:1080" }
@@ -129,7 +129,7 @@ const RESOLVERS: readonly (readonly [string, string])[] = [
 ];
 
 test('who resolves a name: the upstream, unless the route was found by the address or says here', async () => {
-  await using prepared = await prepare(`rules: [{ name: all, allow: any, to: any }]
+  await using prepared = await prepare(`rules: [{ name: all, allow: any, to: [any, reserved] }]
 routes:
   - { to: [.far.example], port: 80, via: "socks4a://10.0.3.1:1080" }
   - { to: [192.0.2.0/24], port: 80, via: "socks4a://10.0.3.2:1080" }
@@ -148,7 +148,7 @@ test('a name is resolved by the name servers of its route, and the first address
     }),
   ]);
   const servers = `["127.0.0.1:${names.endpoint.port}"]`;
-  await using prepared = await prepare(`rules: [{ name: all, allow: any, to: any }]
+  await using prepared = await prepare(`rules: [{ name: all, allow: any, to: [any, reserved] }]
 resolve: { servers: ["127.0.0.1:1"], timeout: 1s }
 routes:
   - { to: [192.0.2.0/24], via: direct }

@@ -96,7 +96,7 @@ async function follow(
     command: question.command,
     time: question.time,
   };
-  const routes = new Routes(settings.routes, settings.resolve);
+  const routes = new Routes(settings.routes, settings.resolve, undefined, settings.policy.nat64);
   const byName = destination.type === 'name' ? routes.find(facts, destination, undefined, ports) : undefined;
   const passedOn = byName?.passesNames === true;
   let decision = decide(policy, facts, destination, passedOn ? 'passed-on' : undefined, ports);

@@ -3,6 +3,7 @@ import { groupFault, nameFault, passwordFault } from '../auth/users-file.ts';
 import { conditionRemedy, parseCondition, parsePortRange } from '../policy/conditions.ts';
 import type { Condition } from '../policy/conditions.ts';
 import { parseName } from '../policy/names.ts';
+import { nat64Remedy } from '../policy/nat64.ts';
 import type { Command, PortRange, Rate } from '../policy/policy.ts';
 import { SET_NAMES } from '../policy/sets.ts';
 import type { EarlyDrop } from '../server/settings.ts';
@@ -126,6 +127,14 @@ export const network: z.ZodType<string> = value(
     );
   },
 );
+
+/** The prefix of a NAT64. */
+export const nat64: z.ZodType<string> = value({ type: 'string', examples: ['64:ff9b::/96'] }, (input) => {
+  const written = text(input, 'the prefix of a NAT64, such as 64:ff9b::/96');
+  const remedy = nat64Remedy(written);
+  if (remedy === undefined) return written;
+  throw new ValueError(`${quote(written)} is not the prefix of a NAT64`, remedy);
+});
 
 export const literal: z.ZodType<string> = value({ type: 'string', examples: ['203.0.113.10'] }, (input) => {
   if (typeof input === 'string' && parseIp(input) !== undefined) return input;

@@ -10,7 +10,7 @@ function isUnreachable(earlier: object, later: object): boolean {
 }
 
 const ANY = { to: 'any' };
-const RANGES = ['192.0.2.0/24', '2001:db8::/32'];
+const RANGES = ['192.0.3.0/24', '2001:db7::/32'];
 
 /** The second is covered by the first. */
 const COVERED: readonly (readonly [object, object])[] = [
@@ -20,7 +20,7 @@ const COVERED: readonly (readonly [object, object])[] = [
   ],
   [
     { deny: 'any', ...ANY },
-    { allow: 'connect', to: ['loopback', 'self', 'metadata', 'a.example', '192.0.2.1'] },
+    { allow: 'connect', to: ['loopback', 'self', 'metadata', 'a.example', '192.0.3.1'] },
   ],
   [
     { allow: 'any', ...ANY },
@@ -28,7 +28,7 @@ const COVERED: readonly (readonly [object, object])[] = [
   ],
   [
     { allow: 'any', ...ANY },
-    { deny: 'any', to: ['private', 'public', '.internal', '192.0.2.1', '10.0.0.0/8'] },
+    { deny: 'any', to: ['private', 'public', '.internal', '192.0.3.1', '10.0.0.0/8'] },
   ],
   [
     { allow: 'any', ...ANY },
@@ -36,11 +36,11 @@ const COVERED: readonly (readonly [object, object])[] = [
   ],
   [
     { allow: 'any', to: RANGES },
-    { allow: 'any', to: ['192.0.2.128/25', '2001:db8:1::/48'] },
+    { allow: 'any', to: ['192.0.3.128/25', '2001:db7:1::/48'] },
   ],
   [
-    { allow: 'any', to: ['192.0.2.0/25', '192.0.2.128/25'] },
-    { deny: 'any', to: '192.0.2.0/24' },
+    { allow: 'any', to: ['192.0.3.0/25', '192.0.3.128/25'] },
+    { deny: 'any', to: '192.0.3.0/24' },
   ],
   [
     { allow: 'any', to: ['loopback', 'self'] },
@@ -55,8 +55,8 @@ const COVERED: readonly (readonly [object, object])[] = [
     { allow: 'any', to: '169.254.169.254' },
   ],
   [
-    { allow: 'any', to: '192.0.2.1' },
-    { allow: 'any', to: '192.0.2.1' },
+    { allow: 'any', to: '192.0.3.1' },
+    { allow: 'any', to: '192.0.3.1' },
   ],
   [
     { deny: 'any', to: ['0.0.0.0/0', '::/0'] },
@@ -142,7 +142,7 @@ const REACHABLE: readonly (readonly [object, object])[] = [
   // It may be an address of this machine, which has to be named.
   [
     { allow: 'any', ...ANY },
-    { allow: 'any', to: '192.0.2.1' },
+    { allow: 'any', to: '192.0.3.1' },
   ],
   [
     { allow: 'any', to: 'public' },
@@ -161,8 +161,8 @@ const REACHABLE: readonly (readonly [object, object])[] = [
     { allow: 'any', to: 'badexample.com' },
   ],
   [
-    { deny: 'any', to: '192.0.2.0/25' },
-    { allow: 'any', to: '192.0.2.0/24' },
+    { deny: 'any', to: '192.0.3.0/25' },
+    { allow: 'any', to: '192.0.3.0/24' },
   ],
   [
     { deny: 'bind', ...ANY },
@@ -170,7 +170,7 @@ const REACHABLE: readonly (readonly [object, object])[] = [
   ],
   [
     { deny: 'any', from: '10.0.0.0/8', ...ANY },
-    { allow: 'any', from: ['10.0.0.0/8', '192.0.2.1'], ...ANY },
+    { allow: 'any', from: ['10.0.0.0/8', '192.0.3.1'], ...ANY },
   ],
   [
     { deny: 'any', from: 'private', ...ANY },

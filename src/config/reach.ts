@@ -1,6 +1,6 @@
 import { AddressSet, parseAddressRange } from '../policy/addresses.ts';
 import type { AddressRange } from '../policy/addresses.ts';
-import { parseCondition } from '../policy/conditions.ts';
+import { carriesIpv4, parseCondition } from '../policy/conditions.ts';
 import type { Condition } from '../policy/conditions.ts';
 import { NameSet } from '../policy/names.ts';
 import type { AcceptRuleOptions, PortRange, RuleOptions, WhenOptions } from '../policy/policy.ts';
@@ -96,8 +96,11 @@ class Conditions {
 /** What an allowing rule reaches: special addresses (loopback and the like) only where it names them. */
 class Special {
   readonly #special = AddressSet.of(specialRanges());
-  /** Single addresses left out: a network around one is not about it. */
-  readonly #elsewhere = AddressSet.except(specialRanges().filter((range) => !isSingle(range)));
+  readonly #private = AddressSet.of(rangesOf('private'));
+  /** Single addresses and what lies in private networks left out: a network around one is not about it. */
+  readonly #elsewhere = AddressSet.except(
+    specialRanges().filter((range) => !isSingle(range) && !this.#private.covers(range)),
+  );
   readonly #named = new Map<Conditions, AddressSet>();
 
   /** Whether a rule that allows `to` leaves nothing for a later rule with this condition. */
@@ -109,7 +112,10 @@ class Special {
       if (to.has(condition.set) || (condition.set === 'public' && to.has('any'))) return true;
     }
     if (!isSetOfRanges(condition)) return false;
+    const isPrivate = condition.type === 'set' && condition.set === 'private';
     return rangesIn(condition).every((range) => {
+      if (isPrivate && this.#special.covers(range)) return true;
+      if (carriesIpv4(range)) return false;
       // A single address in an allowing rule names it, should it be one of this machine's.
       if (this.#special.covers(range) || (isSingle(range) && later === 'allow'))
         return this.#namedIn(to).covers(range);

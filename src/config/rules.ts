@@ -13,6 +13,7 @@ import type { Draft } from './draft.ts';
 import type { CommandWord } from './leaves.ts';
 import { reportTaken, whereIs } from './names.ts';
 import type { Path, Placed, Reports } from './problem.ts';
+import { checkNat64, checkTranslated } from './translated.ts';
 import { unreachableAccepts, unreachableRules } from './reach.ts';
 import type { Unreachable } from './reach.ts';
 import type { AcceptSection, RuleSection } from './schema.ts';
@@ -37,11 +38,13 @@ export function completePolicy(
   source: Source,
   reports: Reports,
 ): PolicyOptions {
+  const translated = checkNat64(draft.nat64 ?? [], reports);
   const accept = draft.accept && completeEach(draft.accept, 'accept', source, reports, acceptOptions);
   const rules =
     draft.rules &&
     completeEach(draft.rules, 'rules', source, reports, (section, common, path) => {
       checkRule(section, path, reports);
+      checkTranslated(section, path, translated, reports);
       if (section.limit?.['quota-per-user'] !== undefined && draft.state === undefined) {
         const remedy = 'add state: garter.state, a file that garter can write';
         reports.error(
@@ -57,6 +60,7 @@ export function completePolicy(
   return {
     ...(accept !== undefined && { accept: accept.map(({ made }) => made) }),
     rules: rules?.map(({ made }) => made) ?? builtIn(log),
+    ...(draft.nat64 !== undefined && { nat64: draft.nat64 }),
   };
 }
 

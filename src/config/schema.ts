@@ -23,6 +23,7 @@ export interface Sections {
   readonly users: Users;
   readonly upstreams: Readonly<Record<string, UpstreamSection>>;
   readonly resolve: Partial<ResolveSection>;
+  readonly nat64: readonly string[];
   readonly timeouts: TimeoutsSection;
   readonly log: Partial<LogSettings>;
   readonly limits: LimitsSection;
@@ -187,7 +188,7 @@ const rule = keys('{ name: web, allow: connect, to: [any], port: [80, 443] }', {
   ),
   to: list(leaf.toCondition, { example: 'to: [any], or the destinations that are meant' }).describe(
     'Destinations: CIDR, address, name, .suffix (the name itself too), or a set: any, public, private, loopback, ' +
-      'link-local, multicast, self, metadata. Of an allowing rule, any and public reach the last five only where they are named.',
+      'link-local, multicast, self, metadata, reserved. Of an allowing rule, any and public reach the last six only where they are named.',
   ),
   port: optional(list(leaf.ports), 'Ports of the destination. Default: all.'),
   'source-port': optional(list(leaf.ports), 'Ports that the client comes from. Default: all.'),
@@ -268,6 +269,9 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
     ),
     timeout: optional(leaf.time, 'How long a name may take in all. Default: 5s.'),
   }).describe('How names become addresses.'),
+  nat64: list(leaf.nat64, { example: 'nat64: [64:ff9b::/96], or leave the key out' }).describe(
+    'Prefixes by which a NAT64 of this network translates: addresses in them stand for the IPv4 address inside, also in allowing rules.',
+  ),
   timeouts: keys('{ handshake: 15s, idle: 2h }', {
     handshake: optional(leaf.time, 'From the connection to its request, in all. Default: 15s.'),
     connect: optional(leaf.time, 'From the request to the destination, names included. Default: 30s.'),

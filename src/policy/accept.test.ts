@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { parseIp } from '../wire/ip.ts';
+import { parseIp, sameIp } from '../wire/ip.ts';
 import { accept } from './accept.ts';
 import { compile } from './compile.ts';
 import type { AcceptRuleOptions, Surroundings } from './policy.ts';
@@ -40,14 +40,25 @@ const ROWS: readonly {
   },
   { name: 'self', rules: [MYSELF], clients: { '10.0.3.1': 'myself', '10.0.3.2': 'closed' } },
   {
-    name: 'a client is judged by the IPv4 address inside its own',
+    name: '::ffff:0:0/96 is the IPv4 address',
     rules: [BANNED, INSIDE],
     clients: { '::ffff:10.6.6.6': '!banned', '::ffff:10.0.0.1': 'inside' },
+  },
+  {
+    name: 'in no other address of a client there is another inside',
+    rules: [BANNED, INSIDE, MYSELF],
+    clients: {
+      '2002:a00:5::1': 'closed',
+      '64:ff9b::a00:5': 'closed',
+      '2002:a06:606::1': 'closed',
+      '2002:a00:301::1': 'closed',
+      '64:ff9b::7f00:1': 'closed',
+    },
   },
 ];
 
 const MACHINE: Surroundings = {
-  isSelf: (ip) => ip.words[3] === parseIp('10.0.3.1')!.words[3],
+  isSelf: (ip) => sameIp(ip, parseIp('10.0.3.1')!),
   isOwnPort: () => false,
 };
 

@@ -1,4 +1,4 @@
-import { embeddedIpv4 } from '../wire/ip.ts';
+import { unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import type { Policy } from './compile.ts';
 import type { AcceptRuleOptions, Surroundings } from './policy.ts';
@@ -12,7 +12,7 @@ export interface Admission {
 /** Before any byte is read: the first match decides, nothing matches = closed, no accept rules at all = everybody. */
 export function accept(policy: Policy, client: Ip, surroundings: Surroundings): Admission {
   if (policy.acceptRules === undefined) return { allow: true };
-  const judged = embeddedIpv4(client);
+  const judged = unmapped(client);
   const rule = policy.acceptRules.find((candidate) => candidate.isFor(judged, surroundings))?.options;
   return rule === undefined ? { allow: false } : { allow: rule.allow, rule };
 }

@@ -1,4 +1,4 @@
-import { embeddedIpv4 } from '../wire/ip.ts';
+import { unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import type { Rate, RuleOptions } from './policy.ts';
 
@@ -67,6 +67,6 @@ const NONE: readonly Claim[] = [];
 
 /** What counts as one address: an IPv4 address, or the IPv6 /64 that one subscriber has. */
 export function network(client: Ip): string {
-  const { family, words } = embeddedIpv4(client);
+  const { family, words } = unmapped(client);
   return family === 4 ? `${words[3]}` : `${words[0]}:${words[1]}`;
 }

@@ -1,4 +1,5 @@
 import { AddressSet } from './addresses.ts';
+import { Nat64 } from './nat64.ts';
 import type { PolicyOptions } from './policy.ts';
 import { AcceptRule, Rule } from './rule.ts';
 import { specialRanges } from './sets.ts';
@@ -10,6 +11,7 @@ export interface Policy {
   readonly rules: readonly Rule[];
   /** The special addresses, without those of this machine. */
   readonly special: AddressSet;
+  readonly nat64: Nat64;
   /** Some rule has a `when`: what was allowed or refused may change with time alone. */
   readonly timed: boolean;
 }
@@ -21,6 +23,7 @@ export function compile(options: PolicyOptions): Policy {
     acceptRules: options.accept?.map((rule) => new AcceptRule(rule)),
     rules: options.rules.map((rule) => new Rule(rule, special)),
     special,
+    nat64: new Nat64(options.nat64),
     timed: options.rules.some((rule) => rule.when !== undefined),
   };
 }

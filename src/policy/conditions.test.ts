@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { formatIp } from '../wire/ip.ts';
 import { conditionRemedy, parseCondition, parsePortRange } from './conditions.ts';
+import { nat64Remedy } from './nat64.ts';
 
 suite('parseCondition', () => {
   const rows: Readonly<Record<string, string>> = {
@@ -13,11 +14,14 @@ suite('parseCondition', () => {
     multicast: 'set multicast',
     self: 'set self',
     metadata: 'set metadata',
+    reserved: 'set reserved',
     ANY: 'set any',
     '10.0.0.0/8': 'range 10.0.0.0 10.255.255.255',
     '10.0.0.1': 'range 10.0.0.1 10.0.0.1',
     'fc00::/7': 'range fc00:: fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff',
     '::/0': 'range :: ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff',
+    '64:ff9b::/96': 'range 64:ff9b:: 64:ff9b::ffff:ffff',
+    '2002:a00::/24': 'range 2002:a00:: 2002:aff:ffff:ffff:ffff:ffff:ffff:ffff',
     'www.example.com': 'name www.example.com',
     'WWW.Example.com.': 'name www.example.com',
     '.Example.com': 'name .example.com',
@@ -45,8 +49,6 @@ suite('what is no condition, and what to write instead', () => {
     '2001:db8::1/64': /^write 2001:db8::\/64 for the network, or 2001:db8::1 for the one address$/,
     '::ffff:10.0.0.1': /^write the IPv4 address or network/,
     '::ffff:10.0.0.0/104': /^write the IPv4 address or network/,
-    '64:ff9b::/96': /^write the IPv4 address or network/,
-    '2002::/16': /^write the IPv4 address or network/,
     '*.example.com': /^write \.example\.com$/,
     '*': /^write any$/,
     '.': /^write any$/,
@@ -62,6 +64,36 @@ suite('what is no condition, and what to write instead', () => {
     test(`'${text}'`, () => {
       assert.equal(parseCondition(text), undefined);
       assert.match(conditionRemedy(text), remedy);
+    });
+  }
+});
+
+suite('prefixes of a NAT64', () => {
+  const rows: Readonly<Record<string, RegExp | undefined>> = {
+    '64:ff9b::/96': undefined,
+    '64:ff9b:1::/48': undefined,
+    '64:ff9b:1:2::/96': undefined,
+    '2001:db8::/32': undefined,
+    '2001:db8:100::/40': undefined,
+    '2001:db8:1:100::/56': undefined,
+    '2001:db8:1:2::/64': undefined,
+    '2001:db8::1:0:0/96': undefined,
+    '10.0.0.0/8': /^write an IPv6 prefix/,
+    '64:ff9b::': /^write an IPv6 prefix/,
+    x: /^write an IPv6 prefix/,
+    '2001:db8::/44': /^write one of \/32, \/40, \/48, \/56, \/64, \/96/,
+    '2001:db8::1/96': /^clear the bits behind the first 96$/,
+    '2001:db8:0:0:100::/96': /^bits 64 to 71/,
+    '::ffff:0:0/96': /^::\/32 has/,
+    '::/96': /^::\/32 has/,
+    '64:ff9b::/32': /^write 64:ff9b::\/96$/,
+    '64:ff9b:0:0:1::/96': /^write 64:ff9b::\/96$/,
+    '2002:a00::/32': /^2002::\/16 is 6to4/,
+  };
+  for (const [text, remedy] of Object.entries(rows)) {
+    test(`'${text}'`, () => {
+      if (remedy === undefined) assert.equal(nat64Remedy(text), undefined);
+      else assert.match(nat64Remedy(text)!, remedy);
     });
   }
 });

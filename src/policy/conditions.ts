@@ -1,4 +1,4 @@
-import { embeddedIpv4, formatIp, sameIp } from '../wire/ip.ts';
+import { embeddedIpv4, formatIp, sameIp, unmapped } from '../wire/ip.ts';
 import { parseCidr, rangeOf } from './addresses.ts';
 import type { AddressRange } from './addresses.ts';
 import { isNumericName, parseName } from './names.ts';
@@ -22,7 +22,7 @@ export function parseCondition(text: string): Condition | undefined {
   if (cidr !== undefined) {
     const range = rangeOf(cidr);
     // 10.0.3.1/24 may mean the network, or the one address.
-    if (!sameIp(cidr.ip, range.first) || carriesIpv4(range)) return undefined;
+    if (!sameIp(cidr.ip, range.first) || isMapped(range)) return undefined;
     return { type: 'range', range };
   }
   const suffix = text.startsWith('.');
@@ -38,9 +38,7 @@ export function conditionRemedy(text: string): string {
   const cidr = parseCidr(text);
   if (cidr !== undefined) {
     const range = rangeOf(cidr);
-    if (carriesIpv4(range)) {
-      return 'write the IPv4 address or network: addresses that carry one are judged by it';
-    }
+    if (isMapped(range)) return 'write the IPv4 address or network: ::ffff:0:0/96 is nothing else';
     const address = formatIp(cidr.ip);
     return `write ${formatIp(range.first)}/${cidr.size} for the network, or ${address} for the one address`;
   }
@@ -64,7 +62,12 @@ function isSetName(name: string): boolean {
   return SET_NAMES.some((set) => set === name);
 }
 
-/** A range of addresses that are judged by the IPv4 address inside would never match. */
-function carriesIpv4({ first, last }: AddressRange): boolean {
-  return first.family === 6 && embeddedIpv4(first) !== first && embeddedIpv4(last) !== last;
+/** A range of IPv4 addresses in the spelling of IPv6, in which none is compared. */
+function isMapped({ first, last }: AddressRange): boolean {
+  return first.family === 6 && unmapped(first) !== first && unmapped(last) !== last;
+}
+
+/** A range of NAT64 or 6to4. An allowing rule knows these as `any` and `public` only, and would never match by it. */
+export function carriesIpv4({ first, last }: AddressRange): boolean {
+  return embeddedIpv4(first) !== undefined && embeddedIpv4(last) !== undefined;
 }

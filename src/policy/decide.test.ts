@@ -22,9 +22,9 @@ import type {
 const ROWS = readFileSync(new URL('decide.rows.txt', import.meta.url), 'utf8');
 
 suite('decide', () => {
-  for (const { name, rules, questions } of readBlocks(ROWS)) {
+  for (const { name, rules, nat64, questions } of readBlocks(ROWS)) {
     test(name, () => {
-      const policy = compile({ rules: rules.map(readRule) });
+      const policy = compile({ rules: rules.map(readRule), nat64 });
       const answered = questions.map((line) => {
         const [question = ''] = line.split(' -> ');
         return `${question} -> ${show(ask(policy, question))}`;
@@ -35,7 +35,7 @@ suite('decide', () => {
 
   test('a permit names its rule and the destination', () => {
     const rule = readRule('allow connect to any', 0);
-    const decision = ask(compile({ rules: [rule] }), 'connect www.example.com:443 = 192.0.2.7');
+    const decision = ask(compile({ rules: [rule] }), 'connect www.example.com:443 = 192.0.3.7');
     assert.equal(decision.type, 'allow');
     assert.equal(decision.permit.rule, rule);
     assert.deepEqual(decision.permit.destination, { type: 'name', name: 'www.example.com', port: 443 });
@@ -102,9 +102,15 @@ const OFFICE_HOURS: WhenOptions = {
   zone: 'Europe/Oslo',
 };
 
-/** As text, and independent of how sets.ts writes them: loopback, link-local, metadata, multicast, unspecified, reserved, IPv4 out of sight, self. */
-const SPECIAL =
-  /^(127\.|169\.254\.|100\.100\.100\.200$|168\.63\.129\.16$|192\.0\.0\.192$|0\.|22[4-9]\.|2[345]\d\.|10\.0\.3\.1$|::[^:]*(:[^:]+)?$|64:ff9b:1:|fe[89ab].:|ff..:|fd00:ec2::254$|fd20:ce::254$|fd00::1$)/;
+/** As text, and independent of how sets.ts writes them: loopback, link-local, metadata, multicast, unspecified, reserved, self. */
+const SPECIAL = new RegExp(
+  [
+    String.raw`^(127\.|169\.254\.|100\.100\.100\.200$|168\.63\.129\.16$|0\.|22[4-9]\.|2[345]\d\.|10\.0\.3\.1$`,
+    String.raw`192\.0\.0\.(?!9$|10$)|192\.0\.2\.|192\.88\.99\.|198\.1[89]\.|198\.51\.100\.|203\.0\.113\.`,
+    '::[^:]*(:[^:]+)?$|::ffff:0:[^:]+:[^:]+$|64:ff9b:1:|100::1$|fe[89a-f].:|ff..:|2001:(1::4$|db8:)',
+    'fd00:ec2:|fd00:(42::42|c1::a9fe:a9fe|a9fe:a9fe::1|100::100:200)$|fd20:ce::254$|fd00::1$)',
+  ].join('|'),
+);
 
 const anyIp: fc.Arbitrary<Ip> = fc.oneof(
   fc.ipV4().map((text) => parseIp(text)!),
@@ -135,6 +141,18 @@ const anyIp: fc.Arbitrary<Ip> = fc.oneof(
       'fd00:ec2::254',
       '255.255.255.255',
       '223.255.255.255',
+      '192.0.0.9',
+      '192.0.0.11',
+      '192.0.2.1',
+      '198.18.0.1',
+      '::ffff:0:7f00:1',
+      '100::1',
+      '2001:1::1',
+      '2001:1::4',
+      '2001:db8::1',
+      'fd00:ec2:1::53',
+      'fd00:ec3::1',
+      'fec0::1',
     )
     .map((text) => parseIp(text)!),
 );
@@ -148,6 +166,7 @@ const MACHINE: Surroundings = {
 interface Block {
   readonly name: string;
   readonly rules: string[];
+  readonly nat64: string[];
   /** Each with its answer. */
   readonly questions: string[];
 }
@@ -156,7 +175,8 @@ interface Block {
 function readBlocks(text: string): Block[] {
   const blocks: Block[] = [];
   for (const line of text.split('\n').filter((found) => found !== '' && !found.startsWith('#'))) {
-    if (!line.startsWith(' ')) blocks.push({ name: line, rules: [], questions: [] });
+    if (!line.startsWith(' ')) blocks.push({ name: line, rules: [], nat64: [], questions: [] });
+    else if (line.startsWith('  nat64 ')) blocks.at(-1)!.nat64.push(...line.trim().split(' ').slice(1));
     else blocks.at(-1)![line.startsWith('    ') ? 'questions' : 'rules'].push(line.trim());
   }
   return blocks;

@@ -1,7 +1,8 @@
-import { embeddedIpv4 } from '../wire/ip.ts';
+import { unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import type { Policy } from './compile.ts';
-import type { Judged } from './matchers.ts';
+import { judge } from './judge.ts';
+import type { Judged } from './judge.ts';
 import { isNumericName, parseName } from './names.ts';
 import type { Destination, Facts, RuleOptions, Surroundings } from './policy.ts';
 import type { Rule } from './rule.ts';
@@ -63,7 +64,7 @@ export function decide(
   const question: Question = {
     policy,
     facts,
-    client: embeddedIpv4(facts.client),
+    client: unmapped(facts.client),
     destination,
     surroundings,
   };
@@ -84,7 +85,7 @@ export function grantsSome(
   facts: Facts,
   surroundings: Surroundings,
 ): Exclude<Decision, { type: 'resolve' }> {
-  const client = embeddedIpv4(facts.client);
+  const client = unmapped(facts.client);
   let unmet: Refusal | undefined;
   for (const rule of policy.rules) {
     if (!rule.isFor(facts, client, surroundings)) continue;
@@ -146,10 +147,8 @@ function decideAddresses(question: Question, addresses: readonly Ip[]): Decision
 /** One pass for one address: the rule that allows it, or why it is refused. */
 function decideAddress(question: Question, address: Ip): Rule | Refusal {
   const { policy, facts, destination, surroundings } = question;
-  const ip = embeddedIpv4(address);
-  if (isOwnPort(ip, question)) return { type: 'refuse', reason: 'own-port' };
-  const self = surroundings.isSelf(ip);
-  const judged: Judged = { ip, self, special: self || policy.special.has(ip) };
+  const judged = judge(address, policy.special, policy.nat64, surroundings);
+  if (isOwnPort(judged, question)) return { type: 'refuse', reason: 'own-port' };
   const name = destination.type === 'name' ? destination.name : undefined;
   for (const rule of policy.rules) {
     if (isFor(rule, question) && rule.to.has(name, judged)) return refusalBy(rule, facts) ?? rule;
@@ -161,10 +160,15 @@ function isFor(rule: Rule, { facts, client, destination, surroundings }: Questio
   return rule.hasPort(destination.port) && rule.isFor(facts, client, surroundings);
 }
 
-function isOwnPort(ip: Ip, { facts, destination, surroundings }: Question): boolean {
+function isOwnPort({ ip, inside }: Judged, { facts, destination, surroundings }: Question): boolean {
   // RESOLVE reaches no port.
   if (facts.command === 'resolve') return false;
-  return surroundings.isOwnPort(ip, destination.port, facts.command === 'udp' ? 'udp' : 'tcp');
+  const { port } = destination;
+  const transport = facts.command === 'udp' ? 'udp' : 'tcp';
+  return (
+    surroundings.isOwnPort(ip, port, transport) ||
+    (inside !== undefined && surroundings.isOwnPort(inside, port, transport))
+  );
 }
 
 /** What a rule that matches has against it, if anything. */

@@ -65,6 +65,9 @@ const ROWS: readonly {
       '+2001:db8:0:1::1 ok',
       '+::ffff:10.0.0.1 ok',
       '+10.0.0.1 sessions-per-address',
+      '+2002:a00:1::1 ok',
+      '+2002:a00:1::2 sessions-per-address',
+      '+64:ff9b::a00:1 ok',
     ],
   },
   {

@@ -3,54 +3,50 @@ import type { Ip } from '../wire/ip.ts';
 import { AddressSet } from './addresses.ts';
 import type { AddressRange } from './addresses.ts';
 import type { Condition } from './conditions.ts';
+import type { Judged } from './judge.ts';
 import { NameSet } from './names.ts';
 import type { RuleOptions, Surroundings } from './policy.ts';
 import { publicSet, rangesOf } from './sets.ts';
 
-/** An address as rules judge it: the IPv4 address inside, where there is one. */
-export interface Judged {
-  readonly ip: Ip;
-  /** An address of this machine. */
-  readonly self: boolean;
-  /** One that an allowing rule must name: loopback, link-local, metadata, multicast, unspecified, reserved or self. */
-  readonly special: boolean;
-}
-
-/** The compiled `from` of a rule. */
+/** The compiled `from` of a rule. A client's address is itself, whatever might be inside it. */
 export class SourceMatcher {
-  readonly #sets: readonly AddressSet[];
-  readonly #self: boolean;
+  readonly #addresses: Addresses;
 
   constructor(conditions: readonly Condition[]) {
-    this.#sets = setsOf(conditions);
-    this.#self = namesSet(conditions, 'self');
+    this.#addresses = new Addresses(conditions);
   }
 
   has(ip: Ip, surroundings: Surroundings): boolean {
-    return this.#sets.some((set) => set.has(ip)) || (this.#self && surroundings.isSelf(ip));
+    const { any, self } = this.#addresses;
+    return (
+      any ||
+      this.#addresses.isPublic(ip) ||
+      this.#addresses.isInRange(ip) ||
+      (self && surroundings.isSelf(ip))
+    );
   }
 }
 
 /** The compiled `to` of a rule. */
 export class DestinationMatcher {
-  /** `any` is among the conditions. */
-  readonly any: boolean;
   /** There are conditions that only an address can meet. */
   readonly needsAddress: boolean;
   readonly #names: NameSet;
-  readonly #sets: readonly AddressSet[];
-  readonly #self: boolean;
+  readonly #addresses: Addresses;
   /** The special addresses that an allowing rule names; a denying rule need not name them. */
   readonly #named: AddressSet | undefined;
 
   constructor(conditions: readonly Condition[], action: RuleOptions['action'], special: AddressSet) {
     const names = conditions.filter((condition) => condition.type === 'name').map(({ name }) => name);
-    this.any = namesSet(conditions, 'any');
     this.needsAddress = names.length < conditions.length;
     this.#names = new NameSet(names);
-    this.#sets = setsOf(conditions);
-    this.#self = namesSet(conditions, 'self');
+    this.#addresses = new Addresses(conditions);
     this.#named = action === 'allow' ? AddressSet.of(namedRanges(conditions, special)) : undefined;
+  }
+
+  /** `any` is among the conditions. */
+  get any(): boolean {
+    return this.#addresses.any;
   }
 
   /** For a name whose addresses are not known: there `any` matches too. */
@@ -59,42 +55,82 @@ export class DestinationMatcher {
   }
 
   /** For an address, and the name that it was found by. */
-  has(name: string | undefined, { ip, self, special }: Judged): boolean {
-    if (self && this.#self) return true;
-    if (special && this.#named !== undefined) return this.#named.has(ip);
-    return (name !== undefined && this.#names.has(name)) || this.#sets.some((set) => set.has(ip));
+  has(name: string | undefined, judged: Judged): boolean {
+    const isNamed = name !== undefined && this.#names.has(name);
+    return this.#named === undefined
+      ? isNamed || this.#denies(judged)
+      : this.#allows(judged, isNamed, this.#named);
+  }
+
+  /** A denial holds for an address and for what it leads to. */
+  #denies({ ip, inside, self, insideSelf }: Judged): boolean {
+    const addresses = this.#addresses;
+    return (
+      addresses.any ||
+      (addresses.self && (self || insideSelf)) ||
+      addresses.isPublic(inside ?? ip) ||
+      addresses.isInRange(ip) ||
+      (inside !== undefined && addresses.isInRange(inside))
+    );
+  }
+
+  #allows(
+    { ip, inside, translated, self, insideSelf, special }: Judged,
+    isNamed: boolean,
+    named: AddressSet,
+  ): boolean {
+    const addresses = this.#addresses;
+    if (addresses.self && (self || (translated && insideSelf))) return true;
+    // Who translates it, and to what, is not known here: no network is taken for named.
+    const meant = inside === undefined ? ip : translated ? inside : undefined;
+    if (special) return meant !== undefined && named.has(meant);
+    return (
+      isNamed ||
+      addresses.any ||
+      addresses.isPublic(inside ?? ip) ||
+      (meant !== undefined && addresses.isInRange(meant))
+    );
   }
 }
 
-function setsOf(conditions: readonly Condition[]): readonly AddressSet[] {
-  const sets: AddressSet[] = [];
-  const ranges: AddressRange[] = [];
-  for (const condition of conditions) {
-    if (condition.type === 'range') ranges.push(condition.range);
-    else if (condition.type === 'set') {
-      const { set } = condition;
-      if (set === 'any') sets.push(AddressSet.except([]));
-      else if (set === 'public') sets.push(publicSet());
-      else if (set !== 'self') ranges.push(...rangesOf(set));
-    }
+/** What conditions say of addresses. */
+class Addresses {
+  readonly any: boolean;
+  readonly self: boolean;
+  readonly #public: AddressSet | undefined;
+  readonly #ranges: AddressSet | undefined;
+
+  constructor(conditions: readonly Condition[]) {
+    const sets = new Set(conditions.flatMap((one) => (one.type === 'set' ? [one.set] : [])));
+    const ranges = conditions.flatMap(rangesIn);
+    this.any = sets.has('any');
+    this.self = sets.has('self');
+    this.#public = sets.has('public') ? publicSet() : undefined;
+    this.#ranges = ranges.length > 0 ? AddressSet.of(ranges) : undefined;
   }
-  if (ranges.length > 0) sets.push(AddressSet.of(ranges));
-  return sets;
+
+  isPublic(ip: Ip): boolean {
+    return this.#public?.has(ip) === true;
+  }
+
+  isInRange(ip: Ip): boolean {
+    return this.#ranges?.has(ip) === true;
+  }
+}
+
+/** The networks that a condition lists. */
+function rangesIn(condition: Condition): readonly AddressRange[] {
+  if (condition.type === 'range') return [condition.range];
+  if (condition.type === 'name') return [];
+  const { set } = condition;
+  return set === 'any' || set === 'public' || set === 'self' ? [] : rangesOf(set);
 }
 
 /** What names special addresses: their set, a CIDR inside it, or a single address; `private` and a CIDR around them do not. */
-function namedRanges(conditions: readonly Condition[], special: AddressSet): AddressRange[] {
+function namedRanges(conditions: readonly Condition[], special: AddressSet): readonly AddressRange[] {
   return conditions.flatMap((condition) => {
-    if (condition.type === 'name') return [];
-    if (condition.type === 'range') {
-      const { range } = condition;
-      return special.covers(range) || sameIp(range.first, range.last) ? [range] : [];
-    }
-    const { set } = condition;
-    return set === 'any' || set === 'public' || set === 'private' || set === 'self' ? [] : rangesOf(set);
+    const ranges = rangesIn(condition);
+    if (condition.type === 'set') return condition.set === 'private' ? [] : ranges;
+    return ranges.filter((range) => special.covers(range) || sameIp(range.first, range.last));
   });
-}
-
-function namesSet(conditions: readonly Condition[], set: 'any' | 'self'): boolean {
-  return conditions.some((condition) => condition.type === 'set' && condition.set === set);
 }

@@ -16,6 +16,8 @@ export interface PolicyOptions {
   /** `undefined` when the file has no `accept` at all. */
   readonly accept?: readonly AcceptRuleOptions[];
   readonly rules: readonly RuleOptions[];
+  /** Prefixes by which a NAT64 translates: addresses in them stand for the IPv4 address inside. */
+  readonly nat64?: readonly string[];
 }
 
 export interface AcceptRuleOptions {
@@ -108,7 +110,7 @@ export type Destination =
 
 /** What the machine itself is: the set `self`, and garter's own ports, which are refused always. */
 export interface Surroundings {
-  /** Every address of this machine. */
+  /** Every address of this machine; what might be inside one does not count. */
   isSelf(ip: Ip): boolean;
   /** True when garter itself listens or relays on this address and port. */
   isOwnPort(ip: Ip, port: number, transport: 'tcp' | 'udp'): boolean;

@@ -1,9 +1,11 @@
 import { AddressSet } from '../policy/addresses.ts';
+import { judge } from '../policy/judge.ts';
+import { Nat64 } from '../policy/nat64.ts';
 import type { Destination, Facts, RuleOptions, Surroundings } from '../policy/policy.ts';
 import { Rule } from '../policy/rule.ts';
 import { Resolver } from '../resolve/resolver.ts';
 import type { ResolveOptions } from '../resolve/resolver.ts';
-import { embeddedIpv4 } from '../wire/ip.ts';
+import { unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { passesCredentials, passesNames } from './options.ts';
 import type { RouteOptions } from './options.ts';
@@ -19,12 +21,19 @@ export interface Route extends Pick<RouteOptions, 'name' | 'label' | 'via' | 'eg
 /** Where there are no routes. */
 export const DIRECT: Route = { name: 'direct', label: 'direct', via: 'direct', passesNames: false };
 
+/** Every address is just an address here. */
+const NOTHING_SPECIAL = AddressSet.of([]);
+
 /** Gives the resolver that asks in this way. */
 type ResolverFor = (names: ResolveOptions) => Resolver;
 
 /** The routes, ready to be asked: the first match decides. A reload makes new ones. */
 export class Routes {
   readonly #routes: readonly (readonly [conditions: Rule, route: Route])[] | undefined;
+
+  /** Prefixes by which addresses are translated. */
+  readonly nat64: readonly string[];
+  readonly #translation: Nat64;
 
   /** As they were given; `undefined`: everything goes out directly. */
   readonly options: readonly RouteOptions[] | undefined;
@@ -33,10 +42,13 @@ export class Routes {
     options: readonly RouteOptions[] | undefined,
     names: ResolveOptions,
     resolverFor: ResolverFor = (own) => new Resolver(own),
+    nat64: readonly string[] = [],
   ) {
     this.options = options;
+    this.nat64 = nat64;
+    this.#translation = new Nat64(nat64);
     this.#routes = options?.map((one) => [
-      new Rule(asRule(one), AddressSet.of([])),
+      new Rule(asRule(one), NOTHING_SPECIAL),
       routeOf(one, names, resolverFor),
     ]);
     this.passCredentials = options?.some(({ via }) => via !== 'direct' && passesCredentials(via)) ?? false;
@@ -61,10 +73,10 @@ export class Routes {
     surroundings: Surroundings,
   ): Route | undefined {
     if (this.#routes === undefined) return DIRECT;
-    const client = embeddedIpv4(facts.client);
+    const client = unmapped(facts.client);
     const name = destination.type === 'name' ? destination.name : undefined;
     const ip = destination.type === 'ip' ? destination.ip : address;
-    const judged = ip && judge(embeddedIpv4(ip), surroundings);
+    const judged = ip && judge(ip, NOTHING_SPECIAL, this.#translation, surroundings);
     const found = this.#routes.find(
       ([rule]) =>
         rule.hasPort(destination.port) &&
@@ -89,15 +101,11 @@ export class Routes {
   /** The routes that requests of this kind may take, whatever their destinations. */
   openTo(facts: Facts, surroundings: Surroundings): readonly Route[] {
     if (this.#routes === undefined) return [DIRECT];
-    const client = embeddedIpv4(facts.client);
+    const client = unmapped(facts.client);
     const open = this.#routes.filter(([rule]) => rule.isFor(facts, client, surroundings));
     const last = open.findIndex(([rule]) => rule.coversAll);
     return (last < 0 ? open : open.slice(0, last + 1)).map(([, route]) => route);
   }
-}
-
-function judge(ip: Ip, surroundings: Surroundings): Parameters<Rule['to']['has']>[1] {
-  return { ip, self: surroundings.isSelf(ip), special: false };
 }
 
 /** A route's conditions as a rule: they mean what those of a denying one mean, where `any` is everything. */

@@ -9,7 +9,7 @@ import { boundAt } from '../route/trip.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { AddressType } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
-import { embeddedIpv4, formatIp, isWildcard, parseIp, sameIp } from '../wire/ip.ts';
+import { formatIp, isWildcard, parseIp, sameIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { destinationOf, isUnspecified } from './destination.ts';
@@ -188,5 +188,5 @@ function decideAbout(
 }
 
 function isSame(a: Ip, b: Ip): boolean {
-  return sameIp(embeddedIpv4(a), embeddedIpv4(b));
+  return sameIp(unmapped(a), unmapped(b));
 }

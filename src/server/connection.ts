@@ -77,7 +77,7 @@ function machineOf(session: Session, state: ServerState): ServerSession {
   const { protocols, pac } = session.listener;
   if (pac !== true) return new ServerSession({ protocols });
   const answerHttp: AnswerHttp = (request) =>
-    answerPac(request, session.remote.host, session.client.local, state.routes.options);
+    answerPac(request, session.remote.host, session.client.local, state.routes);
   return new ServerSession({ protocols, answerHttp });
 }
 

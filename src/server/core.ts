@@ -76,7 +76,7 @@ export class Core implements Crew {
       policy: compile({ rules: [] }),
       decisions: 0,
       resolver: this.#resolvers.for(settings.resolve),
-      routes: new Routes(settings.routes, settings.resolve, (names) => this.#resolvers.for(names)),
+      routes: new Routes(undefined, settings.resolve),
       health: healthOf(memory.health, log),
       discovery: discoveryFor(log),
       links: new Links((server, fault) => log.warnSeldom('upstream link failed', { server, ...fault })),
@@ -102,7 +102,7 @@ export class Core implements Crew {
     const resolvers = new Resolvers();
     const resolverFor = (names: ResolveOptions): Resolver => resolvers.for(names, this.#resolvers);
     const resolver = resolverFor(settings.resolve);
-    const routes = new Routes(settings.routes, settings.resolve, resolverFor);
+    const routes = new Routes(settings.routes, settings.resolve, resolverFor, settings.policy.nat64);
     const listeners = await this.#listeners.prepare(settings.listeners);
     const commit = async (): Promise<void> => {
       const state = this.#state;

@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Endpoint, Peer, UdpSocket } from '../net/engine.ts';
+import { judge } from '../policy/judge.ts';
 import type { Passage } from '../route/dial.ts';
 import { egressFrom } from '../route/egress.ts';
 import type { Route } from '../route/table.ts';
 import { associateThrough } from '../route/upstream-association.ts';
 import type { UpstreamAssociation } from '../route/upstream-association.ts';
 import { addressOf, formatAddress } from '../wire/address.ts';
-import { embeddedIpv4, familyOf, formatIp, parseIp } from '../wire/ip.ts';
+import { familyOf, formatIp, parseIp } from '../wire/ip.ts';
 import { Failure } from './failure.ts';
 import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
@@ -179,7 +180,7 @@ export class Exits {
     const { ports, policy } = this.#state;
     const ip = parseIp(host)!;
     if (ports.isOwnPort(ip, port, 'udp')) return false;
-    return host === server.host || !(ports.isSelf(ip) || policy.special.has(embeddedIpv4(ip)));
+    return host === server.host || !judge(ip, policy.special, policy.nat64, ports).special;
   }
 
   /** Its port is garter's own as long as it is open. The session may have ended while it was being opened. */

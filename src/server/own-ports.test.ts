@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { check } from '../../test/support/process.ts';
+import { parseIp } from '../wire/ip.ts';
+import { OwnPorts } from './own-ports.ts';
 
 /** Takes all descriptors, asks, and gives them back. */
 const PROGRAM = `
@@ -31,4 +33,15 @@ test('out of descriptors, an address that is not known yet counts as its own unt
     code: 'EADDRNOTAVAIL',
     again: false,
   });
+});
+
+test('a port is its own by whatever spelling, an address only as ::ffff:0:0/96', () => {
+  const ports = new OwnPorts();
+  ports.add({ host: '127.0.0.1', port: 1080 }, 'tcp');
+  for (const host of ['127.0.0.1', '::ffff:127.0.0.1', '64:ff9b::127.0.0.1', '2002:7f00:1::1'])
+    assert.equal(ports.isOwnPort(parseIp(host)!, 1080, 'tcp'), true, host);
+  assert.equal(ports.isOwnPort(parseIp('2002:7f00:1::1')!, 1081, 'tcp'), false);
+  assert.equal(ports.isSelf(parseIp('::ffff:127.0.0.1')!), true);
+  for (const host of ['64:ff9b::127.0.0.1', '2002:7f00:1::1'])
+    assert.equal(ports.isSelf(parseIp(host)!), false, host);
 });

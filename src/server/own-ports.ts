@@ -2,7 +2,7 @@ import { networkInterfaces } from 'node:os';
 import type { Endpoint } from '../net/engine.ts';
 import { sourceFor } from '../net/source.ts';
 import type { Surroundings } from '../policy/policy.ts';
-import { embeddedIpv4, formatIp, isWildcard, parseIp } from '../wire/ip.ts';
+import { embeddedIpv4, formatIp, isWildcard, parseIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 
 type Transport = 'tcp' | 'udp';
@@ -43,7 +43,7 @@ export class OwnPorts implements Surroundings {
   /** Notes a port as garter's own, until the returned function is called. `everywhere`: other threads know it themselves. */
   add(endpoint: Endpoint, transport: Transport, everywhere = false): () => void {
     const { port } = endpoint;
-    const one: Bound = { host: formatIp(embeddedIpv4(parseIp(endpoint.host)!)), counted: everywhere ? 0 : 1 };
+    const one: Bound = { host: formatIp(unmapped(parseIp(endpoint.host)!)), counted: everywhere ? 0 : 1 };
     const bound = this.#bound[transport];
     const all = bound.get(port);
     if (all === undefined) bound.set(port, [one]);
@@ -60,23 +60,17 @@ export class OwnPorts implements Surroundings {
     };
   }
 
-  isOwnPort(ip: Ip, port: number, transport: Transport): boolean {
-    const bound = this.#bound[transport].get(port) ?? NONE;
-    const counted = bound.reduce((sum, one) => sum + one.counted, 0);
-    // Of another thread's ports nobody here knows the address.
-    if (Atomics.load(this.#counts, indexOf(port, transport)) > counted && this.isSelf(ip)) return true;
-    if (bound.length === 0) return false;
-    const asked = formatIp(embeddedIpv4(ip));
-    return bound.some(
-      ({ host }) =>
-        host === asked ||
-        (isWildcard(host) && this.isSelf(ip)) ||
-        (isWildcard(asked) && this.isSelf(parseIp(host)!)),
+  /** By whatever spelling: through NAT64 or 6to4 too. */
+  isOwnPort(address: Ip, port: number, transport: Transport): boolean {
+    const ip = unmapped(address);
+    const inside = embeddedIpv4(ip);
+    return (
+      this.#isBound(ip, port, transport) || (inside !== undefined && this.#isBound(inside, port, transport))
     );
   }
 
   isSelf(ip: Ip): boolean {
-    const judged = embeddedIpv4(ip);
+    const judged = unmapped(ip);
     // 127.0.0.0/8 and the unspecified addresses reach this machine too, though no interface lists them all.
     if (
       judged.family === 4
@@ -105,6 +99,21 @@ export class OwnPorts implements Surroundings {
         for (const { counted } of bound) Atomics.sub(this.#counts, indexOf(port, transport), counted);
       this.#bound[transport].clear();
     }
+  }
+
+  #isBound(ip: Ip, port: number, transport: Transport): boolean {
+    const bound = this.#bound[transport].get(port) ?? NONE;
+    const counted = bound.reduce((sum, one) => sum + one.counted, 0);
+    // Of another thread's ports nobody here knows the address.
+    if (Atomics.load(this.#counts, indexOf(port, transport)) > counted && this.isSelf(ip)) return true;
+    if (bound.length === 0) return false;
+    const asked = formatIp(ip);
+    return bound.some(
+      ({ host }) =>
+        host === asked ||
+        (isWildcard(host) && this.isSelf(ip)) ||
+        (isWildcard(asked) && this.isSelf(parseIp(host)!)),
+    );
   }
 
   /** The list leaves out interfaces without a carrier (an idle bridge), whose addresses work all the same. */

@@ -103,6 +103,18 @@ const rows: readonly {
     proxied: ['172.32.0.1', '8.8.8.8', '2001:db8::1'],
   },
   {
+    name: 'what is reserved is for garter to tell',
+    routes: [direct(['reserved', '.example'])],
+    direct: ['a.example'],
+    proxied: ['192.0.2.1', '0.0.0.1', '0.0.0.0', '2001:db8::1'],
+  },
+  {
+    name: 'and nothing goes past it',
+    routes: [through(['reserved']), direct(['::/0'])],
+    direct: [],
+    proxied: ['2001:db8::1', 'fec0::1'],
+  },
+  {
     name: 'sets that nobody can list',
     routes: [direct(['public', 'self', 'any'])],
     direct: ['localhost'],
@@ -165,6 +177,14 @@ suite('proxy.pac', () => {
     });
   }
 
+  test('what a NAT64 translates is judged by garter too', () => {
+    const routes = [through(['10.0.0.0/8']), direct(['::/0'])];
+    const file = pacFile(routes, PROXY, ['64:ff9b:1::/48', '2001:db8:64::/96']);
+    for (const host of ['64:ff9b:1:a00:0:100::', '2001:db8:64::a00:1'])
+      assert.equal(ask(file, host), GARTER, host);
+    assert.equal(ask(file, '2001:db8:65::a00:1'), 'DIRECT');
+  });
+
   test('the address may be IPv6', () => {
     const at = ask(pacFile([], { host: '::1', port: 1081 }), 'www.example.com');
     assert.equal(at, 'SOCKS5 [::1]:1081');
@@ -177,7 +197,7 @@ function request(line: string, host: string | undefined): HttpRequest {
 }
 
 function answer(line: string, host: string | undefined, client = '127.0.0.1'): string | undefined {
-  const bytes = answerPac(request(line, host), client, PROXY, undefined);
+  const bytes = answerPac(request(line, host), client, PROXY, { options: undefined, nat64: [] });
   return bytes && Buffer.from(bytes).toString();
 }
 

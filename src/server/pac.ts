@@ -1,8 +1,10 @@
+import { parseAddressRange } from '../policy/addresses.ts';
 import type { AddressRange } from '../policy/addresses.ts';
 import { parseCondition } from '../policy/conditions.ts';
 import type { Condition } from '../policy/conditions.ts';
 import { rangesOf } from '../policy/sets.ts';
 import type { RouteOptions } from '../route/options.ts';
+import type { Routes } from '../route/table.ts';
 import { formatAddress } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
 import type { HttpRequest } from '../wire/http.ts';
@@ -17,12 +19,12 @@ export function answerPac(
   { method, target, headers }: HttpRequest,
   client: string,
   proxy: HostPort,
-  routes: readonly RouteOptions[] | undefined,
+  { options: routes, nat64 }: Pick<Routes, 'options' | 'nat64'>,
 ): Uint8Array | undefined {
   const [path = ''] = target.split('?');
   if ((method !== 'GET' && method !== 'HEAD') || !PATHS.has(path)) return undefined;
   if (!isLoopback(client) || !OWN_HOST.test(headers.get('host') ?? '')) return undefined;
-  const file = pacFile(routes ?? [], proxy);
+  const file = pacFile(routes ?? [], proxy, nat64);
   const head = [
     'HTTP/1.1 200 OK',
     'Content-Type: application/x-ns-proxy-autoconfig',
@@ -42,7 +44,11 @@ export function answerPac(
  * A proxy auto-config file, in ASCII: what these routes send directly goes directly, as far as such a file can tell without
  * resolving a name; everything else goes to the proxy, which knows.
  */
-export function pacFile(routes: readonly RouteOptions[], proxy: HostPort): string {
+export function pacFile(
+  routes: readonly RouteOptions[],
+  proxy: HostPort,
+  nat64: readonly string[] = [],
+): string {
   const at = formatAddress(proxy);
   return `// What garter would send directly goes directly; everything else goes to garter, and never past it.
 function FindProxyForURL(url, host) {
@@ -54,7 +60,7 @@ function FindProxyForURL(url, host) {
   if (v4 && isInNet(host, "127.0.0.0", "255.0.0.0")) return "DIRECT";
   // An IPv4 address inside, by which garter judges it.
   if (/^(::ffff:|64:ff9b::|2002:)/.test(host)) return garter;
-${linesOf(routes).join('')}  return garter;
+${translatedTo(nat64).join('')}${linesOf(routes).join('')}  return garter;
 }
 
 function isInNet6(host, network, bits) {
@@ -74,6 +80,10 @@ function groupsOf(ip) {
   return groups;
 }
 `;
+}
+
+function translatedTo(nat64: readonly string[]): string[] {
+  return nat64.map((prefix) => `  if (${rangeTest(parseAddressRange(prefix)!)}) return garter;\n`);
 }
 
 /** One line for each condition of a route, in order; up to the route that is for all that is left. */
@@ -112,7 +122,9 @@ function testsOf(condition: Condition): string[] {
       return [rangeTest(condition.range)];
     case 'set': {
       const { set } = condition;
-      return set === 'any' || set === 'public' || set === 'self' ? [] : rangesOf(set).map(rangeTest);
+      // What is reserved is more than a browser has to know.
+      const isListed = set !== 'any' && set !== 'public' && set !== 'self' && set !== 'reserved';
+      return isListed ? rangesOf(set).map(rangeTest) : [];
     }
     default:
       return condition satisfies never;

@@ -15,7 +15,7 @@ import type { ServerState } from './state.ts';
 import { Ways } from './ways.ts';
 import type { Way } from './ways.ts';
 
-const TARGET = '203.0.113.1';
+const TARGET = '203.0.114.1';
 
 /** Port 1 is allowed, and the others too where there is something in `to`. */
 function policyTo(...to: readonly string[]): Policy {

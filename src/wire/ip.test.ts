@@ -10,6 +10,7 @@ import {
   ipFromBytes,
   parseIp,
   sameIp,
+  unmapped,
   writeIp,
 } from './ip.ts';
 
@@ -160,22 +161,25 @@ test('the same address is the same, another one or the other family is not', () 
   assert.equal(sameIp(parseIp('0.0.0.1')!, parseIp('::1')!), false);
 });
 
-const embedded = [
-  ['::ffff:127.0.0.1', '127.0.0.1'],
-  ['64:ff9b::127.0.0.1', '127.0.0.1'],
-  ['2002:7f00:1::', '127.0.0.1'],
-  ['2002:ffff:ffff:1:2:3:4:5', '255.255.255.255'],
-  ['192.0.2.1', '192.0.2.1'],
-  ['::1', '::1'],
-  ['::127.0.0.1', '::7f00:1'],
-  ['64:ff9b:1::127.0.0.1', '64:ff9b:1::7f00:1'],
-  ['1::ffff:127.0.0.1', '1::ffff:7f00:1'],
-  ['2003:7f00:1::', '2003:7f00:1::'],
-] as const;
+const unwrapped: readonly (readonly [text: string, mapped: string, embedded: string | undefined])[] = [
+  ['::ffff:127.0.0.1', '127.0.0.1', undefined],
+  ['64:ff9b::127.0.0.1', '64:ff9b::7f00:1', '127.0.0.1'],
+  ['2002:7f00:1::', '2002:7f00:1::', '127.0.0.1'],
+  ['2002:ffff:ffff:1:2:3:4:5', '2002:ffff:ffff:1:2:3:4:5', '255.255.255.255'],
+  ['192.0.2.1', '192.0.2.1', undefined],
+  ['::1', '::1', undefined],
+  ['::127.0.0.1', '::7f00:1', undefined],
+  ['::ffff:0:127.0.0.1', '::ffff:0:7f00:1', undefined],
+  ['64:ff9b:1::127.0.0.1', '64:ff9b:1::7f00:1', undefined],
+  ['1::ffff:127.0.0.1', '1::ffff:7f00:1', undefined],
+  ['2003:7f00:1::', '2003:7f00:1::', undefined],
+];
 
-for (const [text, expected] of embedded) {
-  test(`${text} is judged as ${expected}`, () => {
-    assert.equal(formatIp(embeddedIpv4(parseIp(text)!)), expected);
+for (const [text, mapped, embedded] of unwrapped) {
+  test(`${text} is ${mapped} and leads to ${embedded ?? 'no other'}`, () => {
+    const ip = parseIp(text)!;
+    const inside = embeddedIpv4(ip);
+    assert.deepEqual([formatIp(unmapped(ip)), inside && formatIp(inside)], [mapped, embedded]);
   });
 }
 

@@ -84,16 +84,14 @@ export function unmapped(ip: Ip): Ip {
 }
 
 /**
- * The IPv4 address inside ::ffff:0:0/96 (RFC 4291), 64:ff9b::/96 (RFC 6052) or 2002::/16 (RFC 3056), else the address itself.
- * Rules judge this one, so that no IPv6 spelling goes around a rule about IPv4.
+ * The IPv4 address that a destination in 64:ff9b::/96 (NAT64, RFC 6052) or 2002::/16 (6to4, RFC 3056) leads to. Of a source
+ * it says nothing: a router advertisement on the link is enough to have such an address.
  */
-export function embeddedIpv4(ip: Ip): Ip {
-  if (ip.family === 4) return ip;
-  const [a, b, c, d] = ip.words;
-  if (a === 0 && b === 0 && c === 0xffff) return { family: 4, words: [0, 0, 0, d] };
+export function embeddedIpv4({ family, words: [a, b, c, d] }: Ip): Ip | undefined {
+  if (family === 4) return undefined;
   if (a === 0x64_ff9b && b === 0 && c === 0) return { family: 4, words: [0, 0, 0, d] };
   if (a >>> 16 === 0x2002) return { family: 4, words: [0, 0, 0, ((a << 16) | (b >>> 16)) >>> 0] };
-  return ip;
+  return undefined;
 }
 
 function parseIpv4(text: string): Ip | undefined {

@@ -11,13 +11,19 @@ export function sizeOf({ family }: Ip): number {
   return family === 4 ? 32 : 128;
 }
 
-/** The address that is judged in its place: the IPv4 address inside, where there is one. */
-export function judgedOf(ip: Ip): Ip {
-  const bytes = ipBytes(ip);
-  const digits = Buffer.from(bytes).toString('hex');
-  if (ip.family === 4) return ip;
-  if (digits.startsWith('00000000000000000000ffff')) return ipFromBytes(bytes, 12, 4);
-  if (digits.startsWith('0064ff9b0000000000000000')) return ipFromBytes(bytes, 12, 4);
-  if (digits.startsWith('2002')) return ipFromBytes(bytes, 2, 4);
-  return ip;
+/** The IPv4 address of ::ffff:0:0/96, else the address itself. */
+export function unmappedOf(ip: Ip): Ip {
+  return digitsOf(ip).startsWith('00000000000000000000ffff') ? ipFromBytes(ipBytes(ip), 12, 4) : ip;
+}
+
+/** The IPv4 address that a destination leads to: by NAT64, or by 6to4. */
+export function insideOf(ip: Ip): { readonly nat64?: Ip; readonly sixToFour?: Ip } {
+  if (digitsOf(ip).startsWith('0064ff9b0000000000000000')) return { nat64: ipFromBytes(ipBytes(ip), 12, 4) };
+  if (digitsOf(ip).startsWith('2002')) return { sixToFour: ipFromBytes(ipBytes(ip), 2, 4) };
+  return {};
+}
+
+/** None for IPv4. */
+function digitsOf(ip: Ip): string {
+  return ip.family === 4 ? '' : Buffer.from(ipBytes(ip)).toString('hex');
 }

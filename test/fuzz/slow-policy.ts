@@ -9,7 +9,7 @@ import type {
 } from '../../src/policy/policy.ts';
 import { formatIp, parseIp } from '../../src/wire/ip.ts';
 import type { Ip } from '../../src/wire/ip.ts';
-import { judgedOf, numberOf, sizeOf } from './big-address.ts';
+import { insideOf, numberOf, sizeOf, unmappedOf } from './big-address.ts';
 
 /** What the rules say, written down a second time: no index, no compiled sets, one condition after the other. */
 export interface Question {
@@ -31,18 +31,45 @@ const SETS: Readonly<Record<string, readonly string[]>> = {
     '100.100.100.200',
     '168.63.129.16',
     '192.0.0.192',
-    'fd00:ec2::254',
+    'fd00:ec2::/32',
     'fd20:ce::254',
+    'fd00:42::42',
+    'fd00:c1::a9fe:a9fe',
+    'fd00:a9fe:a9fe::1',
+    'fd00:100::100:200',
+  ],
+  // Of 192.0.0.0/24 and 2001::/23 only so much: nothing else of them is drawn.
+  reserved: [
+    '0.0.0.0/8',
+    '192.0.0.0/29',
+    '192.0.0.8',
+    '192.0.0.128/25',
+    '192.0.2.0/24',
+    '192.88.99.0/24',
+    '198.18.0.0/15',
+    '198.51.100.0/24',
+    '203.0.113.0/24',
+    '240.0.0.0/4',
+    '::/96',
+    '::ffff:0:0:0/96',
+    '64:ff9b:1::/48',
+    '100::/64',
+    '100:0:0:1::/64',
+    '2001::/32',
+    '2001:2::/48',
+    '2001:10::/28',
+    '2001:20::/28',
+    '2001:30::/28',
+    '2001:db8::/32',
+    '3fff::/20',
+    '5f00::/16',
+    'fec0::/10',
   ],
 };
-const SPECIAL_SETS = ['loopback', 'link-local', 'multicast', 'metadata'];
-const SPECIAL = [
-  ...SPECIAL_SETS.flatMap((set) => SETS[set]!),
-  '0.0.0.0/8',
-  '240.0.0.0/4',
-  '::/96',
-  '64:ff9b:1::/48',
-];
+const SPECIAL_SETS = ['loopback', 'link-local', 'multicast', 'metadata', 'reserved'];
+const SPECIAL = SPECIAL_SETS.flatMap((set) => SETS[set]!);
+/** Beside these `reserved` begins. */
+const NOT_RESERVED: ReadonlySet<string> = new Set(['0.0.0.0', '::', '::1']);
 
 /** `allow RULE ADDRESS…`, `resolve RULE` or `refuse REASON RULE ADDRESS`. */
 export function expectedDecision(question: Question): string {
@@ -55,7 +82,7 @@ export function expectedDecision(question: Question): string {
 
 export function expectedAccept({ accept }: PolicyOptions, client: Ip, surroundings: Surroundings): object {
   if (accept === undefined) return { allow: true, rule: undefined };
-  const ip = judgedOf(client);
+  const ip = unmappedOf(client);
   const rule = accept.find(({ from }) => from?.some((entry) => isFrom(entry, ip, surroundings)) ?? true);
   return { allow: rule?.allow ?? false, rule: rule?.name };
 }
@@ -76,7 +103,7 @@ function byAddresses(question: Question, addresses: readonly Ip[]): string {
   const refusals: string[] = [];
   const allowed: { readonly rule: RuleOptions; readonly address: string }[] = [];
   for (const ip of addresses) {
-    const outcome = byAddress(question, judgedOf(ip));
+    const outcome = byAddress(question, ip);
     if (typeof outcome === 'string') refusals.push(`${outcome} ${formatIp(ip)}`);
     else allowed.push({ rule: outcome, address: formatIp(ip) });
   }
@@ -86,14 +113,31 @@ function byAddresses(question: Question, addresses: readonly Ip[]): string {
   return ['allow', first.rule.name, ...dialled.map(({ address }) => address)].join(' ');
 }
 
+/** What may be compared of a destination's address. */
+interface Seen {
+  readonly own: Ip;
+  readonly inside: Ip | undefined;
+  /** What a network of an allowing rule is compared with. */
+  readonly meant: Ip | undefined;
+}
+
 /** The rule that allows this address, or why it is refused. */
 function byAddress(question: Question, ip: Ip): RuleOptions | string {
   const { options, facts, destination, surroundings } = question;
+  const own = unmappedOf(ip);
+  const { nat64, sixToFour } = insideOf(own);
+  const inside = nat64 ?? sixToFour;
+  const isTranslated = nat64 !== undefined && options.nat64 !== undefined;
+  const meant = inside === undefined ? own : isTranslated ? inside : undefined;
   const transport = facts.command === 'udp' ? 'udp' : 'tcp';
-  if (facts.command !== 'resolve' && surroundings.isOwnPort(ip, destination.port, transport))
-    return 'refuse own-port -';
+  const isOwnPort = [own, inside].some(
+    (one) => one !== undefined && surroundings.isOwnPort(one, destination.port, transport),
+  );
+  if (facts.command !== 'resolve' && isOwnPort) return 'refuse own-port -';
   const name = destination.type === 'name' ? destination.name : undefined;
-  const rule = options.rules.find((one) => isFor(one, question) && leadsTo(one, name, ip, surroundings));
+  const rule = options.rules.find(
+    (one) => isFor(one, question) && leadsTo(one, name, { own, inside, meant }, surroundings),
+  );
   return rule === undefined ? 'refuse no-rule -' : (refusalBy(rule, facts) ?? rule);
 }
 
@@ -104,7 +148,7 @@ function refusalBy({ name, action, method }: RuleOptions, facts: Facts): string 
 
 /** Every condition but `to`. */
 function isFor(rule: RuleOptions, { facts, destination, surroundings }: Question): boolean {
-  const client = judgedOf(facts.client);
+  const client = unmappedOf(facts.client);
   const users = new Set([facts.user, ...facts.groups.map((group) => `@${group}`)]);
   return (
     (rule.commands?.includes(facts.command) ?? true) &&
@@ -124,13 +168,29 @@ function isFrom(entry: string, ip: Ip, surroundings: Surroundings): boolean {
   return entry === 'self' ? surroundings.isSelf(ip) : isIn(entry, ip);
 }
 
-function leadsTo(rule: RuleOptions, name: string | undefined, ip: Ip, surroundings: Surroundings): boolean {
-  const isSelf = surroundings.isSelf(ip);
-  if (isSelf && rule.to.includes('self')) return true;
-  const isSpecial = isSelf || isInAny(SPECIAL, ip);
-  if (rule.action === 'allow' && isSpecial)
-    return rule.to.some((entry) => namesSpecial(entry) && isIn(entry, ip));
-  return rule.to.some((entry) => isIn(entry, ip) || (name !== undefined && isNamed(entry, name)));
+function leadsTo(
+  rule: RuleOptions,
+  name: string | undefined,
+  { own, inside, meant }: Seen,
+  surroundings: Surroundings,
+): boolean {
+  const both = inside === undefined ? [own] : [own, inside];
+  const end = inside ?? own;
+  const isSelf = both.some((one) => surroundings.isSelf(one));
+  const named = (entry: string): boolean => name !== undefined && isNamed(entry, name);
+  if (rule.action === 'deny')
+    return rule.to.some((entry) => {
+      if (entry === 'self') return isSelf;
+      return named(entry) || (entry === 'public' ? isIn(entry, end) : both.some((one) => isIn(entry, one)));
+    });
+  const isMyself = surroundings.isSelf(own) || (meant !== undefined && surroundings.isSelf(meant));
+  if (isMyself && rule.to.includes('self')) return true;
+  if (isSelf || isInAny(SPECIAL, end))
+    return meant !== undefined && rule.to.some((entry) => namesSpecial(entry) && isIn(entry, meant));
+  return rule.to.some((entry) => {
+    if (named(entry) || entry === 'any') return true;
+    return entry === 'public' ? isIn(entry, end) : meant !== undefined && isIn(entry, meant);
+  });
 }
 
 /** A set of special addresses, one address, or a network of nothing but special addresses. */
@@ -163,6 +223,7 @@ function isCovered(network: string): boolean {
 function isIn(entry: string, ip: Ip): boolean {
   if (entry === 'any') return true;
   if (entry === 'public') return !isInAny(SPECIAL, ip) && !isInAny(SETS['private']!, ip);
+  if (entry === 'reserved' && NOT_RESERVED.has(formatIp(ip))) return false;
   if (entry in SETS) return isInAny(SETS[entry]!, ip);
   if (!isAboutAddresses(entry) || entry === 'self') return false;
   const { start, free, family } = read(entry);

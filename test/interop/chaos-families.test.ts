@@ -90,7 +90,10 @@ suite('hosts that have only IPv4', () => {
 });
 
 test('hosts that have both, and a name whose IPv6 address is silent', async () => {
-  await using network = await startNetwork({ names });
+  await using network = await startNetwork({
+    names,
+    rules: '  - { name: all, allow: any, to: [any, reserved] }',
+  });
   const { proxy, server } = network.machines;
   // With a global address of its own it prefers the global one; the server takes the packets and drops them.
   await check([...proxy.prefix, 'ip', 'address', 'add', '2001:db8::1/128', 'dev', deviceTo(server), 'nodad']);

@@ -16,7 +16,7 @@ function startServer(host: Host, address: string): Promise<Garter> {
     users: { alice: 's3cret' },
     config: `
 accept: [{ name: office, allow: true, from: [10.0.0.0/8] }]
-rules: [{ name: web, allow: connect, user: alice, to: [any], port: 80 }]`,
+rules: [{ name: web, allow: connect, user: alice, to: [any, reserved], port: 80 }]`,
   });
 }
 
@@ -77,8 +77,8 @@ suite('two servers for one way out', () => {
     startGarter({
       prefix: client.prefix,
       config: `
-rules: [{ name: all, allow: any, to: [any] }]
-routes: [{ to: [any], via: internet }]
+rules: [{ name: all, allow: any, to: [any, reserved] }]
+routes: [{ to: [any, reserved], via: internet }]
 timeouts: { connect: 6s }
 ${options}
 upstreams:
@@ -161,8 +161,8 @@ upstreams:
     await using agent = await startGarter({
       prefix: client.prefix,
       config: `
-rules: [{ name: all, allow: any, to: [any] }]
-routes: [{ to: [any], via: internet }]
+rules: [{ name: all, allow: any, to: [any, reserved] }]
+routes: [{ to: [any, reserved], via: internet }]
 timeouts: { connect: 6s }
 upstreams: { internet: { servers: ["socks5h://10.0.3.1:9", "socks5h://10.0.3.3:1080"], choose: random } }`,
     });

@@ -30,6 +30,15 @@ const inside = [
   '64:ff9b::a9fe:a9fe',
   '2002:7f00:1::',
   '2002:a9fe:a9fe::1',
+  '192.0.2.7',
+  '198.18.0.1',
+  '64:ff9b::c000:207',
+  'fd00:ec2::23',
+  'fd00:a9fe:a9fe::1',
+  '::ffff:0:7f00:1',
+  '::7f00:1',
+  'fec0::1',
+  '2001:db8::1',
 ];
 
 /** Texts that a program down the line could take for one of them. */

@@ -27,10 +27,11 @@ const SURROUNDINGS: Surroundings = {
 };
 
 const COMMANDS: readonly Command[] = ['connect', 'bind', 'udp', 'resolve'];
-const SETS = 'any public private loopback link-local multicast self metadata'.split(' ');
+const SETS = 'any public private loopback link-local multicast self metadata reserved'.split(' ');
 const NETWORKS = [
   '10.0.0.0/8 10.1.2.0/24 10.1.2.3 100.64.0.0/10 192.0.2.0/24 192.0.2.10 0.0.0.0/0 255.255.255.255',
   '127.0.0.1 127.0.0.0/9 126.0.0.0/7 169.254.169.254 169.254.0.0/16 224.0.0.0/3 240.0.0.0/5',
+  '192.0.0.0/23 192.0.0.9 198.18.0.0/15 203.0.113.7 64:ff9b::/96 2002::/16 2002:7f00:1:: fec0::/10 5f00::/15',
   '::/0 ::1 2000::/3 2001:db8::/32 2001:db8::10 fe80::/10 fc00::/6 ff00::/9 fd00:ec2::254',
 ].flatMap((line) => line.split(' '));
 const ADDRESSES = [...SETS, ...NETWORKS];
@@ -58,12 +59,13 @@ export const targets: readonly Target[] = [
     ].map(hex),
     run(input) {
       const draw = new Draw(input);
-      const options = drawPolicy(draw);
-      const policy = compile(options);
+      const written = drawPolicy(draw);
       const facts = drawFacts(draw);
       const destination = drawDestination(draw);
       const addresses = draw.chance() ? [drawIp(draw), drawIp(draw)].slice(draw.below(3)) : undefined;
 
+      const options = { ...written, ...(draw.chance() && { nat64: ['64:ff9b::/96'] }) };
+      const policy = compile(options);
       const decision = decide(policy, facts, destination, addresses, SURROUNDINGS);
       const told = describe(decision);
       const question = { options, facts, destination, addresses, surroundings: SURROUNDINGS };
@@ -150,6 +152,8 @@ function drawIp(draw: Draw): Ip {
   if (kind === 2) return parseIp(known.family === 4 ? `::ffff:${formatIp(known)}` : formatIp(known))!;
   if (kind === 3) return parseIp(known.family === 4 ? `64:ff9b::${formatIp(known)}` : formatIp(known))!;
   const [a, b, c, d] = known.words;
+  if (kind === 4 && known.family === 4)
+    return { family: 6, words: [(0x2002_0000 | (d >>> 16)) >>> 0, (d << 16) >>> 0, 0, 1] };
   if (kind === 4) return { ...known, words: [a, b, c, (d - 1) >>> 0] };
   if (kind === 5) return { ...known, words: [a, b, c, (d + 1) >>> 0] };
   return known;

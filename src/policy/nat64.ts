@@ -1,0 +1,62 @@
+import { embeddedIpv4, ipBytes, ipFromBytes } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import { AddressSet, parseCidr, rangeOf } from './addresses.ts';
+import type { Cidr } from './addresses.ts';
+
+/** The lengths that RFC 6052 section 2.2 has for the prefix of a NAT64. */
+const SIZES: readonly number[] = [32, 40, 48, 56, 64, 96];
+/** The byte that is 0 in each of these addresses: the IPv4 address goes around it. */
+const GAP = 8;
+
+/** The prefixes by which a NAT64 translates, as `nat64` lists them. */
+export class Nat64 {
+  readonly #prefixes: readonly { readonly addresses: AddressSet; readonly size: number }[];
+
+  /** Throws a TypeError for what is none: config/ has found it before. */
+  constructor(texts: readonly string[] = []) {
+    this.#prefixes = texts.map((text) => {
+      const cidr = parseNat64(text);
+      if (cidr === undefined) throw new TypeError(`nat64: ${text} is no prefix of a NAT64`);
+      return { addresses: AddressSet.of([rangeOf(cidr)]), size: cidr.size };
+    });
+  }
+
+  /** The IPv4 address to which an address in one of the prefixes is translated. */
+  translate(ip: Ip): Ip | undefined {
+    if (ip.family === 4) return undefined;
+    const prefix = this.#prefixes.find(({ addresses }) => addresses.has(ip));
+    if (prefix === undefined) return undefined;
+    const bytes = ipBytes(ip);
+    const start = prefix.size / 8;
+    const inside = Uint8Array.from({ length: 4 }, (_, i) => {
+      const at = start + i;
+      return bytes[start <= GAP && at >= GAP ? at + 1 : at]!;
+    });
+    return ipFromBytes(inside, 0, 4);
+  }
+}
+
+/** Reads the prefix of a NAT64; `undefined` for what cannot be one. `nat64Remedy` says why. */
+export function parseNat64(text: string): Cidr | undefined {
+  return nat64Remedy(text) === undefined ? parseCidr(text) : undefined;
+}
+
+/** What to write instead of a text that is no prefix of a NAT64; `undefined` for one that is. */
+export function nat64Remedy(text: string): string | undefined {
+  const cidr = parseCidr(text);
+  if (cidr === undefined || cidr.ip.family === 4 || !text.includes('/'))
+    return 'write an IPv6 prefix, such as 64:ff9b::/96';
+  const { ip, size } = cidr;
+  if (!SIZES.includes(size)) return `write one of ${SIZES.map((one) => `/${one}`).join(', ')} (RFC 6052)`;
+  const { first } = rangeOf(cidr);
+  if (first.words.some((word, i) => word !== ip.words[i])) return `clear the bits behind the first ${size}`;
+  if (ip.words[2] >>> 24 !== 0)
+    return 'bits 64 to 71 are 0 in such a prefix (RFC 6052): look it up in your NAT64';
+  if (ip.words[0] === 0) return '::/32 has loopback and IPv4 itself in it: write the prefix of your NAT64';
+  const isWellKnown = ip.words[0] === 0x64_ff9b && ip.words[1] === 0;
+  // Around the well-known prefix or inside of 6to4 nobody could tell which of two IPv4 addresses is meant.
+  if (isWellKnown && (ip.words[2] !== 0 || size !== 96)) return 'write 64:ff9b::/96';
+  if (!isWellKnown && embeddedIpv4(ip) !== undefined)
+    return '2002::/16 is 6to4 and translates nothing: leave it out';
+  return undefined;
+}
