@@ -67,6 +67,7 @@ export function completeListeners(
           })),
           replies,
         },
+        ...(section.resolve !== undefined && { resolve: section.resolve }),
         ...(tls !== undefined && { tls }),
         ...(section.interface !== undefined && { interface: section.interface }),
         ...(balancers !== undefined && { balancers }),

@@ -5,7 +5,7 @@ import type { Endpoint } from '../net/engine.ts';
 import type { LogKind, Method, PortRange, Protocol, Rate } from '../policy/policy.ts';
 import type { Family } from '../resolve/resolver.ts';
 import type { NameServer } from '../resolve/system.ts';
-import type { EarlyDrop, Settings } from '../server/settings.ts';
+import type { EarlyDrop, ResolveOrder, Settings } from '../server/settings.ts';
 import * as leaf from './leaves.ts';
 import { healthAddress, listenAddress } from './listen-address.ts';
 import type { ListenAddress } from './listen-address.ts';
@@ -66,6 +66,7 @@ export interface ListenerSection {
   readonly methods?: readonly Method[];
   readonly tls?: TlsSection;
   readonly udp?: UdpSection;
+  readonly resolve?: ResolveOrder;
 }
 
 export interface UdpSection {
@@ -167,6 +168,10 @@ const listener = keys('{ address: 127.0.0.1:1080 }', {
       ),
     }),
     'UDP ASSOCIATE.',
+  ),
+  resolve: optional(
+    choice<ResolveOrder>(['ipv4-first', 'system']),
+    'Which address of a name RESOLVE answers with: an IPv4 one where there is one (ipv4-first, the default), or the first by RFC 6724 (system).',
   ),
 });
 

@@ -9,6 +9,7 @@ import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
 import { admit, obtainPassage } from './permit.ts';
 import type { Session } from './session.ts';
+import type { ListenerSettings } from './settings.ts';
 import type { ServerState } from './state.ts';
 import { ask } from './way-out.ts';
 
@@ -35,8 +36,7 @@ export async function lookUp(
     session.client.write(machine.reply(Reply.succeeded, { host, port: 0 }));
   } else {
     const addresses = await addressesOf(session, passage, state);
-    // The reply of SOCKS4 has room for an IPv4 address only.
-    const ip = addresses.find(({ family }) => request.protocol === 'socks5' || family === 4);
+    const ip = chosen(addresses, request, session.listener);
     if (ip === undefined) throw new Failure('target', 'resolve', 'ENOTFOUND', Reply.hostUnreachable);
     const host = formatIp(ip);
     session.address = host;
@@ -44,6 +44,17 @@ export async function lookUp(
   }
   state.sessions.logGrant(session);
   return { by: 'none', phase: 'resolve' };
+}
+
+/** Programs that ask by RESOLVE often know IPv4 only, and torsocks breaks on anything else. SOCKS4 has no room for it. */
+function chosen(
+  addresses: readonly Ip[],
+  { protocol }: RequestEvent,
+  { resolve = 'ipv4-first' }: ListenerSettings,
+): Ip | undefined {
+  const ipv4 = addresses.find(({ family }) => family === 4);
+  if (protocol === 'socks4') return ipv4;
+  return resolve === 'system' ? addresses[0] : (ipv4 ?? addresses[0]);
 }
 
 async function nameOf(session: Session, passage: Passage, state: ServerState): Promise<string> {

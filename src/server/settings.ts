@@ -56,6 +56,8 @@ export interface ListenerSettings {
   /** By preference. */
   readonly methods: readonly Method[];
   readonly udp: UdpSettings;
+  /** @default 'ipv4-first' */
+  readonly resolve?: ResolveOrder;
   /** Only what arrives on this network interface is let in; needs the fast engine. */
   readonly interface?: string;
   readonly tls?: TlsSettings;
@@ -75,6 +77,9 @@ export interface TlsSettings {
   /** For the tickets of all threads: 48 random bytes, new ones with each reload. */
   readonly ticketKeys: Uint8Array;
 }
+
+/** Which address of a name RESOLVE answers with: an IPv4 one where there is one, or the first in the order of RFC 6724. */
+export type ResolveOrder = 'ipv4-first' | 'system';
 
 export interface UdpSettings {
   /** Ports of the relay's client side; `undefined` = any free one. */

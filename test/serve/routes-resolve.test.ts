@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import { addressOf } from '../../src/wire/address.ts';
+import { encodeSocks5Reply, Reply } from '../../src/wire/socks5.ts';
 import { startGarter, type Garter } from '../support/garter.ts';
 import { address, response, startNameServer, type NameServer } from '../support/name-server.ts';
 import { Command, RawClient, replyCode, request4, request5 } from '../support/raw.ts';
@@ -41,6 +43,41 @@ routes: [{ to: [any], via: direct, dns: ["127.0.0.1:${own.endpoint.port}"] }]`,
   assert.equal(back.subarray(5, -2).toString(), 'own.test');
   assert.deepEqual(common.asked, [], 'those of `resolve` were asked');
 });
+
+/** Of ::1 and 127.0.0.1, which RFC 6724 puts in this order. */
+const dual = [
+  { says: 'IPv4 first' },
+  { says: 'the first by RFC 6724', listener: ['resolve: system'], answers: '::1' },
+  { says: 'IPv4 first, as written', listener: ['resolve: ipv4-first'] },
+  { says: 'IPv6 where nothing else is wanted', family: 'ipv6', answers: '::1' },
+  { says: 'IPv4 where nothing else is wanted', listener: ['resolve: system'], family: 'ipv4' },
+  { says: 'IPv6 where the name has nothing else', name: 'six.test', answers: '::1' },
+  { says: 'IPv6 where the rules allow nothing else', to: '"::1"', answers: '::1' },
+  { says: 'IPv4 first from the last server', via: 'socks5h', to: 'any, loopback' },
+  { says: 'IPv4 first where names are resolved before an upstream', via: 'socks5' },
+];
+
+for (const row of dual) {
+  const { says, listener = [], family = 'any', name = 'dual.test', answers = '127.0.0.1' } = row;
+  test(`RESOLVE of a name of both families: ${says}`, async () => {
+    await using names = await startNameServer((asked) => {
+      const host = asked.type === 'AAAA' ? '::1' : '127.0.0.1';
+      const has = asked.type === 'AAAA' || asked.name === 'dual.test';
+      return [response(asked, has ? { answers: [address(asked.name, host)] } : {})];
+    });
+    const config = `
+rules: [{ name: some, allow: any, to: [${row.to ?? '"::1", 127.0.0.1'}] }]
+resolve: { servers: ["127.0.0.1:${names.endpoint.port}"], family: ${family} }`;
+    await using far = await startGarter({ listener, config });
+    await using near = await startGarter({
+      listener,
+      config: `${config}
+routes: [{ to: [any, loopback], via: ${row.via === undefined ? 'direct' : `"${row.via}://${at(far)}"`} }]`,
+    });
+    const expected = encodeSocks5Reply({ code: Reply.succeeded, bound: addressOf(answers, 0) });
+    assert.deepEqual(await answer(near, request5(Command.resolve, name, 0)), Buffer.from(expected));
+  });
+}
 
 suite('RESOLVE through upstreams', () => {
   const resources = new AsyncDisposableStack();
