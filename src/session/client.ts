@@ -6,7 +6,7 @@ import {
   encodeCredentials,
   PasswordStatus,
 } from '../wire/password.ts';
-import { decodeHttpRefusal, decodeHttpReply, encodeConnect, replyToStatus } from '../wire/http.ts';
+import { decodeHttpRefusal, decodeHttpReply, encodeConnect, HeadScan, replyToStatus } from '../wire/http.ts';
 import type { HttpReply } from '../wire/http.ts';
 import { decodeSocks4Refusal, decodeSocks4Reply, encodeSocks4Request } from '../wire/socks4.ts';
 import {
@@ -74,6 +74,8 @@ export class ClientSession {
   readonly #command: Command;
   readonly #request: Uint8Array;
   readonly #credentials: Uint8Array | undefined;
+  /** Of HTTP. */
+  #scan: HeadScan | undefined;
   #state: ClientSessionState = 'start';
 
   /** Throws a RangeError for what the protocol cannot carry: see `encodeSocks4Request`, `encodeSocks5Request`, `encodeCredentials`, `encodeConnect`. */
@@ -195,7 +197,8 @@ export class ClientSession {
       return granted && { ...granted, reply: Reply.succeeded };
     }
     if (this.#protocol === 'http') {
-      const reply = this.#inbox.take(decodeLenientHttpReply);
+      const scan = (this.#scan ??= new HeadScan());
+      const reply = this.#inbox.take((bytes) => decodeLenientHttpReply(bytes, scan));
       return reply && meaningOf(reply);
     }
     const code = this.#inbox.take(decodeSocks4Refusal);
@@ -237,9 +240,9 @@ function meaningOf({ status, reason = replyToStatus(status) }: HttpReply): Told 
 }
 
 /** What follows the status line of a refusal never decides. */
-function decodeLenientHttpReply(bytes: Uint8Array): ReturnType<typeof decodeHttpReply> {
+function decodeLenientHttpReply(bytes: Uint8Array, scan: HeadScan): ReturnType<typeof decodeHttpReply> {
   try {
-    return decodeHttpReply(bytes);
+    return decodeHttpReply(bytes, scan);
   } catch (error) {
     const refusal = error instanceof WireError ? decodeHttpRefusal(bytes) : undefined;
     if (refusal === undefined) throw error;

@@ -1,5 +1,5 @@
 import { WireError } from '../wire/error.ts';
-import { decodeHttpRequest, type HttpRequest } from '../wire/http.ts';
+import { decodeHttpRequest, type HeadScan, type HttpRequest } from '../wire/http.ts';
 
 /** What a client speaks that does not speak SOCKS. */
 export type ForeignKind = 'http' | 'tls' | 'proxy' | 'unknown';
@@ -40,10 +40,14 @@ In a browser, set it as a SOCKS proxy; with curl:
 export type AnswerHttp = (request: HttpRequest) => Uint8Array | undefined;
 
 /** What HTTP is told. Where `answer` has a say, `undefined` until the head of the request is there. */
-export function httpFarewell(bytes: Uint8Array, answer: AnswerHttp | undefined): Uint8Array | undefined {
+export function httpFarewell(
+  bytes: Uint8Array,
+  answer: AnswerHttp | undefined,
+  scan: HeadScan,
+): Uint8Array | undefined {
   if (answer === undefined) return httpPage();
   try {
-    const request = decodeHttpRequest(bytes);
+    const request = decodeHttpRequest(bytes, scan);
     return request && (answer(request.value) ?? httpPage());
   } catch (error) {
     if (error instanceof WireError) return httpPage();

@@ -7,7 +7,7 @@ import {
   encodeBadRequest,
   encodeHttpChallenge,
   encodeHttpReply,
-  type HttpRequest,
+  HeadScan,
 } from '../wire/http.ts';
 import {
   type Credentials,
@@ -91,6 +91,7 @@ export class ServerSession {
   #command = 0;
   /** Of HTTP: what will be asked about, step by step. */
   #http: { readonly destination: Address; readonly credentials: Credentials | undefined } | undefined;
+  #scan: HeadScan | undefined;
   #farewell: Uint8Array | undefined;
 
   constructor(options: ServerSessionOptions = {}) {
@@ -207,7 +208,8 @@ export class ServerSession {
 
   #nextHttp(): ServerEvent | undefined {
     this.#protocol = 'http';
-    const request: HttpRequest | undefined = this.#inbox.take(decodeHttpRequest);
+    const scan = (this.#scan ??= new HeadScan());
+    const request = this.#inbox.take((bytes) => decodeHttpRequest(bytes, scan));
     if (request === undefined) return undefined;
     const field = request.headers.get('proxy-authorization');
     const credentials = field === undefined ? undefined : decodeBasic(field);
@@ -220,7 +222,9 @@ export class ServerSession {
   #nextForeign(): ServerEvent | undefined {
     const kind = recognise(this.#inbox.bytes);
     if (kind === undefined) return undefined;
-    const farewell = kind === 'http' ? httpFarewell(this.#inbox.bytes, this.#answerHttp) : undefined;
+    this.#scan ??= new HeadScan();
+    const farewell =
+      kind === 'http' ? httpFarewell(this.#inbox.bytes, this.#answerHttp, this.#scan) : undefined;
     if (kind === 'http' && farewell === undefined) return undefined;
     this.#close(farewell);
     return { type: 'foreign', kind };

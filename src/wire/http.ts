@@ -30,9 +30,20 @@ export interface HttpReply {
   readonly reason?: Reply;
 }
 
+/** How much of a head has been looked through. One that comes in pieces is read on from there, with the same bytes in front. */
+export class HeadScan {
+  /** Where the head begins: behind interim answers. */
+  start = 0;
+  /** Where its end may begin. */
+  at = 0;
+}
+
 /** A request up to its empty line. Throws ERR_HTTP_HEAD. */
-export function decodeHttpRequest(bytes: Uint8Array): Decoded<HttpRequest> | undefined {
-  const head = decodeHead(bytes);
+export function decodeHttpRequest(
+  bytes: Uint8Array,
+  scan: HeadScan = new HeadScan(),
+): Decoded<HttpRequest> | undefined {
+  const head = decodeHead(bytes, scan);
   if (head === undefined) return undefined;
   const { first, headers, size } = head;
   const [, method, target] = /^([!#$%&'*+.^_`|~\dA-Za-z-]+) ([\x21-\x7e]+) HTTP\/1\.[01]$/.exec(first) ?? [];
@@ -94,18 +105,23 @@ export function encodeConnect(destination: HostPort, credentials?: Credentials):
 }
 
 /** The answer to a CONNECT; interim ones (1xx) are skipped. Throws ERR_HTTP_HEAD. */
-export function decodeHttpReply(bytes: Uint8Array): Decoded<HttpReply> | undefined {
-  let start = 0;
+export function decodeHttpReply(
+  bytes: Uint8Array,
+  scan: HeadScan = new HeadScan(),
+): Decoded<HttpReply> | undefined {
   for (;;) {
-    const head = decodeHead(bytes.subarray(start), HEAD_LIMIT - start);
+    const head = decodeHead(bytes, scan);
     if (head === undefined) return undefined;
     const status = statusOf(head.first);
     if (status === undefined) throw fault('no status line of HTTP/1');
-    start += head.size;
     // All of them together are one head.
-    if (status < 200) continue;
+    if (status < 200) {
+      scan.start = head.size;
+      scan.at = head.size;
+      continue;
+    }
     const reason = reasonOf(head.headers.get('proxy-status'));
-    return { value: { status, ...(reason !== undefined && { reason }) }, size: start };
+    return { value: { status, ...(reason !== undefined && { reason }) }, size: head.size };
   }
 }
 
@@ -114,16 +130,17 @@ export function decodeHttpReply(bytes: Uint8Array): Decoded<HttpReply> | undefin
  * `undefined` for anything else.
  */
 export function decodeHttpRefusal(bytes: Uint8Array): Decoded<HttpReply> | undefined {
-  let start = 0;
+  const scan = new HeadScan();
   for (;;) {
-    const rest = bytes.subarray(start);
+    const rest = bytes.subarray(scan.start);
     const end = rest.indexOf(CR);
     const status = rest[end + 1] === LF ? statusOf(latin1(rest.subarray(0, end))) : undefined;
     if (status === undefined) return undefined;
     if (status >= 200) return status < 300 ? undefined : { value: { status }, size: bytes.length };
-    const interim = decodeHead(rest, HEAD_LIMIT - start);
+    const interim = decodeHead(bytes, scan);
     if (interim === undefined) return undefined;
-    start += interim.size;
+    scan.start = interim.size;
+    scan.at = interim.size;
   }
 }
 
@@ -207,14 +224,15 @@ function reasonOf(field: string | undefined): Reply | undefined {
 interface Head {
   readonly first: string;
   readonly headers: ReadonlyMap<string, string>;
+  /** Of all to its end. */
   readonly size: number;
 }
 
 /** The first line and the fields, to the empty line. Lines end with CR LF, nothing else. */
-function decodeHead(bytes: Uint8Array, limit = HEAD_LIMIT): Head | undefined {
-  const end = findEnd(bytes, limit);
+function decodeHead(bytes: Uint8Array, scan: HeadScan): Head | undefined {
+  const end = findEnd(bytes, scan);
   if (end === undefined) return undefined;
-  const [first = '', ...fields] = latin1(bytes.subarray(0, end)).split('\r\n');
+  const [first = '', ...fields] = latin1(bytes.subarray(scan.start, end)).split('\r\n');
   const headers = new Map<string, string>();
   for (const field of fields) {
     const [, name, value] = /^([!#$%&'*+.^_`|~\dA-Za-z-]+):([^\r\n\0]*)$/.exec(field) ?? [];
@@ -232,14 +250,16 @@ function latin1(bytes: Uint8Array): string {
 }
 
 /** Where the CR LF CR LF begins; `undefined` while it has not come. */
-function findEnd(bytes: Uint8Array, limit: number): number | undefined {
-  for (let at = bytes.indexOf(CR); at >= 0; at = bytes.indexOf(CR, at + 1)) {
-    if (at + 4 > limit) break;
+function findEnd(bytes: Uint8Array, scan: HeadScan): number | undefined {
+  for (let at = bytes.indexOf(CR, scan.at); at >= 0; at = bytes.indexOf(CR, at + 1)) {
+    if (at + 4 > HEAD_LIMIT) break;
     // A text of these alone would be read again and again.
     if (at + 1 < bytes.length && bytes[at + 1] !== LF) throw fault('a CR without its LF');
     if (bytes[at + 1] === LF && bytes[at + 2] === CR && bytes[at + 3] === LF) return at;
   }
-  if (bytes.length > limit) throw fault(`more than ${HEAD_LIMIT} bytes without an empty line`);
+  if (bytes.length > HEAD_LIMIT) throw fault(`more than ${HEAD_LIMIT} bytes without an empty line`);
+  // A CR before has three bytes behind it, and was not the one.
+  scan.at = Math.max(scan.at, bytes.length - 3);
   return undefined;
 }
 

@@ -1,0 +1,17 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { costs, millisecondsOf } from './costs.ts';
+
+/** A busy machine may be wrong about one comparison, not about all. */
+const TRIES = 5;
+
+for (const { name, most, prepare } of costs) {
+  test(`${name}: twice as much costs no more than three times as much`, () => {
+    const half = prepare(most / 2);
+    const whole = prepare(most);
+    const ratios: number[] = [];
+    do ratios.push(millisecondsOf(whole) / millisecondsOf(half));
+    while (ratios.at(-1)! >= 3 && ratios.length < TRIES);
+    assert.ok(ratios.at(-1)! < 3, ratios.join(' '));
+  });
+}
