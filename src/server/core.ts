@@ -58,7 +58,7 @@ export class Core implements Crew {
     const sessions = new Sessions(log, limits, quotas, thread);
     const ports = new OwnPorts(memory.ports);
     this.#common = common;
-    this.#memory = new MemoryWatch(settings.limits.memory, () => sessions.size, log);
+    this.#memory = new MemoryWatch(settings.limits.memory, sessions, log, threads);
     this.#state = {
       engine,
       ports,

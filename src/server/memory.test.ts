@@ -4,14 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, suite, test } from 'node:test';
 import { Log } from '../audit/log.ts';
-import { MemoryWatch } from './memory.ts';
+import { type Holder, MemoryWatch } from './memory.ts';
 
 suite('the watch over memory', () => {
   const folder = mkdtempSync(join(tmpdir(), 'garter-memory-'));
   after(() => rmSync(folder, { recursive: true }));
 
   /** A watch over a machine with so much memory in use and so many connections open. */
-  function watch(name: string): {
+  function watch(
+    name: string,
+    { limit = 1, threads = 1, holders = [] as readonly Holder[] } = {},
+  ): {
     readonly machine: { use: number | undefined; open: number };
     readonly memory: MemoryWatch;
     readonly log: Log;
@@ -20,12 +23,13 @@ suite('the watch over memory', () => {
     const file = join(folder, name);
     const log = new Log({ level: 'info', format: 'text', to: { file } });
     const machine: { use: number | undefined; open: number } = { use: 0.5, open: 1000 };
-    const memory = new MemoryWatch(
-      1,
-      () => machine.open,
-      log,
-      () => machine.use,
-    );
+    const open = {
+      get size() {
+        return machine.open;
+      },
+      [Symbol.iterator]: () => holders.values(),
+    };
+    const memory = new MemoryWatch(limit, open, log, threads, () => machine.use);
     return { machine, memory, log, file };
   }
 
@@ -61,6 +65,35 @@ suite('the watch over memory', () => {
     machine.use = 2;
     for (machine.open = 1000; machine.open > 0; machine.open--) memory.look();
     assert.equal(memory.cap, 16);
+  });
+
+  test('who holds most is ended, until as much is freed as is lacking', () => {
+    const MIB = 1 << 20;
+    const ended: number[] = [];
+    const holders = [1, 50, 2, 0, 40, 30].map((size) => ({ held: size * MIB, shed: () => ended.push(size) }));
+    const { machine, memory } = watch('holders', { limit: 1000 * MIB, holders });
+    using _ = memory;
+    memory.look();
+    assert.deepEqual(ended, []);
+    machine.use = 1.03; // 80 MiB above what is enough
+    memory.look();
+    assert.deepEqual(ended, [50, 40]);
+    holders.splice(0, 3);
+    ended.length = 0;
+    machine.use = 2;
+    memory.look();
+    assert.deepEqual(ended, [40, 30], 'all but those who hold next to nothing');
+  });
+
+  test('threads that share the memory free a part each', () => {
+    const MIB = 1 << 20;
+    const ended: number[] = [];
+    const holders = [50, 40, 30].map((size) => ({ held: size * MIB, shed: () => ended.push(size) }));
+    const { machine, memory } = watch('threads', { limit: 1000 * MIB, threads: 2, holders });
+    using _ = memory;
+    machine.use = 1.03;
+    memory.look();
+    assert.deepEqual(ended, [50]);
   });
 
   test('when nobody can tell, nothing changes', () => {

@@ -12,34 +12,58 @@ const SHARE = 0.8;
 const HEAP_SHARE = 0.9;
 /** Below this share of the limit there is room again. */
 const RELIEF = 0.95;
+/** Bytes. Ending those who hold less would free too little. */
+const WORTHWHILE = 16_384;
 /** However short memory is, so many may be open: what is left then is not their fault. */
 const LEAST = 16;
 
+/** Something open that keeps bytes for its peers, and can be ended for it. */
+export interface Holder {
+  /** Bytes, about. */
+  readonly held: number;
+  /** Ends it: memory is short. */
+  shed(): void;
+}
+
+/** All that is open. */
+export interface Holders extends Iterable<Holder> {
+  readonly size: number;
+}
+
 /**
  * Watches resident memory and heap. When they run short, no more connections than there are, less a tenth, may be open:
- * newcomers are refused first, and those that leave make room for others. When they have enough again, all may come.
+ * newcomers are refused first, and those that leave make room for others. Of those that are open, whoever holds most is ended,
+ * until as much is freed as is lacking. When there is enough again, all may come.
  */
 export class MemoryWatch implements Disposable {
   /** Connections that may be open. */
   cap: number = Infinity;
   /** Bytes of resident memory. */
   limit: number;
-  readonly #open: () => number;
+  readonly #open: Holders;
   readonly #log: Log;
+  readonly #threads: number;
   readonly #use: () => number | undefined;
   readonly #timer: NodeJS.Timeout;
   #collectedAt = -Infinity;
+  /** Somebody was ended since the last collection, which shows only with the next. */
+  #shed = false;
 
-  /** `open` tells the connections that are open; `use` how much of the memory is in use: 1 = as much as may be. */
+  /**
+   * `open`: the connections that are open. `threads`: how many share the memory, each with a watch of its own. `use` tells how
+   * much of the memory is in use: 1 = as much as may be.
+   */
   constructor(
     limit: number | undefined,
-    open: () => number,
+    open: Holders,
     log: Log,
+    threads = 1,
     use: () => number | undefined = () => memoryUse(this.limit),
   ) {
     this.limit = limit ?? defaultLimit();
     this.#open = open;
     this.#log = log;
+    this.#threads = threads;
     this.#use = use;
     this.#timer = setInterval(() => this.look(), INTERVAL).unref();
   }
@@ -47,16 +71,19 @@ export class MemoryWatch implements Disposable {
   look(): void {
     let use = this.#use();
     if (use === undefined) return;
-    if (use > 1 && performance.now() - this.#collectedAt > COLLECT) {
+    if (use > 1 && (this.#shed || performance.now() - this.#collectedAt > COLLECT)) {
       // V8 by itself would wait for its own limits, which are others than ours.
       this.#collectedAt = performance.now();
+      this.#shed = false;
       collect();
       use = this.#use() ?? use;
     }
-    if (use > 1) this.#lower();
-    else if (use < RELIEF && this.cap !== Infinity) {
+    if (use > 1) {
+      this.#lower();
+      this.#relieve(use);
+    } else if (use < RELIEF && this.cap !== Infinity) {
       this.cap = Infinity;
-      this.#log.info('memory suffices again', { open: this.#open() });
+      this.#log.info('memory suffices again', { open: this.#open.size });
     }
   }
 
@@ -65,11 +92,29 @@ export class MemoryWatch implements Disposable {
   }
 
   #lower(): void {
-    const open = this.#open();
+    const open = this.#open.size;
     if (this.cap === Infinity)
       this.#log.warn('memory is short: new connections are refused', { open, limit: Math.round(this.limit) });
     // It is still short with those beyond the cap gone.
     if (open <= this.cap) this.cap = Math.max(LEAST, Math.floor(open * 0.9));
+  }
+
+  /** Ends those who hold most. */
+  #relieve(use: number): void {
+    let lacking = ((use - RELIEF) * this.limit) / this.#threads;
+    const holders = Array.from(this.#open, (holder) => ({ holder, held: holder.held }))
+      .filter(({ held }) => held >= WORTHWHILE)
+      .toSorted((a, b) => b.held - a.held);
+    let ended = 0;
+    for (const { holder, held } of holders) {
+      if (lacking <= 0) break;
+      lacking -= held;
+      holder.shed();
+      ended++;
+    }
+    if (ended === 0) return;
+    this.#shed = true;
+    this.#log.warn('memory is short: those who held most were ended', { ended });
   }
 }
 

@@ -12,6 +12,7 @@ import { formatAddress } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
 import { Failure } from './failure.ts';
 import type { OpenListener } from './listeners.ts';
+import type { Holder } from './memory.ts';
 import type { ListenerSettings } from './settings.ts';
 import { StopSignal } from './stop-signal.ts';
 
@@ -19,6 +20,8 @@ import { StopSignal } from './stop-signal.ts';
 export interface Counters {
   readonly sent: number;
   readonly received: number;
+  /** Bytes of memory that are kept for the peers now, about. @default 0 */
+  readonly held?: number;
 }
 
 /** Where something is, as it was found; written down in the record only, which most of a connection's life has no need of. */
@@ -41,7 +44,7 @@ const NOTHING: Counters = { sent: 0, received: 0 };
 const NO_GROUPS: readonly string[] = [];
 
 /** One client connection from accept to end: what is known of it so far, and the one way to stop it. */
-export class Session implements Member, RelayOwner {
+export class Session implements Member, RelayOwner, Holder {
   /** Among the open ones. */
   seat = -1;
   readonly #run: string;
@@ -137,6 +140,14 @@ export class Session implements Member, RelayOwner {
     this.#signal?.abort(failure);
     if (this.#relay === undefined) this.client.destroy(failure);
     else this.#relay.abort();
+  }
+
+  get held(): number {
+    return this.counters.held ?? 0;
+  }
+
+  shed(): void {
+    this.stop(Failure.limit('memory', this.phase));
   }
 
   /** From now on its bytes are the relay's business, and it ends when the relay does. */
