@@ -29,7 +29,8 @@ export interface Engine {
    * Joins two connections until both ends are done; early bytes go first. From now on they belong to the relay: nobody else
    * reads, writes or finishes them. The end of a direction is passed on when all bytes before it are. When a side fails or
    * the relay is cut short, both are closed with a reset where they can be, so that nobody takes a cut stream for a whole
-   * one; bytes on their way may be lost, as in any reset. The owner is told when both connections are closed.
+   * one; bytes on their way may be lost, as in any reset. A side that fails while nobody reads it, because the other takes
+   * nothing or it has ended, is noticed within two seconds. The owner is told when both connections are closed.
    */
   relay(client: Connection, target: Connection, options: RelayOptions, owner: RelayOwner): Relay;
 
@@ -162,7 +163,10 @@ export interface Connection {
 export interface RelayOptions {
   /** Milliseconds without a byte in either direction. 0 = no limit. */
   readonly idle: number;
-  /** Milliseconds without a byte once one direction has ended. 0 = no limit. */
+  /**
+   * Milliseconds without a byte once one direction has ended. 0 = no limit. A side that takes nothing is waited for as long as its
+   * kernel answers; the portable engine cannot ask, and waits for none.
+   */
   readonly halfClose: number;
   /** Milliseconds in all. 0 = no limit. */
   readonly duration: number;

@@ -21,6 +21,7 @@ import { listen } from './fast/listen.ts';
 import { Loop } from './fast/loop.ts';
 import { Pipes } from './fast/pipes.ts';
 import { FastRelay } from './fast/relay.ts';
+import { kernelSigns } from './fast/signs.ts';
 import { bindUdp } from './fast/udp.ts';
 import { PortableConnection } from './portable/connection.ts';
 import { PortableEngine } from './portable.ts';
@@ -32,7 +33,7 @@ export class FastEngine implements Engine {
   readonly #loop: Loop;
   readonly #sweep = new Sweep();
   readonly #pipes: Pipes;
-  readonly #portable = new PortableEngine();
+  readonly #portable = new PortableEngine(kernelSigns);
 
   /** `owned`: see `Loop`. `threads`: how many there are. */
   constructor(owned?: Int32Array, threads = 1) {

@@ -16,6 +16,8 @@ import type {
 } from './engine.ts';
 import { PortableConnection } from './portable/connection.ts';
 import { PortableRelay } from './portable/relay.ts';
+import { signs } from './portable/signs.ts';
+import type { Signs } from './portable/signs.ts';
 import { Sweep } from './sweep.ts';
 import { listen } from './portable/listen.ts';
 import { connectTo } from './portable/tcp.ts';
@@ -26,6 +28,12 @@ export class PortableEngine implements Engine {
   readonly name = 'portable';
   readonly #sweep = new Sweep();
   readonly #scratch = new Scratch();
+  readonly #signs: Signs;
+
+  /** `kernelSigns`: where there is more to be known of sockets than Node tells. */
+  constructor(kernelSigns: Signs = signs) {
+    this.#signs = kernelSigns;
+  }
 
   listen(
     at: ListenAt,
@@ -40,7 +48,7 @@ export class PortableEngine implements Engine {
   }
 
   relay(client: Connection, target: Connection, options: RelayOptions, owner: RelayOwner): Relay {
-    return new PortableRelay(portable(client), portable(target), options, owner, this.#sweep);
+    return new PortableRelay(portable(client), portable(target), options, owner, this.#sweep, this.#signs);
   }
 
   udp(at: Endpoint, events: UdpEvents): Promise<UdpSocket> {

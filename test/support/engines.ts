@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, Socket } from 'node:net';
 import { after, before } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { connect as tlsConnect, TLSSocket } from 'node:tls';
 import type { Connection, Engine, Relay, RelayEnd, RelayOptions } from '../../src/net/engine.ts';
 import { FastEngine } from '../../src/net/fast.ts';
 import { PortableEngine } from '../../src/net/portable.ts';
+import { cert, key } from './certificate.ts';
 import { descriptors, untilDescriptors } from './usage.ts';
 
 /** Every engine passes the whole of src/net/contract/. */
@@ -49,6 +51,26 @@ export async function dialled(engine: Engine): Promise<Pair> {
   far.on('error', () => undefined);
   server.close();
   return { near, far };
+}
+
+/** The same under TLS: both ends of the link, and the plain socket below the far one. */
+export interface SecurePair extends Pair {
+  readonly below: Socket;
+}
+
+/** Puts TLS onto a pair whose far end is the client; its handshake is over for the client only. */
+export async function secured(engine: Engine, { near, far: below }: Pair): Promise<SecurePair> {
+  const far = tlsConnect({ ca: cert, servername: 'localhost', socket: below });
+  far.on('error', () => undefined);
+  const carrier = near.detach();
+  assert.ok(carrier instanceof Socket);
+  const secure = new TLSSocket(carrier, { isServer: true, cert, key });
+  const resetAndDestroy = (): void => {
+    carrier.resetAndDestroy();
+    secure.destroy();
+  };
+  await once(far, 'secureConnect');
+  return { near: engine.adopt(secure, near.local, near.remote, { resetAndDestroy }), far, below };
 }
 
 /** A relay, and how it ends. */

@@ -316,15 +316,6 @@ for (const engine of engines) {
       });
     }
 
-    test('half-close does not cut one that reads slowly', async () => {
-      using joined = await relayed(engine, { halfClose: 1000 });
-      const data = sample(24 * MIB, 4);
-      joined.client.end();
-      joined.target.end(data);
-      await delay(3500);
-      assertSame(await received(joined.client), data);
-    });
-
     test('half-close does not run while both directions are open', async () => {
       using joined = await relayed(engine, { halfClose: 1000 });
       await delay(3500);

@@ -1,6 +1,8 @@
 import type { Relay, RelayEnd, RelayOptions, RelayOwner } from '../engine.ts';
 import { ticks } from '../sweep.ts';
 import type { Sweep } from '../sweep.ts';
+import { systemError } from '../sys/errors.ts';
+import { answers, takeError } from '../sys/socket.ts';
 import type { FastConnection, Taker } from './connection.ts';
 import { Flow } from './flow.ts';
 import type { Task } from './loop.ts';
@@ -19,6 +21,8 @@ export class FastRelay implements Relay, Taker, Task {
   readonly #halfClose: number;
   readonly #duration: number;
   #active: number;
+  /** One of them has failed, as the sweep has seen. */
+  #isLost = false;
   #endedFirst: 'client' | 'target' | undefined;
   #end: RelayEnd | undefined;
   readonly #owner: RelayOwner;
@@ -77,6 +81,8 @@ export class FastRelay implements Relay, Taker, Task {
   check(tick: number): void {
     this.#up.from.keepAlive();
     this.#up.to.keepAlive();
+    if (this.#up.from.broken) this.#lose(this.#up.from);
+    else if (this.#up.to.broken) this.#lose(this.#up.to);
     if (tick - this.#started >= this.#duration) this.#cut({ by: 'duration' });
     else if (tick - this.#active >= this.#idle) this.#cut({ by: 'idle' });
     else if (this.#endedFirst !== undefined && tick - this.#active >= this.#halfClose && !this.#heldBack) {
@@ -84,9 +90,23 @@ export class FastRelay implements Relay, Taker, Task {
     }
   }
 
-  /** Somebody reads slower than the other sends: that is no silence. */
+  /** Somebody who is there reads slower than the other sends: that is no silence. */
   get #heldBack(): boolean {
-    return !this.#up.from.writable || !this.#up.to.writable;
+    return this.#holdsBack(this.#up.from) || this.#holdsBack(this.#up.to);
+  }
+
+  #holdsBack(stream: Stream): boolean {
+    return !stream.writable && answers(stream.fd, this.#halfClose * 1000);
+  }
+
+  /** Nobody reads a side whose bytes have nowhere to go. The other side has one turn of the sweep to take what came before. */
+  #lose(stream: Stream): void {
+    if (this.#isLost) {
+      const code = takeError(stream.fd);
+      if (code !== 0) stream.error ??= systemError(code, 'read');
+      this.failed(stream);
+    }
+    this.#isLost = true;
   }
 
   touch(): void {

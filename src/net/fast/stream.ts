@@ -78,6 +78,11 @@ export abstract class Stream {
     return this.#knows(OVER);
   }
 
+  /** The connection has failed: what was read of it before is all there is. */
+  get broken(): boolean {
+    return this.#knows(BROKEN);
+  }
+
   /** Whether splice(2) gets at all of it. */
   get spliceable(): boolean {
     return !this.#knows(URGENT);

@@ -1,6 +1,7 @@
 import { Duplex } from 'node:stream';
 import { EARLY_LIMIT } from '../engine.ts';
 import type { Connection, Endpoint, Reset } from '../engine.ts';
+import { resetError, signs } from './signs.ts';
 
 /** What a chunk costs beside its bytes, for peers that send them one by one. */
 const CHUNK_COST = 256;
@@ -156,6 +157,11 @@ export class PortableConnection implements Connection {
   };
 
   readonly #onEnd = (): void => {
+    if (signs.isReset(this.stream)) {
+      this.#error ??= resetError();
+      this.stream.destroy();
+      return;
+    }
     this.#ended = true;
     if (this.#taker !== undefined) this.#taker.ended();
     else if (this.#reader === undefined) this.#lose();

@@ -1,6 +1,8 @@
 import type { Duplex } from 'node:stream';
 import type { Pace, Relay, RelayEnd, RelayOptions, RelayOwner } from '../engine.ts';
 import type { PortableConnection, Taker } from './connection.ts';
+import { resetError } from './signs.ts';
+import type { Signs } from './signs.ts';
 import { type Sweep, ticks } from '../sweep.ts';
 
 /** Milliseconds. */
@@ -20,7 +22,10 @@ export class PortableRelay implements Relay {
   #firstEnded: Side | undefined;
   #end: RelayEnd | undefined;
   #open = 2;
+  /** One of them was reset, as the sweep has seen. */
+  #lost: Side | undefined;
   readonly #owner: RelayOwner;
+  readonly #signs: Signs;
 
   constructor(
     client: PortableConnection,
@@ -28,8 +33,10 @@ export class PortableRelay implements Relay {
     options: RelayOptions,
     owner: RelayOwner,
     sweep: Sweep,
+    signs: Signs,
   ) {
     this.#owner = owner;
+    this.#signs = signs;
     this.#idle = ticks(options.idle);
     this.#halfClose = ticks(options.halfClose);
     this.#duration = ticks(options.duration);
@@ -55,8 +62,9 @@ export class PortableRelay implements Relay {
     this.#cut({ by: 'abort' });
   }
 
-  /** For the sweep: ends what has gone on for too long. */
+  /** For the sweep: ends what has gone on for too long, or without one of the two. */
   check(tick: number): void {
+    if (this.#firstEnded !== undefined || this.#client.rests || this.#target.rests) this.#look();
     if (tick - this.#started >= this.#duration) this.#cut({ by: 'duration' });
     else if (tick - this.#active >= this.#idle) this.#cut({ by: 'idle' });
     else if (this.#firstEnded !== undefined && tick - this.#active >= this.#halfClose && !this.#heldBack) {
@@ -64,9 +72,21 @@ export class PortableRelay implements Relay {
     }
   }
 
-  /** Somebody reads slower than the other sends: that is no silence. */
+  /** A reset shows by reading only. The other side has one turn of the sweep to take what came before. */
+  #look(): void {
+    if (this.#lost !== undefined) this.#cut({ by: this.#lost.name, ...codeOf(resetError()) });
+    this.#lost = [this.#client, this.#target].find(({ connection }) =>
+      this.#signs.isReset(connection.stream),
+    );
+  }
+
+  /** Somebody who is there reads slower than the other sends: that is no silence. */
   get #heldBack(): boolean {
-    return this.#client.full || this.#target.full;
+    return this.#holdsBack(this.#client) || this.#holdsBack(this.#target);
+  }
+
+  #holdsBack(side: Side): boolean {
+    return this.opposite(side).full && this.#signs.answers(side.connection.stream, this.#halfClose * 1000);
   }
 
   /** For a side: a byte has passed. */
@@ -139,6 +159,11 @@ class Side implements Taker {
     return this.#full;
   }
 
+  /** Nothing is read. */
+  get rests(): boolean {
+    return this.#full || this.#resting !== undefined;
+  }
+
   data(chunk: Uint8Array): void {
     this.#passed += chunk.length;
     this.#relay.touch();
@@ -155,6 +180,7 @@ class Side implements Taker {
   /** The other side has taken everything. */
   emptied(): void {
     this.#full = false;
+    this.#relay.touch();
     this.#goOn();
   }
 

@@ -26,6 +26,7 @@ export const IP_BIND_ADDRESS_NO_PORT = 24;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
+export const TCP_INFO = 11;
 
 export const IPPROTO_IPV6 = 41;
 export const IPV6_2292PKTOPTIONS = 6;

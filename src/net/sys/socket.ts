@@ -5,12 +5,13 @@ import {
   SO_KEEPALIVE,
   SO_LINGER,
   SOL_SOCKET,
+  TCP_INFO,
   TCP_KEEPIDLE,
   TCP_NODELAY,
 } from './constants.ts';
 import { systemError } from './errors.ts';
 import { errno, libc } from './libc.ts';
-import { addressOf, int32, reserve } from './memory.ts';
+import { addressOf, bytes, int32, reserve } from './memory.ts';
 import { expectSockaddr, SOCKADDR, SOCKADDR_LENGTH, told } from './sockaddr.ts';
 
 /** Seconds of silence until the kernel asks whether the peer is still there. */
@@ -19,6 +20,16 @@ const KEEP_IDLE = 60;
 const option = reserve(16) >> 2;
 const OPTION = addressOf(option << 2);
 const LENGTH = addressOf((option + 2) << 2);
+
+/** The part of `tcp_info` (tcp(7)) that is asked for. */
+const INFO_SIZE = 60;
+const info = reserve(INFO_SIZE);
+const INFO = addressOf(info);
+/** Of its fields: how often was something sent that nobody has answered, and how many milliseconds ago something was. */
+const RETRANSMITS = 2;
+const PROBES = 3;
+const LAST_ACK_RECEIVED = 56;
+const TCP_CLOSE = 7;
 
 /** What a call has given, or a system error. */
 export function checked(result: number, syscall: string, about?: string): number {
@@ -52,6 +63,19 @@ export function takeError(fd: number): number {
   int32[option] = 0;
   int32[option + 2] = 4;
   return libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, OPTION, LENGTH) < 0 ? errno() : int32[option];
+}
+
+/**
+ * Whether the peer of a socket that takes nothing is still there: it has answered within so many milliseconds, or has not failed
+ * to. The kernel asks one with a full window again and again, and more than once before it is taken for gone.
+ */
+export function answers(fd: number, milliseconds: number): boolean {
+  int32[option + 2] = INFO_SIZE;
+  // Both ends of any other kind of socket are here, where the kernel tells when one is gone.
+  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, INFO, LENGTH) < 0) return fd >= 0;
+  if (bytes[info] === TCP_CLOSE) return false;
+  const unanswered = bytes[info + RETRANSMITS]! + bytes[info + PROBES]!;
+  return unanswered <= 1 || int32[(info + LAST_ACK_RECEIVED) >> 2]! < milliseconds;
 }
 
 export function localOf(fd: number): Endpoint {
