@@ -12,7 +12,10 @@ import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
 import { wayFor } from './way-out.ts';
 
-/** UDP ASSOCIATE (RFC 1928 section 7): the association lives as long as its TCP connection, whose further bytes mean nothing. */
+/** Bytes that a client may send after its request, though they mean nothing. */
+const MEANINGLESS = 256;
+
+/** UDP ASSOCIATE (RFC 1928 section 7): the association lives as long as its TCP connection, whose further bytes mean nothing: but few, and it goes on. */
 export async function associate(
   session: Session,
   machine: ServerSession,
@@ -42,7 +45,7 @@ export async function associate(
     const { duration } = permit.rule.limit ?? {};
     if (duration !== undefined)
       association.after(duration, () => session.stop(new Failure('limit', 'relay', 'duration')));
-    await untilEnded(client);
+    await untilEnded(client, machine.trailing().length);
     return { by: 'client', phase: 'relay' };
   } finally {
     association.close();
@@ -61,12 +64,15 @@ function carriesDatagrams({ via }: Route): boolean {
   return via === 'direct' || ableTo('udp', via) !== undefined;
 }
 
-/** Reads and forgets. */
-async function untilEnded(client: Connection): Promise<void> {
+/** Reads and forgets. Nobody needs to send much there, and whoever floods it wants something else. */
+async function untilEnded(client: Connection, sent: number): Promise<void> {
   try {
     let bytes: Uint8Array | undefined;
-    do bytes = await client.read();
-    while (bytes !== undefined);
+    for (let size = sent; ; size += bytes.length) {
+      if (size > MEANINGLESS) throw new Failure('client', 'relay', 'data');
+      bytes = await client.read();
+      if (bytes === undefined) return;
+    }
   } catch (error) {
     throw error instanceof Failure ? error : Failure.ofClient(error, 'relay');
   }

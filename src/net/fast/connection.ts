@@ -14,6 +14,9 @@ import { Farewell } from './farewell.ts';
 import type { Loop, Task } from './loop.ts';
 import { copy, COPY_ADDRESS, COPY_SIZE, FAILED, Stream, WAIT } from './stream.ts';
 
+/** Reads that find something at once, before others have their turn. */
+const SHARE = 8;
+
 /** Who looks after a connection once nobody reads it any more. */
 export interface Taker {
   /** There may be something to read, or room to write. */
@@ -34,6 +37,8 @@ interface Talk {
   early: Uint8Array[] | undefined;
   out: Uint8Array | undefined;
   reader: Reader | undefined;
+  /** That found something at once, in a row. */
+  reads: number;
   lost: ((error?: Error) => void) | undefined;
 }
 
@@ -46,6 +51,7 @@ export class FastConnection extends Stream implements Connection, Task {
     early: undefined,
     out: undefined,
     reader: undefined,
+    reads: 0,
     lost: undefined,
   };
   #taker: Taker | undefined;
@@ -71,7 +77,9 @@ export class FastConnection extends Stream implements Connection, Task {
     if (talk === undefined || this.fd < 0) return Promise.reject(this.failure());
     return new Promise((resolve, reject) => {
       talk.reader = { resolve, reject };
-      if (this.readable) this.#feed(talk);
+      if (!this.readable) return;
+      if (++talk.reads < SHARE) this.#feed(talk);
+      else this.loop.later({ run: () => this.#feedInTurn(talk) });
     });
   }
 
@@ -172,7 +180,7 @@ export class FastConnection extends Stream implements Connection, Task {
       return;
     }
     if (talk.out !== undefined && this.writable) this.#flush(talk);
-    if (talk.reader !== undefined && this.readable) this.#feed(talk);
+    this.#feedInTurn(talk);
     if (!this.over) return;
     if (this.fd >= 0 && (events & (EPOLLERR | EPOLLHUP)) !== 0) this.#fail(talk);
     else this.loop.soon(this);
@@ -189,6 +197,11 @@ export class FastConnection extends Stream implements Connection, Task {
   override close(): void {
     super.close();
     this.#whenClosed?.();
+  }
+
+  #feedInTurn(talk: Talk): void {
+    talk.reads = 0;
+    if (talk.reader !== undefined && this.readable) this.#feed(talk);
   }
 
   /** To the reader who waits. */
