@@ -7,7 +7,7 @@ import { Reply } from '../wire/socks5.ts';
 import { Association } from './association.ts';
 import { isUnspecified } from './destination.ts';
 import { Failure } from './failure.ts';
-import { admit, obtainSomePermit } from './permit.ts';
+import { admitSome, obtainSomePermit } from './permit.ts';
 import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
 import { wayFor } from './way-out.ts';
@@ -24,7 +24,7 @@ export async function associate(
 ): Promise<End> {
   const { client } = session;
   const permit = obtainSomePermit(session, 'udp', state);
-  admit(session, 'udp', undefined, permit, state);
+  admitSome(session, 'udp', permit);
   checkRoutes(session, state);
 
   session.phase = 'bind';
@@ -32,19 +32,12 @@ export async function associate(
   // The port is the client's word for where it will send from; an address other than its own is no business of ours.
   const { host, port } = request.destination;
   const mine = isUnspecified(request.destination) || host === session.remote.host;
-  const association = await Association.open(session, mine ? port : 0, permit.rule, state);
+  const association = await Association.open(session, mine ? port : 0, state);
   try {
     session.bound = association.local;
     session.counters = association;
     session.phase = 'relay';
     client.write(machine.reply(Reply.succeeded, association.advertised));
-    state.sessions.logGrant(session);
-    association.whenIdle(permit.rule.limit?.idle ?? state.timeouts.udpIdle, () =>
-      session.stop(new Failure('timeout', 'relay', 'idle')),
-    );
-    const { duration } = permit.rule.limit ?? {};
-    if (duration !== undefined)
-      association.after(duration, () => session.stop(new Failure('limit', 'relay', 'duration')));
     await untilEnded(client, machine.trailing().length);
     return { by: 'client', phase: 'relay' };
   } finally {

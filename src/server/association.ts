@@ -1,28 +1,39 @@
 import { UDP_HEADROOM } from '../net/engine.ts';
 import type { Endpoint, Peer, UdpSocket } from '../net/engine.ts';
+import type { Member } from '../net/roster.ts';
 import type { RuleOptions } from '../policy/policy.ts';
 import { Reassembly } from '../session/reassembly.ts';
+import { addressOf } from '../wire/address.ts';
 import type { Address } from '../wire/address.ts';
 import { concat } from '../wire/bytes.ts';
 import { WireError } from '../wire/error.ts';
-import { decodeUdpHeader } from '../wire/udp.ts';
+import { decodeUdpHeader, encodeUdpHeader } from '../wire/udp.ts';
+import type { Associations } from './associations.ts';
 import { admitsDatagram } from './bandwidths.ts';
-import type { Flows } from './bandwidths.ts';
 import { Exits } from './exits.ts';
 import type { FarAnswer } from './exits.ts';
 import { Failure } from './failure.ts';
 import { advertisedAddress, bindRelayPort } from './relay-port.ts';
 import type { Counters, Session } from './session.ts';
+import { Shares } from './shares.ts';
 import type { ServerState } from './state.ts';
-import { Ways } from './ways.ts';
-import type { Way } from './ways.ts';
+import type { Allowed } from './way.ts';
+import { keyOf, Ways } from './ways.ts';
+
+/** Milliseconds between two searches for destinations that are silent. */
+const SILENT = 15_000;
 
 /**
  * The UDP relay of one client (RFC 1928 section 7). Towards the client it has a port of its own, which hears the client's
  * address only; towards the destinations it has its exits, which hear only whom the client wrote to.
- * Every destination is decided by the rules when it is first used. Whatever is wrong with a datagram drops that datagram.
+ * Every destination is decided by the rules when it is first used, and counts by the rule that allows it. Whatever is wrong with a
+ * datagram drops that datagram.
  */
-export class Association implements Counters {
+export class Association implements Counters, Member {
+  /** Among the open ones. */
+  seat = -1;
+  /** Bytes of what it knows of destinations, and of what waits. */
+  held = 0;
   sent = 0;
   received = 0;
   /** Datagrams that went nowhere, by reason; `errors` are failed sends and, where the engine sees them, ICMP errors. */
@@ -30,6 +41,8 @@ export class Association implements Counters {
     stranger: 0,
     malformed: 0,
     refused: 0,
+    /** By a limit of a rule. */
+    limit: 0,
     unasked: 0,
     overflow: 0,
     bandwidth: 0,
@@ -39,25 +52,22 @@ export class Association implements Counters {
   readonly #session: Session;
   readonly #inside: UdpSocket;
   readonly #exits: Exits;
-  readonly #forget: (() => void)[] = [];
-  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #forgetPort: () => void;
   readonly #reassembly = new Reassembly();
-  readonly #flows: Flows;
-
+  readonly #associations: Associations;
+  readonly #shares: Shares;
   readonly #ways: Ways;
   #clientPort: number;
   #client: Peer | undefined;
   #last: { readonly header: Uint8Array; readonly key: string; readonly address: Address } | undefined;
   #activeAt = performance.now();
+  /** Milliseconds of silence that end it: what the most patient of its rules allows. */
+  #idle: number;
+  #lookedAt = performance.now();
   #closed = false;
 
   /** Binds the client's side; `port` is where the client says it will send from, 0 = it does not say. */
-  static async open(
-    session: Session,
-    port: number,
-    rule: RuleOptions,
-    state: ServerState,
-  ): Promise<Association> {
+  static async open(session: Session, port: number, state: ServerState): Promise<Association> {
     const held: { association?: Association } = {};
     const inside = await bindRelayPort(state.engine, session.client.local.host, session.listener.udp.ports, {
       received: (buffer, start, end, from) => held.association?.fromClient(buffer, start, end, from),
@@ -65,7 +75,7 @@ export class Association implements Counters {
         if (held.association !== undefined) held.association.counts.errors++;
       },
     });
-    held.association = new Association(session, inside, port, state.bandwidths.flows(rule), state);
+    held.association = new Association(session, inside, port, state);
     if (session.failure !== undefined) {
       held.association.close();
       throw session.failure;
@@ -73,24 +83,28 @@ export class Association implements Counters {
     return held.association;
   }
 
-  private constructor(session: Session, inside: UdpSocket, port: number, flows: Flows, state: ServerState) {
+  private constructor(session: Session, inside: UdpSocket, port: number, state: ServerState) {
     this.#session = session;
     this.#inside = inside;
     this.#clientPort = port;
-    this.#flows = flows;
-    this.#forget.push(state.ports.add(inside.local, 'udp'));
+    this.#idle = state.timeouts.udpIdle;
+    this.#associations = state.associations;
+    this.#forgetPort = state.ports.add(inside.local, 'udp');
     this.#exits = new Exits(session, state, {
       received: (buffer, start, end, from) => this.#fromTarget(buffer, start, end, from),
       receivedFar: (answer) => this.#fromUpstream(answer),
       dropped: (why) => this.counts[why]++,
       lost: (socket) => this.#ways.forgetAll(socket),
     });
-    this.#ways = new Ways(session, state, {
+    this.#shares = new Shares(session, state, (share) => this.#ways.forgetAll(share));
+    this.#ways = new Ways(session, state, this.#shares, {
       wayTo: (passage) => this.#exits.wayTo(passage),
-      send: (way, buffer, start, end, room) => this.#send(way, buffer, start, end, room),
+      send: (way, buffer, start, end, room, now) => this.#send(way, buffer, start, end, room, now),
       dropped: (why) => this.counts[why]++,
+      holds: (bytes) => this.#hold(bytes),
     });
-    session.recheck = () => this.#ways.recheck();
+    session.recheck = (revoked) => this.#ways.recheck(revoked);
+    state.associations.add(this);
   }
 
   get local(): Endpoint {
@@ -103,26 +117,41 @@ export class Association implements Counters {
     return { host, port: this.local.port };
   }
 
-  /** Calls back when no datagram has passed for so long. */
-  whenIdle(idle: number, callback: () => void): void {
-    const timer = setInterval(
-      () => {
-        if (performance.now() - this.#activeAt >= idle) callback();
-      },
-      Math.min(idle, 1000),
-    );
-    this.#timers.push(timer);
+  get used(): readonly RuleOptions[] {
+    return this.#shares.used;
   }
 
-  after(duration: number, callback: () => void): void {
-    this.#timers.push(setTimeout(callback, duration));
+  release(): void {
+    this.#shares.close();
   }
 
+  /** Ends the shares that have lasted long enough, and forgets who is silent; once all are, ends the session. */
+  look(now: number): void {
+    this.#shares.look(now);
+    const idle = this.#shares.idle;
+    if (idle !== undefined) this.#idle = idle.most;
+    if (now - this.#activeAt >= this.#idle) {
+      this.#session.stop(new Failure('timeout', 'relay', 'idle'));
+      return;
+    }
+    if (now - this.#lookedAt < Math.min(idle?.least ?? SILENT, SILENT)) return;
+    this.#lookedAt = now;
+    this.#ways.forgetSilent(now);
+    this.#hold(this.#reassembly.expire(now));
+    this.#exits.closeUnused(this.#ways.sockets);
+  }
+
+  forget(): void {
+    this.#ways.forgetOldest();
+  }
+
+  /** Memory is short. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (const timer of this.#timers) clearInterval(timer);
-    for (const forget of this.#forget) forget();
+    this.#associations.delete(this);
+    this.#shares.close();
+    this.#forgetPort();
     this.#inside.close();
     this.#exits.close();
   }
@@ -152,14 +181,16 @@ export class Association implements Counters {
       const { address, fragment } = header.value;
       this.#client ??= from;
       this.#clientPort = from.port;
-      const key = `${address.host}:${address.port}`;
+      const key = keyOf(address);
       const dataStart = start + header.size;
       if (fragment === 0) {
         this.#last = { header: buffer.slice(start, dataStart), key, address };
         this.#ways.forward(key, address, buffer, dataStart, end, UDP_HEADROOM + header.size);
         return;
       }
+      const before = this.#reassembly.held;
       const whole = this.#reassembly.add(fragment, key, buffer.subarray(dataStart, end), performance.now());
+      this.#hold(this.#reassembly.held - before);
       if (whole !== undefined) this.#ways.forward(key, address, whole, 0, whole.length, 0);
     } catch (error) {
       if (error instanceof WireError) this.counts.malformed++;
@@ -167,14 +198,22 @@ export class Association implements Counters {
     }
   }
 
-  #send({ socket, peer, header }: Way, buffer: Uint8Array, start: number, end: number, room: number): void {
+  #hold(bytes: number): void {
+    if (bytes === 0 || this.#closed) return;
+    this.held += bytes;
+    this.#associations.hold(bytes);
+  }
+
+  #send(way: Allowed, buffer: Uint8Array, start: number, end: number, room: number, now: number): void {
     if (this.#closed) return;
-    if (!admitsDatagram(this.#flows.send, end - start)) {
+    const { socket, peer, header, share } = way;
+    if (!admitsDatagram(share.flows.send, end - start)) {
       this.counts.bandwidth++;
       return;
     }
-    this.#activeAt = performance.now();
+    this.#activeAt = now;
     this.sent += end - start;
+    share.sent += end - start;
     if (header === undefined) socket.send(buffer, start, end, peer);
     else if (header.length <= room) {
       buffer.set(header, start - header.length);
@@ -187,40 +226,46 @@ export class Association implements Counters {
 
   /** A datagram on the destinations' side: the header goes in front of it, in the engine's own buffer. */
   #fromTarget(buffer: Uint8Array, start: number, end: number, from: Peer): void {
-    let header = this.#ways.answerHeader(from);
-    if (header === undefined && this.#session.listener.udp.replies === 'any')
-      header = this.#ways.expect(from);
-    if (header === undefined || this.#client === undefined) {
-      this.counts.unasked++;
-      return;
-    }
-    if (!admitsDatagram(this.#flows.receive, end - start)) {
-      this.counts.bandwidth++;
-      return;
-    }
-    this.#activeAt = performance.now();
-    this.received += end - start;
+    const way = this.#ways.answerer(from);
+    if (!this.#mayPass(way, end - start)) return;
+    const header = way?.answerHeader ?? headerOf(from);
+    if (way !== undefined) way.answerHeader = header;
     const headed = start - header.length;
     buffer.set(header, headed);
-    this.#inside.send(buffer, headed, end, this.#client);
+    this.#inside.send(buffer, headed, end, this.#client!);
   }
 
   /** The same through upstreams, where the last server has written the header. */
   #fromUpstream({ buffer, start, dataStart, end, from }: FarAnswer): void {
-    const mayAnswer =
-      this.#session.listener.udp.replies === 'any' || from.some((one) => this.#ways.mayAnswer(one));
-    if (!mayAnswer || this.#client === undefined) {
+    let way: Allowed | undefined;
+    for (const one of from) way ??= this.#ways.farAnswerer(one);
+    if (this.#mayPass(way, end - dataStart)) this.#inside.send(buffer, start, end, this.#client!);
+  }
+
+  /** Whether an answer may go to the client; if so, it is counted, by the rule of the destination that it comes from. */
+  #mayPass(way: Allowed | undefined, bytes: number): boolean {
+    const isAsked = way !== undefined || (this.#session.listener.udp.replies === 'any' && this.#shares.isAny);
+    if (!isAsked || this.#client === undefined) {
       this.counts.unasked++;
-      return;
+      return false;
     }
-    if (!admitsDatagram(this.#flows.receive, end - dataStart)) {
+    if (!admitsDatagram(way?.share.flows.receive ?? this.#shares.receive, bytes)) {
       this.counts.bandwidth++;
-      return;
+      return false;
     }
     this.#activeAt = performance.now();
-    this.received += end - dataStart;
-    this.#inside.send(buffer, start, end, this.#client);
+    this.received += bytes;
+    if (way === undefined) this.#shares.received(bytes);
+    else {
+      way.usedAt = Math.floor(this.#activeAt);
+      way.share.received += bytes;
+    }
+    return true;
   }
+}
+
+function headerOf({ host, port }: Peer): Uint8Array {
+  return encodeUdpHeader({ fragment: 0, address: addressOf(host, port) });
 }
 
 function beginsWith(buffer: Uint8Array, start: number, end: number, header: Uint8Array): boolean {

@@ -14,7 +14,7 @@ import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { destinationOf, isUnspecified } from './destination.ts';
 import { Failure } from './failure.ts';
-import { admit, obtainPassage, obtainSomePassage } from './permit.ts';
+import { admit, admitSome, obtainPassage, obtainSomePassage } from './permit.ts';
 import { relay } from './relay.ts';
 import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
@@ -36,7 +36,8 @@ export async function bind(
     destination === undefined
       ? obtainSomePassage(session, 'bind', state)
       : await obtainPassage(session, 'bind', destination, state);
-  admit(session, 'bind', destination, passage.permit, state);
+  if (destination === undefined) admitSome(session, 'bind', passage.permit);
+  else admit(session, 'bind', destination, passage.permit, state);
 
   session.phase = 'bind';
   session.route = passage.route.label;

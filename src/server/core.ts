@@ -6,6 +6,7 @@ import type { ResolveOptions, Resolver } from '../resolve/resolver.ts';
 import { Resolvers } from '../resolve/resolvers.ts';
 import { Links } from '../route/link.ts';
 import { Routes } from '../route/table.ts';
+import { Associations, budgetFor } from './associations.ts';
 import { Bandwidths } from './bandwidths.ts';
 import type { Change } from './change.ts';
 import { ConnectionLimits } from './connection-limits.ts';
@@ -58,7 +59,9 @@ export class Core implements Crew {
     const sessions = new Sessions(log, limits, quotas, thread);
     const ports = new OwnPorts(memory.ports);
     this.#common = common;
-    this.#memory = new MemoryWatch(settings.limits.memory, sessions, log, threads);
+    const associations = new Associations(() => budgetFor(this.#memory.limit, threads));
+    const forget = (bytes: number): number => associations.forget(bytes);
+    this.#memory = new MemoryWatch(settings.limits.memory, sessions, log, { forget, threads });
     this.#state = {
       engine,
       ports,
@@ -72,6 +75,7 @@ export class Core implements Crew {
       ),
       bandwidths: new Bandwidths(limits),
       quotas,
+      associations,
       log,
       policy: compile({ rules: [] }),
       decisions: 0,
@@ -155,6 +159,7 @@ export class Core implements Crew {
     this.#resolvers.close();
     this.#memory[Symbol.dispose]();
     this.#state.quotas[Symbol.dispose]();
+    this.#state.associations[Symbol.dispose]();
   }
 
   #accepted(client: Connection, listener: OpenListener): void {

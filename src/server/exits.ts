@@ -13,7 +13,7 @@ import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
 import { StopSignal } from './stop-signal.ts';
 import { describeRoute, tripOf, wayFor } from './way-out.ts';
-import type { Way } from './ways.ts';
+import type { Way } from './way.ts';
 
 /** Milliseconds from one attempt to associate with the servers of a route to the next. */
 const AGAIN = 1000;
@@ -39,6 +39,14 @@ export interface FarAnswer {
   readonly from: readonly string[];
 }
 
+/** What is open. */
+interface Exit {
+  readonly close: () => void;
+  /** The next destination opens another. */
+  readonly forget: () => void;
+  readonly freePort: () => void;
+}
+
 /** For all destinations of a route. */
 interface FarExit {
   readonly route: Route;
@@ -56,7 +64,7 @@ export class Exits {
   readonly #inside: Inside;
   readonly #sockets = new Map<string, Promise<UdpSocket>>();
   readonly #far: FarExit[] = [];
-  readonly #ports = new Map<UdpSocket, () => void>();
+  readonly #open = new Map<UdpSocket, Exit>();
   /** For the record. */
   readonly #routes = new Set<string>();
   readonly #closing = new StopSignal();
@@ -86,9 +94,19 @@ export class Exits {
     return { socket, peer: relay, header, answers: farKey(socket, isPassedOn ? ANYBODY : host, port) };
   }
 
+  /** Closes those that no destination is behind. */
+  closeUnused(used: ReadonlySet<UdpSocket>): void {
+    for (const [socket, { close, forget }] of this.#open) {
+      if (used.has(socket)) continue;
+      forget();
+      this.#free(socket);
+      close();
+    }
+  }
+
   close(): void {
     this.#closing.abort(new Failure('none', 'relay'));
-    for (const socket of this.#ports.keys()) this.#free(socket);
+    for (const socket of this.#open.keys()) this.#free(socket);
     const open: readonly (Promise<UdpSocket | UpstreamAssociation> | undefined)[] = [
       ...this.#sockets.values(),
       ...this.#far.map(({ association }) => association),
@@ -128,7 +146,7 @@ export class Exits {
         failed: () => this.#inside.dropped('errors'),
       },
     );
-    this.#hold(socket, socket);
+    this.#hold(socket, socket, () => this.#sockets.delete(host));
     return socket;
   }
 
@@ -171,7 +189,7 @@ export class Exits {
       },
     });
     if (association.isClosed) throw new Failure('upstream', 'request', 'closed');
-    this.#hold(association.socket, association);
+    this.#hold(association.socket, association, forget);
     return association;
   }
 
@@ -184,14 +202,17 @@ export class Exits {
   }
 
   /** Its port is garter's own as long as it is open. The session may have ended while it was being opened. */
-  #hold(socket: UdpSocket, exit: { close(): void }): void {
+  #hold(socket: UdpSocket, exit: { close(): void }, forget: () => void): void {
     if (this.#closing.aborted) exit.close();
-    else this.#ports.set(socket, this.#state.ports.add(socket.local, 'udp'));
+    else {
+      const freePort = this.#state.ports.add(socket.local, 'udp');
+      this.#open.set(socket, { close: () => exit.close(), forget, freePort });
+    }
   }
 
   #free(socket: UdpSocket): void {
-    this.#ports.get(socket)?.();
-    this.#ports.delete(socket);
+    this.#open.get(socket)?.freePort();
+    this.#open.delete(socket);
   }
 }
 

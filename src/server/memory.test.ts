@@ -13,7 +13,12 @@ suite('the watch over memory', () => {
   /** A watch over a machine with so much memory in use and so many connections open. */
   function watch(
     name: string,
-    { limit = 1, threads = 1, holders = [] as readonly Holder[] } = {},
+    {
+      limit = 1,
+      threads = 1,
+      holders = [] as readonly Holder[],
+      forget = (_bytes: number): number => 0,
+    } = {},
   ): {
     readonly machine: { use: number | undefined; open: number };
     readonly memory: MemoryWatch;
@@ -29,7 +34,7 @@ suite('the watch over memory', () => {
       },
       [Symbol.iterator]: () => holders.values(),
     };
-    const memory = new MemoryWatch(limit, open, log, threads, () => machine.use);
+    const memory = new MemoryWatch(limit, open, log, { forget, threads, use: () => machine.use });
     return { machine, memory, log, file };
   }
 
@@ -83,6 +88,25 @@ suite('the watch over memory', () => {
     machine.use = 2;
     memory.look();
     assert.deepEqual(ended, [40, 30], 'all but those who hold next to nothing');
+  });
+
+  test('what can be forgotten is, before anybody is ended', () => {
+    const MIB = 1 << 20;
+    const ended: number[] = [];
+    const holders = [50, 40].map((size) => ({ held: size * MIB, shed: () => ended.push(size) }));
+    const asked: number[] = [];
+    const forget = (bytes: number): number => {
+      asked.push(Math.round(bytes / MIB));
+      return Math.min(bytes, 65 * MIB);
+    };
+    const { machine, memory } = watch('forgets', { limit: 1000 * MIB, holders, forget });
+    using _ = memory;
+    machine.use = 1.01;
+    memory.look();
+    assert.deepEqual([asked, ended], [[60], []]);
+    machine.use = 1.03;
+    memory.look();
+    assert.deepEqual([asked, ended], [[60, 80], [50]]);
   });
 
   test('threads that share the memory free a part each', () => {

@@ -30,10 +30,19 @@ export interface Holders extends Iterable<Holder> {
   readonly size: number;
 }
 
+interface MemoryWatchOptions {
+  /** Forgets so many bytes, if there are, without ending anybody; tells how many it were. @default there is nothing to forget */
+  readonly forget?: (bytes: number) => number;
+  /** How many threads share the memory, each with a watch of its own. @default 1 */
+  readonly threads?: number;
+  /** How much of the memory is in use: 1 = as much as may be. @default what the system and V8 say */
+  readonly use?: () => number | undefined;
+}
+
 /**
  * Watches resident memory and heap. When they run short, no more connections than there are, less a tenth, may be open:
- * newcomers are refused first, and those that leave make room for others. Of those that are open, whoever holds most is ended,
- * until as much is freed as is lacking. When there is enough again, all may come.
+ * newcomers are refused first, and those that leave make room for others. What can be forgotten is; if that does not do, those
+ * that hold most are ended, until as much is freed as is lacking. When there is enough again, all may come.
  */
 export class MemoryWatch implements Disposable {
   /** Connections that may be open. */
@@ -42,45 +51,45 @@ export class MemoryWatch implements Disposable {
   limit: number;
   readonly #open: Holders;
   readonly #log: Log;
+  readonly #forget: (bytes: number) => number;
   readonly #threads: number;
   readonly #use: () => number | undefined;
   readonly #timer: NodeJS.Timeout;
   #collectedAt = -Infinity;
-  /** Somebody was ended since the last collection, which shows only with the next. */
-  #shed = false;
+  /** Something was let go since the last collection, which shows only with the next. */
+  #freed = false;
 
-  /**
-   * `open`: the connections that are open. `threads`: how many share the memory, each with a watch of its own. `use` tells how
-   * much of the memory is in use: 1 = as much as may be.
-   */
   constructor(
     limit: number | undefined,
     open: Holders,
     log: Log,
-    threads = 1,
-    use: () => number | undefined = () => memoryUse(this.limit),
+    { forget = () => 0, threads = 1, use }: MemoryWatchOptions = {},
   ) {
     this.limit = limit ?? defaultLimit();
     this.#open = open;
     this.#log = log;
+    this.#forget = forget;
     this.#threads = threads;
-    this.#use = use;
+    this.#use = use ?? (() => memoryUse(this.limit));
     this.#timer = setInterval(() => this.look(), INTERVAL).unref();
   }
 
   look(): void {
     let use = this.#use();
     if (use === undefined) return;
-    if (use > 1 && (this.#shed || performance.now() - this.#collectedAt > COLLECT)) {
+    let isCollected = false;
+    if (use > 1 && (this.#freed || performance.now() - this.#collectedAt > COLLECT)) {
       // V8 by itself would wait for its own limits, which are others than ours.
       this.#collectedAt = performance.now();
-      this.#shed = false;
+      this.#freed = false;
       collect();
+      isCollected = true;
       use = this.#use() ?? use;
     }
     if (use > 1) {
       this.#lower();
-      this.#relieve(use);
+      // Before a collection nobody can tell what is garbage.
+      if (isCollected) this.#relieve(((use - RELIEF) * this.limit) / this.#threads);
     } else if (use < RELIEF && this.cap !== Infinity) {
       this.cap = Infinity;
       this.#log.info('memory suffices again', { open: this.#open.size });
@@ -99,22 +108,24 @@ export class MemoryWatch implements Disposable {
     if (open <= this.cap) this.cap = Math.max(LEAST, Math.floor(open * 0.9));
   }
 
-  /** Ends those who hold most. */
-  #relieve(use: number): void {
-    let lacking = ((use - RELIEF) * this.limit) / this.#threads;
-    const holders = Array.from(this.#open, (holder) => ({ holder, held: holder.held }))
-      .filter(({ held }) => held >= WORTHWHILE)
-      .toSorted((a, b) => b.held - a.held);
+  /** Lets go of so many bytes: what can be forgotten, then those who hold most. */
+  #relieve(bytes: number): void {
+    const forgotten = this.#forget(bytes);
+    let lacking = bytes - forgotten;
+    const holders = lacking <= 0 ? [] : Array.from(this.#open, (holder) => ({ holder, held: holder.held }));
     let ended = 0;
-    for (const { holder, held } of holders) {
-      if (lacking <= 0) break;
+    for (const { holder, held } of holders.toSorted((a, b) => b.held - a.held)) {
+      if (lacking <= 0 || held < WORTHWHILE) break;
       lacking -= held;
       holder.shed();
       ended++;
     }
-    if (ended === 0) return;
-    this.#shed = true;
-    this.#log.warn('memory is short: those who held most were ended', { ended });
+    if (forgotten === 0 && ended === 0) return;
+    this.#freed = true;
+    this.#log.warn('memory is short: what can be is forgotten, then those who hold most are ended', {
+      forgotten: Math.round(forgotten),
+      ended,
+    });
   }
 }
 

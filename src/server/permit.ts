@@ -1,6 +1,7 @@
 import { decide, grantsSome } from '../policy/decide.ts';
 import type { Decision, Permit } from '../policy/decide.ts';
-import type { Command, Destination, Facts } from '../policy/policy.ts';
+import type { Lease } from '../policy/limits.ts';
+import type { Command, Destination, Facts, RuleOptions } from '../policy/policy.ts';
 import { network, ruleClaims } from '../policy/claims.ts';
 import type { Passage } from '../route/dial.ts';
 import { DIRECT } from '../route/table.ts';
@@ -152,17 +153,28 @@ export class DialledGrant implements Grant {
 export function admit(
   session: Session,
   command: Command,
-  destination: Destination | undefined,
+  destination: Destination,
   permit: Permit,
   state: ServerState,
 ): void {
   if (session.lease !== undefined) state.limits.release(session.lease);
+  const isPassedOn = destination.type === 'name' && permit.addresses.length === 0;
   session.rule = permit.rule;
-  const isPassedOn = destination?.type === 'name' && permit.addresses.length === 0;
   session.grant = { command, destination, addresses: isPassedOn ? 'passed-on' : permit.addresses };
   state.quotas.begin(session, permit.rule);
-  const claims = ruleClaims(permit.rule, session.identity?.user, session.ip);
-  const outcome = state.limits.acquire(claims, monotonic());
+  session.lease = claim(session, permit.rule, state);
+}
+
+/** For what has no destination yet: it counts in no rule until it has one, for that may be allowed by another rule. */
+export function admitSome(session: Session, command: Command, { rule }: Permit): void {
+  session.rule = rule;
+  session.grant = { command, destination: undefined, addresses: [] };
+}
+
+/** Takes one of each limit of a rule; throws the Failure of the one that is reached. */
+export function claim(session: Session, rule: RuleOptions, { limits }: ServerState): Lease {
+  const claims = ruleClaims(rule, session.identity?.user, session.ip);
+  const outcome = limits.acquire(claims, monotonic());
   if ('refused' in outcome) throw Failure.limit(outcome.refused, session.phase);
-  session.lease = outcome.lease;
+  return outcome.lease;
 }

@@ -6,30 +6,40 @@ import type { Session } from './session.ts';
 /** Milliseconds between two readings of the open sessions' counters. */
 const READ = 1000;
 
+/** What counts for a quota: a session, or what an association uses of one rule. */
+export type Metered = Pick<Session, 'identity' | 'phase' | 'counters' | 'stop'>;
+
+/** By which rule it is counted, and the bytes that have been. */
+interface Reading {
+  readonly rule: RuleOptions;
+  bytes: number;
+}
+
 /** Counts what sessions use of their users' quotas. Read every second: a session may exceed its quota by what it moves in one. */
 export class Quotas implements Disposable {
   readonly #usage: Usage;
-  /** Sessions that are counted, with the bytes that have been. */
-  readonly #metered = new Map<Session, number>();
+  readonly #metered = new Map<Metered, Reading>();
   #reader: NodeJS.Timeout | undefined;
 
   constructor(usage: Usage) {
     this.#usage = usage;
   }
 
-  /** Counts a session from now on; throws the Failure of a user who has used up the quota. */
-  begin(session: Session, rule: RuleOptions): void {
+  /** Counts a session by this rule from now on; throws the Failure of a user who has used up the quota. */
+  begin(metered: Metered, rule: RuleOptions): void {
+    this.end(metered);
     if (rule.limit?.quotaPerUser === undefined) return;
-    if (this.#left(session, rule) <= 0) throw Failure.limit('quota-per-user', session.phase);
-    this.#metered.set(session, 0);
+    if (this.#left(metered, rule) <= 0) throw Failure.limit('quota-per-user', metered.phase);
+    this.#metered.set(metered, { rule, bytes: 0 });
     this.#reader ??= setInterval(() => this.#readAll(), READ).unref();
   }
 
   /** Counts the rest of a session. */
-  end(session: Session): void {
-    if (!this.#metered.has(session)) return;
-    this.#read(session);
-    this.#metered.delete(session);
+  end(metered: Metered): void {
+    const reading = this.#metered.get(metered);
+    if (reading === undefined) return;
+    this.#read(metered, reading);
+    this.#metered.delete(metered);
     if (this.#metered.size === 0) this[Symbol.dispose]();
   }
 
@@ -39,26 +49,26 @@ export class Quotas implements Disposable {
   }
 
   #readAll(): void {
-    for (const session of this.#metered.keys()) {
-      this.#read(session);
-      if (session.rule !== undefined && this.#left(session, session.rule) <= 0)
-        session.stop(Failure.limit('quota-per-user', session.phase));
+    for (const [metered, reading] of this.#metered) {
+      this.#read(metered, reading);
+      if (this.#left(metered, reading.rule) <= 0)
+        metered.stop(Failure.limit('quota-per-user', metered.phase));
     }
   }
 
-  #read(session: Session): void {
-    const { sent, received } = session.counters;
-    const bytes = sent + received - (this.#metered.get(session) ?? 0);
+  #read(metered: Metered, reading: Reading): void {
+    const { sent, received } = metered.counters;
+    const bytes = sent + received - reading.bytes;
     if (bytes === 0) return;
-    this.#metered.set(session, sent + received);
-    this.#usage.add(session.rule?.name ?? '', userOf(session), bytes);
+    reading.bytes += bytes;
+    this.#usage.add(reading.rule.name, userOf(metered), bytes);
   }
 
-  #left(session: Session, { name, limit }: RuleOptions): number {
-    return (limit?.quotaPerUser ?? Infinity) - this.#usage.used(name, userOf(session));
+  #left(metered: Metered, { name, limit }: RuleOptions): number {
+    return (limit?.quotaPerUser ?? Infinity) - this.#usage.used(name, userOf(metered));
   }
 }
 
-function userOf(session: Session): string {
-  return session.identity?.user ?? '';
+function userOf({ identity }: Metered): string {
+  return identity?.user ?? '';
 }

@@ -6,14 +6,14 @@ import type { ServerState } from './state.ts';
 
 /**
  * Asks the rules about every open session again, after a reload or when the clock has moved: one that is no longer allowed
- * ends, unless the rule that had allowed it says `revoke: keep`.
+ * ends, unless the rule that had allowed it says `revoke: keep`. That protects what it had allowed and nothing more.
  */
 export function recheck(state: ServerState): void {
   state.decisions++;
   for (const session of state.sessions) {
     const reason = revocation(session, state);
-    if (reason !== undefined) session.stop(Failure.refusal(reason, session.phase));
-    else session.recheck?.();
+    const isKept = session.recheck?.(reason) === true;
+    if (reason !== undefined && !isKept) session.stop(Failure.refusal(reason, session.phase));
   }
 }
 
@@ -27,7 +27,8 @@ export function confirm(session: Session, state: ServerState): void {
 /** Why a session may not go on; `undefined` when it may. */
 function revocation(session: Session, state: ServerState): string | undefined {
   const { grant } = session;
-  if (grant !== undefined && session.rule?.revoke === 'keep') return undefined;
+  // What has no destination yet will be asked about by what is known of the client then.
+  if (grant?.destination !== undefined && session.rule?.revoke === 'keep') return undefined;
   if (!identifyAgain(session, state)) return 'user-gone';
   if (session.phase !== 'accept' && !accept(state.policy, session.ip, state.ports).allow) return 'revoked';
   if (grant === undefined) return undefined;

@@ -22,6 +22,10 @@ export interface Counters {
   readonly received: number;
   /** Bytes of memory that are kept for the peers now, about. @default 0 */
   readonly held?: number;
+  /** The rules that an association has used. */
+  readonly used?: readonly RuleOptions[];
+  /** Gives back what an association holds of their limits. */
+  readonly release?: () => void;
 }
 
 /** Where something is, as it was found; written down in the record only, which most of a connection's life has no need of. */
@@ -79,8 +83,11 @@ export class Session implements Member, RelayOwner, Holder {
   lease: Lease | undefined;
   /** The server's `decisions` when the rules last allowed its request. */
   decisions = 0;
-  /** For what is allowed piece by piece, as the datagrams of an association: asks the rules again. */
-  recheck: (() => void) | undefined;
+  /**
+   * For what is allowed piece by piece, as the datagrams of an association: asks the rules again. Where the session may not go on
+   * as a whole, for the reason that is given, whether something is left that `revoke: keep` protects.
+   */
+  recheck: ((revoked: string | undefined) => boolean) | undefined;
   /** The client has ended its direction. */
   clientEnded = false;
   counters: Counters = NOTHING;
@@ -199,6 +206,13 @@ export class Session implements Member, RelayOwner, Holder {
     };
   }
 
+  /** Those that have allowed or refused what was asked for; of an association the ones in use, if any is. */
+  get rules(): readonly RuleOptions[] {
+    const { used = [] } = this.counters;
+    if (used.length > 0) return used;
+    return this.rule === undefined ? [] : [this.rule];
+  }
+
   /** The record as it stands; without `end` while the session is open. */
   record(end?: End): Record {
     return {
@@ -210,7 +224,7 @@ export class Session implements Member, RelayOwner, Holder {
       command: this.command,
       destination: format(this.destination),
       address: format(this.address),
-      rule: this.rule?.name,
+      rule: this.rules.map(({ name }) => name).join(',') || undefined,
       route: this.route,
       bound: format(this.bound),
       sent: this.counters.sent,

@@ -4,7 +4,7 @@ import type { Log } from '../audit/log.ts';
 import type { Connection } from '../net/engine.ts';
 import { Roster } from '../net/roster.ts';
 import type { Limits } from '../policy/limits.ts';
-import type { LogKind } from '../policy/policy.ts';
+import type { LogKind, RuleOptions } from '../policy/policy.ts';
 import { Failure } from './failure.ts';
 import type { OpenListener } from './listeners.ts';
 import type { Quotas } from './quotas.ts';
@@ -47,8 +47,8 @@ export class Sessions {
   }
 
   /** Logs the grant, for rules that want it. */
-  logGrant(session: Session): void {
-    if (session.rule?.log.includes('connect')) this.#write('connect', session.record());
+  logGrant(session: Session, rule: RuleOptions | undefined = session.rule): void {
+    if (rule?.log.includes('connect')) this.#write('connect', session.record());
   }
 
   /** Writes the record of a session and gives back what it held; its place among the connections is free when that is `gone`. */
@@ -75,10 +75,13 @@ export class Sessions {
   #end(session: Session, end: End): void {
     this.#open.delete(session);
     this.#quotas.end(session);
+    session.counters.release?.();
     if (session.lease !== undefined) this.#limits.release(session.lease);
     session.releaseUpstreams?.();
     const kind: LogKind = endedWell(end) ? 'disconnect' : 'error';
-    if (session.rule === undefined || session.rule.log.includes(kind)) this.#write(kind, session.record(end));
+    const { rules } = session;
+    if (rules.length === 0 || rules.some(({ log }) => log.includes(kind)))
+      this.#write(kind, session.record(end));
     else if (end.by === 'upstream') this.#warnOf(session, end);
   }
 

@@ -9,6 +9,7 @@ import type { Discovery } from '../route/discover.ts';
 import type { Health } from '../route/health.ts';
 import type { Links } from '../route/link.ts';
 import type { Routes } from '../route/table.ts';
+import type { Associations } from './associations.ts';
 import type { Bandwidths } from './bandwidths.ts';
 import type { ConnectionLimits } from './connection-limits.ts';
 import type { OwnPorts } from './own-ports.ts';
@@ -28,6 +29,7 @@ export interface ServerState {
   readonly connections: ConnectionLimits;
   readonly bandwidths: Bandwidths;
   readonly quotas: Quotas;
+  readonly associations: Associations;
   readonly log: Log;
   policy: Policy;
   /** Grows whenever an earlier decision may no longer hold. */

@@ -5,15 +5,19 @@ import type { Connection, Peer } from '../net/engine.ts';
 import { compile } from '../policy/compile.ts';
 import type { Policy } from '../policy/compile.ts';
 import type { Passage } from '../route/dial.ts';
+import { createLimitMemory, Limits } from '../policy/limits.ts';
 import { Routes } from '../route/table.ts';
 import { addressOf } from '../wire/address.ts';
 import { formatIp, parseIp } from '../wire/ip.ts';
 import type { OpenListener } from './listeners.ts';
+import { Bandwidths } from './bandwidths.ts';
 import { OwnPorts } from './own-ports.ts';
+import { Quotas } from './quotas.ts';
 import { Session } from './session.ts';
+import { Shares } from './shares.ts';
 import type { ServerState } from './state.ts';
 import { Ways } from './ways.ts';
-import type { Way } from './ways.ts';
+import type { Way } from './way.ts';
 
 const TARGET = '203.0.114.1';
 
@@ -28,9 +32,16 @@ function policyTo(...to: readonly string[]): Policy {
   });
 }
 
+const LIMITS = createLimitMemory([1, 2], 32);
+
 class Scene {
   readonly #state = {
     ports: new OwnPorts(),
+    limits: new Limits(LIMITS),
+    bandwidths: new Bandwidths(new Limits(LIMITS)),
+    quotas: new Quotas({ used: () => 0, add: () => undefined }),
+    sessions: { logGrant: () => undefined },
+    timeouts: { udpIdle: 180_000 },
     log: { debug: () => undefined },
     policy: policyTo('any'),
     decisions: 0,
@@ -40,7 +51,9 @@ class Scene {
   };
   /** Ports that datagrams went to. */
   readonly sent: number[] = [];
-  dropped = 0;
+  readonly dropped: string[] = [];
+  held = 0;
+  readonly shares: Shares;
   /** Before the socket is there. */
   opening: () => Promise<void> = async () => {};
   readonly #ways: Ways;
@@ -50,10 +63,13 @@ class Scene {
     const connection = { local: { host: '192.0.2.9', port: 1080 }, remote } as Connection;
     const listener = { settings: {}, place: '' } as unknown as OpenListener;
     const state = this.#state as unknown as ServerState;
-    this.#ways = new Ways(new Session('1', connection, listener), state, {
+    const session = new Session('1', connection, listener);
+    this.shares = new Shares(session, state, (share) => this.#ways.forgetAll(share));
+    this.#ways = new Ways(session, state, this.shares, {
       wayTo: (passage) => this.#wayTo(passage),
       send: ({ peer }) => this.sent.push(peer.port),
-      dropped: () => this.dropped++,
+      dropped: (why) => this.dropped.push(why),
+      holds: (bytes) => (this.held += bytes),
     });
   }
 
@@ -65,13 +81,14 @@ class Scene {
 
   mayAnswer(port: number): boolean {
     const peer: Peer = { host: TARGET, port, key: `${TARGET} ${port}` };
-    return this.#ways.answerHeader(peer) !== undefined;
+    return this.#ways.answerer(peer) !== undefined;
   }
 
-  reload(policy: Policy): void {
+  /** Whether something is left that is kept. */
+  reload(policy: Policy, revoked?: string): boolean {
     this.#state.policy = policy;
     this.#state.decisions++;
-    this.#ways.recheck();
+    return this.#ways.recheck(revoked);
   }
 
   async #wayTo({ addresses, permit }: Passage): Promise<Way> {
@@ -94,7 +111,7 @@ suite('ways', () => {
     resolve();
     await scene.send(TARGET, 1000);
     assert.deepEqual(scene.sent, [1]);
-    assert.equal(scene.dropped, 2);
+    assert.deepEqual(scene.dropped, ['refused', 'refused']);
     assert.deepEqual([scene.mayAnswer(1000), scene.mayAnswer(1)], [false, true]);
   });
 

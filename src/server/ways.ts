@@ -1,102 +1,95 @@
 import type { Peer, UdpSocket } from '../net/engine.ts';
 import { decide } from '../policy/decide.ts';
-import type { Destination } from '../policy/policy.ts';
+import type { Destination, RuleOptions } from '../policy/policy.ts';
 import type { Passage } from '../route/dial.ts';
-import { addressOf } from '../wire/address.ts';
+import { formatAddress } from '../wire/address.ts';
 import type { Address } from '../wire/address.ts';
-import type { Ip } from '../wire/ip.ts';
-import { encodeUdpHeader } from '../wire/udp.ts';
 import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
 import { obtainPassage } from './permit.ts';
 import type { Session } from './session.ts';
+import type { Share, Shares } from './shares.ts';
 import type { ServerState } from './state.ts';
+import { Allowed } from './way.ts';
+import type { Way } from './way.ts';
 
 /** Destinations that one association remembers; the oldest is forgotten first, and may no longer answer. */
 const DESTINATIONS = 4096;
+/** Bytes that one takes, as measured with the header of its answers, without the text of its key; of that each character four times. */
+const DESTINATION = 640;
 /** Destinations that are being decided at a time: each may take a place in the line for names. */
 const DECIDING = 64;
-/** Datagrams that wait for one destination to be decided, and for all. */
+/** Datagrams that wait for one destination to be decided, and for all, which have so many bytes. */
 const WAITING_PER_DESTINATION = 32;
 const WAITING = 64;
-/** Milliseconds: an unused decision is made anew after so long; so is a refusal, and a name that did not resolve. */
+const WAITING_BYTES = 128 * 1024;
+/** Milliseconds: an unused decision is made anew after so long; so is a refusal, one by a limit, and a name that did not resolve. */
 const UNUSED = 60_000;
 const REFUSED = 60_000;
+const LIMITED = 1000;
 const FAILED = 5000;
-
-/** Where an association's datagrams go to, decided by the rules. */
-export interface Way {
-  readonly socket: UdpSocket;
-  readonly peer: Peer;
-  /** What upstreams want in front of the data. */
-  readonly header: Uint8Array | undefined;
-  /** Who may answer; of those who do so directly the key. */
-  readonly answers: string;
-}
 
 /** What is known of one destination. */
 type Entry =
   | { readonly state: 'deciding'; readonly waiting: Uint8Array[] }
-  | { readonly state: 'refused'; readonly until: number }
-  | {
-      readonly state: 'allowed';
-      readonly way: Way;
-      /** Not known of a name that is passed on. */
-      readonly ip: Ip | undefined;
-      readonly destination: Destination;
-      readonly keep: boolean;
-      usedAt: number;
-    };
+  | { readonly state: 'refused'; readonly until: number; readonly why: 'refused' | 'limit' }
+  | Allowed;
 
 /** What the ways need of their association. */
 interface Outside {
   wayTo(passage: Passage): Promise<Way>;
   /** The `room` bytes before `start` may be written on. */
-  send(way: Way, buffer: Uint8Array, start: number, end: number, room: number): void;
-  dropped(why: 'refused' | 'overflow'): void;
+  send(way: Allowed, buffer: Uint8Array, start: number, end: number, room: number, now: number): void;
+  dropped(why: 'refused' | 'limit' | 'overflow'): void;
+  /** So many bytes more, or less, are held in memory. */
+  holds(bytes: number): void;
+}
+
+/** A destination as text. It is that of a peer where it is an address, which so needs no second look-up for its answers. */
+export function keyOf({ host, port }: Address): string {
+  return `${host} ${port}`;
 }
 
 /**
  * The destinations of one association. Each is decided by the rules when it is first used, and again when the rules change;
- * datagrams wait for it meanwhile, within limits.
+ * datagrams wait for it meanwhile, within limits. It is counted and metered by the rule that allows it.
  */
 export class Ways {
   readonly #session: Session;
   readonly #state: ServerState;
+  readonly #shares: Shares;
   readonly #outside: Outside;
   readonly #entries = new Map<string, Entry>();
-  /** The header that direct answers carry, by the peer they come from. */
-  readonly #answerHeaders = new Map<string, Uint8Array>();
-  /** How many allowed destinations lead to who may answer. */
-  readonly #uses = new Map<string, number>();
+  /** By who may answer, where that is not the destination's own key. */
+  readonly #answerers = new Map<string, Allowed[]>();
+  /** Why this client gets nothing new any more. */
+  #revoked: string | undefined;
   #deciding = 0;
   #waiting = 0;
+  #waitingBytes = 0;
 
-  constructor(session: Session, state: ServerState, outside: Outside) {
+  constructor(session: Session, state: ServerState, shares: Shares, outside: Outside) {
     this.#session = session;
     this.#state = state;
+    this.#shares = shares;
     this.#outside = outside;
   }
 
   /** Sends a datagram, now or when its destination is decided, or drops it. `key` is the address as text; of `room` see `send`. */
   forward(key: string, address: Address, buffer: Uint8Array, start: number, end: number, room: number): void {
     const now = performance.now();
-    const entry = this.#current(key, now) ?? this.#begin(key, address);
+    const known = this.#entries.get(key);
+    const entry = known === undefined || isOld(known, now) ? this.#begin(key, address, known) : known;
     switch (entry?.state) {
       case 'allowed':
-        entry.usedAt = now;
-        this.#outside.send(entry.way, buffer, start, end, room);
+        entry.usedAt = Math.floor(now);
+        this.#outside.send(entry, buffer, start, end, room, now);
         break;
       case 'deciding':
-        if (entry.waiting.length < WAITING_PER_DESTINATION && this.#waiting < WAITING) {
-          entry.waiting.push(buffer.slice(start, end));
-          this.#waiting++;
-          break;
-        }
-        this.#outside.dropped('overflow');
+        this.#wait(entry.waiting, buffer, start, end);
         break;
       case 'refused':
-        this.#outside.dropped('refused');
+        this.#outside.dropped(entry.why);
         break;
       case undefined:
         this.#outside.dropped('overflow');
@@ -106,136 +99,217 @@ export class Ways {
     }
   }
 
-  /** The header for an answer of this peer, if it may answer. */
-  answerHeader(peer: Peer): Uint8Array | undefined {
-    return this.#answerHeaders.get(peer.key);
+  /** The destination that this peer answers for, directly. */
+  answerer(peer: Peer): Allowed | undefined {
+    const entry = this.#entries.get(peer.key);
+    if (entry?.state === 'allowed' && entry.answers === peer.key) return entry;
+    return this.#answerers.get(peer.key)?.at(-1);
   }
 
-  /** From now on this peer may answer; gives the header that its answers carry. */
-  expect(peer: Peer): Uint8Array {
-    const header = encodeUdpHeader({ fragment: 0, address: addressOf(peer.host, peer.port) });
-    this.#answerHeaders.set(peer.key, header);
-    if (this.#answerHeaders.size > DESTINATIONS) this.#answerHeaders.delete(oldest(this.#answerHeaders));
-    return header;
+  /** The same through upstreams. */
+  farAnswerer(answers: string): Allowed | undefined {
+    return this.#answerers.get(answers)?.at(-1);
   }
 
-  /** Whether somebody may answer through upstreams. */
-  mayAnswer(answers: string): boolean {
-    return this.#uses.has(answers);
+  /** The sockets that destinations are reached by. */
+  get sockets(): ReadonlySet<UdpSocket> {
+    const sockets = new Set<UdpSocket>();
+    for (const entry of this.#entries.values()) if (entry.state === 'allowed') sockets.add(entry.socket);
+    return sockets;
   }
 
-  /** The destinations behind a socket that is no more. */
-  forgetAll(socket: UdpSocket): void {
+  /** The destinations that are behind a socket which is no more, or belong to a share. */
+  forgetAll(gone: UdpSocket | Share): void {
     for (const [key, entry] of this.#entries)
-      if (entry.state === 'allowed' && entry.way.socket === socket) this.#forget(key);
+      if (entry.state === 'allowed' && (entry.socket === gone || entry.share === gone)) this.#forget(key);
   }
 
-  /** Asks the rules again, about the addresses in use: a flow that is still allowed stays where it goes. */
-  recheck(): void {
-    const facts = this.#session.facts('udp');
+  /** Those that have been silent for as long as their rule allows, and refusals that are over. */
+  forgetSilent(now: number): void {
     for (const [key, entry] of this.#entries) {
-      if (entry.state === 'refused') this.#entries.delete(key);
-      if (entry.state !== 'allowed' || entry.keep) continue;
-      const { destination, ip } = entry;
-      const addresses = ip === undefined ? 'passed-on' : [ip];
-      const decision = decide(this.#state.policy, facts, destination, addresses, this.#state.ports);
-      if (decision.type === 'allow') continue;
+      if (entry.state === 'allowed' ? now - entry.usedAt >= entry.share.idle : isOld(entry, now))
+        this.#forget(key);
+    }
+  }
+
+  /** A quarter of all, those that have been unused for longest. */
+  forgetOldest(): void {
+    const known = [...this.#entries].filter(([, { state }]) => state !== 'deciding');
+    const oldest = known
+      .toSorted(([, a], [, b]) => lastUse(a) - lastUse(b))
+      .slice(0, Math.ceil(known.length / 4));
+    for (const [key] of oldest) this.#forget(key);
+  }
+
+  /**
+   * Asks the rules again, about the addresses in use: a flow that is still allowed stays where it goes, and counts by the rule
+   * that allows it now. With `revoked`, the reason why this client gets nothing more, only what is kept is left; whether
+   * something is.
+   */
+  recheck(revoked: string | undefined): boolean {
+    this.#revoked = revoked;
+    const facts = this.#session.facts('udp');
+    const { policy, ports } = this.#state;
+    let isLeft = false;
+    for (const [key, entry] of this.#entries) {
+      if (entry.state === 'refused') this.#forget(key);
+      if (entry.state !== 'allowed') continue;
+      isLeft ||= entry.share.rule.revoke === 'keep';
+      if (entry.share.rule.revoke === 'keep') continue;
+      const { destination, addresses } = entry;
+      const decision =
+        revoked === undefined ? decide(policy, facts, destination, addresses, ports) : undefined;
+      if (decision?.type === 'allow') this.#move(key, entry, decision.permit.rule);
+      else this.#forget(key);
+    }
+    return isLeft;
+  }
+
+  #move(key: string, entry: Allowed, rule: RuleOptions): void {
+    const before = entry.share;
+    if (rule.name === before.rule.name) return;
+    try {
+      entry.share = this.#shares.claim(rule);
+      this.#shares.leave(before);
+    } catch {
+      // The next datagram finds out which limit it was.
       this.#forget(key);
     }
   }
 
-  /** What is known of a destination, unless it is too old. */
-  #current(key: string, now: number): Entry | undefined {
-    const entry = this.#entries.get(key);
-    if (entry?.state === 'refused' && now >= entry.until) return undefined;
-    if (entry?.state !== 'allowed' || now - entry.usedAt < UNUSED) return entry;
-    this.#forget(key);
-    return undefined;
+  #wait(waiting: Uint8Array[], buffer: Uint8Array, start: number, end: number): void {
+    const bytes = end - start;
+    const fits = this.#waiting < WAITING && this.#waitingBytes + bytes <= WAITING_BYTES;
+    if (!fits || waiting.length >= WAITING_PER_DESTINATION) {
+      this.#outside.dropped('overflow');
+      return;
+    }
+    waiting.push(buffer.slice(start, end));
+    this.#waiting++;
+    this.#waitingBytes += bytes;
+    this.#outside.holds(bytes);
   }
 
   /** Puts an entry last; beyond the limit the first, which is the oldest, makes room. */
   #remember(key: string, entry: Entry): void {
     this.#forget(key);
-    if (this.#entries.size >= DESTINATIONS) this.#forget(oldest(this.#entries));
-    this.#entries.set(key, entry);
-    if (entry.state !== 'allowed') return;
-    const { peer, header, answers } = entry.way;
-    this.#uses.set(answers, (this.#uses.get(answers) ?? 0) + 1);
-    if (header === undefined) this.expect(peer);
+    if (this.#entries.size >= DESTINATIONS) this.#forget(this.#entries.keys().next().value!);
+    if (entry.state !== 'allowed') this.#entries.set(key, entry);
+    else {
+      const { answers, peer } = entry;
+      // Of two texts that are the same one is enough.
+      this.#entries.set(key === peer.key ? peer.key : key, entry);
+      if (key !== answers) {
+        const those = this.#answerers.get(answers);
+        if (those === undefined) this.#answerers.set(answers, [entry]);
+        else those.push(entry);
+      }
+    }
+    this.#outside.holds(sizeOf(key));
   }
 
   /** A destination that is no longer one; its peer may answer only if another leads there. */
   #forget(key: string): void {
     const entry = this.#entries.get(key);
+    if (entry === undefined) return;
     this.#entries.delete(key);
-    if (entry?.state !== 'allowed') return;
-    const { answers } = entry.way;
-    const left = this.#uses.get(answers)! - 1;
-    if (left > 0) {
-      this.#uses.set(answers, left);
-      return;
-    }
-    this.#uses.delete(answers);
-    this.#answerHeaders.delete(answers);
+    this.#outside.holds(-sizeOf(key));
+    if (entry.state !== 'allowed') return;
+    const those = this.#answerers.get(entry.answers);
+    const at = those?.indexOf(entry) ?? -1;
+    if (at >= 0) those!.splice(at, 1);
+    if (those?.length === 0) this.#answerers.delete(entry.answers);
+    this.#shares.leave(entry.share);
   }
 
-  #refused(key: string, error: unknown): Entry {
+  #refused(address: Address, error: unknown): Entry {
     const failure = Failure.from(error, 'request');
     const { id } = this.#session;
-    this.#state.log.debug('datagram refused', { id, destination: key, reason: failure.message });
-    return { state: 'refused', until: performance.now() + (failure.by === 'policy' ? REFUSED : FAILED) };
+    const destination = formatAddress(address);
+    this.#state.log.debug('datagram refused', { id, destination, reason: failure.message });
+    const wait = failure.by === 'policy' ? REFUSED : failure.by === 'limit' ? LIMITED : FAILED;
+    const why = failure.by === 'limit' ? 'limit' : 'refused';
+    return { state: 'refused', until: performance.now() + wait, why };
   }
 
-  /** Begins to decide about a destination, unless that is done for too many. */
-  #begin(key: string, address: Address): Entry | undefined {
+  /** Begins to decide about a destination, unless that is done for too many. What was known of it is in force no more. */
+  #begin(key: string, address: Address, before: Entry | undefined): Entry | undefined {
     if (this.#deciding >= DECIDING) return undefined;
     let entry: Entry;
     try {
       if (address.port === 0) throw Failure.refusal('port-0');
       const destination = destinationOf(address);
       entry = { state: 'deciding', waiting: [] };
-      void this.#decide(key, destination, entry.waiting);
+      // A rule that will go on to be used counts no second session for it.
+      const held = before?.state === 'allowed' ? this.#shares.claim(before.share.rule) : undefined;
+      void this.#decide(key, address, destination, entry.waiting, held);
     } catch (error) {
-      entry = this.#refused(key, error);
+      entry = this.#refused(address, error);
     }
     this.#remember(key, entry);
     return entry;
   }
 
   /** Asks the rules, then sends what has waited. */
-  async #decide(key: string, destination: Destination, waiting: readonly Uint8Array[]): Promise<void> {
+  async #decide(
+    key: string,
+    address: Address,
+    destination: Destination,
+    waiting: readonly Uint8Array[],
+    held: Share | undefined,
+  ): Promise<void> {
     this.#deciding++;
     let entry: Entry;
     try {
-      let decisions: number;
-      let passage: Passage;
-      let way: Way;
-      do {
-        ({ decisions } = this.#state);
-        passage = await obtainPassage(this.#session, 'udp', destination, this.#state);
-        way = await this.#outside.wayTo(passage);
-        // `recheck` asks about the destinations in use, and this is none yet.
-      } while (decisions !== this.#state.decisions);
-      entry = allowed(passage, way);
+      entry = await this.#allow(destination);
     } catch (error) {
-      entry = this.#refused(key, error);
+      entry = this.#refused(address, error);
     }
+    if (held !== undefined) this.#shares.leave(held);
     this.#deciding--;
     this.#waiting -= waiting.length;
+    for (const { length } of waiting) {
+      this.#waitingBytes -= length;
+      this.#outside.holds(-length);
+    }
     this.#remember(key, entry);
+    const now = performance.now();
     for (const data of waiting) {
-      if (entry.state === 'allowed') this.#outside.send(entry.way, data, 0, data.length, 0);
-      else this.#outside.dropped('refused');
+      if (entry.state === 'allowed') this.#outside.send(entry, data, 0, data.length, 0, now);
+      else this.#outside.dropped(entry.state === 'refused' ? entry.why : 'refused');
+    }
+  }
+
+  async #allow(destination: Destination): Promise<Allowed> {
+    for (;;) {
+      if (this.#revoked !== undefined) throw Failure.refusal(this.#revoked);
+      const { decisions } = this.#state;
+      const passage = await obtainPassage(this.#session, 'udp', destination, this.#state);
+      const share = this.#shares.claim(passage.permit.rule);
+      try {
+        const way = await this.#outside.wayTo(passage);
+        // `recheck` asks about the destinations in use, and this is none yet; nor has the end of its share forgotten it.
+        if (decisions === this.#state.decisions && share.isOpen) return new Allowed(passage, way, share);
+      } catch (error) {
+        this.#shares.leave(share);
+        throw error;
+      }
+      this.#shares.leave(share);
     }
   }
 }
 
-function allowed({ permit, addresses }: Passage, way: Way): Entry {
-  const { destination, rule } = permit;
-  const keep = rule.revoke === 'keep';
-  return { state: 'allowed', way, ip: addresses[0], destination, keep, usedAt: performance.now() };
+/** What is known is too old to be believed. */
+function isOld(entry: Entry, now: number): boolean {
+  if (entry.state === 'allowed') return now - entry.usedAt >= UNUSED;
+  return entry.state === 'refused' && now >= entry.until;
 }
 
-function oldest(map: ReadonlyMap<string, unknown>): string {
-  return map.keys().next().value!;
+/** Refusals are missed least. */
+function lastUse(entry: Entry): number {
+  return entry.state === 'allowed' ? entry.usedAt : -1;
+}
+
+function sizeOf(key: string): number {
+  return DESTINATION + 4 * key.length;
 }

@@ -2,6 +2,8 @@
 const REASSEMBLY_TIMEOUT = 5000;
 /** No UDP datagram is larger; what grows beyond it could not be sent on. */
 const REASSEMBLY_LIMIT = 65_507;
+/** Bytes that one takes beside its data. */
+const FRAGMENT = 256;
 const END_OF_SEQUENCE = 0x80;
 
 /**
@@ -14,10 +16,22 @@ export class Reassembly {
   #destination = '';
   #startedAt = 0;
 
+  /** Bytes of memory that the fragments take. */
+  get held(): number {
+    return this.#size + this.#parts.length * FRAGMENT;
+  }
+
+  /** Forgets what was not completed in time; tells the change of what is held. */
+  expire(now: number): number {
+    const before = this.held;
+    if (this.#parts.length > 0 && now - this.#startedAt > REASSEMBLY_TIMEOUT) this.#abandon();
+    return this.held - before;
+  }
+
   /** Takes a fragment (FRAG is not 0); gives the whole datagram's data when it was the last one. */
   add(frag: number, destination: string, data: Uint8Array, now: number): Uint8Array | undefined {
     const position = frag & ~END_OF_SEQUENCE;
-    if (this.#parts.length > 0 && now - this.#startedAt > REASSEMBLY_TIMEOUT) this.#abandon();
+    this.expire(now);
     if (position === this.#parts.length && position > 0 && destination === this.#destination)
       return undefined; // the last one again
     if (position < this.#parts.length + 1 || destination !== this.#destination) this.#abandon();

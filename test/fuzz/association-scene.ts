@@ -5,9 +5,11 @@ import type { RuleOptions } from '../../src/policy/policy.ts';
 import { ResolveError } from '../../src/resolve/error.ts';
 import { Routes } from '../../src/route/table.ts';
 import { Association } from '../../src/server/association.ts';
+import { Associations } from '../../src/server/associations.ts';
 import { Bandwidths } from '../../src/server/bandwidths.ts';
 import type { OpenListener } from '../../src/server/listeners.ts';
 import type { OwnPorts } from '../../src/server/own-ports.ts';
+import { Quotas } from '../../src/server/quotas.ts';
 import { Session } from '../../src/server/session.ts';
 import type { ServerState } from '../../src/server/state.ts';
 import { addressOf } from '../../src/wire/address.ts';
@@ -34,7 +36,6 @@ export const HOSTS: Readonly<Record<string, string>> = {
 };
 
 const ALLOW: Pick<RuleOptions, 'action' | 'log' | 'revoke'> = { action: 'allow', log: [], revoke: 'close' };
-const GRANTED: RuleOptions = { ...ALLOW, name: 'granted', to: ['any'] };
 const NETWORKS = ['203.0.113.0/24', '2001:db8::/32'];
 /** `isAllowed` says the same. */
 const SOME = compile({
@@ -53,6 +54,7 @@ function isAllowed({ host, port }: Endpoint): boolean {
 /** An association over sockets in memory, what was done to it, and what has to come of it. */
 export class Scene {
   readonly engine: MemoryEngine = new MemoryEngine();
+  readonly associations: Associations = new Associations(() => 100_000);
   readonly #ports: OwnPorts;
   readonly #session: Session;
   readonly #state: ServerState;
@@ -72,11 +74,17 @@ export class Scene {
     this.#replies = replies;
     this.#clientPort = clientPort;
     this.#ports = ports;
+    const limits = new Limits(createLimitMemory([1, 2], 32));
     // Of the state and the connection only what an association looks at.
     this.#state = {
       engine: this.engine,
       ports,
-      bandwidths: new Bandwidths(new Limits(createLimitMemory([1, 2], 32))),
+      limits,
+      bandwidths: new Bandwidths(limits),
+      quotas: new Quotas({ used: () => 0, add: () => undefined }),
+      sessions: { logGrant: () => undefined },
+      associations: this.associations,
+      timeouts: { udpIdle: 180_000 },
       log: { debug: () => undefined },
       policy: SOME,
       decisions: 0,
@@ -91,7 +99,7 @@ export class Scene {
   }
 
   open(): Promise<Association> {
-    return Association.open(this.#session, this.#clientPort, GRANTED, this.#state);
+    return Association.open(this.#session, this.#clientPort, this.#state);
   }
 
   /** A datagram comes to the client's side. */
@@ -128,7 +136,7 @@ export class Scene {
     await this.settle();
     this.#state.policy = this.#state.policy === SOME ? NOTHING : SOME;
     this.#state.decisions++;
-    this.#session.recheck?.();
+    this.#session.recheck?.(undefined);
     if (this.#state.policy === NOTHING) this.#peers.clear();
   }
 
@@ -153,6 +161,7 @@ export class Scene {
       keeps('every socket is closed', socket.isClosed);
       keeps('its ports are free again', !this.#ports.isOwnPort(parseIp(RELAY)!, socket.local.port, 'udp'));
     }
+    same('it holds nothing', this.associations.held, 0);
     association.fromClient(Uint8Array.of(0, 0, 0, 1), 0, 4, this.#inside.peer({ host: CLIENT, port: 5000 }));
     same('nothing passes after the end', [association.sent, association.received], [sent, received]);
   }

@@ -3,10 +3,10 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { associate, Datagrams, frame } from '../support/datagrams.ts';
-import { garterCommand, startGarter, type Garter } from '../support/garter.ts';
+import { associate, Datagrams, frame, type Association } from '../support/datagrams.ts';
+import { garterCommand, reload, startGarter, type Garter } from '../support/garter.ts';
 import { check, until } from '../support/process.ts';
-import { Command, connectThrough, RawClient, request5 } from '../support/raw.ts';
+import { Command, connectThrough, RawClient, readAddress, request5 } from '../support/raw.ts';
 import { startEcho, type Target } from '../support/targets.ts';
 import { descriptors, memory } from '../support/usage.ts';
 
@@ -14,9 +14,7 @@ const USERS = { alice: 'secret-a', bob: 'secret-b' };
 const HERE = 'to: [loopback]';
 
 async function login(garter: Garter, name: keyof typeof USERS, target: Target): Promise<RawClient> {
-  const client = await RawClient.connect(garter);
-  const [user, password] = [Buffer.from(name), Buffer.from(USERS[name])];
-  client.send('05 01 02', Buffer.of(1, user.length), user, Buffer.of(password.length), password);
+  const client = await startLogin(garter, name);
   client.send(request5(Command.connect, target.host, target.port));
   await client.expect('05 02  01 00  05 00 00');
   await client.read(7);
@@ -26,20 +24,6 @@ async function login(garter: Garter, name: keyof typeof USERS, target: Target): 
 async function alive(client: RawClient): Promise<void> {
   client.send(Buffer.from('x'));
   await client.expect(Buffer.from('x'));
-}
-
-/** Writes the configuration anew, and waits until it is in force. */
-async function reload(garter: Garter, change: (text: string) => string): Promise<void> {
-  const file = join(garter.directory, 'garter.yaml');
-  const count = async (): Promise<number> =>
-    (await garter.log()).filter(({ event }) => event === 'reloaded').length;
-  const before = await count();
-  await writeFile(file, change(await readFile(file, 'utf8')));
-  garter.process.signal('SIGHUP');
-  await until(
-    async () => ((await count()) > before ? true : undefined),
-    () => 'not reloaded',
-  );
 }
 
 suite('what was allowed and is not any more', () => {
@@ -128,6 +112,82 @@ suite('what was allowed and is not any more', () => {
     });
   }
 });
+
+suite('revoke: keep protects what that rule had allowed, and nothing more', () => {
+  const rules = [
+    '{ name: kept, allow: [udp, bind], user: ["@staff"], to: [127.0.0.53], revoke: keep }',
+    '{ name: other, allow: [udp, bind], user: ["@staff"], to: [127.0.0.80] }',
+  ];
+  for (const [what, change] of [
+    ['a user who is removed', (text: string) => text.replace(/^alice.*\n/m, '')],
+    ['a user who leaves a group', (text: string) => text.replace(':staff', '')],
+  ] as const) {
+    test(`an association of ${what}`, async () => {
+      const config = `rules: [${rules.join(', ')}]`;
+      await using garter = await startGarter({ users: USERS, config });
+      const file = join(garter.directory, 'users.txt');
+      const text = (await readFile(file, 'utf8')).replace(/^(alice:[^:\n]+)(:?.*)$/m, '$1:staff');
+      await changeUsers(garter, text);
+      using kept = await Datagrams.bind('127.0.0.53');
+      using another = await Datagrams.bind('127.0.0.53');
+      using other = await Datagrams.bind('127.0.0.80');
+      using client = await Datagrams.bind('127.0.0.1');
+      using association = await associateAs(garter, 'alice');
+      using unused = await associateAs(garter, 'alice');
+      using waits = await startLogin(garter, 'alice');
+      waits.send(request5(Command.bind, '0.0.0.0', 0));
+      await waits.expect('05 02  01 00  05 00 00');
+      const send = (to: Datagrams, data: string): Promise<void> =>
+        client.send(frame(to, data), association.relay);
+      const froms: number[] = [];
+      for (const to of [kept, other]) {
+        await send(to, 'before');
+        froms.push((await to.receive()).port);
+      }
+      await changeUsers(garter, change(text));
+      await Promise.all([unused.control.gone(), waits.gone()]);
+      for (const to of [other, another, kept]) await send(to, 'after');
+      assert.equal((await kept.receive()).data.toString(), 'after');
+      await other.send(Buffer.from('unwanted'), { host: '127.0.0.1', port: froms[1]! });
+      await kept.send(Buffer.from('wanted'), { host: '127.0.0.1', port: froms[0]! });
+      assert.match((await client.receive()).data.toString(), /wanted$/);
+      await delay(50);
+      assert.deepEqual([other.waiting, another.waiting, client.waiting], [0, 0, 0]);
+      // What is allowed again is judged again.
+      await changeUsers(garter, text);
+      await send(other, 'again');
+      assert.equal((await other.receive()).data.toString(), 'again');
+      association.control.end();
+      await garter.record({ user: 'alice', rule: 'kept,other', end: 'client:relay' });
+    });
+  }
+});
+
+/** Changes the users file, and waits until it is in force. */
+async function changeUsers(garter: Garter, text: string): Promise<void> {
+  const count = async (): Promise<number> =>
+    (await garter.log()).filter(({ event }) => event === 'users reloaded').length;
+  const before = await count();
+  await replace(join(garter.directory, 'users.txt'), text);
+  await until(
+    async () => ((await count()) > before ? true : undefined),
+    () => 'users not reloaded',
+  );
+}
+
+async function startLogin(garter: Garter, name: keyof typeof USERS): Promise<RawClient> {
+  const client = await RawClient.connect(garter);
+  const [user, password] = [Buffer.from(name), Buffer.from(USERS[name])];
+  client.send('05 01 02', Buffer.of(1, user.length), user, Buffer.of(password.length), password);
+  return client;
+}
+
+async function associateAs(garter: Garter, name: keyof typeof USERS): Promise<Association> {
+  const control = await startLogin(garter, name);
+  control.send(request5(Command.associate, '0.0.0.0', 0));
+  await control.expect('05 02  01 00  05 00 00');
+  return { control, relay: await readAddress(control), [Symbol.dispose]: () => control[Symbol.dispose]() };
+}
 
 test('100 SIGHUPs a second for 5 s: nothing is lost, and nothing piles up', async () => {
   await using echo = await startEcho();

@@ -1,26 +1,14 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { associate, Datagrams, frame } from '../support/datagrams.ts';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { reload, startGarter } from '../support/garter.ts';
 import { address, response, startNameServer } from '../support/name-server.ts';
 import { until } from '../support/process.ts';
 import { connectThrough } from '../support/raw.ts';
 import { startEcho } from '../support/targets.ts';
 
 const RULES = 'rules: [{ name: local, allow: any, to: [any, loopback] }]';
-
-async function reload(garter: Garter, change: (text: string) => string): Promise<void> {
-  const file = join(garter.directory, 'garter.yaml');
-  await writeFile(file, change(await readFile(file, 'utf8')));
-  garter.process.signal('SIGHUP');
-  await until(
-    async () => (await garter.log()).find(({ event }) => event === 'reloaded'),
-    () => 'not reloaded',
-  );
-}
 
 suite("an association's destinations", () => {
   test('one that failed is tried again while the client goes on sending', async () => {

@@ -44,6 +44,8 @@ interface LogLine extends Partial<Record> {
   readonly event: string;
   /** Datagrams dropped, in the line of an association. */
   readonly bandwidth?: number;
+  readonly limit?: number;
+  readonly refused?: number;
   /** Why a login failed. */
   readonly reason?: string;
 }
@@ -109,6 +111,20 @@ export async function startGarter(options: GarterOptions = {}): Promise<Garter> 
       }
     },
   };
+}
+
+/** Changes the configuration, and waits until it is in force. */
+export async function reload(garter: Garter, change: (text: string) => string): Promise<void> {
+  const file = join(garter.directory, 'garter.yaml');
+  const count = async (): Promise<number> =>
+    (await garter.log()).filter(({ event }) => event === 'reloaded').length;
+  const before = await count();
+  await writeFile(file, change(await readFile(file, 'utf8')));
+  garter.process.signal('SIGHUP');
+  await until(
+    async () => ((await count()) > before ? true : undefined),
+    () => 'not reloaded',
+  );
 }
 
 function has(record: Record, fields: Partial<Record>): boolean {

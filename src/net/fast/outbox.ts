@@ -26,7 +26,7 @@ export class Outbox {
     }
   }
 
-  send(sender: Sender, buffer: Uint8Array, start: number, end: number, sockaddr: Int32Array): void {
+  send(sender: Sender, buffer: Uint8Array, start: number, end: number, sockaddr: readonly number[]): void {
     const waits = this.#gathers && buffer === bytes;
     if (this.#sender !== sender || this.#waiting === BATCH || !waits) this.flush();
     if (!waits) bytes.set(buffer.subarray(start, end), this.#single);

@@ -64,9 +64,9 @@ class FastPeer implements Peer {
   readonly host: string;
   readonly port: number;
   readonly key: string;
-  readonly sockaddr: Int32Array;
+  readonly sockaddr: readonly number[];
 
-  constructor({ host, port }: Endpoint, sockaddr: Int32Array) {
+  constructor({ host, port }: Endpoint, sockaddr: readonly number[]) {
     this.host = host;
     this.port = port;
     this.key = `${host} ${port}`;

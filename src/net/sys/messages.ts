@@ -51,9 +51,10 @@ export class Messages {
   }
 
   /** Where it is to go. */
-  setName(i: number, sockaddr: Int32Array): void {
-    int32.set(sockaddr, this.name(i) >> 2);
-    int32[this.#header(i) + MSG_NAMELEN] = sockaddr.byteLength;
+  setName(i: number, sockaddr: readonly number[]): void {
+    const name = this.name(i) >> 2;
+    for (let word = 0; word < sockaddr.length; word++) int32[name + word] = sockaddr[word]!;
+    int32[this.#header(i) + MSG_NAMELEN] = sockaddr.length * 4;
   }
 
   /** Before it is received: room for any address. */

@@ -90,14 +90,14 @@ function dottedQuad(at: number): string {
   return texts[place]!;
 }
 
-/** The words of the address at an offset, to be put elsewhere. */
-export function sockaddrWords(at: number): Int32Array {
+/** The words of the address at an offset, to be put elsewhere. A plain array takes a third of what a typed one does. */
+export function sockaddrWords(at: number): readonly number[] {
   const size = bytes[at] === AF_INET ? SOCKADDR_IN : SOCKADDR_IN6;
-  return int32.slice(at >> 2, (at + size) >> 2);
+  return Array.from(int32.subarray(at >> 2, (at + size) >> 2));
 }
 
 /** Whether the address at an offset is this one, but for what IPv6 has beside address and port. */
-export function isSockaddr(words: Int32Array, at: number): boolean {
+export function isSockaddr(words: readonly number[], at: number): boolean {
   const i = at >> 2;
   if (words[0] !== int32[i]) return false;
   if (words.length === SOCKADDR_IN >> 2) return words[1] === int32[i + 1];

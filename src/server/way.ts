@@ -1,0 +1,61 @@
+import type { Peer, UdpSocket } from '../net/engine.ts';
+import type { Destination } from '../policy/policy.ts';
+import type { Passage } from '../route/dial.ts';
+import { formatIp, parseIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import type { Share } from './shares.ts';
+
+/** Where datagrams for one destination go to. */
+export interface Way {
+  readonly socket: UdpSocket;
+  readonly peer: Peer;
+  /** What upstreams want in front of the data. */
+  readonly header: Uint8Array | undefined;
+  /** Who may answer; of those who do so directly the key. */
+  readonly answers: string;
+}
+
+/** A destination that the rules allow. An association has thousands: what can be told from something else is not kept. */
+export class Allowed implements Way {
+  readonly state = 'allowed';
+  readonly socket: UdpSocket;
+  readonly peer: Peer;
+  readonly header: Uint8Array | undefined;
+  readonly answers: string;
+  /** Of the rule that allows it. */
+  share: Share;
+  /** What its answers carry, once there has been one. */
+  answerHeader: Uint8Array | undefined = undefined;
+  /** Milliseconds, without a fraction: that would take an object of its own. */
+  usedAt: number;
+  readonly #name: string | undefined;
+  /** Not known of a name that is passed on. */
+  readonly #host: string | undefined;
+  readonly #port: number;
+
+  constructor({ permit, addresses }: Passage, way: Way, share: Share) {
+    const { destination } = permit;
+    this.socket = way.socket;
+    this.peer = way.peer;
+    this.header = way.header;
+    this.answers = way.answers;
+    this.share = share;
+    this.usedAt = Math.floor(performance.now());
+    this.#name = destination.type === 'name' ? destination.name : undefined;
+    const [ip] = addresses;
+    const host = ip && formatIp(ip);
+    this.#host = host === way.peer.host ? way.peer.host : host;
+    this.#port = destination.port;
+  }
+
+  /** As the rules are asked about it. */
+  get destination(): Destination {
+    const port = this.#port;
+    if (this.#name !== undefined) return { type: 'name', name: this.#name, port };
+    return { type: 'ip', ip: parseIp(this.#host!)!, port };
+  }
+
+  get addresses(): readonly Ip[] | 'passed-on' {
+    return this.#host === undefined ? 'passed-on' : [parseIp(this.#host)!];
+  }
+}
