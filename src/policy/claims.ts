@@ -65,8 +65,19 @@ export function ruleClaims(
 
 const NONE: readonly Claim[] = [];
 
-/** What counts as one address: an IPv4 address, or the IPv6 /64 that one subscriber has. */
-export function network(client: Ip): string {
+/**
+ * What counts as one address: an IPv4 address, or the IPv6 /64 that one subscriber has. `width` 1 and 2 take what is around it, of
+ * which a subscriber may have all: a /24 or /56, a /16 or /48.
+ */
+export function network(client: Ip, width: 0 | 1 | 2 = 0): string {
   const { family, words } = unmapped(client);
-  return family === 4 ? `${words[3]}` : `${words[0]}:${words[1]}`;
+  const bits = 8 * width;
+  const mark = width === 0 ? '' : `/${bits}`;
+  return family === 4 ? `${words[3] >>> bits}${mark}` : `${words[0]}:${words[1] >>> bits}${mark}`;
+}
+
+/** Among whom places and turns are shared out, the widest group first: a user's addresses do not count for more than one, nor the users of an address for less. */
+export function groupsOf(client: Ip, user?: string): readonly string[] {
+  const networks = [network(client, 2), network(client, 1), network(client)];
+  return user === undefined ? networks : [`user ${user}`, ...networks];
 }

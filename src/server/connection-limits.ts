@@ -1,5 +1,6 @@
-import { connectionClaims, network } from '../policy/claims.ts';
+import { connectionClaims, groupsOf } from '../policy/claims.ts';
 import type { Claim } from '../policy/claims.ts';
+import { Crowd } from '../policy/crowd.ts';
 import type { Limits } from '../policy/limits.ts';
 import type { Ip } from '../wire/ip.ts';
 import { monotonic } from './clock.ts';
@@ -9,8 +10,8 @@ import type { Session } from './session.ts';
 import type { ConnectionLimitSettings } from './settings.ts';
 
 /**
- * The limits that hold before anything is known of a client but its address. Of connections whose request has not come yet,
- * whoever holds most has to give way: a flood crowds out itself, and a newcomer from elsewhere gets in.
+ * The limits that hold before anything is known of a client but its address. Connections whose request has not come yet give way to
+ * newcomers, those of the network that holds most of them first: a flood crowds out itself, and a newcomer from elsewhere gets in.
  */
 export class ConnectionLimits {
   #settings: ConnectionLimitSettings;
@@ -18,8 +19,8 @@ export class ConnectionLimits {
   readonly #limits: Limits;
   readonly #memory: MemoryWatch;
   readonly #random: () => number;
-  /** Those that have not made a request yet, the oldest first, by their address. */
-  readonly #waiting = new Map<string, Set<Session>>();
+  /** Those that have not made a request yet, by their networks. */
+  readonly #waiting = new Crowd<Session>();
   /** Of all threads. Whoever has to give way is one of this thread's. */
   readonly #count: Int32Array;
   readonly #threads: number;
@@ -51,56 +52,54 @@ export class ConnectionLimits {
   /** Lets a connection in, which may end another one; throws the Failure of one that has to stay out. */
   enter(session: Session, open: number): void {
     if (open > this.#memory.cap) throw Failure.limit('memory', session.phase);
-    const acquired = this.#limits.acquire(this.#claims(session.ip), monotonic());
+    const claims = this.#claims(session.ip);
+    this.#add(session);
+    let acquired = this.#limits.acquire(claims, monotonic());
+    if ('refused' in acquired && acquired.refused === 'connections' && this.#makeRoom(session))
+      acquired = this.#limits.acquire(claims, monotonic());
     if ('refused' in acquired) throw Failure.limit(acquired.refused, session.phase);
     session.connectionLease = acquired.lease;
-    const address = network(session.ip);
-    this.#makeRoom(address, session);
-    this.#add(address, session);
+    const others = Atomics.load(this.#count, 0) - 1;
+    if (!this.#isCrowd(others) || this.#makeRoom(session)) return;
+    // The crowd may be in another thread, and makes room there.
+    if (this.#ours - 1 < Math.floor(others / this.#threads)) return;
+    throw Failure.limit('unauthenticated', session.phase);
   }
 
   /** Its request has come, or it has gone. */
   settled(session: Session): void {
-    if (!session.waits) return;
-    session.waits = false;
-    const address = network(session.ip);
-    const waiting = this.#waiting.get(address);
-    if (waiting?.delete(session) !== true) return;
+    if (session.waitsIn === undefined) return;
+    session.waitsIn.leave(session);
+    session.waitsIn = undefined;
     this.#ours--;
     Atomics.sub(this.#count, 0, 1);
-    if (waiting.size === 0) this.#waiting.delete(address);
   }
 
   /** For a thread that ends: its sessions do not count any more. */
   forgetAll(): void {
     Atomics.sub(this.#count, 0, this.#ours);
     this.#ours = 0;
-    this.#waiting.clear();
   }
 
-  #add(address: string, session: Session): void {
-    const waiting = this.#waiting.get(address);
-    if (waiting === undefined) this.#waiting.set(address, new Set([session]));
-    else waiting.add(session);
-    session.waits = true;
+  #add(session: Session): void {
+    session.waitsIn = this.#waiting.join(groupsOf(session.ip), session);
     this.#ours++;
     Atomics.add(this.#count, 0, 1);
   }
 
-  #makeRoom(address: string, session: Session): void {
-    const count = Atomics.load(this.#count, 0);
-    if (count < this.#settings.unauthenticated.start) return;
-    if (this.#random() * 100 >= this.#percentage(count)) return;
-    const [crowd] = [...this.#waiting.values()].toSorted((a, b) => b.size - a.size);
-    const mine = this.#waiting.get(address)?.size ?? 0;
-    const [oldest] = crowd ?? [];
-    if (crowd === undefined || oldest === undefined || mine >= crowd.size) {
-      // The crowd may be in another thread, and makes room there.
-      if (this.#ours < Math.floor(count / this.#threads)) return;
-      throw Failure.limit('unauthenticated', session.phase);
-    }
+  #isCrowd(count: number): boolean {
+    return count >= this.#settings.unauthenticated.start && this.#random() * 100 < this.#percentage(count);
+  }
+
+  /** Ends another connection without a request; false when the newcomer is of those who hold most. */
+  #makeRoom(newcomer: Session): boolean {
+    const crowd = this.#waiting.largest(this.#random);
+    const { oldest } = crowd;
+    if (crowd === newcomer.waitsIn || oldest === undefined) return false;
     this.settled(oldest);
+    if (oldest.connectionLease !== undefined) this.#limits.release(oldest.connectionLease);
     oldest.stop(Failure.limit('unauthenticated', oldest.phase));
+    return true;
   }
 
   /** How likely it is that somebody has to go, in 100. */

@@ -63,7 +63,11 @@ export async function serve(client: Connection, listener: OpenListener, state: S
   clearTimeout(deadline);
   state.connections.settled(session);
   // record
-  if (end !== undefined) await record(session, end, state);
+  if (end === undefined) return;
+  if (end.phase === 'accept') session.client.destroy();
+  // A session that was stopped has no connection any more.
+  if (end.phase === 'accept' || session.failure !== undefined) state.sessions.close(session, end);
+  else await state.sessions.closeWhen(session.client.finish(LINGER), session, end);
 }
 
 function watchClient(session: Session): void {
@@ -79,12 +83,6 @@ function machineOf(session: Session, state: ServerState): ServerSession {
   const answerHttp: AnswerHttp = (request) =>
     answerPac(request, session.remote.host, session.client.local, state.routes);
   return new ServerSession({ protocols, answerHttp });
-}
-
-function record(session: Session, end: End, state: ServerState): Promise<void> {
-  const { client } = session;
-  if (end.phase === 'accept') client.destroy();
-  return state.sessions.closeWhen(client.finish(LINGER), session, end);
 }
 
 function checkInterface({ client, listener }: Session): void {

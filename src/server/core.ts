@@ -13,6 +13,7 @@ import { ConnectionLimits } from './connection-limits.ts';
 import { serve } from './connection.ts';
 import { LOOK } from './clock.ts';
 import type { Common, Crew, Standing } from './crew.ts';
+import { lingeringPossible } from './descriptors.ts';
 import { Failure } from './failure.ts';
 import { Listeners } from './listeners.ts';
 import type { OpenListener } from './listeners.ts';
@@ -56,7 +57,7 @@ export class Core implements Crew {
     const { log, memory } = common;
     const limits = new Limits(memory.limits);
     const quotas = new Quotas(common.usage);
-    const sessions = new Sessions(log, limits, quotas, thread);
+    const sessions = new Sessions(log, limits, quotas, lingeringPossible(threads), thread);
     const ports = new OwnPorts(memory.ports);
     this.#common = common;
     const associations = new Associations(() => budgetFor(this.#memory.limit, threads));

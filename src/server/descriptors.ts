@@ -6,15 +6,31 @@ const PER_THREAD = 8;
 /** A session has its client and its target. A BIND has one more while it waits, an association two: three UDP sockets in all. */
 const PER_CONNECTION = 2;
 
+/** Of those that are left, one in so many is for connections that have ended and whose client has its answer still to read. */
+const PER_LINGERING = 16;
+const MOST_LINGERING = 1024;
+
 /** The connections that this process has descriptors for (RLIMIT_NOFILE, which Node raises as far as it may). */
 export function connectionsPossible(threads: number): number {
-  const reserve = threads === 1 ? RESERVE : RESERVE + threads * PER_THREAD;
-  return Math.max(1, Math.floor((descriptorLimit() - reserve) / PER_CONNECTION));
+  return Math.max(1, Math.floor((spare(threads) - lingering(threads)) / PER_CONNECTION));
+}
+
+/** The connections of each thread that may wait for their client to read the answer. */
+export function lingeringPossible(threads: number): number {
+  return Math.max(1, Math.floor(lingering(threads) / threads));
 }
 
 /** The threads that leave enough descriptors for connections. */
 export function threadsPossible(): number {
   return Math.max(1, Math.floor((descriptorLimit() - RESERVE) / PER_THREAD / 4));
+}
+
+function lingering(threads: number): number {
+  return Math.min(MOST_LINGERING, Math.floor(spare(threads) / PER_LINGERING));
+}
+
+function spare(threads: number): number {
+  return descriptorLimit() - (threads === 1 ? RESERVE : RESERVE + threads * PER_THREAD);
 }
 
 /** Infinity where nobody tells. */

@@ -3,6 +3,7 @@ import type { End, Phase, Record } from '../audit/record.ts';
 import type { Identity } from '../auth/authenticator.ts';
 import type { Connection, Endpoint, Relay, RelayEnd, RelayOwner, Signal } from '../net/engine.ts';
 import type { Member } from '../net/roster.ts';
+import type { Crowd } from '../policy/crowd.ts';
 import type { Lease } from '../policy/limits.ts';
 import type { Command, Destination, Facts, Method, Protocol, RuleOptions } from '../policy/policy.ts';
 import { formatIp, parseIp, unmapped } from '../wire/ip.ts';
@@ -76,8 +77,8 @@ export class Session implements Member, RelayOwner, Holder {
   bound: Place | undefined;
   /** The rule that has allowed or refused the request. */
   rule: RuleOptions | undefined;
-  /** It counts among those that have made no request yet. */
-  waits = false;
+  /** Where it counts among those that have made no request yet. */
+  waitsIn: Crowd<Session> | undefined;
   /** What it holds of the limits on connections, and of those of its rule. */
   connectionLease: Lease | undefined;
   lease: Lease | undefined;

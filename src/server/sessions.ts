@@ -13,8 +13,10 @@ import { Session } from './session.ts';
 /** Every open session, and the place where each is recorded when it ends. */
 export class Sessions {
   readonly #open = new Roster<Session>();
-  /** Connections whose session has ended, and which still wait for their client to read the farewell. */
-  readonly #lingering = new Roster<Session>();
+  /** Those whose session has ended, and whose client has its answer still to read. Each takes the next seat; one who sits there has to go. */
+  readonly #lingering: (Session | undefined)[];
+  #nextSeat = 0;
+  #lingerers = 0;
   readonly #log: Log;
   readonly #limits: Limits;
   readonly #quotas: Quotas;
@@ -22,18 +24,19 @@ export class Sessions {
   #last = 0;
   #whenEmpty: (() => void)[] = [];
 
-  /** `thread`: which of several it is. */
-  constructor(log: Log, limits: Limits, quotas: Quotas, thread?: number) {
+  /** `lingering`: how many at most may have their answer still to read. `thread`: which of several it is. */
+  constructor(log: Log, limits: Limits, quotas: Quotas, lingering: number, thread?: number) {
     const start = Math.floor(Date.now() / 1000).toString(16);
     this.#run = thread === undefined ? start : `${start}-${thread}`;
     this.#log = log;
     this.#limits = limits;
     this.#quotas = quotas;
+    this.#lingering = Array.from({ length: lingering });
   }
 
-  /** Connections, those that say farewell too. */
+  /** Those that have not ended. */
   get size(): number {
-    return this.#open.size + this.#lingering.size;
+    return this.#open.size;
   }
 
   [Symbol.iterator](): Iterator<Session> {
@@ -51,25 +54,32 @@ export class Sessions {
     if (rule?.log.includes('connect')) this.#write('connect', session.record());
   }
 
-  /** Writes the record of a session and gives back what it held; its place among the connections is free when that is `gone`. */
+  /**
+   * Writes the record of a session and gives back what it held, its place among the connections too: a client that does not read its
+   * answer keeps nobody out. Its connection is closed when that is `gone`, or when too many have come after it.
+   */
   async closeWhen(gone: Promise<void>, session: Session, end: End): Promise<void> {
     this.#end(session, end);
-    this.#lingering.add(session);
+    const seat = this.#nextSeat;
+    this.#nextSeat = (seat + 1) % this.#lingering.length;
+    this.#lingering[seat]?.client.destroy();
+    this.#lingering[seat] = session;
+    this.#lingerers++;
     await gone;
-    this.#lingering.delete(session);
-    this.#forget(session);
+    if (this.#lingering[seat] === session) this.#lingering[seat] = undefined;
+    this.#lingerers--;
+    this.#tellIfEmpty();
   }
 
   /** The same for one whose connection is gone. */
   close(session: Session, end: End): void {
     this.#end(session, end);
-    this.#forget(session);
+    this.#tellIfEmpty();
   }
 
   /** For a thread that dies: records them all, and gives back what they hold. */
   abandon(detail: string): void {
     for (const session of this.#open) this.close(session, new Failure('internal', session.phase, detail));
-    for (const session of this.#lingering) this.#forget(session);
   }
 
   #end(session: Session, end: End): void {
@@ -77,6 +87,7 @@ export class Sessions {
     this.#quotas.end(session);
     session.counters.release?.();
     if (session.lease !== undefined) this.#limits.release(session.lease);
+    if (session.connectionLease !== undefined) this.#limits.release(session.connectionLease);
     session.releaseUpstreams?.();
     const kind: LogKind = endedWell(end) ? 'disconnect' : 'error';
     const { rules } = session;
@@ -91,14 +102,17 @@ export class Sessions {
     this.#log.warnSeldom('the upstream failed', { route, error });
   }
 
-  #forget(session: Session): void {
-    if (session.connectionLease !== undefined) this.#limits.release(session.connectionLease);
-    if (this.size === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve();
+  #tellIfEmpty(): void {
+    if (this.#isEmpty) for (const resolve of this.#whenEmpty.splice(0)) resolve();
+  }
+
+  get #isEmpty(): boolean {
+    return this.#open.size === 0 && this.#lingerers === 0;
   }
 
   /** Resolves when no connection is left. */
   empty(): Promise<void> {
-    if (this.size === 0) return Promise.resolve();
+    if (this.#isEmpty) return Promise.resolve();
     return new Promise((resolve) => this.#whenEmpty.push(resolve));
   }
 

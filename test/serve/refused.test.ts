@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+import { connect as connectTls } from 'node:tls';
+import { cert, key } from '../support/certificate.ts';
+import { makeDirectory } from '../support/directory.ts';
+import { startGarter } from '../support/garter.ts';
+import { until } from '../support/process.ts';
+import { Command, connectThrough, parseHex, RawClient, request4, request5 } from '../support/raw.ts';
+import { startEcho, type Target } from '../support/targets.ts';
+import { descriptors } from '../support/usage.ts';
+
+const WRONG = ['05 01 02  01 01', Buffer.from('a'), '01', Buffer.from('b')];
+/** What a client sends that is given an answer and no more. */
+const REFUSED: Readonly<Record<string, readonly (string | Uint8Array)[]>> = {
+  'no method': ['05 01 09'],
+  'a wrong password': WRONG,
+  'a request that the rules refuse': ['05 01 00', request5(Command.connect, '127.0.0.7', 9)],
+  SOCKS4: [request4(Command.connect, '127.0.0.7', 9)],
+  'no such command': ['05 01 00', request5(9, '127.0.0.1', 9)],
+  'a destination that refuses': ['05 01 00', request5(Command.connect, '127.0.0.1', 9)],
+  'RESOLVE, which was answered': ['05 01 00', request5(Command.resolve, '127.0.0.1', 0)],
+  HTTP: [Buffer.from('GET / HTTP/1.1\r\n\r\n')],
+  junk: ['ff ff ff ff'],
+};
+const CONFIG =
+  'rules: [{ deny: any, to: [127.0.0.7] }, { allow: [connect, bind, udp, resolve], to: [loopback] }]';
+const METHODS = 'methods: [none, password]';
+
+async function serves(garter: { host: string; port: number }, echo: Target): Promise<void> {
+  using client = await connectThrough(garter, echo);
+  client.send(Buffer.from('x'));
+  await client.expect(Buffer.from('x'));
+}
+
+suite('clients that were answered and do not go', () => {
+  for (const [what, sends] of Object.entries(REFUSED)) {
+    test(`hold no place: ${what}`, async () => {
+      await using echo = await startEcho();
+      await using garter = await startGarter({
+        config: `limits: { connections: 4 }\n${CONFIG}`,
+        users: { alice: 'secret' },
+        listener: [METHODS],
+      });
+      using held = new DisposableStack();
+      for (let i = 0; i < 4; i++) {
+        const client = held.use(await RawClient.connect(garter));
+        client.send(...sends);
+        await client.rest();
+      }
+      await serves(garter, echo);
+    });
+  }
+
+  test('hold no place: over TLS, and what is no TLS', async () => {
+    await using directory = await makeDirectory();
+    const files = { cert: join(directory.path, 'cert.pem'), key: join(directory.path, 'key.pem') };
+    await writeFile(files.cert, cert);
+    await writeFile(files.key, key, { mode: 0o600 });
+    await using echo = await startEcho();
+    await using garter = await startGarter({
+      config: `limits: { connections: 4 }\n${CONFIG}`,
+      users: { alice: 'secret' },
+      listener: [
+        METHODS,
+        [
+          'udp: {}',
+          '  - address: "127.0.0.1:0"',
+          `    ${METHODS}`,
+          `    tls: { cert: ${files.cert}, key: ${files.key} }`,
+        ].join('\n'),
+      ],
+    });
+    const [, port] = await until(
+      () => [...garter.process.stdout().matchAll(/^garter listening on \S+:(\d+)$/gm)][1],
+      () => 'it does not listen twice',
+    );
+    using held = new DisposableStack();
+    for (const sends of [['05 01 09'], WRONG, ['05 01 09'], WRONG]) {
+      const at = { host: garter.host, port: Number(port), allowHalfOpen: true };
+      const client = connectTls({ ...at, ca: cert, servername: 'localhost' });
+      held.defer(() => client.destroy());
+      client.write(Buffer.concat(sends.map((part) => parseHex(part))));
+      client.resume();
+      await once(client, 'end');
+    }
+    for (let i = 0; i < 4; i++) {
+      const client = held.use(await RawClient.connect({ host: garter.host, port: Number(port) }));
+      client.send('05 01 00');
+      await client.gone();
+    }
+    await serves(garter, echo);
+  });
+
+  test('hold no more descriptors than there are, however many come', async () => {
+    const few = ['sh', '-c', 'ulimit -n 64; exec "$0" "$@"'];
+    await using echo = await startEcho();
+    await using garter = await startGarter({ config: CONFIG, prefix: few });
+    await serves(garter, echo);
+    const before = await descriptors(garter.process.pid);
+    using held = new DisposableStack();
+    for (let i = 0; i < 100; i++) {
+      const client = held.use(await RawClient.connect(garter));
+      client.send('05 01 09');
+      await client.expect('05 ff');
+    }
+    await serves(garter, echo);
+    const more = (await descriptors(garter.process.pid)) - before;
+    assert.ok(more <= 8, `${more} descriptors more`);
+    assert.deepEqual(
+      (await garter.log()).filter(({ event }) => event === 'a connection could not be accepted'),
+      [],
+    );
+  });
+});
