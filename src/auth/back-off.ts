@@ -1,12 +1,13 @@
-import { formatIp, parseIp, unmapped } from '../wire/ip.ts';
-import { Recent } from './recent.ts';
+import { groupsOf } from '../policy/claims.ts';
+import { Recent } from '../resolve/recent.ts';
+import { parseIp } from '../wire/ip.ts';
 
 export interface BackOffOptions {
   /** Milliseconds on a clock that never jumps. @default performance.now */
   readonly now?: () => number;
   /** Counts kept at most; the oldest goes first. @default 10_000 */
   readonly counts?: number;
-  /** Addresses and logins from them that are remembered as good. @default 100_000 */
+  /** Addresses and logins from them that are remembered as good, and as many networks. @default 100_000 */
   readonly known?: number;
 }
 
@@ -46,11 +47,14 @@ export class BackOff {
   readonly #counts: Recent<Count>;
   /** Addresses, and `address user`. */
   readonly #known: Recent<true>;
+  /** Those around known addresses. */
+  readonly #networks: Recent<true>;
 
   constructor(options: BackOffOptions = {}) {
     this.#now = options.now ?? ((): number => performance.now());
     this.#counts = new Recent(options.counts ?? 10_000);
     this.#known = new Recent(options.known ?? 100_000);
+    this.#networks = new Recent(options.known ?? 100_000);
   }
 
   /** True while an attempt must be refused unlooked-at. */
@@ -75,6 +79,19 @@ export class BackOff {
       this.#known.set(key, true);
       this.#counts.delete(key);
     }
+    for (const network of networksOf(address).slice(0, -1)) this.#networks.set(network, true);
+  }
+
+  /**
+   * Among whom turns are shared out: addresses that have logged in, those of a network close by or further around, and strangers have
+   * turns each for themselves, and then their networks.
+   */
+  groups(address: string): readonly string[] {
+    const networks = networksOf(address);
+    const knownFrom = networks.findLastIndex((network, i) =>
+      (i === networks.length - 1 ? this.#known : this.#networks).get(network),
+    );
+    return [`known ${knownFrom}`, ...networks];
   }
 
   #charges(user: string, address: string): readonly Charge[] {
@@ -88,12 +105,13 @@ export class BackOff {
   }
 }
 
-/** What counts as one address: an IPv4 address, an IPv6 /64 (a household has a whole one), or everything local. */
-export function sourceOf(address: string): string {
+/** What counts as one address. */
+function sourceOf(address: string): string {
+  return networksOf(address).at(-1)!;
+}
+
+/** The networks of an address, the widest first; everything local is one. */
+function networksOf(address: string): readonly string[] {
   const ip = parseIp(address.replace(/%.*$/, ''));
-  if (ip === undefined) return 'local';
-  const judged = unmapped(ip);
-  if (judged.family === 4) return formatIp(judged);
-  const [first, second] = judged.words;
-  return `${formatIp({ family: 6, words: [first, second, 0, 0] })}/64`;
+  return ip === undefined ? ['local'] : groupsOf(ip);
 }

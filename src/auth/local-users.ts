@@ -1,10 +1,10 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { Recent } from '../resolve/recent.ts';
 import { Turns } from '../resolve/turns.ts';
 import { COST, formatHash, hashPassword, parseHash, verifyPassword } from './argon2.ts';
 import type { Authenticator, Identity, Member, PasswordVerdict } from './authenticator.ts';
-import { BackOff, sourceOf } from './back-off.ts';
-import { Recent } from './recent.ts';
+import { BackOff } from './back-off.ts';
 import { isExpired, nameFault, passwordFault } from './users-file.ts';
 import type { User } from './users-file.ts';
 
@@ -101,7 +101,8 @@ export class LocalUsers implements Authenticator {
     if (outcome !== undefined) return outcome;
     const shared = this.#comparing.get(key);
     if (shared !== undefined) return shared;
-    const comparing = this.#turns.run(sourceOf(address), async () => {
+    const asker = (): readonly string[] => this.#backOff.groups(address);
+    const comparing = this.#turns.run(asker, async () => {
       // What failed while this one waited counts: a burst of guesses gets no more looks than guesses in turn.
       if (this.#backOff.holds(username, address)) return undefined;
       const right = await this.#compare(hash, password);

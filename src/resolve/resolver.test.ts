@@ -339,11 +339,13 @@ test('who shares a query of a flood has a place in the line of its own', async (
     { family: 'ipv4' },
   );
   const names = [...Array.from({ length: 256 + 1023 }, (_, i) => `n${i}.test`), 'www.test'];
-  const flood = names.map((name) => all.resolver.resolve(name, { source: 'flood' }));
+  const flood = names.map((name) => all.resolver.resolve(name, { source: () => ['flood'] }));
   const ends = Promise.allSettled(flood);
-  const victim = all.resolver.resolve('www.test', { source: 'victim' });
+  const victim = all.resolver.resolve('www.test', { source: () => ['victim'] });
   // The flood gives way to somebody else: its last place in the line is the one of www.test.
-  const other = assert.rejects(all.resolver.resolve('no.test', { source: 'other' }), { code: 'ENOTFOUND' });
+  const other = assert.rejects(all.resolver.resolve('no.test', { source: () => ['other'] }), {
+    code: 'ENOTFOUND',
+  });
   await assert.rejects(flood.at(-1)!, { code: 'EBUSY' });
   release();
   assert.deepEqual(await texts(victim), ['192.0.2.1']);

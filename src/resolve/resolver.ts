@@ -13,7 +13,7 @@ import { servicesOf, type Services } from './services.ts';
 import { Sources } from './sources.ts';
 import { query } from './stub.ts';
 import { DEFAULTS, parseResolvConf, type NameServer, type NameServers } from './system.ts';
-import { Turns } from './turns.ts';
+import { Turns, type Asker } from './turns.ts';
 
 export type Family = 'any' | 'ipv4' | 'ipv6';
 
@@ -40,6 +40,9 @@ export interface Machine {
   /** The local address that is used towards a literal one. @default the kernel's choice */
   readonly sourceFor?: (host: string) => string | undefined;
 }
+
+/** Who asks for nobody in particular. */
+const ANYBODY: Asker = () => [''];
 
 const MAX_QUERIES = 256;
 const MAX_WAITING = 1024;
@@ -86,15 +89,15 @@ export class Resolver implements Disposable {
 
   /**
    * The addresses of a name in the order of RFC 6724, one at least; a literal is its own. `family` narrows the configured
-   * one; where many wait, those of different `source` take turns. Rejects with a ResolveError, or with the signal's reason.
+   * one; where many wait, those of different `source` take turns, and the groups that it names. Rejects with a ResolveError, or with the signal's reason.
    */
   async resolve(
     name: string,
-    options: { readonly family?: Family; readonly source?: string; readonly signal?: Signal } = {},
+    options: { readonly family?: Family; readonly source?: Asker | undefined; readonly signal?: Signal } = {},
   ): Promise<Ip[]> {
     const wanted: Wanted = (family) =>
       [this.options.family, options.family ?? 'any'].every((one) => one === 'any' || one === `ipv${family}`);
-    const { source = '' } = options;
+    const { source = ANYBODY } = options;
     const found = await this.#unlessAborted(options.signal, () => this.#find(name, wanted, source));
     if (found.length === 0) throw new ResolveError('ENOTFOUND', `${name}: no such name, or no address`);
     return orderDestinations(found, (ip) => this.#sources.of(ip));
@@ -103,9 +106,11 @@ export class Resolver implements Disposable {
   /** The name of an address. Rejects with a ResolveError, or with the signal's reason. */
   async reverse(
     ip: Ip,
-    options: { readonly source?: string; readonly signal?: Signal } = {},
+    options: { readonly source?: Asker | undefined; readonly signal?: Signal } = {},
   ): Promise<string> {
-    const [name] = await this.#unlessAborted(options.signal, () => this.#findNames(ip, options.source ?? ''));
+    const [name] = await this.#unlessAborted(options.signal, () =>
+      this.#findNames(ip, options.source ?? ANYBODY),
+    );
     if (name === undefined) throw new ResolveError('ENOTFOUND', `${formatIp(ip)}: no name`);
     return name;
   }
@@ -116,9 +121,9 @@ export class Resolver implements Disposable {
    */
   async services(
     name: string,
-    options: { readonly source?: string; readonly signal?: Signal } = {},
+    options: { readonly source?: Asker | undefined; readonly signal?: Signal } = {},
   ): Promise<Services> {
-    const { source = '' } = options;
+    const { source = ANYBODY } = options;
     const found = await this.#unlessAborted(options.signal, () => this.#findServices(name, source));
     if (found === NO_SERVICES)
       throw new ResolveError('ENOTFOUND', `${name}: no such service, or no server with a host name`);
@@ -135,7 +140,7 @@ export class Resolver implements Disposable {
     this.close();
   }
 
-  async #find(text: string, wanted: Wanted, source: string): Promise<readonly Ip[]> {
+  async #find(text: string, wanted: Wanted, source: Asker): Promise<readonly Ip[]> {
     const literal = parseIp(text);
     if (literal !== undefined) return wanted(literal.family) ? [literal] : [];
     const name = canonicalName(text);
@@ -155,7 +160,7 @@ export class Resolver implements Disposable {
     );
   }
 
-  #load(name: string, type: 'A' | 'AAAA', deadline: number, source: string): Promise<readonly Ip[]> {
+  #load(name: string, type: 'A' | 'AAAA', deadline: number, source: Asker): Promise<readonly Ip[]> {
     return shareQuery(this.#addresses, `${type} ${name}`, async () => {
       const { data, ttl } = await this.#ask(name, type, deadline, source);
       return {
@@ -165,7 +170,7 @@ export class Resolver implements Disposable {
     });
   }
 
-  async #findNames(ip: Ip, source: string): Promise<readonly string[]> {
+  async #findNames(ip: Ip, source: Asker): Promise<readonly string[]> {
     const local = nameOf(ip, this.#hosts.value);
     if (local !== undefined) return [local];
     const deadline = this.#now() + this.options.timeout;
@@ -176,7 +181,7 @@ export class Resolver implements Disposable {
     });
   }
 
-  async #findServices(text: string, source: string): Promise<Services> {
+  async #findServices(text: string, source: Asker): Promise<Services> {
     const name = canonicalName(text);
     if (name === undefined)
       throw new ResolveError('EBADNAME', `${JSON.stringify(text)}: no name of a service`);
@@ -190,7 +195,7 @@ export class Resolver implements Disposable {
     });
   }
 
-  async #ask(name: string, type: QueryType, deadline: number, source: string): Promise<Records> {
+  async #ask(name: string, type: QueryType, deadline: number, source: Asker): Promise<Records> {
     const records = await this.#turns.run(source, () => {
       this.#closing.signal.throwIfAborted();
       const left = deadline - this.#now();

@@ -1,34 +1,55 @@
+import { Crowd } from '../policy/crowd.ts';
+import { Recent } from './recent.ts';
+
 export interface TurnsOptions {
   /** Tasks at a time. */
   readonly running: number;
   /** Tasks that may wait for their turn. */
   readonly waiting: number;
+  /** Numbers from 0 to 1. @default Math.random */
+  readonly random?: () => number;
 }
+
+/** The groups that who asks belongs to, the widest first: see `Crowd`. Called when it has to wait. */
+export type Asker = () => readonly string[];
 
 /** True when it is its turn; false when it has lost its place in the line. */
 type Turn = (mine: boolean) => void;
 
+/** How soon a group has to give way: the highest first. */
+interface Rank {
+  readonly value: number;
+  /** The turns that had been had when it was drawn. */
+  readonly since: number;
+}
+
+/** Groups whose rank is remembered. */
+const RANKS = 10_000;
+
 /**
- * Lets a few tasks run at a time and some more wait in line. Sources take turns, and when the line is full the source that
- * has most in it gives way to one that has less: a flood holds up itself.
+ * Lets a few tasks run at a time and some more wait in line. Groups take turns, and when the line is full the largest gives way: a flood
+ * holds up itself. Of groups as large, the one that had a turn last gives way, and among those that had none yet chance decides, for as
+ * many turns as the line is long: who asks more often does not have more of a chance.
  */
 export class Turns {
   readonly #limit: number;
   readonly #waiting: number;
-  /** Who waits, by source; the source at the front is next. */
-  readonly #lines = new Map<string, Turn[]>();
-  #length = 0;
+  readonly #random: () => number;
+  readonly #line = new Crowd<Turn>();
+  readonly #ranks = new Recent<Rank>(RANKS);
+  #turns = 0;
   #running = 0;
 
-  constructor({ running, waiting }: TurnsOptions) {
+  constructor({ running, waiting, random = Math.random }: TurnsOptions) {
     this.#limit = running;
     this.#waiting = waiting;
+    this.#random = random;
   }
 
   /** Runs the task when its turn comes; `undefined` when the line has no place for it. */
-  async run<T>(source: string, task: () => Promise<T>): Promise<T | undefined> {
+  async run<T>(asker: Asker, task: () => Promise<T>): Promise<T | undefined> {
     if (this.#running < this.#limit) this.#running++;
-    else if (!(await this.#wait(source))) return undefined;
+    else if (!(await this.#wait(asker))) return undefined;
     try {
       return await task();
     } finally {
@@ -39,34 +60,31 @@ export class Turns {
     }
   }
 
-  async #wait(source: string): Promise<boolean> {
-    const line = this.#lines.get(source) ?? [];
-    if (this.#length >= this.#waiting && !this.#makeRoom(line.length)) return false;
+  #wait(asker: Asker): Promise<boolean> {
     return new Promise((turn) => {
-      this.#length++;
-      line.push(turn);
-      this.#lines.set(source, line);
+      this.#line.join(asker(), turn);
+      if (this.#line.size <= this.#waiting) return;
+      const largest = this.#line.largest(this.#rankOf);
+      const last = largest.newest!;
+      largest.leave(last);
+      last(false);
     });
   }
 
-  /** Takes a place from the longest line for one of so many, if that is shorter. */
-  #makeRoom(mine: number): boolean {
-    const [longest] = [...this.#lines.values()].toSorted((a, b) => b.length - a.length);
-    if (longest === undefined || longest.length <= mine + 1) return false;
-    this.#length--;
-    longest.pop()!(false);
-    return true;
+  #next(): Turn | undefined {
+    const rank = { value: this.#turns + 1, since: this.#turns };
+    const next = this.#line.next((group) => this.#ranks.set(group, rank));
+    if (next !== undefined) this.#turns++;
+    return next;
   }
 
-  #next(): Turn | undefined {
-    for (const [source, line] of this.#lines) {
-      const turn = line.shift();
-      // The source goes to the end, if it has more.
-      this.#lines.delete(source);
-      if (line.length > 0) this.#lines.set(source, line);
-      this.#length--;
-      return turn;
-    }
-    return undefined;
-  }
+  /** From 1 on for those that have had a turn. */
+  readonly #rankOf = (group: string): number => {
+    const rank = this.#ranks.get(group);
+    if (rank !== undefined && (rank.value >= 1 || this.#turns - rank.since < this.#waiting))
+      return rank.value;
+    const value = this.#random();
+    this.#ranks.set(group, { value, since: this.#turns });
+    return value;
+  };
 }

@@ -2,6 +2,7 @@ import type { Signal } from '../net/engine.ts';
 import { ResolveError } from '../resolve/error.ts';
 import type { Service } from '../resolve/message.ts';
 import type { Resolver } from '../resolve/resolver.ts';
+import type { Asker } from '../resolve/turns.ts';
 import { formatAddress } from '../wire/address.ts';
 import { UpstreamError } from './error.ts';
 import type { DiscoverOptions, GroupOptions, MemberOptions } from './options.ts';
@@ -25,8 +26,8 @@ interface Found {
   readonly spoils: number;
 }
 
-interface Asker {
-  readonly source?: string;
+interface Caller {
+  readonly source?: Asker | undefined;
   readonly signal?: Signal;
 }
 
@@ -49,13 +50,13 @@ export class Discovery {
   }
 
   /** The group as it is now. Rejects with an UpstreamError when nothing is known of it, or with the signal's reason. */
-  async group(way: DiscoverOptions, resolver: Resolver, asker: Asker): Promise<GroupOptions> {
+  async group(way: DiscoverOptions, resolver: Resolver, asker: Caller): Promise<GroupOptions> {
     const services = await this.#services(way, resolver, asker);
     if (services.length === 0) throw new UpstreamError('unreachable', way.label, 'ENOTFOUND');
     return { ...way, type: 'group', members: membersOf(way, services) };
   }
 
-  async #services(way: DiscoverOptions, resolver: Resolver, asker: Asker): Promise<readonly Service[]> {
+  async #services(way: DiscoverOptions, resolver: Resolver, asker: Caller): Promise<readonly Service[]> {
     const known = this.#found.get(resolver)?.get(way.service);
     const now = this.#now();
     if (known === undefined) return this.#ask(way, resolver, asker);
@@ -70,7 +71,7 @@ export class Discovery {
   async #ask(
     { service, label }: DiscoverOptions,
     resolver: Resolver,
-    asker: Asker,
+    asker: Caller,
     known?: Found,
   ): Promise<readonly Service[]> {
     try {

@@ -151,7 +151,7 @@ async function asAddress(
 ): Promise<Address> {
   if (destination.type !== AddressType.name) return destination;
   const family = isSocks4(protocol) ? 'ipv4' : 'any';
-  const { resolver, client: source, signal } = trip;
+  const { resolver, source, signal } = trip;
   try {
     const [ip] = await inTime(resolver.resolve(destination.host, { family, source, signal }), trip);
     return addressOf(formatIp(ip!), destination.port);

@@ -122,10 +122,10 @@ async function openDiscovered(
   request: Request,
   trip: Trip,
 ): Promise<Opened> {
-  const { discovery, resolver, client, signal } = trip;
+  const { discovery, resolver, source, signal } = trip;
   let group: GroupOptions;
   try {
-    group = await inTime(discovery.group(way, resolver, { source: client, signal }), trip);
+    group = await inTime(discovery.group(way, resolver, { source, signal }), trip);
   } catch (error) {
     if (!(error instanceof ResolveError)) throw error;
     throw new UpstreamError('unreachable', way.label, error.code, undefined, error);

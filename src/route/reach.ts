@@ -24,7 +24,7 @@ export interface Reached {
 
 /** From here: to a unix socket, or to the first address that answers. */
 export const directly: Reach = async (server, trip) => {
-  const { engine, resolver, signal, client, nearest } = trip;
+  const { engine, resolver, signal, source, nearest } = trip;
   const { path } = server;
   if (path !== undefined) {
     const stream = await engine.connect({ path }, { timeout: left(trip.patience), signal });
@@ -32,7 +32,7 @@ export const directly: Reach = async (server, trip) => {
   }
   const addresses = nearest
     ? [nearest]
-    : await inTime(resolver.resolve(server.at.host, { source: client, signal }), trip);
+    : await inTime(resolver.resolve(server.at.host, { source, signal }), trip);
   return oneOf(notOwn(addresses, server, trip))(server, trip);
 };
 

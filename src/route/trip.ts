@@ -1,6 +1,7 @@
 import type { Connection, Engine, Signal } from '../net/engine.ts';
 import { ResolveError } from '../resolve/error.ts';
 import type { Resolver } from '../resolve/resolver.ts';
+import type { Asker } from '../resolve/turns.ts';
 import type { ClientSession } from '../session/client.ts';
 import { addressOf } from '../wire/address.ts';
 import type { Address, HostPort } from '../wire/address.ts';
@@ -30,8 +31,10 @@ export interface Trip {
   readonly localAddress: LocalAddress | undefined;
   /** The address of the nearest server, where that is known already. @default those of its name */
   readonly nearest?: Ip | undefined;
-  /** Whom it is for: takes turns with others, and leads to the same server again where a group wants that. */
+  /** Whom it is for: leads to the same server again where a group wants that. */
   readonly client: string;
+  /** Who it is that takes turns with others. @default nobody in particular */
+  readonly source?: Asker | undefined;
   readonly credentials: Credentials | undefined;
   /** True for garter's own ports. */
   isOwnPort(ip: Ip, port: number): boolean;

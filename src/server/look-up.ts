@@ -1,7 +1,6 @@
 import type { End } from '../audit/record.ts';
 import type { Passage } from '../route/dial.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
-import { network } from '../policy/claims.ts';
 import { formatIp, parseIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
@@ -59,9 +58,9 @@ function chosen(
 
 async function nameOf(session: Session, passage: Passage, state: ServerState): Promise<string> {
   if (passage.route.passesNames) return askFar(session, Command.resolvePtr, passage, state);
-  const { signal, ip } = session;
+  const { signal } = session;
   const resolver = passage.route.resolver ?? state.resolver;
-  return resolver.reverse(passage.permit.addresses[0]!, { source: network(ip), signal });
+  return resolver.reverse(passage.permit.addresses[0]!, { source: session.asker, signal });
 }
 
 async function addressesOf(session: Session, passage: Passage, state: ServerState): Promise<readonly Ip[]> {

@@ -2,7 +2,7 @@ import { decide, grantsSome } from '../policy/decide.ts';
 import type { Decision, Permit } from '../policy/decide.ts';
 import type { Lease } from '../policy/limits.ts';
 import type { Command, Destination, Facts, RuleOptions } from '../policy/policy.ts';
-import { network, ruleClaims } from '../policy/claims.ts';
+import { ruleClaims } from '../policy/claims.ts';
 import type { Passage } from '../route/dial.ts';
 import { DIRECT } from '../route/table.ts';
 import type { Route } from '../route/table.ts';
@@ -118,8 +118,8 @@ async function resolve(
   state: ServerState,
 ): ReturnType<ServerState['resolver']['resolve']> {
   try {
-    const { signal, ip } = session;
-    return await (route?.resolver ?? state.resolver).resolve(name, { source: network(ip), signal });
+    const { signal } = session;
+    return await (route?.resolver ?? state.resolver).resolve(name, { source: session.asker, signal });
   } catch (error) {
     throw Failure.from(error, 'resolve');
   }

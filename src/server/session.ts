@@ -3,9 +3,11 @@ import type { End, Phase, Record } from '../audit/record.ts';
 import type { Identity } from '../auth/authenticator.ts';
 import type { Connection, Endpoint, Relay, RelayEnd, RelayOwner, Signal } from '../net/engine.ts';
 import type { Member } from '../net/roster.ts';
+import { groupsOf } from '../policy/claims.ts';
 import type { Crowd } from '../policy/crowd.ts';
 import type { Lease } from '../policy/limits.ts';
 import type { Command, Destination, Facts, Method, Protocol, RuleOptions } from '../policy/policy.ts';
+import type { Asker } from '../resolve/turns.ts';
 import { formatIp, parseIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import type { Credentials } from '../wire/password.ts';
@@ -121,6 +123,11 @@ export class Session implements Member, RelayOwner, Holder {
 
   get ip(): Ip {
     return this.#ip ?? parseIp(this.remote.host)!;
+  }
+
+  /** Who takes turns with others. */
+  get asker(): Asker {
+    return () => groupsOf(this.ip, this.identity?.user);
   }
 
   /** Whom the balancer speaks for. */

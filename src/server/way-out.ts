@@ -101,6 +101,7 @@ export function tripOf(session: Session, route: Route, deadline: number, state: 
     patience: deadline,
     localAddress: route.egress && egressFrom(route.egress, session.client.local.host),
     client: network(session.ip),
+    source: session.asker,
     credentials: session.credentials,
     isOwnPort: (ip, port) => state.ports.isOwnPort(ip, port, 'tcp'),
   };

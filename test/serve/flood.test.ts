@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
+import { appendFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { hashPassword } from '../../src/auth/argon2.ts';
+import { makeDirectory } from '../support/directory.ts';
 import { startGarter, type Garter } from '../support/garter.ts';
-import { start } from '../support/process.ts';
+import { start, until } from '../support/process.ts';
 import { Command, RawClient, request5 } from '../support/raw.ts';
 import { startEcho, type Target } from '../support/targets.ts';
 
@@ -88,3 +93,67 @@ test('users are served while strangers flood it from 50 addresses', async (t: Te
 function middle(all: readonly number[]): number {
   return all[all.length >> 1]!;
 }
+
+/** Guesses from many networks, each of which has another one under way as soon as the last was answered. */
+const GUESSERS = `
+  import { connect } from 'node:net';
+  const [port, networks] = process.argv.slice(1).map(Number);
+  let count = 0;
+  const guess = (i) => {
+    const name = Buffer.from('u' + count++);
+    const socket = connect({ port, host: '127.0.0.1', localAddress: '127.' + i + '.0.9' });
+    socket.on('error', () => {}).on('close', () => setTimeout(guess, 50, i)).resume();
+    socket.write(Buffer.concat([Buffer.of(5, 1, 2, 1, name.length), name, Buffer.of(1, 120)]));
+  };
+  for (let i = 1; i <= networks; i++) guess(i);
+  setTimeout(() => console.log('flooding'), 500);
+`;
+
+/** Whether a user gets in from this address, who tries again after a while. */
+async function getsIn(garter: Garter, user: string, from: string, tries = 1): Promise<boolean> {
+  using client = await RawClient.connect(garter, from);
+  const name = Buffer.from(user);
+  client.send('05 01 02', Buffer.of(1, name.length), name, '06', Buffer.from('secret'));
+  await client.expect('05 02  01');
+  const [status] = await client.read(1);
+  if (status === 0 || tries === 1) return status === 0;
+  await delay(1500);
+  return getsIn(garter, user, from, tries - 1);
+}
+
+test('users get in while passwords are guessed from 200 networks: from new addresses, and from known ones', async (t: TestContext) => {
+  await using directory = await makeDirectory();
+  const file = join(directory.path, 'users.txt');
+  const known = Array.from({ length: 10 }, (_, i) => ({ user: `known${i}`, from: `127.${210 + i}.0.1` }));
+  const others = Array.from({ length: 10 }, (_, i) => ({ user: `new${i}`, from: `127.${230 + i}.0.1` }));
+  const hash = await hashPassword('secret');
+  await writeFile(file, [...known, ...others].map(({ user }) => `${user}:${hash}\n`).join(''), {
+    mode: 0o600,
+  });
+  await using garter = await startGarter({
+    config: `users: { file: ${file} }\ntimeouts: { handshake: 60s }`,
+  });
+  const logIn = async (users: typeof known, tries = 1): Promise<number> => {
+    const all = await Promise.all(users.map(({ user, from }) => getsIn(garter, user, from, tries)));
+    return all.filter(Boolean).length;
+  };
+  assert.equal(await logIn(known), 10);
+  // What was compared is forgotten with that, and has to be compared again.
+  await appendFile(file, '# changed\n');
+  await until(
+    async () => (await garter.log()).find(({ event }) => event === 'users reloaded'),
+    () => 'the users were not reloaded',
+  );
+  await using flood = await start(
+    [process.execPath, '--input-type=module', '-e', GUESSERS, ...[garter.port, 200].map(String)],
+    { ready: /flooding/ },
+  );
+  const [before, after] = await Promise.all([logIn(known), logIn(others, 8)]);
+  flood.signal('SIGTERM');
+  await flood.ended();
+  t.diagnostic(`${before} of 10 from known addresses, ${after} of 10 from new ones`);
+  const busy = (await garter.log()).filter(({ reason }) => reason === 'busy').length;
+  assert.ok(busy > 100, `${busy} were refused for want of room: that is no flood`);
+  assert.ok(before >= 9, `${before} of 10 from known addresses`);
+  assert.ok(after >= 5, `${after} of 10 from new addresses`);
+});
