@@ -74,6 +74,30 @@ for (const [kind, { start, encrypted }] of Object.entries(kinds)) {
       assert.equal(server.connections, 2);
     });
 
+    for (const rcode of [1, 2, 4, 5]) {
+      test(`RCODE ${rcode}: asked without EDNS over the same connection, and from then on`, async () => {
+        await using server = await start((asked) =>
+          asked.edns ? [response(asked, { rcode })] : ours(asked),
+        );
+        using resolver = resolverFor([{ ...server.endpoint, encrypted }]);
+        await find(resolver, 'a.test');
+        await find(resolver, 'b.test');
+        assert.deepEqual(
+          server.asked.map(({ edns }) => edns),
+          [true, false, false],
+        );
+        assert.equal(server.connections, 1);
+      });
+    }
+
+    test('silence takes no padding away', async () => {
+      const never = new Promise<never>(() => {});
+      await using server = await start(() => never);
+      using resolver = resolverFor([{ ...server.endpoint, encrypted }], [cert], 600);
+      await assert.rejects(find(resolver, 'a.test'), { code: 'ETIMEOUT' });
+      assert.deepEqual([...new Set(server.asked.map(({ edns }) => edns))], [true]);
+    });
+
     test('closed with the resolver', async () => {
       await using server = await start(ours);
       {

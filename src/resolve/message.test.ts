@@ -229,6 +229,62 @@ test('records beyond a few hundred are not read', () => {
   assert.equal(records.data.length, 256);
 });
 
+/** Records whose names are made of pointers, each to the one before, at the front of the answer. */
+function tangled(records: number, jumps: number): Buffer {
+  const head = Buffer.from(query.bytes.subarray(0, 26));
+  head.writeUInt16BE(0x8180, 2);
+  head.writeUInt16BE(records, 6);
+  head.writeUInt16BE(0, 10);
+  const pointers = Buffer.alloc(2 * jumps);
+  const dataAt = head.length + 12;
+  for (let i = 0; i < jumps; i++)
+    pointers.writeUInt16BE(0xc000 | (i === 0 ? 12 : dataAt + 2 * (i - 1)), 2 * i);
+  const last = dataAt + Math.max(0, 2 * (jumps - 1));
+  const others = Array.from({ length: records - 1 }, () => recordOf(last, 1, Buffer.of(192, 0, 2, 1)));
+  return Buffer.concat([head, recordOf(12, 0xff00, pointers), ...others]);
+}
+
+function recordOf(owner: number, type: number, data: Buffer): Buffer {
+  const fixed = Buffer.alloc(12);
+  fixed.writeUInt16BE(0xc000 | owner, 0);
+  fixed.writeUInt16BE(type, 2);
+  fixed.writeUInt16BE(1, 4);
+  fixed.writeUInt16BE(data.length, 10);
+  return Buffer.concat([fixed, data]);
+}
+
+for (const [jumps, type] of [
+  [1, 'records'],
+  [15, 'records'],
+  [16, 'unusable'],
+  [8000, 'unusable'],
+] as const) {
+  test(`names behind ${jumps} pointers and their own: ${type}`, () => {
+    assert.equal(decodeReply(tangled(2, jumps), query)?.type, type);
+  });
+}
+
+test('names of too many parts in all are not read', () => {
+  const name = `${'a.'.repeat(100)}test`;
+  const answers = (count: number): Says => ({
+    answers: Array.from({ length: count }, () => address(name, '192.0.2.1')),
+  });
+  assert.equal(reply(answers(150))?.type, 'records');
+  assert.equal(reply(answers(200))?.type, 'unusable');
+});
+
+test('what other types carry is not looked into', () => {
+  const broken = { name: 'www.test', type: 'MX', data: { exchange: 'a.test', preference: 1 } } as const;
+  const answers = [broken, address('www.test', '192.0.2.1')];
+  const bytes = response(
+    { over: 'udp', id: ID, name: 'www.test', type: 'A', edns: true, from: HERE },
+    { answers },
+  );
+  const at = bytes.indexOf(Buffer.from('\x01a\x04test\0'));
+  bytes.writeUInt8(0xff, at);
+  assert.partialDeepStrictEqual(decodeReply(bytes, query), { data: ['192.0.2.1'] });
+});
+
 test('what is broken beyond the answer does no harm', () => {
   const bytes = response(
     { over: 'udp', id: ID, name: 'www.test', type: 'A', edns: true, from: { host: '', port: 0 } },

@@ -10,6 +10,7 @@ import {
   type SrvAnswer,
   type StringAnswer,
 } from 'dns-packet';
+import { limitWork } from './bounds.ts';
 
 export type QueryType = 'A' | 'AAAA' | 'PTR' | 'SRV';
 
@@ -51,7 +52,7 @@ export interface Service {
   readonly weight: number;
 }
 
-export const Rcode = { noError: 0, formatError: 1, noSuchName: 3 } as const;
+const Rcode = { noError: 0, noSuchName: 3 } as const;
 
 const HEADER_SIZE = 12;
 /** Bytes of an OPT record without options, and of an option without data. */
@@ -62,8 +63,6 @@ const PADDING = 12;
 const PADDED_TO = 128;
 /** Fits into every path's packets: no fragments, which could be forged (DNS flag day 2020). */
 const UDP_PAYLOAD_SIZE = 1232;
-/** Records of an answer that are looked at. */
-const MAX_RECORDS = 256;
 /** CNAME records followed in an answer. */
 const MAX_ALIASES = 16;
 /** Seconds: a day. */
@@ -82,9 +81,9 @@ export function encodeQuery(id: number, name: string, type: QueryType, edns: boo
 
 /**
  * Reads what came from a server. `undefined` is no answer to this query: another id, another question, no response;
- * whoever sent it has guessed. An error may come without the question. Never throws.
+ * whoever sent it has guessed. An error may come without the question. One of more than `most` bytes is not read. Never throws.
  */
-export function decodeReply(bytes: Buffer, query: Query): Reply | undefined {
+export function decodeReply(bytes: Buffer, query: Query, most: number = Infinity): Reply | undefined {
   if (bytes.length < HEADER_SIZE || bytes.readUInt16BE(0) !== query.id) return undefined;
   const flags = bytes.readUInt16BE(2);
   if (flags >>> 11 !== 0b1_0000) return undefined; // QR and opcode: the response to a query
@@ -97,7 +96,10 @@ export function decodeReply(bytes: Buffer, query: Query): Reply | undefined {
   if (failed) return { type: 'failure', rcode };
   if ((flags & 0x0200) !== 0) return { type: 'truncated' };
   try {
-    const packet = decode(withinBounds(bytes));
+    if (bytes.length > most) throw new Error('much longer than was asked for');
+    const extended = (limitWork(bytes) << 4) | rcode;
+    if (extended !== rcode) return { type: 'failure', rcode: extended };
+    const packet = decode(bytes);
     if (decode.bytes > bytes.length) throw new Error('the last record is cut short');
     if (isReferral(packet, rcode)) throw new Error('a referral: the server does not recurse');
     return readRecords(packet, query, rcode === Rcode.noSuchName);
@@ -125,15 +127,6 @@ function paddingFor(size: number): PacketOpt {
 
 function questionOf(message: Buffer, end: number): string {
   return message.toString('latin1', HEADER_SIZE, end).toLowerCase();
-}
-
-/** Cuts the record counts to what is of use, so that no answer costs more than a few hundred records to read. */
-function withinBounds(bytes: Buffer): Buffer {
-  const answers = bytes.readUInt16BE(6);
-  bytes.writeUInt16BE(Math.min(answers, MAX_RECORDS), 6);
-  bytes.writeUInt16BE(answers > MAX_RECORDS ? 0 : Math.min(bytes.readUInt16BE(8), MAX_RECORDS), 8);
-  bytes.writeUInt16BE(0, 10);
-  return bytes;
 }
 
 function isReferral(packet: DecodedPacket, rcode: number): boolean {

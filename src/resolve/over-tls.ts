@@ -1,6 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { connect } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
+import { Inbox } from '../session/inbox.ts';
+import type { Decoded } from '../wire/decoded.ts';
 import { IDLE } from './channel.ts';
 import type { Channel, WithId } from './channel.ts';
 import { decodeReply } from './message.ts';
@@ -16,7 +18,7 @@ interface Waiting {
 export class TlsChannel implements Channel {
   readonly #socket: TLSSocket;
   readonly #waiting = new Map<number, Waiting>();
-  #received = Buffer.alloc(0);
+  readonly #inbox = new Inbox();
   /** Whether anything has come since the last query that was given up. */
   #heard = false;
   #isOpen = true;
@@ -55,13 +57,9 @@ export class TlsChannel implements Channel {
 
   #receive(chunk: Buffer): void {
     this.#heard = true;
-    this.#received = Buffer.concat([this.#received, chunk]);
-    while (this.#received.length >= 2) {
-      const end = 2 + this.#received.readUInt16BE(0);
-      if (this.#received.length < end) return;
-      this.#answer(this.#received.subarray(2, end));
-      this.#received = this.#received.subarray(end);
-    }
+    this.#inbox.add(chunk);
+    for (let next = this.#inbox.take(framed); next !== undefined; next = this.#inbox.take(framed))
+      this.#answer(next);
   }
 
   #answer(message: Buffer): void {
@@ -104,4 +102,12 @@ export class TlsChannel implements Channel {
     while (this.#waiting.has(id));
     return id;
   }
+}
+
+/** A message after its length in two bytes. */
+function framed(bytes: Uint8Array): Decoded<Buffer> | undefined {
+  if (bytes.length < 2) return undefined;
+  const size = 2 + ((bytes[0]! << 8) | bytes[1]!);
+  if (bytes.length < size) return undefined;
+  return { value: Buffer.from(bytes.buffer, bytes.byteOffset + 2, size - 2), size };
 }

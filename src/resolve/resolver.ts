@@ -1,6 +1,7 @@
 import type { Signal } from '../net/engine.ts';
 import { formatIp, parseIp, type Ip } from '../wire/ip.ts';
 import { Cache, type Fresh } from './cache.ts';
+import { EdnsMemory } from './edns.ts';
 import { Channels } from './encrypted.ts';
 import { ResolveError } from './error.ts';
 import { joinFamilies } from './families.ts';
@@ -67,6 +68,7 @@ export class Resolver implements Disposable {
   readonly #services: Cache<Services>;
   readonly #sources: Sources;
   readonly #channels: Channels;
+  readonly #edns: EdnsMemory;
   readonly #closing = new AbortController();
   /** Whom the caches come from. */
   #known: NameServers | undefined;
@@ -82,6 +84,7 @@ export class Resolver implements Disposable {
         : { value: { ...DEFAULTS, servers: options.servers, patience: options.timeout } };
     this.#addresses = new Cache(MAX_CACHED, now);
     this.#channels = new Channels(machine.ca);
+    this.#edns = new EdnsMemory(now);
     this.#names = new Cache(MAX_CACHED, now);
     this.#services = new Cache(MAX_CACHED, now);
     this.#sources = new Sources(MAX_CACHED, now, machine.sourceFor);
@@ -200,7 +203,8 @@ export class Resolver implements Disposable {
       this.#closing.signal.throwIfAborted();
       const left = deadline - this.#now();
       if (left <= 0) throw new ResolveError('ETIMEOUT', `${name}: waited too long in line`);
-      return query(name, type, this.#nameServers(), left, this.#channels, this.#closing.signal);
+      const means = { channels: this.#channels, memory: this.#edns };
+      return query(name, type, this.#nameServers(), left, means, this.#closing.signal);
     });
     if (records === undefined) throw new ResolveError('EBUSY', `${name}: too many names wait to be resolved`);
     return records;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import type { OptAnswer } from 'dns-packet';
 import {
   address,
   alias,
@@ -13,6 +14,7 @@ import {
 } from '../../test/support/name-server.ts';
 import { until } from '../../test/support/process.ts';
 import type { Endpoint } from '../net/engine.ts';
+import { EdnsMemory } from './edns.ts';
 import { Channels } from './encrypted.ts';
 import type { Records } from './message.ts';
 import { query } from './stub.ts';
@@ -29,11 +31,14 @@ interface AskOptions {
   readonly patience?: number;
   readonly timeout?: number;
   readonly signal?: AbortSignal;
+  readonly memory?: EdnsMemory;
 }
 
 function ask(servers: readonly Endpoint[], options: AskOptions = {}): Promise<Records> {
   const { patience = 20_000, timeout = 60_000, signal = new AbortController().signal } = options;
-  return query('www.test', 'A', { servers, attempts: 2, patience }, timeout, new Channels(), signal);
+  const { memory = new EdnsMemory() } = options;
+  const means = { channels: new Channels(), memory };
+  return query('www.test', 'A', { servers, attempts: 2, patience }, timeout, means, signal);
 }
 
 /** An endpoint where nobody listens. */
@@ -104,15 +109,15 @@ test('forged answers are ignored until the right one comes', async () => {
   assert.deepEqual((await records).data, ['192.0.2.1']);
 });
 
-for (const rcode of [2, 4, 5]) {
+for (const rcode of [1, 2, 4, 5]) {
   test(`RCODE ${rcode}: the next server, and nobody twice`, async () => {
     await using first = await startNameServer(fails(rcode));
     await using second = await startNameServer(ours);
     assert.deepEqual((await ask([first.endpoint, second.endpoint])).data, ['192.0.2.1']);
-    assert.equal(first.asked.length, 1);
+    assert.deepEqual(ways(first), [true, false], 'with EDNS and without');
 
     await assert.rejects(ask([first.endpoint]), { name: 'ResolveError', code: 'ESERVFAIL' });
-    assert.equal(first.asked.length, 2);
+    assert.equal(first.asked.length, 4);
   });
 }
 
@@ -144,20 +149,21 @@ test('no way to a server: the next one at once', async () => {
   assert.deepEqual((await ask([{ host: 'fe80::1', port: 53 }, second.endpoint])).data, ['192.0.2.1']);
 });
 
-test('a silent server: the next one, then once more', async () => {
+test('a silent server: once without EDNS, the next one, then once more', async () => {
   await using first = await startNameServer(silent);
   await using second = await startNameServer(silent);
   await assert.rejects(ask([first.endpoint, second.endpoint], { patience: 50 }), { code: 'ETIMEOUT' });
-  await hasAsked(first, 2);
-  await hasAsked(second, 2);
+  await hasAsked(first, 3);
+  await hasAsked(second, 3);
+  assert.deepEqual(ways(first), [true, false, false]);
 });
 
 test('a silent server and one that fails is a failure', async () => {
   await using first = await startNameServer(silent);
   await using second = await startNameServer(fails(2));
   await assert.rejects(ask([first.endpoint, second.endpoint], { patience: 500 }), { code: 'ESERVFAIL' });
-  await hasAsked(first, 2);
-  await hasAsked(second, 1);
+  await hasAsked(first, 3);
+  await hasAsked(second, 2);
 });
 
 test('all tries together take no longer than the time-out', async () => {
@@ -166,17 +172,99 @@ test('all tries together take no longer than the time-out', async () => {
   await assert.rejects(ask([server.endpoint, server.endpoint], { timeout: 400 }), { code: 'ETIMEOUT' });
   const took = performance.now() - start;
   assert.ok(took > 300, `${took} ms`);
-  await hasAsked(server, 4);
+  await hasAsked(server, 5);
 });
 
-test('a server that does not know EDNS is asked without', async () => {
-  const { records, asked } = await askOne((one) => (one.edns ? fails(1) : ours)(one));
+/** Whether each query had EDNS. */
+function ways({ asked }: Pick<NameServer, 'asked'>): readonly boolean[] {
+  return asked.map(({ edns }) => edns);
+}
+
+/** RCODE 16: its lower bits say NOERROR, and the rest is in the OPT record (RFC 6891 section 6.1.3). */
+const badVersion: Script = (asked) => [response(asked, { additionals: [OPT] })];
+const OPT: OptAnswer = {
+  type: 'OPT',
+  name: '.',
+  udpPayloadSize: 1232,
+  extendedRcode: 1,
+  ednsVersion: 0,
+  flags: 0,
+  flag_do: false,
+  options: [],
+};
+
+/** What servers do that dislike EDNS. */
+const dislikes: Readonly<Record<string, Script>> = {
+  FORMERR: fails(1),
+  'FORMERR without the question': (asked) => [response(asked, { rcode: 1, questions: [] })],
+  SERVFAIL: fails(2),
+  NOTIMP: fails(4),
+  REFUSED: fails(5),
+  BADVERS: badVersion,
+  silence: silent,
+};
+
+for (const [sign, script] of Object.entries(dislikes)) {
+  test(`${sign}: asked without EDNS before the next server, and from then on`, async () => {
+    let now = 0;
+    const memory = new EdnsMemory(() => now);
+    await using first = await startNameServer((one) => (one.edns ? script : ours)(one));
+    await using second = await startNameServer(ours);
+    const servers = [first.endpoint, second.endpoint];
+    const patience = sign === 'silence' ? 500 : 20_000;
+    assert.deepEqual((await ask(servers, { memory, patience })).data, ['192.0.2.1']);
+    assert.deepEqual(ways(first), [true, false]);
+    assert.notEqual(first.asked[0]?.from.port, first.asked[1]?.from.port);
+    await ask(servers, { memory, patience });
+    assert.deepEqual(ways(first), [true, false, false]);
+    now = 3_600_000;
+    await ask(servers, { memory, patience });
+    assert.deepEqual(ways(first), [true, false, false, true, false]);
+    assert.equal(second.asked.length, 0);
+  });
+
+  test(`${sign} over TCP: asked without EDNS there`, async () => {
+    await using server = await startNameServer((one) => {
+      if (one.over === 'udp') return truncated(one);
+      return one.edns ? (sign === 'silence' ? never : script)(one) : ours(one);
+    });
+    assert.deepEqual((await ask([server.endpoint], { patience: 2000 })).data, ['192.0.2.1']);
+    assert.deepEqual(ways(server), [true, true, false]);
+  });
+}
+
+test('BADVERS to every query is a failure, and not "no such name"', async () => {
+  await assert.rejects((await askOne(badVersion)).records, { code: 'ESERVFAIL', message: /RCODE 16/ });
+});
+
+test('a server that has answered with EDNS is asked with it whatever it says of other names', async () => {
+  const memory = new EdnsMemory();
+  let script = ours;
+  await using server = await startNameServer((one) => (one.edns ? script : ours)(one));
+  await ask([server.endpoint], { memory });
+  script = fails(2);
+  await ask([server.endpoint], { memory });
+  script = ours;
+  await ask([server.endpoint], { memory });
+  assert.deepEqual(ways(server), [true, true, false, true]);
+});
+
+test('a slow answer to the query with EDNS counts when the one without has gone out', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const { records, asked } = await askOne(async (one) => {
+    if (!one.edns) resolve();
+    else await promise;
+    return one.edns ? ours(one) : [];
+  });
   assert.deepEqual((await records).data, ['192.0.2.1']);
-  assert.deepEqual(
-    asked.map(({ edns }) => edns),
-    [true, false],
-  );
-  assert.notEqual(asked[0]?.from.port, asked[1]?.from.port);
+  assert.deepEqual(ways({ asked }), [true, false]);
+});
+
+test('an answer by UDP that is far longer than was asked for is not read', async () => {
+  const answers = Array.from({ length: 300 }, () => address('www.test', '192.0.2.1'));
+  const { records, asked } = await askOne((one) => [response(one, { answers })]);
+  await assert.rejects(records, { code: 'ESERVFAIL', message: /longer/ });
+  assert.equal(asked.length, 1);
 });
 
 const truncated: Script = (asked) => [

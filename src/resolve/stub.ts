@@ -2,9 +2,10 @@ import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
 import type { WithId } from './channel.ts';
+import type { EdnsMemory } from './edns.ts';
 import type { Channels } from './encrypted.ts';
 import { ResolveError } from './error.ts';
-import { decodeReply, encodeQuery, Rcode, type Query, type QueryType, type Records } from './message.ts';
+import { decodeReply, encodeQuery, type Query, type QueryType, type Records } from './message.ts';
 import { outcomeOf, type Outcome } from './outcome.ts';
 import type { NameServer, NameServers } from './system.ts';
 
@@ -18,7 +19,7 @@ export async function query(
   type: QueryType,
   from: NameServers,
   timeout: number,
-  channels: Channels,
+  { channels, memory }: Means,
   signal: AbortSignal,
 ): Promise<Records> {
   const patience = Math.min(from.patience, timeout / (from.attempts * from.servers.length));
@@ -27,7 +28,11 @@ export async function query(
     for (const server of from.servers) {
       const before = complaints.get(server);
       if (before !== undefined && before.type !== 'silent') continue;
-      const outcome = await ask(server, name, type, patience, channels, signal);
+      // A silent one has been asked in both ways already.
+      const isFirst = before === undefined || server.encrypted !== undefined;
+      const edns = isFirst && memory.knows(server) !== false;
+      const deadline = performance.now() + patience;
+      const outcome = await ask(server, edns, { name, type, deadline, channels, memory, signal });
       if (outcome.type === 'records') return outcome;
       complaints.set(server, outcome);
     }
@@ -37,29 +42,27 @@ export async function query(
 
 type Complaint = Exclude<Outcome, Records>;
 
-/** One server's answer: by UDP, by TCP if it is too long, or by its channel; without EDNS if it does not know that. */
-async function ask(
-  server: NameServer,
-  name: string,
-  type: QueryType,
-  patience: number,
-  channels: Channels,
-  signal: AbortSignal,
-): Promise<Outcome> {
-  const deadline = performance.now() + patience;
-  const isEncrypted = server.encrypted !== undefined;
-  const send = (exchange: Exchange, edns: boolean): Promise<Outcome> => {
-    const withId: WithId = (id) => encodeQuery(id, name, type, edns, isEncrypted);
-    return exchange(server, withId, deadline - performance.now(), signal);
-  };
-  const first: Exchange = isEncrypted ? (...all) => channels.exchange(...all) : overUdp;
-  let edns = true;
-  let outcome = await send(first, edns);
-  if (outcome.type === 'failure' && outcome.rcode === Rcode.formatError) {
-    edns = false;
-    outcome = await send(first, edns);
-  }
-  return outcome.type === 'truncated' ? send(overTcp, edns) : outcome;
+/** What the queries of one resolver share. */
+export interface Means {
+  readonly channels: Channels;
+  readonly memory: EdnsMemory;
+}
+
+interface Question extends Means {
+  readonly name: string;
+  readonly type: QueryType;
+  /** By `performance.now`. */
+  readonly deadline: number;
+  readonly signal: AbortSignal;
+}
+
+/** One server's answer: by UDP, by TCP if it is too long, or by its channel. */
+async function ask(server: NameServer, edns: boolean, question: Question): Promise<Outcome> {
+  const { channels } = question;
+  const exchange: Exchange = server.encrypted === undefined ? overUdp : (...all) => channels.exchange(...all);
+  const said = await askBy(exchange, server, edns, question);
+  if (said.outcome.type !== 'truncated') return said.outcome;
+  return (await askBy(overTcp, server, said.edns, question)).outcome;
 }
 
 type Exchange = (
@@ -69,10 +72,76 @@ type Exchange = (
   signal: AbortSignal,
 ) => Promise<Outcome>;
 
+/** What came of a query with EDNS or without. */
+interface Said {
+  readonly outcome: Outcome;
+  readonly edns: boolean;
+}
+
+/**
+ * With EDNS, and without it on any sign that the server dislikes that: when it fails or refuses, or has been silent for half of
+ * its time; then both queries wait for the rest of it. An encrypted query would lose its padding with EDNS: there silence, which
+ * somebody on the way could bring about, is no sign.
+ */
+async function askBy(
+  exchange: Exchange,
+  server: NameServer,
+  edns: boolean,
+  { name, type, deadline, memory, signal }: Question,
+): Promise<Said> {
+  const isEncrypted = server.encrypted !== undefined;
+  const stop = new AbortController();
+  const stopped = AbortSignal.any([signal, stop.signal]);
+  const send = async (withEdns: boolean): Promise<Said> => {
+    const withId: WithId = (id) => encodeQuery(id, name, type, withEdns, isEncrypted);
+    const outcome = await exchange(server, withId, deadline - performance.now(), stopped);
+    return { outcome, edns: withEdns };
+  };
+  if (!edns) return send(false);
+  const first = send(true);
+  first.catch(() => {}); // awaited, or given up
+  try {
+    const early = isEncrypted ? await first : await within(first, (deadline - performance.now()) / 2);
+    if (early !== undefined && early.outcome.type !== 'failure') {
+      if (isAnswer(early.outcome)) memory.note(server, true);
+      return early;
+    }
+    const second = send(false);
+    second.catch(() => {});
+    const sooner = early ?? (await Promise.race([first, second]));
+    if (sooner.edns && isAnswer(sooner.outcome)) return sooner;
+    const plain = await second;
+    if (isAnswer(plain.outcome)) memory.note(server, false);
+    return plain.outcome.type === 'silent' ? sooner : plain;
+  } finally {
+    stop.abort();
+  }
+}
+
+function isAnswer({ type }: Outcome): boolean {
+  return type === 'records' || type === 'truncated';
+}
+
+/** `undefined` when it takes longer. */
+async function within<T>(work: Promise<T>, milliseconds: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), milliseconds);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** The id and the source port are all that keeps a forger out (RFC 5452): new ones for every query. */
 function newQuery(withId: WithId): Query {
   return withId(randomInt(0x1_0000));
 }
+
+/** Bytes of an answer by UDP. 1232 are asked for, 512 without EDNS; no server that means well sends more than this. */
+const MOST = 4096;
 
 /** The socket is connected, so that the kernel drops what others send, and tells when nobody listens there. */
 const overUdp: Exchange = async (server, withId, patience, signal) => {
@@ -82,7 +151,7 @@ const overUdp: Exchange = async (server, withId, patience, signal) => {
     return await outcomeOf(patience, signal, (settle, fail) => {
       socket.on('error', fail);
       socket.on('message', (bytes) => {
-        const reply = decodeReply(bytes, message);
+        const reply = decodeReply(bytes, message, MOST);
         if (reply !== undefined) settle(reply);
       });
       socket.connectSync(server.port, server.host);

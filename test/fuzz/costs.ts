@@ -1,4 +1,5 @@
 /** The dearest input of each parser. `node test/fuzz/costs.ts` prints what each costs. */
+import { decodeReply, encodeQuery } from '../../src/resolve/message.ts';
 import { Inbox } from '../../src/session/inbox.ts';
 import { ClientSession } from '../../src/session/client.ts';
 import { ServerSession } from '../../src/session/server.ts';
@@ -47,7 +48,54 @@ export const costs: readonly Cost[] = [
       };
     },
   },
+  {
+    name: 'DNS answer, chains of pointers',
+    most: 35_000,
+    prepare: (size) =>
+      answerOf(size, (start, bytes) => {
+        const chain = Math.min(16_000, size / 2);
+        let at = record(bytes, start, 12, 0xff00, chain);
+        for (let i = 0; i < chain; i += 2) bytes.writeUInt16BE(0xc000 | (i === 0 ? 12 : at + i - 2), at + i);
+        const last = at + chain - 2;
+        for (at += chain; at + 16 < size; at += 2) {
+          at = record(bytes, at, last, 12, 2);
+          bytes.writeUInt16BE(0xc000 | last, at);
+        }
+      }),
+  },
+  {
+    name: 'DNS answer, names of many labels',
+    most: 65_535,
+    prepare: (size) =>
+      answerOf(size, (start, bytes) => {
+        for (let at = start; at + 135 < size; at += 123) {
+          at = record(bytes, at, 12, 12, 123);
+          for (let i = 0; i < 122; i += 2) bytes.writeUInt16BE(0x0161, at + i);
+        }
+      }),
+  },
 ];
+
+/** A name server's answer of this many bytes, and the question that it is for. */
+function answerOf(size: number, data: (at: number, bytes: Buffer) => void): () => void {
+  const query = encodeQuery(1, 'a', 'PTR', true);
+  const bytes = Buffer.alloc(size);
+  query.bytes.copy(bytes, 0, 0, query.bytes.length - 11);
+  bytes.writeUInt16BE(0x8180, 2);
+  bytes.writeUInt16BE(0xffff, 6);
+  bytes.writeUInt16BE(0, 10);
+  data(query.bytes.length - 11, bytes);
+  return () => void decodeReply(Buffer.from(bytes), query);
+}
+
+/** A record at `at`, whose data follow; gives where. */
+function record(bytes: Buffer, at: number, owner: number, type: number, size: number): number {
+  bytes.writeUInt16BE(0xc000 | owner, at);
+  bytes.writeUInt16BE(type, at + 2);
+  bytes.writeUInt16BE(1, at + 4);
+  bytes.writeUInt16BE(size, at + 10);
+  return at + 12;
+}
 
 /** A client that sends a head byte by byte, which does not end. */
 function inPieces(name: string, most: number, start: string, more: string): Cost {
