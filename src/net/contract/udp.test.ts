@@ -90,6 +90,26 @@ for (const engine of engines) {
       assert.equal((await b.next()).data.toString(), 'x');
     });
 
+    test('one that is too large, sent from within another, leaves that as it came', async () => {
+      using b = await open(engine);
+      const data = sample(1000, 3);
+      const codes: string[] = [];
+      let kept: Uint8Array | undefined;
+      using relay: UdpSocket = await engine.udp(LOOPBACK, {
+        received: (buffer, start, end) => {
+          // As a reassembled datagram behind the longest header: more than any has room for.
+          send(relay, sample(LARGEST + 262, 1), relay.peer(b.socket.local));
+          kept = buffer.slice(start, end);
+        },
+        failed: (code) => codes.push(code),
+      });
+      using a = await open(engine);
+      send(a.socket, data, a.socket.peer(relay.local));
+      await until(() => kept !== undefined && codes.length > 0);
+      assertSame(Buffer.from(kept!), data);
+      assert.deepEqual(codes, ['EMSGSIZE']);
+    });
+
     test('destinations that cannot be: reported, and the socket lives on', async () => {
       using a = await open(engine);
       using b = await open(engine);

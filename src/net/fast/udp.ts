@@ -117,6 +117,8 @@ class FastUdpSocket implements UdpSocket, Watcher, Task {
 
   send(buffer: Uint8Array, start: number, end: number, to: Peer): void {
     if (this.#fd < 0) return;
+    // The outbox has no room for more; a reassembled datagram behind the headers of upstreams may be.
+    if (end - start > MAX_DATAGRAM) return this.#events.failed('EMSGSIZE');
     const { sockaddr } = to instanceof FastPeer ? to : peerOf(to);
     datagrams.outbox.send(this, buffer, start, end, sockaddr);
   }
