@@ -54,7 +54,7 @@ export function completeListeners(
           'take one of the two away',
         );
       if (!('port' in address) || address.port !== 0) taken.add(written);
-      const { ports, advertise = {}, replies = 'peers' } = section.udp ?? {};
+      const { ports, advertise = {}, replies = 'peers', 'declared-port': declaredPort } = section.udp ?? {};
       const made: ListenerSettings = {
         address,
         protocols,
@@ -66,6 +66,7 @@ export function completeListeners(
             address: announced,
           })),
           replies,
+          ...(declaredPort !== undefined && { declaredPort }),
         },
         ...(section.resolve !== undefined && { resolve: section.resolve }),
         ...(tls !== undefined && { tls }),

@@ -73,6 +73,7 @@ export interface UdpSection {
   readonly ports?: PortRange;
   readonly advertise?: Readonly<Record<string, string>>;
   readonly replies?: 'peers' | 'any';
+  readonly 'declared-port'?: 'require' | 'hint';
 }
 
 export interface AcceptSection {
@@ -165,6 +166,10 @@ const listener = keys('{ address: 127.0.0.1:1080 }', {
       replies: optional(
         choice(['peers', 'any']),
         'Whose datagrams come back: only from an address and port already sent to (peers, the default), or from anyone.',
+      ),
+      'declared-port': optional(
+        choice(['require', 'hint']),
+        'The port that a client says it will send from: it has to say one and is heard from there only (require), or NAT may change it (hint, the default).',
       ),
     }),
     'UDP ASSOCIATE.',

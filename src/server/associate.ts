@@ -3,8 +3,11 @@ import type { Connection } from '../net/engine.ts';
 import { ableTo } from '../route/able.ts';
 import type { Route } from '../route/table.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
+import type { Address } from '../wire/address.ts';
+import { parseIp, sameIp, unmapped } from '../wire/ip.ts';
 import { Reply } from '../wire/socks5.ts';
 import { Association } from './association.ts';
+import { ClientPort } from './client-port.ts';
 import { isUnspecified } from './destination.ts';
 import { Failure } from './failure.ts';
 import { admitSome, obtainSomePermit } from './permit.ts';
@@ -23,16 +26,14 @@ export async function associate(
   state: ServerState,
 ): Promise<End> {
   const { client } = session;
+  const clientPort = clientPortOf(session, request.destination);
   const permit = obtainSomePermit(session, 'udp', state);
   admitSome(session, 'udp', permit);
   checkRoutes(session, state);
 
   session.phase = 'bind';
   if (state.routes.areSame) session.route = 'direct';
-  // The port is the client's word for where it will send from; an address other than its own is no business of ours.
-  const { host, port } = request.destination;
-  const mine = isUnspecified(request.destination) || host === session.remote.host;
-  const association = await Association.open(session, mine ? port : 0, state);
+  const association = await Association.open(session, clientPort, state);
   try {
     session.bound = association.local;
     session.counters = association;
@@ -44,6 +45,22 @@ export async function associate(
     association.close();
     state.log.debug('association', { id: session.id, ...association.counts });
   }
+}
+
+/**
+ * What the client's word for where it will send from is worth. Behind NAT it cannot know: its port may become another one on the
+ * way, unless it has given the address that we see. The address as such is no business of ours.
+ */
+function clientPortOf({ ip, listener }: Session, declared: Address): ClientPort {
+  const { port } = declared;
+  if (listener.udp.declaredPort === 'require') {
+    if (port === 0) throw Failure.refusal('declared-port');
+    return new ClientPort(port, true);
+  }
+  if (isUnspecified(declared)) return new ClientPort(port, false);
+  const address = parseIp(declared.host);
+  const isOwn = address !== undefined && sameIp(unmapped(address), ip);
+  return new ClientPort(isOwn ? port : 0, isOwn);
 }
 
 /** Each destination finds its own route; but where none could carry datagrams, the client hears it at once. */

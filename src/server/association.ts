@@ -10,6 +10,7 @@ import { WireError } from '../wire/error.ts';
 import { decodeUdpHeader, encodeUdpHeader } from '../wire/udp.ts';
 import type { Associations } from './associations.ts';
 import { admitsDatagram } from './bandwidths.ts';
+import type { ClientPort } from './client-port.ts';
 import { Exits } from './exits.ts';
 import type { FarAnswer } from './exits.ts';
 import { Failure } from './failure.ts';
@@ -57,7 +58,7 @@ export class Association implements Counters, Member {
   readonly #associations: Associations;
   readonly #shares: Shares;
   readonly #ways: Ways;
-  #clientPort: number;
+  readonly #clientPort: ClientPort;
   #client: Peer | undefined;
   #last: { readonly header: Uint8Array; readonly key: string; readonly address: Address } | undefined;
   #activeAt = performance.now();
@@ -66,8 +67,8 @@ export class Association implements Counters, Member {
   #lookedAt = performance.now();
   #closed = false;
 
-  /** Binds the client's side; `port` is where the client says it will send from, 0 = it does not say. */
-  static async open(session: Session, port: number, state: ServerState): Promise<Association> {
+  /** Binds the client's side. */
+  static async open(session: Session, clientPort: ClientPort, state: ServerState): Promise<Association> {
     const held: { association?: Association } = {};
     const inside = await bindRelayPort(state.engine, session.client.local.host, session.listener.udp.ports, {
       received: (buffer, start, end, from) => held.association?.fromClient(buffer, start, end, from),
@@ -75,7 +76,7 @@ export class Association implements Counters, Member {
         if (held.association !== undefined) held.association.counts.errors++;
       },
     });
-    held.association = new Association(session, inside, port, state);
+    held.association = new Association(session, inside, clientPort, state);
     if (session.failure !== undefined) {
       held.association.close();
       throw session.failure;
@@ -83,10 +84,10 @@ export class Association implements Counters, Member {
     return held.association;
   }
 
-  private constructor(session: Session, inside: UdpSocket, port: number, state: ServerState) {
+  private constructor(session: Session, inside: UdpSocket, clientPort: ClientPort, state: ServerState) {
     this.#session = session;
     this.#inside = inside;
-    this.#clientPort = port;
+    this.#clientPort = clientPort;
     this.#idle = state.timeouts.udpIdle;
     this.#associations = state.associations;
     this.#forgetPort = state.ports.add(inside.local, 'udp');
@@ -158,17 +159,15 @@ export class Association implements Counters, Member {
 
   /** A datagram on the client's side. */
   fromClient(buffer: Uint8Array, start: number, end: number, from: Peer): void {
-    if (
-      from.host !== this.#session.remote.host ||
-      (this.#clientPort !== 0 && from.port !== this.#clientPort)
-    ) {
+    const { isSettled } = this.#clientPort;
+    if (from.host !== this.#session.remote.host || (isSettled && !this.#clientPort.isOf(from.port))) {
       this.counts.stranger++;
       return;
     }
     try {
       // Most datagrams go where the one before went: the same header needs no second reading.
       const last = this.#last;
-      if (last !== undefined && beginsWith(buffer, start, end, last.header)) {
+      if (isSettled && last !== undefined && beginsWith(buffer, start, end, last.header)) {
         const size = last.header.length;
         this.#ways.forward(last.key, last.address, buffer, start + size, end, UDP_HEADROOM + size);
         return;
@@ -178,9 +177,9 @@ export class Association implements Counters, Member {
         this.counts.malformed++;
         return;
       }
+      if (!isSettled && !this.#isClient(from)) return;
       const { address, fragment } = header.value;
       this.#client ??= from;
-      this.#clientPort = from.port;
       const key = keyOf(address);
       const dataStart = start + header.size;
       if (fragment === 0) {
@@ -202,6 +201,21 @@ export class Association implements Counters, Member {
     if (bytes === 0 || this.#closed) return;
     this.held += bytes;
     this.#associations.hold(bytes);
+  }
+
+  /** Whether a valid datagram is the client's. Where that cannot be told the association ends: nothing more reaches anybody. */
+  #isClient(from: Peer): boolean {
+    const sender = this.#clientPort.claim(from.port, performance.now());
+    if (sender === 'client') {
+      this.#client = from;
+      return true;
+    }
+    this.counts.stranger++;
+    if (sender === 'conflict') {
+      this.close();
+      this.#session.stop(new Failure('client', 'relay', 'port-conflict'));
+    }
+    return false;
   }
 
   #send(way: Allowed, buffer: Uint8Array, start: number, end: number, room: number, now: number): void {

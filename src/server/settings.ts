@@ -87,6 +87,8 @@ export interface UdpSettings {
   /** The address to announce, by client network; the first match decides. Default: the address that the TCP connection reached. */
   readonly advertise: readonly { readonly network: string; readonly address: string }[];
   readonly replies: 'peers' | 'any';
+  /** Whether a client has to say which port it will send from, and is heard from there only. @default 'hint' */
+  readonly declaredPort?: 'require' | 'hint';
 }
 
 export interface Timeouts {

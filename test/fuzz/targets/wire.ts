@@ -6,6 +6,7 @@ import {
 } from '../../../src/wire/password.ts';
 import { decodeProxyHeader } from '../../../src/wire/proxy-header.ts';
 import {
+  decodeSocks4Refusal,
   decodeSocks4Reply,
   decodeSocks4Request,
   encodeSocks4Reply,
@@ -14,6 +15,7 @@ import {
 import {
   decodeGreeting,
   decodeMethod,
+  decodeSocks5Refusal,
   decodeSocks5Reply,
   decodeSocks5Request,
   encodeGreeting,
@@ -65,6 +67,7 @@ export const targets: readonly Target[] = [
     ignored: 2,
     seeds: [`050000 ${IPV4}`, `050500 ${IPV6}`, `050000 ${NAME}`],
   }),
+  codec({ name: 'socks5-refusal', decode: decodeSocks5Refusal, seeds: ['0501', '0500'] }),
   codec({
     name: 'socks4-request',
     decode: decodeSocks4Request,
@@ -77,8 +80,10 @@ export const targets: readonly Target[] = [
     name: 'socks4-reply',
     decode: decodeSocks4Reply,
     encode: encodeSocks4Reply,
-    seeds: ['00 5a 01bb c0000201', '00 5b 0000 00000000'],
+    ignored: 0,
+    seeds: ['00 5a 01bb c0000201', '04 5b 0000 00000000'],
   }),
+  codec({ name: 'socks4-refusal', decode: decodeSocks4Refusal, seeds: ['005b', '045c'] }),
   codec({
     name: 'udp-header',
     decode: (bytes) => decodeUdpHeader(bytes),
