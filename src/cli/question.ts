@@ -1,6 +1,6 @@
 import type { Endpoint } from '../net/engine.ts';
 import type { Command, Method, Protocol } from '../policy/policy.ts';
-import { parseIp } from '../wire/ip.ts';
+import { ipOf, parseIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 
 /** A request that nobody has made: what `garter check` is asked about. */
@@ -75,7 +75,7 @@ export function readQuestion(options: QuestionOptions, now: number): Question {
 
 function readClient(text: string): Question['client'] {
   const [, bracketed, plain, port] = /^(?:\[(.*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
-  const ip = parseIp(bracketed ?? plain ?? text);
+  const ip = ipOf(bracketed ?? plain ?? text);
   if (ip === undefined || Number(port ?? 0) > 65_535)
     throw new UsageError(`--from ${text}: write an address such as 10.0.0.5, or 10.0.0.5:40000`);
   return { ip, port: Number(port ?? EPHEMERAL) };

@@ -9,6 +9,7 @@ import { SET_NAMES } from '../policy/sets.ts';
 import type { EarlyDrop } from '../server/settings.ts';
 import type { HostPort } from '../wire/address.ts';
 import { formatIp, parseIp } from '../wire/ip.ts';
+import { INTERFACE, literalAddress } from './literal-address.ts';
 import { nearest } from './suggestion.ts';
 import { parseBandwidth, parseQuota, parseRate, parseSize, parseTime } from './units.ts';
 import { choice, isKeys, plain, text, value } from './value.ts';
@@ -65,9 +66,6 @@ export const mode: z.ZodType<number> = value({ type: ['string', 'integer'], exam
 export const path: z.ZodType<string> = value({ type: 'string' }, (input) =>
   text(input, 'the path of a file'),
 );
-
-/** What Linux takes as the name of a network interface. */
-const INTERFACE = /^[\w@-][\w.@-]{0,14}$/;
 
 export const interfaceName: z.ZodType<string> = value({ type: 'string', examples: ['eth0'] }, (input) => {
   if (typeof input === 'string' && INTERFACE.test(input)) return input;
@@ -164,8 +162,8 @@ export const localAddress: z.ZodType<string> = value(
   { type: 'string', examples: ['192.0.2.1', 'eth0'] },
   (input) => {
     const written = text(input, 'an address of this machine, or one of its interfaces');
-    const ip = parseIp(written);
-    if (ip !== undefined) return formatIp(ip);
+    const address = literalAddress(written);
+    if (address !== undefined) return address;
     // 999.1.1.1 is an address with a mistake in it, though Linux would take it for a name.
     if (INTERFACE.test(written) && !/^[\d.]+$/.test(written)) return written;
     throw new ValueError(

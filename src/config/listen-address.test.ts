@@ -9,6 +9,7 @@ test('where to listen', () => {
     ['0.0.0.0:0', '0.0.0.0', 0],
     ['[::]:65535', '::', 65_535],
     ['[2001:DB8::1]:1080', '2001:DB8::1', 1080],
+    ['[fe80::1%eth0]:1080', 'fe80::1%eth0', 1080],
     ['eth0:1080', 'eth0', 1080],
     ['localhost:1080', 'localhost', 1080],
   ] as const;
@@ -49,6 +50,8 @@ test('an interface stands for its addresses, without those of one link', () => {
     if (addresses.length > 0) assert.deepEqual(addressesOf(name), addresses);
   }
   assert.deepEqual(addressesOf('[::1]'.slice(1, -1)), ['::1']);
+  assert.deepEqual(addressesOf('FE80::1%eth0'), ['fe80::1%eth0']);
+  assert.throws(() => addressesOf('fe80::1'), { name: 'ValueError', remedy: /fe80::1%/ });
   assert.equal(addressesOf('localhost')[0], '127.0.0.1');
   assert.throws(() => addressesOf('example.com'), { name: 'ValueError', remedy: /interfaces/ });
   assert.throws(() => addressesOf('127.1'), { name: 'ValueError' });

@@ -1,7 +1,8 @@
 import { networkInterfaces } from 'node:os';
 import type { z } from 'zod';
 import type { Endpoint } from '../net/engine.ts';
-import { formatIp, parseIp } from '../wire/ip.ts';
+import { ipOf } from '../wire/ip.ts';
+import { literalAddress } from './literal-address.ts';
 import { text, value } from './value.ts';
 import { ValueError, either, quote } from './value-error.ts';
 
@@ -14,7 +15,14 @@ export type ListenAddress = Endpoint | { readonly path: string } | { readonly ac
 export const listenAddress: z.ZodType<ListenAddress> = value(
   {
     type: 'string',
-    examples: ['127.0.0.1:1080', '[::1]:1080', 'eth0:1080', 'unix:/run/garter/socks', 'systemd'],
+    examples: [
+      '127.0.0.1:1080',
+      '[::1]:1080',
+      '[fe80::1%eth0]:1080',
+      'eth0:1080',
+      'unix:/run/garter/socks',
+      'systemd',
+    ],
   },
   (input) => {
     const written = text(input, '127.0.0.1:1080, "[::1]:1080" or eth0:1080');
@@ -31,16 +39,16 @@ export const healthAddress: z.ZodType<Endpoint> = value(
   (input) => {
     const example = 'write an address with a port, such as 127.0.0.1:9080';
     const endpoint = parseEndpoint(text(input, '127.0.0.1:9080'), example);
-    const ip = parseIp(endpoint.host);
-    if (ip === undefined) throw new ValueError(`${quote(endpoint.host)} is not an address`, example);
-    return { host: formatIp(ip), port: endpoint.port };
+    const host = literalAddress(endpoint.host);
+    if (host === undefined) throw new ValueError(`${quote(endpoint.host)} is not an address`, example);
+    return { host, port: endpoint.port };
   },
 );
 
 /** The literal addresses that a host to listen on stands for. Throws a ValueError when it is none of this machine's. */
 export function addressesOf(host: string): string[] {
-  const ip = parseIp(host);
-  if (ip !== undefined) return [formatIp(ip)];
+  const literal = literalAddress(host);
+  if (literal !== undefined) return [literal];
   const interfaces = networkInterfaces();
   const all = Object.values(interfaces).flatMap((list) => list ?? []);
   if (host.toLowerCase() === 'localhost') {
@@ -48,7 +56,7 @@ export function addressesOf(host: string): string[] {
       (address) => address === '127.0.0.1' || all.some((one) => one.address === address),
     );
   }
-  // A link-local address means nothing without its interface.
+  // Those of one link have to be asked for.
   const addresses = (interfaces[host] ?? [])
     .filter(({ address }) => !address.startsWith('fe80:'))
     .map(({ address }) => address);
@@ -74,7 +82,7 @@ export function socketPath(path: string): string {
 export function parseEndpoint(written: string, example: string): Endpoint {
   const [, bracketed, plain, digits] = /^(?:\[([^\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(written) ?? [];
   const host = bracketed ?? plain;
-  if (parseIp(written.replace(/:\d+$/, ''))?.family === 6 || parseIp(written)?.family === 6) {
+  if ([written.replace(/:\d+$/, ''), written].some((one) => ipOf(one)?.family === 6)) {
     throw new ValueError(
       `${quote(written)} can be read in two ways`,
       'write the IPv6 address in brackets: "[::1]:1080"',
@@ -87,7 +95,7 @@ export function parseEndpoint(written: string, example: string): Endpoint {
     );
   }
   if (host === undefined) throw new ValueError(`${quote(written)} is not an address with a port`, example);
-  if (bracketed !== undefined && parseIp(bracketed)?.family !== 6) {
+  if (bracketed !== undefined && ipOf(bracketed)?.family !== 6) {
     throw new ValueError(`${quote(bracketed)} is not an IPv6 address`, example);
   }
   const port = Number(digits);

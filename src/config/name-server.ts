@@ -1,8 +1,9 @@
 import type { z } from 'zod';
 import { parseName } from '../policy/names.ts';
 import type { NameServer } from '../resolve/system.ts';
-import { formatIp, parseIp } from '../wire/ip.ts';
+import { ipOf, parseIp } from '../wire/ip.ts';
 import { parseEndpoint } from './listen-address.ts';
+import { literalAddress } from './literal-address.ts';
 import { text, value } from './value.ts';
 import { ValueError, quote } from './value-error.ts';
 
@@ -44,7 +45,7 @@ function faultIn(
   path: string | undefined,
   name: string | undefined,
 ): string | undefined {
-  if (parseIp(place)?.family === 6) return 'an IPv6 address stands in brackets';
+  if (ipOf(place)?.family === 6) return 'an IPv6 address stands in brackets';
   if (scheme === 'tls' && path !== undefined) return 'DNS over TLS has no path';
   if (scheme === 'https' && path === undefined) return 'DNS over HTTPS has a path';
   if (path !== undefined && !/^[\x21-\x7e]+$/.test(path)) return 'the path has characters that no URL has';
@@ -55,11 +56,11 @@ function faultIn(
 
 /** A literal one: a name would have to be resolved to resolve names. */
 function address(written: string, port: number, example: string): { host: string; port: number } {
-  const bare = parseIp(written.replace(/^\[(.*:.*)\]$/, '$1'));
-  if (bare !== undefined) return { host: formatIp(bare), port };
+  const bare = literalAddress(written.replace(/^\[(.*:.*)\]$/, '$1'));
+  if (bare !== undefined) return { host: bare, port };
   const endpoint = parseEndpoint(written, example);
-  const ip = parseIp(endpoint.host);
-  if (ip === undefined || endpoint.port === 0)
+  const host = literalAddress(endpoint.host);
+  if (host === undefined || endpoint.port === 0)
     throw new ValueError(`${quote(written)} is not the address of a name server`, example);
-  return { host: formatIp(ip), port: endpoint.port };
+  return { host, port: endpoint.port };
 }

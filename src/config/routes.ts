@@ -5,7 +5,7 @@ import { passesNames } from '../route/options.ts';
 import type { RouteOptions } from '../route/options.ts';
 import { asRule } from '../route/table.ts';
 import type { ListenerSettings } from '../server/settings.ts';
-import { isLoopback, parseIp } from '../wire/ip.ts';
+import { ipOf, isLoopback, withoutZone } from '../wire/ip.ts';
 import type { Draft } from './draft.ts';
 import type { CommandWord } from './leaves.ts';
 import { reportLoops } from './loops.ts';
@@ -117,8 +117,8 @@ function complete(
 function warnOfForeign(address: string, path: Path, { warning }: Reports): void {
   const interfaces = networkInterfaces();
   const all = Object.values(interfaces).flatMap((list) => list?.map((one) => one.address) ?? []);
-  if (all.includes(address) || address in interfaces || isLoopback(address)) return;
-  if (parseIp(address) === undefined)
+  if (all.includes(withoutZone(address)) || address in interfaces || isLoopback(address)) return;
+  if (ipOf(address) === undefined)
     warning(
       path,
       `there is no interface ${quote(address)} now`,

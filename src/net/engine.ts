@@ -8,6 +8,9 @@ import type { Duplex } from 'node:stream';
 export interface Engine {
   readonly name: 'portable' | 'fast';
 
+  /** Why no socket can be bound to a network interface here, for the user that this is now; `undefined` where one can. */
+  deviceFault(): string | undefined;
+
   /**
    * Listens; port 0 takes a free one; `::` takes IPv4 as well. `failed` is told the code when a connection could not be
    * accepted (EMFILE, …). Rejects with Node's error (EADDRINUSE, EACCES, …).
@@ -41,7 +44,12 @@ export interface Engine {
   adopt(stream: Duplex, local: Endpoint, remote: Endpoint, reset?: Reset): Connection;
 }
 
-/** A literal IP address, as `formatIp` writes it, and a port. An IPv4 peer of a dual-stack socket is a dotted quad; no zone. */
+/**
+ * A literal IP address, as `formatIp` writes it, and a port. An IPv4 peer of a dual-stack socket is a dotted quad. A link-local
+ * IPv6 address has its zone, the name of a network interface: `fe80::1%eth0`.
+ * An address to bind may have a zone whatever it is (`192.0.2.1%wg0`): the socket then hears and sends by that interface only,
+ * and fails with EADDRNOTAVAIL when there is none. Only the fast engine can do that, see `deviceFault`.
+ */
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
@@ -86,7 +94,7 @@ export interface Listener extends AsyncDisposable {
 }
 
 export interface ConnectOptions {
-  /** Local address to connect from; of no use for a unix socket. @default the kernel's choice */
+  /** Local address to connect from, with a zone as an `Endpoint` may have; of no use for a unix socket. @default the kernel's choice */
   readonly from?: string;
   /** Milliseconds until ETIMEDOUT. */
   readonly timeout: number;
@@ -231,7 +239,7 @@ export interface Peer extends Endpoint {
 
 export interface UdpSocket extends Disposable {
   readonly local: Endpoint;
-  /** The peer of a literal address, to be kept for many sends. */
+  /** The peer of a literal address, to be kept for many sends; a link-local one without a zone is on the socket's own link. */
   peer(to: Endpoint): Peer;
   /** Sends at once or not at all, as UDP does; the buffer may be reused on return. Failures go to `failed`. */
   send(buffer: Uint8Array, start: number, end: number, to: Peer): void;

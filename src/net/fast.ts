@@ -23,6 +23,7 @@ import { Pipes } from './fast/pipes.ts';
 import { FastRelay } from './fast/relay.ts';
 import { kernelSigns } from './fast/signs.ts';
 import { bindUdp } from './fast/udp.ts';
+import { deviceFault } from './fast/device.ts';
 import { PortableConnection } from './portable/connection.ts';
 import { PortableEngine } from './portable.ts';
 import { Sweep } from './sweep.ts';
@@ -39,6 +40,10 @@ export class FastEngine implements Engine {
   constructor(owned?: Int32Array, threads = 1) {
     this.#loop = new Loop(owned);
     this.#pipes = new Pipes(this.#loop, threads);
+  }
+
+  deviceFault(): string | undefined {
+    return deviceFault();
   }
 
   listen(

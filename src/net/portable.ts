@@ -35,6 +35,10 @@ export class PortableEngine implements Engine {
     this.#signs = kernelSigns;
   }
 
+  deviceFault(): string {
+    return 'that needs the fast engine; engine: fast says why it is not used';
+  }
+
   listen(
     at: ListenAt,
     accepted: (connection: Connection) => void,

@@ -44,6 +44,7 @@ export function conditionRemedy(text: string): string {
   }
   if (text.startsWith('*.') && parseCondition(text.slice(1)) !== undefined) return `write ${text.slice(1)}`;
   if (text === '*' || text === '.') return 'write any';
+  if (text.includes('%')) return 'leave the zone out: rules look at addresses without it';
   const name = parseName(text);
   if (name !== undefined && isSetName(name)) return `write ${name} for the set`;
   if (parseCondition(text.replace(/:\d+$/, '')) !== undefined) return 'write the port under `port`';

@@ -1,5 +1,5 @@
 import type { Connection } from '../net/engine.ts';
-import { parseIp, sameIp, unmapped } from '../wire/ip.ts';
+import { ipOf, sameIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { UpstreamError } from './error.ts';
 import type { ServerOptions } from './options.ts';
@@ -42,7 +42,7 @@ export function oneOf(addresses: readonly Ip[]): Reach {
     const timeout = left(patience);
     const options = localAddress === undefined ? { timeout, signal } : { timeout, signal, localAddress };
     const stream = await race(addresses, at.port, engine, options);
-    const remote = parseIp(stream.remote.host);
+    const remote = ipOf(stream.remote.host);
     const others = addresses.filter((ip) => remote === undefined || !sameIp(unmapped(ip), unmapped(remote)));
     // 0.0.0.0 is another address to the kernel, and would be tried for ever.
     if (others.length === addresses.length) return { stream, servers: [], release: () => {} };

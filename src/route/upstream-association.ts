@@ -3,7 +3,7 @@ import { AddressType, UNSPECIFIED } from '../wire/address.ts';
 import type { Address, HostPort } from '../wire/address.ts';
 import { concat } from '../wire/bytes.ts';
 import { WireError } from '../wire/error.ts';
-import { familyOf, parseIp } from '../wire/ip.ts';
+import { familyOf, ipOf, withoutZone } from '../wire/ip.ts';
 import { Command } from '../wire/socks5.ts';
 import { decodeUdpHeader, encodeUdpHeader } from '../wire/udp.ts';
 import { UpstreamError } from './error.ts';
@@ -90,7 +90,7 @@ export async function associateThrough(
     const last = await open(way, REQUEST, trip);
     hops.push(last);
     // A name may be several machines.
-    const nearby = { ...trip, nearest: parseIp(last.stream.remote.host) };
+    const nearby = { ...trip, nearest: ipOf(last.stream.remote.host) };
     for (let count = 1; count < last.servers.length; count++) {
       const before = { type: 'chain', label: way.label, hops: last.servers.slice(0, count) } as const;
       hops.splice(-1, 0, await open(before, REQUEST, nearby));
@@ -127,7 +127,7 @@ function localHost(relay: Address, { stream }: Opened, trip: Trip): string {
 function events(relay: Endpoint, beyond: readonly Address[], owner: AssociationOwner): UdpEvents {
   return {
     received: (buffer, start, end, from) => {
-      const isRelay = from.host === relay.host && from.port === relay.port;
+      const isRelay = withoutZone(from.host) === relay.host && from.port === relay.port;
       const answer = isRelay ? unwrap(beyond, buffer, start, end) : undefined;
       if (answer === undefined) owner.strange();
       else owner.received(buffer, answer.start, answer.dataStart, end, answer.from);

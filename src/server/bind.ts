@@ -9,7 +9,7 @@ import { boundAt } from '../route/trip.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { AddressType } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
-import { formatIp, isWildcard, parseIp, sameIp, unmapped } from '../wire/ip.ts';
+import { formatIp, ipOf, isWildcard, sameIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { destinationOf, isUnspecified } from './destination.ts';
@@ -181,7 +181,7 @@ function decideAbout(
   const named: Decision = { type: 'allow', permit };
   // Who is behind a name is known to the last server only, and an unspecified address is that of nobody else.
   if (permit.destination.type === 'name' && permit.addresses.length === 0) return named;
-  const ip = parseIp(host);
+  const ip = ipOf(host);
   if (ip === undefined) return undefined;
   if (permit.addresses.length > 0)
     return isWildcard(host) || permit.addresses.some((address) => isSame(address, ip)) ? named : undefined;

@@ -7,7 +7,7 @@ import type { Route } from '../route/table.ts';
 import { associateThrough } from '../route/upstream-association.ts';
 import type { UpstreamAssociation } from '../route/upstream-association.ts';
 import { addressOf, formatAddress } from '../wire/address.ts';
-import { familyOf, formatIp, parseIp } from '../wire/ip.ts';
+import { familyOf, formatIp, parseIp, withoutZone } from '../wire/ip.ts';
 import { Failure } from './failure.ts';
 import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
@@ -198,7 +198,7 @@ export class Exits {
     const { ports, policy } = this.#state;
     const ip = parseIp(host)!;
     if (ports.isOwnPort(ip, port, 'udp')) return false;
-    return host === server.host || !judge(ip, policy.special, policy.nat64, ports).special;
+    return host === withoutZone(server.host) || !judge(ip, policy.special, policy.nat64, ports).special;
   }
 
   /** Its port is garter's own as long as it is open. The session may have ended while it was being opened. */

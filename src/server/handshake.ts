@@ -2,6 +2,7 @@ import type { Identity, PasswordVerdict } from '../auth/authenticator.ts';
 import type { Method } from '../policy/policy.ts';
 import { ServerSession } from '../session/server.ts';
 import type { RequestEvent } from '../session/server.ts';
+import { withoutZone } from '../wire/ip.ts';
 import { Method as MethodCode } from '../wire/socks5.ts';
 import { Failure } from './failure.ts';
 import type { Session } from './session.ts';
@@ -76,11 +77,13 @@ async function identify(
 ): Promise<void> {
   const { client } = session;
   const { username, password } = credentials;
+  // Counts, firewalls and embedding programs know addresses without a zone.
+  const address = withoutZone(session.remote.host);
   let verdict: PasswordVerdict;
   // It has said all it has to say: what takes time now is ours, and has a limit of its own.
   state.connections.settled(session);
   try {
-    const check = state.authenticator?.verify(username, password, session.remote.host);
+    const check = state.authenticator?.verify(username, password, address);
     verdict = (await session.whileOpen(check)) ?? NOBODY;
   } catch (error) {
     throw error instanceof Failure ? error : new Failure('internal', 'auth', undefined, undefined, error);
@@ -88,7 +91,7 @@ async function identify(
   client.write(machine.answerPassword(verdict.ok));
   if (!verdict.ok) {
     const { reason } = verdict;
-    state.log.warn('login failed', { client: session.remote.host, user: username, reason });
+    state.log.warn('login failed', { client: address, user: username, reason });
     throw Failure.refusal(reason, 'auth');
   }
   session.identity = verdict.identity;

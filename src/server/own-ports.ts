@@ -2,7 +2,7 @@ import { networkInterfaces } from 'node:os';
 import type { Endpoint } from '../net/engine.ts';
 import { sourceFor } from '../net/source.ts';
 import type { Surroundings } from '../policy/policy.ts';
-import { embeddedIpv4, formatIp, isWildcard, parseIp, unmapped } from '../wire/ip.ts';
+import { embeddedIpv4, formatIp, ipOf, isWildcard, parseIp, unmapped, withoutZone } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 
 type Transport = 'tcp' | 'udp';
@@ -43,7 +43,7 @@ export class OwnPorts implements Surroundings {
   /** Notes a port as garter's own, until the returned function is called. `everywhere`: other threads know it themselves. */
   add(endpoint: Endpoint, transport: Transport, everywhere = false): () => void {
     const { port } = endpoint;
-    const one: Bound = { host: formatIp(unmapped(parseIp(endpoint.host)!)), counted: everywhere ? 0 : 1 };
+    const one: Bound = { host: formatIp(unmapped(ipOf(endpoint.host)!)), counted: everywhere ? 0 : 1 };
     const bound = this.#bound[transport];
     const all = bound.get(port);
     if (all === undefined) bound.set(port, [one]);
@@ -136,7 +136,7 @@ export class OwnPorts implements Surroundings {
 function readAddresses(): Set<string> | undefined {
   try {
     const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-    return new Set(all.map(({ address }) => address.split('%')[0]!));
+    return new Set(all.map(({ address }) => withoutZone(address)));
   } catch {
     return undefined;
   }

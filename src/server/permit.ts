@@ -7,7 +7,7 @@ import type { Passage } from '../route/dial.ts';
 import { DIRECT } from '../route/table.ts';
 import type { Route } from '../route/table.ts';
 import type { Address, HostPort } from '../wire/address.ts';
-import { formatIp, parseIp } from '../wire/ip.ts';
+import { formatIp, ipOf } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { monotonic } from './clock.ts';
 import { destinationOf } from './destination.ts';
@@ -145,7 +145,7 @@ export class DialledGrant implements Grant {
   }
 
   get addresses(): readonly Ip[] | 'passed-on' {
-    return this.#dialled === undefined ? 'passed-on' : [parseIp(this.#dialled.host)!];
+    return this.#dialled === undefined ? 'passed-on' : [ipOf(this.#dialled.host)!];
   }
 }
 

@@ -8,7 +8,7 @@ import type { Crowd } from '../policy/crowd.ts';
 import type { Lease } from '../policy/limits.ts';
 import type { Command, Destination, Facts, Method, Protocol, RuleOptions } from '../policy/policy.ts';
 import type { Asker } from '../resolve/turns.ts';
-import { formatIp, parseIp, unmapped } from '../wire/ip.ts';
+import { formatIp, ipOf, parseIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import type { Credentials } from '../wire/password.ts';
 import { formatAddress } from '../wire/address.ts';
@@ -114,7 +114,7 @@ export class Session implements Member, RelayOwner, Holder {
     this.listener = settings;
     this.place = place;
     this.remote = client.remote;
-    this.#ip = parseIp(client.remote.host);
+    this.#ip = ipOf(client.remote.host);
   }
 
   get id(): string {
@@ -122,7 +122,7 @@ export class Session implements Member, RelayOwner, Holder {
   }
 
   get ip(): Ip {
-    return this.#ip ?? parseIp(this.remote.host)!;
+    return this.#ip ?? ipOf(this.remote.host)!;
   }
 
   /** Who takes turns with others. */

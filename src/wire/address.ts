@@ -1,7 +1,7 @@
 import { concat, decodeText, encodeText } from './bytes.ts';
 import type { Decoded } from './decoded.ts';
 import { WireError } from './error.ts';
-import { formatIp, ipFromBytes, parseIp, writeIp } from './ip.ts';
+import { formatIp, ipFromBytes, ipOf, parseIp, withoutZone, writeIp } from './ip.ts';
 
 /** The ATYP of RFC 1928 section 5. */
 export const AddressType = { ipv4: 1, name: 3, ipv6: 4 } as const;
@@ -29,16 +29,16 @@ export const UNSPECIFIED: Address = { type: AddressType.ipv4, host: '0.0.0.0', p
  * The zone of an IPv6 literal (`fe80::1%eth0`) means nothing on another machine and is left out.
  */
 export function addressOf(host: string, port: number): Address {
-  const ip = parseIp(host.includes(':') ? host.replace(/%.*$/, '') : host);
+  const ip = parseIp(host.includes(':') ? withoutZone(host) : host);
   if (ip === undefined) return { type: AddressType.name, host, port };
   if (ip.family === 4) return { type: AddressType.ipv4, host, port };
   return { type: AddressType.ipv6, host: formatIp(ip), port };
 }
 
-/** host:port, an IPv6 address in brackets. A name is written as it was sent, whatever is in it. */
+/** host:port, an IPv6 address in brackets, with its zone if it has one. A name is written as it was sent, whatever is in it. */
 export function formatAddress({ host, port }: HostPort): string {
   // A name may have colons too.
-  return host.includes(':') && parseIp(host) !== undefined ? `[${host}]:${port}` : `${host}:${port}`;
+  return host.includes(':') && ipOf(host) !== undefined ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /**

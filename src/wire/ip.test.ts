@@ -4,14 +4,19 @@ import * as fc from 'fast-check';
 import {
   embeddedIpv4,
   formatIp,
-  isLoopback,
   type Ip,
   ipBytes,
   ipFromBytes,
+  ipOf,
+  isLoopback,
   parseIp,
   sameIp,
+  seenFrom,
   unmapped,
+  withoutZone,
+  withZone,
   writeIp,
+  zoneOf,
 } from './ip.ts';
 
 const word = fc.integer({ min: 0, max: 0xffff_ffff });
@@ -187,4 +192,28 @@ test('loopback', () => {
   for (const host of ['127.0.0.1', '127.9.9.9', '::1']) assert.ok(isLoopback(host), host);
   for (const host of ['0.0.0.0', '::', '10.0.0.1', '128.0.0.1', '1270::1'])
     assert.ok(!isLoopback(host), host);
+});
+
+test('zones', () => {
+  assert.deepEqual(ipOf('fe80::1%eth0'), parseIp('fe80::1'));
+  assert.deepEqual(ipOf('192.0.2.1'), parseIp('192.0.2.1'));
+  assert.equal(ipOf('eth0'), undefined);
+  for (const [host, address, zone] of [
+    ['fe80::1%eth0', 'fe80::1', 'eth0'],
+    ['192.0.2.1%wg0', '192.0.2.1', 'wg0'],
+    ['fe80::1', 'fe80::1', undefined],
+  ] as const) {
+    assert.equal(withoutZone(host), address);
+    assert.equal(zoneOf(host), zone);
+    assert.equal(withZone(address, zone), host);
+    assert.equal(withZone(host, 'other'), zone === undefined ? `${host}%other` : host);
+  }
+  for (const [local, host, seen] of [
+    ['fe80::1%eth0', 'fe80::2', 'fe80::2%eth0'],
+    ['fe80::1%eth0', 'fe80::2%eth1', 'fe80::2%eth1'],
+    ['fe80::1%eth0', '2001:db8::2', '2001:db8::2'],
+    ['2001:db8::1', 'fe80::2', 'fe80::2'],
+    ['169.254.0.1%eth0', '169.254.0.2', '169.254.0.2'],
+  ] as const)
+    assert.equal(seenFrom(local, host), seen);
 });

@@ -13,6 +13,28 @@ export function parseIp(text: string): Ip | undefined {
   return text.includes(':') ? parseIpv6(text) : parseIpv4(text);
 }
 
+/** Reads the address of a literal that may have a zone: fe80::1 of fe80::1%eth0. */
+export function ipOf(host: string): Ip | undefined {
+  return parseIp(withoutZone(host));
+}
+
+/** A literal address without its zone. */
+export function withoutZone(host: string): string {
+  const percent = host.indexOf('%');
+  return percent < 0 ? host : host.slice(0, percent);
+}
+
+/** The zone of a literal address: `eth0` of fe80::1%eth0. */
+export function zoneOf(host: string): string | undefined {
+  const percent = host.indexOf('%');
+  return percent < 0 ? undefined : host.slice(percent + 1);
+}
+
+/** A literal address with this zone, unless it has one already. */
+export function withZone(host: string, zone: string | undefined): string {
+  return zone === undefined || host.includes('%') ? host : `${host}%${zone}`;
+}
+
 /** The dotted quad, or the canonical IPv6 text of RFC 5952. */
 export function formatIp(ip: Ip): string {
   return ip.family === 4 ? formatIpv4(ip.words[3]) : formatIpv6(ip);
@@ -36,6 +58,16 @@ export function isLoopback(host: string): boolean {
 /** A literal address that means something on one network only. */
 export function isLinkLocal(host: string): boolean {
   return host.startsWith('169.254.') || /^fe[89ab][0-9a-f]:/i.test(host);
+}
+
+/** A literal IPv6 address that needs a zone to say on which link it is. */
+export function needsZone(host: string): boolean {
+  return host.includes(':') && isLinkLocal(host);
+}
+
+/** A literal address as it is meant when it is reached from a local one: what is link-local is on the same link. */
+export function seenFrom(local: string, host: string): string {
+  return needsZone(host) ? withZone(host, zoneOf(local)) : host;
 }
 
 /** True when both are the same address of the same family. */

@@ -1,3 +1,4 @@
+import { seenFrom } from '../../wire/ip.ts';
 import type { Connection, ConnectOptions, Endpoint, UnixPath } from '../engine.ts';
 import { connectError } from '../source.ts';
 import {
@@ -14,7 +15,7 @@ import {
 import { EINPROGRESS, errorName } from '../sys/errors.ts';
 import { errno, libc } from '../sys/libc.ts';
 import { encodePath, encodeSockaddr, SOCKADDR } from '../sys/sockaddr.ts';
-import { checked, localOf, setOption, takeError } from '../sys/socket.ts';
+import { bindTo, checked, localOf, setOption, takeError } from '../sys/socket.ts';
 import { HERE } from '../unix.ts';
 import { FastConnection } from './connection.ts';
 import type { Loop, Watcher } from './loop.ts';
@@ -30,7 +31,7 @@ export function dial(loop: Loop, to: Endpoint | UnixPath, options: ConnectOption
 function begin(to: Endpoint | UnixPath, from: string | undefined): number {
   const fd = checked(libc.socket(socketFamily(to), SOCK_STREAM | NONBLOCK_CLOEXEC, 0), 'socket');
   try {
-    if (from !== undefined && 'host' in to) bindTo(fd, from);
+    if (from !== undefined && 'host' in to) comeFrom(fd, from);
     const size = 'host' in to ? encodeSockaddr(to) : encodePath(to.path);
     const done = libc.connect(fd, SOCKADDR, size) === 0;
     const code = done ? EINPROGRESS : errno();
@@ -47,11 +48,10 @@ function socketFamily(to: Endpoint | UnixPath): number {
   return to.host.includes(':') ? AF_INET6 : AF_INET;
 }
 
-function bindTo(fd: number, from: string): void {
+function comeFrom(fd: number, from: string): void {
   // The port is chosen when the destination is known: it may be in use for another.
   setOption(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-  const size = encodeSockaddr({ host: from, port: 0 });
-  checked(libc.bind(fd, SOCKADDR, size), 'bind', from);
+  bindTo(fd, { host: from, port: 0 }, 'bind');
 }
 
 /** A connection that is not there yet. */
@@ -102,7 +102,8 @@ class Dialling implements Watcher {
     const to = this.#to;
     const isTcp = 'host' in to;
     const local = isTcp ? localOf(this.#fd) : HERE;
-    const connection = new FastConnection(this.#loop, this.#fd, local, isTcp ? to : HERE, this.#slot);
+    const remote = isTcp ? { host: seenFrom(local.host, to.host), port: to.port } : HERE;
+    const connection = new FastConnection(this.#loop, this.#fd, local, remote, this.#slot);
     if (!isTcp) connection.expectMarks();
     connection.ready(events);
     this.#resolve(connection);

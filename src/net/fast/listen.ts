@@ -21,7 +21,6 @@ import { EMFILE, ENFILE, ENOBUFS, ENOMEM, systemError } from '../sys/errors.ts';
 import { errno, libc } from '../sys/libc.ts';
 import {
   encodePath,
-  encodeSockaddr,
   expectSockaddr,
   familyTold,
   pathTold,
@@ -29,7 +28,7 @@ import {
   SOCKADDR_LENGTH,
   told,
 } from '../sys/sockaddr.ts';
-import { checked, localOf, setKeepAlive, setNoDelay, setOption } from '../sys/socket.ts';
+import { bindTo, checked, localOf, setKeepAlive, setNoDelay, setOption } from '../sys/socket.ts';
 import { bindPath, HERE, withMode } from '../unix.ts';
 import { FastConnection } from './connection.ts';
 import type { Loop, Watcher } from './loop.ts';
@@ -182,7 +181,7 @@ function bindTcp(at: Endpoint): number {
     if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     setNoDelay(fd);
     setKeepAlive(fd);
-    checked(libc.bind(fd, SOCKADDR, encodeSockaddr(at)), 'listen', `${at.host}:${at.port}`);
+    bindTo(fd, at, 'listen');
   });
 }
 

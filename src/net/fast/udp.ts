@@ -1,3 +1,4 @@
+import { seenFrom } from '../../wire/ip.ts';
 import { MAX_DATAGRAM, UDP_HEADROOM } from '../engine.ts';
 import type { Endpoint, Peer, UdpEvents, UdpSocket } from '../engine.ts';
 import {
@@ -27,11 +28,10 @@ import {
   decodeSockaddr,
   encodeSockaddr,
   isSockaddr,
-  SOCKADDR,
   SOCKADDR_OFFSET,
   sockaddrWords,
 } from '../sys/sockaddr.ts';
-import { checked, localOf, setOption } from '../sys/socket.ts';
+import { bindTo, checked, localOf, setOption } from '../sys/socket.ts';
 import type { Loop, Task, Watcher } from './loop.ts';
 import { Outbox } from './outbox.ts';
 
@@ -84,7 +84,7 @@ export function bindUdp(loop: Loop, at: Endpoint, events: UdpEvents): UdpSocket 
     // Without it a socket that sends to many learns nothing of ICMP errors.
     if (family === AF_INET) setOption(fd, IPPROTO_IP, IP_RECVERR, 1);
     else setOption(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
-    checked(libc.bind(fd, SOCKADDR, encodeSockaddr(at)), 'bind', `${at.host}:${at.port}`);
+    bindTo(fd, at, 'bind');
     return new FastUdpSocket(loop, fd, events);
   } catch (error) {
     libc.close(fd);
@@ -111,8 +111,8 @@ class FastUdpSocket implements UdpSocket, Watcher, Task {
     this.#slot = loop.add(fd, EPOLLIN | EPOLLET, this);
   }
 
-  peer(to: Endpoint): Peer {
-    return peerOf(to);
+  peer({ host, port }: Endpoint): Peer {
+    return peerOf({ host: seenFrom(this.local.host, host), port });
   }
 
   send(buffer: Uint8Array, start: number, end: number, to: Peer): void {

@@ -1,13 +1,23 @@
+import { isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import type { Endpoint } from '../engine.ts';
-import { formatIp, parseIp, unmapped } from '../../wire/ip.ts';
+import { formatIp, ipOf, unmapped, withZone, zoneOf } from '../../wire/ip.ts';
 
 /**
- * An endpoint in the spelling of the rest of the house: IPv6 as in RFC 5952 and without a zone, an IPv4 peer of a
- * dual-stack socket as its dotted quad.
+ * An endpoint in the spelling of the rest of the house: IPv6 as in RFC 5952, with a zone where Node tells one, an IPv4 peer of
+ * a dual-stack socket as its dotted quad.
  */
 export function endpoint(address: string, port: number): Endpoint {
   if (!address.includes(':')) return { host: address, port };
-  const ip = parseIp(address.replace(/%.*/, ''));
+  const ip = ipOf(address);
   if (ip === undefined) return { host: address, port };
-  return { host: formatIp(unmapped(ip)), port };
+  return { host: withZone(formatIp(unmapped(ip)), zoneOf(address)), port };
+}
+
+/** A literal address for Node, which takes no zone with an underscore or an @ in it: that becomes a number. */
+export function forNode(host: string): string {
+  const zone = zoneOf(host);
+  if (zone === undefined || isIP(host) !== 0) return host;
+  const found = networkInterfaces()[zone]?.find(({ family }) => family === 'IPv6');
+  return found?.scopeid === undefined ? host : host.replace(/%.*$/, `%${found.scopeid}`);
 }

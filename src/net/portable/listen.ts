@@ -4,7 +4,7 @@ import type { ListenOptions, Server } from 'node:net';
 import type { Connection, ListenAt, Listener } from '../engine.ts';
 import { bindPath, HERE, withMode } from '../unix.ts';
 import { PortableConnection } from './connection.ts';
-import { endpoint } from './endpoint.ts';
+import { endpoint, forNode } from './endpoint.ts';
 import { connectionOf, SOCKET_OPTIONS } from './tcp.ts';
 
 const BACKLOG = 4096;
@@ -32,7 +32,8 @@ export async function listen(
 }
 
 async function bind(server: Server, at: ListenAt): Promise<void> {
-  const options: ListenOptions = { ...at, backlog: BACKLOG, exclusive: true };
+  const place = 'host' in at ? { ...at, host: forNode(at.host) } : at;
+  const options: ListenOptions = { ...place, backlog: BACKLOG, exclusive: true };
   const listening = once(server, 'listening');
   // Node binds a path before `listen` returns.
   if ('path' in at) withMode(at, () => server.listen(options));

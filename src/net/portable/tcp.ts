@@ -1,9 +1,11 @@
 import { Socket } from 'node:net';
+import type { TcpSocketConnectOpts } from 'node:net';
+import { needsZone, seenFrom, zoneOf } from '../../wire/ip.ts';
 import type { Connection, ConnectOptions, Endpoint, UnixPath } from '../engine.ts';
 import { connectError } from '../source.ts';
 import { HERE } from '../unix.ts';
 import { PortableConnection } from './connection.ts';
-import { endpoint } from './endpoint.ts';
+import { endpoint, forNode } from './endpoint.ts';
 
 export const SOCKET_OPTIONS = {
   allowHalfOpen: true,
@@ -18,6 +20,7 @@ export function connectTo(to: Endpoint | UnixPath, options: ConnectOptions): Pro
   const { from, timeout, signal } = options;
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
+    const place = 'path' in to ? to : placeOf(to, from);
     const socket = new Socket(SOCKET_OPTIONS);
     const settle = (): void => {
       clearTimeout(timer);
@@ -34,13 +37,20 @@ export function connectTo(to: Endpoint | UnixPath, options: ConnectOptions): Pro
     const timer = setTimeout(() => fail(connectError('ETIMEDOUT', to)), timeout);
     signal?.addEventListener('abort', aborted);
     socket.once('error', fail);
-    socket.connect('path' in to ? to : { host: to.host, port: to.port, localAddress: from }, () => {
+    socket.connect(place, () => {
       settle();
       const connection = 'path' in to ? new PortableConnection(socket, HERE, HERE) : connectionOf(socket);
       if (connection !== undefined) resolve(connection);
       else reject(connectError('ECONNRESET', to));
     });
   });
+}
+
+function placeOf(to: Endpoint, from: string | undefined): TcpSocketConnectOpts {
+  const host = seenFrom(from ?? '', to.host);
+  // libuv would guess the link, where the kernel refuses.
+  if (needsZone(host) && zoneOf(host) === undefined) throw connectError('EINVAL', to);
+  return { host: forNode(host), port: to.port, localAddress: from && forNode(from) };
 }
 
 /** `undefined` when the peer has reset it already: it has no address any more. */

@@ -1,8 +1,8 @@
 import { createSocket } from 'node:dgram';
 import type { RemoteInfo } from 'node:dgram';
-import { isIPv6 } from 'node:net';
 import { MAX_DATAGRAM, UDP_HEADROOM } from '../engine.ts';
 import type { Endpoint, Peer, UdpEvents, UdpSocket } from '../engine.ts';
+import { familyOf, seenFrom } from '../../wire/ip.ts';
 import { endpoint } from './endpoint.ts';
 
 /** Bytes that may wait in the kernel, either way, and here when the kernel takes no more: room for a burst. */
@@ -14,7 +14,7 @@ export class Scratch {
 }
 
 export async function bindUdp(at: Endpoint, events: UdpEvents, { buffer }: Scratch): Promise<UdpSocket> {
-  const family = isIPv6(at.host) ? 6 : 4;
+  const family = familyOf(at.host);
   const socket = createSocket({
     type: family === 6 ? 'udp6' : 'udp4',
     ipv6Only: family === 6,
@@ -54,7 +54,7 @@ export async function bindUdp(at: Endpoint, events: UdpEvents, { buffer }: Scrat
   const local = socket.address();
   return {
     local: endpoint(local.address, local.port),
-    peer: ({ host, port }) => peerOf(host, port),
+    peer: ({ host, port }) => peerOf(seenFrom(local.address, host), port),
     send(bytes, start, end, to) {
       if (closed) return;
       if (to.port === 0) events.failed('EINVAL');

@@ -16,6 +16,7 @@ export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
+export const SO_BINDTODEVICE = 25;
 
 export const IPPROTO_IP = 0;
 export const IP_PKTINFO = 8;

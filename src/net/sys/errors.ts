@@ -5,6 +5,7 @@ const names = new Map<number, string>(Object.entries(numbers).map(([name, number
 
 export const EAGAIN: number = numbers.EAGAIN;
 export const EINPROGRESS: number = numbers.EINPROGRESS;
+export const ENODEV: number = numbers.ENODEV;
 export const EMFILE: number = numbers.EMFILE;
 export const ENFILE: number = numbers.ENFILE;
 export const ENOBUFS: number = numbers.ENOBUFS;

@@ -6,18 +6,16 @@ import {
   IPV6_2292PKTOPTIONS,
   IPV6_RECVPKTINFO,
 } from './constants.ts';
+import { numberOf } from './interface-name.ts';
 import { libc } from './libc.ts';
-import { addressOf, bytes, int32, reserve } from './memory.ts';
+import { addressOf, int32, reserve } from './memory.ts';
 import { setOption } from './socket.ts';
 
-/** The longest name of an interface, with the NUL behind it. */
-const NAME_LIMIT = 16;
 const ROOM = 128;
 // Of what is told, behind a struct cmsghdr: ipi_ifindex begins struct in_pktinfo, and stands behind the address in in6_pktinfo.
 const INDEX4 = 16;
 const INDEX6 = 32;
 
-const name = reserve(NAME_LIMIT);
 const told = reserve(ROOM);
 const length = reserve(4);
 
@@ -26,17 +24,8 @@ const length = reserve(4);
  * connection, and tells it while packet information is switched on: no listener has to be prepared.
  */
 export function cameBy(fd: number, interfaceName: string): boolean {
-  const index = indexOf(interfaceName);
+  const index = numberOf(interfaceName);
   return index > 0 && index === arrival(fd);
-}
-
-/** An interface that is made anew has another number, so it is asked for each time. 0 when there is none. */
-function indexOf(interfaceName: string): number {
-  const encoded = new TextEncoder().encode(interfaceName);
-  if (encoded.length >= NAME_LIMIT) return 0;
-  bytes.fill(0, name, name + NAME_LIMIT);
-  bytes.set(encoded, name);
-  return libc.if_nametoindex(addressOf(name));
 }
 
 /** The number of the interface; 0 when the kernel does not tell. */

@@ -19,6 +19,9 @@ interface Libc {
   getppid(): number;
   getsockname(fd: number, sockaddrAt: number, lengthAt: number): number;
   getsockopt(fd: number, level: number, name: number, valueAt: number, lengthAt: number): number;
+  /** 0 when it fails, else the address that it was given. */
+  if_indextoname(index: number, nameAt: number): number;
+  /** 0 when it fails. */
   if_nametoindex(nameAt: number): number;
   listen(fd: number, backlog: number): number;
   pipe2(pairAt: number, flags: number): number;
@@ -53,6 +56,7 @@ const {
   getppid: { arguments: [], return: I },
   getsockname: { arguments: [I, I, I], return: I },
   getsockopt: { arguments: [I, I, I, I, I], return: I },
+  if_indextoname: { arguments: [I, I], return: I },
   if_nametoindex: { arguments: [I], return: I },
   listen: { arguments: [I, I], return: I },
   pipe2: { arguments: [I, I], return: I },

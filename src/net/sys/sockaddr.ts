@@ -1,14 +1,16 @@
-import { networkInterfaces } from 'node:os';
-import { formatIp, ipFromBytes, parseIp, unmapped, writeIp } from '../../wire/ip.ts';
+import { formatIp, ipFromBytes, ipOf, needsZone, unmapped, writeIp, zoneOf } from '../../wire/ip.ts';
 import type { Endpoint } from '../engine.ts';
 import { AF_INET, AF_INET6, AF_UNIX } from './constants.ts';
 import { systemError } from './errors.ts';
+import { nameOf, numberOf } from './interface-name.ts';
 import { addressOf, bytes, int32, reserve } from './memory.ts';
 
 /** The longest that is used here: struct sockaddr_un, 110 bytes. */
 const SOCKADDR_SIZE = 128;
 const SOCKADDR_IN = 16;
 const SOCKADDR_IN6 = 28;
+/** Where the number of the link is in a struct sockaddr_in6. */
+const SCOPE = 24;
 /** Bytes of a path, with the NUL behind it. */
 const PATH_LIMIT = 108;
 
@@ -41,10 +43,12 @@ export function pathTold(): string {
   return new TextDecoder().decode(bytes.slice(sockaddr + 2, Math.min(nul, end)));
 }
 
-/** Puts a literal address, with or without a zone, where a call can take it, or elsewhere in the memory; its length in bytes. */
+/**
+ * Puts a literal address where a call can take it, or elsewhere in the memory; its length in bytes. A zone is put down where
+ * the address needs one.
+ */
 export function encodeSockaddr({ host, port }: Endpoint, at: number = sockaddr): number {
-  const percent = host.indexOf('%');
-  const ip = parseIp(percent < 0 ? host : host.slice(0, percent));
+  const ip = ipOf(host);
   if (ip === undefined) throw systemError('EINVAL', 'bind', `${host}: not an IP address`);
   const size = ip.family === 4 ? SOCKADDR_IN : SOCKADDR_IN6;
   bytes.fill(0, at, at + size);
@@ -52,7 +56,8 @@ export function encodeSockaddr({ host, port }: Endpoint, at: number = sockaddr):
   bytes[at + 2] = port >> 8;
   bytes[at + 3] = port;
   writeIp(ip, bytes, at + (ip.family === 4 ? 4 : 8));
-  if (percent >= 0) int32[(at + 24) >> 2] = scopeOf(host.slice(percent + 1));
+  const zone = needsZone(host) ? zoneOf(host) : undefined;
+  if (zone !== undefined) int32[(at + SCOPE) >> 2] = scopeOf(zone);
   return size;
 }
 
@@ -66,13 +71,15 @@ export function encodePath(path: string): number {
   return 2 + encoded.length + 1;
 }
 
-/** An IPv4 address in an IPv6 one as its dotted quad, and no zone. */
+/** An IPv4 address in an IPv6 one as its dotted quad; a link-local one with its zone. */
 export function decodeSockaddr(at: number): Endpoint {
   const port = (bytes[at + 2]! << 8) | bytes[at + 3]!;
   if (bytes[at] === AF_INET) {
     return { host: dottedQuad(at + 4), port };
   }
-  return { host: formatIp(unmapped(ipFromBytes(bytes, at + 8, 6))), port };
+  const host = formatIp(unmapped(ipFromBytes(bytes, at + 8, 6)));
+  const scope = int32[(at + SCOPE) >> 2]!;
+  return { host: scope !== 0 && needsZone(host) ? `${host}%${nameOf(scope)}` : host, port };
 }
 
 /** The texts of IPv4 addresses met lately, each at the place that its words lead to: most connections come from a few. */
@@ -96,7 +103,7 @@ export function sockaddrWords(at: number): readonly number[] {
   return Array.from(int32.subarray(at >> 2, (at + size) >> 2));
 }
 
-/** Whether the address at an offset is this one, but for what IPv6 has beside address and port. */
+/** Whether the address at an offset is this one, but for the flow label of IPv6. */
 export function isSockaddr(words: readonly number[], at: number): boolean {
   const i = at >> 2;
   if (words[0] !== int32[i]) return false;
@@ -105,12 +112,14 @@ export function isSockaddr(words: readonly number[], at: number): boolean {
     words[2] === int32[i + 2] &&
     words[3] === int32[i + 3] &&
     words[4] === int32[i + 4] &&
-    words[5] === int32[i + 5]
+    words[5] === int32[i + 5] &&
+    words[6] === int32[i + 6]
   );
 }
 
-/** The number of a network interface that a zone names. */
+/** The number of the network interface that a zone names. */
 function scopeOf(zone: string): number {
-  const named = networkInterfaces()[zone]?.find(({ family }) => family === 'IPv6');
-  return named?.scopeid ?? Number.parseInt(zone, 10);
+  const number = numberOf(zone) || Number(zone);
+  if (number > 0) return number;
+  throw systemError('EADDRNOTAVAIL', 'bind', `there is no interface ${zone}`);
 }

@@ -1,6 +1,8 @@
+import { needsZone, withoutZone, zoneOf } from '../../wire/ip.ts';
 import type { Endpoint } from '../engine.ts';
 import {
   IPPROTO_TCP,
+  SO_BINDTODEVICE,
   SO_ERROR,
   SO_KEEPALIVE,
   SO_LINGER,
@@ -9,10 +11,11 @@ import {
   TCP_KEEPIDLE,
   TCP_NODELAY,
 } from './constants.ts';
-import { systemError } from './errors.ts';
+import { ENODEV, systemError } from './errors.ts';
+import { NAME, NAME_SIZE, putName } from './interface-name.ts';
 import { errno, libc } from './libc.ts';
 import { addressOf, bytes, int32, reserve } from './memory.ts';
-import { expectSockaddr, SOCKADDR, SOCKADDR_LENGTH, told } from './sockaddr.ts';
+import { encodeSockaddr, expectSockaddr, SOCKADDR, SOCKADDR_LENGTH, told } from './sockaddr.ts';
 
 /** Seconds of silence until the kernel asks whether the peer is still there. */
 const KEEP_IDLE = 60;
@@ -76,6 +79,23 @@ export function answers(fd: number, milliseconds: number): boolean {
   if (bytes[info] === TCP_CLOSE) return false;
   const unanswered = bytes[info + RETRANSMITS]! + bytes[info + PROBES]!;
   return unanswered <= 1 || int32[(info + LAST_ACK_RECEIVED) >> 2]! < milliseconds;
+}
+
+/** Binds a socket to a local address, and to the network interface that its zone names. `syscall`: for whom, in errors. */
+export function bindTo(fd: number, at: Endpoint, syscall: string): void {
+  const device = zoneOf(at.host);
+  // With a link-local address its zone does that.
+  if (device !== undefined && !needsZone(at.host)) bindToDevice(fd, device);
+  checked(libc.bind(fd, SOCKADDR, encodeSockaddr(at)), syscall, `${withoutZone(at.host)}:${at.port}`);
+}
+
+/** From now on a socket hears and sends by this network interface only. */
+export function bindToDevice(fd: number, name: string): void {
+  if (!putName(name)) throw systemError('EADDRNOTAVAIL', 'bind', `there is no interface ${name}`);
+  if (libc.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, NAME, NAME_SIZE) === 0) return;
+  const code = errno();
+  if (code === ENODEV) throw systemError('EADDRNOTAVAIL', 'bind', `there is no interface ${name}`);
+  throw systemError(code, 'bind', `interface ${name}`);
 }
 
 export function localOf(fd: number): Endpoint {
