@@ -184,8 +184,23 @@ export interface RelayOptions {
   readonly receivePace?: Pace | undefined;
 }
 
-/** Told how many bytes have just passed; milliseconds for which no more are taken from that side, 0 = none. */
-export type Pace = (bytes: number) => number;
+/**
+ * The bandwidth of one direction of one relay, which asks before it takes a byte from that side. What was read before the relay
+ * began counts too; what was written to the other side does not. Waiting for it is no silence that a time-out would end.
+ */
+export interface Pace {
+  /** It was asked, and the turn has not come. */
+  readonly waits: boolean;
+  /** There may be something to take: the source is told once, not from within this call, when it may. Until then, asking again does nothing. */
+  ask(source: Paced): void;
+  /** The relay is over: no turn comes any more. */
+  leave(): void;
+}
+
+export interface Paced {
+  /** Takes no more than so many bytes, one at least, of what there is; how many it took. */
+  take(most: number): number;
+}
 
 /** Time-outs are kept to the second, never early. */
 export interface Relay {

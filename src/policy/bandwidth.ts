@@ -1,10 +1,21 @@
 /** Milliseconds of unused bandwidth that may be caught up with at once. */
-const BURST = 100;
+const BURST = 50;
 
-/** A moment, in milliseconds, that moves on as something is spent. */
+/** Milliseconds of bandwidth that streams reserve at a time, all of them together. */
+export const RESERVED = 50;
+
+/**
+ * Milliseconds of bandwidth that may be spoken for when a datagram passes. With twice what streams reserve, neither keeps the
+ * other out: where both want more than there is, each has half.
+ */
+const DATAGRAMS = 2 * RESERVED;
+
+/** A moment, in milliseconds, that moves on as something is spent, and a count. */
 export interface Meter {
   /** Moves it on, from `from` where it lies before that; tells where it is then. */
   advance(by: number, from: number, now: number): number;
+  /** Counts so many more, or fewer; tells how many there are then. */
+  count(more: number, now: number): number;
 }
 
 /**
@@ -16,28 +27,56 @@ export class Bandwidth {
   rate: number;
   readonly #spent: Meter;
 
-  /** `spent`: until when what was spent is spread; shared by those who share the bandwidth. */
+  /** `spent`: until when what was spent is spread, and who waits; shared by those who share the bandwidth. */
   constructor(rate: number, spent: Meter = new OwnMeter()) {
     this.rate = rate;
     this.#spent = spent;
   }
 
-  /** Notes bytes that pass; how long the next ones have to wait. */
-  spend(bytes: number, now: number): number {
-    return Math.max(0, this.#spent.advance((bytes * 1000) / this.rate, now - BURST, now) - now);
+  /** From when on these bytes may pass: behind all that were reserved before. */
+  reserve(bytes: number, now: number): number {
+    const time = this.#timeOf(bytes);
+    return this.#spent.advance(time, now - BURST, now) - time;
+  }
+
+  /** Bytes that were reserved and did not pass. */
+  giveBack(bytes: number, now: number): void {
+    const time = this.#timeOf(bytes);
+    this.#spent.advance(-time, now - BURST + time, now);
+  }
+
+  /** So many more streams wait for their turn, or fewer: how many they are, in all threads. */
+  count(more: number, now: number): number {
+    return this.#spent.count(more, now);
   }
 
   /** For datagrams, which cannot wait: whether one may pass. */
   isFree(now: number): boolean {
-    return this.#spent.advance(0, now - BURST, now) <= now;
+    return this.#spent.advance(0, now - BURST, now) <= now + DATAGRAMS;
+  }
+
+  /** Nothing is owed any more, as after a change of the rate. */
+  forget(now: number): void {
+    const owed = this.#spent.advance(0, now - BURST, now) - now;
+    if (owed > 0) this.#spent.advance(-owed, now - BURST + owed, now);
+  }
+
+  #timeOf(bytes: number): number {
+    return (bytes * 1000) / this.rate;
   }
 }
 
 class OwnMeter implements Meter {
   #moment = 0;
+  #count = 0;
 
   advance(by: number, from: number): number {
     this.#moment = Math.max(this.#moment, from) + by;
     return this.#moment;
+  }
+
+  count(more: number): number {
+    this.#count += more;
+    return this.#count;
   }
 }

@@ -65,10 +65,14 @@ export class Limits {
     this.#unlock();
   }
 
-  /** What is spent of a bandwidth. */
+  /** What is spent of a bandwidth, and how many wait for it. */
   meter(...whom: readonly string[]): Meter {
-    const key = this.#key('bandwidth', whom);
-    return { advance: (by, from, now) => this.#advance(key, by, from, now) };
+    const spent = this.#key('bandwidth', whom);
+    const waiting = this.#key('waiting', whom);
+    return {
+      advance: (by, from, now) => this.#advance(spent, by, from, now),
+      count: (more, now) => this.#count(waiting, more, now),
+    };
   }
 
   /** As a rate, it is a time, negated. Where there is no room for it, it is no more than `from`. */
@@ -87,7 +91,23 @@ export class Limits {
     }
   }
 
-  #key(limit: LimitName | 'bandwidth', whom: readonly string[]): Key {
+  /** Where there is no room for it, it is no more than what the caller adds. */
+  #count(key: Key, more: number, now: number): number {
+    this.#lock();
+    try {
+      const entry = this.#find(key, now);
+      if (entry === undefined) return more;
+      const count = Math.max(0, this.#values[entry / 2 + VALUE]! + more);
+      this.#words[entry] = key[0];
+      this.#words[entry + 1] = key[1];
+      this.#values[entry / 2 + VALUE] = count;
+      return count;
+    } finally {
+      this.#unlock();
+    }
+  }
+
+  #key(limit: LimitName | 'bandwidth' | 'waiting', whom: readonly string[]): Key {
     // The names of limits and rules have no NUL, so no two claims make the same text.
     return halfSipHash(encoder.encode(`${limit}\0${whom.join('\0')}`), this.#seed);
   }

@@ -9,7 +9,7 @@ import { concat } from '../wire/bytes.ts';
 import { WireError } from '../wire/error.ts';
 import { decodeUdpHeader, encodeUdpHeader } from '../wire/udp.ts';
 import type { Associations } from './associations.ts';
-import { admitsDatagram } from './bandwidths.ts';
+import { admitsByAll, admitsDatagram } from './bandwidths.ts';
 import type { ClientPort } from './client-port.ts';
 import { Exits } from './exits.ts';
 import type { FarAnswer } from './exits.ts';
@@ -263,7 +263,11 @@ export class Association implements Counters, Member {
       this.counts.unasked++;
       return false;
     }
-    if (!admitsDatagram(way?.share.flows.receive ?? this.#shares.receive, bytes)) {
+    const mayPass =
+      way === undefined
+        ? admitsByAll(this.#shares.receive, bytes)
+        : admitsDatagram(way.share.flows.receive, bytes);
+    if (!mayPass) {
       this.counts.bandwidth++;
       return false;
     }

@@ -1,23 +1,63 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Pace } from '../net/engine.ts';
 import { compile } from '../policy/compile.ts';
 import { createLimitMemory, Limits } from '../policy/limits.ts';
-import type { RuleOptions } from '../policy/policy.ts';
-import { Bandwidths, paceOf } from './bandwidths.ts';
+import type { LimitOptions, RuleOptions } from '../policy/policy.ts';
+import { admitsDatagram, Bandwidths, paceOf } from './bandwidths.ts';
 
-function ruleOf(bandwidth?: number): RuleOptions {
-  const limit = bandwidth === undefined ? {} : { bandwidth };
+function ruleOf(limit: LimitOptions = {}): RuleOptions {
   return { name: 'all', action: 'allow', to: ['any'], log: [], revoke: 'close', limit };
 }
 
-test('a bandwidth that is taken away and put back holds for those who had it, and those who come', () => {
-  const bandwidths = new Bandwidths(new Limits(createLimitMemory([1, 2])));
-  const reload = (bandwidth?: number): void => bandwidths.use(compile({ rules: [ruleOf(bandwidth)] }));
-  const old = paceOf(bandwidths.flows(ruleOf(1000)).send)!;
-  reload();
-  assert.equal(old(1e6), 0);
-  reload(2000);
-  assert.ok(old(2000) > 0);
-  const young = paceOf(bandwidths.flows(ruleOf(2000)).send)!;
-  assert.ok(young(1) > 800, 'they share it');
+function start(): Bandwidths {
+  return new Bandwidths(new Limits(createLimitMemory([1, 2])));
+}
+
+/** Takes all that it may; how much that is in a quarter of a second. */
+async function taken(pace: Pace): Promise<number> {
+  let bytes = 0;
+  const source = {
+    take: (most: number): number => {
+      bytes += most;
+      pace.ask(source);
+      return most;
+    },
+  };
+  pace.ask(source);
+  await delay(250);
+  pace.leave();
+  return bytes;
+}
+
+test('a bandwidth that is taken away and put back holds for those who had it, and those who come', async () => {
+  const bandwidths = start();
+  const reload = (limit: LimitOptions): void => bandwidths.use(compile({ rules: [ruleOf(limit)] }));
+  const flow = bandwidths.flows(ruleOf({ bandwidth: 1000 })).send;
+  reload({});
+  assert.ok((await taken(paceOf(flow)!)) > 1e6);
+  reload({ bandwidth: 2000 });
+  assert.ok((await taken(paceOf(flow)!)) < 2000);
+  const young = bandwidths.flows(ruleOf({ bandwidth: 2000 })).send;
+  while (admitsDatagram(flow, 100));
+  assert.equal(admitsDatagram(young, 100), false, 'they share it');
+});
+
+test('a session keeps to its own bandwidth and to that of its rule, each way by itself', async () => {
+  for (const limit of [
+    { bandwidth: 10_000, bandwidthPerSession: 1_000_000 },
+    { bandwidth: 1_000_000, bandwidthPerSession: 10_000 },
+    { bandwidthPerSession: 10_000 },
+  ]) {
+    const { send, receive } = start().flows(ruleOf(limit));
+    const bytes = await Promise.all([taken(paceOf(send)!), taken(paceOf(receive)!)]);
+    for (const each of bytes) assert.ok(each >= 500 && each < 10_000, `${each} bytes`);
+  }
+});
+
+test('without a bandwidth there is no pace, and datagrams pass', () => {
+  const { send, receive } = start().flows(ruleOf());
+  assert.equal(paceOf(send), undefined);
+  assert.ok(admitsDatagram(receive, 65_507));
 });

@@ -1,20 +1,31 @@
 import type { Pace } from '../net/engine.ts';
+import { Share } from '../net/share.ts';
 import { Bandwidth } from '../policy/bandwidth.ts';
 import type { Policy } from '../policy/compile.ts';
 import type { Limits } from '../policy/limits.ts';
 import type { RuleOptions } from '../policy/policy.ts';
 import { monotonic } from './clock.ts';
 
-/** What a session may use in each direction: its own bandwidth, and the one it shares with the others of its rule. */
+/** What a session may use in one direction; `undefined` = no limit. */
+type Flow =
+  | {
+      readonly own: Bandwidth | undefined;
+      /** With the others of its rule. */
+      readonly share: Share;
+    }
+  | undefined;
+
 export interface Flows {
-  readonly send: readonly Bandwidth[];
-  readonly receive: readonly Bandwidth[];
+  readonly send: Flow;
+  readonly receive: Flow;
 }
 
 /** The bandwidths that the sessions of a rule share. Rules are told apart by name, so that they outlive a reload. */
 export class Bandwidths {
   readonly #limits: Limits;
-  readonly #shared = new Map<string, { readonly send: Bandwidth; readonly receive: Bandwidth }>();
+  readonly #shared = new Map<string, { readonly send: Share; readonly receive: Share }>();
+  /** Of sessions that have a limit of their own only. */
+  readonly #unlimited = new Share(new Bandwidth(Infinity), monotonic);
 
   constructor(limits: Limits) {
     this.#limits = limits;
@@ -22,19 +33,14 @@ export class Bandwidths {
 
   /** For a new session. */
   flows({ name, limit = {} }: RuleOptions): Flows {
-    if (limit.bandwidth === undefined && limit.bandwidthPerSession === undefined) return UNLIMITED;
-    const send: Bandwidth[] = [];
-    const receive: Bandwidth[] = [];
-    if (limit.bandwidthPerSession !== undefined) {
-      send.push(new Bandwidth(limit.bandwidthPerSession));
-      receive.push(new Bandwidth(limit.bandwidthPerSession));
-    }
-    if (limit.bandwidth !== undefined) {
-      const shared = this.#of(name, limit.bandwidth);
-      send.push(shared.send);
-      receive.push(shared.receive);
-    }
-    return { send, receive };
+    const { bandwidth, bandwidthPerSession } = limit;
+    if (bandwidth === undefined && bandwidthPerSession === undefined) return UNLIMITED;
+    const shared = bandwidth === undefined ? undefined : this.#of(name, bandwidth);
+    const flow = (share: Share = this.#unlimited): Flow => ({
+      own: bandwidthPerSession === undefined ? undefined : new Bandwidth(bandwidthPerSession),
+      share,
+    });
+    return { send: flow(shared?.send), receive: flow(shared?.receive) };
   }
 
   /** New rules: what sessions already share changes its rate. Without a limit it limits nobody, until there is one again. */
@@ -42,17 +48,25 @@ export class Bandwidths {
     const rates = new Map(rules.map(({ options }) => [options.name, options.limit?.bandwidth]));
     for (const [name, { send, receive }] of this.#shared) {
       const rate = rates.get(name) ?? Infinity;
-      send.rate = rate;
-      receive.rate = rate;
+      send.use(rate);
+      receive.use(rate);
     }
   }
 
-  #of(name: string, rate: number): { readonly send: Bandwidth; readonly receive: Bandwidth } {
+  /** For a thread that dies: nobody waits here any more. */
+  forgetAll(): void {
+    for (const { send, receive } of this.#shared.values()) {
+      send.abandon();
+      receive.abandon();
+    }
+  }
+
+  #of(name: string, rate: number): { readonly send: Share; readonly receive: Share } {
     let shared = this.#shared.get(name);
     if (shared === undefined) {
       shared = {
-        send: new Bandwidth(rate, this.#limits.meter('send', name)),
-        receive: new Bandwidth(rate, this.#limits.meter('receive', name)),
+        send: new Share(new Bandwidth(rate, this.#limits.meter('send', name)), monotonic),
+        receive: new Share(new Bandwidth(rate, this.#limits.meter('receive', name)), monotonic),
       };
       this.#shared.set(name, shared);
     }
@@ -60,24 +74,35 @@ export class Bandwidths {
   }
 }
 
-const UNLIMITED: Flows = { send: [], receive: [] };
+const UNLIMITED: Flows = { send: undefined, receive: undefined };
 
-/** For a stream: it waits for the slowest. */
-export function paceOf(bandwidths: readonly Bandwidth[]): Pace | undefined {
-  if (bandwidths.length === 0) return undefined;
-  return (bytes) => {
-    const now = monotonic();
-    let wait = 0;
-    for (const bandwidth of bandwidths) wait = Math.max(wait, bandwidth.spend(bytes, now));
-    return wait;
-  };
+/** For a stream, which waits for its turn. */
+export function paceOf(flow: Flow): Pace | undefined {
+  return flow?.share.pace(flow.own);
 }
 
 /** For a datagram, which does not wait: whether it may pass; if so, it is counted. */
-export function admitsDatagram(bandwidths: readonly Bandwidth[], bytes: number): boolean {
-  if (bandwidths.length === 0) return true;
+export function admitsDatagram(flow: Flow, bytes: number): boolean {
+  if (flow === undefined) return true;
   const now = monotonic();
-  for (const bandwidth of bandwidths) if (!bandwidth.isFree(now)) return false;
-  for (const bandwidth of bandwidths) bandwidth.spend(bytes, now);
+  if (!isFree(flow, now)) return false;
+  reserve(flow, bytes, now);
   return true;
+}
+
+/** The same where several hold at once. */
+export function admitsByAll(flows: readonly Flow[], bytes: number): boolean {
+  const now = monotonic();
+  if (!flows.every((flow) => isFree(flow, now))) return false;
+  for (const flow of flows) reserve(flow, bytes, now);
+  return true;
+}
+
+function isFree(flow: Flow, now: number): boolean {
+  return flow === undefined || (flow.own?.isFree(now) !== false && flow.share.bandwidth.isFree(now));
+}
+
+function reserve(flow: Flow, bytes: number, now: number): void {
+  flow?.own?.reserve(bytes, now);
+  flow?.share.bandwidth.reserve(bytes, now);
 }

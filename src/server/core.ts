@@ -171,10 +171,11 @@ export class Core implements Crew {
 
   /** For a thread that dies: its sessions are recorded, and what it counts in shared memory is given back. It closes nothing. */
   abandon(): void {
-    const { sessions, connections, ports, health } = this.#state;
+    const { sessions, connections, ports, health, bandwidths } = this.#state;
     sessions.abandon('thread');
     health.forgetAll();
     connections.forgetAll();
     ports.forgetAll();
+    bandwidths.forgetAll();
   }
 }

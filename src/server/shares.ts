@@ -87,8 +87,8 @@ export class Shares {
   }
 
   /** What holds for datagrams from strangers, where the client wants those: all that holds for anybody, so that no rule is passed by. */
-  get receive(): Flows['receive'] {
-    return [...this.#open.values()].flatMap(({ flows }) => flows.receive);
+  get receive(): readonly Flows['receive'][] {
+    return [...this.#open.values()].map(({ flows }) => flows.receive);
   }
 
   /** They count by each rule. */

@@ -20,7 +20,8 @@ import {
   sample,
 } from '../../../test/support/engines.ts';
 import { Bandwidth } from '../../policy/bandwidth.ts';
-import type { Pace, RelayEnd } from '../engine.ts';
+import type { Pace, Paced, RelayEnd } from '../engine.ts';
+import { Share } from '../share.ts';
 
 const MIB = 1 << 20;
 const IN_FLIGHT = 100_000;
@@ -187,15 +188,67 @@ for (const engine of engines) {
       assert.equal((await joined.ended).error, undefined);
     });
 
-    test('abort ends a side that waits for bandwidth', async () => {
-      using joined = await relayed(engine, { sendPace: () => 60_000 });
-      joined.client.write('x');
-      await once(joined.target, 'data');
-      joined.client.write('y');
-      joined.relay.abort();
-      assert.deepEqual(await joined.ended, { by: 'abort' });
-      await Promise.all([cut(joined.client), cut(joined.target)]);
+    test('no byte is taken before its pace allows it, early ones neither', async () => {
+      const client = await accepted(engine);
+      const data = sample(3000, 9);
+      client.far.write(data.subarray(0, 2000));
+      client.near.unread(await read(client.near, 2000));
+      const [sendPace, receivePace] = [new Gate(), new Gate()];
+      using joined = join(engine, client, await dialled(engine), { sendPace, receivePace });
+      const atTarget = received(joined.target);
+      joined.client.end(data.subarray(2000));
+      await delay(100);
+      assert.equal(joined.relay.sent, 0);
+      for (let passed = 0; passed < data.length;) {
+        const taken = await sendPace.grant(700);
+        assert.ok(taken <= 700, `${taken} bytes taken`);
+        passed += taken;
+        assert.equal(joined.relay.sent, passed);
+      }
+      while (!joined.target.readableEnded) {
+        if (sendPace.waits) assert.equal(await sendPace.grant(700), 0);
+        await delay(10);
+      }
+      assertSame(await atTarget, data);
+      joined.target.end();
+      while ((await Promise.race([joined.ended, delay(10, undefined)])) === undefined) {
+        if (receivePace.waits) await receivePace.grant(1);
+      }
+      assert.ok(sendPace.left && receivePace.left);
     });
+
+    test('what is taken and finds no room is not taken twice', async () => {
+      const sendPace = new Gate();
+      using joined = await relayed(engine, { sendPace });
+      const data = sample(24 * MIB, 10);
+      joined.client.end(data);
+      let taken = 0;
+      // Until the target's buffers are full: then nothing is asked for.
+      while (await Promise.race([sendPace.asked().then(() => true), delay(300, false)]))
+        taken += await sendPace.grant(65_536);
+      assert.ok(taken < data.length, `all of ${taken} bytes fit`);
+      const atTarget = received(joined.target);
+      const ended = once(joined.target, 'end').then(() => false);
+      while (await Promise.race([sendPace.asked().then(() => true), ended]))
+        taken += await sendPace.grant(MIB);
+      assertSame(await atTarget, data);
+      assert.equal(taken, data.length);
+    });
+
+    for (const end of ['abort', 'a reset of the client'] as const) {
+      test(`${end} ends a relay that waits for bandwidth`, async () => {
+        const sendPace = new Gate();
+        using joined = await relayed(engine, { sendPace });
+        joined.client.write(sample(IN_FLIGHT / 10, 1));
+        await sendPace.asked();
+        if (end === 'abort') joined.relay.abort();
+        else joined.client.resetAndDestroy();
+        const { by } = await joined.ended;
+        assert.equal(by, end === 'abort' ? 'abort' : 'client');
+        assert.ok(sendPace.left);
+        await cut(joined.target);
+      });
+    }
 
     test('its owner is told once, when whoever called has gone on', async () => {
       const told: RelayEnd[] = [];
@@ -334,6 +387,17 @@ for (const engine of engines) {
       await Promise.all([cut(joined.client), cut(joined.target)]);
     });
 
+    test('waiting for bandwidth is no silence', async () => {
+      const sendPace = new Gate();
+      using joined = await relayed(engine, { idle: 1000, halfClose: 1000, sendPace });
+      joined.target.end();
+      joined.client.write('x');
+      await delay(4000);
+      assert.equal(await sendPace.grant(1), 1);
+      const [chunk] = await once(joined.target, 'data');
+      assert.equal(String(chunk), 'x');
+    });
+
     test('one that is held back is idle', async () => {
       using joined = await relayed(engine, { idle: 1000 });
       flood(joined.client);
@@ -350,6 +414,35 @@ async function cut(far: Socket): Promise<void> {
 }
 
 function paced(rate: number): Pace {
-  const bandwidth = new Bandwidth(rate);
-  return (bytes) => bandwidth.spend(bytes, performance.now());
+  return new Share(new Bandwidth(rate), () => performance.now()).pace();
+}
+
+/** A pace that gives a turn when it is told to. */
+class Gate implements Pace {
+  waits = false;
+  left = false;
+  #source: Paced | undefined;
+  #asked: () => void = () => undefined;
+
+  ask(source: Paced): void {
+    this.#source = source;
+    this.waits = true;
+    this.#asked();
+  }
+
+  leave(): void {
+    this.left = true;
+    this.waits = false;
+  }
+
+  async asked(): Promise<void> {
+    while (!this.waits) await new Promise<void>((resolve) => (this.#asked = resolve));
+  }
+
+  /** How many bytes were taken. */
+  async grant(most: number): Promise<number> {
+    await this.asked();
+    this.waits = false;
+    return this.#source!.take(most);
+  }
 }

@@ -1,5 +1,5 @@
 import { concat } from '../../wire/bytes.ts';
-import type { Pace } from '../engine.ts';
+import type { Pace, Paced } from '../engine.ts';
 import { SPLICE_F_MOVE_NONBLOCK } from '../sys/constants.ts';
 import { errno, libc } from '../sys/libc.ts';
 import { bytes as memory } from '../sys/memory.ts';
@@ -15,10 +15,6 @@ const LARGE = 16_384;
 const BULK = 4;
 /** Bytes left over that are sent with what comes next, not before it. */
 const SMALL = 4096;
-/** Bytes taken at a time from a side whose bandwidth is limited. */
-const PACED = 65_536;
-/** Milliseconds. */
-const LONGEST_REST = 1000;
 
 /** What a flow tells its relay, and has from it. */
 interface Relay {
@@ -33,7 +29,7 @@ interface Relay {
 }
 
 /** One direction of a relay. Nothing is read that there is no room for: all that waits is what one read brought. */
-export class Flow implements Task {
+export class Flow implements Task, Paced {
   readonly from: Stream;
   readonly to: Stream;
   /** The source has ended, and all it has sent is passed on. */
@@ -43,11 +39,12 @@ export class Flow implements Task {
   #passed: number;
   #ended = false;
   #left: Uint8Array | undefined;
+  /** Read before the relay began, and not taken yet, where there is a pace. */
+  #early: Uint8Array | undefined;
   /** Large reads in a row. One small read of bulk is forgiven if a large one follows. */
   #large = 0;
   #pipe: Pipe | undefined;
   #queued = false;
-  #resting: NodeJS.Timeout | undefined;
 
   /** `out` is what is still to be sent before: it does not count. */
   constructor(
@@ -63,7 +60,15 @@ export class Flow implements Task {
     this.to = to;
     this.#pace = pace;
     this.#passed = out === undefined ? 0 : -out.length;
-    this.#left = out === undefined || early === undefined ? (out ?? early) : concat(out, early);
+    if (pace !== undefined) {
+      this.#left = out;
+      this.#early = early;
+    } else this.#left = out === undefined || early === undefined ? (out ?? early) : concat(out, early);
+  }
+
+  /** It has to wait for bandwidth. */
+  get waits(): boolean {
+    return this.#pace?.waits === true;
   }
 
   get passed(): number {
@@ -79,8 +84,29 @@ export class Flow implements Task {
 
   /** When the relay is over. */
   stop(): void {
-    clearTimeout(this.#resting);
+    this.#pace?.leave();
     this.#freePipe();
+  }
+
+  take(most: number): number {
+    const { from, to } = this;
+    const before = this.#passed;
+    // What was taken before goes first.
+    if (from.fd < 0 || !to.writable || this.#onTheWay > 0) return 0;
+    if (this.#early !== undefined) {
+      const early = this.#early;
+      this.#early = early.length > most ? early.subarray(most) : undefined;
+      this.#sendLeft(early.subarray(0, most));
+    } else if (this.#isBulk) this.#splice(most);
+    else this.#copy(most);
+    const taken = this.#passed - before + this.#onTheWay;
+    this.run();
+    return taken;
+  }
+
+  /** Bytes that are taken, and not passed on. */
+  get #onTheWay(): number {
+    return (this.#left?.length ?? 0) + (this.#pipe?.held ?? 0);
   }
 
   /** False when there is nothing to do before something happens. */
@@ -88,14 +114,19 @@ export class Flow implements Task {
     const { from, to } = this;
     if (from.fd < 0 || this.done || !to.writable) return false;
     if (this.#pipe !== undefined && this.#pipe.held > 0) return this.#drain(this.#pipe);
-    const more = from.readable && !this.#ended && this.#resting === undefined;
-    if (this.#left !== undefined && !(more && this.#left.length < SMALL)) return this.#sendLeft(this.#left);
-    if (more) return this.#isBulk ? this.#splice() : this.#copy();
+    const more = from.readable && !this.#ended;
+    const takes = more && this.#pace === undefined;
+    if (this.#left !== undefined && !(takes && this.#left.length < SMALL)) return this.#sendLeft(this.#left);
+    if (takes) return this.#isBulk ? this.#splice() : this.#copy();
     this.#freePipe();
-    if (!this.#ended) return false;
+    if (more || this.#early !== undefined) this.#pace!.ask(this);
+    else if (this.#ended) this.#finish();
+    return false;
+  }
+
+  #finish(): void {
     this.done = true;
     this.#relay.flowDone(this);
-    return false;
   }
 
   get #isBulk(): boolean {
@@ -110,35 +141,34 @@ export class Flow implements Task {
     return this.#left === undefined;
   }
 
-  #copy(): boolean {
+  #copy(most: number = COPY_SIZE): boolean {
     const left = this.#left;
     const head = left === undefined ? 0 : left.length;
-    const count = this.from.take(COPY_ADDRESS + head, COPY_SIZE - head);
+    const room = Math.min(most, COPY_SIZE - head);
+    const count = this.from.take(COPY_ADDRESS + head, room);
     if (count <= 0) return this.#tookNone(count);
     if (left !== undefined) memory.set(left, copy);
     this.#large = count >= LARGE ? this.#large + 1 : 0;
-    if (this.from.isAllRead(count, COPY_SIZE - head)) this.#noteEnd();
+    if (this.from.isAllRead(count, room)) this.#noteEnd();
     const size = head + count;
     const given = this.to.give(COPY_ADDRESS, size, this.#ended);
     if (given === FAILED) return this.#failed(this.to);
     const sent = given === WAIT ? 0 : given;
     this.#left = sent === size ? undefined : memory.slice(copy + sent, copy + size);
     this.#count(sent);
-    if (this.#pace !== undefined) this.#rest(this.#pace(count));
     return this.#left === undefined;
   }
 
-  #splice(): boolean {
+  #splice(most: number = Infinity): boolean {
     const pipe = (this.#pipe ??= this.#relay.pipes.take());
-    if (pipe === undefined) return this.#copy();
-    const size = this.#pace === undefined ? pipe.size : PACED;
+    if (pipe === undefined) return this.#copy(most);
+    const size = Math.min(pipe.size, most);
     const count = libc.splice(this.from.fd, 0, pipe.into, 0, size, SPLICE_F_MOVE_NONBLOCK);
     if (count <= 0)
       return this.#tookNone(count < 0 ? this.from.refused('read', errno()) : this.from.splicedNone());
     pipe.held = count;
     if (count < LARGE) this.#large--;
     else this.#large = BULK;
-    if (this.#pace !== undefined) this.#rest(this.#pace(count));
     return this.#drain(pipe);
   }
 
@@ -176,21 +206,6 @@ export class Flow implements Task {
     if (this.#pipe === undefined) return;
     this.#relay.pipes.giveBack(this.#pipe);
     this.#pipe = undefined;
-  }
-
-  /** Waits for bandwidth. In pieces, so that it is no silence that a time-out would end. */
-  #rest(wait: number): void {
-    // A timer keeps no shorter time; what is owed stays owed.
-    if (wait < 1) return;
-    this.#resting = setTimeout(
-      () => {
-        this.#resting = undefined;
-        this.#relay.touch();
-        this.#rest(this.#pace!(0));
-        if (this.#resting === undefined) this.run();
-      },
-      Math.min(wait, LONGEST_REST),
-    );
   }
 
   #goOnLater(): void {

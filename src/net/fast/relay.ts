@@ -71,6 +71,8 @@ export class FastRelay implements Relay, Taker, Task {
     const isClient = stream === this.#up.from;
     if (stream.readable) (isClient ? this.#up : this.#down).run();
     if (stream.writable) (isClient ? this.#down : this.#up).run();
+    // What it has sent could wait for bandwidth as long as it likes, and nobody would be there any more.
+    if (isClient && this.#up.waits && stream.broken) this.#broke(stream);
   }
 
   gone(stream: Stream): void {
@@ -83,6 +85,7 @@ export class FastRelay implements Relay, Taker, Task {
     this.#up.to.keepAlive();
     if (this.#up.from.broken) this.#lose(this.#up.from);
     else if (this.#up.to.broken) this.#lose(this.#up.to);
+    if (this.#up.waits || this.#down.waits) this.touch();
     if (tick - this.#started >= this.#duration) this.#cut({ by: 'duration' });
     else if (tick - this.#active >= this.#idle) this.#cut({ by: 'idle' });
     else if (this.#endedFirst !== undefined && tick - this.#active >= this.#halfClose && !this.#heldBack) {
@@ -101,12 +104,15 @@ export class FastRelay implements Relay, Taker, Task {
 
   /** Nobody reads a side whose bytes have nowhere to go. The other side has one turn of the sweep to take what came before. */
   #lose(stream: Stream): void {
-    if (this.#isLost) {
-      const code = takeError(stream.fd);
-      if (code !== 0) stream.error ??= systemError(code, 'read');
-      this.failed(stream);
-    }
+    if (this.#isLost) this.#broke(stream);
     this.#isLost = true;
+  }
+
+  /** No call has failed yet that would have told why. */
+  #broke(stream: Stream): void {
+    const code = takeError(stream.fd);
+    if (code !== 0) stream.error ??= systemError(code, 'read');
+    this.failed(stream);
   }
 
   touch(): void {

@@ -1,12 +1,10 @@
 import type { Duplex } from 'node:stream';
-import type { Pace, Relay, RelayEnd, RelayOptions, RelayOwner } from '../engine.ts';
+import { concat } from '../../wire/bytes.ts';
+import type { Pace, Paced, Relay, RelayEnd, RelayOptions, RelayOwner } from '../engine.ts';
 import type { PortableConnection, Taker } from './connection.ts';
 import { resetError } from './signs.ts';
 import type { Signs } from './signs.ts';
 import { type Sweep, ticks } from '../sweep.ts';
-
-/** Milliseconds. */
-const LONGEST_REST = 1000;
 
 export class PortableRelay implements Relay {
   /** The sweep's. */
@@ -65,6 +63,7 @@ export class PortableRelay implements Relay {
   /** For the sweep: ends what has gone on for too long, or without one of the two. */
   check(tick: number): void {
     if (this.#firstEnded !== undefined || this.#client.rests || this.#target.rests) this.#look();
+    if (this.#client.waits || this.#target.waits) this.touch();
     if (tick - this.#started >= this.#duration) this.#cut({ by: 'duration' });
     else if (tick - this.#active >= this.#idle) this.#cut({ by: 'idle' });
     else if (this.#firstEnded !== undefined && tick - this.#active >= this.#halfClose && !this.#heldBack) {
@@ -110,6 +109,7 @@ export class PortableRelay implements Relay {
     if (error !== undefined) this.#cut({ by: side.name, ...codeOf(error) });
     this.#open--;
     if (this.#open > 0) return;
+    this.#leave();
     this.#sweep.delete(this);
     const end = this.#end ?? { by: (this.#firstEnded ?? side).name };
     // A connection that was closed already says so from within the constructor.
@@ -119,13 +119,20 @@ export class PortableRelay implements Relay {
   #cut(end: RelayEnd): void {
     if (this.#end !== undefined || this.#open === 0) return;
     this.#end = end;
+    this.#leave();
     this.#client.connection.reset();
     this.#target.connection.reset();
+  }
+
+  /** Neither side waits for bandwidth any more. */
+  #leave(): void {
+    this.#client.leave();
+    this.#target.leave();
   }
 }
 
 /** One of the two: what its connection brings goes to the other's. */
-class Side implements Taker {
+class Side implements Taker, Paced {
   readonly name: 'client' | 'target';
   readonly connection: PortableConnection;
   readonly #relay: PortableRelay;
@@ -133,8 +140,10 @@ class Side implements Taker {
   readonly #pace: Pace | undefined;
   #passed = 0;
   #full = false;
-  /** What came has used up the bandwidth of a while. */
-  #resting: NodeJS.Timeout | undefined;
+  /** What came, and has to wait for bandwidth. */
+  #held: Uint8Array | undefined;
+  /** The peer's direction has ended behind that. */
+  #ended = false;
 
   constructor(
     relay: PortableRelay,
@@ -159,12 +168,44 @@ class Side implements Taker {
     return this.#full;
   }
 
+  /** It has to wait for bandwidth. */
+  get waits(): boolean {
+    return this.#pace?.waits === true;
+  }
+
   /** Nothing is read. */
   get rests(): boolean {
-    return this.#full || this.#resting !== undefined;
+    return this.#full || this.waits;
   }
 
   data(chunk: Uint8Array): void {
+    if (this.#pace === undefined) {
+      this.#pass(chunk);
+      return;
+    }
+    this.#held = this.#held === undefined ? chunk : concat(this.#held, chunk);
+    this.connection.stream.pause();
+    this.#pace.ask(this);
+  }
+
+  take(most: number): number {
+    let taken = 0;
+    while (taken < most && !this.#full) {
+      // What has gathered in the stream while it paused comes by `data`, too.
+      if (this.#held === undefined) this.connection.stream.read();
+      const held = this.#held;
+      if (held === undefined) break;
+      const piece = held.subarray(0, most - taken);
+      this.#held = piece.length < held.length ? held.subarray(piece.length) : undefined;
+      taken += piece.length;
+      this.#pass(piece);
+    }
+    if (this.#held === undefined && this.#ended) this.#other.end();
+    else if (!this.#full) this.#goOn();
+    return taken;
+  }
+
+  #pass(chunk: Uint8Array): void {
     this.#passed += chunk.length;
     this.#relay.touch();
     // `write` says false by size alone; most of the time the kernel has taken the whole chunk at once.
@@ -172,9 +213,6 @@ class Side implements Taker {
       this.#full = true;
       this.connection.stream.pause();
     }
-    if (this.#pace === undefined) return;
-    const wait = this.#pace(chunk.length);
-    if (wait >= 1 && this.#resting === undefined) this.#rest(wait);
   }
 
   /** The other side has taken everything. */
@@ -184,31 +222,22 @@ class Side implements Taker {
     this.#goOn();
   }
 
-  /** Waits for bandwidth. In pieces, so that it is no silence that a time-out would end. */
-  #rest(wait: number): void {
-    // A timer keeps no shorter time; what is owed stays owed.
-    if (wait < 1) {
-      this.#goOn();
-      return;
-    }
-    this.connection.stream.pause();
-    this.#resting = setTimeout(
-      () => {
-        this.#resting = undefined;
-        this.#relay.touch();
-        this.#rest(this.#pace!(0));
-      },
-      Math.min(wait, LONGEST_REST),
-    );
-  }
-
   #goOn(): void {
-    if (!this.#full && this.#resting === undefined) this.connection.stream.resume();
+    const { stream } = this.connection;
+    if (this.#pace !== undefined && (this.#held !== undefined || stream.readableLength > 0))
+      this.#pace.ask(this);
+    else stream.resume();
   }
 
   ended(): void {
     this.#relay.sideEnded(this);
-    this.#other.end();
+    this.#ended = true;
+    if (this.#held === undefined) this.#other.end();
+  }
+
+  /** When the relay is over. */
+  leave(): void {
+    this.#pace?.leave();
   }
 
   drained(): void {
@@ -216,7 +245,6 @@ class Side implements Taker {
   }
 
   closed(error?: Error): void {
-    clearTimeout(this.#resting);
     this.#relay.sideClosed(this, error);
   }
 }
