@@ -66,17 +66,105 @@ test('an unknown name costs one comparison, at the cost of a known one, and nobo
   }
 });
 
-test('where users differ in cost, unknown names do too, each always the same', async () => {
-  const { local, compared } = setup([alice, { ...alice, name: 'bob', hash: OTHER_COST }]);
-  const costs = new Set<string>();
-  for (let i = 0; i < 40; i++) {
-    compared.length = 0;
-    await local.verify(`nobody${i}`, 'a', `192.0.2.${i}`);
-    await local.verify(`nobody${i}`, 'b', `192.0.2.${i}`);
-    assert.equal(compared[0], compared[1]);
-    costs.add(compared[0]!.split('$')[3]!);
+/** Users whose hashes take 10 ms, and one whose hash takes 100, by a clock of their own. */
+function setupUnequal(users: readonly User[]) {
+  const clock = { elapsed: 1000, dear: 0 };
+  const local = new LocalUsers(users, {
+    backOff: new BackOff({ now: () => 0 }),
+    turns: new Turns({ running: 1, waiting: 64 }),
+    now: () => Date.UTC(2027, 1, 1),
+    elapsed: () => clock.elapsed,
+    wait: async (ms) => {
+      clock.elapsed += ms;
+    },
+    compare: (hash, password) => {
+      const isDear = hash.includes('m=256');
+      clock.elapsed += isDear ? 100 : 10;
+      if (isDear) clock.dear++;
+      return verifyPassword(hash, password);
+    },
+  });
+  const time = async (name: string, password: string): Promise<number> => {
+    const begun = clock.elapsed;
+    const verdict = await local.verify(name, password, `192.0.2.${Math.floor(begun / 100) % 250}`);
+    assert(!verdict.ok);
+    return clock.elapsed - begun;
+  };
+  return { local, clock, time };
+}
+
+const cheap = (name: string): User => ({ ...alice, name, hash: OTHER_COST });
+const UNEQUAL = [cheap('bob'), cheap('carol'), alice, { ...alice, name: 'dave', expires: '2027-01-31' }];
+
+test('where hashes differ in cost, every refusal takes as long as the dearest, which is not made for it', async () => {
+  const { clock, time } = setupUnequal([...UNEQUAL, cheap('erin')]);
+  // The first waits for the measurement, which was made when the users were read.
+  await time('nobody', 'first');
+  assert.equal(clock.dear, 1);
+  for (const [name, password, dear] of [
+    ['nobody', 'a', 1],
+    ['bob', 'a', 1],
+    ['no one', 'a', 1],
+    ['alice', 'a', 2],
+    ['dave', 'password', 3],
+  ] as const) {
+    assert.equal(await time(name, password), 100, name);
+    assert.equal(clock.dear, dear, name);
   }
-  assert.equal(costs.size, 2);
+});
+
+test('what was remembered, what is held back and what finds no place is told at once', async () => {
+  const { local, time } = setupUnequal(UNEQUAL);
+  await time('bob', 'first');
+  assert.equal(await time('bob', 'first'), 0);
+  for (let i = 0; i < 5; i++) await local.verify('bob', `guess ${i}`, HOME);
+  assert.equal(await time('bob', 'more'), 0);
+});
+
+test('who asks the same meanwhile waits as long', async () => {
+  const { local, clock } = setupUnequal(UNEQUAL);
+  await local.verify('nobody', 'first', HOME);
+  const waits: ((value: unknown) => void)[] = [];
+  const held = new LocalUsers(UNEQUAL, {
+    elapsed: () => clock.elapsed,
+    wait: () => new Promise((resolve) => waits.push(resolve)),
+    compare: async (hash) => {
+      clock.elapsed += hash.includes('m=256') ? 100 : 10;
+      return false;
+    },
+  });
+  let answers = 0;
+  const asked = Array.from({ length: 3 }, async (_, i) => {
+    for (let turn = 0; turn < i * 20; turn++) await Promise.resolve();
+    await held.verify('nobody', 'a', HOME);
+    answers++;
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([answers, waits.length], [0, 1]);
+  waits[0]!(undefined);
+  await Promise.all(asked);
+  assert.equal(answers, 3);
+});
+
+test('the dearest is measured again after a while, however many ask, and after a change of the users', async () => {
+  const { local, clock, time } = setupUnequal(UNEQUAL);
+  await time('nobody', 'first');
+  const before = clock.dear;
+  for (let i = 0; i < 20; i++) await time(`nobody ${i}`, 'a');
+  assert.equal(clock.dear, before);
+  clock.elapsed += 60_000;
+  for (let i = 0; i < 20; i++) await time(`no one ${i}`, 'a');
+  assert.equal(clock.dear, before + 1);
+  local.reload([cheap('bob'), { ...alice, hash: HASH.replace('m=256', 'm=2560') }]);
+  await time('nobody', 'b');
+  assert.equal(clock.dear, before + 2);
+});
+
+test('an unknown name costs what most known ones do', async () => {
+  const { local, compared } = setup([cheap('bob'), alice, cheap('carol')]);
+  for (let i = 0; i < 10; i++) await local.verify(`nobody${i}`, 'a', `192.0.2.${i}`);
+  const costs = compared.map((hash) => hash.split('$')[3]);
+  assert.equal(costs.filter((cost) => cost === 'm=64,t=2,p=1').length, 10);
 });
 
 test('without any user an unknown name costs what a new hash does', async () => {

@@ -1,10 +1,12 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Recent } from '../resolve/recent.ts';
 import { Turns } from '../resolve/turns.ts';
-import { COST, formatHash, hashPassword, parseHash, verifyPassword } from './argon2.ts';
+import { formatHash, hashPassword, verifyPassword } from './argon2.ts';
 import type { Authenticator, Identity, Member, PasswordVerdict } from './authenticator.ts';
 import { BackOff } from './back-off.ts';
+import { Costs } from './costs.ts';
 import { isExpired, nameFault, passwordFault } from './users-file.ts';
 import type { User } from './users-file.ts';
 
@@ -16,16 +18,30 @@ export interface LocalUsersOptions {
   readonly now?: () => number;
   /** Compares a PHC string with a password. @default Argon2id */
   readonly compare?: (hash: string, password: string) => Promise<boolean>;
+  /** Milliseconds on a clock that never jumps. @default performance.now */
+  readonly elapsed?: () => number;
+  /** Lets so many milliseconds go by. @default a timer, which keeps no process alive */
+  readonly wait?: (ms: number) => Promise<unknown>;
   /** Outcomes remembered at most. @default 10_000 */
   readonly outcomes?: number;
 }
+
+/** The time of the dearest hash is measured again when it is needed and was not for so long. */
+const STALE = 60_000;
+/** For whom the dearest hash is made in the line. */
+const measurer = (): readonly string[] => ['measurement'];
+/** Refusals that wait until the dearest hash would be made. */
+const MOST_REFUSALS = 1024;
 
 /**
  * The users of the users file and of the environment.
  *
  * The outcome of a comparison is remembered under an HMAC of name, password and stored hash, and those who ask at the same
  * time share one: a browser's hundred connections cost one hash, and a program that repeats one wrong password all day makes
- * one guess. An unknown name costs the same hash as a known one.
+ * one guess.
+ *
+ * No name can be told from another by time. An unknown one costs the hash that most known ones cost, and every refusal after a comparison
+ * waits until the dearest hash of all would have been made, which is not made for that.
  */
 export class LocalUsers implements Authenticator {
   readonly #backOff: BackOff;
@@ -35,8 +51,14 @@ export class LocalUsers implements Authenticator {
   readonly #key = randomBytes(32);
   readonly #outcomes: Recent<boolean>;
   readonly #comparing = new Map<string, Promise<boolean | undefined>>();
+  readonly #elapsed: () => number;
+  readonly #wait: (ms: number) => Promise<unknown>;
   #users!: ReadonlyMap<string, User>;
-  #hashes!: readonly string[];
+  #costs!: Costs;
+  #measured = -Infinity;
+  /** Until the time of the dearest hash is known. */
+  #measuring: Promise<void> | undefined;
+  #refusals = 0;
 
   /** Of two users with one name the later counts. */
   constructor(users: readonly User[], options: LocalUsersOptions = {}) {
@@ -44,6 +66,8 @@ export class LocalUsers implements Authenticator {
     this.#turns = options.turns ?? new Turns({ running: onePerCore(), waiting: 64 });
     this.#now = options.now ?? Date.now;
     this.#compare = options.compare ?? verifyPassword;
+    this.#elapsed = options.elapsed ?? ((): number => performance.now());
+    this.#wait = options.wait ?? ((ms): Promise<unknown> => delay(ms, undefined, { ref: false }));
     this.#outcomes = new Recent(options.outcomes ?? 10_000);
     this.reload(users);
   }
@@ -51,8 +75,10 @@ export class LocalUsers implements Authenticator {
   /** Replaces all users and forgets every outcome. Back-off counts stay. */
   reload(users: readonly User[]): void {
     this.#users = new Map(users.map((user) => [user.name, user]));
-    this.#hashes = [...this.#users.values()].map((user) => user.hash);
+    const hashes = Array.from(this.#users.values(), (user) => user.hash);
+    this.#costs = new Costs(hashes, this.#costs);
     this.#outcomes.clear();
+    if (this.#costs.differ && this.#costs.time === undefined) this.#measuring = this.#measure();
   }
 
   /** Some user has a last day. */
@@ -89,6 +115,32 @@ export class LocalUsers implements Authenticator {
     return { ok: true, identity };
   }
 
+  /** Makes the dearest hash, for its time. No client can bring that about more than once in a while. */
+  async #measure(): Promise<void> {
+    this.#measured = this.#elapsed();
+    const hash = formatHash({ ...this.#costs.dearest, salt: randomBytes(16), tag: randomBytes(32) });
+    const made = await this.#turns.run(measurer, () => this.#timed(hash, '')).catch(() => undefined);
+    // It found no place in the line, or broke: who needs it next has it made again.
+    if (made === undefined) this.#measured = -Infinity;
+  }
+
+  async #timed(hash: string, password: string): Promise<boolean> {
+    const since = this.#elapsed();
+    const right = await this.#compare(hash, password);
+    this.#costs.took(hash, this.#elapsed() - since);
+    return right;
+  }
+
+  /** Waits until the dearest hash would have been made, begun at this time. */
+  async #outlast(since: number): Promise<void> {
+    this.#refusals++;
+    if (this.#costs.differ && this.#elapsed() - this.#measured > STALE) this.#measuring = this.#measure();
+    if (this.#costs.time === undefined) await this.#measuring;
+    const left = since + (this.#costs.time ?? 0) - this.#elapsed();
+    if (left > 0) await this.#wait(Math.ceil(left));
+    this.#refusals--;
+  }
+
   /** Whether the password is the one of the hash; `undefined` when nobody has looked. */
   async #check(
     username: string,
@@ -101,13 +153,8 @@ export class LocalUsers implements Authenticator {
     if (outcome !== undefined) return outcome;
     const shared = this.#comparing.get(key);
     if (shared !== undefined) return shared;
-    const asker = (): readonly string[] => this.#backOff.groups(address);
-    const comparing = this.#turns.run(asker, async () => {
-      // What failed while this one waited counts: a burst of guesses gets no more looks than guesses in turn.
-      if (this.#backOff.holds(username, address)) return undefined;
-      const right = await this.#compare(hash, password);
-      this.#outcomes.set(key, right);
-      if (!right) this.#backOff.failed(username, address);
+    const comparing = this.#inTurn(username, password, hash, address).then((right) => {
+      if (right !== undefined) this.#outcomes.set(key, right);
       return right;
     });
     this.#comparing.set(key, comparing);
@@ -118,12 +165,32 @@ export class LocalUsers implements Authenticator {
     }
   }
 
-  /** A hash that no password has, for an unknown name. It costs what the hashes of the known names cost, always the same for one name. */
+  /** One that asks the same meanwhile waits for this, too, so that what is remembered does not tell when it was found out. */
+  async #inTurn(
+    username: string,
+    password: string,
+    hash: string,
+    address: string,
+  ): Promise<boolean | undefined> {
+    const groups = (): readonly string[] => this.#backOff.groups(address);
+    const outcome = await this.#turns.run(groups, async () => {
+      // What failed while this one waited counts: a burst of guesses gets no more looks than guesses in turn.
+      if (this.#backOff.holds(username, address) || this.#refusals >= MOST_REFUSALS) return undefined;
+      const since = this.#elapsed();
+      const right = await this.#timed(hash, password);
+      if (!right) this.#backOff.failed(username, address);
+      return { right, since };
+    });
+    if (outcome === undefined) return undefined;
+    const { right, since } = outcome;
+    if (!right || this.identity(username, this.#now()) === undefined) await this.#outlast(since);
+    return right;
+  }
+
+  /** A hash that no password has, for an unknown name; always the same for one name. */
   #decoy(username: string): string {
-    const pick = Buffer.from(this.#hmac(username), 'base64');
-    const like = this.#hashes[pick.readUInt32LE(0) % this.#hashes.length];
-    const cost = like === undefined ? undefined : parseHash(like);
-    return formatHash({ ...(typeof cost === 'object' ? cost : COST), salt: pick.subarray(0, 16), tag: pick });
+    const tag = Buffer.from(this.#hmac(username), 'base64');
+    return formatHash({ ...this.#costs.common, salt: tag.subarray(0, 16), tag });
   }
 
   #hmac(...texts: readonly string[]): string {

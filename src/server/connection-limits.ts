@@ -66,6 +66,13 @@ export class ConnectionLimits {
     throw Failure.limit('unauthenticated', session.phase);
   }
 
+  /** Its password is being checked. Those give way only where they are more than those that say nothing. */
+  checks(session: Session): void {
+    if (session.waitsIn === undefined) return;
+    session.waitsIn.leave(session);
+    session.waitsIn = this.#waiting.join(['checked', ...groupsOf(session.ip)], session);
+  }
+
   /** Its request has come, or it has gone. */
   settled(session: Session): void {
     if (session.waitsIn === undefined) return;
@@ -82,7 +89,7 @@ export class ConnectionLimits {
   }
 
   #add(session: Session): void {
-    session.waitsIn = this.#waiting.join(groupsOf(session.ip), session);
+    session.waitsIn = this.#waiting.join(['silent', ...groupsOf(session.ip)], session);
     this.#ours++;
     Atomics.add(this.#count, 0, 1);
   }

@@ -80,8 +80,7 @@ async function identify(
   // Counts, firewalls and embedding programs know addresses without a zone.
   const address = withoutZone(session.remote.host);
   let verdict: PasswordVerdict;
-  // It has said all it has to say: what takes time now is ours, and has a limit of its own.
-  state.connections.settled(session);
+  state.connections.checks(session);
   try {
     const check = state.authenticator?.verify(username, password, address);
     verdict = (await session.whileOpen(check)) ?? NOBODY;
@@ -94,6 +93,7 @@ async function identify(
     state.log.warn('login failed', { client: address, user: username, reason });
     throw Failure.refusal(reason, 'auth');
   }
+  state.connections.settled(session);
   session.identity = verdict.identity;
   if (state.routes.passCredentials) session.credentials = { username, password };
 }

@@ -29,8 +29,8 @@ const CONFIG =
   'rules: [{ deny: any, to: [127.0.0.7] }, { allow: [connect, bind, udp, resolve], to: [loopback] }]';
 const METHODS = 'methods: [none, password]';
 
-async function serves(garter: { host: string; port: number }, echo: Target): Promise<void> {
-  using client = await connectThrough(garter, echo);
+async function serves(garter: { host: string; port: number }, echo: Target, from?: string): Promise<void> {
+  using client = await connectThrough(garter, echo, from);
   client.send(Buffer.from('x'));
   await client.expect(Buffer.from('x'));
 }
@@ -92,6 +92,25 @@ suite('clients that were answered and do not go', () => {
       await client.gone();
     }
     await serves(garter, echo);
+  });
+
+  test('hold no place: guesses that wait for one slow comparison', async () => {
+    await using directory = await makeDirectory();
+    const file = join(directory.path, 'users.txt');
+    const hash = `$argon2id$v=19$m=65536,t=4,p=1$${'c'.repeat(22)}$${'c'.repeat(43)}`;
+    await writeFile(file, `alice:${hash.replace(/c\$/, 'A$').replace(/c$/, 'A')}\n`, { mode: 0o600 });
+    await using echo = await startEcho();
+    await using garter = await startGarter({
+      config: `workers: 1\nlimits: { connections: 20 }\nusers: { file: ${file} }\n${CONFIG}`,
+      listener: [METHODS],
+    });
+    using held = new DisposableStack();
+    for (let i = 0; i < 20; i++) {
+      const client = held.use(await RawClient.connect(garter));
+      client.send(...WRONG);
+      await client.expect('05 02');
+    }
+    for (let i = 0; i < 3; i++) await serves(garter, echo, '127.0.0.2');
   });
 
   test('hold no more descriptors than there are, however many come', async () => {

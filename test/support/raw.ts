@@ -156,8 +156,9 @@ export class RawClient implements Disposable {
 export async function connectThrough(
   proxy: { host: string; port: number },
   target: { host: string; port: number },
+  from?: string,
 ): Promise<RawClient> {
-  const client = await RawClient.connect(proxy);
+  const client = await RawClient.connect(proxy, from);
   client.send('05 01 00', request5(Command.connect, target.host, target.port));
   await client.expect('05 00  05 00 00');
   await readAddress(client);

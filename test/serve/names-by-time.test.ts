@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { argon2Sync } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { formatHash } from '../../src/auth/argon2.ts';
+import { makeDirectory } from '../support/directory.ts';
+import { startGarter } from '../support/garter.ts';
+import { RawClient } from '../support/raw.ts';
+
+const SALT = Buffer.alloc(16, 's');
+const ROUNDS = 7;
+
+function hashOf(memory: number, passes: number): string {
+  const cost = { memory, passes, parallelism: 1 };
+  const tag = argon2Sync('argon2id', { message: 'secret', nonce: SALT, tagLength: 32, ...cost });
+  return formatHash({ ...cost, salt: SALT, tag });
+}
+
+test('a refusal takes as long for a cheap hash, a dear one, an expired user and no user at all', async (t: TestContext) => {
+  await using directory = await makeDirectory();
+  const file = join(directory.path, 'users.txt');
+  const [cheap, dear] = [hashOf(1024, 1), hashOf(19_456, 1)];
+  const names = Array.from({ length: ROUNDS }, (_, i) => i);
+  const lines = names.map(
+    (i) => `cheap${i}:${cheap}\ndear${i}:${dear}\nexpired${i}:${cheap}::expires=2020-01-01\n`,
+  );
+  await writeFile(file, lines.join(''), { mode: 0o600 });
+  await using garter = await startGarter({ config: `users: { file: ${file} }` });
+  const refused = async (user: string, password: string, from: string): Promise<number> => {
+    using client = await RawClient.connect(garter, from);
+    const [name, secret] = [Buffer.from(user), Buffer.from(password)];
+    client.send('05 01 02');
+    await client.expect('05 02');
+    const begun = performance.now();
+    client.send(Buffer.of(1, name.length), name, Buffer.of(secret.length), secret);
+    await client.expect('01 01');
+    return performance.now() - begun;
+  };
+  const kinds = { cheap: 'wrong', dear: 'wrong', expired: 'secret', unknown: 'wrong' };
+  const times = new Map(Object.keys(kinds).map((kind) => [kind, [] as number[]]));
+  await refused('dear0', 'first', '127.0.9.9');
+  for (const i of names) {
+    for (const [kind, password] of Object.entries(kinds))
+      times.get(kind)!.push(await refused(`${kind}${i}`, password, `127.0.1.${1 + i}`));
+  }
+  const middle = (kind: string): number => times.get(kind)!.toSorted((a, b) => a - b)[ROUNDS >> 1]!;
+  t.diagnostic([...times.keys()].map((kind) => `${kind} ${middle(kind).toFixed(0)} ms`).join(', '));
+  for (const kind of times.keys()) {
+    const ratio = middle(kind) / middle('dear');
+    assert.ok(ratio > 0.9 && ratio < 1.1, `${kind}: ${ratio.toFixed(2)} of the time of a dear hash`);
+  }
+});
