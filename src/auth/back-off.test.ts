@@ -94,8 +94,26 @@ test('an address that has logged in waits a second at most for its own failures'
   backOff.succeeded('alice', '192.0.2.1');
   fail(4, 'alice', '192.0.2.1');
   assert.equal(delay('alice', '192.0.2.1'), 0);
-  fail(30, 'alice', '192.0.2.1');
+  fail(16, 'alice', '192.0.2.1');
   assert.equal(delay('alice', '192.0.2.1'), 1000);
+});
+
+test('neighbours who guess at a login that was good before are slowed down like strangers, whenever its owner logs in', () => {
+  const { backOff, clock, delay } = setup();
+  backOff.succeeded('alice', '192.0.2.1');
+  let guesses = 0;
+  const end = clock.time + 24 * 60 * MINUTE;
+  for (let lastLogin = clock.time; clock.time < end; guesses++) {
+    const held = delay('alice', '192.0.2.1');
+    clock.time += held;
+    backOff.failed('alice', '192.0.2.1');
+    if (clock.time - lastLogin < 10 * MINUTE) continue;
+    backOff.succeeded('alice', '192.0.2.1');
+    lastLogin = clock.time;
+  }
+  assert.ok(guesses < 150, `${guesses} guesses in a day`);
+  // From elsewhere its owner gets in.
+  assert.equal(delay('alice', '198.51.100.1'), 0);
 });
 
 test('who logs in under one name is not free to guess at another', () => {

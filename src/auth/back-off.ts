@@ -17,6 +17,8 @@ const FIRST_DELAY = 1000;
 const LONGEST_DELAY = 15 * 60_000;
 /** The longest delay that an address gets once it has logged in. */
 const LONGEST_DELAY_KNOWN = 1000;
+/** Failures of a login that was good before, until its delay grows beyond that: so many are no slips of its owner. */
+const SLIPS = 20;
 /** A count is forgotten so long after the last failure. */
 const MEMORY = 60 * 60_000;
 
@@ -27,20 +29,23 @@ interface Count {
   readonly until: number;
 }
 
-/** A count that an attempt is held against, and the longest delay that it can bring. */
+/** A count that an attempt is held against, and the longest delay that it can bring, up to so many failures. */
 interface Charge {
   readonly key: string;
   readonly longest: number;
+  /** @default all */
+  readonly slips?: number;
 }
 
 /**
  * Slows down guessing. Failures are counted per address (IPv6: per /64) and per user name, whether it exists or not.
  *
- * An address that has logged in is never locked out: its delay stays at a second, and for the user that it logged in as
+ * An address that has logged in is not locked out: its delay stays at a second, and for the user that it logged in as
  * it has a count of its own, so that neither strangers who guess at that name nor neighbours behind the same address
- * who fail under another name can hold it up.
+ * who fail under another name can hold it up. Only where that very login fails again and again, neighbours are guessing at it, and it is
+ * slowed down like any other.
  *
- * A success does not clear the count of the user name: else every login of the owner would give the guessers new tries.
+ * A success does not clear the count of the user name, nor that of the login: else every login of the owner would give the guessers new tries.
  */
 export class BackOff {
   readonly #now: () => number;
@@ -65,20 +70,17 @@ export class BackOff {
 
   failed(user: string, address: string): void {
     const now = this.#now();
-    for (const { key, longest } of this.#charges(user, address)) {
+    for (const { key, longest, slips = Infinity } of this.#charges(user, address)) {
       const count = this.#counts.get(key);
       const failures = count !== undefined && now - count.last < MEMORY ? count.failures + 1 : 1;
-      const delay = failures < FREE ? 0 : Math.min(FIRST_DELAY * 2 ** (failures - FREE), longest);
-      this.#counts.set(key, { failures, last: now, until: now + delay });
+      this.#counts.set(key, { failures, last: now, until: now + delayAfter(failures, longest, slips) });
     }
   }
 
   succeeded(user: string, address: string): void {
     const source = sourceOf(address);
-    for (const key of [source, `${source} ${user}`]) {
-      this.#known.set(key, true);
-      this.#counts.delete(key);
-    }
+    for (const key of [source, `${source} ${user}`]) this.#known.set(key, true);
+    this.#counts.delete(source);
     for (const network of networksOf(address).slice(0, -1)) this.#networks.set(network, true);
   }
 
@@ -97,12 +99,17 @@ export class BackOff {
   #charges(user: string, address: string): readonly Charge[] {
     const source = sourceOf(address);
     const login = `${source} ${user}`;
-    if (this.#known.get(login)) return [{ key: login, longest: LONGEST_DELAY_KNOWN }];
+    if (this.#known.get(login)) return [{ key: login, longest: LONGEST_DELAY_KNOWN, slips: SLIPS }];
     return [
       { key: source, longest: this.#known.get(source) ? LONGEST_DELAY_KNOWN : LONGEST_DELAY },
       { key: `user ${user}`, longest: LONGEST_DELAY },
     ];
   }
+}
+
+function delayAfter(failures: number, longest: number, slips: number): number {
+  if (failures > slips) return Math.min(FIRST_DELAY * 2 ** (failures - slips), LONGEST_DELAY);
+  return failures < FREE ? 0 : Math.min(FIRST_DELAY * 2 ** (failures - FREE), longest);
 }
 
 /** What counts as one address. */
