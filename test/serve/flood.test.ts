@@ -3,9 +3,9 @@ import { appendFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { hashPassword } from '../../src/auth/argon2.ts';
 import { makeDirectory } from '../support/directory.ts';
 import { startGarter, type Garter } from '../support/garter.ts';
+import { hashOf } from '../support/hash.ts';
 import { start, until } from '../support/process.ts';
 import { Command, RawClient, request5 } from '../support/raw.ts';
 import { startEcho, type Target } from '../support/targets.ts';
@@ -111,22 +111,27 @@ const GUESSERS = `
 
 /** Whether a user gets in from this address, who tries again after a while. */
 async function getsIn(garter: Garter, user: string, from: string, tries = 1): Promise<boolean> {
+  if (await logsIn(garter, user, from).catch(() => false)) return true;
+  if (tries === 1) return false;
+  await delay(1500);
+  return getsIn(garter, user, from, tries - 1);
+}
+
+async function logsIn(garter: Garter, user: string, from: string): Promise<boolean> {
   using client = await RawClient.connect(garter, from);
   const name = Buffer.from(user);
   client.send('05 01 02', Buffer.of(1, name.length), name, '06', Buffer.from('secret'));
   await client.expect('05 02  01');
   const [status] = await client.read(1);
-  if (status === 0 || tries === 1) return status === 0;
-  await delay(1500);
-  return getsIn(garter, user, from, tries - 1);
+  return status === 0;
 }
 
-test('users get in while passwords are guessed from 200 networks: from new addresses, and from known ones', async (t: TestContext) => {
+test('users get in while passwords are guessed from 100 networks: from new addresses, and from known ones', async (t: TestContext) => {
   await using directory = await makeDirectory();
   const file = join(directory.path, 'users.txt');
   const known = Array.from({ length: 10 }, (_, i) => ({ user: `known${i}`, from: `127.${210 + i}.0.1` }));
   const others = Array.from({ length: 10 }, (_, i) => ({ user: `new${i}`, from: `127.${230 + i}.0.1` }));
-  const hash = await hashPassword('secret');
+  const hash = hashOf(19_456, 1);
   await writeFile(file, [...known, ...others].map(({ user }) => `${user}:${hash}\n`).join(''), {
     mode: 0o600,
   });
@@ -145,7 +150,7 @@ test('users get in while passwords are guessed from 200 networks: from new addre
     () => 'the users were not reloaded',
   );
   await using flood = await start(
-    [process.execPath, '--input-type=module', '-e', GUESSERS, ...[garter.port, 200].map(String)],
+    [process.execPath, '--input-type=module', '-e', GUESSERS, ...[garter.port, 100].map(String)],
     { ready: /flooding/ },
   );
   const [before, after] = await Promise.all([logIn(known), logIn(others, 8)]);

@@ -1,21 +1,13 @@
 import assert from 'node:assert/strict';
-import { argon2Sync } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { formatHash } from '../../src/auth/argon2.ts';
 import { makeDirectory } from '../support/directory.ts';
 import { startGarter } from '../support/garter.ts';
+import { hashOf } from '../support/hash.ts';
 import { RawClient } from '../support/raw.ts';
 
-const SALT = Buffer.alloc(16, 's');
 const ROUNDS = 7;
-
-function hashOf(memory: number, passes: number): string {
-  const cost = { memory, passes, parallelism: 1 };
-  const tag = argon2Sync('argon2id', { message: 'secret', nonce: SALT, tagLength: 32, ...cost });
-  return formatHash({ ...cost, salt: SALT, tag });
-}
 
 test('a refusal takes as long for a cheap hash, a dear one, an expired user and no user at all', async (t: TestContext) => {
   await using directory = await makeDirectory();
