@@ -56,6 +56,46 @@ test('a name that is not UTF-8 is a fault of its line', async () => {
   );
 });
 
+for (const [mode, outcome] of [
+  [0o600, 'closed'],
+  [0o640, 'closed'],
+  [0o400, 'closed'],
+  [0o644, 'exposed'],
+  [0o604, 'exposed'],
+  [0o620, 'refused'],
+  [0o660, 'refused'],
+  [0o602, 'refused'],
+  [0o666, 'refused'],
+] as const) {
+  test(`a file of mode ${mode.toString(8)} is ${outcome}`, async () => {
+    await using dir = await folder();
+    const path = join(dir.path, 'users');
+    await writeFile(path, line('alice'));
+    await chmod(path, mode);
+    const loading = loadUsers(path);
+    if (outcome !== 'refused') return assert.equal((await loading).exposed, outcome === 'exposed');
+    await assert.rejects(loading, {
+      name: 'UsersFileError',
+      message: `${path}: others than its owner can write it: chmod go-w ${path}`,
+    });
+  });
+}
+
+test('a watcher does not take users from a file that others can write', async () => {
+  await using dir = await folder();
+  const path = join(dir.path, 'users');
+  await writeFile(path, line('alice'), { mode: 0o600 });
+  const { watcher, next } = await watched(path);
+  await using _ = watcher;
+  const open = async (): Promise<void> => {
+    await writeFile(`${path}.new`, line('mallory'));
+    await chmod(`${path}.new`, 0o666);
+    await rename(`${path}.new`, path);
+  };
+  assert.match(await next(open), /users: others than its owner can write it/);
+  assert.equal(await next(() => chmod(path, 0o600)), 'mallory');
+});
+
 test('a new file is for its owner only; nothing is left beside it', async () => {
   await using dir = await folder();
   const path = join(dir.path, 'users');

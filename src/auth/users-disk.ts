@@ -6,7 +6,14 @@ import { dirname } from 'node:path';
 import { formatFaults, parseUsers } from './users-file.ts';
 import type { ParsedUsers, User } from './users-file.ts';
 
+/** The users file must not be used; the message names it and says why, without a hash in it. */
+export class UsersFileError extends Error {
+  override readonly name = 'UsersFileError';
+}
+
 export interface LoadedUsers extends ParsedUsers {
+  /** Others than its owner and group can read the hashes. */
+  readonly exposed: boolean;
   /** Changes whenever the file does. */
   readonly version: string;
 }
@@ -22,11 +29,23 @@ export interface WatchUsersOptions {
   readonly failed: (report: string) => void;
 }
 
-/** Reads the users file. Rejects with Node's error when that is not possible; faults of the text are in the result. */
+/**
+ * Reads the users file. Rejects with Node's error when that is not possible, and with a UsersFileError when others than its owner can write
+ * it, who could let in anybody; faults of the text are in the result.
+ */
 export async function loadUsers(path: string): Promise<LoadedUsers> {
   await using file = await open(path, 'r');
-  const version = versionOf(await file.stat({ bigint: true }));
-  return { ...parseUsers(textOf(await file.readFile())), version };
+  const stats = await file.stat({ bigint: true });
+  const text = textOf(await file.readFile());
+  // Windows has no such mode bits.
+  const mode = process.platform === 'win32' ? 0 : Number(stats.mode);
+  if ((mode & 0o022) !== 0)
+    throw new UsersFileError(`${path}: others than its owner can write it: chmod go-w ${path}`);
+  return {
+    ...parseUsers(text),
+    version: versionOf(stats),
+    exposed: (mode & 0o004) !== 0,
+  };
 }
 
 /**
@@ -60,7 +79,8 @@ export function watchUsers(path: string, options: WatchUsersOptions): AsyncDispo
     if (file instanceof Error) {
       // It may be the moment's fault (no descriptor, no memory): it is tried again, and told once.
       loaded = '';
-      if (file.message !== fault) failed(`${path}: ${file.message}`);
+      if (file.message !== fault)
+        failed(file instanceof UsersFileError ? file.message : `${path}: ${file.message}`);
       fault = file.message;
       return;
     }

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { loadUsers } from '../auth/users-disk.ts';
+import { loadUsers, UsersFileError } from '../auth/users-disk.ts';
 import { formatFaults } from '../auth/users-file.ts';
 import type { User } from '../auth/users-file.ts';
 import { loadConfig } from '../config/load.ts';
@@ -77,16 +77,29 @@ async function readUsers({ users }: Settings, { stderr }: Io): Promise<readonly 
   const own = single === undefined ? [] : [single];
   if (users?.file === undefined) return own;
   try {
-    const { users: read, faults } = await loadUsers(users.file);
+    const { users: read, faults, exposed } = await loadUsers(users.file);
+    if (exposed) stderr.write(formatProblems([exposure(users.file)], 'warning'));
     if (faults.length === 0) return [...read, ...own];
     stderr.write(`${formatFaults(users.file, faults)}\n`);
   } catch (error) {
+    if (error instanceof UsersFileError) {
+      stderr.write(`${error.message}\n`);
+      return undefined;
+    }
     const code = codeOf(error);
     if (code === undefined) throw error;
     const remedy = code === 'ENOENT' ? `garter user add NAME --file ${users.file} makes it` : code;
     stderr.write(`${users.file}: error: the users file cannot be read\n    ${remedy}\n`);
   }
   return undefined;
+}
+
+function exposure(file: string): Problem {
+  return {
+    where: file,
+    message: 'anybody on this machine can read the hashes of the users file',
+    remedy: `chmod o-r ${file}`,
+  };
 }
 
 /** Names and groups in rules and routes that are in no users file. */

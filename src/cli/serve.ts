@@ -6,7 +6,7 @@ import type { Loaded } from '../config/load.ts';
 import { formatAddress } from '../wire/address.ts';
 import { codeOf } from '../server/failure.ts';
 import { Server } from '../server/server.ts';
-import { UsersFileError } from '../server/users.ts';
+import { UsersFileError } from '../auth/users-disk.ts';
 import type { Settings } from '../server/settings.ts';
 import { formatText } from '../audit/format.ts';
 import { Notifier } from './notify.ts';

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { hashPassword, verifyPassword } from '../auth/argon2.ts';
-import { editUsers, loadUsers } from '../auth/users-disk.ts';
+import { editUsers, loadUsers, UsersFileError } from '../auth/users-disk.ts';
 import {
   dayFault,
   formatFaults,
@@ -219,5 +219,6 @@ function usage(message: string): Stop {
 }
 
 function unusable(file: string, error: Error): Stop {
-  return new Stop(2, `garter user: ${file}: ${error.message}`);
+  const names = error instanceof UsersFileError ? error.message : `${file}: ${error.message}`;
+  return new Stop(2, `garter user: ${names}`);
 }

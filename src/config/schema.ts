@@ -260,7 +260,7 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
   users: keys('{ file: users.txt }', {
     file: optional(
       leaf.path,
-      'A users file, made by `garter user add NAME --file FILE`; reloaded when it changes.',
+      'A users file, made by `garter user add NAME --file FILE`; reloaded when it changes. Others than its owner must not be able to write it.',
     ),
     name: optional(leaf.userName, 'One user without a users file.'),
     password: optional(leaf.secret, 'Its password: "${NAME}" from the environment, or { file: path }.'),

@@ -200,6 +200,13 @@ export class Server implements AsyncDisposable {
   async #prepare(wanted: Settings): Promise<Change> {
     const settings = { ...wanted, limits: this.#possible(wanted.limits) };
     const users = settings.users && (await readUsers(settings.users));
+    if (users?.file?.exposed === true) {
+      const { path } = users.file;
+      this.#log.warn('anybody on this machine can read the users file', {
+        path,
+        remedy: `chmod o-r ${path}`,
+      });
+    }
     await using undo = new AsyncDisposableStack();
     const prepare = async (change: Promise<Change>): Promise<Change> =>
       undo.adopt(await change, ({ abort }) => abort());

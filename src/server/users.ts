@@ -1,28 +1,29 @@
 import type { Authenticator, Member, UsersSettings } from '../auth/authenticator.ts';
 import { LocalUsers, plainUser } from '../auth/local-users.ts';
-import { loadUsers, watchUsers } from '../auth/users-disk.ts';
+import { loadUsers, UsersFileError, watchUsers } from '../auth/users-disk.ts';
 import { formatFaults } from '../auth/users-file.ts';
 import type { User } from '../auth/users-file.ts';
-
-/** The users file has faults; the message shows each with its line and a caret. */
-export class UsersFileError extends Error {
-  override readonly name = 'UsersFileError';
-}
 
 /** What the settings say about users, read and hashed, but not in force yet. */
 export interface ReadUsers {
   /** The one of the environment. */
   readonly own: readonly User[];
-  readonly file?: { readonly path: string; readonly version: string; readonly users: readonly User[] };
+  readonly file?: {
+    readonly path: string;
+    readonly version: string;
+    readonly users: readonly User[];
+    /** Anybody on this machine can read the hashes. */
+    readonly exposed: boolean;
+  };
 }
 
 /** Rejects with a UsersFileError, or with Node's error when the file cannot be read. */
 export async function readUsers({ file, single }: UsersSettings): Promise<ReadUsers> {
   const own = single === undefined ? [] : [await plainUser(single.username, single.password)];
   if (file === undefined) return { own };
-  const { users, faults, version } = await loadUsers(file);
+  const { users, faults, version, exposed } = await loadUsers(file);
   if (faults.length > 0) throw new UsersFileError(formatFaults(file, faults));
-  return { own, file: { path: file, version, users } };
+  return { own, file: { path: file, version, users, exposed } };
 }
 
 /** The local users in force: those of the settings, followed as their file changes. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { access, readFile, rename, writeFile } from 'node:fs/promises';
+import { access, chmod, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { associate } from '../support/datagrams.ts';
@@ -48,6 +48,30 @@ test('a listener that others can reach, without users: exit code 2 and the remed
   assert.equal(code, 2, stderr);
   assert.equal(stdout, '');
   assert.match(stderr, /users|accept/);
+});
+
+test('a users file that others can write stops the start, and one that they can read is warned of', async () => {
+  await using garter = await startGarter({ users: { alice: 'secret' } });
+  const file = join(garter.directory, 'users.txt');
+  const warned = async (): Promise<number> =>
+    (await garter.log()).filter(({ event }) => event.includes('read the users file')).length;
+  assert.equal(await warned(), 0);
+  await chmod(file, 0o644);
+  garter.process.signal('SIGHUP');
+  await until(
+    async () => (await warned()) === 1 || undefined,
+    () => 'nobody was warned',
+  );
+  await chmod(file, 0o620);
+  await until(
+    async () => (await garter.log()).find(({ event }) => event.startsWith('users file not reloaded')),
+    () => 'it was reloaded',
+  );
+  const second = ['serve', '--listen', '127.0.0.1:0', '--users', file];
+  const { code, stdout, stderr } = await run([garterCommand, ...second]);
+  assert.equal(code, 2, stderr);
+  assert.equal(stdout, '');
+  assert.ok(stderr.endsWith(`${file}: others than its owner can write it: chmod go-w ${file}\n`), stderr);
 });
 
 test('SIGTERM: no new connections, the open ones go on, and it ends with the last', async () => {

@@ -34,6 +34,7 @@ export async function prepare(config: string): Promise<Directory & { readonly fi
   await writeFile(
     join(directory.path, 'users.txt'),
     `alice:${HASH}:staff,dev\nbob:${HASH}\ncarol:${HASH}:staff:expires=2026-11-19\n`,
+    { mode: 0o600 },
   );
   return { ...directory, file, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
 }
