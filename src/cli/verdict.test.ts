@@ -117,6 +117,45 @@ test('what a route cannot carry', async () => {
   }
 });
 
+/** Rules, destination, the line about the route, and the last line. */
+const LOCAL: readonly (readonly [string, string, string | undefined, string])[] = [
+  ['any, loopback', 'localhost:80', undefined, 'refused: no rule allows it'],
+  ['any, loopback', 'A.Localhost.:80', undefined, 'refused: no rule allows it'],
+  [
+    'localhost',
+    'LOCALHOST.:80',
+    'rest (FILE:4): socks5h://10.0.3.3:1080, which resolves the name',
+    'allowed',
+  ],
+  [
+    '.localhost',
+    'a.localhost:80',
+    'rest (FILE:4): socks5h://10.0.3.3:1080, which resolves the name',
+    'allowed',
+  ],
+  [
+    'any',
+    'localhost.localdomain:80',
+    'rest (FILE:4): socks5h://10.0.3.3:1080, which resolves the name',
+    'allowed',
+  ],
+  ['loopback', 'localhost:81', 'here (FILE:3): direct', 'allowed'],
+  ['any', 'localhost:81', undefined, 'refused: no rule allows ::1'],
+];
+
+test('localhost is loopback, and passed on by its name only', async () => {
+  for (const [to, destination, route, end] of LOCAL) {
+    await using prepared = await prepare(`rules: [{ allow: any, to: [${to}] }]
+routes:
+  - { name: here, to: [loopback], port: 81, via: direct }
+  - { name: rest, to: [any], via: "socks5h://10.0.3.3:1080" }
+`);
+    const { out, err } = await run(`FILE --from 127.0.0.1 --to ${destination}`, prepared.file);
+    assert.equal(/^ {2}route {5}(.*)$/m.exec(out)?.[1], route, `${to} ${destination}: ${err}${out}`);
+    assert.match(out.trimEnd().split('\n').at(-1)!, new RegExp(`^${end.replace('::1', '(::1|127.0.0.1)')}$`));
+  }
+});
+
 /** By which name servers know the destination, and the line about the route. */
 const RESOLVERS: readonly (readonly [string, string])[] = [
   [

@@ -115,7 +115,7 @@ function decideName(question: Question, name: string, resolved: 'passed-on' | un
   const { policy, facts, destination } = question;
   for (const rule of policy.rules) {
     if (!isFor(rule, question)) continue;
-    if (rule.to.hasName(name)) {
+    if (resolved === undefined ? rule.to.hasName(name) : rule.to.hasPassedOn(name)) {
       return refusalBy(rule, facts) ?? { type: 'allow', permit: new Permit(rule.options, destination, []) };
     }
     if (rule.to.needsAddress && resolved === undefined) return { type: 'resolve', rule: rule.options };

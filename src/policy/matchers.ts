@@ -1,10 +1,10 @@
-import { sameIp } from '../wire/ip.ts';
+import { parseIp, sameIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { AddressSet } from './addresses.ts';
 import type { AddressRange } from './addresses.ts';
 import type { Condition } from './conditions.ts';
 import type { Judged } from './judge.ts';
-import { NameSet } from './names.ts';
+import { NameSet, isLocalhost } from './names.ts';
 import type { RuleOptions, Surroundings } from './policy.ts';
 import { publicSet, rangesOf } from './sets.ts';
 
@@ -54,6 +54,16 @@ export class DestinationMatcher {
     return this.any || this.#names.has(name);
   }
 
+  /**
+   * For a name that somebody else resolves: nobody here knows its addresses, but those of `localhost`, which are loopback
+   * there. An allowing rule means this machine's by `loopback`, and no loopback by `any`: it must name it.
+   */
+  hasPassedOn(name: string): boolean {
+    if (!isLocalhost(name)) return this.hasName(name);
+    if (this.#names.has(name)) return true;
+    return this.#named === undefined && LOCALHOST.some((judged) => this.#denies(judged));
+  }
+
   /** For an address, and the name that it was found by. */
   has(name: string | undefined, judged: Judged): boolean {
     const isNamed = name !== undefined && this.#names.has(name);
@@ -92,6 +102,15 @@ export class DestinationMatcher {
     );
   }
 }
+
+const LOCALHOST: readonly Judged[] = ['127.0.0.1', '::1'].map((text) => ({
+  ip: parseIp(text)!,
+  inside: undefined,
+  translated: false,
+  self: true,
+  insideSelf: false,
+  special: true,
+}));
 
 /** What conditions say of addresses. */
 class Addresses {

@@ -14,6 +14,11 @@ export function isNumericName(name: string): boolean {
   return NUMERIC.test(name);
 }
 
+/** The names that lead to loopback, by whomever they are resolved (RFC 6761 section 6.3); `localhost.localdomain` is a name like others. */
+export function isLocalhost(name: string): boolean {
+  return name === 'localhost' || name.endsWith('.localhost');
+}
+
 /** Names, and suffixes that begin with a dot and mean the name behind it too; written as `parseName` gives them. */
 export class NameSet {
   readonly #names: ReadonlySet<string>;

@@ -43,7 +43,11 @@ test('an address has the first name of its first line', () => {
   assert.equal(backward('10.0.0.2'), undefined);
 });
 
-test('localhost is the loopback, with or without a file', () => {
+test('localhost is the loopback, whatever a file says', () => {
+  const other = parseHosts('10.0.0.1 localhost a.localhost\n127.0.0.9 b.localhost\n10.0.0.2 b.localhost');
+  for (const name of ['localhost', 'a.localhost'])
+    assert.deepEqual(forward(name, other), ['127.0.0.1', '::1']);
+  assert.deepEqual(forward('b.localhost', other), ['127.0.0.9']);
   assert.deepEqual(forward('localhost'), ['127.0.0.1']);
   for (const name of ['localhost', 'app.localhost', 'a.b.localhost']) {
     assert.deepEqual(forward(name, empty), ['127.0.0.1', '::1']);

@@ -1,4 +1,4 @@
-import { formatIp, parseIp, sameIp, type Ip } from '../wire/ip.ts';
+import { formatIp, isLoopback, parseIp, sameIp, type Ip } from '../wire/ip.ts';
 import { isWithin } from './name.ts';
 
 /** The hosts file, both ways; an address has the first name of its first line. */
@@ -28,9 +28,12 @@ export function parseHosts(text: string): Hosts {
   return { addresses, names };
 }
 
-/** The addresses of a canonical name. `localhost` and all below it are the loopback, whatever the file lacks (RFC 6761 section 6.3). */
+/** The addresses of a canonical name. `localhost` and all below it are loopback, whatever the file says or lacks (RFC 6761 section 6.3). */
 export function addressesOf(name: string, hosts: Hosts): readonly Ip[] {
-  return hosts.addresses.get(name) ?? (isWithin(name, 'localhost') ? LOOPBACK : []);
+  const found = hosts.addresses.get(name) ?? [];
+  if (!isWithin(name, 'localhost')) return found;
+  const loopback = found.filter((ip) => isLoopback(formatIp(ip)));
+  return loopback.length > 0 ? loopback : LOOPBACK;
 }
 
 /** The name of an address, the loopback's being `localhost` where the file says nothing. */

@@ -64,7 +64,7 @@ export class Routes {
 
   /**
    * The route to a destination, a name by its address too once that is known; before, conditions about addresses match no
-   * name. `undefined` when no route matches.
+   * name but `localhost`. `undefined` when no route matches.
    */
   find(
     facts: Facts,
@@ -81,7 +81,7 @@ export class Routes {
       ([rule]) =>
         rule.hasPort(destination.port) &&
         rule.isFor(facts, client, surroundings) &&
-        (judged === undefined ? rule.to.hasName(name!) : rule.to.has(name, judged)),
+        (judged === undefined ? rule.to.hasPassedOn(name!) : rule.to.has(name, judged)),
     );
     return found?.[1];
   }

@@ -105,7 +105,7 @@ suite('BIND through upstreams', () => {
   });
 
   test('a name goes to the far end as a name', async () => {
-    await using garter = await near(`"socks5h://${at(far)}"`);
+    await using garter = await near(`"socks5h://${at(far)}"`, '{ name: named, allow: any, to: [localhost] }');
     using bound = await bind(garter, 'localhost');
     using peer = await joins(bound.client, bound.place);
     peer.end();
