@@ -19,7 +19,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { editUsers, loadUsers, watchUsers } from './users-disk.ts';
-import { removeUser } from './users-file.ts';
+import { formatFaults, removeUser } from './users-file.ts';
 import type { User } from './users-file.ts';
 
 const HASH = '$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4';
@@ -94,6 +94,19 @@ test('a watcher does not take users from a file that others can write', async ()
   };
   assert.match(await next(open), /users: others than its owner can write it/);
   assert.equal(await next(() => chmod(path, 0o600)), 'mallory');
+});
+
+test('UTF-16 is one fault, and not rewritten', async () => {
+  await using dir = await folder();
+  const path = join(dir.path, 'users');
+  await writeFile(path, `\u{feff}${line('alice')}${line('bob')}`, 'utf16le');
+  const { users, faults } = await loadUsers(path);
+  assert.deepEqual(users, []);
+  assert.equal(formatFaults('u', faults), 'u:1:1: this is UTF-16 text: save the file as UTF-8\n  \n  ^');
+  await assert.rejects(
+    editUsers(path, (text) => text),
+    /is UTF-16 text: save it as UTF-8/,
+  );
 });
 
 test('a new file is for its owner only; nothing is left beside it', async () => {

@@ -3,8 +3,9 @@ import type { BigIntStats } from 'node:fs';
 import { open, realpath, rename, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { isUtf16, textOf } from './text-file.ts';
 import { formatFaults, parseUsers } from './users-file.ts';
-import type { ParsedUsers, User } from './users-file.ts';
+import type { ParsedUsers, User, UsersFault } from './users-file.ts';
 
 /** The users file must not be used; the message names it and says why, without a hash in it. */
 export class UsersFileError extends Error {
@@ -29,6 +30,15 @@ export interface WatchUsersOptions {
   readonly failed: (report: string) => void;
 }
 
+/** One fault instead of one for each line. */
+const UTF16: UsersFault = {
+  line: 1,
+  column: 1,
+  message: 'this is UTF-16 text: save the file as UTF-8',
+  excerpt: '',
+  caret: 1,
+};
+
 /**
  * Reads the users file. Rejects with Node's error when that is not possible, and with a UsersFileError when others than its owner can write
  * it, who could let in anybody; faults of the text are in the result.
@@ -36,16 +46,13 @@ export interface WatchUsersOptions {
 export async function loadUsers(path: string): Promise<LoadedUsers> {
   await using file = await open(path, 'r');
   const stats = await file.stat({ bigint: true });
-  const text = textOf(await file.readFile());
+  const bytes = await file.readFile();
   // Windows has no such mode bits.
   const mode = process.platform === 'win32' ? 0 : Number(stats.mode);
   if ((mode & 0o022) !== 0)
     throw new UsersFileError(`${path}: others than its owner can write it: chmod go-w ${path}`);
-  return {
-    ...parseUsers(text),
-    version: versionOf(stats),
-    exposed: (mode & 0o004) !== 0,
-  };
+  const parsed = isUtf16(bytes) ? { users: [], faults: [UTF16] } : parseUsers(textOf(bytes));
+  return { ...parsed, version: versionOf(stats), exposed: (mode & 0o004) !== 0 };
 }
 
 /**
@@ -119,6 +126,7 @@ export async function editUsers(path: string, edit: (text: string) => string): P
     await using _ = file;
     await using old = await open(target, 'r').catch(unlessMissing(undefined));
     const bytes = (await old?.readFile()) ?? new Uint8Array();
+    if (isUtf16(bytes)) throw new Error(`${path} is UTF-16 text: save it as UTF-8`);
     if (!isUtf8(bytes)) throw new Error(`${path} is not UTF-8 text`);
     await file.writeFile(edit(textOf(bytes)));
     if (old !== undefined) await keepOwner(old, file);
@@ -136,12 +144,6 @@ async function keepOwner(from: FileHandle, to: FileHandle): Promise<void> {
   const [old, now] = await Promise.all([from.stat(), to.stat()]);
   if (old.uid !== now.uid || old.gid !== now.gid) await to.chown(old.uid, old.gid);
   await to.chmod(old.mode & 0o7777);
-}
-
-/** Bytes that are no UTF-8 become U+FFFD, which no name may contain. */
-function textOf(bytes: Uint8Array): string {
-  // A byte order mark is no part of the first name.
-  return new TextDecoder().decode(bytes);
 }
 
 function versionOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {

@@ -21,10 +21,10 @@ export async function askPassword(io: Io, prompt: string): Promise<string | unde
   }
 }
 
-/** The first line of standard input, without its end. */
+/** The first line of standard input, without its end and the byte order mark that some programs write first. */
 export async function pipedPassword(io: Io): Promise<string> {
   const line = await readLine(io.stdin, append);
-  return line!.replace(/\r$/, '');
+  return line!.replace(/^\uFEFF/, '').replace(/\r$/, '');
 }
 
 /** Takes one byte into the line, and says whether that goes on. */

@@ -20,7 +20,7 @@ interface Outcome {
 }
 
 /** Runs `garter user` in this process; `FILE` in the arguments is the users file. */
-async function run(line: string, file: string, input = ''): Promise<Outcome> {
+async function run(line: string, file: string, input: string | Buffer = ''): Promise<Outcome> {
   const stdin = new PassThrough();
   stdin.end(input);
   return drive(line, file, stdin);
@@ -75,6 +75,16 @@ test('add makes the file, for its owner only, and the password is right', async 
     /^alice:\$argon2id\$v=19\$m=19456,t=2,p=1\$[^:]+:staff,night:expires=2099-01-31\n$/,
   );
   assert.equal(await verifyPassword(await hashOf(dir.file, 'alice'), 'hunter2'), true);
+});
+
+test('a password on standard input may begin with a byte order mark, and end as lines of Windows do', async () => {
+  await using dir = await folder();
+  assert.equal((await run('add alice --file FILE --stdin', dir.file, '\u{feff}hunter2\r\n')).status, 0);
+  assert.equal(await verifyPassword(await hashOf(dir.file, 'alice'), 'hunter2'), true);
+  const unicode = Buffer.from('\u{feff}hunter2\r\n', 'utf16le');
+  const { status, err } = await run('add bob --file FILE --stdin', dir.file, unicode);
+  assert.equal(status, 2);
+  assert.match(err, /the password is not UTF-8 text/);
 });
 
 test('add on a name that is there replaces the password and keeps the rest, unless given', async () => {

@@ -92,7 +92,7 @@ test('GARTER_UPSTREAM has them with their passwords; a flag wins', () => {
 test('a login file', async () => {
   await using directory = await makeDirectory();
   const loginFile = join(directory.path, 'login');
-  await writeFile(loginFile, 'alice:s3:cret\n', { mode: 0o600 });
+  await writeFile(loginFile, '\u{feff}alice:s3:cret\r\n', { mode: 0o600 });
   const way = wayOf(settingsOf({ upstream: [ONE, 'http://b.example'], loginFile }));
   assert.ok(way.type === 'group');
   for (const { way: one } of way.members) {

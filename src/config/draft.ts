@@ -84,9 +84,10 @@ function steps(path: readonly PropertyKey[]): Path {
 function inside(input: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, step) => {
     if (Array.isArray(value)) return value[Number(step)];
+    // A value that stands alone is a list of one, a map too; text may stand for keys and values.
+    if (step === 0) return value;
     if (isKeys(value)) return value[String(step)];
-    // A value that stands alone is a list of one; text may stand for keys and values.
-    return step === 0 || typeof value === 'string' ? value : undefined;
+    return typeof value === 'string' ? value : undefined;
   }, input);
 }
 

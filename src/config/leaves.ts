@@ -85,6 +85,7 @@ export const label: z.ZodType<string> = value({ type: 'string' }, (input) => {
 export const toCondition: z.ZodType<string> = value(
   { type: 'string', examples: [...SET_NAMES, '192.0.2.0/24', 'www.example.com', '.example.com'] },
   (input) => {
+    refuseFile(input);
     const written = plain(input) || text(input, 'a CIDR, an address, a name or a set');
     const condition = parseCondition(written);
     if (condition !== undefined) return canonical(condition, written);
@@ -96,6 +97,7 @@ export const toCondition: z.ZodType<string> = value(
 export const fromCondition: z.ZodType<string> = value(
   { type: 'string', examples: ['10.0.0.0/8', ...SET_NAMES] },
   (input) => {
+    refuseFile(input);
     const written = text(input, 'a CIDR, an address, or a set such as private');
     const condition = parseCondition(written);
     if (condition === undefined)
@@ -187,6 +189,7 @@ export const command: z.ZodType<CommandWord> = choice<CommandWord>([
 export const userOrGroup: z.ZodType<string> = value(
   { type: 'string', examples: ['alice', '@staff'] },
   (input) => {
+    refuseFile(input);
     const written = text(input, 'a name or a @group, in quotes: "alice", "@staff"');
     if (written.startsWith('ident:')) throw notYet('a name that is merely claimed (ident:)');
     const isGroup = written.startsWith('@');
@@ -222,6 +225,7 @@ export const secret: z.ZodType<string | { readonly file: string }> = value(
 export const ports: z.ZodType<PortRange> = value(
   { type: ['integer', 'string'], examples: [443, '8000-8999'] },
   (input) => {
+    refuseFile(input);
     const range = parsePortRange(plain(input));
     if (range !== undefined) return range;
     throw new ValueError(
@@ -277,6 +281,11 @@ export const zone: z.ZodType<string> = value(
     }
   },
 );
+
+/** A list whose entries stand in a file of their own. */
+function refuseFile(input: unknown): void {
+  if (isKeys(input) && 'file' in input) throw notYet('a list in a file ({ file: … })');
+}
 
 /** A set or a name in the one way it is compared; a network as it was written. */
 function canonical(condition: Condition, written: string): string {

@@ -16,6 +16,8 @@ test('the secret in a file, without the end of its line', MODES, async () => {
     ['hunter2\n', 'hunter2'],
     ['hunter2\r\n', 'hunter2'],
     [' hunter2 \n\n', ' hunter2 \n'],
+    ['\u{feff}hunter2\r\n', 'hunter2'],
+    ['hunter2\u{feff}\n', 'hunter2\u{feff}'],
   ] as const) {
     await writeFile(file, text, { mode: 0o640 });
     assert.equal(readSecret(file), secret);
@@ -39,6 +41,15 @@ test(
     }
     await chmod(file, 0o600);
     await writeFile(file, '\n');
+    assert.throws(() => readSecret(file), { name: 'ValueError', message: /is empty/ });
+    for (const order of ['\u{feff}', '\u{fffe}']) {
+      await writeFile(file, `${order}hunter2\r\n`, 'utf16le');
+      assert.throws(() => readSecret(file), {
+        message: `${file} is UTF-16 text`,
+        remedy: 'save it as UTF-8',
+      });
+    }
+    await writeFile(file, '\u{feff}\n');
     assert.throws(() => readSecret(file), { name: 'ValueError', message: /is empty/ });
     assert.throws(() => readSecret(directory.path), { name: 'ValueError' });
     assert.throws(() => readSecret(join(directory.path, 'nope')), { name: 'ValueError', message: /ENOENT/ });

@@ -89,6 +89,7 @@ export function keyed<T>(
   return z.preprocess(
     (input, context) => {
       const map = expectKeys(input, example, context);
+      if (!isKeys(input)) return map;
       for (const name of Object.keys(map)) {
         for (const issue of key.safeParse(name).error?.issues ?? []) {
           context.addIssue({

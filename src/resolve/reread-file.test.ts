@@ -25,7 +25,7 @@ test('a file is read again when it has changed, and looked at every two seconds 
   now = 4000;
   assert.equal(file.value, before, 'the same object while nothing changes');
 
-  await writeFile(join(directory.path, 'new'), 'two');
+  await writeFile(join(directory.path, 'new'), '\u{feff}two');
   await rename(join(directory.path, 'new'), path);
   now = 6000;
   assert.equal(file.value.text, 'two');

@@ -55,7 +55,8 @@ function stampOf(path: string): string {
 
 function textOf(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    // Without a byte order mark, which would be a part of the first line.
+    return new TextDecoder().decode(readFileSync(path));
   } catch {
     return undefined;
   }

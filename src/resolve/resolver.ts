@@ -149,7 +149,7 @@ export class Resolver implements Disposable {
     const name = canonicalName(text);
     if (name === undefined) throw new ResolveError('EBADNAME', `${JSON.stringify(text)}: no host name`);
     const local = addressesOf(name, this.#hosts.value).filter((ip) => wanted(ip.family));
-    if (local.length > 0 || isUnasked(name)) return local;
+    if (local.length > 0 || UNASKED.some((domain) => isWithin(name, domain))) return local;
 
     const deadline = this.#now() + this.options.timeout;
     // No search list: the rules have judged this name, and not the ones it would lead to.
@@ -188,7 +188,6 @@ export class Resolver implements Disposable {
     const name = canonicalName(text);
     if (name === undefined)
       throw new ResolveError('EBADNAME', `${JSON.stringify(text)}: no name of a service`);
-    if (isUnasked(name)) return NO_SERVICES;
     const deadline = this.#now() + this.options.timeout;
     this.#nameServers();
     return shareQuery(this.#services, name, async () => {
@@ -238,10 +237,6 @@ export class Resolver implements Disposable {
 }
 
 type Wanted = (family: 4 | 6) => boolean;
-
-function isUnasked(name: string): boolean {
-  return UNASKED.some((domain) => isWithin(name, domain));
-}
 
 /** There is no record that can be used. */
 const NO_SERVICES: Services = { services: [], ttl: 0 };
