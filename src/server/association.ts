@@ -102,6 +102,7 @@ export class Association implements Counters, Member {
       wayTo: (passage) => this.#exits.wayTo(passage),
       send: (way, buffer, start, end, room, now) => this.#send(way, buffer, start, end, room, now),
       dropped: (why) => this.counts[why]++,
+      hasRoom: (bytes) => this.#associations.makeRoom(bytes),
       holds: (bytes) => this.#hold(bytes),
     });
     session.recheck = (revoked) => this.#ways.recheck(revoked);
@@ -140,6 +141,10 @@ export class Association implements Counters, Member {
     this.#ways.forgetSilent(now);
     this.#hold(this.#reassembly.expire(now));
     this.#exits.closeUnused(this.#ways.sockets);
+  }
+
+  get known(): number {
+    return this.#ways.known;
   }
 
   forget(): void {
@@ -185,6 +190,10 @@ export class Association implements Counters, Member {
       if (fragment === 0) {
         this.#last = { header: buffer.slice(start, dataStart), key, address };
         this.#ways.forward(key, address, buffer, dataStart, end, UDP_HEADROOM + header.size);
+        return;
+      }
+      if (!this.#associations.makeRoom(end - dataStart)) {
+        this.counts.overflow++;
         return;
       }
       const before = this.#reassembly.held;

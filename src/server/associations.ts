@@ -4,13 +4,15 @@ import type { Member } from '../net/roster.ts';
 
 /** Milliseconds between two looks at all of them. */
 const LOOK = 1000;
-/** Of the memory, and of V8's heap: what all destinations together may take. */
-const SHARE = 1 / 8;
+/** Of the memory, and of V8's heap: what all destinations may take, with what waits for them. */
+const SHARE = 1 / 16;
 
 /** An association, as far as all of them together are concerned. */
 interface OpenAssociation extends Member {
   /** Bytes, about. */
   readonly held: number;
+  /** Destinations that it could forget. */
+  readonly known: number;
   /** Forgets a part of what it knows, the least used. */
   forget(): void;
   /** Ends what has lasted or been silent for long enough. */
@@ -52,10 +54,15 @@ export class Associations implements Disposable {
     if (this.#open.size === 0) this[Symbol.dispose]();
   }
 
-  /** One of them holds so many bytes more, or less. Beyond the budget destinations are forgotten, of whoever holds most. */
+  /** One of them holds so many bytes more, or less. */
   hold(bytes: number): void {
     this.#held += bytes;
-    if (bytes > 0 && this.#held > this.#budget()) this.forget(this.#held - this.#budget());
+  }
+
+  /** Whether there is room for so many bytes more. Where it is short, destinations are forgotten, of whoever has most. */
+  makeRoom(bytes: number): boolean {
+    const lacking = this.#held + bytes - this.#budget();
+    return lacking <= 0 || this.forget(lacking) >= lacking;
   }
 
   /** Forgets destinations of so many bytes, if there are; tells how many it were. */
@@ -64,7 +71,7 @@ export class Associations implements Disposable {
     while (before - this.#held < bytes) {
       const held = this.#held;
       let most: OpenAssociation | undefined;
-      for (const one of this.#open) if (one.held > (most?.held ?? 0)) most = one;
+      for (const one of this.#open) if (one.known > (most?.known ?? 0)) most = one;
       most?.forget();
       if (this.#held >= held) break;
     }

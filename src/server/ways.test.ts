@@ -69,6 +69,7 @@ class Scene {
       wayTo: (passage) => this.#wayTo(passage),
       send: ({ peer }) => this.sent.push(peer.port),
       dropped: (why) => this.dropped.push(why),
+      hasRoom: () => true,
       holds: (bytes) => (this.held += bytes),
     });
   }

@@ -41,7 +41,9 @@ interface Outside {
   /** The `room` bytes before `start` may be written on. */
   send(way: Allowed, buffer: Uint8Array, start: number, end: number, room: number, now: number): void;
   dropped(why: 'refused' | 'limit' | 'overflow'): void;
-  /** So many bytes more, or less, are held in memory. */
+  /** Whether so many bytes more may be held in memory. */
+  hasRoom(bytes: number): boolean;
+  /** So many more, or less, are. */
   holds(bytes: number): void;
 }
 
@@ -111,6 +113,11 @@ export class Ways {
     return this.#answerers.get(answers)?.at(-1);
   }
 
+  /** How many are decided. */
+  get known(): number {
+    return this.#entries.size - this.#deciding;
+  }
+
   /** The sockets that destinations are reached by. */
   get sockets(): ReadonlySet<UdpSocket> {
     const sockets = new Set<UdpSocket>();
@@ -134,11 +141,15 @@ export class Ways {
 
   /** A quarter of all, those that have been unused for longest. */
   forgetOldest(): void {
-    const known = [...this.#entries].filter(([, { state }]) => state !== 'deciding');
-    const oldest = known
-      .toSorted(([, a], [, b]) => lastUse(a) - lastUse(b))
-      .slice(0, Math.ceil(known.length / 4));
-    for (const [key] of oldest) this.#forget(key);
+    const uses = Float64Array.from(this.#entries.values(), lastUse).toSorted();
+    let left = Math.ceil(uses.length / 4);
+    const last = uses[left - 1]!;
+    for (const [key, entry] of this.#entries) {
+      if (left === 0) break;
+      if (lastUse(entry) > last) continue;
+      this.#forget(key);
+      left--;
+    }
   }
 
   /**
@@ -179,8 +190,8 @@ export class Ways {
 
   #wait(waiting: Uint8Array[], buffer: Uint8Array, start: number, end: number): void {
     const bytes = end - start;
-    const fits = this.#waiting < WAITING && this.#waitingBytes + bytes <= WAITING_BYTES;
-    if (!fits || waiting.length >= WAITING_PER_DESTINATION) {
+    const isFull = this.#waiting >= WAITING || this.#waitingBytes + bytes > WAITING_BYTES;
+    if (isFull || waiting.length >= WAITING_PER_DESTINATION || !this.#outside.hasRoom(bytes)) {
       this.#outside.dropped('overflow');
       return;
     }
@@ -232,9 +243,9 @@ export class Ways {
     return { state: 'refused', until: performance.now() + wait, why };
   }
 
-  /** Begins to decide about a destination, unless that is done for too many. What was known of it is in force no more. */
+  /** Begins to decide about a destination, unless that is done for too many or there is no room. What was known of it is in force no more. */
   #begin(key: string, address: Address, before: Entry | undefined): Entry | undefined {
-    if (this.#deciding >= DECIDING) return undefined;
+    if (this.#deciding >= DECIDING || !this.#outside.hasRoom(sizeOf(key))) return undefined;
     let entry: Entry;
     try {
       if (address.port === 0) throw Failure.refusal('port-0');
@@ -305,9 +316,10 @@ function isOld(entry: Entry, now: number): boolean {
   return entry.state === 'refused' && now >= entry.until;
 }
 
-/** Refusals are missed least. */
+/** Refusals are missed least, and what is being decided is still awaited. */
 function lastUse(entry: Entry): number {
-  return entry.state === 'allowed' ? entry.usedAt : -1;
+  if (entry.state === 'allowed') return entry.usedAt;
+  return entry.state === 'refused' ? -1 : Infinity;
 }
 
 function sizeOf(key: string): number {

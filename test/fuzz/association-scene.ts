@@ -55,9 +55,9 @@ function isAllowed({ host, port }: Endpoint): boolean {
 /** An association over sockets in memory, what was done to it, and what has to come of it. */
 export class Scene {
   readonly engine: MemoryEngine = new MemoryEngine();
-  readonly associations: Associations = new Associations(() => 100_000);
+  readonly associations: Associations;
   readonly #ports: OwnPorts;
-  readonly #session: Session;
+  readonly session: Session;
   readonly #state: ServerState;
   readonly #replies: 'peers' | 'any';
   /** Where the client sends from; 0 = nobody knows yet. */
@@ -74,7 +74,13 @@ export class Scene {
   /** Peers that were sent to. */
   readonly #peers = new Set<string>();
 
-  constructor(replies: 'peers' | 'any', clientPort: number, ports: OwnPorts) {
+  constructor(
+    replies: 'peers' | 'any',
+    clientPort: number,
+    ports: OwnPorts,
+    associations: Associations = new Associations(() => 100_000),
+  ) {
+    this.associations = associations;
     this.#replies = replies;
     this.#clientPort = clientPort;
     this.#ports = ports;
@@ -97,20 +103,29 @@ export class Scene {
       decide: undefined,
     } as unknown as ServerState;
     const local = { host: RELAY, port: 1080 };
-    const connection = { local, remote: { host: CLIENT, port: 4999 }, destroy: () => {} } as Connection;
+    const remote = { host: CLIENT, port: 4999 };
+    const connection = { local, remote, destroy: () => undefined } as unknown as Connection;
     const listener = { settings: { udp: { advertise: [], replies } }, place: '' };
-    this.#session = new Session('1', connection, listener as unknown as OpenListener);
+    this.session = new Session('1', connection, listener as unknown as OpenListener);
   }
 
-  open(): Promise<Association> {
+  /** Why its session was ended. */
+  get ended(): string | undefined {
+    return this.session.failure?.message;
+  }
+
+  async open(): Promise<Association> {
     const clientPort = new ClientPort(this.#clientPort, true);
     this.#isDeclared = this.#clientPort !== 0;
-    return Association.open(this.#session, clientPort, this.#state);
+    const association = await Association.open(this.session, clientPort, this.#state);
+    this.session.counters = association;
+    this.session.phase = 'relay';
+    return association;
   }
 
   /** A datagram comes to the client's side. */
   hear(datagram: Uint8Array, from: Endpoint): void {
-    if (this.#session.failure !== undefined) return;
+    if (this.session.failure !== undefined) return;
     this.#heard++;
     const header = readHeader(datagram);
     const isClient = from.host === CLIENT && (this.#clientPort === 0 || this.#clientPort === from.port);
@@ -145,7 +160,7 @@ export class Scene {
     await this.settle();
     this.#state.policy = this.#state.policy === SOME ? NOTHING : SOME;
     this.#state.decisions++;
-    this.#session.recheck?.(undefined);
+    this.session.recheck?.(undefined);
     if (this.#state.policy === NOTHING) this.#peers.clear();
   }
 
@@ -156,9 +171,8 @@ export class Scene {
   }
 
   check({ counts }: Association): void {
-    const end = this.#session.failure?.message;
-    if (this.#isContested && end === 'client:relay:port-conflict') return;
-    same('no datagram ends a session', end, undefined);
+    if (this.#isContested && this.ended === 'client:relay:port-conflict') return;
+    same('no datagram ends a session', this.ended, undefined);
     const { stranger, malformed, refused, overflow } = counts;
     const told = this.#passed + stranger + malformed + refused + overflow;
     const isRight = told <= this.#heard && told + this.#fragments >= this.#heard;
@@ -212,6 +226,7 @@ export class Scene {
 }
 
 async function resolve(name: string): Promise<Ip[]> {
+  if (name.endsWith('.silent.test')) return new Promise(() => {});
   const ip = parseIp(HOSTS[name] ?? '');
   if (ip === undefined) throw new ResolveError('ENOTFOUND', name);
   return [ip];

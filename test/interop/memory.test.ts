@@ -3,6 +3,9 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Endpoint } from '../../src/net/engine.ts';
+import { associate, Datagrams, frame } from '../support/datagrams.ts';
 import { startGarter } from '../support/garter.ts';
 import { until } from '../support/process.ts';
 import { Command, parseHex, request5 } from '../support/raw.ts';
@@ -10,6 +13,9 @@ import { startEcho } from '../support/targets.ts';
 import { memory } from '../support/usage.ts';
 
 const MIB = 1 << 20;
+const ASSOCIATIONS = 60;
+/** Of one. */
+const DESTINATIONS = 4096;
 
 /** A memory cgroup of its own, of whichever version the machine has. */
 interface Cgroup extends AsyncDisposable {
@@ -86,6 +92,52 @@ test('in a container of 160 MiB: newcomers are refused, those who are there go o
     30_000,
   );
 });
+
+for (const [what, limits] of [
+  ['a container of 256 MiB', {}],
+  ['a heap of 40 MiB', { env: { NODE_OPTIONS: '--max-old-space-size=40' } }],
+] as const) {
+  test(`associations with as many destinations as they can, in ${what}: the oldest are forgotten, and all goes on`, async (t: TestContext) => {
+    await using cgroup = await makeCgroup(('env' in limits ? 1000 : 256) * MIB);
+    await using garter = await startGarter({
+      prefix: cgroup.prefix,
+      config: 'rules: [{ name: local, allow: udp, to: [loopback] }]',
+      ...limits,
+    });
+    using target = await Datagrams.bind('127.0.0.1');
+    using client = await Datagrams.bind('127.0.0.1');
+    using held = new DisposableStack();
+    const first = await memory(garter.process.pid);
+    const passes = async (relay: Endpoint): Promise<void> => {
+      await until(
+        async () => {
+          await client.send(frame(target, 'x'), relay);
+          await delay(20);
+          return target.waiting > 0 ? true : undefined;
+        },
+        () => 'nothing passes',
+      );
+      while (target.waiting > 0) await target.receive();
+    };
+    const old = held.use(await associate(garter));
+    const relays: Endpoint[] = [];
+    for (let i = 0; i < ASSOCIATIONS; i++) relays.push(held.use(await associate(garter)).relay);
+    await passes(old.relay);
+    for (const relay of relays) {
+      for (let i = 0; i < DESTINATIONS; i++) {
+        const sent = client.send(frame({ host: `127.${1 + (i >> 8)}.${i & 255}.9`, port: 9 }, 'x'), relay);
+        if (i % 64 === 63) await sent;
+      }
+    }
+    await passes(relays.at(-1)!);
+    const most = await memory(garter.process.pid);
+    t.diagnostic(
+      `${first} MiB at first, ${most} MiB with ${ASSOCIATIONS} times ${DESTINATIONS} destinations`,
+    );
+    await passes(old.relay);
+    assert.equal(await cgroup.kills(), 0);
+  });
+}
 
 function isIn(socket: Socket): boolean {
   return !socket.destroyed && socket.bytesRead >= 2;
