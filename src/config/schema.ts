@@ -323,7 +323,7 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
     ),
     memory: optional(
       leaf.size,
-      'Resident memory from which on new connections are refused. Default: 80 % of what the machine or container has.',
+      'Resident memory from which on new connections are refused, destinations of UDP associations forgotten, and those ended that hold most. Default: 80 % of what the machine or container has.',
     ),
   }).describe('Limits on connections, before their requests are known.'),
   state: leaf.path.describe('The file that keeps quotas across restarts.'),

@@ -120,26 +120,39 @@ suite('a datagram obeys the rule that allows its destination', () => {
     }
   });
 
-  test('bandwidth, there and back', async () => {
-    await using garter = await startGarter({ config: rules('limit: { bandwidth: 10kB/s }') });
-    using scene = await Scene.open(garter);
-    const client = await scene.client();
-    await client.send(scene.web, 'hello');
-    await client.send(scene.dns, 'hello');
-    const from = await scene.web.receive();
-    await scene.dns.receive();
-    for (let i = 0; i < 50; i++) {
-      await client.send(scene.web, Buffer.alloc(1000));
-      await scene.web.send(Buffer.alloc(1000), { host: '127.0.0.1', port: from.port });
-      await client.send(scene.dns, Buffer.alloc(1000));
+  for (const way of [
+    'directly',
+    'through an upstream',
+    'from strangers, where the listener wants those',
+  ] as const) {
+    test(`bandwidth, there and back, ${way}`, async () => {
+      await using far = await startGarter({ config: 'rules: [{ allow: udp, to: [loopback] }]' });
+      const routes = `routes: [{ to: [any], via: far }]\nupstreams: { far: "socks5://${far.host}:${far.port}" }`;
+      await using garter = await startGarter({
+        config: rules('limit: { bandwidth: 10kB/s }', way.startsWith('through') ? routes : ''),
+        listener: way.startsWith('from') ? ['udp: { replies: any }'] : [],
+      });
+      using scene = await Scene.open(garter);
+      using stranger = await Datagrams.bind('127.0.0.1');
+      const client = await scene.client();
+      await client.send(scene.web, 'hello');
+      const from = await scene.web.receive();
+      await client.send(scene.dns, 'hello');
       await scene.dns.receive();
-    }
-    await delay(100);
-    assert.ok(scene.web.waiting < 40, `${scene.web.waiting} of 50 came`);
-    assert.ok(client.datagrams.waiting < 40, `${client.datagrams.waiting} of 50 came back`);
-    client.end();
-    assert.ok((await scene.dropped('bandwidth')) >= 20);
-  });
+      const answering = way.startsWith('from') ? stranger : scene.web;
+      for (let i = 0; i < 50; i++) {
+        await client.send(scene.web, Buffer.alloc(1000));
+        await answering.send(Buffer.alloc(1000), { host: '127.0.0.1', port: from.port });
+        await client.send(scene.dns, Buffer.alloc(1000));
+        await scene.dns.receive();
+      }
+      await delay(100);
+      assert.ok(scene.web.waiting < 40, `${scene.web.waiting} of 50 came`);
+      assert.ok(client.datagrams.waiting < 40, `${client.datagrams.waiting} of 50 came back`);
+      client.end();
+      assert.ok((await scene.dropped('bandwidth')) >= 20);
+    });
+  }
 
   for (const [limit, use] of [
     ['duration: 1s', 1],
