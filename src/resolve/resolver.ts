@@ -1,4 +1,5 @@
 import type { Signal } from '../net/engine.ts';
+import type { Spare } from '../net/spare.ts';
 import { formatIp, parseIp, type Ip } from '../wire/ip.ts';
 import { Cache, type Fresh } from './cache.ts';
 import { EdnsMemory } from './edns.ts';
@@ -40,13 +41,15 @@ export interface Machine {
   readonly now?: () => number;
   /** The local address that is used towards a literal one. @default the kernel's choice */
   readonly sourceFor?: (host: string) => string | undefined;
+  /** For queries. @default as many as it takes */
+  readonly spare?: Spare;
 }
 
 /** Who asks for nobody in particular. */
 const ANYBODY: Asker = () => [''];
 
-const MAX_QUERIES = 256;
-const MAX_WAITING = 1024;
+/** Those at a time that may always be; a query has two sockets where a server is silent. */
+const QUERIES = { running: 256, least: 2, each: 2, waiting: 1024 } as const;
 const MAX_CACHED = 10_000;
 /** Addresses of one answer that are used. */
 const MAX_ADDRESSES = 32;
@@ -62,7 +65,7 @@ export class Resolver implements Disposable {
   readonly #now: () => number;
   readonly #hosts: { readonly value: Hosts };
   readonly #servers: { readonly value: NameServers };
-  readonly #turns = new Turns({ running: MAX_QUERIES, waiting: MAX_WAITING });
+  readonly #turns: Turns;
   readonly #addresses: Cache<readonly Ip[]>;
   readonly #names: Cache<readonly string[]>;
   readonly #services: Cache<Services>;
@@ -76,6 +79,7 @@ export class Resolver implements Disposable {
   constructor(options: ResolveOptions, machine: Machine = {}) {
     const now = machine.now ?? ((): number => performance.now());
     this.options = options;
+    this.#turns = new Turns({ ...QUERIES, spare: machine.spare });
     this.#now = now;
     this.#hosts = new RereadFile(machine.hostsFile ?? '/etc/hosts', parseHosts, now);
     this.#servers =

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { setImmediate as immediate } from 'node:timers/promises';
+import { Spare } from '../net/spare.ts';
 import { Turns } from './turns.ts';
 
 const here = (): readonly string[] => ['here'];
@@ -144,3 +146,28 @@ for (const { what, groups, least } of FLOODS) {
     assert.ok((await share(false)) >= least, `${await share(false)} of the strangers`);
   });
 }
+
+test('beyond the least, tasks need spare descriptors, and go on when there are some', async () => {
+  const spare = new Spare(5);
+  const held = Array.from({ length: 8 }, () => Promise.withResolvers<void>());
+  const turns = new Turns({ running: 6, waiting: 10, spare, each: 2, least: 1 });
+  assert.ok(spare.take(3), 'somebody else has some');
+  let started = 0;
+  const tasks = held.map(({ promise }) =>
+    turns.run(here, async () => {
+      started++;
+      await promise;
+    }),
+  );
+  assert.equal(started, 2);
+  held[0]!.resolve();
+  await immediate();
+  assert.equal(started, 3, 'a turn is handed on with its descriptors');
+  spare.give(3);
+  held[1]!.resolve();
+  await immediate();
+  assert.equal(started, 5, 'and there are more at a time');
+  for (const { resolve } of held) resolve();
+  await Promise.all(tasks);
+  assert.ok(spare.take(5), 'all are given back');
+});

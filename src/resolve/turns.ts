@@ -1,5 +1,6 @@
 import { Crowd } from '../policy/crowd.ts';
 import { Recent } from './recent.ts';
+import type { Spare } from '../net/spare.ts';
 
 export interface TurnsOptions {
   /** Tasks at a time. */
@@ -8,6 +9,12 @@ export interface TurnsOptions {
   readonly waiting: number;
   /** Numbers from 0 to 1. @default Math.random */
   readonly random?: () => number;
+  /** Where tasks take descriptors from, `each` so many. @default as many as it takes */
+  readonly spare?: Spare | undefined;
+  /** @default 1 */
+  readonly each?: number;
+  /** Tasks at a time for which there is always room: they take none of the spare ones. @default 1 */
+  readonly least?: number;
 }
 
 /** The groups that who asks belongs to, the widest first: see `Crowd`. Called when it has to wait. */
@@ -34,41 +41,68 @@ const RANKS = 10_000;
 export class Turns {
   readonly #limit: number;
   readonly #waiting: number;
+  readonly #spare: Spare | undefined;
+  readonly #each: number;
+  readonly #least: number;
   readonly #random: () => number;
   readonly #line = new Crowd<Turn>();
   readonly #ranks = new Recent<Rank>(RANKS);
   #turns = 0;
   #running = 0;
 
-  constructor({ running, waiting, random = Math.random }: TurnsOptions) {
+  constructor({ running, waiting, spare, each = 1, least = 1, random = Math.random }: TurnsOptions) {
     this.#limit = running;
     this.#waiting = waiting;
+    this.#spare = spare;
+    this.#each = each;
+    this.#least = least;
     this.#random = random;
   }
 
   /** Runs the task when its turn comes; `undefined` when the line has no place for it. */
   async run<T>(asker: Asker, task: () => Promise<T>): Promise<T | undefined> {
-    if (this.#running < this.#limit) this.#running++;
+    // Nobody overtakes the line.
+    if (this.#line.size === 0 && this.#mayRun()) this.#running++;
     else if (!(await this.#wait(asker))) return undefined;
     try {
       return await task();
     } finally {
-      // A turn is handed on, so that nobody overtakes the line.
       const next = this.#next();
-      if (next === undefined) this.#running--;
+      if (next === undefined) this.#end();
       else next(true);
+      this.#admit();
     }
+  }
+
+  #mayRun(): boolean {
+    if (this.#running < this.#least) return true;
+    return this.#running < this.#limit && (this.#spare?.take(this.#each) ?? true);
+  }
+
+  #end(): void {
+    if (this.#running > this.#least) this.#spare?.give(this.#each);
+    this.#running--;
   }
 
   #wait(asker: Asker): Promise<boolean> {
     return new Promise((turn) => {
       this.#line.join(asker(), turn);
-      if (this.#line.size <= this.#waiting) return;
-      const largest = this.#line.largest(this.#rankOf);
-      const last = largest.newest!;
-      largest.leave(last);
-      last(false);
+      if (this.#line.size > this.#waiting) {
+        const largest = this.#line.largest(this.#rankOf);
+        const last = largest.newest!;
+        largest.leave(last);
+        last(false);
+      }
+      this.#admit();
     });
+  }
+
+  /** Descriptors may have come free elsewhere. */
+  #admit(): void {
+    while (this.#line.size > 0 && this.#mayRun()) {
+      this.#running++;
+      this.#next()!(true);
+    }
   }
 
   #next(): Turn | undefined {

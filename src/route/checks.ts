@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Resolver } from '../resolve/resolver.ts';
+import { Turns } from '../resolve/turns.ts';
 import { egressFrom } from './egress.ts';
 import { UpstreamError } from './error.ts';
 import { examine } from './examine.ts';
@@ -13,11 +14,13 @@ import type {
 } from './options.ts';
 import type { Trip } from './trip.ts';
 
+/** Checks at a time, of which one may always be, and those that wait for others to end. */
+const AT_ONCE = { running: 16, least: 1, waiting: 4096 } as const;
 /** The longest and the shortest of two intervals, as parts of what is wanted: so that those who check do not do so in step. */
 const JITTER = [0.9, 1.1] as const;
 
 /** What the checks of all groups share. */
-export type Ground = Pick<Trip, 'engine' | 'health' | 'discovery' | 'links' | 'isOwnPort'>;
+export type Ground = Pick<Trip, 'engine' | 'health' | 'discovery' | 'links' | 'spare' | 'isOwnPort'>;
 
 /** A group whose members are checked, the first route that leads there, and the servers before it. */
 interface Checked {
@@ -31,6 +34,7 @@ interface Checked {
 export class Checks implements Disposable {
   readonly #ground: Ground;
   readonly #closing = new AbortController();
+  readonly #turns: Turns;
 
   constructor(
     routes: readonly RouteOptions[],
@@ -38,6 +42,7 @@ export class Checks implements Disposable {
     ground: Ground,
   ) {
     this.#ground = ground;
+    this.#turns = new Turns({ ...AT_ONCE, spare: ground.spare });
     for (const checked of checkedIn(routes)) void this.#watch(checked, resolverFor(checked.route));
   }
 
@@ -58,7 +63,12 @@ export class Checks implements Disposable {
     let pause = Math.random() * every;
     while (await passed(pause, signal)) {
       const { members } = await this.#membersOf(checked.group, resolver);
-      for (const { way } of members) if (!busy.has(way.label)) void this.#check(way, checked, resolver, busy);
+      for (const { way } of members) {
+        if (busy.has(way.label)) continue;
+        busy.add(way.label);
+        const check = (): Promise<void> => this.#check(way, checked, resolver);
+        void this.#turns.run(() => [checked.group.label], check).finally(() => busy.delete(way.label));
+      }
       pause = every * (least + Math.random() * (most - least));
     }
   }
@@ -67,9 +77,9 @@ export class Checks implements Disposable {
     way: UpstreamOptions,
     { group, check, route, before }: Checked,
     resolver: Resolver,
-    busy: Set<string>,
   ): Promise<void> {
     const { signal } = this.#closing;
+    if (signal.aborted) return;
     const egress = route.egress && egressFrom(route.egress, undefined);
     const trip = {
       ...this.#ground,
@@ -80,9 +90,7 @@ export class Checks implements Disposable {
       localAddress: egress,
     };
     const behind = { type: 'chain', label: way.label, hops: [...before, way] } as const;
-    busy.add(way.label);
     await examine(behind, { ...group.health, check }, trip, (request, timed) => open(behind, request, timed));
-    busy.delete(way.label);
   }
 
   /** What cannot be discovered has no members; that is logged where it is discovered. */

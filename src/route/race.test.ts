@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import type { Connection, ConnectOptions, Endpoint, Engine } from '../net/engine.ts';
+import { Spare } from '../net/spare.ts';
 import { parseIp, type Ip } from '../wire/ip.ts';
 import { race } from './race.ts';
 
@@ -74,13 +75,14 @@ function run(
   addresses: readonly string[],
   fates: Readonly<Record<string, Fate>>,
   signal?: AbortSignal,
+  spare?: Spare,
 ): Run {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   let now = 0;
   let outcome = 'waits';
   const engine = new ScriptedEngine(fates, () => now);
   const ips = addresses.map((literal): Ip => parseIp(literal)!);
-  const options = signal === undefined ? { timeout: 10_000 } : { timeout: 10_000, signal };
+  const options = { timeout: 10_000, ...(signal && { signal }), ...(spare && { spare }) };
   race(ips, 443, engine, options).then(
     ({ remote }) => (outcome = remote.host),
     (error: Error) => (outcome = error.message),
@@ -240,3 +242,64 @@ test('a time-out says more than that there is no way to the others', async (t) =
   await tick(10_000);
   assert.equal(outcome(), 'no connection after 10000 ms');
 });
+
+const many = Array.from({ length: 32 }, (_, i) => `192.0.2.${i + 1}`);
+
+/** The most attempts that were open at a time. */
+function mostAtOnce(log: readonly string[]): number {
+  let [open, most] = [0, 0];
+  for (const line of log) {
+    open += line.includes('+') ? 1 : -1;
+    most = Math.max(most, open);
+  }
+  return most;
+}
+
+test('of 32 silent addresses a few are tried at a time, and all before the time is over', async (t) => {
+  const spare = new Spare(100);
+  const { engine, outcome, tick } = run(t, many, {}, undefined, spare);
+  await tick(10_000);
+  assert.equal(outcome(), 'no connection after 10000 ms');
+  assert.equal(engine.log.filter((line) => line.includes('+')).length, 32);
+  assert.equal(mostAtOnce(engine.log), 5);
+  assert.deepEqual(
+    engine.log.slice(0, 5).map((line) => line.split(' ')[0]),
+    ['0', '250', '500', '750', '1000'],
+  );
+  assert.ok(spare.take(100), 'a spare descriptor is not given back');
+});
+
+test('the last of 32 addresses is reached', async (t) => {
+  const { outcome, tick } = run(t, many, { [many.at(-1)!]: { after: 300 } });
+  await tick(10_000);
+  assert.equal(outcome(), many.at(-1));
+});
+
+test('an attempt may take as long as it takes where there is room', async (t) => {
+  const { engine, outcome, tick } = run(t, many.slice(0, 5), { [many[0]!]: { after: 9000 } });
+  await tick(9000);
+  assert.equal(outcome(), many[0]);
+  assert.equal(engine.log.filter((line) => line.startsWith('9000 x')).length, 4);
+});
+
+test('without spare descriptors one is tried at a time', async (t) => {
+  const spare = new Spare(0);
+  const { engine, outcome, tick } = run(t, [a6, a4, b4], { [b4]: { after: 300 } }, undefined, spare);
+  await tick(10_000);
+  assert.equal(outcome(), b4);
+  assert.deepEqual(engine.log, [`0 +${a6}`, `2000 x${a6}`, `2000 +${a4}`, `4000 x${a4}`, `4000 +${b4}`]);
+});
+
+for (const [name, fates] of Object.entries({
+  'a winner': { [c4]: { after: 10 } },
+  failures: { [a4]: { after: 600, error: 'ECONNREFUSED' }, [c4]: { after: 10, error: 'ECONNREFUSED' } },
+})) {
+  test(`spare descriptors are given back after ${name}`, async (t) => {
+    const spare = new Spare(2);
+    const { tick } = run(t, [a4, b4, c4], fates, undefined, spare);
+    await tick(550);
+    await tick(10_000);
+    assert.ok(spare.take(2));
+    assert.ok(!spare.take());
+  });
+}

@@ -1,4 +1,5 @@
 import type { Connection, ConnectOptions, Engine, Signal } from '../net/engine.ts';
+import type { Spare } from '../net/spare.ts';
 import { formatIp, type Ip } from '../wire/ip.ts';
 
 export interface RaceOptions {
@@ -9,11 +10,26 @@ export interface RaceOptions {
   readonly localAddress?: (to: string) => string | undefined;
   /** Milliseconds until the next address gets its chance beside those before it (RFC 8305 section 5). @default 250 */
   readonly attemptDelay?: number;
+  /** For attempts beside the first. @default as many as it takes */
+  readonly spare?: Spare;
+}
+
+/** Attempts at a time. */
+const AT_ONCE = 5;
+/** Milliseconds after which an attempt may be ended for the next one, at most: by then a lost SYN has been sent again (RFC 6298). */
+const FAIR = 2000;
+
+interface Attempt {
+  readonly stop: AbortController;
+  /** Whether it has had its time while others wait. */
+  isOld: boolean;
+  timer?: NodeJS.Timeout;
 }
 
 /**
  * Connects to the first of one or more addresses that answers (happy eyeballs, RFC 8305): one attempt after the other, the
- * families in turn, each as soon as the one before has failed or has taken the attempt delay. All others are ended.
+ * families in turn, each as soon as the one before has failed or has taken the attempt delay. Of a few at a time, or fewer where
+ * descriptors are, the oldest makes room for the next when it has had a fair time. All others are ended.
  * Rejects with the error of an attempt that says most, with ETIMEDOUT, or with the signal's reason.
  */
 export function race(
@@ -22,7 +38,7 @@ export function race(
   engine: Pick<Engine, 'connect'>,
   options: RaceOptions,
 ): Promise<Connection> {
-  const { timeout, signal, localAddress, attemptDelay = 250 } = options;
+  const { timeout, signal, localAddress, attemptDelay = 250, spare } = options;
   if (addresses.length === 1 && localAddress === undefined && signal?.aborted !== true)
     return engine.connect({ host: formatIp(addresses[0]!), port }, options);
   const connect = (host: string, limits: ConnectOptions): Promise<Connection> => {
@@ -32,46 +48,82 @@ export function race(
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const waiting = alternate(addresses).map(formatIp);
-    const pending = new Set<AbortController>();
+    const share = (timeout * AT_ONCE) / (waiting.length + AT_ONCE);
+    const fair = Math.max(AT_ONCE * attemptDelay, Math.min(share, FAIR));
+    const pending = new Set<Attempt>();
     const errors: unknown[] = [];
     let next: NodeJS.Timeout | undefined;
+    /** Whether the next one waits for room. */
+    let isBlocked = false;
 
+    /** Every attempt but one is a spare one. */
+    const leave = (attempt: Attempt): void => {
+      clearTimeout(attempt.timer);
+      if (pending.delete(attempt) && pending.size > 0) spare?.give();
+    };
     const end = (): void => {
       clearTimeout(next);
       clearTimeout(deadline);
       signal?.removeEventListener('abort', aborted);
-      for (const loser of pending) loser.abort();
+      for (const loser of pending) drop(loser);
+    };
+    const drop = (loser: Attempt): void => {
+      leave(loser);
+      loser.stop.abort();
     };
     const lose = (error: unknown): void => {
       end();
       reject(error);
     };
     const aborted = (): void => lose(signal?.reason);
+    const grow = (attempt: Attempt): void => {
+      attempt.isOld = true;
+      if (isBlocked) start();
+    };
     const attempt = async (host: string): Promise<void> => {
-      const self = new AbortController();
+      const self: Attempt = { stop: new AbortController(), isOld: false };
+      const { signal: stopped } = self.stop;
       pending.add(self);
-      if (waiting.length > 0) next = setTimeout(start, attemptDelay);
+      if (waiting.length > 0) {
+        next = setTimeout(start, attemptDelay);
+        self.timer = setTimeout(() => grow(self), fair);
+      }
       try {
-        const connection = await connect(host, { timeout, signal: self.signal });
-        if (self.signal.aborted) return connection.destroy();
-        pending.delete(self);
+        const connection = await connect(host, { timeout, signal: stopped });
+        if (stopped.aborted) return connection.destroy();
+        leave(self);
         end();
         resolve(connection);
       } catch (error) {
-        if (self.signal.aborted) return;
-        pending.delete(self);
+        if (stopped.aborted) return;
+        leave(self);
         errors.push(error);
         start();
       }
     };
+    const mayAdd = (): boolean =>
+      pending.size === 0 || (pending.size < AT_ONCE && (spare === undefined || spare.take()));
     const start = (): void => {
       clearTimeout(next);
-      const host = waiting.shift();
-      if (host !== undefined) void attempt(host);
-      else if (pending.size === 0) lose(mostTelling(errors));
+      isBlocked = false;
+      if (waiting.length === 0) {
+        if (pending.size === 0) lose(mostTelling(errors));
+        return;
+      }
+      if (!mayAdd()) {
+        const [oldest] = pending;
+        isBlocked = !oldest!.isOld;
+        if (isBlocked) return;
+        // Another one has its place at once, and what it took with it.
+        clearTimeout(oldest!.timer);
+        pending.delete(oldest!);
+        errors.push(timedOut(fair));
+        oldest!.stop.abort();
+      }
+      void attempt(waiting.shift()!);
     };
 
-    const deadline = setTimeout(() => lose(mostTelling([...errors, timedOut(timeout)])), timeout);
+    const deadline = setTimeout(() => lose(mostTelling([timedOut(timeout), ...errors])), timeout);
     signal?.addEventListener('abort', aborted, { once: true });
     start();
   });

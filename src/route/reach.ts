@@ -38,9 +38,10 @@ export const directly: Reach = async (server, trip) => {
 
 /** Reaches a server at the first of its addresses that answers. */
 export function oneOf(addresses: readonly Ip[]): Reach {
-  return async ({ at }, { engine, signal, localAddress, patience }) => {
+  return async ({ at }, { engine, signal, spare, localAddress, patience }) => {
     const timeout = left(patience);
-    const options = localAddress === undefined ? { timeout, signal } : { timeout, signal, localAddress };
+    const options =
+      localAddress === undefined ? { timeout, signal, spare } : { timeout, signal, spare, localAddress };
     const stream = await race(addresses, at.port, engine, options);
     const remote = ipOf(stream.remote.host);
     const others = addresses.filter((ip) => remote === undefined || !sameIp(unmapped(ip), unmapped(remote)));

@@ -1,4 +1,5 @@
 import type { Connection, Engine, Signal } from '../net/engine.ts';
+import type { Spare } from '../net/spare.ts';
 import { ResolveError } from '../resolve/error.ts';
 import type { Resolver } from '../resolve/resolver.ts';
 import type { Asker } from '../resolve/turns.ts';
@@ -22,6 +23,7 @@ export interface Trip {
   readonly health: Health;
   readonly discovery: Discovery;
   readonly links: Links;
+  readonly spare: Spare;
   readonly signal: Signal;
   /** When it is over in all, by `performance.now`. */
   readonly deadline: number;

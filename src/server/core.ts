@@ -1,5 +1,6 @@
 import type { Record } from '../audit/record.ts';
 import type { Connection, Engine } from '../net/engine.ts';
+import { Spare } from '../net/spare.ts';
 import { compile } from '../policy/compile.ts';
 import { Limits } from '../policy/limits.ts';
 import type { ResolveOptions, Resolver } from '../resolve/resolver.ts';
@@ -13,7 +14,7 @@ import { ConnectionLimits } from './connection-limits.ts';
 import { serve } from './connection.ts';
 import { LOOK } from './clock.ts';
 import type { Common, Crew, Standing } from './crew.ts';
-import { lingeringPossible } from './descriptors.ts';
+import { lingeringPossible, sparePossible } from './descriptors.ts';
 import { Failure } from './failure.ts';
 import { Listeners } from './listeners.ts';
 import type { OpenListener } from './listeners.ts';
@@ -44,7 +45,7 @@ export class Core implements Crew {
   readonly #listeners: Listeners;
   readonly #memory: MemoryWatch;
   readonly #clock: NodeJS.Timeout;
-  #resolvers = new Resolvers();
+  #resolvers: Resolvers;
   /** Those who came before the first settings were in force. */
   #early: [Connection, OpenListener][] | undefined = [];
 
@@ -59,6 +60,8 @@ export class Core implements Crew {
     const quotas = new Quotas(common.usage);
     const sessions = new Sessions(log, limits, quotas, lingeringPossible(threads), thread);
     const ports = new OwnPorts(memory.ports);
+    const spare = new Spare(sparePossible(), memory.spare);
+    this.#resolvers = new Resolvers({ spare });
     this.#common = common;
     const associations = new Associations(() => budgetFor(this.#memory.limit, threads));
     const forget = (bytes: number): number => associations.forget(bytes);
@@ -78,6 +81,7 @@ export class Core implements Crew {
       quotas,
       associations,
       log,
+      spare,
       policy: compile({ rules: [] }),
       decisions: 0,
       resolver: this.#resolvers.for(settings.resolve),
@@ -104,7 +108,7 @@ export class Core implements Crew {
 
   async prepare(settings: Settings): Promise<Change> {
     const policy = compile(settings.policy);
-    const resolvers = new Resolvers();
+    const resolvers = new Resolvers({ spare: this.#state.spare });
     const resolverFor = (names: ResolveOptions): Resolver => resolvers.for(names, this.#resolvers);
     const resolver = resolverFor(settings.resolve);
     const routes = new Routes(settings.routes, settings.resolve, resolverFor, settings.policy.nat64);
@@ -171,11 +175,12 @@ export class Core implements Crew {
 
   /** For a thread that dies: its sessions are recorded, and what it counts in shared memory is given back. It closes nothing. */
   abandon(): void {
-    const { sessions, connections, ports, health, bandwidths } = this.#state;
+    const { sessions, connections, ports, health, bandwidths, spare } = this.#state;
     sessions.abandon('thread');
     health.forgetAll();
     connections.forgetAll();
     ports.forgetAll();
     bandwidths.forgetAll();
+    spare.forgetAll();
   }
 }

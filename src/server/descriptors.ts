@@ -9,15 +9,23 @@ const PER_CONNECTION = 2;
 /** Of those that are left, one in so many is for connections that have ended and whose client has its answer still to read. */
 const PER_LINGERING = 16;
 const MOST_LINGERING = 1024;
+/** Of all descriptors, those that are lent for a moment: an eighth, within these bounds. */
+const SPARE = { share: 1 / 8, least: 8, most: 1024 } as const;
 
 /** The connections that this process has descriptors for (RLIMIT_NOFILE, which Node raises as far as it may). */
 export function connectionsPossible(threads: number): number {
-  return Math.max(1, Math.floor((spare(threads) - lingering(threads)) / PER_CONNECTION));
+  const left = free(threads) - lingering(threads) - sparePossible();
+  return Math.max(1, Math.floor(left / PER_CONNECTION));
 }
 
 /** The connections of each thread that may wait for their client to read the answer. */
 export function lingeringPossible(threads: number): number {
   return Math.max(1, Math.floor(lingering(threads) / threads));
+}
+
+/** Descriptors that are left for what needs more than its connection has. */
+export function sparePossible(): number {
+  return Math.min(Math.max(Math.floor(descriptorLimit() * SPARE.share), SPARE.least), SPARE.most);
 }
 
 /** The threads that leave enough descriptors for connections. */
@@ -26,10 +34,10 @@ export function threadsPossible(): number {
 }
 
 function lingering(threads: number): number {
-  return Math.min(MOST_LINGERING, Math.floor(spare(threads) / PER_LINGERING));
+  return Math.min(MOST_LINGERING, Math.floor(free(threads) / PER_LINGERING));
 }
 
-function spare(threads: number): number {
+function free(threads: number): number {
   return descriptorLimit() - (threads === 1 ? RESERVE : RESERVE + threads * PER_THREAD);
 }
 

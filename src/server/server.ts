@@ -86,7 +86,7 @@ export class Server implements AsyncDisposable {
     this.#log = new Log(settings.log);
     this.#quotas = new QuotaBook(this.#log);
     this.#ports = new OwnPorts(memory.ports);
-    this.#checks = new UpstreamChecks(memory.health, engine, this.#ports, this.#log);
+    this.#checks = new UpstreamChecks(memory, engine, this.#ports, this.#log);
     this.#drainTime = settings.timeouts.drain;
     this.#users = new Users(
       () => {

@@ -1,4 +1,5 @@
 import { getRandomValues } from 'node:crypto';
+import { createSpareMemory } from '../net/spare.ts';
 import { createLimitMemory } from '../policy/limits.ts';
 import { createHealthMemory } from '../route/health.ts';
 import { createPortMemory } from './own-ports.ts';
@@ -10,6 +11,7 @@ export interface SharedMemory {
   readonly health: SharedArrayBuffer;
   /** One number: the connections that have made no request yet. */
   readonly waiting: SharedArrayBuffer;
+  readonly spare: SharedArrayBuffer;
 }
 
 export function createSharedMemory(): SharedMemory {
@@ -18,6 +20,7 @@ export function createSharedMemory(): SharedMemory {
     limits: createLimitMemory([low!, high!]),
     ports: createPortMemory(),
     health: createHealthMemory(),
+    spare: createSpareMemory(),
     waiting: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
   };
 }

@@ -1,6 +1,7 @@
 import type { Log } from '../audit/log.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
 import type { Engine } from '../net/engine.ts';
+import type { Spare } from '../net/spare.ts';
 import type { Limits } from '../policy/limits.ts';
 import type { Facts, Destination } from '../policy/policy.ts';
 import type { Policy } from '../policy/compile.ts';
@@ -31,6 +32,7 @@ export interface ServerState {
   readonly quotas: Quotas;
   readonly associations: Associations;
   readonly log: Log;
+  readonly spare: Spare;
   policy: Policy;
   /** Grows whenever an earlier decision may no longer hold. */
   decisions: number;

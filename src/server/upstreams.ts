@@ -1,5 +1,6 @@
 import type { Log } from '../audit/log.ts';
 import type { Engine } from '../net/engine.ts';
+import { Spare } from '../net/spare.ts';
 import { Resolvers } from '../resolve/resolvers.ts';
 import { Checks } from '../route/checks.ts';
 import type { Ground } from '../route/checks.ts';
@@ -7,8 +8,10 @@ import { Discovery } from '../route/discover.ts';
 import { Health } from '../route/health.ts';
 import { Links } from '../route/link.ts';
 import { namesFor } from '../route/table.ts';
+import { sparePossible } from './descriptors.ts';
 import type { OwnPorts } from './own-ports.ts';
 import type { Settings } from './settings.ts';
+import type { SharedMemory } from './shared.ts';
 
 /** How upstreams do, by what all threads have noted; changes are logged. */
 export function healthOf(memory: SharedArrayBuffer, log: Log): Health {
@@ -26,13 +29,16 @@ export function discoveryFor(log: Log): Discovery {
 /** The checks that the settings want, by the server's own thread. What it has found out about services outlasts a reload. */
 export class UpstreamChecks implements Disposable {
   readonly #ground: Ground;
-  #resolvers = new Resolvers();
+  #resolvers: Resolvers;
   #checks: Checks | undefined;
 
-  constructor(health: SharedArrayBuffer, engine: Engine, ports: OwnPorts, log: Log) {
+  constructor(memory: SharedMemory, engine: Engine, ports: OwnPorts, log: Log) {
+    const spare = new Spare(sparePossible(), memory.spare);
+    this.#resolvers = new Resolvers({ spare });
     this.#ground = {
       engine,
-      health: healthOf(health, log),
+      spare,
+      health: healthOf(memory.health, log),
       discovery: discoveryFor(log),
       // What is wrong with a certificate is why the upstream is down.
       links: new Links(() => {}),
@@ -42,7 +48,7 @@ export class UpstreamChecks implements Disposable {
 
   use({ routes = [], resolve }: Settings): void {
     const before = this.#resolvers;
-    const resolvers = new Resolvers();
+    const resolvers = new Resolvers({ spare: this.#ground.spare });
     this.#resolvers = resolvers;
     this.#checks?.close();
     this.#checks = new Checks(

@@ -27,10 +27,11 @@ export function dial(
   if (route.via !== 'direct') return throughUpstream(session, route.via, passage, deadline, state);
   const timeout = left(deadline);
   const { signal } = session;
+  const { spare } = state;
   const options =
     route.egress === undefined
-      ? { timeout, signal }
-      : { timeout, signal, localAddress: egressFrom(route.egress, session.client.local.host) };
+      ? { timeout, signal, spare }
+      : { timeout, signal, spare, localAddress: egressFrom(route.egress, session.client.local.host) };
   return dialDirectly(passage, state.engine, options);
 }
 
@@ -96,6 +97,7 @@ export function tripOf(session: Session, route: Route, deadline: number, state: 
     health: state.health,
     discovery: state.discovery,
     links: state.links,
+    spare: state.spare,
     signal: session.signal,
     deadline,
     patience: deadline,

@@ -4,10 +4,11 @@ import { suite, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { associate, Datagrams, frame } from '../support/datagrams.ts';
 import { startGarter, type Garter } from '../support/garter.ts';
+import { address, response, startNameServer } from '../support/name-server.ts';
 import { until } from '../support/process.ts';
-import { connectThrough, parseHex, Command, request5 } from '../support/raw.ts';
-import { startEcho } from '../support/targets.ts';
-import { cpuTime } from '../support/usage.ts';
+import { connectThrough, parseHex, Command, replyCode, request5 } from '../support/raw.ts';
+import { startBlackHole, startEcho } from '../support/targets.ts';
+import { cpuTime, descriptors } from '../support/usage.ts';
 
 /** What garter uses of a core while nothing should happen, in percent. */
 async function idleLoad({ process }: Garter): Promise<number> {
@@ -65,6 +66,39 @@ suite('64 descriptors', () => {
     assert.ok(load < 5, `${load} %`);
     assert.ok(wait < 2000, `${wait} ms`);
     await garter.record({ end: 'limit:accept:connections' });
+  });
+
+  test('names with 32 silent addresses: a few attempts for each client, and others are served', async () => {
+    await using echo = await startEcho('::1');
+    await using hole = await startBlackHole('0.0.0.0', echo.port);
+    assert.equal(hole.port, echo.port);
+    await using names = await startNameServer((asked) => {
+      const silent = Array.from({ length: 32 }, (_, i) => address(asked.name, `127.0.0.${i + 1}`));
+      const there = [address(asked.name, '::1')];
+      if (asked.type === 'A') return [response(asked, { answers: silent })];
+      return [response(asked, { answers: asked.name === 'good.test' ? there : [] })];
+    });
+    await using garter = await startGarter({
+      prefix: few,
+      config: `
+workers: 1
+rules: [{ name: local, allow: connect, to: [any, loopback] }]
+resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }
+timeouts: { connect: 4s }`,
+    });
+    const before = await descriptors(garter.process.pid);
+    const stuck = Array.from({ length: 8 }, (_, i) =>
+      replyCode(garter, request5(Command.connect, `silent-${i}.test`, echo.port)),
+    );
+    let most = 0;
+    for (let i = 0; i < 15; i++) {
+      await delay(100);
+      most = Math.max(most, (await descriptors(garter.process.pid)) - before);
+    }
+    // Of each two, and eight to share.
+    assert.ok(most <= 8 * 2 + 8 + 2, `${most} descriptors`);
+    await untilServed(garter, { host: 'good.test', port: echo.port });
+    assert.deepEqual(new Set(await Promise.all(stuck)), new Set([6]));
   });
 
   test('120 associations with more sockets than there are: no load, and room again at once', async (t: TestContext) => {
