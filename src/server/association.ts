@@ -14,7 +14,8 @@ import type { ClientPort } from './client-port.ts';
 import { Exits } from './exits.ts';
 import type { FarAnswer } from './exits.ts';
 import { Failure } from './failure.ts';
-import { advertisedAddress, bindRelayPort } from './relay-port.ts';
+import { advertisedAddress } from './relay-port.ts';
+import type { RelayPort } from './relay-port.ts';
 import type { Counters, Session } from './session.ts';
 import { Shares } from './shares.ts';
 import type { ServerState } from './state.ts';
@@ -70,13 +71,14 @@ export class Association implements Counters, Member {
   /** Binds the client's side. */
   static async open(session: Session, clientPort: ClientPort, state: ServerState): Promise<Association> {
     const held: { association?: Association } = {};
-    const inside = await bindRelayPort(state.engine, session.client.local.host, session.listener.udp.ports, {
+    const { client, listener } = session;
+    const port = await state.relayPorts.bind(client.local.host, listener.udp.ports, {
       received: (buffer, start, end, from) => held.association?.fromClient(buffer, start, end, from),
       failed: () => {
         if (held.association !== undefined) held.association.counts.errors++;
       },
     });
-    held.association = new Association(session, inside, clientPort, state);
+    held.association = new Association(session, port, clientPort, state);
     if (session.failure !== undefined) {
       held.association.close();
       throw session.failure;
@@ -84,13 +86,22 @@ export class Association implements Counters, Member {
     return held.association;
   }
 
-  private constructor(session: Session, inside: UdpSocket, clientPort: ClientPort, state: ServerState) {
+  private constructor(
+    session: Session,
+    { socket: inside, release }: RelayPort,
+    clientPort: ClientPort,
+    state: ServerState,
+  ) {
     this.#session = session;
     this.#inside = inside;
     this.#clientPort = clientPort;
     this.#idle = state.timeouts.udpIdle;
     this.#associations = state.associations;
-    this.#forgetPort = state.ports.add(inside.local, 'udp');
+    const forgetPort = state.ports.add(inside.local, 'udp');
+    this.#forgetPort = () => {
+      forgetPort();
+      release();
+    };
     this.#exits = new Exits(session, state, {
       received: (buffer, start, end, from) => this.#fromTarget(buffer, start, end, from),
       receivedFar: (answer) => this.#fromUpstream(answer),
@@ -151,7 +162,6 @@ export class Association implements Counters, Member {
     this.#ways.forgetOldest();
   }
 
-  /** Memory is short. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

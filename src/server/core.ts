@@ -22,6 +22,7 @@ import { defaultLimit, MemoryWatch } from './memory.ts';
 import { OwnPorts } from './own-ports.ts';
 import { Quotas } from './quotas.ts';
 import { recheck } from './recheck.ts';
+import { RelayPorts } from './relay-port.ts';
 import { Sessions } from './sessions.ts';
 import type { Settings } from './settings.ts';
 import type { Decide, ServerState } from './state.ts';
@@ -69,6 +70,7 @@ export class Core implements Crew {
     this.#state = {
       engine,
       ports,
+      relayPorts: new RelayPorts(engine),
       sessions,
       limits,
       connections: new ConnectionLimits(

@@ -15,6 +15,7 @@ import type { Bandwidths } from './bandwidths.ts';
 import type { ConnectionLimits } from './connection-limits.ts';
 import type { OwnPorts } from './own-ports.ts';
 import type { Quotas } from './quotas.ts';
+import type { RelayPorts } from './relay-port.ts';
 import type { Sessions } from './sessions.ts';
 import type { Timeouts } from './settings.ts';
 
@@ -25,6 +26,7 @@ import type { Timeouts } from './settings.ts';
 export interface ServerState {
   readonly engine: Engine;
   readonly ports: OwnPorts;
+  readonly relayPorts: RelayPorts;
   readonly sessions: Sessions;
   readonly limits: Limits;
   readonly connections: ConnectionLimits;

@@ -12,6 +12,7 @@ import type { OpenListener } from '../../src/server/listeners.ts';
 import type { OwnPorts } from '../../src/server/own-ports.ts';
 import { Quotas } from '../../src/server/quotas.ts';
 import { Session } from '../../src/server/session.ts';
+import { RelayPorts } from '../../src/server/relay-port.ts';
 import type { ServerState } from '../../src/server/state.ts';
 import { addressOf } from '../../src/wire/address.ts';
 import type { Decoded } from '../../src/wire/decoded.ts';
@@ -91,6 +92,7 @@ export class Scene {
       ports,
       limits,
       bandwidths: new Bandwidths(limits),
+      relayPorts: new RelayPorts(this.engine),
       quotas: new Quotas({ used: () => 0, add: () => undefined }),
       sessions: { logGrant: () => undefined },
       associations: this.associations,

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { after, before, suite, test } from 'node:test';
+import { createSocket } from 'node:dgram';
+import { after, before, suite, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { associate, Datagrams, frame } from '../support/datagrams.ts';
 import { startGarter, type Garter } from '../support/garter.ts';
 import { address, response, startNameServer, type NameServer } from '../support/name-server.ts';
 import { until } from '../support/process.ts';
+import { Command, replyCode, request5 } from '../support/raw.ts';
 import { closedPort } from '../support/targets.ts';
 
 suite('UDP ASSOCIATE', () => {
@@ -252,6 +254,30 @@ test('an association on which nothing moves is ended', async () => {
   await control.gone();
   const { duration } = await garter.record({ command: 'udp', end: 'timeout:relay:idle' });
   assert.ok(duration >= 990 && duration < 8000, `${duration} ms`);
+});
+
+test('a range of ports that is full is a limit, and a port that comes free is used again', async (t: TestContext) => {
+  const isFull = { command: 'udp', end: 'limit:bind:udp-ports' };
+  await using garter = await startGarter({
+    listener: ['udp: { ports: 20120-20123 }'],
+    config: 'workers: 1',
+  });
+  // Somebody else on this machine has one of them, and TCP is another matter.
+  const others = createSocket('udp4');
+  t.after(() => others.close());
+  others.bindSync({ address: '127.0.0.1', port: 20_121 });
+  const open = await Promise.all(Array.from({ length: 3 }, () => associate(garter)));
+  const ports = open.map(({ relay }) => relay.port).toSorted((a, b) => a - b);
+  assert.deepEqual(ports, [20_120, 20_122, 20_123]);
+  for (let i = 0; i < 3; i++) {
+    assert.equal(await replyCode(garter, request5(Command.associate, '0.0.0.0', 0)), 1);
+    await garter.record(isFull);
+  }
+  open[1]!.control[Symbol.dispose]();
+  await garter.record({ command: 'udp', end: 'client:relay' });
+  using again = await associate(garter);
+  assert.equal(again.relay.port, open[1]!.relay.port);
+  for (const { control } of open) control[Symbol.dispose]();
 });
 
 test('the advertised address and the range of ports are what the listener says', async () => {
