@@ -2,10 +2,12 @@
 import { decodeReply, encodeQuery } from '../../src/resolve/message.ts';
 import { Inbox } from '../../src/session/inbox.ts';
 import { ClientSession } from '../../src/session/client.ts';
+import { Reassembly } from '../../src/session/reassembly.ts';
 import { ServerSession } from '../../src/session/server.ts';
 import { AddressType } from '../../src/wire/address.ts';
 import { decodeProxyHeader } from '../../src/wire/proxy-header.ts';
-import { Command } from '../../src/wire/socks5.ts';
+import { Command, Method } from '../../src/wire/socks5.ts';
+import { decodeUdpHeader, LAST_FRAGMENT } from '../../src/wire/udp.ts';
 
 export interface Cost {
   readonly name: string;
@@ -45,6 +47,52 @@ export const costs: readonly Cost[] = [
           inbox.add(piece);
           inbox.take(decodeProxyHeader);
         }
+      };
+    },
+  },
+  {
+    name: 'SOCKS4A request',
+    most: 510,
+    prepare: (size) => {
+      const pieces = piecesOf(`\x04\x01\0P\0\0\0\x01${'u'.repeat(size / 2)}\0${'n'.repeat(size / 2)}`);
+      return () => feed(new ServerSession(), pieces);
+    },
+  },
+  {
+    name: 'SOCKS5 greeting, password and request',
+    most: 255,
+    prepare: (size) => {
+      const text = `${String.fromCharCode(size)}${'a'.repeat(size)}`;
+      const methods = piecesOf(`\x05${String.fromCharCode(size)}${'\x02'.repeat(size)}`);
+      const password = piecesOf(`\x01${text}${text}`);
+      const request = piecesOf(`\x05\x01\0\x03${text}\0P`);
+      return () => {
+        const session = new ServerSession();
+        feed(session, methods);
+        session.chooseMethod(Method.password);
+        feed(session, password);
+        session.answerPassword(true);
+        feed(session, request);
+      };
+    },
+  },
+  {
+    name: 'header of a datagram',
+    most: 255,
+    prepare: (size) => {
+      const bytes = Buffer.from(`\0\0\0\x03${String.fromCharCode(size)}${'a'.repeat(size)}\0P`, 'latin1');
+      return () => void decodeUdpHeader(bytes, 0, bytes.length);
+    },
+  },
+  {
+    name: 'fragments of a datagram',
+    most: 126,
+    prepare: (count) => {
+      const data = new Uint8Array(65_507 / 127);
+      return () => {
+        const reassembly = new Reassembly();
+        for (let i = 1; i <= count; i++) reassembly.add(i, 'a:1', data, 0);
+        reassembly.add((count + 1) | LAST_FRAGMENT, 'a:1', data, 0);
       };
     },
   },
@@ -139,4 +187,4 @@ export function millisecondsOf(run: () => void): number {
 
 if (import.meta.main)
   for (const { name, most, prepare } of costs)
-    console.log(`${name}: ${millisecondsOf(prepare(most)).toFixed(2)} ms for ${most}`);
+    console.log(`${name}: ${millisecondsOf(prepare(most)).toFixed(3)} ms for ${most}`);
