@@ -1,13 +1,18 @@
 import { RESERVED } from '../policy/bandwidth.ts';
 import type { Bandwidth } from '../policy/bandwidth.ts';
 import type { Pace, Paced } from './engine.ts';
+import { Queue } from './queue.ts';
+import type { Waiting } from './queue.ts';
 
 /** Turns in a row, before the rest of the thread has its own. */
 const SHARE = 16;
 /** Milliseconds in which everyone who waits has a turn. */
-const ROUND = 400;
-/** Bytes of a turn at most. */
+const ROUND = 300;
+/** Bytes of a turn: with fewer, turns would cost more than the bytes, and with more, others of the thread would wait. */
+const SMALLEST = 64;
 const LARGEST = 65_536;
+/** Bytes that are worth a timer, unless they take longer than a round. */
+const WORTHY = 16_384;
 
 /**
  * What the streams of a thread have of a bandwidth that they share with those of other threads. Before it is used it is
@@ -18,13 +23,10 @@ const LARGEST = 65_536;
 export class Share {
   readonly bandwidth: Bandwidth;
   readonly #clock: () => number;
-  /** Those who wait, by what they have had. */
-  #first: Turn | undefined;
-  #last: Turn | undefined;
-  #size = 0;
-  /** What the one had had whose turn was last. */
+  readonly #waiting = new Queue<Turn>();
+  /** The rank of the one whose turn was last. */
   #level = 0;
-  /** What the others know of `#size`. */
+  /** How many wait here, as the others know it. */
   #counted = 0;
   /** Bytes of a turn. */
   #quantum = LARGEST;
@@ -63,34 +65,14 @@ export class Share {
 
   /** For a turn: it waits. Rest saves nothing, and a newcomer is behind all others, so that many of them hold nobody up. */
   join(turn: Turn): void {
-    turn.had = turn.had < 0 ? this.#level + this.#quantum : Math.max(turn.had, this.#level);
-    const { had } = turn;
-    let before = this.#first !== undefined && this.#first.had < had ? this.#last : undefined;
-    while (before !== undefined && before.had > had) before = before.previous;
-    const after = before === undefined ? this.#first : before.next;
-    turn.previous = before;
-    turn.next = after;
-    if (before === undefined) this.#first = turn;
-    else before.next = turn;
-    if (after === undefined) this.#last = turn;
-    else after.previous = turn;
-    turn.queued = true;
-    this.#size++;
+    turn.rank = turn.rank < 0 ? this.#level + this.#quantum : Math.max(turn.rank, this.#level);
+    this.#waiting.add(turn);
     if (!this.#awake) this.#wake();
   }
 
   /** For a turn: it waits no more. */
   quit(turn: Turn): void {
-    if (!turn.queued) return;
-    const { next, previous } = turn;
-    if (previous === undefined) this.#first = next;
-    else previous.next = next;
-    if (next === undefined) this.#last = previous;
-    else next.previous = previous;
-    turn.next = undefined;
-    turn.previous = undefined;
-    turn.queued = false;
-    this.#size--;
+    this.#waiting.delete(turn);
   }
 
   #wake(): void {
@@ -101,8 +83,8 @@ export class Share {
   readonly #run = (): void => {
     this.#timer = undefined;
     // One round at most: who is about to have its next bytes would miss the others' second turn.
-    for (let i = Math.min(SHARE, this.#size + 1); i > 0; i--) {
-      const turn = this.#first;
+    for (let i = Math.min(SHARE, this.#waiting.size + 1); i > 0; i--) {
+      const turn = this.#waiting.first;
       if (turn === undefined) {
         this.#awake = false;
         this.#stop();
@@ -123,10 +105,11 @@ export class Share {
       return true;
     }
     const now = this.#clock();
-    const all = Math.max(this.#size, bandwidth.count(this.#size - this.#counted, now));
-    this.#counted = this.#size;
-    this.#quantum = Math.min(LARGEST, bytesIn(ROUND, bandwidth.rate / all));
-    this.#reserved = bytesIn(RESERVED, (bandwidth.rate * this.#size) / all);
+    const { size } = this.#waiting;
+    const all = Math.max(size, bandwidth.count(size - this.#counted, now));
+    this.#counted = size;
+    this.#quantum = Math.min(LARGEST, Math.max(SMALLEST, bytesIn(ROUND, bandwidth.rate / all)));
+    this.#reserved = bytesIn(RESERVED, (bandwidth.rate * size) / all);
     const wait = bandwidth.reserve(this.#reserved, now) - now;
     // A timer keeps no shorter time.
     if (wait < 1) return true;
@@ -135,10 +118,10 @@ export class Share {
   }
 
   #serve(turn: Turn): void {
-    this.quit(turn);
-    this.#level = turn.had;
+    this.#waiting.delete(turn);
+    this.#level = turn.rank;
     const taken = turn.take(Math.min(this.#quantum, this.#reserved));
-    turn.had += taken;
+    turn.rank += taken;
     this.#reserved -= taken;
     turn.goOn();
   }
@@ -156,13 +139,10 @@ export class Share {
 }
 
 /** One direction of a relay, among those that share a bandwidth. */
-class Turn implements Pace {
-  /** It waits in its share, between these. */
-  queued = false;
-  next: Turn | undefined;
-  previous: Turn | undefined;
-  /** Bytes, on the scale of its share; less than 0 before the first time. */
-  had = -1;
+class Turn implements Pace, Waiting {
+  /** Bytes that it has had, on the scale of its share; less than 0 before the first time. */
+  rank = -1;
+  seat = -1;
   readonly #share: Share;
   readonly #own: Bandwidth | undefined;
   readonly #clock: () => number;
@@ -184,7 +164,7 @@ class Turn implements Pace {
   }
 
   get waits(): boolean {
-    return this.queued || this.#timer !== undefined;
+    return this.seat >= 0 || this.#timer !== undefined;
   }
 
   ask(source: Paced): void {
@@ -222,7 +202,7 @@ class Turn implements Pace {
       return;
     }
     const now = this.#clock();
-    this.#allowed = bytesIn(RESERVED, own.rate);
+    this.#allowed = Math.max(bytesIn(RESERVED, own.rate), Math.min(WORTHY, bytesIn(ROUND, own.rate)));
     const wait = own.reserve(this.#allowed, now) - now;
     if (wait < 1) {
       this.#share.join(this);

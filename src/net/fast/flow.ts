@@ -15,6 +15,8 @@ const LARGE = 16_384;
 const BULK = 4;
 /** Bytes left over that are sent with what comes next, not before it. */
 const SMALL = 4096;
+/** More bytes than any pipe has room for. */
+const ALL = 1 << 30;
 
 /** What a flow tells its relay, and has from it. */
 interface Relay {
@@ -159,7 +161,7 @@ export class Flow implements Task, Paced {
     return this.#left === undefined;
   }
 
-  #splice(most: number = Infinity): boolean {
+  #splice(most: number = ALL): boolean {
     const pipe = (this.#pipe ??= this.#relay.pipes.take());
     if (pipe === undefined) return this.#copy(most);
     const size = Math.min(pipe.size, most);

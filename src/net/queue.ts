@@ -1,0 +1,63 @@
+/** Something that can wait in one queue. */
+export interface Waiting {
+  /** Who has the least goes first; not to be changed while it waits. */
+  readonly rank: number;
+  /** The queue's; less than 0 outside of it. */
+  seat: number;
+}
+
+/** Those who wait, the one of the least rank first (a binary heap): any change takes steps by the logarithm of their number. */
+export class Queue<T extends Waiting> {
+  readonly #heap: T[] = [];
+
+  get size(): number {
+    return this.#heap.length;
+  }
+
+  get first(): T | undefined {
+    return this.#heap[0];
+  }
+
+  add(one: T): void {
+    this.#rise(one, this.#heap.length);
+  }
+
+  /** Does nothing for one that does not wait. */
+  delete(one: T): void {
+    const { seat } = one;
+    if (seat < 0) return;
+    one.seat = -1;
+    const last = this.#heap.pop()!;
+    if (last !== one) this.#rise(last, this.#sink(last, seat));
+  }
+
+  /** Moves the place that one is to have up to where it belongs, and puts it there. */
+  #rise(one: T, from: number): void {
+    let seat = from;
+    while (seat > 0) {
+      const above = (seat - 1) >> 1;
+      if (this.#heap[above]!.rank <= one.rank) break;
+      this.#put(this.#heap[above]!, seat);
+      seat = above;
+    }
+    this.#put(one, seat);
+  }
+
+  /** Moves it down; where it is then. */
+  #sink(one: T, from: number): number {
+    const heap = this.#heap;
+    let seat = from;
+    for (let below = 2 * seat + 1; below < heap.length; below = 2 * seat + 1) {
+      if (below + 1 < heap.length && heap[below + 1]!.rank < heap[below]!.rank) below++;
+      if (heap[below]!.rank >= one.rank) break;
+      this.#put(heap[below]!, seat);
+      seat = below;
+    }
+    return seat;
+  }
+
+  #put(one: T, seat: number): void {
+    this.#heap[seat] = one;
+    one.seat = seat;
+  }
+}
