@@ -41,6 +41,8 @@ export type Record = {
   /** Bytes from client to destination, and back. */
   readonly sent: number;
   readonly received: number;
+  /** Datagrams that went nowhere, by reason: `ENETUNREACH:2,refused:1`. */
+  readonly dropped?: string | undefined;
   /** Milliseconds. */
   readonly duration: number;
   /** See `formatEnd`; absent while the connection is open. */

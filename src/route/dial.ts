@@ -2,9 +2,9 @@ import type { Connection, Engine } from '../net/engine.ts';
 import type { Permit } from '../policy/decide.ts';
 import { addressOf } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
-import { formatIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
-import { Command, Reply } from '../wire/socks5.ts';
+import { Command } from '../wire/socks5.ts';
+import { firstFromThere } from './addresses.ts';
 import { UpstreamError } from './error.ts';
 import { open } from './open.ts';
 import { nextReply } from './shake.ts';
@@ -34,15 +34,6 @@ export interface Dialled {
 
 /** Through upstreams. */
 export interface DialledThrough extends Dialled, Pick<Opened, 'servers' | 'release'> {}
-
-/** Addresses of a name that are tried at a far end that cannot reach them. */
-const ADDRESSES = 3;
-/** The far end lacks the way to one address, and may have one to another. */
-const NO_WAY: ReadonlySet<Reply> = new Set<Reply>([
-  Reply.networkUnreachable,
-  Reply.hostUnreachable,
-  Reply.addressTypeNotSupported,
-]);
 
 /** Connects to the first of the addresses that answers. */
 export async function dialDirectly(
@@ -84,17 +75,7 @@ export async function askThrough(
     open(way, { command, destination: addressOf(host, port) }, trip);
   if (destination.type === 'name' && addresses.length === 0)
     return { ...(await ask(destination.name)), address: undefined };
-  let last: unknown;
-  for (const ip of addresses.slice(0, ADDRESSES)) {
-    const host = formatIp(ip);
-    try {
-      return { ...(await ask(host)), address: { host, port } };
-    } catch (error) {
-      last ??= error;
-      if (!(error instanceof UpstreamError) || !NO_WAY.has(error.reply)) throw error;
-    }
-  }
-  throw last;
+  return firstFromThere(addresses, async (host) => ({ ...(await ask(host)), address: { host, port } }));
 }
 
 /** Waits for the second reply to BIND: it tells who has connected to the last server, or 0.0.0.0. Rejects when the stream is destroyed, with the reason. */

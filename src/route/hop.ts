@@ -2,9 +2,10 @@ import { ResolveError } from '../resolve/error.ts';
 import { ClientSession } from '../session/client.ts';
 import type { ClientSessionOptions } from '../session/client.ts';
 import { addressOf, AddressType } from '../wire/address.ts';
-import type { Address } from '../wire/address.ts';
-import { formatIp, isWildcard, parseIp, unmapped } from '../wire/ip.ts';
+import { isWildcard, parseIp, unmapped } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
+import { firstFromThere } from './addresses.ts';
 import { UpstreamError } from './error.ts';
 import type { Link } from './link.ts';
 import { isSocks4 } from './options.ts';
@@ -24,7 +25,13 @@ export async function openServer(
   trip: Trip,
 ): Promise<Opened> {
   const { label } = server;
-  const options = await sessionOptions(server, request, trip);
+  const { destination } = request;
+  if (destination.type === AddressType.name && !server.passesNames)
+    return firstFromThere(await addressesFor(server, destination.host, trip), (host) => {
+      const asked = { ...request, destination: addressOf(host, destination.port) };
+      return openServer(reach, server, asked, trip);
+    });
+  const options = sessionOptions(server, request, trip);
   // What it cannot carry is known before it is reached.
   const able = sessionFor(label, options);
   const below = await reached(reach, server, trip);
@@ -128,33 +135,30 @@ function sessionOver(
   return new ClientSession({ ...options, destination: addressOf(unspecified, port) });
 }
 
-async function sessionOptions(
-  { label, protocol, passesNames, credentials }: ServerOptions,
+function sessionOptions(
+  { protocol, credentials }: ServerOptions,
   { command, destination }: Request,
   trip: Trip,
-): Promise<ClientSessionOptions> {
+): ClientSessionOptions {
   const shown = credentials === 'client' ? trip.credentials : credentials;
   return {
     protocol,
     command,
-    destination: passesNames ? destination : await asAddress(destination, protocol, label, trip),
+    destination,
     ...(shown !== undefined && (isSocks4(protocol) ? { userId: shown.username } : { credentials: shown })),
   };
 }
 
 /** The next server's name, for one that takes addresses only. */
-async function asAddress(
-  destination: Address,
-  protocol: ServerOptions['protocol'],
-  label: string,
+async function addressesFor(
+  { protocol, label }: ServerOptions,
+  name: string,
   trip: Trip,
-): Promise<Address> {
-  if (destination.type !== AddressType.name) return destination;
+): Promise<readonly Ip[]> {
   const family = isSocks4(protocol) ? 'ipv4' : 'any';
   const { resolver, source, signal } = trip;
   try {
-    const [ip] = await inTime(resolver.resolve(destination.host, { family, source, signal }), trip);
-    return addressOf(formatIp(ip!), destination.port);
+    return await inTime(resolver.resolve(name, { family, source, signal }), trip);
   } catch (error) {
     if (!(error instanceof ResolveError)) throw error;
     // One that takes names would need none.

@@ -130,7 +130,7 @@ export function race(
 }
 
 /** The families in turn, beginning with that of the first address; within a family the order stays. */
-function alternate(addresses: readonly Ip[]): readonly Ip[] {
+export function alternate(addresses: readonly Ip[]): readonly Ip[] {
   const family = addresses[0]?.family;
   const first = addresses.filter((ip) => ip.family === family);
   const second = addresses.filter((ip) => ip.family !== family);
@@ -141,7 +141,7 @@ function alternate(addresses: readonly Ip[]): readonly Ip[] {
  * What the client should hear of several failures: that the host answered, then that it was silent, then what is wrong
  * here. That there is no way there comes last: it is mostly the lack of a family on this machine.
  */
-function mostTelling(errors: readonly unknown[]): unknown {
+export function mostTelling(errors: readonly unknown[]): unknown {
   return errors.toSorted((a, b) => rank(a) - rank(b))[0];
 }
 

@@ -20,7 +20,7 @@ export interface AssociationOwner {
   received(buffer: Uint8Array, start: number, dataStart: number, end: number, from: HostPort): void;
   /** It came from somewhere else, or is no answer. */
   strange(): void;
-  failed(): void;
+  failed(code: string): void;
   /** One of the connections that keep it has ended; it is closed. That may happen before it was handed over. */
   lost(association: UpstreamAssociation): void;
 }
@@ -35,6 +35,8 @@ export class UpstreamAssociation {
   readonly socket: UdpSocket;
   /** The nearest server's. */
   readonly relay: Peer;
+  /** Of the last server's relay, if that is known. */
+  readonly family: 4 | 6 | undefined;
   readonly #hops: readonly Opened[];
   /** The headers for the relays behind the nearest. */
   readonly #headers: Uint8Array;
@@ -50,6 +52,7 @@ export class UpstreamAssociation {
     this.servers = hops.at(-1)!.servers;
     this.socket = socket;
     this.relay = socket.peer(relay);
+    this.family = ipOf((beyond.at(-1) ?? relay).host)?.family;
     this.#hops = hops;
     this.#headers = concat(...beyond.map((address) => encodeUdpHeader({ fragment: 0, address })));
     for (const { stream } of hops) {
@@ -132,7 +135,7 @@ function events(relay: Endpoint, beyond: readonly Address[], owner: AssociationO
       if (answer === undefined) owner.strange();
       else owner.received(buffer, answer.start, answer.dataStart, end, answer.from);
     },
-    failed: () => owner.failed(),
+    failed: (code) => owner.failed(code),
   };
 }
 

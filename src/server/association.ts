@@ -25,6 +25,12 @@ import { keyOf, Ways } from './ways.ts';
 /** Milliseconds between two searches for destinations that are silent. */
 const SILENT = 15_000;
 
+/** Reasons that are told apart. */
+const REASONS = 24;
+
+type Reason = 'stranger' | 'malformed' | 'refused' | 'limit' | 'unasked' | 'overflow' | 'bandwidth';
+type Counts = Record<Reason, number> & { [code: string]: number };
+
 /**
  * The UDP relay of one client (RFC 1928 section 7). Towards the client it has a port of its own, which hears the client's
  * address only; towards the destinations it has its exits, which hear only whom the client wrote to.
@@ -38,8 +44,8 @@ export class Association implements Counters, Member {
   held = 0;
   sent = 0;
   received = 0;
-  /** Datagrams that went nowhere, by reason; `errors` are failed sends and, where the engine sees them, ICMP errors. */
-  readonly counts = {
+  /** Datagrams that went nowhere, by reason: one of these, or the code of what failed, ICMP errors too where the engine sees them. */
+  readonly counts: Counts = {
     stranger: 0,
     malformed: 0,
     refused: 0,
@@ -48,7 +54,6 @@ export class Association implements Counters, Member {
     unasked: 0,
     overflow: 0,
     bandwidth: 0,
-    errors: 0,
   };
 
   readonly #session: Session;
@@ -74,9 +79,7 @@ export class Association implements Counters, Member {
     const { client, listener } = session;
     const port = await state.relayPorts.bind(client.local.host, listener.udp.ports, {
       received: (buffer, start, end, from) => held.association?.fromClient(buffer, start, end, from),
-      failed: () => {
-        if (held.association !== undefined) held.association.counts.errors++;
-      },
+      failed: (code) => held.association?.drop(code),
     });
     held.association = new Association(session, port, clientPort, state);
     if (session.failure !== undefined) {
@@ -105,19 +108,32 @@ export class Association implements Counters, Member {
     this.#exits = new Exits(session, state, {
       received: (buffer, start, end, from) => this.#fromTarget(buffer, start, end, from),
       receivedFar: (answer) => this.#fromUpstream(answer),
-      dropped: (why) => this.counts[why]++,
+      dropped: (why) => this.drop(why),
       lost: (socket) => this.#ways.forgetAll(socket),
     });
     this.#shares = new Shares(session, state, (share) => this.#ways.forgetAll(share));
     this.#ways = new Ways(session, state, this.#shares, {
       wayTo: (passage) => this.#exits.wayTo(passage),
       send: (way, buffer, start, end, room, now) => this.#send(way, buffer, start, end, room, now),
-      dropped: (why) => this.counts[why]++,
+      dropped: (why) => this.drop(why),
       hasRoom: (bytes) => this.#associations.makeRoom(bytes),
       holds: (bytes) => this.#hold(bytes),
     });
     session.recheck = (revoked) => this.#ways.recheck(revoked);
     state.associations.add(this);
+  }
+
+  /** For the record. */
+  get dropped(): string | undefined {
+    const counted = Object.entries(this.counts).filter(([, count]) => count > 0);
+    return counted.length === 0 ? undefined : counted.map(([why, count]) => `${why}:${count}`).join(',');
+  }
+
+  /** Counts a datagram that went nowhere. Of codes there are few, unless somebody far away makes them up. */
+  drop(why: string): void {
+    const isNew = this.counts[why] === undefined && Object.keys(this.counts).length >= REASONS;
+    const reason = isNew ? 'other' : why;
+    this.counts[reason] = (this.counts[reason] ?? 0) + 1;
   }
 
   get local(): Endpoint {

@@ -1,7 +1,7 @@
-import type { Connection } from '../net/engine.ts';
-import { sourceFor } from '../net/source.ts';
+import type { Connection, Listener } from '../net/engine.ts';
 import { decide } from '../policy/decide.ts';
 import type { Decision, Permit } from '../policy/decide.ts';
+import { firstFromHere, wayFromHere } from '../route/addresses.ts';
 import { awaitPeerThrough } from '../route/dial.ts';
 import type { Passage } from '../route/dial.ts';
 import { egressFrom } from '../route/egress.ts';
@@ -9,7 +9,7 @@ import { boundAt } from '../route/trip.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { AddressType } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
-import { formatIp, ipOf, isWildcard, sameIp, unmapped } from '../wire/ip.ts';
+import { ipOf, isWildcard, sameIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { destinationOf, isUnspecified } from './destination.ts';
@@ -71,16 +71,11 @@ async function awaitPeer(
   session: Session,
   machine: ServerSession,
   request: RequestEvent,
-  { permit, route }: Passage,
+  passage: Passage,
   state: ServerState,
 ): Promise<Arrival> {
   const { client } = session;
-  const expected = permit.addresses[0];
-  const towards = expected === undefined ? client.local.host : formatIp(expected);
-  const host =
-    (route.egress && egressFrom(route.egress, client.local.host)(towards)) ??
-    (expected && sourceFor(towards)) ??
-    client.local.host;
+  const { permit } = passage;
   let arrived: (arrival: Arrival) => void;
   let failed: (failure: Failure) => void;
   let waiting = true;
@@ -101,8 +96,8 @@ async function awaitPeer(
     // SOCKS4 ends with a wrong peer; in SOCKS5 a stranger who is quicker does not spoil it.
     if (request.protocol === 'socks4') failed(new Failure('target', 'bind', 'wrong-peer'));
   };
-  const listener = await state.engine.listen({ host, port: 0 }, arrive, (code) =>
-    failed(new Failure('internal', 'bind', code)),
+  const listener = await openTowards(session, request, passage, (host) =>
+    state.engine.listen({ host, port: 0 }, arrive, (code) => failed(new Failure('internal', 'bind', code))),
   );
   const forget = state.ports.add(listener.local, 'tcp');
   const endWait = limitWait(session, state, (failure) => failed(failure));
@@ -118,6 +113,26 @@ async function awaitPeer(
     await listener.close();
   }
 }
+
+/** Listens where the peer can be expected: at the local address towards it that the route wants. */
+function openTowards(
+  { client }: Session,
+  { protocol }: RequestEvent,
+  { permit, route, addresses }: Passage,
+  listenAt: (host: string) => Promise<Listener>,
+): Promise<Listener> {
+  const egress = route.egress && egressFrom(route.egress, client.local.host);
+  // A peer that is not named may have either family; most likely it has the client's.
+  const likely = [client.local.host, ...(egress === undefined ? [] : UNSPECIFIED)];
+  const isNamed = permit.addresses.length > 0;
+  const towards = isNamed ? addresses : likely.map((host) => ipOf(host)!);
+  // SOCKS4 has no room for others.
+  const told = protocol === 'socks4' ? towards.filter(({ family }) => family === 4) : towards;
+  if (told.length === 0) throw new Failure('target', 'bind', 'address-type', Reply.addressTypeNotSupported);
+  return firstFromHere(told, (host) => listenAt(egress?.(host) ?? (isNamed ? wayFromHere(host) : host)));
+}
+
+const UNSPECIFIED = ['0.0.0.0', '::'];
 
 /** The same at the last server of a route. Whom it has let in is the only one to come. */
 async function awaitPeerFar(

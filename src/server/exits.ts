@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Endpoint, Peer, UdpSocket } from '../net/engine.ts';
 import { judge } from '../policy/judge.ts';
+import { firstFromHere, wayFromHere } from '../route/addresses.ts';
 import type { Passage } from '../route/dial.ts';
 import { egressFrom } from '../route/egress.ts';
 import type { Route } from '../route/table.ts';
@@ -23,7 +24,8 @@ interface Inside {
   /** Directly from a destination. */
   received(buffer: Uint8Array, start: number, end: number, from: Peer): void;
   receivedFar(answer: FarAnswer): void;
-  dropped(why: 'unasked' | 'errors'): void;
+  /** `why` is a reason of its own, or the code of what failed. */
+  dropped(why: string): void;
   /** There is no way by this socket any more. */
   lost(socket: UdpSocket): void;
 }
@@ -79,19 +81,25 @@ export class Exits {
     const { destination } = permit;
     const { port } = destination;
     if (route.via === 'direct') {
-      const host = formatIp(addresses[0]!);
-      const socket = await this.#socketTowards(host, route);
-      this.#note(route.label);
-      const peer = socket.peer({ host, port });
-      return { socket, peer, header: undefined, answers: peer.key };
+      return firstFromHere(addresses, async (host) => {
+        // Nobody answers a datagram, so the kernel is asked before one is sent. Where there is no choice it will say so then, and
+        // what an egress leads to it does not know.
+        if (addresses.length > 1 && route.egress === undefined) wayFromHere(host);
+        const socket = await this.#socketTowards(host, route);
+        this.#note(route.label);
+        const peer = socket.peer({ host, port });
+        return { socket, peer, header: undefined, ip: parseIp(host), answers: peer.key };
+      });
     }
     const association = await this.#associationBy(route);
-    const { socket, relay, servers } = association;
+    const { socket, relay, servers, family } = association;
     this.#note(describeRoute(route, servers));
-    const isPassedOn = destination.type === 'name' && addresses.length === 0;
-    const host = isPassedOn ? destination.name : formatIp(addresses[0]!);
+    // What the last server can reach nobody knows; but it has the family of its relay.
+    const ip = addresses.find((one) => one.family === family) ?? addresses[0];
+    const isPassedOn = destination.type === 'name' && ip === undefined;
+    const host = isPassedOn ? destination.name : formatIp(ip!);
     const header = association.headerFor(addressOf(host, port));
-    return { socket, peer: relay, header, answers: farKey(socket, isPassedOn ? ANYBODY : host, port) };
+    return { socket, peer: relay, header, ip, answers: farKey(socket, isPassedOn ? ANYBODY : host, port) };
   }
 
   /** Closes those that no destination is behind. */
@@ -143,7 +151,7 @@ export class Exits {
       { host, port: 0 },
       {
         received: (buffer, start, end, from) => this.#inside.received(buffer, start, end, from),
-        failed: () => this.#inside.dropped('errors'),
+        failed: (code) => this.#inside.dropped(code),
       },
     );
     this.#hold(socket, socket, () => this.#sockets.delete(host));
@@ -181,7 +189,7 @@ export class Exits {
         this.#inside.receivedFar({ buffer, start, dataStart, end, from });
       },
       strange: () => this.#inside.dropped('unasked'),
-      failed: () => this.#inside.dropped('errors'),
+      failed: (code) => this.#inside.dropped(code),
       lost: ({ socket }) => {
         forget();
         this.#free(socket);

@@ -29,6 +29,8 @@ export interface Counters {
   readonly used?: readonly RuleOptions[];
   /** Gives back what an association holds of their limits. */
   readonly release?: () => void;
+  /** Datagrams that went nowhere. */
+  readonly dropped?: string | undefined;
 }
 
 /** Where something is, as it was found; written down in the record only, which most of a connection's life has no need of. */
@@ -237,6 +239,7 @@ export class Session implements Member, RelayOwner, Holder {
       bound: format(this.bound),
       sent: this.counters.sent,
       received: this.counters.received,
+      dropped: this.counters.dropped,
       duration: Math.round(performance.now() - this.#startedAt),
       end: end && formatEnd(end),
     };

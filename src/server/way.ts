@@ -1,6 +1,6 @@
 import type { Peer, UdpSocket } from '../net/engine.ts';
+import type { Permit } from '../policy/decide.ts';
 import type { Destination } from '../policy/policy.ts';
-import type { Passage } from '../route/dial.ts';
 import { formatIp, parseIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import type { Share } from './shares.ts';
@@ -11,12 +11,14 @@ export interface Way {
   readonly peer: Peer;
   /** What upstreams want in front of the data. */
   readonly header: Uint8Array | undefined;
+  /** Where it leads to; not known of a name that is passed on. */
+  readonly ip: Ip | undefined;
   /** Who may answer; of those who do so directly the key. */
   readonly answers: string;
 }
 
 /** A destination that the rules allow. An association has thousands: what can be told from something else is not kept. */
-export class Allowed implements Way {
+export class Allowed {
   readonly state = 'allowed';
   readonly socket: UdpSocket;
   readonly peer: Peer;
@@ -33,8 +35,7 @@ export class Allowed implements Way {
   readonly #host: string | undefined;
   readonly #port: number;
 
-  constructor({ permit, addresses }: Passage, way: Way, share: Share) {
-    const { destination } = permit;
+  constructor({ destination }: Permit, way: Way, share: Share) {
     this.socket = way.socket;
     this.peer = way.peer;
     this.header = way.header;
@@ -42,8 +43,7 @@ export class Allowed implements Way {
     this.share = share;
     this.usedAt = Math.floor(performance.now());
     this.#name = destination.type === 'name' ? destination.name : undefined;
-    const [ip] = addresses;
-    const host = ip && formatIp(ip);
+    const host = way.ip && formatIp(way.ip);
     this.#host = host === way.peer.host ? way.peer.host : host;
     this.#port = destination.port;
   }

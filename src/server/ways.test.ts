@@ -96,8 +96,9 @@ class Scene {
     await this.opening();
     const at = { host: '0.0.0.0', port: 0 };
     const socket = await new MemoryEngine().udp(at, { received: () => {}, failed: () => {} });
-    const peer = socket.peer({ host: formatIp(addresses[0]!), port: permit.destination.port });
-    return { socket, peer, header: undefined, answers: peer.key };
+    const [ip] = addresses;
+    const peer = socket.peer({ host: formatIp(ip!), port: permit.destination.port });
+    return { socket, peer, header: undefined, ip, answers: peer.key };
   }
 }
 

@@ -32,7 +32,7 @@ const FAILED = 5000;
 /** What is known of one destination. */
 type Entry =
   | { readonly state: 'deciding'; readonly waiting: Uint8Array[] }
-  | { readonly state: 'refused'; readonly until: number; readonly why: 'refused' | 'limit' }
+  | { readonly state: 'refused'; readonly until: number; readonly why: string }
   | Allowed;
 
 /** What the ways need of their association. */
@@ -40,7 +40,8 @@ interface Outside {
   wayTo(passage: Passage): Promise<Way>;
   /** The `room` bytes before `start` may be written on. */
   send(way: Allowed, buffer: Uint8Array, start: number, end: number, room: number, now: number): void;
-  dropped(why: 'refused' | 'limit' | 'overflow'): void;
+  /** `why` is a reason of its own, or the code of what failed. */
+  dropped(why: string): void;
   /** Whether so many bytes more may be held in memory. */
   hasRoom(bytes: number): boolean;
   /** So many more, or less, are. */
@@ -238,8 +239,9 @@ export class Ways {
     const { id } = this.#session;
     const destination = formatAddress(address);
     this.#state.log.debug('datagram refused', { id, destination, reason: failure.message });
-    const wait = failure.by === 'policy' ? REFUSED : failure.by === 'limit' ? LIMITED : FAILED;
-    const why = failure.by === 'limit' ? 'limit' : 'refused';
+    const { by, detail } = failure;
+    const wait = by === 'policy' ? REFUSED : by === 'limit' ? LIMITED : FAILED;
+    const why = by === 'policy' ? 'refused' : by === 'limit' ? 'limit' : (detail ?? by);
     return { state: 'refused', until: performance.now() + wait, why };
   }
 
@@ -300,7 +302,8 @@ export class Ways {
       try {
         const way = await this.#outside.wayTo(passage);
         // `recheck` asks about the destinations in use, and this is none yet; nor has the end of its share forgotten it.
-        if (decisions === this.#state.decisions && share.isOpen) return new Allowed(passage, way, share);
+        if (decisions === this.#state.decisions && share.isOpen)
+          return new Allowed(passage.permit, way, share);
       } catch (error) {
         this.#shares.leave(share);
         throw error;

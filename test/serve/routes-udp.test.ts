@@ -197,7 +197,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     await client.send(frame({ host: 'far.test', port: echo.port }, 'cannot'), association.relay);
     await echoes(association.relay, echo);
     association[Symbol.dispose]();
-    await dropped(garter, { refused: 1 });
+    await garter.record({ command: 'udp', dropped: 'command:1' });
   });
 
   test('what the far end refuses is lost', async () => {
@@ -219,7 +219,19 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     await client.send(frame(echo, 'nowhere'), association.relay);
     await dropped(garter, { reason: 'target:request:reply-7' });
     association[Symbol.dispose]();
-    await dropped(garter, { refused: 1 });
+    await garter.record({ command: 'udp', dropped: 'reply-7:1' });
+  });
+
+  test('put together from fragments, longer than any datagram with the header of the upstream', async () => {
+    await using garter = await by(`"socks5h://${at(far)}"`);
+    using association = await associate(garter);
+    const { relay } = association;
+    const to = { host: `${'n'.repeat(60)}.`.repeat(4).slice(0, 243) + '.far.test', port: echo.port };
+    await client.send(frame(to, Buffer.alloc(60_000), 1), relay);
+    await client.send(frame(to, Buffer.alloc(65_507 - 60_000), 0x82), relay);
+    await echoes(relay, { host: 'far.test', port: echo.port });
+    association[Symbol.dispose]();
+    await garter.record({ command: 'udp', dropped: 'EMSGSIZE:1' });
   });
 
   test('the association is lost: the next datagram brings another', async () => {
