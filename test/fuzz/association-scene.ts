@@ -175,8 +175,8 @@ export class Scene {
   check({ counts }: Association): void {
     if (this.#isContested && this.ended === 'client:relay:port-conflict') return;
     same('no datagram ends a session', this.ended, undefined);
-    const { stranger, malformed, refused, overflow } = counts;
-    const told = this.#passed + stranger + malformed + refused + overflow;
+    const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
+    const told = this.#passed + all - counts.unasked;
     const isRight = told <= this.#heard && told + this.#fragments >= this.#heard;
     keeps('every datagram is counted once', isRight, () => `${told} of ${this.#heard}`);
   }

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { connect } from 'node:tls';
+import { Authority } from '../support/authority.ts';
 import { associate, Datagrams, frame } from '../support/datagrams.ts';
+import { makeDirectory } from '../support/directory.ts';
 import { startGarter, type Garter } from '../support/garter.ts';
 import { Command, replyCode, request5 } from '../support/raw.ts';
 
@@ -75,6 +80,29 @@ suite("UDP ASSOCIATE and the client's neighbours", () => {
     await second.send(frame(target, 'secret'), association.relay);
     await association.control.gone();
     await six.record(CONFLICT);
+    assert.equal(target.waiting, 0);
+  });
+
+  test('the same over TLS', async () => {
+    await using folder = await makeDirectory();
+    const ca = await Authority.make(folder.path, 'ca');
+    const { cert, key } = await ca.issue('server', { names: 'IP:127.0.0.1' });
+    await using secure = await startGarter({
+      listener: [`tls: { cert: ${cert}, key: ${key} }`],
+      config: RULES,
+    });
+    const link = connect({ host: secure.host, port: secure.port, ca: await readFile(ca.cert) });
+    const gone = new Promise((resolve) => link.on('error', () => {}).once('close', resolve));
+    await once(link, 'secureConnect');
+    link.write(Buffer.of(5, 1, 0));
+    await once(link, 'data');
+    link.write(request5(Command.associate, '0.0.0.0', 0));
+    const [reply] = (await once(link, 'data')) as [Buffer];
+    const relay = { host: '127.0.0.1', port: reply.readUInt16BE(8) };
+    await passes(neighbour, relay);
+    await client.send(frame(target, 'secret'), relay);
+    await gone;
+    await secure.record(CONFLICT);
     assert.equal(target.waiting, 0);
   });
 
