@@ -1,6 +1,7 @@
 import type { Connection, Listener } from '../net/engine.ts';
 import { decide } from '../policy/decide.ts';
 import type { Decision, Permit } from '../policy/decide.ts';
+import type { Protocol } from '../policy/policy.ts';
 import { firstFromHere, wayFromHere } from '../route/addresses.ts';
 import { awaitPeerThrough } from '../route/dial.ts';
 import type { Passage } from '../route/dial.ts';
@@ -9,7 +10,7 @@ import { boundAt } from '../route/trip.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { AddressType } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
-import { ipOf, isWildcard, sameIp, unmapped } from '../wire/ip.ts';
+import { familyOf, ipOf, isWildcard, sameIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { destinationOf, isUnspecified } from './destination.ts';
@@ -115,21 +116,33 @@ async function awaitPeer(
 }
 
 /** Listens where the peer can be expected: at the local address towards it that the route wants. */
-function openTowards(
+async function openTowards(
   { client }: Session,
   { protocol }: RequestEvent,
   { permit, route, addresses }: Passage,
   listenAt: (host: string) => Promise<Listener>,
 ): Promise<Listener> {
-  const egress = route.egress && egressFrom(route.egress, client.local.host);
-  // A peer that is not named may have either family; most likely it has the client's.
-  const likely = [client.local.host, ...(egress === undefined ? [] : UNSPECIFIED)];
+  const { host } = client.local;
+  const egress = route.egress && egressFrom(route.egress, host);
   const isNamed = permit.addresses.length > 0;
-  const towards = isNamed ? addresses : likely.map((host) => ipOf(host)!);
-  // SOCKS4 has no room for others.
-  const told = protocol === 'socks4' ? towards.filter(({ family }) => family === 4) : towards;
-  if (told.length === 0) throw new Failure('target', 'bind', 'address-type', Reply.addressTypeNotSupported);
-  return firstFromHere(told, (host) => listenAt(egress?.(host) ?? (isNamed ? wayFromHere(host) : host)));
+  // A peer that is not named may have either family; most likely it has the client's.
+  if (!isNamed && egress === undefined && isTold(protocol, familyOf(host))) return listenAt(host);
+  const likely = [host, ...UNSPECIFIED].map((one) => ipOf(one)!);
+  const towards = (isNamed ? addresses : likely).filter(({ family }) => isTold(protocol, family));
+  if (towards.length === 0)
+    throw new Failure('target', 'bind', 'address-type', Reply.addressTypeNotSupported);
+  try {
+    return await firstFromHere(towards, (one) => listenAt(egress?.(one) ?? wayFromHere(one)));
+  } catch (error) {
+    // A link-local address shows no way without its zone: then the peer is where the client is.
+    if (egress !== undefined || !towards.some(({ family }) => family === familyOf(host))) throw error;
+    return listenAt(host);
+  }
+}
+
+/** Whether the reply has room for such an address. */
+function isTold(protocol: Protocol, family: 4 | 6): boolean {
+  return family === 4 || protocol !== 'socks4';
 }
 
 const UNSPECIFIED = ['0.0.0.0', '::'];
