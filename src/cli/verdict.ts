@@ -5,6 +5,7 @@ import { compile } from '../policy/compile.ts';
 import { decide } from '../policy/decide.ts';
 import type { Permit, Refusal } from '../policy/decide.ts';
 import type { Command, Destination, Facts, Method, Origin } from '../policy/policy.ts';
+import { chooseEngine } from '../net/choose.ts';
 import { Resolver } from '../resolve/resolver.ts';
 import type { UpstreamOptions } from '../route/options.ts';
 import { DIRECT, Routes } from '../route/table.ts';
@@ -52,6 +53,14 @@ type Note = (step: string, text: string) => void;
 
 class Refused extends Error {}
 
+/** Name servers of a route are asked from its egress, which takes an engine. */
+async function routesOf({ routes, resolve, policy, engine: name }: Settings): Promise<Routes> {
+  const asks = routes?.some(({ dns, egress }) => dns !== undefined && egress !== undefined);
+  const engine = asks === true ? (await chooseEngine(name)).engine : undefined;
+  const machine = engine === undefined ? {} : { engine };
+  return new Routes(routes, resolve, (names) => new Resolver(names, machine), policy.nat64);
+}
+
 /** The way of a connection from accept to route, step by step as in server/connection.ts. `false` when its name does not resolve. */
 async function follow(
   settings: Settings,
@@ -96,7 +105,7 @@ async function follow(
     command: question.command,
     time: question.time,
   };
-  const routes = new Routes(settings.routes, settings.resolve, undefined, settings.policy.nat64);
+  const routes = await routesOf(settings);
   const byName = destination.type === 'name' ? routes.find(facts, destination, undefined, ports) : undefined;
   const passedOn = byName?.passesNames === true;
   let decision = decide(policy, facts, destination, passedOn ? 'passed-on' : undefined, ports);

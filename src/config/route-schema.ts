@@ -1,7 +1,8 @@
 import type { z } from 'zod';
+import type { EgressOptions } from '../net/egress.ts';
 import type { PortRange } from '../policy/policy.ts';
 import type { NameServer } from '../resolve/system.ts';
-import type { Choice, EgressOptions } from '../route/options.ts';
+import type { Choice } from '../route/options.ts';
 import type { HostPort } from '../wire/address.ts';
 import { serviceName } from './discover.ts';
 import type { ServiceName } from './discover.ts';
@@ -70,7 +71,7 @@ export const route: z.ZodType<RouteSection> = keys('{ to: [any], via: direct }',
   via: upstreamRef.describe('direct, the name of an upstream, or the URL of a proxy server.'),
   egress: optional(
     list(leaf.localAddress, { example: 'egress: [192.0.2.1], addresses of this machine' }),
-    'Addresses or network interfaces of this machine from which connections go out.',
+    'Addresses of this machine from which connections go out, or network interfaces, on which they stay (fast engine only).',
   ),
   rotate: optional(
     choice(['none', 'route', 'same-as-incoming', 'random']),

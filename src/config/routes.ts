@@ -20,7 +20,7 @@ import { either, quote } from './value-error.ts';
 
 /** The routes of a draft, checked among each other; `undefined` where there are none. */
 export function completeRoutes(
-  { routes }: Draft,
+  { routes, engine }: Draft,
   upstreams: Upstreams,
   listeners: readonly Placed<ListenerSettings>[],
   source: Source,
@@ -31,6 +31,7 @@ export function completeRoutes(
     if (section === undefined) return [];
     const path = ['routes', i];
     const made = complete(section, i, path, upstreams, source, reports);
+    if (engine === 'portable') refuseInterfaces(section, path, reports);
     return made === undefined ? [] : [{ made, path }];
   });
   reportTaken(placed, 'messages tell routes apart by name', source, reports);
@@ -113,6 +114,17 @@ function complete(
   };
 }
 
+/** Only the fast engine can keep what leaves on an interface. */
+function refuseInterfaces({ egress = [] }: RouteSection, path: Path, { error }: Reports): void {
+  for (const [j, address] of egress.entries())
+    if (ipOf(address) === undefined)
+      error(
+        [...path, 'egress', j],
+        `only the fast engine can keep to the interface ${address}`,
+        'write addresses, or engine: fast',
+      );
+}
+
 /** An address may come later, with its interface. */
 function warnOfForeign(address: string, path: Path, { warning }: Reports): void {
   const interfaces = networkInterfaces();
@@ -121,7 +133,7 @@ function warnOfForeign(address: string, path: Path, { warning }: Reports): void 
   if (ipOf(address) === undefined)
     warning(
       path,
-      `there is no interface ${quote(address)} now`,
+      `there is no interface ${quote(address)} now: nothing goes out by this route until there is one`,
       `this machine has ${either(Object.keys(interfaces))}`,
     );
   else

@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream';
 export interface Engine {
   readonly name: 'portable' | 'fast';
 
-  /** Why no socket can be bound to a network interface here, for the user that this is now; `undefined` where one can. */
+  /** What keeping to a network interface lacks here, for the user that this is now: `needs …`; `undefined` where it is possible. */
   deviceFault(): string | undefined;
 
   /**
@@ -235,7 +235,8 @@ export interface UdpEvents {
   received(buffer: Uint8Array, start: number, end: number, from: Peer): void;
   /**
    * A datagram could not be sent (EMSGSIZE, ENETUNREACH, EAGAIN when the kernel takes no more), or an ICMP error came back
-   * (ECONNREFUSED, …). The socket lives on. The portable engine does not see ICMP errors: Node has no way to ask for them.
+   * (ECONNREFUSED, …). The socket lives on, but for ENODEV: the interface that it was bound to has gone for good, and one of
+   * that name is another one. The portable engine does not see ICMP errors: Node has no way to ask for them.
    */
   failed(code: string): void;
 }

@@ -1,21 +1,28 @@
 import { createSecureContext } from 'node:tls';
 import type { ConnectionOptions, SecureContext } from 'node:tls';
+import type { Duplex } from 'node:stream';
 import { systemAuthorities } from './authorities.ts';
 import type { Channel, WithId } from './channel.ts';
-import { outcomeOf, type Outcome } from './outcome.ts';
+import { outcomeOf, unconnected, type Outcome } from './outcome.ts';
+import type { Outlet } from './outlet.ts';
 import { HttpsChannel } from './over-https.ts';
 import { TlsChannel } from './over-tls.ts';
 import type { NameServer } from './system.ts';
 
 /** The channels to encrypted name servers, at most one for each, opened when there is something to ask. */
 export class Channels implements Disposable {
+  /** From where they are opened, and queries without one are sent. @default the kernel's choice */
+  readonly outlet: Outlet | undefined;
   readonly #channels = new Map<NameServer, Channel>();
+  /** Those that are on their way. */
+  readonly #opening = new Map<NameServer, Promise<Channel>>();
   readonly #ca: readonly string[] | undefined;
   #context: SecureContext | undefined;
 
   /** `ca`: who may have issued the certificates. @default the system's */
-  constructor(ca?: readonly string[]) {
+  constructor(ca?: readonly string[], outlet?: Outlet) {
     this.#ca = ca;
+    this.outlet = outlet;
   }
 
   async exchange(
@@ -27,8 +34,13 @@ export class Channels implements Disposable {
     const deadline = performance.now() + patience;
     for (;;) {
       const known = this.#channels.get(server);
-      const channel = known?.isOpen === true ? known : this.#open(server);
+      let channel: Channel;
       let giveUp: (() => void) | undefined;
+      try {
+        channel = known?.isOpen === true ? known : await this.#open(server, deadline, signal);
+      } catch (cause) {
+        return unconnected(cause, signal);
+      }
       try {
         const outcome = await outcomeOf(deadline - performance.now(), signal, (settle, fail) => {
           giveUp = channel.ask(withId, settle, fail);
@@ -50,13 +62,26 @@ export class Channels implements Disposable {
     this.close();
   }
 
-  #open(server: NameServer): Channel {
+  #open(server: NameServer, deadline: number, signal: AbortSignal): Channel | Promise<Channel> {
+    if (this.outlet === undefined) return this.#begin(server, undefined);
+    const under = this.#opening.get(server);
+    if (under !== undefined) return under;
+    const opening = this.outlet
+      .connect(server, deadline - performance.now(), signal)
+      .then((socket) => this.#begin(server, socket))
+      .finally(() => this.#opening.delete(server));
+    this.#opening.set(server, opening);
+    return opening;
+  }
+
+  #begin(server: NameServer, socket: Duplex | undefined): Channel {
     this.#context ??= createSecureContext({ ca: [...(this.#ca ?? systemAuthorities())] });
     const { host, port, encrypted } = server;
     const options: ConnectionOptions = {
       host,
       port,
       secureContext: this.#context,
+      ...(socket !== undefined && { socket }),
       ...(encrypted?.name !== undefined && { servername: encrypted.name }),
     };
     const channel =

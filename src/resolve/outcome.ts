@@ -33,3 +33,10 @@ export function outcomeOf(
     }
   });
 }
+
+/** What it means that a connection to a server could not be made. */
+export function unconnected(cause: unknown, signal: AbortSignal): Outcome {
+  signal.throwIfAborted();
+  const isSilent = (cause as NodeJS.ErrnoException).code === 'ETIMEDOUT';
+  return isSilent ? { type: 'silent' } : { type: 'unreachable', cause };
+}

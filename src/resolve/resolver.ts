@@ -1,4 +1,5 @@
-import type { Signal } from '../net/engine.ts';
+import type { EgressOptions } from '../net/egress.ts';
+import type { Engine, Signal } from '../net/engine.ts';
 import type { Spare } from '../net/spare.ts';
 import { formatIp, parseIp, type Ip } from '../wire/ip.ts';
 import { Cache, type Fresh } from './cache.ts';
@@ -12,6 +13,7 @@ import { canonicalName, isWithin, reverseName } from './name.ts';
 import { orderDestinations } from './order.ts';
 import { RereadFile } from './reread-file.ts';
 import { servicesOf, type Services } from './services.ts';
+import { Outlet } from './outlet.ts';
 import { Sources } from './sources.ts';
 import { query } from './stub.ts';
 import { DEFAULTS, parseResolvConf, type NameServer, type NameServers } from './system.ts';
@@ -27,6 +29,8 @@ export interface ResolveOptions {
   readonly family: Family;
   /** Milliseconds that a name may take in all. */
   readonly timeout: number;
+  /** Where queries leave; needs an engine. @default the kernel's choice */
+  readonly egress?: EgressOptions;
 }
 
 /** What a resolver takes from the machine it runs on. */
@@ -41,6 +45,8 @@ export interface Machine {
   readonly now?: () => number;
   /** The local address that is used towards a literal one. @default the kernel's choice */
   readonly sourceFor?: (host: string) => string | undefined;
+  /** What queries go by that have an egress. */
+  readonly engine?: Pick<Engine, 'connect' | 'udp'>;
   /** For queries. @default as many as it takes */
   readonly spare?: Spare;
 }
@@ -77,6 +83,10 @@ export class Resolver implements Disposable {
   #known: NameServers | undefined;
 
   constructor(options: ResolveOptions, machine: Machine = {}) {
+    const { egress } = options;
+    if (egress !== undefined && machine.engine === undefined)
+      throw new TypeError('an egress needs an engine');
+    const outlet = egress && new Outlet(machine.engine!, egress);
     const now = machine.now ?? ((): number => performance.now());
     this.options = options;
     this.#turns = new Turns({ ...QUERIES, spare: machine.spare });
@@ -87,11 +97,11 @@ export class Resolver implements Disposable {
         ? new RereadFile(machine.resolvConf ?? '/etc/resolv.conf', parseResolvConf, now)
         : { value: { ...DEFAULTS, servers: options.servers, patience: options.timeout } };
     this.#addresses = new Cache(MAX_CACHED, now);
-    this.#channels = new Channels(machine.ca);
+    this.#channels = new Channels(machine.ca, outlet);
     this.#edns = new EdnsMemory(now);
     this.#names = new Cache(MAX_CACHED, now);
     this.#services = new Cache(MAX_CACHED, now);
-    this.#sources = new Sources(MAX_CACHED, now, machine.sourceFor);
+    this.#sources = new Sources(MAX_CACHED, now, machine.sourceFor ?? outlet?.sourceFor);
   }
 
   /**

@@ -1,12 +1,14 @@
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { WithId } from './channel.ts';
 import type { EdnsMemory } from './edns.ts';
 import type { Channels } from './encrypted.ts';
 import { ResolveError } from './error.ts';
 import { decodeReply, encodeQuery, type Query, type QueryType, type Records } from './message.ts';
-import { outcomeOf, type Outcome } from './outcome.ts';
+import { outcomeOf, unconnected, type Outcome } from './outcome.ts';
+import type { Outlet } from './outlet.ts';
 import type { NameServer, NameServers } from './system.ts';
 
 /**
@@ -59,10 +61,13 @@ interface Question extends Means {
 /** One server's answer: by UDP, by TCP if it is too long, or by its channel. */
 async function ask(server: NameServer, edns: boolean, question: Question): Promise<Outcome> {
   const { channels } = question;
-  const exchange: Exchange = server.encrypted === undefined ? overUdp : (...all) => channels.exchange(...all);
+  const { outlet } = channels;
+  const byUdp = outlet === undefined ? overUdp : overUdpBy(outlet);
+  const exchange: Exchange = server.encrypted === undefined ? byUdp : (...all) => channels.exchange(...all);
   const said = await askBy(exchange, server, edns, question);
   if (said.outcome.type !== 'truncated') return said.outcome;
-  return (await askBy(overTcp, server, said.edns, question)).outcome;
+  const byTcp = outlet === undefined ? overTcp : overTcpBy(outlet);
+  return (await askBy(byTcp, server, said.edns, question)).outcome;
 }
 
 type Exchange = (
@@ -164,10 +169,38 @@ const overUdp: Exchange = async (server, withId, patience, signal) => {
   }
 };
 
+const overTcp: Exchange = (server, withId, patience, signal) =>
+  overStream(connect(server.port, server.host), newQuery(withId), patience, signal);
+
+/** The same from the egress of a route. */
+function overUdpBy(outlet: Outlet): Exchange {
+  return (server, withId, patience, signal) => {
+    const message = newQuery(withId);
+    const decode = (bytes: Buffer): Outcome | undefined => decodeReply(bytes, message, MOST);
+    return outlet.askByDatagram(server, message, patience, signal, decode);
+  };
+}
+
+function overTcpBy(outlet: Outlet): Exchange {
+  return async (server, withId, patience, signal) => {
+    const deadline = performance.now() + patience;
+    let stream: Duplex;
+    try {
+      stream = await outlet.connect(server, patience, signal);
+    } catch (cause) {
+      return unconnected(cause, signal);
+    }
+    return overStream(stream, newQuery(withId), deadline - performance.now(), signal);
+  };
+}
+
 /** RFC 7766: the message after its length in two bytes. */
-const overTcp: Exchange = async (server, withId, patience, signal) => {
-  const message = newQuery(withId);
-  const socket = connect(server.port, server.host);
+async function overStream(
+  socket: Duplex,
+  message: Query,
+  patience: number,
+  signal: AbortSignal,
+): Promise<Outcome> {
   try {
     return await outcomeOf(patience, signal, (settle, fail) => {
       const received = Buffer.allocUnsafe(2 + 0xffff);
@@ -190,7 +223,7 @@ const overTcp: Exchange = async (server, withId, patience, signal) => {
   } finally {
     socket.destroy();
   }
-};
+}
 
 function failure(name: string, complaints: ReadonlyMap<NameServer, Complaint>): ResolveError {
   const all = [...complaints];

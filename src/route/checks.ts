@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { egressFrom } from '../net/egress.ts';
 import type { Resolver } from '../resolve/resolver.ts';
 import { Turns } from '../resolve/turns.ts';
-import { egressFrom } from './egress.ts';
 import { UpstreamError } from './error.ts';
 import { examine } from './examine.ts';
 import { open } from './open.ts';

@@ -1,3 +1,4 @@
+import type { EgressOptions } from '../net/egress.ts';
 import type { Command, Origin, PortRange } from '../policy/policy.ts';
 import type { NameServer } from '../resolve/system.ts';
 import { formatAddress } from '../wire/address.ts';
@@ -25,17 +26,6 @@ export interface RouteOptions {
   /** Name servers for this route. */
   readonly dns?: readonly NameServer[];
   readonly origin?: Origin;
-}
-
-/** Which local address connections come from. */
-export interface EgressOptions {
-  /** Literal addresses, and names of network interfaces for the addresses they have at the time. */
-  readonly addresses: readonly string[];
-  /**
-   * Which of several of a family: the first; what the kernel would take towards the destination, if it is among them; the one
-   * that the client had connected to, if it is; or any.
-   */
-  readonly rotate: 'none' | 'route' | 'same-as-incoming' | 'random';
 }
 
 /** The section `upstreams`. `udp`: datagrams, which are never encrypted, may go there although the link, or one below, is. */

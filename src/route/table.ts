@@ -123,9 +123,13 @@ export function asRule({ name, commands, from, user, to, port }: RouteOptions): 
   };
 }
 
-/** How a route asks for names. */
-export function namesFor({ dns }: Pick<RouteOptions, 'dns'>, names: ResolveOptions): ResolveOptions {
-  return dns === undefined ? names : { ...names, servers: dns };
+/** How a route asks for names: its own name servers from its own egress. */
+export function namesFor(
+  { dns, egress }: Pick<RouteOptions, 'dns' | 'egress'>,
+  names: ResolveOptions,
+): ResolveOptions {
+  if (dns === undefined) return names;
+  return { ...names, servers: dns, ...(egress !== undefined && egress.addresses.length > 0 && { egress }) };
 }
 
 function routeOf(
@@ -140,6 +144,8 @@ function routeOf(
     passesNames: via !== 'direct' && !resolvesHere && passesNames(via),
     ...(egress !== undefined && { egress }),
     ...(origin !== undefined && { origin }),
-    ...(dns !== undefined && { resolver: resolverFor(namesFor({ dns }, names)) }),
+    ...(dns !== undefined && {
+      resolver: resolverFor(namesFor({ dns, ...(egress !== undefined && { egress }) }, names)),
+    }),
   };
 }

@@ -1,3 +1,4 @@
+import type { EgressOptions, LocalAddress } from '../net/egress.ts';
 import type { Connection, Engine, Signal } from '../net/engine.ts';
 import type { Spare } from '../net/spare.ts';
 import { ResolveError } from '../resolve/error.ts';
@@ -12,7 +13,6 @@ import type { Credentials } from '../wire/password.ts';
 import type { Command } from '../wire/socks5.ts';
 import type { Discovery } from './discover.ts';
 import type { Health } from './health.ts';
-import type { LocalAddress } from './egress.ts';
 import type { ServerOptions } from './options.ts';
 import type { Links } from './link.ts';
 
@@ -31,6 +31,8 @@ export interface Trip {
   readonly patience: number;
   /** Where connections come from. @default the kernel's choice */
   readonly localAddress: LocalAddress | undefined;
+  /** What that goes by. */
+  readonly egress?: EgressOptions | undefined;
   /** The address of the nearest server, where that is known already. @default those of its name */
   readonly nearest?: Ip | undefined;
   /** Whom it is for: leads to the same server again where a group wants that. */

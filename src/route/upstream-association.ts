@@ -1,3 +1,4 @@
+import { alongside } from '../net/egress.ts';
 import type { Endpoint, Peer, UdpEvents, UdpSocket } from '../net/engine.ts';
 import { AddressType, UNSPECIFIED } from '../wire/address.ts';
 import type { Address, HostPort } from '../wire/address.ts';
@@ -20,6 +21,7 @@ export interface AssociationOwner {
   received(buffer: Uint8Array, start: number, dataStart: number, end: number, from: HostPort): void;
   /** It came from somewhere else, or is no answer. */
   strange(): void;
+  /** As a socket tells it. */
   failed(code: string): void;
   /** One of the connections that keep it has ended; it is closed. That may happen before it was handed over. */
   lost(association: UpstreamAssociation): void;
@@ -123,7 +125,7 @@ function leave({ stream, release }: Opened): void {
 /** A server hears the address that has asked it. */
 function localHost(relay: Address, { stream }: Opened, trip: Trip): string {
   const { host } = stream.local;
-  if (familyOf(host) === familyOf(relay.host)) return host;
+  if (familyOf(host) === familyOf(relay.host)) return trip.egress ? alongside(trip.egress, host) : host;
   return trip.localAddress?.(relay.host) ?? (familyOf(relay.host) === 6 ? '::' : '0.0.0.0');
 }
 

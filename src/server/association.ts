@@ -7,6 +7,7 @@ import { addressOf } from '../wire/address.ts';
 import type { Address } from '../wire/address.ts';
 import { concat } from '../wire/bytes.ts';
 import { WireError } from '../wire/error.ts';
+import { withZone } from '../wire/ip.ts';
 import { decodeUdpHeader, encodeUdpHeader } from '../wire/udp.ts';
 import type { Associations } from './associations.ts';
 import { admitsByAll, admitsDatagram } from './bandwidths.ts';
@@ -76,8 +77,9 @@ export class Association implements Counters, Member {
   /** Binds the client's side. */
   static async open(session: Session, clientPort: ClientPort, state: ServerState): Promise<Association> {
     const held: { association?: Association } = {};
-    const { client, listener } = session;
-    const port = await state.relayPorts.bind(client.local.host, listener.udp.ports, {
+    const { udp, interface: device } = session.listener;
+    const host = withZone(session.client.local.host, device);
+    const port = await state.relayPorts.bind(host, udp.ports, {
       received: (buffer, start, end, from) => held.association?.fromClient(buffer, start, end, from),
       failed: (code) => held.association?.drop(code),
     });

@@ -5,12 +5,12 @@ import type { Protocol } from '../policy/policy.ts';
 import { firstFromHere, wayFromHere } from '../route/addresses.ts';
 import { awaitPeerThrough } from '../route/dial.ts';
 import type { Passage } from '../route/dial.ts';
-import { egressFrom } from '../route/egress.ts';
+import { egressFrom } from '../net/egress.ts';
 import { boundAt } from '../route/trip.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { AddressType } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
-import { familyOf, ipOf, isWildcard, sameIp, unmapped } from '../wire/ip.ts';
+import { familyOf, ipOf, isWildcard, sameIp, unmapped, withZone } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { destinationOf, isUnspecified } from './destination.ts';
@@ -117,7 +117,7 @@ async function awaitPeer(
 
 /** Listens where the peer can be expected: at the local address towards it that the route wants. */
 async function openTowards(
-  { client }: Session,
+  { client, listener: { interface: device } }: Session,
   { protocol }: RequestEvent,
   { permit, route, addresses }: Passage,
   listenAt: (host: string) => Promise<Listener>,
@@ -125,14 +125,17 @@ async function openTowards(
   const { host } = client.local;
   const egress = route.egress && egressFrom(route.egress, host);
   const isNamed = permit.addresses.length > 0;
-  // A peer that is not named may have either family; most likely it has the client's.
-  if (!isNamed && egress === undefined && isTold(protocol, familyOf(host))) return listenAt(host);
+  // A peer that is not named may have either family; most likely it has the client's. And who hears clients by one interface only hears peers there, too.
+  if (egress === undefined && (!isNamed || device !== undefined) && isTold(protocol, familyOf(host)))
+    return listenAt(withZone(host, device));
   const likely = [host, ...UNSPECIFIED].map((one) => ipOf(one)!);
   const towards = (isNamed ? addresses : likely).filter(({ family }) => isTold(protocol, family));
   if (towards.length === 0)
     throw new Failure('target', 'bind', 'address-type', Reply.addressTypeNotSupported);
   try {
-    return await firstFromHere(towards, (one) => listenAt(egress?.(one) ?? wayFromHere(one)));
+    return await firstFromHere(towards, (one) =>
+      listenAt(egress?.(one) ?? withZone(wayFromHere(one), device)),
+    );
   } catch (error) {
     // A link-local address shows no way without its zone: then the peer is where the client is.
     if (egress !== undefined || !towards.some(({ family }) => family === familyOf(host))) throw error;

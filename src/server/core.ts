@@ -62,7 +62,7 @@ export class Core implements Crew {
     const sessions = new Sessions(log, limits, quotas, lingeringPossible(threads), thread);
     const ports = new OwnPorts(memory.ports);
     const spare = new Spare(sparePossible(), memory.spare);
-    this.#resolvers = new Resolvers({ spare });
+    this.#resolvers = new Resolvers({ engine, spare });
     this.#common = common;
     const associations = new Associations(() => budgetFor(this.#memory.limit, threads));
     const forget = (bytes: number): number => associations.forget(bytes);
@@ -110,7 +110,7 @@ export class Core implements Crew {
 
   async prepare(settings: Settings): Promise<Change> {
     const policy = compile(settings.policy);
-    const resolvers = new Resolvers({ spare: this.#state.spare });
+    const resolvers = new Resolvers({ engine: this.#state.engine, spare: this.#state.spare });
     const resolverFor = (names: ResolveOptions): Resolver => resolvers.for(names, this.#resolvers);
     const resolver = resolverFor(settings.resolve);
     const routes = new Routes(settings.routes, settings.resolve, resolverFor, settings.policy.nat64);

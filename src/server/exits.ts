@@ -3,7 +3,7 @@ import type { Endpoint, Peer, UdpSocket } from '../net/engine.ts';
 import { judge } from '../policy/judge.ts';
 import { firstFromHere, wayFromHere } from '../route/addresses.ts';
 import type { Passage } from '../route/dial.ts';
-import { egressFrom } from '../route/egress.ts';
+import { egressFrom } from '../net/egress.ts';
 import type { Route } from '../route/table.ts';
 import { associateThrough } from '../route/upstream-association.ts';
 import type { UpstreamAssociation } from '../route/upstream-association.ts';
@@ -147,11 +147,16 @@ export class Exits {
   }
 
   async #openSocket(host: string): Promise<UdpSocket> {
-    const socket = await this.#state.engine.udp(
+    const socket: UdpSocket = await this.#state.engine.udp(
       { host, port: 0 },
       {
         received: (buffer, start, end, from) => this.#inside.received(buffer, start, end, from),
-        failed: (code) => this.#inside.dropped(code),
+        failed: (code) => {
+          this.#inside.dropped(code);
+          if (code !== 'ENODEV') return;
+          this.#sockets.delete(host);
+          this.#lose(socket, socket);
+        },
       },
     );
     this.#hold(socket, socket, () => this.#sockets.delete(host));
@@ -189,11 +194,15 @@ export class Exits {
         this.#inside.receivedFar({ buffer, start, dataStart, end, from });
       },
       strange: () => this.#inside.dropped('unasked'),
-      failed: (code) => this.#inside.dropped(code),
-      lost: ({ socket }) => {
+      failed: (code) => {
+        this.#inside.dropped(code);
+        if (code !== 'ENODEV') return;
         forget();
-        this.#free(socket);
-        this.#inside.lost(socket);
+        this.#lose(association.socket, association);
+      },
+      lost: (lost) => {
+        forget();
+        this.#lose(lost.socket, lost);
       },
     });
     if (association.isClosed) throw new Failure('upstream', 'request', 'closed');
@@ -216,6 +225,13 @@ export class Exits {
       const freePort = this.#state.ports.add(socket.local, 'udp');
       this.#open.set(socket, { close: () => exit.close(), forget, freePort });
     }
+  }
+
+  /** What is sent next finds another way. */
+  #lose(socket: UdpSocket, exit: { close(): void }): void {
+    exit.close();
+    this.#free(socket);
+    this.#inside.lost(socket);
   }
 
   #free(socket: UdpSocket): void {

@@ -43,12 +43,12 @@ export interface ListenersChange extends Change {
 
 /** The listeners of a server. */
 export class Listeners {
-  readonly #engine: Pick<Engine, 'name' | 'listen'>;
+  readonly #engine: Pick<Engine, 'listen'>;
   readonly #ports: OwnPorts;
   readonly #events: ListenerEvents;
   #groups: Group[] = [];
 
-  constructor(engine: Pick<Engine, 'name' | 'listen'>, ports: OwnPorts, events: ListenerEvents) {
+  constructor(engine: Pick<Engine, 'listen'>, ports: OwnPorts, events: ListenerEvents) {
     this.#engine = engine;
     this.#ports = ports;
     this.#events = events;
@@ -63,7 +63,6 @@ export class Listeners {
    * those that are no longer wanted; `abort` leaves everything as it was.
    */
   async prepare(wanted: readonly ListenerSettings[]): Promise<ListenersChange> {
-    this.#refuseInterfaces(wanted);
     const tls = new Map(wanted.map((settings) => [settings, listenerTls(settings)]));
     const left = [...this.#groups];
     const groups: Group[] = [];
@@ -98,16 +97,6 @@ export class Listeners {
 
   async close(): Promise<void> {
     await closeAll(this.#groups.splice(0));
-  }
-
-  /** Where nobody can tell by which interface a connection came, nobody would be let in. */
-  #refuseInterfaces(wanted: readonly ListenerSettings[]): void {
-    const listener = this.#engine.name === 'fast' ? undefined : wanted.find((one) => one.interface);
-    if (listener === undefined) return;
-    const { address, interface: name } = listener;
-    throw new Error(
-      `${formatPlace(address)}: interface: ${name} needs the fast engine; engine: fast says why it is not used`,
-    );
   }
 
   async #openGroup(settings: ListenerSettings): Promise<Group> {

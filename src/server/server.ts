@@ -10,6 +10,7 @@ import type { Change } from './change.ts';
 import { Core } from './core.ts';
 import type { Common, Crew } from './crew.ts';
 import { connectionsPossible, threadsPossible } from './descriptors.ts';
+import { checkDevices } from './devices.ts';
 import { Health } from './health.ts';
 import type { Readiness } from './health.ts';
 import { OwnPorts } from './own-ports.ts';
@@ -40,6 +41,7 @@ export type Authenticate = (
 
 /** A running SOCKS server: what it has once, and a crew, which serves the connections. */
 export class Server implements AsyncDisposable {
+  readonly #engine: Engine;
   readonly #hooks: ServerHooks;
   readonly #log: Log;
   readonly #users: Users;
@@ -82,6 +84,7 @@ export class Server implements AsyncDisposable {
     hooks: ServerHooks,
   ) {
     const memory = createSharedMemory();
+    this.#engine = engine;
     this.#hooks = hooks;
     this.#log = new Log(settings.log);
     this.#quotas = new QuotaBook(this.#log);
@@ -198,6 +201,7 @@ export class Server implements AsyncDisposable {
 
   /** Does all that can fail, and nothing that shows: `commit` puts it in force, `abort` leaves everything as it was. */
   async #prepare(wanted: Settings): Promise<Change> {
+    checkDevices(wanted, this.#engine);
     const settings = { ...wanted, limits: this.#possible(wanted.limits) };
     const users = settings.users && (await readUsers(settings.users));
     if (users?.file?.exposed === true) {

@@ -51,7 +51,7 @@ export class Threads implements Crew {
     this.#users = users;
     this.#count = count;
     const nobody = { accepted: () => {}, failed: () => {} };
-    this.#listeners = new Listeners({ name: 'fast', listen: openListener }, new OwnPorts(), nobody);
+    this.#listeners = new Listeners({ listen: openListener }, new OwnPorts(), nobody);
     this.#clock = setInterval(() => this.#lookAtDay(), LOOK).unref();
     process.on('exit', this.#leave);
     process.on('uncaughtExceptionMonitor', tellOnStderr);

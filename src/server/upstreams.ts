@@ -48,7 +48,7 @@ export class UpstreamChecks implements Disposable {
 
   use({ routes = [], resolve }: Settings): void {
     const before = this.#resolvers;
-    const resolvers = new Resolvers({ spare: this.#ground.spare });
+    const resolvers = new Resolvers({ engine: this.#ground.engine, spare: this.#ground.spare });
     this.#resolvers = resolvers;
     this.#checks?.close();
     this.#checks = new Checks(

@@ -4,7 +4,7 @@ import type { Command as RuleCommand } from '../policy/policy.ts';
 import { ableTo } from '../route/able.ts';
 import { askThrough, dialDirectly, dialThrough } from '../route/dial.ts';
 import type { Asked, Dialled, Passage } from '../route/dial.ts';
-import { egressFrom } from '../route/egress.ts';
+import { egressFrom } from '../net/egress.ts';
 import { placeOf } from '../route/options.ts';
 import type { ServerOptions, UpstreamOptions } from '../route/options.ts';
 import type { Route } from '../route/table.ts';
@@ -102,6 +102,7 @@ export function tripOf(session: Session, route: Route, deadline: number, state: 
     deadline,
     patience: deadline,
     localAddress: route.egress && egressFrom(route.egress, session.client.local.host),
+    egress: route.egress,
     client: network(session.ip),
     source: session.asker,
     credentials: session.credentials,

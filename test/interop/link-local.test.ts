@@ -33,7 +33,11 @@ suite('link-local IPv6', () => {
       { at: server, addresses: [`${SERVER}/24`, `${CLIENT}/64`] },
       { at: proxy, addresses: ['10.77.3.1/24', `${PROXY}/64`] },
     );
-    stack.use(await start([...server.prefix, process.execPath, echo, String(ECHO_PORT)], { ready: /ready/ }));
+    stack.use(
+      await start([...server.prefix, process.execPath, echo, String(ECHO_PORT), 'server'], {
+        ready: /ready/,
+      }),
+    );
   });
   after(() => stack.disposeAsync());
 
@@ -64,12 +68,15 @@ ${config}`,
       test(`on ${host}: a client on the link to ${name} can CONNECT, BIND and send datagrams`, async () => {
         const client = name === 'one' ? one : two;
         await using garter = await garterOn(host);
-        assert.equal(await hello(client, garter, 'connect'), 'reply 0\ngot 10.77.3.1 hello\n');
+        assert.equal(await hello(client, garter, 'connect'), 'reply 0\ngot server hears 10.77.3.1: hello\n');
         const record = await garter.record({ command: 'connect', end: 'client:relay' });
         assert.match(record.client, new RegExp(`^\\[${CLIENT}%to-${name}\\]:\\d+$`));
         assert.equal(record.listener, `[${PROXY}%to-${name}]:${garter.port}`);
 
-        assert.match(await hello(client, garter, 'udp'), /^relay fe80::1 \d+\ngot 10\.77\.3\.1 hello\n$/);
+        assert.match(
+          await hello(client, garter, 'udp'),
+          /^relay fe80::1 \d+\ngot server hears 10\.77\.3\.1: hello\n$/,
+        );
         const { bound } = await garter.record({ command: 'udp' });
         assert.match(bound!, new RegExp(`^\\[${PROXY}%to-${name}\\]:\\d+$`));
 

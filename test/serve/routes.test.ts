@@ -313,7 +313,8 @@ upstreams:
     assert.equal(await from('egress: [127.0.0.8, 127.0.0.1], rotate: same-as-incoming'), '127.0.0.1');
     assert.equal(await from('egress: [127.0.0.8, 127.0.0.1], rotate: route'), '127.0.0.1');
     assert.match(await from('egress: [127.0.0.8, 127.0.0.9], rotate: random'), /^127\.0\.0\.[89]$/);
-    assert.equal(await from('egress: lo'), '127.0.0.1');
+    // Only the fast engine can keep to an interface.
+    if (process.env.GARTER_ENGINE !== 'portable') assert.equal(await from('egress: lo'), '127.0.0.1');
     server.close();
   });
 });

@@ -48,6 +48,12 @@ function socketFamily(to: Endpoint | UnixPath): number {
   return to.host.includes(':') ? AF_INET6 : AF_INET;
 }
 
+/** Most need no zone. */
+function asSeenFrom(local: Endpoint, to: Endpoint): Endpoint {
+  const host = seenFrom(local.host, to.host);
+  return host === to.host ? to : { host, port: to.port };
+}
+
 function comeFrom(fd: number, from: string): void {
   // The port is chosen when the destination is known: it may be in use for another.
   setOption(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
@@ -102,7 +108,7 @@ class Dialling implements Watcher {
     const to = this.#to;
     const isTcp = 'host' in to;
     const local = isTcp ? localOf(this.#fd) : HERE;
-    const remote = isTcp ? { host: seenFrom(local.host, to.host), port: to.port } : HERE;
+    const remote = isTcp ? asSeenFrom(local, to) : HERE;
     const connection = new FastConnection(this.#loop, this.#fd, local, remote, this.#slot);
     if (!isTcp) connection.expectMarks();
     connection.ready(events);

@@ -1,4 +1,4 @@
-import { seenFrom } from '../../wire/ip.ts';
+import { seenFrom, zoneOf } from '../../wire/ip.ts';
 import { MAX_DATAGRAM, UDP_HEADROOM } from '../engine.ts';
 import type { Endpoint, Peer, UdpEvents, UdpSocket } from '../engine.ts';
 import {
@@ -31,7 +31,7 @@ import {
   SOCKADDR_OFFSET,
   sockaddrWords,
 } from '../sys/sockaddr.ts';
-import { bindTo, checked, localOf, setOption } from '../sys/socket.ts';
+import { bindTo, checked, lacksDevice, localOf, setOption } from '../sys/socket.ts';
 import type { Loop, Task, Watcher } from './loop.ts';
 import { Outbox } from './outbox.ts';
 
@@ -85,7 +85,7 @@ export function bindUdp(loop: Loop, at: Endpoint, events: UdpEvents): UdpSocket 
     if (family === AF_INET) setOption(fd, IPPROTO_IP, IP_RECVERR, 1);
     else setOption(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
     bindTo(fd, at, 'bind');
-    return new FastUdpSocket(loop, fd, events);
+    return new FastUdpSocket(loop, fd, events, zoneOf(at.host) !== undefined);
   } catch (error) {
     libc.close(fd);
     throw error;
@@ -97,16 +97,19 @@ class FastUdpSocket implements UdpSocket, Watcher, Task {
   readonly #loop: Loop;
   readonly #events: UdpEvents;
   readonly #slot: number;
+  /** It stays on one interface. */
+  readonly #stays: boolean;
   #fd: number;
   /** Batches that wait for their turn. */
   #queued = 0;
   /** Most datagrams come from where the one before came from. */
   #last: FastPeer | undefined;
 
-  constructor(loop: Loop, fd: number, events: UdpEvents) {
+  constructor(loop: Loop, fd: number, events: UdpEvents, stays: boolean) {
     this.#loop = loop;
     this.#fd = fd;
     this.#events = events;
+    this.#stays = stays;
     this.local = localOf(fd);
     this.#slot = loop.add(fd, EPOLLIN | EPOLLET, this);
   }
@@ -172,7 +175,7 @@ class FastUdpSocket implements UdpSocket, Watcher, Task {
         again = false;
         continue;
       }
-      if (sent < 0) this.#events.failed(errorName(code));
+      if (sent < 0) this.#events.failed(this.#stays && lacksDevice(this.#fd) ? 'ENODEV' : errorName(code));
       next += Math.max(sent, 1);
       again = true;
     }

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { Endpoint } from '../engine.ts';
-import { formatIp, ipOf, unmapped, withZone, zoneOf } from '../../wire/ip.ts';
+import { formatIp, ipOf, needsZone, unmapped, withZone, zoneOf } from '../../wire/ip.ts';
 
 /**
  * An endpoint in the spelling of the rest of the house: IPv6 as in RFC 5952, with a zone where Node tells one, an IPv4 peer of
@@ -14,10 +14,16 @@ export function endpoint(address: string, port: number): Endpoint {
   return { host: withZone(formatIp(unmapped(ip)), zoneOf(address)), port };
 }
 
-/** A literal address for Node, which takes no zone with an underscore or an @ in it: that becomes a number. */
+/**
+ * A literal address for Node, which takes no zone with an underscore or an @ in it: that becomes a number. Throws for an
+ * interface that a socket is to keep to, which Node knows no way to do.
+ */
 export function forNode(host: string): string {
   const zone = zoneOf(host);
-  if (zone === undefined || isIP(host) !== 0) return host;
+  if (zone === undefined) return host;
+  if (!needsZone(host))
+    throw Object.assign(new Error(`bind ENOTSUP ${host}`), { code: 'ENOTSUP', syscall: 'bind' });
+  if (isIP(host) !== 0) return host;
   const found = networkInterfaces()[zone]?.find(({ family }) => family === 'IPv6');
   return found?.scopeid === undefined ? host : host.replace(/%.*$/, `%${found.scopeid}`);
 }

@@ -3,7 +3,7 @@ import type { RemoteInfo } from 'node:dgram';
 import { MAX_DATAGRAM, UDP_HEADROOM } from '../engine.ts';
 import type { Endpoint, Peer, UdpEvents, UdpSocket } from '../engine.ts';
 import { familyOf, seenFrom } from '../../wire/ip.ts';
-import { endpoint } from './endpoint.ts';
+import { endpoint, forNode } from './endpoint.ts';
 
 /** Bytes that may wait in the kernel, either way, and here when the kernel takes no more: room for a burst. */
 const BUFFER_SIZE = 1024 * 1024;
@@ -15,6 +15,7 @@ export class Scratch {
 
 export async function bindUdp(at: Endpoint, events: UdpEvents, { buffer }: Scratch): Promise<UdpSocket> {
   const family = familyOf(at.host);
+  const address = forNode(at.host);
   const socket = createSocket({
     type: family === 6 ? 'udp6' : 'udp4',
     ipv6Only: family === 6,
@@ -28,7 +29,7 @@ export async function bindUdp(at: Endpoint, events: UdpEvents, { buffer }: Scrat
       socket.close();
       reject(error);
     });
-    socket.bind({ address: at.host, port: at.port, exclusive: true }, resolve);
+    socket.bind({ address, port: at.port, exclusive: true }, resolve);
   });
   socket.removeAllListeners('error');
 

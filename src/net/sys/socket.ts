@@ -98,6 +98,12 @@ export function bindToDevice(fd: number, name: string): void {
   throw systemError(code, 'bind', `interface ${name}`);
 }
 
+/** Whether the interface that a socket was bound to has gone. */
+export function lacksDevice(fd: number): boolean {
+  int32[option + 2] = NAME_SIZE;
+  return libc.getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, NAME, LENGTH) < 0;
+}
+
 export function localOf(fd: number): Endpoint {
   expectSockaddr();
   checked(libc.getsockname(fd, SOCKADDR, SOCKADDR_LENGTH), 'getsockname');

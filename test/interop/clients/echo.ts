@@ -1,17 +1,22 @@
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 
-// echo.ts PORT: tells whoever comes by TCP or UDP what it has said, with its address in front.
-const port = Number(process.argv[2]);
-const mapped = (address: string | undefined): string => (address ?? '').replace(/^::ffff:/, '');
+// echo.ts PORT NAME [ADDRESS]...: tells whoever comes by TCP or UDP what it has said, behind NAME and where it comes from. By UDP
+// a machine with several addresses has to name those that it answers from.
+const [port, name, ...addresses] = process.argv.slice(2);
+const greeting = (address: string | undefined): string =>
+  `${name} hears ${(address ?? '').replace(/^::ffff:/, '')}: `;
 
 const server = createServer({ allowHalfOpen: true }, (socket) => {
   socket.on('error', () => undefined);
-  socket.write(`${mapped(socket.remoteAddress)} `);
+  socket.write(greeting(socket.remoteAddress));
   socket.pipe(socket);
 });
-const socket = createSocket('udp6');
-socket.on('message', (data, from) =>
-  socket.send(`${mapped(from.address)} ${data.toString()}`, from.port, from.address),
-);
-server.listen(port, '::', () => socket.bind(port, '::', () => console.log('ready')));
+for (const address of ['::', ...addresses]) {
+  const socket = createSocket({ type: address.includes(':') ? 'udp6' : 'udp4', reuseAddr: true });
+  socket.on('message', (data, from) =>
+    socket.send(greeting(from.address) + data.toString(), from.port, from.address),
+  );
+  socket.bind(Number(port), address);
+}
+server.listen(Number(port), '::', () => console.log('ready'));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { egressFrom } from './egress.ts';
+import { alongside, deviceIn, egressFrom } from './egress.ts';
 
 /** Where the client has connected to, the destination, and where the connection comes from. */
 const SAME: readonly (readonly [string | undefined, string, string | undefined])[] = [
@@ -44,4 +44,27 @@ test('without an address of the family there is no way', () => {
   const from = egressFrom({ addresses: ['192.0.2.7'], rotate: 'none' }, undefined);
   assert.equal(from('198.51.100.1'), '192.0.2.7');
   assert.throws(() => from('2001:db8::1'), { code: 'EADDRNOTAVAIL' });
+});
+
+test('an interface stands for its addresses, each to be bound to it', () => {
+  const egress = { addresses: ['lo'], rotate: 'none' } as const;
+  assert.equal(egressFrom(egress, undefined)('192.0.2.1'), '127.0.0.1%lo');
+  assert.equal(
+    egressFrom({ addresses: ['192.0.2.7', 'lo'], rotate: 'same-as-incoming' }, '127.0.0.1')('127.0.0.9'),
+    '127.0.0.1%lo',
+  );
+  assert.throws(() => egressFrom(egress, undefined)('fe80::1'), { code: 'EADDRNOTAVAIL' });
+  assert.throws(() => egressFrom({ ...egress, addresses: ['garter0'] }, undefined)('192.0.2.1'), {
+    code: 'EADDRNOTAVAIL',
+  });
+  assert.equal(deviceIn({ addresses: ['192.0.2.7', 'lo'], rotate: 'none' }), 'lo');
+  assert.equal(deviceIn({ addresses: ['192.0.2.7', 'fe80::1%eth0'], rotate: 'none' }), undefined);
+});
+
+test('another socket leaves as the connection does', () => {
+  const rotate = 'random';
+  assert.equal(alongside({ addresses: ['192.0.2.7', 'lo'], rotate }, '127.0.0.1'), '127.0.0.1%lo');
+  assert.equal(alongside({ addresses: ['192.0.2.7', 'lo'], rotate }, '192.0.2.7'), '192.0.2.7');
+  assert.equal(alongside({ addresses: [], rotate }, '192.0.2.7'), '192.0.2.7');
+  assert.throws(() => alongside({ addresses: ['lo'], rotate }, '192.0.2.7'), { code: 'EADDRNOTAVAIL' });
 });
