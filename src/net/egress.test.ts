@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { alongside, deviceIn, egressFrom } from './egress.ts';
+import { alongside, deviceIn, egressFrom, isThere } from './egress.ts';
 
 /** Where the client has connected to, the destination, and where the connection comes from. */
 const SAME: readonly (readonly [string | undefined, string, string | undefined])[] = [
@@ -59,6 +59,16 @@ test('an interface stands for its addresses, each to be bound to it', () => {
   });
   assert.equal(deviceIn({ addresses: ['192.0.2.7', 'lo'], rotate: 'none' }), 'lo');
   assert.equal(deviceIn({ addresses: ['192.0.2.7', 'fe80::1%eth0'], rotate: 'none' }), undefined);
+});
+
+test('an address that an interface has still', () => {
+  for (const [local, expected] of [
+    ['127.0.0.1%lo', true],
+    ['192.0.2.7%lo', false],
+    ['127.0.0.1%garter0', false],
+    ['192.0.2.7', true],
+  ] as const)
+    assert.equal(isThere(local), expected, local);
 });
 
 test('another socket leaves as the connection does', () => {

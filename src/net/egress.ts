@@ -1,5 +1,14 @@
 import { networkInterfaces } from 'node:os';
-import { familyOf, ipOf, isLinkLocal, isLoopback, needsZone, withoutZone, withZone } from '../wire/ip.ts';
+import {
+  familyOf,
+  ipOf,
+  isLinkLocal,
+  isLoopback,
+  needsZone,
+  withoutZone,
+  withZone,
+  zoneOf,
+} from '../wire/ip.ts';
 import { sourceFor } from './source.ts';
 
 /** Which local address connections come from. */
@@ -57,6 +66,12 @@ export function alongside(egress: EgressOptions, local: string): string {
   );
   if (device === undefined) throw noAddress(egress, local);
   return withZone(local, device);
+}
+
+/** Whether the interface that a local address names has it still; true where it names none. */
+export function isThere(local: string): boolean {
+  const device = zoneOf(local);
+  return device === undefined || expand(device, local).includes(local);
 }
 
 /** The first of these that names a network interface, not an address. */

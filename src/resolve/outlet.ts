@@ -38,7 +38,7 @@ export class Outlet {
     return connection.detach();
   }
 
-  /** Sends a query as a datagram; `settle` is called with what comes back from there, and returns an answer if it is one. */
+  /** Sends a query as a datagram. `read` makes an outcome of what comes back from there, if it is an answer. */
   async askByDatagram(
     server: Endpoint,
     query: Query,

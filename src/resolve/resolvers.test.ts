@@ -7,6 +7,8 @@ import { Resolvers } from './resolvers.ts';
 
 const server: NameServer = { host: '127.0.0.1', port: 53 };
 const options: ResolveOptions = { servers: [server], family: 'any', timeout: 5000 };
+/** Nothing is asked here. */
+const nothing = { connect: () => assert.fail(), udp: () => assert.fail() };
 /** A configuration that is read again makes new objects. */
 const again = (): ResolveOptions => structuredClone(options);
 
@@ -33,10 +35,11 @@ for (const [what, others] of [
   ['the servers of the system', { family: 'any', timeout: 5000 }],
   ['another family', { ...options, family: 'ipv4' }],
   ['another time-out', { ...options, timeout: 5001 }],
+  ['another egress', { ...options, egress: { addresses: ['wg0'], rotate: 'none' } }],
 ] as const) {
   test(`${what}: another resolver`, () => {
-    using before = new Resolvers();
-    using resolvers = new Resolvers();
+    using before = new Resolvers(nothing);
+    using resolvers = new Resolvers(nothing);
     const known = before.for(options);
     assert.notEqual(before.for(others), known);
     assert.notEqual(resolvers.for(others, before), known);

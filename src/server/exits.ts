@@ -3,7 +3,7 @@ import type { Endpoint, Peer, UdpSocket } from '../net/engine.ts';
 import { judge } from '../policy/judge.ts';
 import { firstFromHere, wayFromHere } from '../route/addresses.ts';
 import type { Passage } from '../route/dial.ts';
-import { egressFrom } from '../net/egress.ts';
+import { egressFrom, isThere } from '../net/egress.ts';
 import type { Route } from '../route/table.ts';
 import { associateThrough } from '../route/upstream-association.ts';
 import type { UpstreamAssociation } from '../route/upstream-association.ts';
@@ -16,7 +16,7 @@ import { StopSignal } from './stop-signal.ts';
 import { describeRoute, tripOf, wayFor } from './way-out.ts';
 import type { Way } from './way.ts';
 
-/** Milliseconds from one attempt to associate with the servers of a route to the next. */
+/** Milliseconds from one attempt to associate with the servers of a route to the next, and from one look at a socket's address to the next. */
 const AGAIN = 1000;
 
 /** What exits tell their association. */
@@ -147,13 +147,19 @@ export class Exits {
   }
 
   async #openSocket(host: string): Promise<UdpSocket> {
+    let lookedAt = performance.now();
     const socket: UdpSocket = await this.#state.engine.udp(
       { host, port: 0 },
       {
         received: (buffer, start, end, from) => this.#inside.received(buffer, start, end, from),
         failed: (code) => {
           this.#inside.dropped(code);
-          if (code !== 'ENODEV') return;
+          // It may be the destination's, or the interface has another address now; one look a second is enough.
+          if (code !== 'ENODEV') {
+            if (performance.now() - lookedAt < AGAIN) return;
+            lookedAt = performance.now();
+            if (isThere(host)) return;
+          }
           this.#sockets.delete(host);
           this.#lose(socket, socket);
         },

@@ -62,8 +62,8 @@ suite('an interface as egress', { skip: process.env.GARTER_ENGINE === 'portable'
     await defaultRoute('vpn', 2);
   }
   /** With a metric that lets `near` win. */
-  async function defaultRoute(role: string, network: number): Promise<void> {
-    for (const gateway of [`10.77.${network}.2`, `fd77:${network}::2`])
+  async function defaultRoute(role: string, network: number, families = [4, 6]): Promise<void> {
+    for (const gateway of families.map((one) => (one === 4 ? `10.77.${network}.2` : `fd77:${network}::2`)))
       await check([
         ...proxy.prefix,
         ...`ip route add default via ${gateway} dev ${deviceTo({ role })} metric ${network}`.split(' '),
@@ -165,10 +165,21 @@ routes: [{ to: [any], via: direct, egress: to-vpn }]`,
     assert.equal(await again(), 'got nothing');
     await addTunnel();
     assert.match(await ask(garter, 'connect', TARGET.v4), /vpn hears 10\.77\.2\.1: hello/);
-    await until(
-      async () => ((await again()).includes('vpn hears') ? true : undefined),
-      () => client.stdout(),
-    );
+    const untilFrom = (address: string): Promise<true> =>
+      until(
+        async () => ((await again()).includes(`vpn hears ${address}:`) ? true : undefined),
+        () => client.stdout(),
+      );
+    await untilFrom('10.77.2.1');
+    for (const [next, last] of [
+      ['10.77.2.3', '10.77.2.1'],
+      ['10.77.2.1', '10.77.2.3'],
+    ] as const) {
+      for (const change of [`del ${last}`, `add ${next}`])
+        await check([...proxy.prefix, ...`ip address ${change}/24 dev to-vpn`.split(' ')]);
+      await untilFrom(next);
+    }
+    await defaultRoute('vpn', 2, [4]);
     await nothingStrayed();
   });
 

@@ -128,8 +128,14 @@ ${config}`,
     assert.match(client, new RegExp(`^\\[${CLIENT}%to-two\\]`));
   });
 
-  test('a destination has no zone: there is no way to it', async () => {
+  test('a destination has no zone: there is no way to it, unless the route is that of the client', async () => {
     await using garter = await garterOn('::');
-    assert.equal(await hello(one, garter, 'connect', CLIENT), 'reply 1\n');
+    assert.equal(await hello(server, garter, 'connect', CLIENT), 'reply 1\n');
+    await using same = await garterOn('::', 'routes: [{ to: [any], via: direct, rotate: same-as-incoming }]');
+    const said = `server hears ${PROXY}%to-proxy: hello`;
+    assert.equal(await hello(server, same, 'connect', CLIENT), `reply 0\ngot ${said}\n`);
+    assert.ok((await hello(server, same, 'udp', CLIENT)).includes(said));
+    const { address } = await same.record({ command: 'connect' });
+    assert.equal(address, `[${CLIENT}%to-server]:${ECHO_PORT}`);
   });
 });
