@@ -82,9 +82,13 @@ export function deviceIn({ addresses }: EgressOptions): string | undefined {
 /** A literal address, or those that an interface has now. From a link-local one only the same link is reached, and only from such a one. */
 function expand(text: string, to: string): readonly string[] {
   if (ipOf(text) !== undefined) return [text];
-  return (networkInterfaces()[text] ?? [])
-    .filter(({ address }) => needsZone(address) === needsZone(to))
-    .map(({ address }) => withZone(withoutZone(address), text));
+  return (
+    (networkInterfaces()[text] ?? [])
+      .filter(({ address }) => needsZone(address) === needsZone(to))
+      // What is for this machine would leave by the wire.
+      .filter(({ address }) => isLoopback(address) || !isLoopback(to))
+      .map(({ address }) => withZone(withoutZone(address), text))
+  );
 }
 
 function among(addresses: readonly string[], wanted: string | undefined): string | undefined {

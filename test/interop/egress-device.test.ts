@@ -126,16 +126,18 @@ rules: [{ name: all, allow: any, to: [any, self] }]`,
     });
   }
 
-  test("a link-local destination is on the interface's link", async () => {
+  test("a link-local destination is on the interface's link, and loopback is not", async () => {
     await check([...vpn.prefix, 'ip', 'address', 'add', 'fe80::99/64', 'dev', 'to-proxy', 'nodad']);
     await check([...proxy.prefix, 'ip', 'address', 'add', 'fe80::98/64', 'dev', 'to-vpn', 'nodad']);
     await using garter = await startGarter({
       prefix: proxy.prefix,
-      config: `rules: [{ name: all, allow: any, to: [link-local] }]
+      config: `rules: [{ name: all, allow: any, to: [link-local, loopback] }]
 routes: [{ to: [any], via: direct, egress: to-vpn }]`,
     });
     assert.match(await ask(garter, 'connect', 'fe80::99'), /vpn hears fe80:[^ ]*: hello/);
     assert.match(await ask(garter, 'udp', 'fe80::99'), /vpn hears fe80:[^ ]*: hello/);
+    assert.equal(await ask(garter, 'connect', '127.0.0.1'), 'reply 1\n');
+    await garter.record({ destination: `127.0.0.1:${ECHO_PORT}`, end: 'internal:dial:EADDRNOTAVAIL' });
   });
 
   test('it is down, and gone: nothing leaves; it comes again: all goes on', async () => {
