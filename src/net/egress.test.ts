@@ -11,6 +11,7 @@ const SAME: readonly (readonly [string | undefined, string, string | undefined])
   // A client of this machine, as an agent has them: the kernel would refuse to go out from there.
   ['127.0.0.1', '198.51.100.1', undefined],
   ['127.0.0.5', '127.0.0.1', '127.0.0.5'],
+  ['127.0.0.5', '0.0.0.0', '127.0.0.5'],
   ['::1', '2001:db8::1', undefined],
   ['::1', '::1', '::1'],
   ['169.254.3.4', '198.51.100.1', undefined],

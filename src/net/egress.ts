@@ -4,6 +4,7 @@ import {
   ipOf,
   isLinkLocal,
   isLoopback,
+  isWildcard,
   needsZone,
   withoutZone,
   withZone,
@@ -98,7 +99,7 @@ function among(addresses: readonly string[], wanted: string | undefined): string
 /** From loopback, and from a network without routes, nothing leads further. */
 function isSource(from: string, to: string): boolean {
   if (familyOf(from) !== familyOf(to)) return false;
-  if (isLoopback(from)) return isLoopback(to);
+  if (isLoopback(from)) return isLoopback(to) || isWildcard(to);
   return !isLinkLocal(from) || isLinkLocal(to);
 }
 

@@ -8,7 +8,7 @@ import { Resolvers } from './resolvers.ts';
 const server: NameServer = { host: '127.0.0.1', port: 53 };
 const options: ResolveOptions = { servers: [server], family: 'any', timeout: 5000 };
 /** Nothing is asked here. */
-const nothing = { connect: () => assert.fail(), udp: () => assert.fail() };
+const engine = { connect: () => assert.fail(), udp: () => assert.fail() };
 /** A configuration that is read again makes new objects. */
 const again = (): ResolveOptions => structuredClone(options);
 
@@ -38,8 +38,8 @@ for (const [what, others] of [
   ['another egress', { ...options, egress: { addresses: ['wg0'], rotate: 'none' } }],
 ] as const) {
   test(`${what}: another resolver`, () => {
-    using before = new Resolvers(nothing);
-    using resolvers = new Resolvers(nothing);
+    using before = new Resolvers({ engine });
+    using resolvers = new Resolvers({ engine });
     const known = before.for(options);
     assert.notEqual(before.for(others), known);
     assert.notEqual(resolvers.for(others, before), known);
