@@ -69,8 +69,8 @@ export class Association implements Counters, Member {
   #client: Peer | undefined;
   #last: { readonly header: Uint8Array; readonly key: string; readonly address: Address } | undefined;
   #activeAt = performance.now();
-  /** Milliseconds of silence that end it: what the most patient of its rules allows. */
-  #idle: number;
+  /** Milliseconds of silence that end it where no rule is in use. */
+  readonly #idle: number;
   #lookedAt = performance.now();
   #closed = false;
 
@@ -160,8 +160,7 @@ export class Association implements Counters, Member {
   look(now: number): void {
     this.#shares.look(now);
     const idle = this.#shares.idle;
-    if (idle !== undefined) this.#idle = idle.most;
-    if (now - this.#activeAt >= this.#idle) {
+    if (now - this.#activeAt >= (idle?.most ?? this.#idle)) {
       this.#session.stop(new Failure('timeout', 'relay', 'idle'));
       return;
     }
@@ -293,28 +292,30 @@ export class Association implements Counters, Member {
     if (this.#mayPass(way, end - dataStart)) this.#inside.send(buffer, start, end, this.#client!);
   }
 
-  /** Whether an answer may go to the client; if so, it is counted, by the rule of the destination that it comes from. */
+  /**
+   * Whether an answer may go to the client; if so, it is counted, by the rule of the destination that it comes from. Where nobody
+   * can tell which that is, it counts by all rules in use, so that none is passed by.
+   */
   #mayPass(way: Allowed | undefined, bytes: number): boolean {
     const isAsked = way !== undefined || (this.#session.listener.udp.replies === 'any' && this.#shares.isAny);
     if (!isAsked || this.#client === undefined) {
       this.counts.unasked++;
       return false;
     }
+    const share = way?.isMixed === false ? way.share : undefined;
     const mayPass =
-      way === undefined
+      share === undefined
         ? admitsByAll(this.#shares.receive, bytes)
-        : admitsDatagram(way.share.flows.receive, bytes);
+        : admitsDatagram(share.flows.receive, bytes);
     if (!mayPass) {
       this.counts.bandwidth++;
       return false;
     }
     this.#activeAt = performance.now();
     this.received += bytes;
-    if (way === undefined) this.#shares.received(bytes);
-    else {
-      way.usedAt = Math.floor(this.#activeAt);
-      way.share.received += bytes;
-    }
+    if (way !== undefined) way.usedAt = Math.floor(this.#activeAt);
+    if (share === undefined) this.#shares.received(bytes);
+    else share.received += bytes;
     return true;
   }
 }

@@ -96,4 +96,18 @@ suite('the associations of a thread', () => {
     assert.equal(scene.ended, 'timeout:relay:idle');
     association.close();
   });
+
+  test('what cannot be forgotten is not let in beyond the budget', async () => {
+    const scene = new Scene('peers', 0, ports, new Associations(() => BUDGET));
+    const association = await scene.open();
+    for (let i = 0; i < 64; i++) hear(scene, `n${i}.silent.test`, 1000, new Uint8Array(1500));
+    for (let i = 1; i < 100; i++) {
+      const header = encodeUdpHeader({ fragment: i, address: addressOf('203.0.113.1', 1000) });
+      scene.hear(concat(header, new Uint8Array(600)), { host: CLIENT, port: 5000 });
+    }
+    assert.ok(scene.associations.held <= BUDGET + 600, `${scene.associations.held} bytes`);
+    assert.ok(association.counts.overflow > 50);
+    association.close();
+    assert.equal(scene.associations.held, 0);
+  });
 });

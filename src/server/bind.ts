@@ -10,7 +10,7 @@ import { boundAt } from '../route/trip.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { AddressType } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
-import { familyOf, ipOf, isWildcard, sameIp, unmapped, withZone } from '../wire/ip.ts';
+import { familyOf, ipOf, isLoopback, isWildcard, sameIp, unmapped, withZone } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { destinationOf, isUnspecified } from './destination.ts';
@@ -123,13 +123,17 @@ async function openTowards(
   listenAt: (host: string) => Promise<Listener>,
 ): Promise<Listener> {
   const { host } = client.local;
+  const family = familyOf(host);
   const egress = route.egress && egressFrom(route.egress, host);
   const isNamed = permit.addresses.length > 0;
   // A peer that is not named may have either family; most likely it has the client's. And who hears clients by one interface only hears peers there, too.
-  if (egress === undefined && (!isNamed || device !== undefined) && isTold(protocol, familyOf(host)))
+  if (egress === undefined && (!isNamed || device !== undefined) && isTold(protocol, family))
     return listenAt(withZone(host, device));
-  const likely = [host, ...UNSPECIFIED].map((one) => ipOf(one)!);
-  const towards = (isNamed ? addresses : likely).filter(({ family }) => isTold(protocol, family));
+  // Whoever may come to a client of this machine need not be on it.
+  const likely = [isLoopback(host) ? UNSPECIFIED[family] : host, UNSPECIFIED[family === 4 ? 6 : 4]].map(
+    (one) => ipOf(one)!,
+  );
+  const towards = (isNamed ? addresses : likely).filter((one) => isTold(protocol, one.family));
   if (towards.length === 0)
     throw new Failure('target', 'bind', 'address-type', Reply.addressTypeNotSupported);
   try {
@@ -138,7 +142,7 @@ async function openTowards(
     );
   } catch (error) {
     // A link-local address shows no way without its zone: then the peer is where the client is.
-    if (egress !== undefined || !towards.some(({ family }) => family === familyOf(host))) throw error;
+    if (egress !== undefined || !towards.some((one) => one.family === family)) throw error;
     return listenAt(host);
   }
 }
@@ -148,7 +152,7 @@ function isTold(protocol: Protocol, family: 4 | 6): boolean {
   return family === 4 || protocol !== 'socks4';
 }
 
-const UNSPECIFIED = ['0.0.0.0', '::'];
+const UNSPECIFIED = { 4: '0.0.0.0', 6: '::' } as const;
 
 /** The same at the last server of a route. Whom it has let in is the only one to come. */
 async function awaitPeerFar(

@@ -86,7 +86,7 @@ export class Shares {
     return this.#open.size > 0;
   }
 
-  /** What holds for datagrams from strangers, where the client wants those: all that holds for anybody, so that no rule is passed by. */
+  /** What holds for datagrams of which nobody can tell the rule: all that holds for any. */
   get receive(): readonly Flows['receive'][] {
     return [...this.#open.values()].map(({ flows }) => flows.receive);
   }

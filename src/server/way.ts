@@ -28,6 +28,8 @@ export class Allowed {
   share: Share;
   /** What its answers carry, once there has been one. */
   answerHeader: Uint8Array | undefined = undefined;
+  /** Its answers cannot be told from those of a destination that another rule allows. */
+  isMixed = false;
   /** Milliseconds, without a fraction: that would take an object of its own. */
   usedAt: number;
   readonly #name: string | undefined;

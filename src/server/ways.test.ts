@@ -17,7 +17,7 @@ import { Session } from './session.ts';
 import { Shares } from './shares.ts';
 import type { ServerState } from './state.ts';
 import { Ways } from './ways.ts';
-import type { Way } from './way.ts';
+import type { Allowed, Way } from './way.ts';
 
 const TARGET = '203.0.114.1';
 
@@ -80,9 +80,13 @@ class Scene {
     await new Promise((done) => setImmediate(done));
   }
 
-  mayAnswer(port: number): boolean {
+  answerer(port: number): Allowed | undefined {
     const peer: Peer = { host: TARGET, port, key: `${TARGET} ${port}` };
-    return this.#ways.answerer(peer) !== undefined;
+    return this.#ways.answerer(peer);
+  }
+
+  mayAnswer(port: number): boolean {
+    return this.answerer(port) !== undefined;
   }
 
   /** Whether something is left that is kept. */
@@ -126,6 +130,24 @@ suite('ways', () => {
     assert.ok(scene.mayAnswer(1000), 'by its name it is still allowed');
     scene.reload(policyTo());
     assert.ok(!scene.mayAnswer(1000));
+  });
+
+  test('answers that may come from destinations of several rules are known as such', async () => {
+    const scene = new Scene();
+    const allow = { action: 'allow', log: [], revoke: 'close' } as const;
+    const rules = ['a', 'b'].map((name) => ({ ...allow, name, to: [`.${name}.test`] }));
+    scene.reload(compile({ rules }));
+    const mixed: (boolean | undefined)[] = [];
+    for (const name of ['x.a.test', 'y.a.test', 'x.b.test', 'z.a.test']) {
+      await scene.send(name, 1000);
+      mixed.push(scene.answerer(1000)?.isMixed);
+    }
+    assert.deepEqual(mixed, [false, false, true, true]);
+    const before = new Scene();
+    before.reload(compile({ rules }));
+    for (const name of ['x.a.test', 'y.a.test']) await before.send(name, 1000);
+    before.reload(compile({ rules: [{ ...allow, name: 'c', to: ['y.a.test'] }, ...rules] }));
+    assert.equal(before.answerer(1000)?.isMixed, true, 'a reload has parted them');
   });
 
   test('the oldest of 4,097 destinations may no longer answer', async () => {

@@ -183,6 +183,7 @@ export class Ways {
     try {
       entry.share = this.#shares.claim(rule);
       this.#shares.leave(before);
+      mix(this.#answerers.get(entry.answers) ?? []);
     } catch {
       // The next datagram finds out which limit it was.
       this.#forget(key);
@@ -212,9 +213,10 @@ export class Ways {
       // Of two texts that are the same one is enough.
       this.#entries.set(key === peer.key ? peer.key : key, entry);
       if (key !== answers) {
-        const those = this.#answerers.get(answers);
-        if (those === undefined) this.#answerers.set(answers, [entry]);
-        else those.push(entry);
+        const those = this.#answerers.get(answers) ?? [];
+        if (those.length === 0) this.#answerers.set(answers, those);
+        those.push(entry);
+        mix(those);
       }
     }
     this.#outside.holds(sizeOf(key));
@@ -311,6 +313,13 @@ export class Ways {
       this.#shares.leave(share);
     }
   }
+}
+
+/** Notes of destinations with the same answers when they go by several rules. */
+function mix(those: readonly Allowed[]): void {
+  const [first] = those;
+  if (those.every((one) => one.share === first!.share && !one.isMixed)) return;
+  for (const one of those) one.isMixed = true;
 }
 
 /** What is known is too old to be believed. */

@@ -109,6 +109,16 @@ suite('reassembly', () => {
     assert.equal(reassembly.add(0x81, 'd', part, 0)?.length, 40_000);
   });
 
+  test('what it holds is counted, and gone after five seconds', () => {
+    const reassembly = new Reassembly();
+    for (const i of [1, 2]) reassembly.add(i, 'd', new Uint8Array(1000), 0);
+    const { held } = reassembly;
+    assert.ok(held > 2000, `${held} bytes`);
+    assert.equal(reassembly.expire(5000), 0);
+    assert.equal(reassembly.expire(5001), -held);
+    assert.equal(reassembly.held, 0);
+  });
+
   test('127 fragments', () => {
     const reassembly = new Reassembly();
     for (let i = 1; i < 127; i++) assert.equal(reassembly.add(i, 'd', Buffer.from('x'), 0), undefined);
