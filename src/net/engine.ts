@@ -210,6 +210,8 @@ export interface Relay {
    */
   readonly sent: number;
   readonly received: number;
+  /** Bytes that are kept in memory now, about. */
+  readonly held: number;
   /** Cuts the relay short; its end then is `abort`. */
   abort(): void;
 }

@@ -89,6 +89,7 @@ export class Link {
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined,
       ...(ticket !== undefined && { session: ticket.session }),
+      ...HOLDS_LITTLE,
     });
     this.#tls = tls;
     guard(tls, carrier);
@@ -168,6 +169,9 @@ export class Link {
     }
   }
 }
+
+/** What waits in a link while nobody reads: no more than a record. */
+export const HOLDS_LITTLE = { highWaterMark: 1 } as const;
 
 /**
  * Nobody may take a link that was cut for a whole one. TLS has no reset of its own, so what carries it gets one; and after an

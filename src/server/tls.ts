@@ -5,7 +5,7 @@ import type { Authenticator, Identity } from '../auth/authenticator.ts';
 import type { Connection } from '../net/engine.ts';
 import type { Method } from '../policy/policy.ts';
 import { adviceOnClient, alertCode, alertOn, clientFault, NO_USER } from '../route/certificate.ts';
-import { guard } from '../route/link.ts';
+import { guard, HOLDS_LITTLE } from '../route/link.ts';
 import { decodeAlert, encodeAlert } from '../wire/tls-alert.ts';
 import { codeOf, Failure } from './failure.ts';
 import type { Session } from './session.ts';
@@ -32,6 +32,7 @@ export async function secure(
     requestCert: asks,
     rejectUnauthorized: asks && demandsCertificate(methods),
     ALPNProtocols: [...protocols],
+    ...HOLDS_LITTLE,
   });
   guard(tls, carrier);
   session.client = state.engine.adopt(tls, client.local, client.remote, tls);

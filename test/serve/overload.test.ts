@@ -1,13 +1,26 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { suite, test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { associate, Datagrams, frame } from '../support/datagrams.ts';
+import { cert, key } from '../support/certificate.ts';
+import { makeDirectory } from '../support/directory.ts';
+import { flood } from '../support/engines.ts';
 import { startGarter, type Garter } from '../support/garter.ts';
 import { address, response, startNameServer } from '../support/name-server.ts';
 import { until } from '../support/process.ts';
-import { connectThrough, parseHex, Command, replyCode, request5 } from '../support/raw.ts';
-import { startBlackHole, startEcho } from '../support/targets.ts';
+import {
+  connectThrough,
+  parseHex,
+  Command,
+  RawClient,
+  readAddress,
+  replyCode,
+  request5,
+} from '../support/raw.ts';
+import { startBlackHole, startEcho, startTarget } from '../support/targets.ts';
 import { cpuTime, descriptors } from '../support/usage.ts';
 
 /** What garter uses of a core while nothing should happen, in percent. */
@@ -132,4 +145,30 @@ test('as many descriptors as the system gives: it starts at once', async () => {
   const took = performance.now() - start;
   assert.ok(took < 3000, `${took} ms`);
   await untilServed(garter, echo);
+});
+
+test('memory short: whoever holds most of it is ended, over TLS too, and the others go on', async () => {
+  await using echo = await startEcho();
+  await using source = await startTarget((socket) => void flood(socket));
+  await using directory = await makeDirectory();
+  const files = [join(directory.path, 'cert.pem'), join(directory.path, 'key.pem')] as const;
+  await writeFile(files[0], cert);
+  await writeFile(files[1], key, { mode: 0o600 });
+  await using garter = await startGarter({
+    listener: [`tls: { cert: ${files[0]}, key: ${files[1]} }`],
+    config: 'limits: { memory: 10MiB }\nrules: [{ name: all, allow: any, to: [loopback] }]',
+  });
+  const ask = async (target: { host: string; port: number }): Promise<RawClient> => {
+    const client = await RawClient.connectTls(garter);
+    client.send('05 01 00', request5(Command.connect, target.host, target.port));
+    await client.expect('05 00  05 00 00');
+    await readAddress(client);
+    return client;
+  };
+  using modest = await ask(echo);
+  using greedy = await ask(source);
+  greedy.socket.pause();
+  await garter.record({ end: 'limit:relay:memory' });
+  modest.send(Buffer.from('still here'));
+  await modest.expect(Buffer.from('still here'));
 });

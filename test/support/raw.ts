@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { cert } from './certificate.ts';
 
 const PATIENCE = 20_000;
 
@@ -49,15 +52,18 @@ export function request4(command: number, host: string, port: number): Buffer {
 /** A TCP client that sends exactly what it is told and shows exactly what it gets. */
 export class RawClient implements Disposable {
   readonly socket: Socket;
+  /** What is reset: the same, or what is below TLS. */
+  readonly #below: Socket;
   readonly #localPort: number;
   #received = Buffer.of();
   #ended = false;
   #error: Error | undefined;
   #notify: () => void = () => undefined;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, below = socket) {
     this.socket = socket;
-    this.#localPort = socket.localPort!;
+    this.#below = below;
+    this.#localPort = below.localPort!;
     socket.on('data', (chunk: Buffer) => {
       this.#received = Buffer.concat([this.#received, chunk]);
       this.#notify();
@@ -82,6 +88,20 @@ export class RawClient implements Disposable {
     });
     await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
     return new RawClient(socket);
+  }
+
+  /** Over TLS, where the proxy shows the certificate for `localhost`. */
+  static async connectTls(proxy: { host: string; port: number }, from?: string): Promise<RawClient> {
+    const { socket: below } = await RawClient.connect(proxy, from);
+    below.removeAllListeners('data');
+    const socket = connectTls({ socket: below, ca: cert, servername: 'localhost' });
+    try {
+      await once(socket, 'secureConnect');
+    } catch (error) {
+      below.destroy();
+      throw error;
+    }
+    return new RawClient(socket, below);
   }
 
   get localPort(): number {
@@ -126,7 +146,7 @@ export class RawClient implements Disposable {
   }
 
   reset(): void {
-    this.socket.resetAndDestroy();
+    this.#below.resetAndDestroy();
   }
 
   [Symbol.dispose](): void {

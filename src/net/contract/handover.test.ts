@@ -10,12 +10,16 @@ import {
   assertSame,
   dialled,
   engines,
+  flood,
   gone,
+  join,
   leavesNothing,
   type Pair,
   read,
   received,
   sample,
+  secured,
+  settled,
   startRelay,
 } from '../../../test/support/engines.ts';
 import type { Connection, Engine } from '../engine.ts';
@@ -172,6 +176,22 @@ for (const engine of engines) {
       assert.deepEqual(await ended, { by: 'target', error: 'ECONNRESET' });
       await gone(secure.resume());
     });
+
+    for (const reads of ['client', 'target'] as const) {
+      test(`a ${reads} that reads nothing: little is held, and it is known how much`, async () => {
+        const client = await secured(engine, await accepted(engine));
+        using joined = join(engine, client, await dialled(engine));
+        const [far, other] =
+          reads === 'client' ? [joined.client, joined.target] : [joined.target, joined.client];
+        far.pause();
+        const supply = flood(other);
+        await settled(() => joined.relay.sent + joined.relay.received);
+        const { held } = joined.relay;
+        // A chunk under way, which TLS has once more, and one behind it.
+        assert.ok(held > 1000 && held <= 196_608 + 100, `${held} bytes`);
+        supply.stop();
+      });
+    }
 
     test('what is no TLS is lost with an error', async () => {
       const client = await accepted(engine);

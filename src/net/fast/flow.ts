@@ -77,6 +77,11 @@ export class Flow implements Task, Paced {
     return Math.max(0, this.#passed);
   }
 
+  /** Bytes in memory; what is in a pipe is the kernel's. */
+  get held(): number {
+    return this.#left?.length ?? 0;
+  }
+
   /** Passes on what there is, as far as there is room. */
   run(): void {
     this.#queued = false;

@@ -63,6 +63,10 @@ export class FastRelay implements Relay, Taker, Task {
     return this.#down.passed;
   }
 
+  get held(): number {
+    return this.#up.held + this.#down.held;
+  }
+
   abort(): void {
     this.#cut({ by: 'abort' });
   }

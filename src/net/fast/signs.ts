@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
-import { handleOf, signs } from '../portable/signs.ts';
+import { handleOf } from '../portable/handle.ts';
+import { signs } from '../portable/signs.ts';
 import type { Signs } from '../portable/signs.ts';
 import { answers, takeError } from '../sys/socket.ts';
 

@@ -1,6 +1,7 @@
 import { Duplex } from 'node:stream';
 import { EARLY_LIMIT } from '../engine.ts';
 import type { Connection, Endpoint, Reset } from '../engine.ts';
+import { startReading, stopReading } from './handle.ts';
 import { resetError, signs } from './signs.ts';
 
 /** What a chunk costs beside its bytes, for peers that send them one by one. */
@@ -32,6 +33,7 @@ export class PortableConnection implements Connection {
   #earlySize = 0;
   #ended = false;
   #closed = false;
+  #stopped = false;
   #error: Error | undefined;
   #reader: Reader | undefined;
   #lost: ((error?: Error) => void) | undefined;
@@ -60,7 +62,7 @@ export class PortableConnection implements Connection {
     const bytes = this.#early.shift();
     if (bytes !== undefined) {
       this.#earlySize -= bytes.length + CHUNK_COST;
-      if (this.#earlySize < EARLY_LIMIT && this.stream.isPaused()) this.stream.resume();
+      if (this.#earlySize < EARLY_LIMIT && this.stream.isPaused()) this.resume();
       return Promise.resolve(bytes);
     }
     if (this.#ended) return Promise.resolve(undefined);
@@ -108,6 +110,7 @@ export class PortableConnection implements Connection {
   detach(): Duplex {
     const { stream } = this;
     this.#lost = undefined;
+    this.#goOnReading();
     stream.off('data', this.#onData);
     stream.off('end', this.#onEnd);
     stream.off('drain', this.#onDrain);
@@ -127,10 +130,28 @@ export class PortableConnection implements Connection {
   handTo(taker: Taker): void {
     this.#lost = undefined;
     this.#taker = taker;
-    this.stream.resume();
+    this.resume();
     for (const bytes of this.#forgetEarly()) taker.data(bytes);
     if (this.#ended) taker.ended();
     if (this.#closed) taker.closed(this.#loss());
+  }
+
+  /** Nothing more is read, for now. */
+  pause(): void {
+    this.stream.pause();
+    this.#stopped ||= stopReading(this.stream);
+  }
+
+  resume(): void {
+    this.#goOnReading();
+    this.stream.resume();
+  }
+
+  /** Bytes in memory, about. */
+  get held(): number {
+    const { readableLength, writableLength } = this.stream;
+    // What goes through TLS is kept as it was, and encrypted.
+    return readableLength + writableLength * ('encrypted' in this.stream ? 2 : 1);
   }
 
   /** Closes at once, with a reset where that is possible, so that the peer cannot take a cut stream for a whole one. */
@@ -152,7 +173,7 @@ export class PortableConnection implements Connection {
     } else {
       this.#early.push(chunk);
       this.#earlySize += chunk.length + CHUNK_COST;
-      if (this.#earlySize >= EARLY_LIMIT) this.stream.pause();
+      if (this.#earlySize >= EARLY_LIMIT) this.pause();
     }
   };
 
@@ -183,6 +204,11 @@ export class PortableConnection implements Connection {
     else if (this.#reader !== undefined) this.#reader.reject(this.#failure());
     else this.#lose(this.#failure());
   };
+
+  #goOnReading(): void {
+    if (this.#stopped) startReading(this.stream);
+    this.#stopped = false;
+  }
 
   #lose(error?: Error): void {
     const lost = this.#lost;

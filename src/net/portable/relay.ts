@@ -56,6 +56,10 @@ export class PortableRelay implements Relay {
     return this.#target.passed;
   }
 
+  get held(): number {
+    return this.#client.held + this.#target.held;
+  }
+
   abort(): void {
     this.#cut({ by: 'abort' });
   }
@@ -163,6 +167,11 @@ class Side implements Taker, Paced {
     return this.#passed;
   }
 
+  /** Bytes in memory, about. */
+  get held(): number {
+    return this.connection.held + (this.#held?.length ?? 0);
+  }
+
   /** The other side has not taken everything yet. */
   get full(): boolean {
     return this.#full;
@@ -184,7 +193,7 @@ class Side implements Taker, Paced {
       return;
     }
     this.#held = this.#held === undefined ? chunk : concat(this.#held, chunk);
-    this.connection.stream.pause();
+    this.connection.pause();
     this.#pace.ask(this);
   }
 
@@ -211,7 +220,7 @@ class Side implements Taker, Paced {
     // `write` says false by size alone; most of the time the kernel has taken the whole chunk at once.
     if (!this.#other.write(chunk) && this.#other.writableLength > 0) {
       this.#full = true;
-      this.connection.stream.pause();
+      this.connection.pause();
     }
   }
 
@@ -223,10 +232,9 @@ class Side implements Taker, Paced {
   }
 
   #goOn(): void {
-    const { stream } = this.connection;
-    if (this.#pace !== undefined && (this.#held !== undefined || stream.readableLength > 0))
-      this.#pace.ask(this);
-    else stream.resume();
+    const waits = this.#held !== undefined || this.connection.stream.readableLength > 0;
+    if (this.#pace !== undefined && waits) this.#pace.ask(this);
+    else this.connection.resume();
   }
 
   ended(): void {

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { handleOf } from './handle.ts';
 
 /** What can be known of the socket below a stream while nobody reads or writes. */
 export interface Signs {
@@ -6,18 +7,6 @@ export interface Signs {
   isReset(stream: Duplex): boolean;
   /** Its peer takes nothing, but has answered within so many milliseconds, or nothing was asked. False where nobody can tell. */
   answers(stream: Duplex, milliseconds: number): boolean;
-}
-
-/** What Node keeps below a socket, and passes on through TLS. */
-interface Handle {
-  readonly fd?: number;
-  /** 0, or a negative errno. */
-  getpeername?(out: object): number;
-}
-
-export function handleOf(stream: Duplex): Handle | undefined {
-  const { _handle: handle } = stream as { readonly _handle?: Handle | null };
-  return handle ?? undefined;
 }
 
 /**
