@@ -1,17 +1,24 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { after, before, suite, test, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { connect as connectTls } from 'node:tls';
+import { cert, key } from '../support/certificate.ts';
+import { makeDirectory } from '../support/directory.ts';
 import { startGarter, type Garter } from '../support/garter.ts';
 import { until } from '../support/process.ts';
-import { Command, connectThrough, parseHex, request5 } from '../support/raw.ts';
+import { Command, connectThrough, parseHex, RawClient, request5 } from '../support/raw.ts';
 import { sized } from '../support/size.ts';
-import { startEcho, type Target } from '../support/targets.ts';
+import { startEcho, startTarget, type Target } from '../support/targets.ts';
 import { descriptorLimit, descriptors, memory } from '../support/usage.ts';
 
 /** Connections that a client keeps open at once. */
 const LANES = 32;
 const RESETS = sized(100_000, 5000);
+const TLS_RESETS = sized(20_000, 1000);
 /** Bytes of the method choice and of the reply. */
 const HANDSHAKE = 2 + 10;
 /** MiB of heap, so that the memory in use shows what is held rather than what is yet to be collected. */
@@ -107,6 +114,61 @@ suite('endurance', () => {
     using client = await connectThrough(garter, echo);
     client.send(Buffer.from('alive'));
     await client.expect(Buffer.from('alive'));
+  });
+
+  test(`${TLS_RESETS} resets over TLS, in every phase, with answers under way`, async (t: TestContext) => {
+    await using directory = await makeDirectory();
+    const files = [join(directory.path, 'cert.pem'), join(directory.path, 'key.pem')] as const;
+    await writeFile(files[0], cert);
+    await writeFile(files[1], key, { mode: 0o600 });
+    await using source = await startTarget((socket) => socket.resume().end(Buffer.alloc(100_000)));
+    await using secure = await startGarter({
+      // No time-out ends what is not noticed, and there is no room for many of those.
+      config: 'workers: 2\nlimits: { connections: 300 }\ntimeouts: { half-close: 1h }',
+      complaint: /^(?:.* session .*\n|\d+ open sessions\n)*$/,
+      listener: ['protocols: [socks5, http]', `tls: { cert: ${files[0]}, key: ${files[1]} }`],
+    });
+    const { pid } = secure.process;
+    const requests = [
+      Buffer.concat([parseHex('05 01 00'), request5(Command.connect, source.host, source.port)]),
+      Buffer.from(`CONNECT ${source.host}:${source.port} HTTP/1.1\r\n\r\n`),
+      Buffer.concat([parseHex('05 01 00'), request5(Command.bind, '127.0.0.1', 0)]),
+      Buffer.concat([parseHex('05 01 00'), request5(Command.associate, '0.0.0.0', 0)]),
+    ];
+    await inLanes(TLS_RESETS, async (i) => {
+      const below = connect({
+        host: secure.host,
+        port: secure.port,
+        noDelay: true,
+        localAddress: loopback(i),
+      });
+      const closed = once(below, 'close');
+      const client = connectTls({ socket: below, ca: cert, servername: 'localhost' });
+      client.on('error', () => {}); // it is cut off
+      const phase = i % 8;
+      await once(phase === 0 ? below : client, phase === 0 ? 'connect' : 'secureConnect');
+      if (phase >= 2)
+        client.write(Buffer.concat([requests[i % 4]!, Buffer.alloc(phase < 4 ? 0 : (i * 997) % 200_000)]));
+      if (phase === 6) await once(client, 'data').catch(() => {});
+      if (phase === 7) await delay(i % 20);
+      below.resetAndDestroy();
+      await closed;
+    });
+    secure.process.signal('SIGUSR2');
+    let open = '';
+    await until(
+      () => {
+        secure.process.signal('SIGUSR2');
+        open = secure.process.stderr().trimEnd().split('\n').at(-1) ?? '';
+        return open === '0 open sessions' ? true : undefined;
+      },
+      () => `${open}: ${secure.process.stderr().slice(-2000)}`,
+      20_000,
+    );
+    t.diagnostic(`${await memory(pid)} MiB, ${await descriptors(pid)} descriptors`);
+    using client = await RawClient.connectTls(secure);
+    client.send('05 01 00', request5(Command.connect, echo.host, echo.port));
+    await client.expect('05 00  05 00');
   });
 
   test('9,000 idle connections, three times over: the third takes no more than the first', async (t: TestContext) => {

@@ -99,7 +99,7 @@ export class RawClient implements Disposable {
       await once(socket, 'secureConnect');
     } catch (error) {
       below.destroy();
-      throw error;
+      throw new Error(`${(error as Error).message}, with 0 bytes: `, { cause: error });
     }
     return new RawClient(socket, below);
   }

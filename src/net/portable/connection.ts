@@ -7,6 +7,9 @@ import { resetError, signs } from './signs.ts';
 /** What a chunk costs beside its bytes, for peers that send them one by one. */
 const CHUNK_COST = 256;
 
+/** Milliseconds. */
+const LOOK = 1000;
+
 /** Who gets what a connection brings once `read` no longer does. */
 export interface Taker {
   data(chunk: Uint8Array): void;
@@ -34,6 +37,8 @@ export class PortableConnection implements Connection {
   #ended = false;
   #closed = false;
   #stopped = false;
+  /** While more has come than is kept, and nobody reads. */
+  #lookout: NodeJS.Timeout | undefined;
   #error: Error | undefined;
   #reader: Reader | undefined;
   #lost: ((error?: Error) => void) | undefined;
@@ -173,16 +178,13 @@ export class PortableConnection implements Connection {
     } else {
       this.#early.push(chunk);
       this.#earlySize += chunk.length + CHUNK_COST;
-      if (this.#earlySize >= EARLY_LIMIT) this.pause();
+      if (this.#earlySize >= EARLY_LIMIT) this.#holdOff();
     }
   };
 
   readonly #onEnd = (): void => {
-    if (signs.isReset(this.stream)) {
-      this.#error ??= resetError();
-      this.stream.destroy();
-      return;
-    }
+    this.#look();
+    if (this.stream.destroyed) return;
     this.#ended = true;
     if (this.#taker !== undefined) this.#taker.ended();
     else if (this.#reader === undefined) this.#lose();
@@ -199,13 +201,28 @@ export class PortableConnection implements Connection {
   };
 
   readonly #onClose = (): void => {
+    clearInterval(this.#lookout);
     this.#closed = true;
     if (this.#taker !== undefined) this.#taker.closed(this.#loss());
     else if (this.#reader !== undefined) this.#reader.reject(this.#failure());
     else this.#lose(this.#failure());
   };
 
+  /** Takes nothing more until somebody reads, and looks whether the peer is still there: that shows by reading only. */
+  #holdOff(): void {
+    this.pause();
+    this.#lookout ??= setInterval(() => this.#look(), LOOK).unref();
+  }
+
+  #look(): void {
+    if (!signs.isReset(this.stream)) return;
+    this.#error ??= resetError();
+    this.stream.destroy();
+  }
+
   #goOnReading(): void {
+    clearInterval(this.#lookout);
+    this.#lookout = undefined;
     if (this.#stopped) startReading(this.stream);
     this.#stopped = false;
   }
