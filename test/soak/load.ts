@@ -36,6 +36,7 @@ async function lane(): Promise<void> {
   while (!stop.signal.aborted) await visit();
 }
 
+await scenarios.find(({ name }) => name === 'login')!.run(scene);
 const all = Array.from({ length: Number(lanes) }, lane);
 const told = setInterval(() => console.log(JSON.stringify({ counts, faults: [...faults] })), 1000);
 process.on('SIGTERM', () => stop.abort());

@@ -10,6 +10,8 @@ export interface Place {
 
 export interface Scene {
   readonly proxy: Place;
+  /** The proxy speaks TLS. */
+  readonly tls: boolean;
   /** Sends back what it gets. */
   readonly echo: Place;
   /** The same, and denied by every other configuration. */
@@ -45,7 +47,11 @@ function login(password: string): Buffer {
 }
 
 async function open(scene: Scene): Promise<RawClient> {
-  return RawClient.connect(scene.proxy, `127.0.0.${2 + Math.floor(Math.random() * 50)}`);
+  return openFrom(scene, `127.0.0.${2 + Math.floor(Math.random() * 50)}`);
+}
+
+function openFrom({ proxy, tls }: Scene, from: string): Promise<RawClient> {
+  return tls ? RawClient.connectTls(proxy, from) : RawClient.connect(proxy, from);
 }
 
 /** As far as the reply to CONNECT by SOCKS5. */
@@ -125,7 +131,8 @@ export const scenarios: readonly Scenario[] = [
     name: 'login',
     weight: 8,
     run: async (scene) => {
-      using client = await open(scene);
+      // From an address that has logged in: guesses of others do not hold it up.
+      using client = await openFrom(scene, '127.0.3.1');
       client.send('05 01 02', login(PASSWORD), request5(Command.connect, scene.echo.host, scene.echo.port));
       await client.expect('05 02  01 00  05 00 00');
       await readAddress(client);
@@ -137,7 +144,7 @@ export const scenarios: readonly Scenario[] = [
     weight: 1,
     run: async (scene) => {
       // From an address of its own: it will have to wait longer and longer.
-      using client = await RawClient.connect(scene.proxy, '127.0.1.1');
+      using client = await openFrom(scene, '127.0.1.1');
       client.send('05 01 02', login('guess'));
       await client.expect('05 02  01 01');
       await client.rest();
@@ -175,7 +182,12 @@ export const scenarios: readonly Scenario[] = [
     name: 'udp',
     weight: 5,
     run: async (scene) => {
-      using association = await associate(scene.proxy);
+      using association = await associate(
+        scene.proxy,
+        undefined,
+        undefined,
+        await openFrom(scene, '127.0.0.1'),
+      );
       using client = await Datagrams.bind('127.0.0.1');
       const data = randomBytes(100);
       await client.send(frame(scene.datagramEcho, data), association.relay);
@@ -202,11 +214,17 @@ export const scenarios: readonly Scenario[] = [
     name: 'reset',
     weight: 10,
     run: async (scene) => {
-      const phase = Math.floor(Math.random() * 5);
-      const client = phase < 3 ? await open(scene) : await connect5(scene, scene.echo);
+      const phase = Math.floor(Math.random() * 6);
+      const client = phase === 3 || phase === 4 ? await connect5(scene, scene.echo) : await open(scene);
       if (phase === 1) client.send('05');
       if (phase === 2) client.send(NO_AUTH, '05 01 00');
       if (phase === 4) client.send(randomBytes(50_000));
+      // All at once, with an answer of a megabyte under way to nobody.
+      if (phase === 5) {
+        const { host, port } = scene.source;
+        const request = request5(Command.connect, host, port);
+        client.send(NO_AUTH, request, randomBytes(Math.floor(Math.random() * 200_000)));
+      }
       client.reset();
       return 'reset';
     },

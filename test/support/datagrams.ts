@@ -74,14 +74,15 @@ export interface Association extends Disposable {
   readonly relay: { readonly host: string; readonly port: number };
 }
 
-/** Asks for UDP ASSOCIATE. `from` is what the client says of itself; `before` goes in front of everything. */
+/** Asks for UDP ASSOCIATE. `from` is what the client says of itself; `before` goes in front of everything; `by`: on this connection. */
 export async function associate(
   proxy: { host: string; port: number },
   from: { host: string; port: number } = { host: '0.0.0.0', port: 0 },
   before: Uint8Array = Buffer.of(),
+  by?: RawClient,
 ): Promise<Association> {
   using guard = new DisposableStack();
-  const control = guard.use(await RawClient.connect(proxy));
+  const control = guard.use(by ?? (await RawClient.connect(proxy)));
   control.send(before, '05 01 00', request5(Command.associate, from.host, from.port));
   await control.expect('05 00  05 00 00');
   const relay = await readAddress(control);
