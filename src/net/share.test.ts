@@ -127,6 +127,20 @@ suite('Share', () => {
     assertEach(greedy, ((100_000 - 5000 - 10_000) * 6) / 4);
   });
 
+  test('nor does that go at the cost of who waits in the same thread', async () => {
+    using clock = new Clock();
+    const [here, there] = [clock.share(400_000), clock.share(400_000)];
+    const modest = new Source(here.pace(), 0);
+    const greedy = [...sources(here, 1), ...sources(there, 11)];
+    let passed = 0;
+    const supply = (): void => void (passed++ % 50 === 0 && modest.add(1000));
+    await clock.pass(1000, supply);
+    for (const source of [modest, ...greedy]) source.taken = 0;
+    await clock.pass(4000, supply);
+    assertEach([modest], 20_000 * 4);
+    assertEach(greedy, ((400_000 - 20_000) * 4) / 12);
+  });
+
   test('who brings its bytes in pieces has as much as the others', async () => {
     using clock = new Clock();
     const share = clock.share(1_000_000);
@@ -138,6 +152,20 @@ suite('Share', () => {
     assertEach([pieces, ...greedy], (1_000_000 * 4) / 4);
   });
 
+  test('who had much while it was alone does not pay for it when others come', async () => {
+    using clock = new Clock();
+    const share = clock.share(50_000);
+    const first = new Source(share.pace());
+    await clock.pass(1000);
+    const others = sources(share, 10);
+    await clock.pass(500);
+    const all = [first, ...others];
+    for (const source of all) source.taken = 0;
+    await clock.pass(3000);
+    for (const { taken } of all)
+      assert.ok(Math.abs((taken * all.length) / 150_000 - 1) < 0.25, `${taken} of ${150_000 / all.length}`);
+  });
+
   test('a newcomer among many does not wait long, and nobody after them', async () => {
     using clock = new Clock();
     const shares = [clock.share(50_000), clock.share(50_000)] as const;
@@ -146,6 +174,7 @@ suite('Share', () => {
     const newcomer = new Source(shares[0].pace());
     await clock.pass(600);
     assert.ok(newcomer.taken > 0);
+    for (const { taken } of all) assert.ok(taken > 0, 'somebody has had nothing');
     for (const { pace } of all) pace.leave();
     const alone = newcomer.taken;
     await clock.pass(2000);

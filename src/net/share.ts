@@ -6,11 +6,13 @@ import type { Waiting } from './queue.ts';
 
 /** Turns in a row, before the rest of the thread has its own. */
 const SHARE = 16;
+/** Milliseconds that are worth a timer. */
+const PAUSE = 2;
 /** Milliseconds in which everyone who waits has a turn. */
 const ROUND = 300;
 /** Bytes of a turn: with fewer, turns would cost more than the bytes, and with more, others of the thread would wait. */
 const SMALLEST = 64;
-const LARGEST = 65_536;
+const LARGEST = 262_144;
 /** Bytes that are worth a timer, unless they take longer than a round. */
 const WORTHY = 16_384;
 
@@ -32,9 +34,17 @@ export class Share {
   #quantum = LARGEST;
   /** Bytes that are reserved, and not taken yet. */
   #reserved = 0;
+  /** From when on they may be. */
+  #due = 0;
+  /** How often something was. */
+  #pieces = 0;
+  /** Bytes for each who waited then. */
+  #part = 0;
+  /** Bytes that those who came and went needed beyond what was reserved for them; less than 0 when it was more. */
+  #missing = 0;
   /** `#run` will be called. */
   #awake = false;
-  /** Until what is reserved may be taken. */
+  /** Until then. */
   #timer: NodeJS.Timeout | undefined;
 
   constructor(bandwidth: Bandwidth, clock: () => number) {
@@ -51,6 +61,7 @@ export class Share {
   use(rate: number): void {
     if (rate === this.bandwidth.rate) return;
     this.#stop();
+    this.#due = 0;
     this.bandwidth.rate = rate;
     this.bandwidth.forget(this.#clock());
     if (this.#timer === undefined) return;
@@ -65,7 +76,8 @@ export class Share {
 
   /** For a turn: it waits. Rest saves nothing, and a newcomer is behind all others, so that many of them hold nobody up. */
   join(turn: Turn): void {
-    turn.rank = turn.rank < 0 ? this.#level + this.#quantum : Math.max(turn.rank, this.#level);
+    turn.rank = turn.rank < 0 ? this.#level + 1 : Math.max(turn.rank, this.#level);
+    if (!turn.stays) turn.came = this.#pieces;
     this.#waiting.add(turn);
     if (!this.#awake) this.#wake();
   }
@@ -90,39 +102,50 @@ export class Share {
         this.#stop();
         return;
       }
-      if (this.#reserved < 1 && !this.#reserve()) return;
+      if (this.#reserved < 1) this.#reserve();
+      const wait = this.#due - this.#clock();
+      if (wait >= PAUSE) {
+        this.#timer = setTimeout(this.#run, wait);
+        return;
+      }
       this.#serve(turn);
     }
     setImmediate(this.#run);
   };
 
-  /** False when it has to be waited for. */
-  #reserve(): boolean {
+  #reserve(): void {
     const { bandwidth } = this;
     if (bandwidth.rate === Infinity) {
       this.#quantum = LARGEST;
       this.#reserved = Infinity;
-      return true;
+      this.#due = 0;
+      return;
     }
     const now = this.#clock();
     const { size } = this.#waiting;
     const all = Math.max(size, bandwidth.count(size - this.#counted, now));
     this.#counted = size;
     this.#quantum = Math.min(LARGEST, Math.max(SMALLEST, bytesIn(ROUND, bandwidth.rate / all)));
-    this.#reserved = bytesIn(RESERVED, (bandwidth.rate * size) / all);
-    const wait = bandwidth.reserve(this.#reserved, now) - now;
-    // A timer keeps no shorter time.
-    if (wait < 1) return true;
-    this.#timer = setTimeout(this.#run, wait);
-    return false;
+    this.#pieces++;
+    this.#part = (bandwidth.rate * RESERVED) / 1000 / all;
+    const most = bytesIn(RESERVED, bandwidth.rate);
+    this.#reserved = Math.min(most, Math.max(1, Math.floor(this.#part * size + this.#missing)));
+    this.#missing = 0;
+    this.#due = bandwidth.reserve(this.#reserved, now);
   }
 
   #serve(turn: Turn): void {
     this.#waiting.delete(turn);
     this.#level = turn.rank;
     const taken = turn.take(Math.min(this.#quantum, this.#reserved));
-    turn.rank += taken;
+    turn.rank += taken / this.#quantum;
     this.#reserved -= taken;
+    if (turn.came >= 0) {
+      this.#missing += Math.min(taken, this.#part) - (turn.came < this.#pieces ? this.#part : 0);
+      turn.came = -1;
+    }
+    // Not all at once: who is about to have its next bytes would miss it.
+    this.#due += (taken * 1000) / this.bandwidth.rate;
     turn.goOn();
   }
 
@@ -134,15 +157,18 @@ export class Share {
       if (this.#counted > 0) this.bandwidth.count(-this.#counted, now);
     }
     this.#reserved = 0;
+    this.#missing = 0;
     this.#counted = 0;
   }
 }
 
 /** One direction of a relay, among those that share a bandwidth. */
 class Turn implements Pace, Waiting {
-  /** Bytes that it has had, on the scale of its share; less than 0 before the first time. */
+  /** Turns that it has had, on the scale of its share; less than 0 before the first time. */
   rank = -1;
   seat = -1;
+  /** The share's pieces when it came to wait; less than 0 when it has had a turn since. */
+  came = -1;
   readonly #share: Share;
   readonly #own: Bandwidth | undefined;
   readonly #clock: () => number;
@@ -161,6 +187,11 @@ class Turn implements Pace, Waiting {
     this.#own = own;
     this.#clock = clock;
     this.#allowed = own === undefined ? Infinity : 0;
+  }
+
+  /** It wants more right after its turn. */
+  get stays(): boolean {
+    return this.#again;
   }
 
   get waits(): boolean {
@@ -210,6 +241,7 @@ class Turn implements Pace, Waiting {
     }
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
+      this.#again = false;
       this.#share.join(this);
     }, wait);
   }

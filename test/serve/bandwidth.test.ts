@@ -181,7 +181,7 @@ function assertSlow(log: Log, rate: number, start: number): void {
   assert.ok(bytes > 0 && bytes < rate * (seconds + 0.2), `${bytes} bytes in ${seconds} s`);
 }
 
-suite('a rule with a bandwidth', () => {
+suite('a rule with a bandwidth', { concurrency: 2 }, () => {
   for (const link of LINKS) {
     test(`holds it against 150 short sessions, both ways: ${link.name}`, async () => {
       const rate = 50 * KB;
