@@ -81,38 +81,43 @@ suite('64 descriptors', () => {
     await garter.record({ end: 'limit:accept:connections' });
   });
 
-  test('names with 32 silent addresses: a few attempts for each client, and others are served', async () => {
-    await using echo = await startEcho('::1');
-    await using hole = await startBlackHole('0.0.0.0', echo.port);
-    assert.equal(hole.port, echo.port);
-    await using names = await startNameServer((asked) => {
-      const silent = Array.from({ length: 32 }, (_, i) => address(asked.name, `127.0.0.${i + 1}`));
-      const there = [address(asked.name, '::1')];
-      if (asked.type === 'A') return [response(asked, { answers: silent })];
-      return [response(asked, { answers: asked.name === 'good.test' ? there : [] })];
-    });
-    await using garter = await startGarter({
-      prefix: few,
-      config: `
+  for (const kind of ['destinations', 'upstreams']) {
+    test(`${kind} with 32 silent addresses: a few attempts for each client, and others are served`, async () => {
+      await using echo = await startEcho('::1');
+      await using hole = await startBlackHole('0.0.0.0', echo.port);
+      assert.equal(hole.port, echo.port);
+      await using names = await startNameServer((asked) => {
+        const silent = Array.from({ length: 32 }, (_, i) => address(asked.name, `127.0.0.${i + 1}`));
+        const there = [address(asked.name, '::1')];
+        if (asked.type === 'A') return [response(asked, { answers: silent })];
+        return [response(asked, { answers: asked.name === 'good.test' ? there : [] })];
+      });
+      await using garter = await startGarter({
+        prefix: few,
+        config: `
 workers: 1
 rules: [{ name: local, allow: connect, to: [any, loopback] }]
+routes:
+  - { to: [good.test, "::1"], via: direct }
+  - { to: [any, loopback], via: ${kind === 'destinations' ? 'direct' : `"socks5h://silent.test:${echo.port}"`} }
 resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }
 timeouts: { connect: 4s }`,
+      });
+      const before = await descriptors(garter.process.pid);
+      const stuck = Array.from({ length: 8 }, (_, i) =>
+        replyCode(garter, request5(Command.connect, `silent-${i}.test`, echo.port)),
+      );
+      let most = 0;
+      for (let i = 0; i < 15; i++) {
+        await delay(100);
+        most = Math.max(most, (await descriptors(garter.process.pid)) - before);
+      }
+      // Of each two, and eight to share.
+      assert.ok(most <= 8 * 2 + 8 + 2, `${most} descriptors`);
+      await untilServed(garter, { host: 'good.test', port: echo.port });
+      assert.deepEqual(new Set(await Promise.all(stuck)), new Set([kind === 'destinations' ? 6 : 1]));
     });
-    const before = await descriptors(garter.process.pid);
-    const stuck = Array.from({ length: 8 }, (_, i) =>
-      replyCode(garter, request5(Command.connect, `silent-${i}.test`, echo.port)),
-    );
-    let most = 0;
-    for (let i = 0; i < 15; i++) {
-      await delay(100);
-      most = Math.max(most, (await descriptors(garter.process.pid)) - before);
-    }
-    // Of each two, and eight to share.
-    assert.ok(most <= 8 * 2 + 8 + 2, `${most} descriptors`);
-    await untilServed(garter, { host: 'good.test', port: echo.port });
-    assert.deepEqual(new Set(await Promise.all(stuck)), new Set([6]));
-  });
+  }
 
   test('120 associations with more sockets than there are: no load, and room again at once', async (t: TestContext) => {
     await using echo = await startEcho();
