@@ -1,5 +1,5 @@
 import type { Pace } from '../net/engine.ts';
-import { Share } from '../net/share.ts';
+import { Shaper } from '../net/shaper.ts';
 import { Bandwidth } from '../policy/bandwidth.ts';
 import type { Policy } from '../policy/compile.ts';
 import type { Limits } from '../policy/limits.ts';
@@ -11,7 +11,7 @@ type Flow =
   | {
       readonly own: Bandwidth | undefined;
       /** With the others of its rule. */
-      readonly share: Share;
+      readonly shaper: Shaper;
     }
   | undefined;
 
@@ -23,9 +23,9 @@ export interface Flows {
 /** The bandwidths that the sessions of a rule share. Rules are told apart by name, so that they outlive a reload. */
 export class Bandwidths {
   readonly #limits: Limits;
-  readonly #shared = new Map<string, { readonly send: Share; readonly receive: Share }>();
+  readonly #shared = new Map<string, { readonly send: Shaper; readonly receive: Shaper }>();
   /** Of sessions that have a limit of their own only. */
-  readonly #unlimited = new Share(new Bandwidth(Infinity), monotonic);
+  readonly #unlimited = new Shaper(new Bandwidth(Infinity), monotonic);
 
   constructor(limits: Limits) {
     this.#limits = limits;
@@ -36,9 +36,9 @@ export class Bandwidths {
     const { bandwidth, bandwidthPerSession } = limit;
     if (bandwidth === undefined && bandwidthPerSession === undefined) return UNLIMITED;
     const shared = bandwidth === undefined ? undefined : this.#of(name, bandwidth);
-    const flow = (share: Share = this.#unlimited): Flow => ({
+    const flow = (shaper: Shaper = this.#unlimited): Flow => ({
       own: bandwidthPerSession === undefined ? undefined : new Bandwidth(bandwidthPerSession),
-      share,
+      shaper,
     });
     return { send: flow(shared?.send), receive: flow(shared?.receive) };
   }
@@ -61,12 +61,12 @@ export class Bandwidths {
     }
   }
 
-  #of(name: string, rate: number): { readonly send: Share; readonly receive: Share } {
+  #of(name: string, rate: number): { readonly send: Shaper; readonly receive: Shaper } {
     let shared = this.#shared.get(name);
     if (shared === undefined) {
       shared = {
-        send: new Share(new Bandwidth(rate, this.#limits.meter('send', name)), monotonic),
-        receive: new Share(new Bandwidth(rate, this.#limits.meter('receive', name)), monotonic),
+        send: new Shaper(new Bandwidth(rate, this.#limits.meter('send', name)), monotonic),
+        receive: new Shaper(new Bandwidth(rate, this.#limits.meter('receive', name)), monotonic),
       };
       this.#shared.set(name, shared);
     }
@@ -78,7 +78,7 @@ const UNLIMITED: Flows = { send: undefined, receive: undefined };
 
 /** For a stream, which waits for its turn. */
 export function paceOf(flow: Flow): Pace | undefined {
-  return flow?.share.pace(flow.own);
+  return flow?.shaper.pace(flow.own);
 }
 
 /** For a datagram, which does not wait: whether it may pass; if so, it is counted. */
@@ -99,10 +99,10 @@ export function admitsByAll(flows: readonly Flow[], bytes: number): boolean {
 }
 
 function isFree(flow: Flow, now: number): boolean {
-  return flow === undefined || (flow.own?.isFree(now) !== false && flow.share.bandwidth.isFree(now));
+  return flow === undefined || (flow.own?.isFree(now) !== false && flow.shaper.bandwidth.isFree(now));
 }
 
 function reserve(flow: Flow, bytes: number, now: number): void {
   flow?.own?.reserve(bytes, now);
-  flow?.share.bandwidth.reserve(bytes, now);
+  flow?.shaper.bandwidth.reserve(bytes, now);
 }

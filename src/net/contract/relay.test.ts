@@ -21,7 +21,7 @@ import {
 } from '../../../test/support/engines.ts';
 import { Bandwidth } from '../../policy/bandwidth.ts';
 import type { Pace, Paced, RelayEnd } from '../engine.ts';
-import { Share } from '../share.ts';
+import { Shaper } from '../shaper.ts';
 
 const MIB = 1 << 20;
 const IN_FLIGHT = 100_000;
@@ -414,7 +414,7 @@ async function cut(far: Socket): Promise<void> {
 }
 
 function paced(rate: number): Pace {
-  return new Share(new Bandwidth(rate), () => performance.now()).pace();
+  return new Shaper(new Bandwidth(rate), () => performance.now()).pace();
 }
 
 /** A pace that gives a turn when it is told to. */

@@ -4,7 +4,7 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import { Bandwidth } from '../policy/bandwidth.ts';
 import { createLimitMemory, Limits } from '../policy/limits.ts';
 import type { Pace, Paced } from './engine.ts';
-import { Share } from './share.ts';
+import { Shaper } from './shaper.ts';
 
 /** Time that passes when it is told to, for the shares of several threads. */
 class Clock implements Disposable {
@@ -19,8 +19,8 @@ class Clock implements Disposable {
     this.#timers.enable({ apis: ['setTimeout'] });
   }
 
-  share(rate: number): Share {
-    return new Share(new Bandwidth(rate, this.#limits.meter('send', 'rule')), () => this.now);
+  share(rate: number): Shaper {
+    return new Shaper(new Bandwidth(rate, this.#limits.meter('send', 'rule')), () => this.now);
   }
 
   /** How many wait, as the threads know it. */
@@ -73,10 +73,10 @@ class Source implements Paced {
   }
 }
 
-function sources(share: Share, count: number, own?: number): Source[] {
+function sources(shaper: Shaper, count: number, own?: number): Source[] {
   return Array.from(
     { length: count },
-    () => new Source(share.pace(own === undefined ? undefined : new Bandwidth(own))),
+    () => new Source(shaper.pace(own === undefined ? undefined : new Bandwidth(own))),
   );
 }
 
@@ -89,7 +89,7 @@ function assertEach(all: readonly Source[], bytes: number): void {
   for (const { taken } of all) assert.ok(taken > 0.9 * bytes && taken < 1.1 * bytes, `${taken} of ${bytes}`);
 }
 
-suite('Share', () => {
+suite('Shaper', () => {
   for (const [rate, seconds, tolerance] of [
     [1, 5, 2],
     [50_000, 4, 10_000],

@@ -22,7 +22,7 @@ const WORTHY = 16_384;
  * goes first (start-time fair queueing). So no more is owed than is reserved at a time, who needs less than an equal share gets
  * it, and the others divide the rest.
  */
-export class Share {
+export class Shaper {
   readonly bandwidth: Bandwidth;
   readonly #clock: () => number;
   readonly #waiting = new Queue<Turn>();
@@ -167,9 +167,9 @@ class Turn implements Pace, Waiting {
   /** Turns that it has had, on the scale of its share; less than 0 before the first time. */
   rank = -1;
   seat = -1;
-  /** The share's pieces when it came to wait; less than 0 when it has had a turn since. */
+  /** The shaper's pieces when it came to wait; less than 0 when it has had a turn since. */
   came = -1;
-  readonly #share: Share;
+  readonly #shaper: Shaper;
   readonly #own: Bandwidth | undefined;
   readonly #clock: () => number;
   /** Bytes that its own bandwidth allows. */
@@ -182,8 +182,8 @@ class Turn implements Pace, Waiting {
   #again = false;
   #over = false;
 
-  constructor(share: Share, own: Bandwidth | undefined, clock: () => number) {
-    this.#share = share;
+  constructor(shaper: Shaper, own: Bandwidth | undefined, clock: () => number) {
+    this.#shaper = shaper;
     this.#own = own;
     this.#clock = clock;
     this.#allowed = own === undefined ? Infinity : 0;
@@ -208,10 +208,10 @@ class Turn implements Pace, Waiting {
     this.#over = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#share.quit(this);
+    this.#shaper.quit(this);
   }
 
-  /** From the share: how many bytes it has taken. */
+  /** From the shaper: how many bytes it has taken. */
   take(most: number): number {
     this.#taking = true;
     this.#again = false;
@@ -221,7 +221,7 @@ class Turn implements Pace, Waiting {
     return taken;
   }
 
-  /** From the share, once that is counted. */
+  /** From the shaper, once that is counted. */
   goOn(): void {
     if (this.#again && !this.#over) this.#enter();
   }
@@ -229,20 +229,20 @@ class Turn implements Pace, Waiting {
   #enter(): void {
     const own = this.#own;
     if (own === undefined || this.#allowed > 0) {
-      this.#share.join(this);
+      this.#shaper.join(this);
       return;
     }
     const now = this.#clock();
     this.#allowed = Math.max(bytesIn(RESERVED, own.rate), Math.min(WORTHY, bytesIn(ROUND, own.rate)));
     const wait = own.reserve(this.#allowed, now) - now;
     if (wait < 1) {
-      this.#share.join(this);
+      this.#shaper.join(this);
       return;
     }
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#again = false;
-      this.#share.join(this);
+      this.#shaper.join(this);
     }, wait);
   }
 }
