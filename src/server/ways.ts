@@ -82,7 +82,8 @@ export class Ways {
   forward(key: string, address: Address, buffer: Uint8Array, start: number, end: number, room: number): void {
     const now = performance.now();
     const known = this.#entries.get(key);
-    const entry = known === undefined || isOld(known, now) ? this.#begin(key, address, known) : known;
+    const entry =
+      known === undefined || isOld(known, now) ? this.#begin(key, address, known, end - start) : known;
     switch (entry?.state) {
       case 'allowed':
         entry.usedAt = Math.floor(now);
@@ -192,8 +193,7 @@ export class Ways {
 
   #wait(waiting: Uint8Array[], buffer: Uint8Array, start: number, end: number): void {
     const bytes = end - start;
-    const isFull = this.#waiting >= WAITING || this.#waitingBytes + bytes > WAITING_BYTES;
-    if (isFull || waiting.length >= WAITING_PER_DESTINATION || !this.#outside.hasRoom(bytes)) {
+    if (waiting.length >= WAITING_PER_DESTINATION || !this.#mayWait(bytes)) {
       this.#outside.dropped('overflow');
       return;
     }
@@ -201,6 +201,11 @@ export class Ways {
     this.#waiting++;
     this.#waitingBytes += bytes;
     this.#outside.holds(bytes);
+  }
+
+  #mayWait(bytes: number): boolean {
+    const isFull = this.#waiting >= WAITING || this.#waitingBytes + bytes > WAITING_BYTES;
+    return !isFull && this.#outside.hasRoom(bytes);
   }
 
   /** Puts an entry last; beyond the limit the first, which is the oldest, makes room. */
@@ -247,9 +252,13 @@ export class Ways {
     return { state: 'refused', until: performance.now() + wait, why };
   }
 
-  /** Begins to decide about a destination, unless that is done for too many or there is no room. What was known of it is in force no more. */
-  #begin(key: string, address: Address, before: Entry | undefined): Entry | undefined {
-    if (this.#deciding >= DECIDING || !this.#outside.hasRoom(sizeOf(key))) return undefined;
+  /**
+   * Begins to decide about a destination, unless that is done for too many or there is no room, for its first datagram either: one that
+   * is never sent to may not answer. What was known of it is in force no more.
+   */
+  #begin(key: string, address: Address, before: Entry | undefined, bytes: number): Entry | undefined {
+    if (this.#deciding >= DECIDING || !this.#mayWait(bytes) || !this.#outside.hasRoom(sizeOf(key)))
+      return undefined;
     let entry: Entry;
     try {
       if (address.port === 0) throw Failure.refusal('port-0');
