@@ -8,9 +8,9 @@ const PER_CONNECTION = 2;
 
 /** Of those that are left, one in so many is for connections that have ended and whose client has its answer still to read. */
 const PER_LINGERING = 16;
-const MOST_LINGERING = 1024;
-/** Of all descriptors, those that are lent for a moment: an eighth, within these bounds. */
-const SPARE = { share: 1 / 8, least: 8, most: 1024 } as const;
+const MOST_LINGERING = 512;
+/** Of all descriptors, those that are lent for a moment: a sixteenth, within these bounds. */
+const SPARE = { share: 1 / 16, least: 8, most: 512 } as const;
 
 /** The connections that this process has descriptors for (RLIMIT_NOFILE, which Node raises as far as it may). */
 export function connectionsPossible(threads: number): number {
