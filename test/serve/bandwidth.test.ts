@@ -233,15 +233,21 @@ suite('a rule with a bandwidth', { concurrency: 2 }, () => {
       }, 50);
       held.defer(() => clearInterval(timer));
       await delay(1000);
-      const start = performance.now();
-      await delay(3000);
-      const seconds = (performance.now() - start) / 1000;
-      const [least, ...most] = scene.arrived.map((log) => log.since(start) / seconds);
-      assert.ok(least! > 0.75 * little, `of ${little} it needs, one gets ${least}`);
-      const shares = most.map((each) => each / ((rate - little) / many));
-      assert.ok(Math.min(...shares) > 0.75 && Math.max(...shares) < 1.25, shares.join(' '));
-      const all = most.reduce((sum, each) => sum + each, least!);
-      assert.ok(all > 0.9 * rate && all < 1.1 * rate, `${all} of ${rate}`);
+      const measure = async (): Promise<string | undefined> => {
+        const start = performance.now();
+        await delay(3000);
+        const seconds = (performance.now() - start) / 1000;
+        const [least, ...most] = scene.arrived.map((log) => log.since(start) / seconds);
+        const shares = most.map((each) => each / ((rate - little) / many));
+        const all = most.reduce((sum, each) => sum + each, least!);
+        if (least! <= 0.75 * little) return `of ${little} it needs, one gets ${least}`;
+        if (Math.min(...shares) <= 0.75 || Math.max(...shares) >= 1.25) return shares.join(' ');
+        return all > 0.9 * rate && all < 1.1 * rate ? undefined : `${all} of ${rate}`;
+      };
+      // A busy machine may keep one of them, or this test, from its turns for a while.
+      let fault: string | undefined;
+      for (let i = 0; i < 4; i++) if ((fault = await measure()) === undefined) break;
+      assert.equal(fault, undefined);
     });
   }
 
