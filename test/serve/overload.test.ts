@@ -142,14 +142,22 @@ timeouts: { connect: 4s }`,
   });
 });
 
-test('as many descriptors as the system gives: it starts at once', async () => {
-  const most = ['sh', '-c', 'ulimit -n "$(ulimit -Hn)"; exec "$0" "$@"'];
+test('as many descriptors as the system gives: it starts as soon as with few', async () => {
   await using echo = await startEcho();
-  const start = performance.now();
-  await using garter = await startGarter({ prefix: most });
-  const took = performance.now() - start;
-  assert.ok(took < 3000, `${took} ms`);
-  await untilServed(garter, echo);
+  const timeFor = async (limit: string): Promise<number> => {
+    const start = performance.now();
+    await using garter = await startGarter({ prefix: ['sh', '-c', `ulimit -n ${limit}; exec "$0" "$@"`] });
+    const took = performance.now() - start;
+    await untilServed(garter, echo);
+    return took;
+  };
+  let took: readonly number[] = [];
+  // A busy machine may keep one of them waiting.
+  for (let i = 0; i < 4; i++) {
+    took = [await timeFor('256'), await timeFor('"$(ulimit -Hn)"')];
+    if (took[1]! < 2 * took[0]!) return;
+  }
+  assert.fail(`${took.join(' and ')} ms`);
 });
 
 test('memory short: whoever holds most of it is ended, over TLS too, and the others go on', async () => {
