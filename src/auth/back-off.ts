@@ -1,6 +1,6 @@
 import { groupsOf } from '../policy/claims.ts';
 import { Recent } from '../resolve/recent.ts';
-import { parseIp } from '../wire/ip.ts';
+import { ipOf } from '../wire/ip.ts';
 
 export interface BackOffOptions {
   /** Milliseconds on a clock that never jumps. @default performance.now */
@@ -42,7 +42,7 @@ interface Charge {
  *
  * An address that has logged in is not locked out: its delay stays at a second, and for the user that it logged in as
  * it has a count of its own, so that neither strangers who guess at that name nor neighbours behind the same address
- * who fail under another name can hold it up. Only where that very login fails again and again, neighbours are guessing at it, and it is
+ * who fail under another name can hold it up. Only when that very login fails again and again are neighbours guessing at it, and then it is
  * slowed down like any other.
  *
  * A success does not clear the count of the user name, nor that of the login: else every login of the owner would give the guessers new tries.
@@ -119,6 +119,6 @@ function sourceOf(address: string): string {
 
 /** The networks of an address, the widest first; everything local is one. */
 function networksOf(address: string): readonly string[] {
-  const ip = parseIp(address.replace(/%.*$/, ''));
+  const ip = ipOf(address);
   return ip === undefined ? ['local'] : groupsOf(ip);
 }

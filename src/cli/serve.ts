@@ -1,4 +1,6 @@
 import { parseArgs } from 'node:util';
+import { formatText } from '../audit/format.ts';
+import { UsersFileError } from '../auth/users-disk.ts';
 import { formatProblems } from '../config/problem.ts';
 import type { Flags } from '../config/flags.ts';
 import { loadConfig, settingsFromFlags } from '../config/load.ts';
@@ -6,9 +8,7 @@ import type { Loaded } from '../config/load.ts';
 import { formatAddress } from '../wire/address.ts';
 import { codeOf } from '../server/failure.ts';
 import { Server } from '../server/server.ts';
-import { UsersFileError } from '../auth/users-disk.ts';
 import type { Settings } from '../server/settings.ts';
-import { formatText } from '../audit/format.ts';
 import { Notifier } from './notify.ts';
 import { isRoot, mayRead, startAs } from './run-as.ts';
 

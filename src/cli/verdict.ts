@@ -1,11 +1,11 @@
 import type { Member } from '../auth/authenticator.ts';
 import { isExpired, nameFault } from '../auth/users-file.ts';
+import { chooseEngine } from '../net/choose.ts';
 import { accept } from '../policy/accept.ts';
 import { compile } from '../policy/compile.ts';
 import { decide } from '../policy/decide.ts';
 import type { Permit, Refusal } from '../policy/decide.ts';
 import type { Command, Destination, Facts, Method, Origin } from '../policy/policy.ts';
-import { chooseEngine } from '../net/choose.ts';
 import { Resolver } from '../resolve/resolver.ts';
 import type { UpstreamOptions } from '../route/options.ts';
 import { DIRECT, Routes } from '../route/table.ts';

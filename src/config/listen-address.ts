@@ -56,7 +56,7 @@ export function addressesOf(host: string): string[] {
       (address) => address === '127.0.0.1' || all.some((one) => one.address === address),
     );
   }
-  // Those of one link have to be asked for.
+  // Link-local ones have to be asked for, with their zone.
   const addresses = (interfaces[host] ?? [])
     .filter(({ address }) => !address.startsWith('fe80:'))
     .map(({ address }) => address);

@@ -13,13 +13,13 @@ import type { Draft } from './draft.ts';
 import type { CommandWord } from './leaves.ts';
 import { reportTaken, whereIs } from './names.ts';
 import type { Path, Placed, Reports } from './problem.ts';
-import { checkNat64, checkTranslated } from './translated.ts';
 import { unreachableAccepts, unreachableRules } from './reach.ts';
 import type { Unreachable } from './reach.ts';
 import type { AcceptSection, RuleSection } from './schema.ts';
 import { originOf } from './source.ts';
 import type { Source } from './source.ts';
 import { nearest } from './suggestion.ts';
+import { checkNat64, checkTranslated } from './translated.ts';
 import { quote } from './value-error.ts';
 
 /** What holds without `rules`: loopback is named for clients on loopback only. */

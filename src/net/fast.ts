@@ -16,6 +16,7 @@ import type {
   UnixPath,
 } from './engine.ts';
 import { FastConnection } from './fast/connection.ts';
+import { deviceFault } from './fast/device.ts';
 import { dial } from './fast/dial.ts';
 import { listen } from './fast/listen.ts';
 import { Loop } from './fast/loop.ts';
@@ -23,7 +24,6 @@ import { Pipes } from './fast/pipes.ts';
 import { FastRelay } from './fast/relay.ts';
 import { kernelSigns } from './fast/signs.ts';
 import { bindUdp } from './fast/udp.ts';
-import { deviceFault } from './fast/device.ts';
 import { PortableConnection } from './portable/connection.ts';
 import { PortableEngine } from './portable.ts';
 import { Sweep } from './sweep.ts';

@@ -1,12 +1,12 @@
 /** Something that can wait in one queue. */
 export interface Waiting {
-  /** Who has the least goes first; not to be changed while it waits. */
+  /** The least goes first; not to be changed while it waits. */
   readonly rank: number;
   /** The queue's; less than 0 outside of it. */
   seat: number;
 }
 
-/** Those who wait, the one of the least rank first (a binary heap): any change takes steps by the logarithm of their number. */
+/** Those who wait, the one of the least rank first: a binary heap, so that a change takes steps by the logarithm of their number. */
 export class Queue<T extends Waiting> {
   readonly #heap: T[] = [];
 

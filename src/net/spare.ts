@@ -1,6 +1,6 @@
 /**
  * Descriptors for what needs some for a moment beyond those that its connection has: attempts to connect beside the first, queries of
- * names, health checks. Whoever gets none makes do with less, or waits. All threads of a server share the number.
+ * names, health checks. Those that get none make do with less, or wait. All threads of a server share the number.
  */
 export class Spare {
   readonly #taken: Int32Array;

@@ -1,6 +1,6 @@
 /**
- * Those who share something that is scarce, in groups within groups: who takes part belongs to one at each level, the widest first. A
- * group has as much of a say as another of its level, however many are in it.
+ * Those who share something that is scarce, in groups within groups: each member belongs to one at each level, the widest first. A
+ * group has as much of a say as any other of its level, however many are in it.
  */
 export class Crowd<T> {
   size = 0;

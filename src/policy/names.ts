@@ -14,7 +14,7 @@ export function isNumericName(name: string): boolean {
   return NUMERIC.test(name);
 }
 
-/** The names that lead to loopback, by whomever they are resolved (RFC 6761 section 6.3); `localhost.localdomain` is a name like others. */
+/** The names that lead to loopback, wherever they are resolved (RFC 6761 section 6.3); `localhost.localdomain` is a name like others. */
 export function isLocalhost(name: string): boolean {
   return name === 'localhost' || name.endsWith('.localhost');
 }

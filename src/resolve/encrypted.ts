@@ -1,6 +1,6 @@
+import type { Duplex } from 'node:stream';
 import { createSecureContext } from 'node:tls';
 import type { ConnectionOptions, SecureContext } from 'node:tls';
-import type { Duplex } from 'node:stream';
 import { systemAuthorities } from './authorities.ts';
 import type { Channel, WithId } from './channel.ts';
 import { outcomeOf, unconnected, type Outcome } from './outcome.ts';

@@ -85,8 +85,8 @@ interface Said {
 
 /**
  * With EDNS, and without it on any sign that the server dislikes that: when it fails or refuses, or has been silent for half of
- * its time; then both queries wait for the rest of it. An encrypted query would lose its padding with EDNS: there silence, which
- * somebody on the way could bring about, is no sign.
+ * its time; then both queries wait for the rest of it. An encrypted query would lose its padding together with EDNS: there silence,
+ * which somebody on the way could bring about, is no sign.
  */
 async function askBy(
   exchange: Exchange,

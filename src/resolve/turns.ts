@@ -1,6 +1,6 @@
+import type { Spare } from '../net/spare.ts';
 import { Crowd } from '../policy/crowd.ts';
 import { Recent } from './recent.ts';
-import type { Spare } from '../net/spare.ts';
 
 export interface TurnsOptions {
   /** Tasks at a time. */
@@ -9,7 +9,7 @@ export interface TurnsOptions {
   readonly waiting: number;
   /** Numbers from 0 to 1. @default Math.random */
   readonly random?: () => number;
-  /** Where tasks take descriptors from, `each` so many. @default as many as it takes */
+  /** Where tasks take descriptors from, `each` of them for one task. @default as many as it takes */
   readonly spare?: Spare | undefined;
   /** @default 1 */
   readonly each?: number;
@@ -17,7 +17,7 @@ export interface TurnsOptions {
   readonly least?: number;
 }
 
-/** The groups that who asks belongs to, the widest first: see `Crowd`. Called when it has to wait. */
+/** The groups to which the one who asks belongs, the widest first: see `Crowd`. Called when it has to wait. */
 export type Asker = () => readonly string[];
 
 /** True when it is its turn; false when it has lost its place in the line. */
@@ -35,8 +35,8 @@ const RANKS = 10_000;
 
 /**
  * Lets a few tasks run at a time and some more wait in line. Groups take turns, and when the line is full the largest gives way: a flood
- * holds up itself. Of groups as large, the one that had a turn last gives way, and among those that had none yet chance decides, for as
- * many turns as the line is long: who asks more often does not have more of a chance.
+ * holds up itself. Of groups of one size the one that had a turn last gives way, and among those that had none yet chance decides, for as
+ * many turns as the line is long: asking more often gives no better chance.
  */
 export class Turns {
   readonly #limit: number;

@@ -50,20 +50,20 @@ export class Discovery {
   }
 
   /** The group as it is now. Rejects with an UpstreamError when nothing is known of it, or with the signal's reason. */
-  async group(way: DiscoverOptions, resolver: Resolver, asker: Caller): Promise<GroupOptions> {
-    const services = await this.#services(way, resolver, asker);
+  async group(way: DiscoverOptions, resolver: Resolver, caller: Caller): Promise<GroupOptions> {
+    const services = await this.#services(way, resolver, caller);
     if (services.length === 0) throw new UpstreamError('unreachable', way.label, 'ENOTFOUND');
     return { ...way, type: 'group', members: membersOf(way, services) };
   }
 
-  async #services(way: DiscoverOptions, resolver: Resolver, asker: Caller): Promise<readonly Service[]> {
+  async #services(way: DiscoverOptions, resolver: Resolver, caller: Caller): Promise<readonly Service[]> {
     const known = this.#found.get(resolver)?.get(way.service);
     const now = this.#now();
-    if (known === undefined) return this.#ask(way, resolver, asker);
+    if (known === undefined) return this.#ask(way, resolver, caller);
     if (now < known.expires) return known.services;
     // Nobody else asks meanwhile.
     known.expires = now + LEAST;
-    if (now >= known.spoils) return this.#ask(way, resolver, asker, known);
+    if (now >= known.spoils) return this.#ask(way, resolver, caller, known);
     void this.#ask(way, resolver, {}, known);
     return known.services;
   }
@@ -71,11 +71,11 @@ export class Discovery {
   async #ask(
     { service, label }: DiscoverOptions,
     resolver: Resolver,
-    asker: Caller,
+    caller: Caller,
     known?: Found,
   ): Promise<readonly Service[]> {
     try {
-      const { services, ttl } = await resolver.services(service, asker);
+      const { services, ttl } = await resolver.services(service, caller);
       this.#keep(service, resolver, services, ttl);
       return services;
     } catch (error) {

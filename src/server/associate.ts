@@ -18,7 +18,7 @@ import { wayFor } from './way-out.ts';
 /** Bytes that a client may send after its request, though they mean nothing. */
 const MEANINGLESS = 256;
 
-/** UDP ASSOCIATE (RFC 1928 section 7): the association lives as long as its TCP connection, whose further bytes mean nothing: but few, and it goes on. */
+/** UDP ASSOCIATE (RFC 1928 section 7): the association lives as long as its TCP connection, whose further bytes mean nothing; a few are put up with. */
 export async function associate(
   session: Session,
   machine: ServerSession,
@@ -74,7 +74,7 @@ function carriesDatagrams({ via }: Route): boolean {
   return via === 'direct' || ableTo('udp', via) !== undefined;
 }
 
-/** Reads and forgets. Nobody needs to send much there, and whoever floods it wants something else. */
+/** Reads and forgets. A client has no need to send much there: a flood is meant for something else. */
 async function untilEnded(client: Connection, sent: number): Promise<void> {
   try {
     let bytes: Uint8Array | undefined;

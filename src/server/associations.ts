@@ -59,13 +59,13 @@ export class Associations implements Disposable {
     this.#held += bytes;
   }
 
-  /** Whether there is room for so many bytes more. Where it is short, destinations are forgotten, of whoever has most. */
+  /** Whether there is room for so many bytes more. Where it is short, the association that knows most destinations forgets some. */
   makeRoom(bytes: number): boolean {
     const lacking = this.#held + bytes - this.#budget();
     return lacking <= 0 || this.forget(lacking) >= lacking;
   }
 
-  /** Forgets destinations of so many bytes, if there are; tells how many it were. */
+  /** Forgets destinations of so many bytes, if there are that many; tells how many bytes that freed. */
   forget(bytes: number): number {
     const before = this.#held;
     while (before - this.#held < bytes) {

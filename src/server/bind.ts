@@ -1,3 +1,4 @@
+import { egressFrom } from '../net/egress.ts';
 import type { Connection, Listener } from '../net/engine.ts';
 import { decide } from '../policy/decide.ts';
 import type { Decision, Permit } from '../policy/decide.ts';
@@ -5,7 +6,6 @@ import type { Protocol } from '../policy/policy.ts';
 import { firstFromHere, wayFromHere } from '../route/addresses.ts';
 import { awaitPeerThrough } from '../route/dial.ts';
 import type { Passage } from '../route/dial.ts';
-import { egressFrom } from '../net/egress.ts';
 import { boundAt } from '../route/trip.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { AddressType } from '../wire/address.ts';
@@ -126,10 +126,10 @@ async function openTowards(
   const family = familyOf(host);
   const egress = route.egress && egressFrom(route.egress, host);
   const isNamed = permit.addresses.length > 0;
-  // A peer that is not named may have either family; most likely it has the client's. And who hears clients by one interface only hears peers there, too.
+  // A peer that is not named may have either family; most likely it has the client's. And a listener that hears clients by one interface only hears peers there too.
   if (egress === undefined && (!isNamed || device !== undefined) && isTold(protocol, family))
     return listenAt(withZone(host, device));
-  // Whoever may come to a client of this machine need not be on it.
+  // The peer of a client on this machine may be elsewhere.
   const likely = [isLoopback(host) ? UNSPECIFIED[family] : host, UNSPECIFIED[family === 4 ? 6 : 4]].map(
     (one) => ipOf(one)!,
   );

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { egressFrom, isThere } from '../net/egress.ts';
 import type { Endpoint, Peer, UdpSocket } from '../net/engine.ts';
 import { judge } from '../policy/judge.ts';
 import { firstFromHere, wayFromHere } from '../route/addresses.ts';
 import type { Passage } from '../route/dial.ts';
-import { egressFrom, isThere } from '../net/egress.ts';
 import type { Route } from '../route/table.ts';
 import { associateThrough } from '../route/upstream-association.ts';
 import type { UpstreamAssociation } from '../route/upstream-association.ts';

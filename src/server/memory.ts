@@ -31,7 +31,7 @@ export interface Holders extends Iterable<Holder> {
 }
 
 interface MemoryWatchOptions {
-  /** Forgets so many bytes, if there are, without ending anybody; tells how many it were. @default there is nothing to forget */
+  /** Forgets so many bytes, if there are that many, without ending anybody; tells how many. @default there is nothing to forget */
   readonly forget?: (bytes: number) => number;
   /** How many threads share the memory, each with a watch of its own. @default 1 */
   readonly threads?: number;
@@ -41,7 +41,7 @@ interface MemoryWatchOptions {
 
 /**
  * Watches resident memory and heap. When they run short, no more connections than there are, less a tenth, may be open:
- * newcomers are refused first, and those that leave make room for others. What can be forgotten is; if that does not do, those
+ * newcomers are refused first, and those that leave make room for others. What can be forgotten is; if that is not enough, those
  * that hold most are ended, until as much is freed as is lacking. When there is enough again, all may come.
  */
 export class MemoryWatch implements Disposable {

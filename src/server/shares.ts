@@ -1,5 +1,5 @@
-import type { RuleOptions } from '../policy/policy.ts';
 import type { Lease } from '../policy/limits.ts';
+import type { RuleOptions } from '../policy/policy.ts';
 import type { Flows } from './bandwidths.ts';
 import { Failure } from './failure.ts';
 import { claim } from './permit.ts';

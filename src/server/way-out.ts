@@ -1,10 +1,10 @@
 import type { Phase } from '../audit/record.ts';
+import { egressFrom } from '../net/egress.ts';
 import { network } from '../policy/claims.ts';
 import type { Command as RuleCommand } from '../policy/policy.ts';
 import { ableTo } from '../route/able.ts';
 import { askThrough, dialDirectly, dialThrough } from '../route/dial.ts';
 import type { Asked, Dialled, Passage } from '../route/dial.ts';
-import { egressFrom } from '../net/egress.ts';
 import { placeOf } from '../route/options.ts';
 import type { ServerOptions, UpstreamOptions } from '../route/options.ts';
 import type { Route } from '../route/table.ts';

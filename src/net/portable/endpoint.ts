@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { Endpoint } from '../engine.ts';
-import { formatIp, ipOf, needsZone, unmapped, withZone, zoneOf } from '../../wire/ip.ts';
+import { formatIp, ipOf, needsZone, unmapped, withoutZone, withZone, zoneOf } from '../../wire/ip.ts';
 
 /**
  * An endpoint in the spelling of the rest of the house: IPv6 as in RFC 5952, with a zone where Node tells one, an IPv4 peer of
@@ -25,5 +25,5 @@ export function forNode(host: string): string {
     throw Object.assign(new Error(`bind ENOTSUP ${host}`), { code: 'ENOTSUP', syscall: 'bind' });
   if (isIP(host) !== 0) return host;
   const found = networkInterfaces()[zone]?.find(({ family }) => family === 'IPv6');
-  return found?.scopeid === undefined ? host : host.replace(/%.*$/, `%${found.scopeid}`);
+  return found?.scopeid === undefined ? host : withZone(withoutZone(host), `${found.scopeid}`);
 }

@@ -16,7 +16,7 @@ export function handleOf(stream: Duplex): Handle | undefined {
   return handle ?? undefined;
 }
 
-/** Of a paused stream, which would read on until it holds one chunk more. Whether it did. */
+/** Stops a paused stream at once, which would read on until it holds one chunk more; whether it was reading. */
 export function stopReading(stream: Duplex): boolean {
   const handle = handleOf(stream);
   if (handle?.reading !== true || handle.readStop === undefined) return false;
@@ -25,7 +25,7 @@ export function stopReading(stream: Duplex): boolean {
   return true;
 }
 
-/** After that. */
+/** Undoes `stopReading`. */
 export function startReading(stream: Duplex): void {
   const handle = handleOf(stream);
   if (handle?.reading !== false || handle.readStart === undefined) return;

@@ -18,7 +18,7 @@ export function putName(interfaceName: string): boolean {
   return true;
 }
 
-/** The number of an interface; 0 when there is none. One that is made anew has another, so it is asked for each time. */
+/** The number of an interface; 0 when there is none. One that is made again has another, so it is asked for each time. */
 export function numberOf(interfaceName: string): number {
   return putName(interfaceName) ? libc.if_nametoindex(NAME) : 0;
 }
