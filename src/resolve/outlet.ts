@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { egressFrom } from '../net/egress.ts';
 import type { EgressOptions, LocalAddress } from '../net/egress.ts';
 import type { Endpoint, Engine, UdpEvents, UdpSocket } from '../net/engine.ts';
-import { familyOf, withoutZone } from '../wire/ip.ts';
+import { familyOf, unspecified, withoutZone } from '../wire/ip.ts';
 import type { Query } from './message.ts';
 import { outcomeOf } from './outcome.ts';
 import type { Outcome } from './outcome.ts';
@@ -49,7 +49,7 @@ export class Outlet {
     const told: { events?: UdpEvents } = {};
     let socket: UdpSocket;
     try {
-      const host = this.#from(server.host) ?? (familyOf(server.host) === 6 ? '::' : '0.0.0.0');
+      const host = this.#from(server.host) ?? unspecified(familyOf(server.host));
       socket = await this.#engine.udp(
         { host, port: 0 },
         {

@@ -2,7 +2,7 @@ import { ResolveError } from '../resolve/error.ts';
 import { ClientSession } from '../session/client.ts';
 import type { ClientSessionOptions } from '../session/client.ts';
 import { addressOf, AddressType } from '../wire/address.ts';
-import { isWildcard, parseIp, unmapped } from '../wire/ip.ts';
+import { isWildcard, parseIp, unmapped, unspecified } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { firstFromThere } from './addresses.ts';
@@ -130,9 +130,8 @@ function sessionOver(
   // How the server before it has got there is not known: by its address, if that is one.
   const peer = parseIp(servers.length === 0 ? stream.remote.host : at.host);
   const family = peer === undefined ? 4 : unmapped(peer).family;
-  const unspecified = family === 4 ? '0.0.0.0' : '::';
-  if (host === unspecified) return undefined;
-  return new ClientSession({ ...options, destination: addressOf(unspecified, port) });
+  if (host === unspecified(family)) return undefined;
+  return new ClientSession({ ...options, destination: addressOf(unspecified(family), port) });
 }
 
 function sessionOptions(

@@ -4,7 +4,7 @@ import { AddressType, UNSPECIFIED } from '../wire/address.ts';
 import type { Address, HostPort } from '../wire/address.ts';
 import { concat } from '../wire/bytes.ts';
 import { WireError } from '../wire/error.ts';
-import { familyOf, ipOf, withoutZone } from '../wire/ip.ts';
+import { familyOf, ipOf, unspecified, withoutZone } from '../wire/ip.ts';
 import { Command } from '../wire/socks5.ts';
 import { decodeUdpHeader, encodeUdpHeader } from '../wire/udp.ts';
 import { UpstreamError } from './error.ts';
@@ -126,7 +126,7 @@ function leave({ stream, release }: Opened): void {
 function localHost(relay: Address, { stream }: Opened, trip: Trip): string {
   const { host } = stream.local;
   if (familyOf(host) === familyOf(relay.host)) return trip.egress ? alongside(trip.egress, host) : host;
-  return trip.localAddress?.(relay.host) ?? (familyOf(relay.host) === 6 ? '::' : '0.0.0.0');
+  return trip.localAddress?.(relay.host) ?? unspecified(familyOf(relay.host));
 }
 
 function events(relay: Endpoint, beyond: readonly Address[], owner: AssociationOwner): UdpEvents {

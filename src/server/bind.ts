@@ -10,7 +10,16 @@ import { boundAt } from '../route/trip.ts';
 import type { RequestEvent, ServerSession } from '../session/server.ts';
 import { AddressType } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
-import { familyOf, ipOf, isLoopback, isWildcard, sameIp, unmapped, withZone } from '../wire/ip.ts';
+import {
+  familyOf,
+  ipOf,
+  isLoopback,
+  isWildcard,
+  sameIp,
+  unmapped,
+  unspecified,
+  withZone,
+} from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { destinationOf, isUnspecified } from './destination.ts';
@@ -126,11 +135,12 @@ async function openTowards(
   const family = familyOf(host);
   const egress = route.egress && egressFrom(route.egress, host);
   const isNamed = permit.addresses.length > 0;
-  // A peer that is not named may have either family; most likely it has the client's. And a listener that hears clients by one interface only hears peers there too.
+  // A peer that is not named may have either family; most likely it has the client's. And a listener that hears clients by one
+  // interface only hears peers there too.
   if (egress === undefined && (!isNamed || device !== undefined) && isTold(protocol, family))
     return listenAt(withZone(host, device));
   // The peer of a client on this machine may be elsewhere.
-  const likely = [isLoopback(host) ? UNSPECIFIED[family] : host, UNSPECIFIED[family === 4 ? 6 : 4]].map(
+  const likely = [isLoopback(host) ? unspecified(family) : host, unspecified(family === 4 ? 6 : 4)].map(
     (one) => ipOf(one)!,
   );
   const towards = (isNamed ? addresses : likely).filter((one) => isTold(protocol, one.family));
@@ -151,8 +161,6 @@ async function openTowards(
 function isTold(protocol: Protocol, family: 4 | 6): boolean {
   return family === 4 || protocol !== 'socks4';
 }
-
-const UNSPECIFIED = { 4: '0.0.0.0', 6: '::' } as const;
 
 /** The same at the last server of a route. Whom it has let in is the only one to come. */
 async function awaitPeerFar(

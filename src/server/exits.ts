@@ -8,7 +8,7 @@ import type { Route } from '../route/table.ts';
 import { associateThrough } from '../route/upstream-association.ts';
 import type { UpstreamAssociation } from '../route/upstream-association.ts';
 import { addressOf, formatAddress } from '../wire/address.ts';
-import { familyOf, formatIp, parseIp, withoutZone } from '../wire/ip.ts';
+import { familyOf, formatIp, parseIp, unspecified, withoutZone } from '../wire/ip.ts';
 import { Failure } from './failure.ts';
 import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
@@ -135,7 +135,7 @@ export class Exits {
   /** Of the family of a literal address, and with the local one that the route wants. */
   #socketTowards(host: string, { egress }: Route): Promise<UdpSocket> {
     const from = egress && egressFrom(egress, this.#session.client.local.host)(host);
-    const local = from ?? (familyOf(host) === 6 ? '::' : '0.0.0.0');
+    const local = from ?? unspecified(familyOf(host));
     let socket = this.#sockets.get(local);
     if (socket === undefined) {
       socket = this.#openSocket(local);

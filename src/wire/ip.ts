@@ -45,6 +45,11 @@ export function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }
 
+/** The unspecified address of a family. */
+export function unspecified(family: 4 | 6): string {
+  return family === 4 ? '0.0.0.0' : '::';
+}
+
 /** The family of a literal address. */
 export function familyOf(host: string): 4 | 6 {
   return host.includes(':') ? 6 : 4;
