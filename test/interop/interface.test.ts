@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { startGarter, type Garter } from '../support/garter.ts';
-import { check, run, until } from '../support/process.ts';
+import { type Garter, reload, startGarter } from '../support/garter.ts';
+import { check, run } from '../support/process.ts';
 import { addCable, addMachine, addRoute, deviceTo, type Machine } from './machine.ts';
 
 /** Garter is for the inside. A machine outside has an inside address too, and the proxy has learned a way back to it. */
@@ -62,14 +60,7 @@ suite('a listener of one interface', () => {
 
   test('a reload changes the interface of a listener that stays open', async () => {
     await using garter = await garterOn('10.77.1.1');
-    const file = join(garter.directory, 'garter.yaml');
-    const text = await readFile(file, 'utf8');
-    await writeFile(file, text.replace(deviceTo(inside), deviceTo(outside)));
-    garter.process.signal('SIGHUP');
-    await until(
-      async () => (await garter.log()).find(({ event }) => event === 'reloaded'),
-      () => 'not reloaded',
-    );
+    await reload(garter, (text) => text.replace(deviceTo(inside), deviceTo(outside)));
     assert.equal(await greet(inside, '10.77.1.2', '10.77.1.1', garter), '');
     assert.equal(await greet(outside, FORGED.v4, '10.77.1.1', garter), METHOD);
   });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
@@ -9,7 +9,7 @@ import { connect as connectTls } from 'node:tls';
 import { cert, key } from '../support/certificate.ts';
 import { makeDirectory } from '../support/directory.ts';
 import { associate, Datagrams, frame } from '../support/datagrams.ts';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { type Garter, reload, startGarter } from '../support/garter.ts';
 import { until } from '../support/process.ts';
 import { Command, RawClient, readAddress, request5 } from '../support/raw.ts';
 import { startTarget, type Target } from '../support/targets.ts';
@@ -118,15 +118,7 @@ async function startScene(link: Link, limit: string, download = 0): Promise<Scen
     target,
     link,
     arrived,
-    reload: async (of) => {
-      const file = join(garter.directory, 'garter.yaml');
-      await writeFile(file, (await readFile(file, 'utf8')).replace(rules(limit), rules(of)));
-      garter.process.signal('SIGHUP');
-      await until(
-        async () => (await garter.log()).find(({ event }) => event === 'reloaded'),
-        () => 'not reloaded',
-      );
-    },
+    reload: (of) => reload(garter, (text) => text.replace(rules(limit), rules(of))),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
 }

@@ -7,7 +7,7 @@ import type { Record } from '../../src/audit/record.ts';
 import { cert, key } from '../support/certificate.ts';
 import { makeDirectory } from '../support/directory.ts';
 import { startHttpsNameServer, startTlsNameServer } from '../support/encrypted-name-server.ts';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { type Garter, reload, startGarter } from '../support/garter.ts';
 import {
   address,
   response,
@@ -16,7 +16,6 @@ import {
   type NameServer,
   type Script,
 } from '../support/name-server.ts';
-import { until } from '../support/process.ts';
 import { Command, connectThrough, replyCode, request5 } from '../support/raw.ts';
 import { closedPort, startEcho, startTarget, type Target } from '../support/targets.ts';
 
@@ -97,11 +96,7 @@ suite('discovery', { timeout: 60_000 }, () => {
       await using garter = await near(names, by);
       await works(garter);
       fails = true;
-      garter.process.signal('SIGHUP');
-      await until(
-        async () => (await garter.log()).find(({ event }) => event === 'reloaded'),
-        () => 'it is not reloaded',
-      );
+      await reload(garter, (text) => text);
       await works(garter);
       await garter.record({ route: `found/p1.test:${far.port}`, end: 'client:relay' });
     });

@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
-import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { type Garter, reload, startGarter } from '../support/garter.ts';
 import { until } from '../support/process.ts';
 import { connectThrough } from '../support/raw.ts';
 import { closedPort, startEcho, startTarget, type Target } from '../support/targets.ts';
@@ -233,13 +231,7 @@ upstreams:
       complaint: /^[^\n]*: warning: no route leads to this upstream\n/,
     });
     await checked(server, 3);
-    const file = join(garter.directory, 'garter.yaml');
-    await writeFile(file, (await readFile(file, 'utf8')).replace('health: { every: 50ms }', 'tries: 1'));
-    garter.process.signal('SIGHUP');
-    await until(
-      async () => (await garter.log()).find(({ event }) => event === 'reloaded'),
-      () => 'it does not reload',
-    );
+    await reload(garter, (text) => text.replace('health: { every: 50ms }', 'tries: 1'));
     const count = server.from.length;
     await delay(500);
     assert.ok(server.from.length <= count + 1, 'one may have been under way');

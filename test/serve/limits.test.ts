@@ -5,7 +5,7 @@ import { suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { associate, Datagrams, frame } from '../support/datagrams.ts';
 import { makeDirectory } from '../support/directory.ts';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { type Garter, reload, startGarter } from '../support/garter.ts';
 import { until } from '../support/process.ts';
 import { Command, connectThrough, RawClient, request5 } from '../support/raw.ts';
 import { startEcho, type Target } from '../support/targets.ts';
@@ -226,14 +226,7 @@ suite('limits on connections', () => {
     using first = await connectThrough(garter, echo);
     using refused = await RawClient.connect(garter);
     await refused.gone();
-    const file = join(garter.directory, 'garter.yaml');
-    const text = await readFile(file, 'utf8');
-    await writeFile(file, text.replace('connections: 1', 'connections: 2'));
-    garter.process.signal('SIGHUP');
-    await until(
-      async () => (await garter.log()).find(({ event }) => event === 'reloaded'),
-      () => 'not reloaded',
-    );
+    await reload(garter, (text) => text.replace('connections: 1', 'connections: 2'));
     using second = await connectThrough(garter, echo);
     for (const client of [first, second]) {
       client.send(Buffer.from('x'));

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
 import { after, before, suite, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { associate, Datagrams, frame } from '../support/datagrams.ts';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { type Garter, reload, startGarter } from '../support/garter.ts';
 import { address as record, response, startNameServer, type NameServer } from '../support/name-server.ts';
 import { startLiar } from '../support/liar.ts';
 import { until } from '../support/process.ts';
@@ -417,13 +416,8 @@ routes: [{ to: [any], via: "socks5h://${at(server)}" }]`;
     await relay.receive();
     await client.send(frame(stays, 'one'), association.relay);
     const to = { host: '127.0.0.1', port: (await relay.receive()).port };
-    const file = `${garter.directory}/garter.yaml`;
-    const text = await readFile(file, 'utf8');
-    await writeFile(file, text.replace(config(''), config('{ name: no, deny: any, to: [gone.test] }, ')));
-    garter.process.signal('SIGHUP');
-    await until(
-      async () => (await garter.log()).find(({ event }) => event === 'reloaded'),
-      () => 'no reload',
+    await reload(garter, (text) =>
+      text.replace(config(''), config('{ name: no, deny: any, to: [gone.test] }, ')),
     );
     await relay.send(frame({ host: '203.0.113.1', port: gone.port }, 'gone'), to);
     await relay.send(frame({ host: '203.0.113.1', port: stays.port }, 'stays'), to);
