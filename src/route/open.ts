@@ -63,7 +63,7 @@ async function openGroup(reach: Reach, group: GroupOptions, request: Request, tr
   const members = candidates(group, trip.client, health);
   let { tries } = group;
   let last: unknown;
-  /** Not heard from, which may be the destination's doing: they are asked about it once another member gets there. */
+  /** Not heard from, which may be the destination's doing, unless somebody else gets there; and even then it may be, for one of them. */
   const doubtful: UpstreamOptions[] = [];
   for (const [i, way] of members.entries()) {
     if (tries === 0) break;
