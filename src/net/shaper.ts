@@ -17,10 +17,10 @@ const LARGEST = 262_144;
 const WORTHY = 16_384;
 
 /**
- * What the streams of a thread have of a bandwidth that they share with those of other threads. Before it is used it is
- * reserved, in the order of the threads that ask, each as much as fits the number of its streams; of these, who has had least
- * goes first (start-time fair queueing). So no more is owed than is reserved at a time, who needs less than an equal share gets
- * it, and the others divide the rest.
+ * What the streams of a thread have of a bandwidth that they share with those of other threads. It is reserved before it is
+ * used, in the order in which threads ask, for each as much as fits the number of its streams; of these, the one that has had
+ * least goes first (start-time fair queueing). So no more is owed than is reserved at a time, streams that need less than an
+ * equal share get what they need, and the others divide the rest.
  */
 export class Shaper {
   readonly bandwidth: Bandwidth;
@@ -94,7 +94,7 @@ export class Shaper {
 
   readonly #run = (): void => {
     this.#timer = undefined;
-    // One round at most: who is about to have its next bytes would miss the others' second turn.
+    // One round at most: a stream whose next bytes are about to come would miss the second.
     for (let i = Math.min(SHARE, this.#waiting.size + 1); i > 0; i--) {
       const turn = this.#waiting.first;
       if (turn === undefined) {
@@ -144,7 +144,7 @@ export class Shaper {
       this.#missing += Math.min(taken, this.#part) - (turn.came < this.#pieces ? this.#part : 0);
       turn.came = -1;
     }
-    // Not all at once: who is about to have its next bytes would miss it.
+    // Not all at once: a stream whose next bytes are about to come would miss it.
     this.#due += (taken * 1000) / this.bandwidth.rate;
     turn.goOn();
   }

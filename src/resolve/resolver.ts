@@ -29,7 +29,7 @@ export interface ResolveOptions {
   readonly family: Family;
   /** Milliseconds that a name may take in all. */
   readonly timeout: number;
-  /** Where queries leave; needs an engine. @default the kernel's choice */
+  /** Where queries leave from; needs an engine. @default the kernel's choice */
   readonly egress?: EgressOptions;
 }
 
@@ -51,7 +51,7 @@ export interface Machine {
   readonly spare?: Spare;
 }
 
-/** Who asks for nobody in particular. */
+/** Asks for nobody in particular. */
 const ANYBODY: Asker = () => [''];
 
 /** Those at a time that may always be; a query has two sockets where a server is silent. */
