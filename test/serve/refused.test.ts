@@ -6,7 +6,7 @@ import { suite, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { cert, key } from '../support/certificate.ts';
 import { makeDirectory } from '../support/directory.ts';
-import { startGarter } from '../support/garter.ts';
+import { startGarter, type Garter } from '../support/garter.ts';
 import { until } from '../support/process.ts';
 import { Command, connectThrough, parseHex, RawClient, request4, request5 } from '../support/raw.ts';
 import { startEcho, type Target } from '../support/targets.ts';
@@ -35,6 +35,22 @@ async function serves(garter: { host: string; port: number }, echo: Target, from
   await client.expect(Buffer.from('x'));
 }
 
+/** The line of a listener that speaks TLS. */
+async function writeTls(directory: string): Promise<string> {
+  const files = { cert: join(directory, 'cert.pem'), key: join(directory, 'key.pem') };
+  await writeFile(files.cert, cert);
+  await writeFile(files.key, key, { mode: 0o600 });
+  return `tls: { cert: ${files.cert}, key: ${files.key} }`;
+}
+
+async function secondListener(garter: Garter): Promise<{ host: string; port: number }> {
+  const [, port] = await until(
+    () => [...garter.process.stdout().matchAll(/^garter listening on \S+:(\d+)$/gm)][1],
+    () => 'it does not listen twice',
+  );
+  return { host: garter.host, port: Number(port) };
+}
+
 suite('clients that were answered and do not go', () => {
   for (const [what, sends] of Object.entries(REFUSED)) {
     test(`hold no place: ${what}`, async () => {
@@ -56,30 +72,20 @@ suite('clients that were answered and do not go', () => {
 
   test('hold no place: over TLS, and what is no TLS', async () => {
     await using directory = await makeDirectory();
-    const files = { cert: join(directory.path, 'cert.pem'), key: join(directory.path, 'key.pem') };
-    await writeFile(files.cert, cert);
-    await writeFile(files.key, key, { mode: 0o600 });
+    const tls = await writeTls(directory.path);
     await using echo = await startEcho();
     await using garter = await startGarter({
       config: `limits: { connections: 4 }\n${CONFIG}`,
       users: { alice: 'secret' },
       listener: [
         METHODS,
-        [
-          'udp: {}',
-          '  - address: "127.0.0.1:0"',
-          `    ${METHODS}`,
-          `    tls: { cert: ${files.cert}, key: ${files.key} }`,
-        ].join('\n'),
+        ['udp: {}', '  - address: "127.0.0.1:0"', `    ${METHODS}`, `    ${tls}`].join('\n'),
       ],
     });
-    const [, port] = await until(
-      () => [...garter.process.stdout().matchAll(/^garter listening on \S+:(\d+)$/gm)][1],
-      () => 'it does not listen twice',
-    );
+    const second = await secondListener(garter);
     using held = new DisposableStack();
     for (const sends of [['05 01 09'], WRONG, ['05 01 09'], WRONG]) {
-      const at = { host: garter.host, port: Number(port), allowHalfOpen: true };
+      const at = { ...second, allowHalfOpen: true };
       const client = connectTls({ ...at, ca: cert, servername: 'localhost' });
       held.defer(() => client.destroy());
       client.write(Buffer.concat(sends.map((part) => parseHex(part))));
@@ -87,11 +93,59 @@ suite('clients that were answered and do not go', () => {
       await once(client, 'end');
     }
     for (let i = 0; i < 4; i++) {
-      const client = held.use(await RawClient.connect({ host: garter.host, port: Number(port) }));
+      const client = held.use(await RawClient.connect(second));
       client.send('05 01 00');
       await client.gone();
     }
     await serves(garter, echo);
+  });
+
+  for (const [what, bytes, ends] of [
+    ['half of a greeting, and the end', parseHex('16 03 01 02 00 01 00 01 fc 03 03'), true],
+    [
+      'a greeting of another version',
+      Buffer.concat([
+        parseHex('16 03 00 00 2f 01 00 00 2b 03 00'),
+        Buffer.alloc(32),
+        parseHex('00 00 04 00 2f 00 35 01 00'),
+      ]),
+      false,
+    ],
+    ['a record of junk', parseHex('16 03 01 00 04 ff ff ff ff'), false],
+    ['a record that is too long', parseHex('16 03 01 ff ff 01 00 00'), false],
+  ] as const) {
+    test(`hold no place: a TLS handshake broken off by ${what}`, async () => {
+      await using directory = await makeDirectory();
+      const tls = await writeTls(directory.path);
+      await using echo = await startEcho();
+      await using garter = await startGarter({
+        config: `limits: { connections: 4 }\n${CONFIG}`,
+        listener: [`${tls}\n  - address: "127.0.0.1:0"`],
+      });
+      using held = new DisposableStack();
+      for (let i = 0; i < 4; i++) {
+        const client = held.use(await RawClient.connect(garter));
+        client.send(bytes);
+        if (ends) client.end();
+        await client.gone();
+      }
+      await serves(await secondListener(garter), echo);
+    });
+  }
+
+  test('hold no place: what is no PROXY header', async () => {
+    await using echo = await startEcho();
+    await using garter = await startGarter({
+      config: `limits: { connections: 4 }\n${CONFIG}`,
+      listener: ['proxy-protocol: { from: [127.0.0.1] }'],
+    });
+    using held = new DisposableStack();
+    for (let i = 0; i < 4; i++) {
+      const client = held.use(await RawClient.connect(garter));
+      client.send(Buffer.from('PROXY UNKNOWN? \r\n'));
+      await client.gone();
+    }
+    await serves(garter, echo, '127.0.0.2');
   });
 
   test('hold no place: guesses that wait for one slow comparison', async () => {
