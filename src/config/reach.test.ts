@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { settingsFromObject } from './load.ts';
 
 /** Of two rules, written as in a file, whether the second is reported. */
-function isUnreachable(earlier: object, later: object): boolean {
-  const { errors } = settingsFromObject({ rules: [earlier, later] }, true);
+function isUnreachable(earlier: object, later: object, more: object = {}): boolean {
+  const { errors } = settingsFromObject({ rules: [earlier, later], ...more }, true);
   for (const { message } of errors) assert.match(message, /never reached/);
   return errors.length > 0;
 }
@@ -233,4 +233,15 @@ test('accept rules too', () => {
       ['accept[3]', 'the rule "d" is never reached: "c" at accept[2] matches all of it'],
     ],
   );
+});
+
+test('a network in an allowing rule leaves a denial what a NAT64 translates', () => {
+  const rules = [
+    { allow: 'any', to: '2001:db7::/32' },
+    { deny: 'any', to: '2001:db7:64::a00:0/104' },
+  ] as const;
+  assert(isUnreachable(...rules));
+  assert(!isUnreachable(...rules, { nat64: '2001:db7:64::/96' }));
+  assert(!isUnreachable(rules[0], { deny: 'any', to: '2001:db7::/32' }, { nat64: '2001:db7:64::/96' }));
+  assert(!isUnreachable({ allow: 'any', to: '2002::/15' }, { deny: 'any', to: '2002::/15' }));
 });

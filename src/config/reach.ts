@@ -1,6 +1,6 @@
 import { AddressSet, parseAddressRange } from '../policy/addresses.ts';
 import type { AddressRange } from '../policy/addresses.ts';
-import { carriesIpv4, parseCondition } from '../policy/conditions.ts';
+import { parseCondition } from '../policy/conditions.ts';
 import type { Condition } from '../policy/conditions.ts';
 import { NameSet } from '../policy/names.ts';
 import type { AcceptRuleOptions, PortRange, RuleOptions, WhenOptions } from '../policy/policy.ts';
@@ -20,9 +20,16 @@ export function unreachableAccepts(rules: readonly AcceptRuleOptions[]): Unreach
   return findCovered(lists, (earlier, later) => later.all.every((condition) => earlier.cover(condition)));
 }
 
-/** The rules that nothing can reach. A demand for a method is no condition: it makes a rule no narrower. */
-export function unreachableRules(rules: readonly RuleOptions[]): Unreachable[] {
-  const special = new Special();
+/**
+ * The rules that nothing can reach. A demand for a method is no condition: it makes a rule no narrower. `nat64`: the prefixes by which
+ * addresses are translated. A rule that denies an IPv4 network after one that allows it counts as unreachable, though it still denies
+ * what leads there from 64:ff9b::/96 and 2002::/16: nearly always the order is a mistake, and those addresses can be named.
+ */
+export function unreachableRules(
+  rules: readonly RuleOptions[],
+  nat64: readonly AddressRange[] = [],
+): Unreachable[] {
+  const special = new Special(nat64);
   const reaches = rules.map((rule) => ({
     rule,
     from: new Conditions(rule.from),
@@ -93,6 +100,8 @@ class Conditions {
   }
 }
 
+const NAT64_AND_6TO4 = ['64:ff9b::/96', '2002::/16'].map((text) => parseAddressRange(text)!);
+
 /** What an allowing rule reaches: special addresses (loopback and the like) only where it names them. */
 class Special {
   readonly #special = AddressSet.of(specialRanges());
@@ -101,7 +110,13 @@ class Special {
   readonly #elsewhere = AddressSet.except(
     specialRanges().filter((range) => !isSingle(range) && !this.#private.covers(range)),
   );
+  /** An allowing rule knows all others by the IPv4 address inside. */
+  readonly #untranslated: AddressSet;
   readonly #named = new Map<Conditions, AddressSet>();
+
+  constructor(nat64: readonly AddressRange[]) {
+    this.#untranslated = AddressSet.except([...NAT64_AND_6TO4, ...nat64]);
+  }
 
   /** Whether a rule that allows `to` leaves nothing for a later rule with this condition. */
   allowanceCovers(to: Conditions, condition: Condition, later: RuleOptions['action']): boolean {
@@ -115,7 +130,7 @@ class Special {
     const isPrivate = condition.type === 'set' && condition.set === 'private';
     return rangesIn(condition).every((range) => {
       if (isPrivate && this.#special.covers(range)) return true;
-      if (carriesIpv4(range)) return false;
+      if (!this.#untranslated.covers(range)) return false;
       // A single address in an allowing rule names it, should it be one of this machine's.
       if (this.#special.covers(range) || (isSingle(range) && later === 'allow'))
         return this.#namedIn(to).covers(range);

@@ -1,3 +1,4 @@
+import { AddressSet } from '../policy/addresses.ts';
 import { parseCondition } from '../policy/conditions.ts';
 import type {
   AcceptRuleOptions,
@@ -38,7 +39,8 @@ export function completePolicy(
   source: Source,
   reports: Reports,
 ): PolicyOptions {
-  const translated = checkNat64(draft.nat64 ?? [], reports);
+  const nat64 = checkNat64(draft.nat64 ?? [], reports);
+  const translated = AddressSet.of(nat64);
   const accept = draft.accept && completeEach(draft.accept, 'accept', source, reports, acceptOptions);
   const rules =
     draft.rules &&
@@ -56,7 +58,7 @@ export function completePolicy(
       return ruleOptions({ log, revoke: draft.revoke ?? 'close', ...section }, common);
     });
   if (accept) reportUnreachable(accept, unreachableAccepts, source, reports);
-  if (rules) reportUnreachable(rules, unreachableRules, source, reports);
+  if (rules) reportUnreachable(rules, (all) => unreachableRules(all, nat64), source, reports);
   return {
     ...(accept !== undefined && { accept: accept.map(({ made }) => made) }),
     rules: rules?.map(({ made }) => made) ?? builtIn(log),

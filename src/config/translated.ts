@@ -1,11 +1,12 @@
 import { AddressSet, parseAddressRange } from '../policy/addresses.ts';
+import type { AddressRange } from '../policy/addresses.ts';
 import { carriesIpv4, parseCondition } from '../policy/conditions.ts';
 import type { Path, Reports } from './problem.ts';
 import type { RuleSection } from './schema.ts';
 import { quote } from './value-error.ts';
 
 /** The addresses of the prefixes, none of which may lie in another: an address would lead to two others. */
-export function checkNat64(prefixes: readonly string[], { error }: Reports): AddressSet {
+export function checkNat64(prefixes: readonly string[], { error }: Reports): readonly AddressRange[] {
   const ranges = prefixes.map((prefix) => parseAddressRange(prefix)!);
   for (const [i, prefix] of prefixes.entries()) {
     const around = ranges.findIndex(
@@ -14,7 +15,7 @@ export function checkNat64(prefixes: readonly string[], { error }: Reports): Add
     if (around >= 0)
       error(['nat64', i], `this lies in ${prefixes[around]}, which is here too`, 'leave one of the two out');
   }
-  return AddressSet.of(ranges);
+  return ranges;
 }
 
 /** A network that NAT64 or 6to4 lead out of means nothing in an allowing rule: it knows them by the IPv4 address inside. */
