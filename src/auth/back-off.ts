@@ -85,8 +85,8 @@ export class BackOff {
   }
 
   /**
-   * Among whom turns are shared out: addresses that have logged in, those of a network close by or further around, and strangers have
-   * turns each for themselves, and then their networks.
+   * The groups among which turns are shared out: addresses that have logged in, those in a near or a wider network around one, and
+   * strangers take turns, and the networks within each of these.
    */
   groups(address: string): readonly string[] {
     const networks = networksOf(address);

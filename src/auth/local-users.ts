@@ -28,7 +28,7 @@ export interface LocalUsersOptions {
 
 /** The time of the dearest hash is measured again when it is needed and was not for so long. */
 const STALE = 60_000;
-/** Asks for the turn in which the dearest hash is made for its time. */
+/** The group in which the measurement of the dearest hash waits its turn. */
 const measurer = (): readonly string[] => ['measurement'];
 /** Refusals that wait until the dearest hash would be made. */
 const MOST_REFUSALS = 1024;

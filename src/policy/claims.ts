@@ -76,7 +76,7 @@ export function network(client: Ip, width: 0 | 1 | 2 = 0): string {
   return family === 4 ? `${words[3] >>> bits}${mark}` : `${words[0]}:${words[1] >>> bits}${mark}`;
 }
 
-/** Among whom places and turns are shared out, the widest group first: a user's addresses do not count for more than one, nor the users of an address for less. */
+/** The groups among which places and turns are shared out, the widest first: a user with many addresses counts once, and so does each user of one address. */
 export function groupsOf(client: Ip, user?: string): readonly string[] {
   const networks = [network(client, 2), network(client, 1), network(client)];
   return user === undefined ? networks : [`user ${user}`, ...networks];

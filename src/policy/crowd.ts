@@ -1,6 +1,6 @@
 /**
- * Those who share something that is scarce, in groups within groups: each member belongs to one at each level, the widest first. A
- * group has as much of a say as any other of its level, however many are in it.
+ * Members that share something scarce, in nested groups: each belongs to one group at every level, the widest first. Groups of one
+ * level count alike, however many members they have.
  */
 export class Crowd<T> {
   size = 0;

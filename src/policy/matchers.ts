@@ -91,7 +91,7 @@ export class DestinationMatcher {
   ): boolean {
     const addresses = this.#addresses;
     if (addresses.self && (self || (translated && insideSelf))) return true;
-    // Who translates it, and to what, is not known here: no network is taken for named.
+    // What it is translated to, if at all, is not known here: no network names it.
     const meant = inside === undefined ? ip : translated ? inside : undefined;
     if (special) return meant !== undefined && named.has(meant);
     return (

@@ -12,7 +12,7 @@ const GAP = 8;
 export class Nat64 {
   readonly #prefixes: readonly { readonly addresses: AddressSet; readonly size: number }[];
 
-  /** Throws a TypeError for what is none: config/ has found it before. */
+  /** Throws a TypeError for any other text, which config/ has reported before. */
   constructor(texts: readonly string[] = []) {
     this.#prefixes = texts.map((text) => {
       const cidr = parseNat64(text);

@@ -51,7 +51,7 @@ export interface Machine {
   readonly spare?: Spare;
 }
 
-/** Asks for nobody in particular. */
+/** The group of queries that are for no client. */
 const ANYBODY: Asker = () => [''];
 
 /** Those at a time that may always be; a query has two sockets where a server is silent. */

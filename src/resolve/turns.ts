@@ -17,7 +17,7 @@ export interface TurnsOptions {
   readonly least?: number;
 }
 
-/** The groups to which the one who asks belongs, the widest first: see `Crowd`. Called when it has to wait. */
+/** The groups that the asker belongs to, the widest first (see `Crowd`). Called only when it has to wait. */
 export type Asker = () => readonly string[];
 
 /** True when it is its turn; false when it has lost its place in the line. */

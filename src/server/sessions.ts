@@ -13,7 +13,7 @@ import { Session } from './session.ts';
 /** Every open session, and the place where each is recorded when it ends. */
 export class Sessions {
   readonly #open = new Roster<Session>();
-  /** Those whose session has ended, and whose client has its answer still to read. Each takes the next seat; whichever is there has to go. */
+  /** Ended sessions whose client has its answer still to read. Each takes the next seat, and the one that sits there is closed. */
   readonly #lingering: (Session | undefined)[];
   #nextSeat = 0;
   #lingerers = 0;
