@@ -11,8 +11,11 @@ function ruleOf(limit: LimitOptions = {}): RuleOptions {
   return { name: 'all', action: 'allow', to: ['any'], log: [], revoke: 'close', limit };
 }
 
-function start(): Bandwidths {
-  return new Bandwidths(new Limits(createLimitMemory([1, 2])));
+/** With this limit of the rule in force. */
+function start(limit: LimitOptions = {}): Bandwidths {
+  const bandwidths = new Bandwidths(new Limits(createLimitMemory([1, 2])));
+  bandwidths.use(compile({ rules: [ruleOf(limit)] }));
+  return bandwidths;
 }
 
 /** Takes all that it may; how much that is in a quarter of a second. */
@@ -32,7 +35,7 @@ async function taken(pace: Pace): Promise<number> {
 }
 
 test('a bandwidth that is taken away and put back holds for those who had it, and those who come', async () => {
-  const bandwidths = start();
+  const bandwidths = start({ bandwidth: 1000 });
   const reload = (limit: LimitOptions): void => bandwidths.use(compile({ rules: [ruleOf(limit)] }));
   const flow = bandwidths.flows(ruleOf({ bandwidth: 1000 })).send;
   reload({});
@@ -44,13 +47,20 @@ test('a bandwidth that is taken away and put back holds for those who had it, an
   assert.equal(admitsDatagram(young, 100), false, 'they share it');
 });
 
+test('a session that was allowed before a reload, and begins after it, brings back no old rate', async () => {
+  const bandwidths = start({ bandwidth: 1000 });
+  bandwidths.flows(ruleOf({ bandwidth: 1_000_000 }));
+  const { send } = bandwidths.flows(ruleOf({ bandwidth: 1000 }));
+  assert.ok((await taken(paceOf(send)!)) < 1000);
+});
+
 test('a session keeps to its own bandwidth and to that of its rule, each way by itself', async () => {
   for (const limit of [
     { bandwidth: 10_000, bandwidthPerSession: 1_000_000 },
     { bandwidth: 1_000_000, bandwidthPerSession: 10_000 },
     { bandwidthPerSession: 10_000 },
   ]) {
-    const { send, receive } = start().flows(ruleOf(limit));
+    const { send, receive } = start(limit).flows(ruleOf(limit));
     const bytes = await Promise.all([taken(paceOf(send)!), taken(paceOf(receive)!)]);
     for (const each of bytes) assert.ok(each >= 500 && each < 10_000, `${each} bytes`);
   }

@@ -26,16 +26,18 @@ export class Bandwidths {
   readonly #shared = new Map<string, { readonly send: Shaper; readonly receive: Shaper }>();
   /** Of sessions that have a limit of their own only. */
   readonly #unlimited = new Shaper(new Bandwidth(Infinity), monotonic);
+  /** Of the rules in force. */
+  #rates: ReadonlyMap<string, number | undefined> = new Map();
 
   constructor(limits: Limits) {
     this.#limits = limits;
   }
 
-  /** For a new session. */
+  /** For a new session, which may have been allowed by the rules before the last reload. */
   flows({ name, limit = {} }: RuleOptions): Flows {
     const { bandwidth, bandwidthPerSession } = limit;
     if (bandwidth === undefined && bandwidthPerSession === undefined) return UNLIMITED;
-    const shared = bandwidth === undefined ? undefined : this.#of(name, bandwidth);
+    const shared = bandwidth === undefined ? undefined : this.#of(name);
     const flow = (shaper: Shaper = this.#unlimited): Flow => ({
       own: bandwidthPerSession === undefined ? undefined : new Bandwidth(bandwidthPerSession),
       shaper,
@@ -45,9 +47,9 @@ export class Bandwidths {
 
   /** New rules: what sessions already share changes its rate. Without a limit it limits nobody, until there is one again. */
   use({ rules }: Policy): void {
-    const rates = new Map(rules.map(({ options }) => [options.name, options.limit?.bandwidth]));
+    this.#rates = new Map(rules.map(({ options }) => [options.name, options.limit?.bandwidth]));
     for (const [name, { send, receive }] of this.#shared) {
-      const rate = rates.get(name) ?? Infinity;
+      const rate = this.#rates.get(name) ?? Infinity;
       send.use(rate);
       receive.use(rate);
     }
@@ -61,9 +63,10 @@ export class Bandwidths {
     }
   }
 
-  #of(name: string, rate: number): { readonly send: Shaper; readonly receive: Shaper } {
+  #of(name: string): { readonly send: Shaper; readonly receive: Shaper } {
     let shared = this.#shared.get(name);
     if (shared === undefined) {
+      const rate = this.#rates.get(name) ?? Infinity;
       shared = {
         send: new Shaper(new Bandwidth(rate, this.#limits.meter('send', name)), monotonic),
         receive: new Shaper(new Bandwidth(rate, this.#limits.meter('receive', name)), monotonic),
