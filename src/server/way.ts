@@ -30,6 +30,8 @@ export class Allowed {
   answerHeader: Uint8Array | undefined = undefined;
   /** Its answers cannot be told from those of a destination that another rule allows. */
   isMixed = false;
+  /** By `revoke: keep` of the rule as it was when that allowed it. */
+  isKept: boolean;
   /** Milliseconds, without a fraction: that would take an object of its own. */
   usedAt: number;
   readonly #name: string | undefined;
@@ -37,12 +39,13 @@ export class Allowed {
   readonly #host: string | undefined;
   readonly #port: number;
 
-  constructor({ destination }: Permit, way: Way, share: Share) {
+  constructor({ destination, rule }: Permit, way: Way, share: Share) {
     this.socket = way.socket;
     this.peer = way.peer;
     this.header = way.header;
     this.answers = way.answers;
     this.share = share;
+    this.isKept = rule.revoke === 'keep';
     this.usedAt = Math.floor(performance.now());
     this.#name = destination.type === 'name' ? destination.name : undefined;
     const host = way.ip && formatIp(way.ip);

@@ -16,7 +16,7 @@ import { Quotas } from './quotas.ts';
 import { Session } from './session.ts';
 import { Shares } from './shares.ts';
 import type { ServerState } from './state.ts';
-import { Ways } from './ways.ts';
+import { keyOf, Ways } from './ways.ts';
 import type { Allowed, Way } from './way.ts';
 
 const TARGET = '203.0.114.1';
@@ -30,6 +30,10 @@ function policyTo(...to: readonly string[]): Policy {
       ...(to.length > 0 ? [{ ...options, name: 'all', to }] : []),
     ],
   });
+}
+
+function policyWith(revoke: 'keep' | 'close'): Policy {
+  return compile({ rules: [{ action: 'allow', log: [], name: 'all', to: ['any'], revoke }] });
 }
 
 const LIMITS = createLimitMemory([1, 2], 32);
@@ -76,7 +80,7 @@ class Scene {
 
   async send(host: string, port: number): Promise<void> {
     const address = addressOf(host, port);
-    this.#ways.forward(`${host}:${port}`, address, new Uint8Array(1), 0, 1, 0);
+    this.#ways.forward(keyOf(address), address, new Uint8Array(1), 0, 1, 0);
     await new Promise((done) => setImmediate(done));
   }
 
@@ -149,6 +153,41 @@ suite('ways', () => {
     before.reload(compile({ rules: [{ ...allow, name: 'c', to: ['y.a.test'] }, ...rules] }));
     assert.equal(before.answerer(1000)?.isMixed, true, 'a reload has parted them');
   });
+
+  test('the same of an address and a name that leads there, in either order, and when a reload parts them', async () => {
+    const allow = { action: 'allow', log: [], revoke: 'close' } as const;
+    const rules = [
+      { ...allow, name: 'b', to: ['.b.test'] },
+      { ...allow, name: 'a', to: [TARGET] },
+    ];
+    const hosts = [TARGET, 'x.b.test'];
+    for (const order of [hosts, hosts.toReversed()]) {
+      for (const first of [rules, [{ ...allow, name: 'both', to: ['any'] }]]) {
+        const scene = new Scene();
+        scene.reload(compile({ rules: first }));
+        for (const host of order) await scene.send(host, 1000);
+        assert.equal(scene.answerer(1000)?.isMixed, first === rules);
+        scene.reload(compile({ rules }));
+        assert.equal(scene.answerer(1000)?.isMixed, true);
+      }
+    }
+  });
+
+  for (const first of ['keep', 'close'] as const) {
+    test(`a reload makes of revoke: ${first} the other: each destination goes by what held when it was allowed`, async () => {
+      const scene = new Scene();
+      const other = first === 'keep' ? 'close' : 'keep';
+      scene.reload(policyWith(first));
+      await scene.send(TARGET, 1000);
+      scene.reload(policyWith(other));
+      await scene.send(TARGET, 1001);
+      assert.equal(scene.reload(policyTo(), 'user-gone'), true);
+      assert.deepEqual(
+        [scene.mayAnswer(1000), scene.mayAnswer(1001)],
+        first === 'keep' ? [true, false] : [true, true],
+      );
+    });
+  }
 
   test('the oldest of 4,097 destinations may no longer answer', async () => {
     const scene = new Scene();

@@ -167,8 +167,8 @@ export class Ways {
     for (const [key, entry] of this.#entries) {
       if (entry.state === 'refused') this.#forget(key);
       if (entry.state !== 'allowed') continue;
-      isLeft ||= entry.share.rule.revoke === 'keep';
-      if (entry.share.rule.revoke === 'keep') continue;
+      isLeft ||= entry.isKept;
+      if (entry.isKept) continue;
       const { destination, addresses } = entry;
       const decision =
         revoked === undefined ? decide(policy, facts, destination, addresses, ports) : undefined;
@@ -180,15 +180,26 @@ export class Ways {
 
   #move(key: string, entry: Allowed, rule: RuleOptions): void {
     const before = entry.share;
+    entry.isKept = rule.revoke === 'keep';
     if (rule.name === before.rule.name) return;
     try {
       entry.share = this.#shares.claim(rule);
       this.#shares.leave(before);
-      mix(this.#answerers.get(entry.answers) ?? []);
+      this.#mix(entry.answers);
     } catch {
       // The next datagram finds out which limit it was.
       this.#forget(key);
     }
+  }
+
+  /** Notes of destinations with the same answers when they go by several rules. */
+  #mix(answers: string): void {
+    const those = this.#answerers.get(answers);
+    if (those === undefined) return;
+    const direct = this.#entries.get(answers);
+    const all = direct?.state === 'allowed' && direct.answers === answers ? [...those, direct] : those;
+    if (all.every(({ share, isMixed }) => share === all[0]!.share && !isMixed)) return;
+    for (const one of all) one.isMixed = true;
   }
 
   #wait(waiting: Uint8Array[], buffer: Uint8Array, start: number, end: number): void {
@@ -221,8 +232,8 @@ export class Ways {
         const those = this.#answerers.get(answers) ?? [];
         if (those.length === 0) this.#answerers.set(answers, those);
         those.push(entry);
-        mix(those);
       }
+      this.#mix(answers);
     }
     this.#outside.holds(sizeOf(key));
   }
@@ -322,13 +333,6 @@ export class Ways {
       this.#shares.leave(share);
     }
   }
-}
-
-/** Notes of destinations with the same answers when they go by several rules. */
-function mix(those: readonly Allowed[]): void {
-  const [first] = those;
-  if (those.every((one) => one.share === first!.share && !one.isMixed)) return;
-  for (const one of those) one.isMixed = true;
 }
 
 /** What is known is too old to be believed. */
