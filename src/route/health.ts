@@ -37,6 +37,8 @@ export class Health {
   readonly #slots = new Map<string, number>();
   /** Labels of those that are asked right now whether they are well. */
   readonly asked: Set<string> = new Set();
+  /** Ends these questions. */
+  readonly closing: AbortController = new AbortController();
   /** Of the sessions that are counted here. */
   readonly #leaves = new Set<() => void>();
 

@@ -63,43 +63,50 @@ async function openGroup(reach: Reach, group: GroupOptions, request: Request, tr
   const members = candidates(group, trip.client, health);
   let { tries } = group;
   let last: unknown;
-  /** Not heard from, which may be the destination's doing, unless somebody else gets there; and even then it may be, for one of them. */
+  /** Not heard from, which may be the destination's doing. */
   const doubtful: UpstreamOptions[] = [];
-  for (const [i, way] of members.entries()) {
-    if (tries === 0) break;
-    const now = performance.now();
-    const patience = now + (trip.patience - now) / Math.min(tries, members.length - i);
-    const deadline = request.leadsOn === true ? patience : trip.deadline;
-    const leave = health.enter(way.label);
-    try {
-      const opened = await openFrom(reach, way, request, { ...trip, patience, deadline });
-      health.succeeded(way.label, group.health);
-      for (const other of doubtful) void ask(reach, other, group, trip);
-      return { ...opened, release: joined(leave, opened.release) };
-    } catch (error) {
-      leave();
-      if (!(error instanceof UpstreamError)) throw error;
-      // It was reached, and it has understood.
-      if (error.trouble === 'reply' && error.code !== 'ETIMEDOUT') health.succeeded(way.label, group.health);
-      if (isFinal(error, request)) throw error;
-      // One that had hardly any time left may be well.
-      if (patience - now >= FAIR) {
-        if (error.trouble === 'silent') doubtful.push(way);
-        else if (error.trouble === 'unreachable') health.failed(way.label, group.health, error.code);
+  try {
+    for (const [i, way] of members.entries()) {
+      if (tries === 0) break;
+      const now = performance.now();
+      const patience = now + (trip.patience - now) / Math.min(tries, members.length - i);
+      const deadline = request.leadsOn === true ? patience : trip.deadline;
+      const leave = health.enter(way.label);
+      try {
+        const opened = await openFrom(reach, way, request, { ...trip, patience, deadline });
+        health.succeeded(way.label, group.health);
+        return { ...opened, release: joined(leave, opened.release) };
+      } catch (error) {
+        leave();
+        if (!(error instanceof UpstreamError)) throw error;
+        // It was reached, and it has understood.
+        if (error.trouble === 'reply' && error.code !== 'ETIMEDOUT')
+          health.succeeded(way.label, group.health);
+        if (isFinal(error, request)) throw error;
+        // One that had hardly any time left may be well.
+        if (patience - now >= FAIR) {
+          if (error.trouble === 'silent') doubtful.push(way);
+          else if (error.trouble === 'unreachable') health.failed(way.label, group.health, error.code);
+        }
+        if (!isUnable(error)) tries--;
+        last = error;
       }
-      if (!isUnable(error)) tries--;
-      last = error;
     }
+    throw last;
+  } finally {
+    // Whatever became of the request: those that are never found down would be in front of the others for ever.
+    for (const way of doubtful) void ask(reach, way, group, trip);
   }
-  throw last;
 }
 
 /** What a client and its destination can bring about must not count for the others: a server is down if it fails a question of our own. */
 async function ask(reach: Reach, way: UpstreamOptions, group: GroupOptions, trip: Trip): Promise<void> {
-  const { asked } = trip.health;
+  const { asked, closing } = trip.health;
   if (asked.has(way.label)) return;
   asked.add(way.label);
-  await examine(way, group.health, trip, (request, timed) => openFrom(reach, way, request, timed));
+  // The client may go, and others want to know all the same.
+  const own = { ...trip, signal: closing.signal, credentials: undefined };
+  await examine(way, group.health, own, (request, timed) => openFrom(reach, way, request, timed));
   asked.delete(way.label);
 }
 

@@ -163,6 +163,7 @@ export class Core implements Crew {
   async close(): Promise<void> {
     clearInterval(this.#clock);
     for (const [client] of this.#early ?? []) client.destroy();
+    this.#state.health.closing.abort(new Error('closed'));
     this.#resolvers.close();
     this.#memory[Symbol.dispose]();
     this.#state.quotas[Symbol.dispose]();

@@ -228,7 +228,14 @@ upstreams:
 
   for (const scheme of ['http', 'socks4'] as const) {
     test(`${scheme}: where all are silent it may be the destination, and none of them is down`, async () => {
-      await using silent = await startTarget(says());
+      // They answer garter's own question, which is for 0.0.0.0.
+      await using silent = await startTarget((socket) => {
+        socket.once('data', (asked: Buffer) => {
+          if (scheme === 'http') {
+            if (asked.includes(' 0.0.0.0:0 ')) socket.write('HTTP/1.1 400 No\r\n\r\n');
+          } else if (asked.readUInt32BE(4) === 0) socket.write(parseHex('00 5b'));
+        });
+      });
       await using garter = await startGarter({
         config: `
 ${OPEN}
@@ -240,6 +247,27 @@ upstreams:
       assert.equal(await reply(garter, 1), 6);
       await garter.record({ end: 'upstream:dial:ETIMEDOUT' });
       assert.deepEqual(await downs(garter), []);
+    });
+
+    test(`${scheme}: servers that close whatever they are asked do not keep clients from the next one`, async () => {
+      await using targets = new AsyncDisposableStack();
+      const dead: Target[] = [];
+      for (let i = 0; i < 3; i++) dead.push(targets.use(await startTarget(says('close'))));
+      const servers = dead.map((one) => `"${scheme}://${at(one)}", `).join('');
+      await using garter = await startGarter({
+        config: `
+${OPEN}
+workers: 1
+routes: [{ to: [any], via: all }]
+upstreams: { all: { servers: [${servers}"socks5h://${at(good)}"] } }`,
+      });
+      assert.equal(await reply(garter, echo.port), 1);
+      await until(
+        async () => (await downs(garter)).length === 3 || undefined,
+        () => 'not all of the dead are down',
+      );
+      using client = await connectThrough(garter, echo);
+      client.end();
     });
   }
 
