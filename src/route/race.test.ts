@@ -82,7 +82,7 @@ function run(
   let outcome = 'waits';
   const engine = new ScriptedEngine(fates, () => now);
   const ips = addresses.map((literal): Ip => parseIp(literal)!);
-  const options = { timeout: 10_000, ...(signal && { signal }), ...(spare && { spare }) };
+  const options = { timeout: 10_000, ...(signal && { signal }), ...(spare && { spare: () => spare }) };
   race(ips, 443, engine, options).then(
     ({ remote }) => (outcome = remote.host),
     (error: Error) => (outcome = error.message),

@@ -1,5 +1,5 @@
 import type { Connection, ConnectOptions, Engine, Signal } from '../net/engine.ts';
-import type { Spare } from '../net/spare.ts';
+import type { Share } from '../net/spare.ts';
 import { formatIp, type Ip } from '../wire/ip.ts';
 
 export interface RaceOptions {
@@ -11,7 +11,7 @@ export interface RaceOptions {
   /** Milliseconds until the next address gets its chance beside those before it (RFC 8305 section 5). @default 250 */
   readonly attemptDelay?: number;
   /** For attempts beside the first. @default as many as it takes */
-  readonly spare?: Spare;
+  readonly spare?: () => Share;
 }
 
 /** Attempts at a time. */
@@ -38,7 +38,7 @@ export function race(
   engine: Pick<Engine, 'connect'>,
   options: RaceOptions,
 ): Promise<Connection> {
-  const { timeout, signal, localAddress, attemptDelay = 250, spare } = options;
+  const { timeout, signal, localAddress, attemptDelay = 250 } = options;
   if (addresses.length === 1 && localAddress === undefined && signal?.aborted !== true)
     return engine.connect({ host: formatIp(addresses[0]!), port }, options);
   const connect = (host: string, limits: ConnectOptions): Promise<Connection> => {
@@ -47,6 +47,7 @@ export function race(
   };
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
+    const spare = options.spare?.();
     const waiting = alternate(addresses).map(formatIp);
     const share = (timeout * AT_ONCE) / (waiting.length + AT_ONCE);
     const fair = Math.max(AT_ONCE * attemptDelay, Math.min(share, FAIR));

@@ -1,4 +1,5 @@
 import type { Connection } from '../net/engine.ts';
+import type { Share } from '../net/spare.ts';
 import { ipOf, sameIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { UpstreamError } from './error.ts';
@@ -38,8 +39,10 @@ export const directly: Reach = async (server, trip) => {
 
 /** Reaches a server at the first of its addresses that answers. */
 export function oneOf(addresses: readonly Ip[]): Reach {
-  return async ({ at }, { engine, signal, spare, localAddress, patience }) => {
+  return async ({ at }, trip) => {
+    const { engine, signal, localAddress, patience } = trip;
     const timeout = left(patience);
+    const spare = (): Share => trip.spare.shareOf(trip.client);
     const options =
       localAddress === undefined ? { timeout, signal, spare } : { timeout, signal, spare, localAddress };
     const stream = await race(addresses, at.port, engine, options);

@@ -1,6 +1,7 @@
 import type { Phase } from '../audit/record.ts';
 import { egressFrom } from '../net/egress.ts';
 import { network } from '../policy/claims.ts';
+import type { Share } from '../net/spare.ts';
 import type { Command as RuleCommand } from '../policy/policy.ts';
 import { ableTo } from '../route/able.ts';
 import { askThrough, dialDirectly, dialThrough } from '../route/dial.ts';
@@ -27,7 +28,7 @@ export function dial(
   if (route.via !== 'direct') return throughUpstream(session, route.via, passage, deadline, state);
   const timeout = left(deadline);
   const { signal } = session;
-  const { spare } = state;
+  const spare = (): Share => state.spare.shareOf(network(session.ip));
   const options =
     route.egress === undefined
       ? { timeout, signal, spare }
