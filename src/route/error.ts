@@ -3,7 +3,7 @@ import { Reply } from '../wire/socks5.ts';
 /**
  * Something is wrong with the way, or at the end of it:
  * `unreachable`: a server cannot be reached, or does not speak the protocol, and another one may do.
- * `silent`: it may have the request, and does not answer or closes; another one may do, and the destination may be to blame.
+ * `silent`: it may have the request, and does not answer, closes or answers what is no reply; another one may do, and the destination may be to blame.
  * `refused`: it wants other credentials. `reply`: it, or one behind it, says what became of the request. `unable`: this kind
  * of server cannot do what is asked for.
  */

@@ -1,9 +1,10 @@
 import type { Connection } from '../net/engine.ts';
-import type { ClientEvent, ClientSession, ReplyEvent } from '../session/client.ts';
+import type { ClientEvent, ClientSession, ClientSessionState, ReplyEvent } from '../session/client.ts';
 import { UNSPECIFIED } from '../wire/address.ts';
 import { WireError } from '../wire/error.ts';
 import { Reply } from '../wire/socks5.ts';
 import { UpstreamError } from './error.ts';
+import type { Trouble } from './error.ts';
 
 /**
  * Talks to a proxy server until its next reply, the first or, for BIND, the second. What it has sent behind the reply stays in
@@ -59,13 +60,19 @@ async function nextEvent(
 }
 
 function takeEvent(session: ClientSession, label: string): ReturnType<ClientSession['next']> {
+  const { state } = session;
   try {
     return session.next();
   } catch (error) {
     if (error instanceof WireError)
-      throw new UpstreamError('unreachable', label, error.code, undefined, error);
+      throw new UpstreamError(troubleIn(state), label, error.code, undefined, error);
     throw error;
   }
+}
+
+/** With the request it has the destination, which may have made it do that. */
+function troubleIn(state: ClientSessionState): Trouble {
+  return state === 'reply' || state === 'bind' ? 'silent' : 'unreachable';
 }
 
 /** Gives the session what comes; when that is the end of the stream, what it comes to. */
@@ -89,8 +96,6 @@ async function listen(
     code = (lost as NodeJS.ErrnoException).code!;
   }
   const event = session.ended();
-  // With the request it has the destination, which may have made it do that.
-  const trouble = state === 'reply' || state === 'bind' ? 'silent' : 'unreachable';
-  if (event === undefined) throw new UpstreamError(trouble, label, code, undefined, error);
+  if (event === undefined) throw new UpstreamError(troubleIn(state), label, code, undefined, error);
   return event;
 }

@@ -126,15 +126,15 @@ export function decodeHttpReply(
 }
 
 /**
- * A refused CONNECT by its status line alone, where what follows never comes or is no HTTP. All bytes belong to it;
+ * A refused CONNECT by its status line alone, where its end and what follows never come or are no HTTP. All bytes belong to it;
  * `undefined` for anything else.
  */
 export function decodeHttpRefusal(bytes: Uint8Array): Decoded<HttpReply> | undefined {
   const scan = new HeadScan();
   for (;;) {
     const rest = bytes.subarray(scan.start);
-    const end = rest.indexOf(CR);
-    const status = rest[end + 1] === LF ? statusOf(latin1(rest.subarray(0, end))) : undefined;
+    const end = rest.findIndex((byte) => byte === CR || byte === LF);
+    const status = statusOf(latin1(end < 0 ? rest : rest.subarray(0, end)));
     if (status === undefined) return undefined;
     if (status >= 200) return status < 300 ? undefined : { value: { status }, size: bytes.length };
     const interim = decodeHead(bytes, scan);

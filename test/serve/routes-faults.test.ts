@@ -295,6 +295,7 @@ upstreams: { both: { servers: ["http://${at(silent)}", "http://${at(answering)}"
   // Its destinations make the first server close: where it speaks SOCKS5 it has let the client in, and else it answers garter's own question.
   const closing: Readonly<Record<string, (socket: Socket) => void>> = {
     socks5h: says('05 00', 'close'),
+    socks5: says('05 00', '05 00 00 09'),
     socks4: (socket) =>
       void socket.once('data', (asked: Buffer) =>
         asked.readUInt32BE(4) === 0 ? socket.end(parseHex('00 5b 00 00 00 00 00 00')) : socket.end(),
@@ -307,7 +308,7 @@ upstreams: { both: { servers: ["http://${at(silent)}", "http://${at(answering)}"
       ),
   };
   for (const [scheme, serve] of Object.entries(closing)) {
-    test(`${scheme}: a destination that makes a server close does not take it from the others`, async () => {
+    test(`${scheme}: a destination that makes a server close, or reply nonsense, does not take it from the others`, async () => {
       let asked = 0;
       await using closes = await startTarget((socket) => {
         asked++;
