@@ -12,6 +12,7 @@ import { decodeUdpHeader, encodeUdpHeader } from '../wire/udp.ts';
 import type { Associations } from './associations.ts';
 import { admitsByAll, admitsDatagram } from './bandwidths.ts';
 import type { ClientPort } from './client-port.ts';
+import { Drops } from './drops.ts';
 import { Exits } from './exits.ts';
 import type { FarAnswer } from './exits.ts';
 import { Failure } from './failure.ts';
@@ -26,12 +27,6 @@ import { keyOf, Ways } from './ways.ts';
 /** Milliseconds between two searches for destinations that are silent. */
 const SILENT = 15_000;
 
-/** Reasons that are told apart. */
-const REASONS = 24;
-
-type Reason = 'stranger' | 'malformed' | 'refused' | 'limit' | 'unasked' | 'overflow' | 'bandwidth';
-type Counts = Record<Reason, number> & { [code: string]: number };
-
 /**
  * The UDP relay of one client (RFC 1928 section 7). Towards the client it has a port of its own, which hears the client's
  * address only; towards the destinations it has its exits, which hear only whom the client wrote to.
@@ -45,18 +40,7 @@ export class Association implements Counters, Member {
   held = 0;
   sent = 0;
   received = 0;
-  /** Datagrams that went nowhere, by reason: one of these, or the code of what failed, ICMP errors too where the engine sees them. */
-  readonly counts: Counts = {
-    stranger: 0,
-    malformed: 0,
-    refused: 0,
-    /** By a limit of a rule. */
-    limit: 0,
-    unasked: 0,
-    overflow: 0,
-    bandwidth: 0,
-  };
-
+  readonly #drops: Drops;
   readonly #session: Session;
   readonly #inside: UdpSocket;
   readonly #exits: Exits;
@@ -77,13 +61,14 @@ export class Association implements Counters, Member {
   /** Binds the client's side. */
   static async open(session: Session, clientPort: ClientPort, state: ServerState): Promise<Association> {
     const held: { association?: Association } = {};
+    const drops = new Drops();
     const { udp, interface: device } = session.listener;
     const host = withZone(session.client.local.host, device);
     const port = await state.relayPorts.bind(host, udp.ports, {
       received: (buffer, start, end, from) => held.association?.fromClient(buffer, start, end, from),
-      failed: (code) => held.association?.drop(code),
+      failed: (code) => drops.add(code),
     });
-    held.association = new Association(session, port, clientPort, state);
+    held.association = new Association(session, port, clientPort, drops, state);
     if (session.failure !== undefined) {
       held.association.close();
       throw session.failure;
@@ -95,11 +80,13 @@ export class Association implements Counters, Member {
     session: Session,
     { socket: inside, release }: RelayPort,
     clientPort: ClientPort,
+    drops: Drops,
     state: ServerState,
   ) {
     this.#session = session;
     this.#inside = inside;
     this.#clientPort = clientPort;
+    this.#drops = drops;
     this.#idle = state.timeouts.udpIdle;
     this.#associations = state.associations;
     const forgetPort = state.ports.add(inside.local, 'udp');
@@ -110,14 +97,14 @@ export class Association implements Counters, Member {
     this.#exits = new Exits(session, state, {
       received: (buffer, start, end, from) => this.#fromTarget(buffer, start, end, from),
       receivedFar: (answer) => this.#fromUpstream(answer),
-      dropped: (why) => this.drop(why),
+      dropped: (why) => this.#drops.add(why),
       lost: (socket) => this.#ways.forgetAll(socket),
     });
     this.#shares = new Shares(session, state, (share) => this.#ways.forgetAll(share));
     this.#ways = new Ways(session, state, this.#shares, {
       wayTo: (passage) => this.#exits.wayTo(passage),
       send: (way, buffer, start, end, room, now) => this.#send(way, buffer, start, end, room, now),
-      dropped: (why) => this.drop(why),
+      dropped: (why) => this.#drops.add(why),
       hasRoom: (bytes) => this.#associations.makeRoom(bytes),
       holds: (bytes) => this.#hold(bytes),
     });
@@ -125,17 +112,13 @@ export class Association implements Counters, Member {
     state.associations.add(this);
   }
 
-  /** For the record. */
-  get dropped(): string | undefined {
-    const counted = Object.entries(this.counts).filter(([, count]) => count > 0);
-    return counted.length === 0 ? undefined : counted.map(([why, count]) => `${why}:${count}`).join(',');
+  /** Datagrams that went nowhere, by reason. */
+  get counts(): Drops['counts'] {
+    return this.#drops.counts;
   }
 
-  /** Counts a datagram that went nowhere. Of codes there are few, unless somebody far away makes them up. */
-  drop(why: string): void {
-    const isNew = this.counts[why] === undefined && Object.keys(this.counts).length >= REASONS;
-    const reason = isNew ? 'other' : why;
-    this.counts[reason] = (this.counts[reason] ?? 0) + 1;
+  get dropped(): string | undefined {
+    return this.#drops.text;
   }
 
   get local(): Endpoint {
@@ -193,7 +176,7 @@ export class Association implements Counters, Member {
   fromClient(buffer: Uint8Array, start: number, end: number, from: Peer): void {
     const { isSettled } = this.#clientPort;
     if (from.host !== this.#session.remote.host || (isSettled && !this.#clientPort.isOf(from.port))) {
-      this.counts.stranger++;
+      this.#drops.add('stranger');
       return;
     }
     try {
@@ -206,7 +189,7 @@ export class Association implements Counters, Member {
       }
       const header = decodeUdpHeader(buffer, start, end);
       if (header === undefined) {
-        this.counts.malformed++;
+        this.#drops.add('malformed');
         return;
       }
       if (!isSettled && !this.#isClient(from)) return;
@@ -220,7 +203,7 @@ export class Association implements Counters, Member {
         return;
       }
       if (!this.#associations.makeRoom(end - dataStart)) {
-        this.counts.overflow++;
+        this.#drops.add('overflow');
         return;
       }
       const before = this.#reassembly.held;
@@ -228,7 +211,7 @@ export class Association implements Counters, Member {
       this.#hold(this.#reassembly.held - before);
       if (whole !== undefined) this.#ways.forward(key, address, whole, 0, whole.length, 0);
     } catch (error) {
-      if (error instanceof WireError) this.counts.malformed++;
+      if (error instanceof WireError) this.#drops.add('malformed');
       else this.#session.stop(Failure.from(error, 'relay'));
     }
   }
@@ -246,7 +229,7 @@ export class Association implements Counters, Member {
       this.#client = from;
       return true;
     }
-    this.counts.stranger++;
+    this.#drops.add('stranger');
     if (sender === 'conflict') {
       this.close();
       this.#session.stop(new Failure('client', 'relay', 'port-conflict'));
@@ -258,7 +241,7 @@ export class Association implements Counters, Member {
     if (this.#closed) return;
     const { socket, peer, header, share } = way;
     if (!admitsDatagram(share.flows.send, end - start)) {
-      this.counts.bandwidth++;
+      this.#drops.add('bandwidth');
       return;
     }
     this.#activeAt = now;
@@ -299,7 +282,7 @@ export class Association implements Counters, Member {
   #mayPass(way: Allowed | undefined, bytes: number): boolean {
     const isAsked = way !== undefined || (this.#session.listener.udp.replies === 'any' && this.#shares.isAny);
     if (!isAsked || this.#client === undefined) {
-      this.counts.unasked++;
+      this.#drops.add('unasked');
       return false;
     }
     const share = way?.isMixed === false ? way.share : undefined;
@@ -308,7 +291,7 @@ export class Association implements Counters, Member {
         ? admitsByAll(this.#shares.receive, bytes)
         : admitsDatagram(share.flows.receive, bytes);
     if (!mayPass) {
-      this.counts.bandwidth++;
+      this.#drops.add('bandwidth');
       return false;
     }
     this.#activeAt = performance.now();
