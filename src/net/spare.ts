@@ -10,7 +10,7 @@ export interface Share {
 
 /**
  * Descriptors for what needs some for a moment beyond those that its connection has: attempts to connect beside the first, queries of
- * names, health checks. Those that get none make do with less, or wait. All threads of a server share the number.
+ * names, health checks. What gets none makes do with fewer, or waits. All threads of a server share the number.
  */
 export class Spare {
   readonly #taken: Int32Array;
