@@ -4,10 +4,7 @@ const BURST = 50;
 /** Milliseconds of bandwidth that streams reserve at a time, all of them together. */
 export const RESERVED = 50;
 
-/**
- * Milliseconds of bandwidth that may be spoken for when a datagram passes. With twice what streams reserve, neither keeps the
- * other out: where both want more than there is, each has half.
- */
+/** Milliseconds of bandwidth that may be spoken for when a datagram passes. With twice what streams reserve, they do not keep it out. */
 const DATAGRAMS = 2 * RESERVED;
 
 /** A moment, in milliseconds, that moves on as something is spent, and a count. */
@@ -26,11 +23,13 @@ export class Bandwidth {
   /** Bytes per second; a reload may change it. */
   rate: number;
   readonly #spent: Meter;
+  readonly #byDatagrams: Meter;
 
-  /** `spent`: until when what was spent is spread, and who waits; shared by those who share the bandwidth. */
-  constructor(rate: number, spent: Meter = new OwnMeter()) {
+  /** `spent`: until when what was spent is spread, and who waits; shared by those who share the bandwidth, as is what datagrams have spent. */
+  constructor(rate: number, spent: Meter = new OwnMeter(), byDatagrams: Meter = new OwnMeter()) {
     this.rate = rate;
     this.#spent = spent;
+    this.#byDatagrams = byDatagrams;
   }
 
   /** From when on these bytes may pass: behind all that were reserved before. */
@@ -52,18 +51,32 @@ export class Bandwidth {
 
   /** For datagrams, which cannot wait: whether one may pass. */
   isFree(now: number): boolean {
-    return this.#spent.advance(0, now - BURST, now) <= now + DATAGRAMS;
+    const latest = now + DATAGRAMS;
+    return (
+      this.#spent.advance(0, now - BURST, now) <= latest && this.#byDatagrams.advance(0, now, now) <= latest
+    );
+  }
+
+  /** One passes. While streams wait it counts twice among datagrams, so that those have half, however large each is. */
+  pass(bytes: number, now: number): void {
+    this.reserve(bytes, now);
+    if (this.#spent.count(0, now) > 0) this.#byDatagrams.advance(2 * this.#timeOf(bytes), now, now);
   }
 
   /** Nothing is owed any more, as after a change of the rate. */
   forget(now: number): void {
-    const owed = this.#spent.advance(0, now - BURST, now) - now;
-    if (owed > 0) this.#spent.advance(-owed, now - BURST + owed, now);
+    forget(this.#spent, now - BURST, now);
+    forget(this.#byDatagrams, now, now);
   }
 
   #timeOf(bytes: number): number {
     return (bytes * 1000) / this.rate;
   }
+}
+
+function forget(meter: Meter, from: number, now: number): void {
+  const owed = meter.advance(0, from, now) - now;
+  if (owed > 0) meter.advance(-owed, from + owed, now);
 }
 
 class OwnMeter implements Meter {

@@ -67,10 +67,11 @@ export class Bandwidths {
     let shared = this.#shared.get(name);
     if (shared === undefined) {
       const rate = this.#rates.get(name) ?? Infinity;
-      shared = {
-        send: new Shaper(new Bandwidth(rate, this.#limits.meter('send', name)), monotonic),
-        receive: new Shaper(new Bandwidth(rate, this.#limits.meter('receive', name)), monotonic),
+      const shaper = (direction: 'send' | 'receive'): Shaper => {
+        const [all, datagrams] = [direction, `${direction}-udp`].map((of) => this.#limits.meter(of, name));
+        return new Shaper(new Bandwidth(rate, all, datagrams), monotonic);
       };
+      shared = { send: shaper('send'), receive: shaper('receive') };
       this.#shared.set(name, shared);
     }
     return shared;
@@ -89,7 +90,7 @@ export function admitsDatagram(flow: Flow, bytes: number): boolean {
   if (flow === undefined) return true;
   const now = monotonic();
   if (!isFree(flow, now)) return false;
-  reserve(flow, bytes, now);
+  pass(flow, bytes, now);
   return true;
 }
 
@@ -97,7 +98,7 @@ export function admitsDatagram(flow: Flow, bytes: number): boolean {
 export function admitsByAll(flows: readonly Flow[], bytes: number): boolean {
   const now = monotonic();
   if (!flows.every((flow) => isFree(flow, now))) return false;
-  for (const flow of flows) reserve(flow, bytes, now);
+  for (const flow of flows) pass(flow, bytes, now);
   return true;
 }
 
@@ -105,7 +106,7 @@ function isFree(flow: Flow, now: number): boolean {
   return flow === undefined || (flow.own?.isFree(now) !== false && flow.shaper.bandwidth.isFree(now));
 }
 
-function reserve(flow: Flow, bytes: number, now: number): void {
-  flow?.own?.reserve(bytes, now);
-  flow?.shaper.bandwidth.reserve(bytes, now);
+function pass(flow: Flow, bytes: number, now: number): void {
+  flow?.own?.pass(bytes, now);
+  flow?.shaper.bandwidth.pass(bytes, now);
 }
