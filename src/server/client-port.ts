@@ -3,7 +3,7 @@ const CONTEST = 1000;
 /** Milliseconds after which a second datagram from the same port settles it. One that comes sooner may be part of the same guess. */
 const PROOF = 250;
 
-/** Whom a datagram from the client's address comes from; `conflict`: somebody else may be the client. */
+/** Who sent a datagram from the client's address; `conflict`: it may be either of two. */
 export type Sender = 'client' | 'stranger' | 'conflict';
 
 /** Which port at the client's address is the client's: others may share the address. `now` is in milliseconds. */

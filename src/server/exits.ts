@@ -246,7 +246,7 @@ export class Exits {
   }
 }
 
-/** Stands for whoever a name leads to that is passed on. */
+/** In place of the address of a name that an upstream resolves. */
 const ANYBODY = '*';
 
 /** Who may answer through upstreams. */

@@ -86,7 +86,7 @@ export class Shares {
     return this.#open.size > 0;
   }
 
-  /** What holds for datagrams of which nobody can tell the rule: all that holds for any. */
+  /** For datagrams whose rule cannot be told: the bandwidths of all rules in use. */
   get receive(): readonly Flows['receive'][] {
     return [...this.#open.values()].map(({ flows }) => flows.receive);
   }
@@ -103,7 +103,7 @@ export class Shares {
     return share;
   }
 
-  /** A destination less. */
+  /** For one destination less. */
   leave(share: Share): void {
     share.destinations--;
     if (share.destinations === 0) this.end(share);
@@ -128,7 +128,7 @@ export class Shares {
     }
   }
 
-  /** Whatever is still being decided gets none. */
+  /** What is still being decided gets no share. */
   close(): void {
     this.#closed = true;
     for (const share of this.#open.values()) this.end(share);

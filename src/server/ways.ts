@@ -23,7 +23,7 @@ const DECIDING = 64;
 const WAITING_PER_DESTINATION = 32;
 const WAITING = 64;
 const WAITING_BYTES = 128 * 1024;
-/** Milliseconds after which a decision is made again: an unused one, a refusal, one by a limit, and one about a name that did not resolve. */
+/** Milliseconds until a decision is made again: one that was not used, a refusal, one by a limit, and a name that did not resolve. */
 const UNUSED = 60_000;
 const REFUSED = 60_000;
 const LIMITED = 1000;
