@@ -114,10 +114,9 @@ async function askBy(
     const second = send(false);
     second.catch(() => {});
     const sooner = early ?? (await Promise.race([first, second]));
-    if (sooner.edns && isAnswer(sooner.outcome)) return sooner;
-    const plain = await second;
-    if (isAnswer(plain.outcome)) memory.note(server, false);
-    return plain.outcome.type === 'silent' ? sooner : plain;
+    const said = isAnswer(sooner.outcome) ? sooner : await (sooner.edns ? second : first);
+    if (isAnswer(said.outcome) && !said.edns) memory.note(server, false);
+    return said.outcome.type === 'silent' ? sooner : said;
   } finally {
     stop.abort();
   }
