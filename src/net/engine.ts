@@ -121,6 +121,8 @@ export const EARLY_LIMIT = 65_536;
 export interface Connection {
   readonly local: Endpoint;
   readonly remote: Endpoint;
+  /** Bytes that are kept in memory now, about. */
+  readonly held: number;
 
   /**
    * Whether it was accepted from this network interface, as the kernel sees it; before the first read. Only the fast engine
@@ -146,8 +148,7 @@ export interface Connection {
 
   /**
    * Calls back once, when the connection fails or is destroyed while nobody reads, or without an error when the peer ends its
-   * direction: the way to learn that a client has gone while it waits for something. A peer with so much unread that no more is
-   * kept may go unnoticed. One at a time. Not called any more once the connection was handed to a relay, finished or detached.
+   * direction: the way to learn that a client has gone while it waits for something. One at a time. Not called any more once the connection was handed to a relay, finished or detached.
    */
   onLost(lost: (error?: Error) => void): void;
 

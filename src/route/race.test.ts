@@ -47,6 +47,7 @@ class ScriptedEngine implements Pick<Engine, 'connect'> {
     return {
       local: remote,
       remote,
+      held: 0,
       cameBy: unused,
       read: unused,
       unread: unused,

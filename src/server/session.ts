@@ -160,7 +160,7 @@ export class Session implements Member, RelayOwner, Holder {
   }
 
   get held(): number {
-    return this.counters.held ?? 0;
+    return this.counters.held ?? this.client.held;
   }
 
   shed(): void {

@@ -162,11 +162,7 @@ async function reroute(garter: Garter, via: string): Promise<void> {
   );
 }
 
-<<<<<<< HEAD
-suite('faulty servers on the way', { timeout: 170_000 }, () => {
-=======
 suite('faulty servers on the way', { timeout: 300_000 }, () => {
->>>>>>> de02aae (test: faulty servers have time on a busy machine)
   const resources = new AsyncDisposableStack();
   let echo: Target;
   let good: Garter;

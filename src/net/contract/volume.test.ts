@@ -38,6 +38,15 @@ for (const engine of engines) {
         const flows = Array.from({ length: 64 }, (_, i) => (i % 8 === 0 ? 'both stall' : 'both read'));
         await memoryStays(t, () => Promise.all(flows.map((readers) => flow(engine, VOLUME / 64, readers))));
       });
+
+      test('it is known how much is held, from the first byte on and while it waits for bandwidth', async () => {
+        const client = await accepted(engine);
+        client.near.unread(PATTERN.subarray(0, EARLY));
+        assert.ok(client.near.held >= EARLY, `${client.near.held} bytes of a connection`);
+        const sendPace = { waits: true, ask() {}, leave() {} };
+        using joined = join(engine, client, await dialled(engine), { sendPace });
+        assert.ok(joined.relay.held >= EARLY, `${joined.relay.held} bytes of a relay`);
+      });
     },
   );
 }

@@ -69,6 +69,11 @@ export class FastConnection extends Stream implements Connection, Task {
     return this.fd >= 0 && cameBy(this.fd, interfaceName);
   }
 
+  get held(): number {
+    const { early = [], out } = this.#talk ?? {};
+    return early.reduce((size, bytes) => size + bytes.length, out?.length ?? 0);
+  }
+
   read(): Promise<Uint8Array | undefined> {
     const talk = this.#talk;
     const early = talk?.early?.shift();

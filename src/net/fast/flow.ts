@@ -79,7 +79,7 @@ export class Flow implements Task, Paced {
 
   /** Bytes in memory; what is in a pipe is the kernel's. */
   get held(): number {
-    return this.#left?.length ?? 0;
+    return (this.#left?.length ?? 0) + (this.#early?.length ?? 0);
   }
 
   /** Passes on what there is, as far as there is room. */

@@ -63,6 +63,12 @@ export class PortableConnection implements Connection {
     return false; // Node has no way to ask
   }
 
+  get held(): number {
+    const { readableLength, writableLength } = this.stream;
+    // What goes through TLS is kept as it was, and encrypted.
+    return this.#earlySize + readableLength + writableLength * ('encrypted' in this.stream ? 2 : 1);
+  }
+
   read(): Promise<Uint8Array | undefined> {
     const bytes = this.#early.shift();
     if (bytes !== undefined) {
@@ -150,13 +156,6 @@ export class PortableConnection implements Connection {
   resume(): void {
     this.#goOnReading();
     this.stream.resume();
-  }
-
-  /** Bytes in memory, about. */
-  get held(): number {
-    const { readableLength, writableLength } = this.stream;
-    // What goes through TLS is kept as it was, and encrypted.
-    return readableLength + writableLength * ('encrypted' in this.stream ? 2 : 1);
   }
 
   /** Closes at once, with a reset where that is possible, so that the peer cannot take a cut stream for a whole one. */
