@@ -61,7 +61,10 @@ suite('the associations of a thread', () => {
     const log = new Log({ level: 'error', format: 'text', to: 'stderr' });
     const sessions = { size: 1000, [Symbol.iterator]: () => [scene.session, waits.session].values() };
     const forget = (bytes: number): number => scene.associations.forget(bytes);
-    using memory = new MemoryWatch(10_000_000, sessions, log, { forget, use: () => 2 });
+    using memory = new MemoryWatch(10_000_000, sessions, log, {
+      forget,
+      use: () => ({ share: 2, of: 10_000_000 }),
+    });
     await use(scene, ...Array.from({ length: 60 }, (_, i) => 1000 + i));
     for (let i = 0; i < 64; i++) hear(waits, `n${i}.silent.test`, 1000, new Uint8Array(1500));
     assert.ok(waiting.held > 64 * 1500 && association.held > 60 * 500);

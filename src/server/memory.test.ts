@@ -20,21 +20,25 @@ suite('the watch over memory', () => {
       forget = (_bytes: number): number => 0,
     } = {},
   ): {
-    readonly machine: { use: number | undefined; open: number };
+    readonly machine: { use: number | undefined; open: number; now: number };
     readonly memory: MemoryWatch;
     readonly log: Log;
     readonly file: string;
   } {
     const file = join(folder, name);
     const log = new Log({ level: 'info', format: 'text', to: { file } });
-    const machine: { use: number | undefined; open: number } = { use: 0.5, open: 1000 };
+    const machine: { use: number | undefined; open: number; now: number } = { use: 0.5, open: 1000, now: 0 };
     const open = {
       get size() {
         return machine.open;
       },
       [Symbol.iterator]: () => holders.values(),
     };
-    const memory = new MemoryWatch(limit, open, log, { forget, threads, use: () => machine.use });
+    const memory = new MemoryWatch(limit, open, log, {
+      forget,
+      use: () => (machine.use === undefined ? undefined : { share: machine.use, of: limit / threads }),
+      now: () => machine.now,
+    });
     return { machine, memory, log, file };
   }
 
@@ -87,6 +91,9 @@ suite('the watch over memory', () => {
     ended.length = 0;
     machine.use = 2;
     memory.look();
+    assert.deepEqual(ended, [], 'nobody knows yet what has come of it');
+    machine.now += 2001;
+    memory.look();
     assert.deepEqual(ended, [40, 30], 'all but those who hold next to nothing');
   });
 
@@ -105,6 +112,7 @@ suite('the watch over memory', () => {
     memory.look();
     assert.deepEqual([asked, ended], [[60], []]);
     machine.use = 1.03;
+    machine.now += 2001;
     memory.look();
     assert.deepEqual([asked, ended], [[60, 80], [50]]);
   });

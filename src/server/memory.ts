@@ -6,6 +6,8 @@ import type { Log } from '../audit/log.ts';
 /** Milliseconds between two looks, and between two collections while memory is short. */
 const INTERVAL = 500;
 const COLLECT = 10_000;
+/** Until it is known what has come of what was let go: sockets close, and what they held becomes garbage. */
+const SETTLE = 2000;
 /** Of what the machine or the container has. */
 const SHARE = 0.8;
 /** Of V8's heap, which ends the process when it is full. */
@@ -35,8 +37,18 @@ interface MemoryWatchOptions {
   readonly forget?: (bytes: number) => number;
   /** How many threads share the memory, each with a watch of its own. @default 1 */
   readonly threads?: number;
-  /** How much of the memory is in use: 1 = as much as may be. @default what the system and V8 say */
-  readonly use?: () => number | undefined;
+  /** @default what the system and V8 say */
+  readonly use?: () => Use | undefined;
+  /** Milliseconds on a clock that never jumps. @default performance.now */
+  readonly now?: () => number;
+}
+
+/** How much memory is in use. */
+interface Use {
+  /** 1 = as much as may be. */
+  readonly share: number;
+  /** Of so many bytes, which are this thread's. */
+  readonly of: number;
 }
 
 /**
@@ -52,8 +64,8 @@ export class MemoryWatch implements Disposable {
   readonly #open: Holders;
   readonly #log: Log;
   readonly #forget: (bytes: number) => number;
-  readonly #threads: number;
-  readonly #use: () => number | undefined;
+  readonly #use: () => Use | undefined;
+  readonly #now: () => number;
   readonly #timer: NodeJS.Timeout;
   #collectedAt = -Infinity;
   /** Something was let go since the last collection, which shows only with the next. */
@@ -63,14 +75,14 @@ export class MemoryWatch implements Disposable {
     limit: number | undefined,
     open: Holders,
     log: Log,
-    { forget = () => 0, threads = 1, use }: MemoryWatchOptions = {},
+    { forget = () => 0, threads = 1, use, now }: MemoryWatchOptions = {},
   ) {
     this.limit = limit ?? defaultLimit();
     this.#open = open;
     this.#log = log;
     this.#forget = forget;
-    this.#threads = threads;
-    this.#use = use ?? (() => memoryUse(this.limit));
+    this.#use = use ?? (() => memoryUse(this.limit, threads));
+    this.#now = now ?? (() => performance.now());
     this.#timer = setInterval(() => this.look(), INTERVAL).unref();
   }
 
@@ -78,19 +90,20 @@ export class MemoryWatch implements Disposable {
     let use = this.#use();
     if (use === undefined) return;
     let isCollected = false;
-    if (use > 1 && (this.#freed || performance.now() - this.#collectedAt > COLLECT)) {
+    if (use.share > 1 && this.#now() - this.#collectedAt > (this.#freed ? SETTLE : COLLECT)) {
       // V8 by itself would wait for its own limits, which are others than ours.
-      this.#collectedAt = performance.now();
+      this.#collectedAt = this.#now();
       this.#freed = false;
       collect();
       isCollected = true;
       use = this.#use() ?? use;
     }
-    if (use > 1) {
+    const { share, of } = use;
+    if (share > 1) {
       this.#lower();
       // Before a collection nobody can tell what is garbage.
-      if (isCollected) this.#relieve(((use - RELIEF) * this.limit) / this.#threads);
-    } else if (use < RELIEF && this.cap !== Infinity) {
+      if (isCollected) this.#relieve((share - RELIEF) * of);
+    } else if (share < RELIEF && this.cap !== Infinity) {
       this.cap = Infinity;
       this.#log.info('memory suffices again', { open: this.#open.size });
     }
@@ -129,11 +142,13 @@ export class MemoryWatch implements Disposable {
   }
 }
 
-/** `undefined` when nobody can tell: Linux keeps it in a file, and there may be no descriptor to open it. */
-function memoryUse(limit: number): number | undefined {
+/** Of resident memory or heap, whichever is shorter. `undefined` when nobody can tell: Linux keeps it in a file, and there may be no descriptor to open it. */
+function memoryUse(limit: number, threads: number): Use | undefined {
   const { used_heap_size: used, heap_size_limit: most } = getHeapStatistics();
   try {
-    return Math.max(process.memoryUsage.rss() / limit, used / most / HEAP_SHARE);
+    const resident = { share: process.memoryUsage.rss() / limit, of: limit / threads };
+    const heap = { share: used / (most * HEAP_SHARE), of: most * HEAP_SHARE };
+    return resident.share > heap.share ? resident : heap;
   } catch {
     return undefined;
   }
