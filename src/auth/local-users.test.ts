@@ -113,7 +113,7 @@ test('where hashes differ in cost, every refusal takes as long as the dearest, w
   }
 });
 
-test('what was remembered, what is held back and what finds no place is told at once', async () => {
+test('an attempt that is remembered or held back is refused at once', async () => {
   const { local, time } = setupUnequal(UNEQUAL);
   await time('bob', 'first');
   assert.equal(await time('bob', 'first'), 0);

@@ -33,7 +33,7 @@ export interface Engine {
    * reads, writes or finishes them. The end of a direction is passed on when all bytes before it are. When a side fails or
    * the relay is cut short, both are closed with a reset where they can be, so that nobody takes a cut stream for a whole
    * one; bytes on their way may be lost, as in any reset. A side that fails while nobody reads it, because the other takes
-   * nothing or it has ended, is noticed within two seconds. The owner is told when both connections are closed.
+   * nothing or it has ended, is noticed within two seconds. `relayEnded` is called once both connections are closed.
    */
   relay(client: Connection, target: Connection, options: RelayOptions, owner: RelayOwner): Relay;
 
@@ -192,7 +192,7 @@ export interface RelayOptions {
 export interface Pace {
   /** It was asked, and the turn has not come. */
   readonly waits: boolean;
-  /** There may be something to take: the source is told once, not from within this call, when it may. Until then, asking again does nothing. */
+  /** There may be something to take: the source is called back once, never from within this call, when it may. Until then, asking again does nothing. */
   ask(source: Paced): void;
   /** The relay is over: no turn comes any more. */
   leave(): void;

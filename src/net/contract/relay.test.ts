@@ -417,7 +417,7 @@ function paced(rate: number): Pace {
   return new Shaper(new Bandwidth(rate), () => performance.now()).pace();
 }
 
-/** A pace that gives a turn when it is told to. */
+/** A pace that gives a turn on demand. */
 class Gate implements Pace {
   waits = false;
   left = false;
