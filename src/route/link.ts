@@ -179,7 +179,14 @@ export const HOLDS_LITTLE = { highWaterMark: 1 } as const;
  */
 export function guard(tls: TLSSocket, carrier: Duplex): void {
   tls.on('_tlsError', (error: Error) => tls.destroy(error));
+  const close = tls._destroy.bind(tls);
+  tls._destroy = (error: NodeJS.ErrnoException | null, done) => {
+    // The alert may wait behind a write, which Node counts as done at the end of this turn of the event loop.
+    if (error?.code?.startsWith('ERR_SSL_') === true) setImmediate(close, error, done);
+    else close(error, done);
+  };
   tls.resetAndDestroy = () => {
+    if (tls.destroyed) return tls;
     if (carrier instanceof Socket) carrier.resetAndDestroy();
     else carrier.destroy();
     return tls.destroy();

@@ -116,60 +116,66 @@ suite('endurance', () => {
     await client.expect(Buffer.from('alive'));
   });
 
-  test(`${TLS_RESETS} resets over TLS, in every phase, with answers under way`, async (t: TestContext) => {
-    await using directory = await makeDirectory();
-    const files = [join(directory.path, 'cert.pem'), join(directory.path, 'key.pem')] as const;
-    await writeFile(files[0], cert);
-    await writeFile(files[1], key, { mode: 0o600 });
-    await using source = await startTarget((socket) => socket.resume().end(Buffer.alloc(100_000)));
-    await using secure = await startGarter({
-      // No time-out ends what is not noticed, and there is no room for many of those.
-      config: 'workers: 2\nlimits: { connections: 300 }\ntimeouts: { half-close: 1h }',
-      complaint: /^(?:.* session .*\n|\d+ open sessions\n)*$/,
-      listener: ['protocols: [socks5, http]', `tls: { cert: ${files[0]}, key: ${files[1]} }`],
-    });
-    const { pid } = secure.process;
-    const requests = [
-      Buffer.concat([parseHex('05 01 00'), request5(Command.connect, source.host, source.port)]),
-      Buffer.from(`CONNECT ${source.host}:${source.port} HTTP/1.1\r\n\r\n`),
-      Buffer.concat([parseHex('05 01 00'), request5(Command.bind, '127.0.0.1', 0)]),
-      Buffer.concat([parseHex('05 01 00'), request5(Command.associate, '0.0.0.0', 0)]),
-    ];
-    await inLanes(TLS_RESETS, async (i) => {
-      const below = connect({
-        host: secure.host,
-        port: secure.port,
-        noDelay: true,
-        localAddress: loopback(i),
+  const links = [
+    { title: 'over TLS', behind: false },
+    { title: 'over TLS, to an upstream over TLS', behind: true },
+  ] as const;
+  for (const { title, behind } of links) {
+    test(`${TLS_RESETS} resets ${title}, in every phase, with answers under way`, async (t: TestContext) => {
+      await using directory = await makeDirectory();
+      const files = [join(directory.path, 'cert.pem'), join(directory.path, 'key.pem')] as const;
+      await writeFile(files[0], cert);
+      await writeFile(files[1], key, { mode: 0o600 });
+      await using source = await startTarget((socket) => socket.resume().end(Buffer.alloc(100_000)));
+      const startSecure = (more = ''): Promise<Garter> =>
+        startGarter({
+          // No time-out ends what is not noticed, and there is no room for many of those.
+          config: `workers: 2\nlimits: { connections: 300 }\ntimeouts: { half-close: 1h }\n${more}`,
+          complaint: /^(?:.* session .*\n|\d+ open sessions\n)*$/,
+          listener: ['protocols: [socks5, http]', `tls: { cert: ${files[0]}, key: ${files[1]} }`],
+        });
+      await using far = await startSecure();
+      const url = `socks5h+tls://${far.host}:${far.port}`;
+      await using near = await startSecure(`
+rules: [{ name: all, allow: any, to: [any, loopback] }]
+routes: [{ to: [any], via: far }]
+upstreams: { far: { url: "${url}", tls: { ca: ${files[0]}, name: localhost } } }
+`);
+      const secure = behind ? near : far;
+      const requests = [
+        Buffer.concat([parseHex('05 01 00'), request5(Command.connect, source.host, source.port)]),
+        Buffer.from(`CONNECT ${source.host}:${source.port} HTTP/1.1\r\n\r\n`),
+        Buffer.concat([parseHex('05 01 00'), request5(Command.bind, '127.0.0.1', 0)]),
+        Buffer.concat([parseHex('05 01 00'), request5(Command.associate, '0.0.0.0', 0)]),
+      ];
+      await inLanes(TLS_RESETS, async (i) => {
+        const below = connect({
+          host: secure.host,
+          port: secure.port,
+          noDelay: true,
+          localAddress: loopback(i),
+        });
+        const closed = once(below, 'close');
+        const client = connectTls({ socket: below, ca: cert, servername: 'localhost' });
+        client.on('error', () => {}); // it is cut off
+        const phase = i % 8;
+        await once(phase === 0 ? below : client, phase === 0 ? 'connect' : 'secureConnect');
+        if (phase >= 2)
+          client.write(Buffer.concat([requests[i % 4]!, Buffer.alloc(phase < 4 ? 0 : (i * 997) % 200_000)]));
+        if (phase === 6) await once(client, 'data').catch(() => {});
+        if (phase === 7) await delay(i % 20);
+        below.resetAndDestroy();
+        await closed;
       });
-      const closed = once(below, 'close');
-      const client = connectTls({ socket: below, ca: cert, servername: 'localhost' });
-      client.on('error', () => {}); // it is cut off
-      const phase = i % 8;
-      await once(phase === 0 ? below : client, phase === 0 ? 'connect' : 'secureConnect');
-      if (phase >= 2)
-        client.write(Buffer.concat([requests[i % 4]!, Buffer.alloc(phase < 4 ? 0 : (i * 997) % 200_000)]));
-      if (phase === 6) await once(client, 'data').catch(() => {});
-      if (phase === 7) await delay(i % 20);
-      below.resetAndDestroy();
-      await closed;
+      await nobodyIsLeft(near);
+      await nobodyIsLeft(far);
+      const { pid } = secure.process;
+      t.diagnostic(`${await memory(pid)} MiB, ${await descriptors(pid)} descriptors`);
+      using client = await RawClient.connectTls(secure);
+      client.send('05 01 00', request5(Command.connect, loopback(0), echo.port));
+      await client.expect('05 00  05 00');
     });
-    secure.process.signal('SIGUSR2');
-    let open = '';
-    await until(
-      () => {
-        secure.process.signal('SIGUSR2');
-        open = secure.process.stderr().trimEnd().split('\n').at(-1) ?? '';
-        return open === '0 open sessions' ? true : undefined;
-      },
-      () => `${open}: ${secure.process.stderr().slice(-2000)}`,
-      20_000,
-    );
-    t.diagnostic(`${await memory(pid)} MiB, ${await descriptors(pid)} descriptors`);
-    using client = await RawClient.connectTls(secure);
-    client.send('05 01 00', request5(Command.connect, echo.host, echo.port));
-    await client.expect('05 00  05 00');
-  });
+  }
 
   test('9,000 idle connections, three times over: the third takes no more than the first', async (t: TestContext) => {
     const count = 9000;
@@ -200,6 +206,20 @@ suite('endurance', () => {
     assert.ok(third - first < GROWTH, `${first} MiB became ${third} MiB`);
   });
 });
+
+/** Waits until it has no session open. */
+async function nobodyIsLeft({ process }: Garter): Promise<void> {
+  let open = '';
+  await until(
+    () => {
+      process.signal('SIGUSR2');
+      open = process.stderr().trimEnd().split('\n').at(-1) ?? '';
+      return open === '0 open sessions' ? true : undefined;
+    },
+    () => `${open}: ${process.stderr().slice(-2000)}`,
+    20_000,
+  );
+}
 
 /** One of 200 addresses of loopback, so that none of them runs out of ports. */
 function loopback(i: number): string {

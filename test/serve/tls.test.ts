@@ -275,6 +275,29 @@ suite('encrypted links', () => {
     }
   });
 
+  test('a client without a certificate always gets the alert, and what it sent early does not hide it', async () => {
+    await using far = await startFar([[certified()]], { config: `${OPEN}\nworkers: 1` });
+    const authority = await readFile(ca.cert);
+    const outcome = (early: boolean): Promise<unknown> =>
+      new Promise((resolve) => {
+        const socket = connect({
+          host: far.host,
+          port: far.port,
+          ca: authority,
+          checkServerIdentity: () => undefined,
+        });
+        socket
+          .once('secureConnect', () => early && socket.write(Buffer.of(5, 1, 0)))
+          .once('error', ({ code }: NodeJS.ErrnoException) => resolve(code))
+          .once('close', () => resolve('closed'))
+          .resume();
+      });
+    for (let i = 0; i < 100; i++) {
+      for (const seen of await Promise.all([false, true, false, true].map(outcome)))
+        assert.equal(seen, 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', `in round ${i}`);
+    }
+  });
+
   test('without a CA the pin decides, whatever the name is, but not of what has expired', async () => {
     const pinned = await strangers.issue('pinned');
     const old = await strangers.issue('pinned-old', PAST);

@@ -36,7 +36,7 @@ const NOISE = 16;
 
 /** How connections may end here: by their clients, the rules, the crowds, and the time-outs that are provoked. */
 const AS_IT_SHOULD =
-  /^(client:|policy:|none:|admin:|limit:accept:connections$|target:relay$|timeout:(accept|greeting|auth|request)$|timeout:relay:idle$)/;
+  /^(client:|policy:|none:|admin:|limit:accept:connections$|limit:(greeting|auth|request):unauthenticated$|target:relay$|timeout:(accept|greeting|auth|request)$|timeout:relay:idle$)/;
 
 const { values: flags } = parseArgs({
   options: {
@@ -131,6 +131,8 @@ const ends = new Map<string, number>();
 /** Records of connections that ended as none should here, the first of them. */
 const odd: string[] = [];
 let turnedAway = 0;
+/** Connections without a request that were ended for others. */
+let gaveWay = 0;
 
 /** Counts the records of a log that garter has left, and removes it. */
 async function harvest(file: string): Promise<void> {
@@ -140,6 +142,7 @@ async function harvest(file: string): Promise<void> {
     records++;
     ends.set(end, (ends.get(end) ?? 0) + 1);
     if (end.startsWith('limit:accept:')) turnedAway++;
+    if (end.endsWith(':unauthenticated')) gaveWay++;
     if (!AS_IT_SHOULD.test(end) && odd.length < 10) odd.push(line);
   }
   await unlink(file);
@@ -270,6 +273,8 @@ const connections = visits + crowded;
 const unseen = connections - records;
 if (unseen < 0 || unseen > (counts['reset'] ?? 0) + crowded / 10)
   complaints.push(`${connections} connections, but ${records} records`);
+if ((counts['gaveWay'] ?? 0) > gaveWay)
+  complaints.push(`${counts['gaveWay']} cut off in their handshake, but ${gaveWay} gave way`);
 for (const record of odd) complaints.push(`a connection ended oddly: ${record}`);
 for (const [fault, times] of faults) complaints.push(`${times} times ${fault}`);
 const half = samples.slice(Math.floor(rows / 2));
