@@ -181,11 +181,13 @@ export function guard(tls: TLSSocket, carrier: Duplex): void {
   tls.on('_tlsError', (error: Error) => tls.destroy(error));
   const close = tls._destroy.bind(tls);
   tls._destroy = (error: NodeJS.ErrnoException | null, done) => {
-    // The alert may wait behind a write, which Node counts as done at the end of this turn of the event loop.
+    // The alert may wait behind a write, which Node counts as done at the end of this turn of the event loop. Only after an error of
+    // OpenSSL is it safe to wait: nothing can be read any more, and bytes for a destroyed stream would end the process.
     if (error?.code?.startsWith('ERR_SSL_') === true) setImmediate(close, error, done);
     else close(error, done);
   };
   tls.resetAndDestroy = () => {
+    // Its alert is on the way, or the carrier has gone with it.
     if (tls.destroyed) return tls;
     if (carrier instanceof Socket) carrier.resetAndDestroy();
     else carrier.destroy();
