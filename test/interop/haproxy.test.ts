@@ -31,7 +31,7 @@ defaults
 listen socks
   bind 127.0.0.1:${port}
   option httpchk GET /readyz
-  server garter ${garter.host}:${garter.port} source 127.0.0.5 ${version} check port ${health} inter 100ms fall 1 rise 1
+  server garter ${garter.host}:${garter.port} source 127.0.0.5 ${version} check port ${health} inter 500ms fall 3 rise 1
 `,
       );
       await using haproxy = await start(['haproxy', '-d', '-f', config], {
