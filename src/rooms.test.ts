@@ -6,19 +6,22 @@ import { suite, test } from 'node:test';
 /** Each room may import from itself and from the rooms named after it. Entry points, the files beside the rooms, may import all. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   wire: [],
-  session: ['wire'],
-  policy: ['wire', 'session'],
-  net: ['wire', 'session', 'policy'],
-  resolve: ['wire', 'session', 'policy', 'net'],
-  auth: ['wire', 'session', 'policy', 'net', 'resolve'],
-  audit: ['wire', 'session', 'policy', 'net', 'resolve'],
-  route: ['wire', 'session', 'policy', 'net', 'resolve'],
-  client: ['wire', 'session', 'policy', 'net', 'resolve', 'auth', 'audit', 'route'],
-  server: ['wire', 'session', 'policy', 'net', 'resolve', 'auth', 'audit', 'route'],
-  config: ['wire', 'session', 'policy', 'net', 'resolve', 'auth', 'audit', 'route', 'server'],
-  cli: ['wire', 'session', 'policy', 'net', 'resolve', 'auth', 'audit', 'route', 'server', 'config'],
+  handshake: ['wire'],
+  policy: ['wire'],
+  limits: ['wire', 'policy'],
+  sys: ['wire'],
+  net: ['wire', 'limits', 'sys'],
+  tls: ['wire'],
+  resolve: ['wire', 'policy', 'limits', 'net', 'tls'],
+  auth: ['wire', 'limits'],
+  audit: ['wire', 'net'],
+  route: ['wire', 'handshake', 'policy', 'limits', 'net', 'tls', 'resolve'],
+  client: ['wire', 'handshake'],
+  server: ['wire', 'handshake', 'policy', 'limits', 'net', 'tls', 'resolve', 'auth', 'audit', 'route'],
+  config: ['wire', 'policy', 'net', 'tls', 'resolve', 'auth', 'audit', 'route', 'server'],
+  cli: ['wire', 'policy', 'net', 'resolve', 'auth', 'audit', 'route', 'server', 'config'],
 };
-const PURE = new Set(['wire', 'session', 'policy']);
+const PURE = new Set(['wire', 'handshake', 'policy']);
 const WITHOUT_DEPENDENCIES = ['client.ts', 'wire.ts'];
 
 interface Source {
@@ -69,6 +72,17 @@ suite('rooms', () => {
     });
   }
 
+  for (const room of Object.keys(MAY_IMPORT)) {
+    test(`the parts of ${room}/ import in one direction`, () => {
+      const circle = circleOf(importsWithin(room));
+      assert.equal(
+        circle?.join(' -> '),
+        undefined,
+        `a folder in ${room}/, or a file beside the folders, imports what imports it: let one of them name an interface instead`,
+      );
+    });
+  }
+
   for (const entry of WITHOUT_DEPENDENCIES) {
     test(`${entry} needs no package`, () => {
       const seen = new Set<string>();
@@ -99,7 +113,7 @@ suite('rooms', () => {
     };
     visit('server/server.ts');
     assert.deepEqual(
-      [...seen].filter((file) => /^net\/(fast|sys)/.test(file)),
+      [...seen].filter((file) => /^(net\/fast|sys)\//.test(file)),
       [],
     );
   });
@@ -109,6 +123,45 @@ suite('rooms', () => {
     assert.deepEqual(makers, ['policy/decide.ts']);
   });
 });
+
+/** A folder of a room, or a file that lies beside them. */
+const partOf = (file: string): string => file.split('/').slice(0, 2).join('/');
+
+/** Which parts of a room import which others, types too. */
+function importsWithin(room: string): ReadonlyMap<string, ReadonlySet<string>> {
+  const found = new Map<string, Set<string>>();
+  for (const { file, imports } of sources) {
+    if (roomOf(file) !== room) continue;
+    const part = partOf(file);
+    const others = found.get(part) ?? new Set();
+    found.set(part, others);
+    for (const from of imports) {
+      const other = partOf(target(file, from));
+      if (from.startsWith('.') && roomOf(other) === room && other !== part) others.add(other);
+    }
+  }
+  return found;
+}
+
+/** Parts that lead from one back to itself. */
+function circleOf(graph: ReadonlyMap<string, ReadonlySet<string>>): readonly string[] | undefined {
+  const done = new Set<string>();
+  const follow = (part: string, path: readonly string[]): readonly string[] | undefined => {
+    if (path.includes(part)) return [...path.slice(path.indexOf(part)), part];
+    if (done.has(part)) return undefined;
+    for (const other of graph.get(part) ?? []) {
+      const circle = follow(other, [...path, part]);
+      if (circle !== undefined) return circle;
+    }
+    done.add(part);
+    return undefined;
+  };
+  for (const part of graph.keys()) {
+    const circle = follow(part, []);
+    if (circle !== undefined) return circle;
+  }
+  return undefined;
+}
 
 function withoutComments(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');

@@ -1,6 +1,6 @@
 /** The embeddable server. */
 import { settingsFromObject } from './config/load.ts';
-import { formatProblems } from './config/problem.ts';
+import { formatProblems } from './config/source/problem.ts';
 import { Server } from './server/server.ts';
 import type { ServerHooks } from './server/server.ts';
 
@@ -22,8 +22,8 @@ export async function createServer(config: object, hooks: ServerHooks = {}): Pro
 }
 
 export type { Authenticate, Server, ServerHooks } from './server/server.ts';
-export type { Decide } from './server/state.ts';
+export type { Decide } from './server/session/state.ts';
 export type { Record as ConnectionRecord } from './audit/record.ts';
 export type { Identity } from './auth/authenticator.ts';
-export type { Endpoint } from './net/engine.ts';
+export type { Endpoint } from './wire/address.ts';
 export type { Destination, Facts } from './policy/policy.ts';

@@ -66,8 +66,8 @@ export {
   ClientSession,
   type ClientSessionOptions,
   type ClientSessionState,
-} from './session/client.ts';
-export type { AnswerHttp, ForeignKind } from './session/foreign.ts';
+} from './handshake/client.ts';
+export type { AnswerHttp, ForeignKind } from './handshake/foreign.ts';
 export {
   type RequestEvent,
   type ServerEvent,
@@ -75,4 +75,4 @@ export {
   ServerSession,
   type ServerSessionOptions,
   type ServerSessionState,
-} from './session/server.ts';
+} from './handshake/server.ts';

@@ -1,5 +1,5 @@
-import { groupsOf } from '../policy/claims.ts';
-import { Recent } from '../resolve/recent.ts';
+import { groupsOf } from '../limits/claims.ts';
+import { Recent } from '../limits/lru-map.ts';
 import { ipOf } from '../wire/ip.ts';
 
 export interface BackOffOptions {

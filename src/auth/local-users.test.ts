@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { COST, hashPassword, parseHash, verifyPassword } from './argon2.ts';
 import { BackOff } from './back-off.ts';
-import { Turns } from '../resolve/turns.ts';
+import { Turns } from '../limits/fair-queue.ts';
 import { LocalUsers, plainUser } from './local-users.ts';
 import type { User } from './users-file.ts';
 

@@ -1,8 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Recent } from '../resolve/recent.ts';
-import { Turns } from '../resolve/turns.ts';
+import { Recent } from '../limits/lru-map.ts';
+import { Turns } from '../limits/fair-queue.ts';
 import { formatHash, hashPassword, verifyPassword } from './argon2.ts';
 import type { Authenticator, Identity, Member, PasswordVerdict } from './authenticator.ts';
 import { BackOff } from './back-off.ts';

@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util';
-import type { AgentFlags } from '../config/agent.ts';
+import type { AgentFlags } from '../config/sections/agent.ts';
 import { agentSettings } from '../config/load.ts';
 import type { Loaded } from '../config/load.ts';
-import { maskUrls } from '../config/mask.ts';
-import { formatProblems } from '../config/problem.ts';
+import { maskUrls } from '../config/source/mask.ts';
+import { formatProblems } from '../config/source/problem.ts';
 import type { Server } from '../server/server.ts';
 import type { Settings } from '../server/settings.ts';
 import { readQuestion } from './question.ts';

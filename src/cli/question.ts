@@ -1,4 +1,4 @@
-import type { Endpoint } from '../net/engine.ts';
+import type { Endpoint } from '../wire/address.ts';
 import type { Command, Method, Protocol } from '../policy/policy.ts';
 import { ipOf, parseIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';

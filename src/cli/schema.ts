@@ -1,4 +1,4 @@
-import { jsonSchema } from '../config/json-schema.ts';
+import { jsonSchema } from '../config/schema/json-schema.ts';
 import type { Io } from './serve.ts';
 
 const HELP = `Usage: garter schema

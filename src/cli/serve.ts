@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
 import { formatText } from '../audit/format.ts';
 import { UsersFileError } from '../auth/users-disk.ts';
-import { formatProblems } from '../config/problem.ts';
-import type { Flags } from '../config/flags.ts';
+import { formatProblems } from '../config/source/problem.ts';
+import type { Flags } from '../config/source/flags.ts';
 import { loadConfig, settingsFromFlags } from '../config/load.ts';
 import type { Loaded } from '../config/load.ts';
 import { formatAddress } from '../wire/address.ts';

@@ -1,8 +1,8 @@
 import { lookup } from 'node:dns/promises';
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
-import { ClientSession } from '../session/client.ts';
-import type { ClientSessionOptions } from '../session/client.ts';
+import { ClientSession } from '../handshake/client.ts';
+import type { ClientSessionOptions } from '../handshake/client.ts';
 import { addressOf } from '../wire/address.ts';
 import type { Address } from '../wire/address.ts';
 import { Command } from '../wire/socks5.ts';

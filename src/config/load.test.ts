@@ -6,8 +6,8 @@ import fc from 'fast-check';
 import { makeDirectory } from '../../test/support/directory.ts';
 import { loadConfig, parseConfig, settingsFromFlags, settingsFromObject } from './load.ts';
 import type { Loaded } from './load.ts';
-import { formatProblems } from './problem.ts';
-import { formatPlace } from '../server/listeners.ts';
+import { formatProblems } from './source/problem.ts';
+import { formatPlace } from '../server/listen/listeners.ts';
 
 function messages({ errors }: Loaded): string[] {
   return errors.map(

@@ -1,18 +1,18 @@
 import type { Settings } from '../server/settings.ts';
-import { agentOverrides, FlagError } from './agent.ts';
-import type { AgentFlags } from './agent.ts';
-import { readDraft } from './draft.ts';
-import type { Environment } from './environment.ts';
-import { readText } from './file.ts';
-import { flagOverrides } from './flags.ts';
-import type { Flags } from './flags.ts';
-import { PROBLEMS_LIMIT, formatProblem, sortProblems } from './problem.ts';
-import type { Problem, Report } from './problem.ts';
+import { agentOverrides, FlagError } from './sections/agent.ts';
+import type { AgentFlags } from './sections/agent.ts';
+import { readDraft } from './schema/draft.ts';
+import type { Environment } from './source/environment.ts';
+import { readText } from './source/file.ts';
+import { flagOverrides } from './source/flags.ts';
+import type { Flags } from './source/flags.ts';
+import { PROBLEMS_LIMIT, formatProblem, sortProblems } from './source/problem.ts';
+import type { Problem, Report } from './source/problem.ts';
 import { completeSettings } from './settings.ts';
-import type { Purpose } from './settings.ts';
-import { objectSource, override } from './source.ts';
-import type { Override, Source } from './source.ts';
-import { readYaml } from './yaml.ts';
+import type { Purpose } from './checks/safety.ts';
+import { objectSource, override } from './source/source.ts';
+import type { Override, Source } from './source/source.ts';
+import { readYaml } from './source/yaml.ts';
 
 /** A configuration that was read: its settings, or every error in it at once, in order; and warnings either way. */
 export interface Loaded {

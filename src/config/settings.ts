@@ -2,27 +2,20 @@ import { dirname, resolve } from 'node:path';
 import type { LogSettings } from '../audit/log.ts';
 import type { UsersSettings } from '../auth/authenticator.ts';
 import type { Settings } from '../server/settings.ts';
-import type { Draft } from './draft.ts';
-import { checkInterfaces, completeListeners } from './listeners.ts';
-import { markPac } from './pac.ts';
-import type { Reports } from './problem.ts';
-import { completeRoutes, warnOfPassedOn } from './routes.ts';
-import { completePolicy } from './rules.ts';
-import { checkSafety } from './safety.ts';
-import type { Users } from './schema.ts';
-import { readSecret } from './secret.ts';
-import type { Source } from './source.ts';
-import { warnOfUnused } from './unused.ts';
-import { Upstreams } from './upstreams.ts';
-import { ValueError } from './value-error.ts';
-
-/** What the settings are for. */
-export interface Purpose {
-  /** True where an embedder checks passwords. */
-  readonly authenticates: boolean;
-  /** An agent is for this machine only, and keeps no records unless it is told to. */
-  readonly role: 'server' | 'agent';
-}
+import type { Draft } from './schema/draft.ts';
+import { checkInterfaces, completeListeners } from './sections/listeners.ts';
+import { markPac } from './checks/pac.ts';
+import type { Reports } from './source/problem.ts';
+import { completeRoutes, warnOfPassedOn } from './sections/routes.ts';
+import { completePolicy } from './sections/rules.ts';
+import { checkSafety } from './checks/safety.ts';
+import type { Users } from './schema/schema.ts';
+import { readSecret } from './source/secret.ts';
+import type { Purpose } from './checks/safety.ts';
+import type { Source } from './source/source.ts';
+import { warnOfUnused } from './checks/unused.ts';
+import { Upstreams } from './sections/upstreams.ts';
+import { ValueError } from './source/value-error.ts';
 
 /**
  * The settings of a draft, every default in its place, checked as a whole. What is faulty is left out: it has been

@@ -31,7 +31,7 @@ async function openFast(): Promise<Engine> {
     throw new Error(`it knows x64 and arm64, and this is ${process.arch}`);
   }
   if (!isMainThread) throw new Error('Node aborts a process when a worker ends in which it runs');
-  const { probe } = await import('./sys/probe.ts');
+  const { probe } = await import('../sys/probe.ts');
   probe();
   const { FastEngine } = await import('./fast.ts');
   return new FastEngine();

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import type { Endpoint } from '../wire/address.ts';
 
 /**
  * The one contract of the rooms above with the operating system's sockets. An engine works by handle and number: nothing
@@ -42,17 +43,6 @@ export interface Engine {
 
   /** Makes a connection of a stream that somebody else opened, a TLS socket for one; with a `reset` it is cut by that. */
   adopt(stream: Duplex, local: Endpoint, remote: Endpoint, reset?: Reset): Connection;
-}
-
-/**
- * A literal IP address, as `formatIp` writes it, and a port. An IPv4 peer of a dual-stack socket is a dotted quad. A link-local
- * IPv6 address has its zone, the name of a network interface: `fe80::1%eth0`.
- * An address to bind may have a zone whatever it is (`192.0.2.1%wg0`): the socket then hears and sends by that interface only,
- * and fails with EADDRNOTAVAIL when there is none. Only the fast engine can do that, see `deviceFault`.
- */
-export interface Endpoint {
-  readonly host: string;
-  readonly port: number;
 }
 
 /**

@@ -3,7 +3,6 @@ import type { Duplex } from 'node:stream';
 import type {
   Connection,
   ConnectOptions,
-  Endpoint,
   Engine,
   ListenAt,
   Listener,
@@ -15,6 +14,7 @@ import type {
   UdpSocket,
   UnixPath,
 } from './engine.ts';
+import type { Endpoint } from '../wire/address.ts';
 import { FastConnection } from './fast/connection.ts';
 import { deviceFault } from './fast/device.ts';
 import { dial } from './fast/dial.ts';

@@ -2,7 +2,6 @@ import type { Duplex } from 'node:stream';
 import type {
   Connection,
   ConnectOptions,
-  Endpoint,
   Engine,
   ListenAt,
   Listener,
@@ -14,6 +13,7 @@ import type {
   UdpSocket,
   UnixPath,
 } from './engine.ts';
+import type { Endpoint } from '../wire/address.ts';
 import { PortableConnection } from './portable/connection.ts';
 import { PortableRelay } from './portable/relay.ts';
 import { signs } from './portable/signs.ts';

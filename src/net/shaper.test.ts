@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { mock, suite, test } from 'node:test';
 import { setImmediate as immediate } from 'node:timers/promises';
-import { Bandwidth } from '../policy/bandwidth.ts';
-import { createLimitMemory, Limits } from '../policy/limits.ts';
+import { Bandwidth } from '../limits/bandwidth.ts';
+import { createLimitMemory, Limits } from '../limits/limits.ts';
 import type { Pace, Paced } from './engine.ts';
 import { Shaper } from './shaper.ts';
 

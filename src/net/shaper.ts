@@ -1,5 +1,5 @@
-import { RESERVED } from '../policy/bandwidth.ts';
-import type { Bandwidth } from '../policy/bandwidth.ts';
+import { RESERVED } from '../limits/bandwidth.ts';
+import type { Bandwidth } from '../limits/bandwidth.ts';
 import type { Pace, Paced } from './engine.ts';
 import { Queue } from './queue.ts';
 import type { Waiting } from './queue.ts';

@@ -1,5 +1,6 @@
 import { createSocket } from 'node:dgram';
-import type { Endpoint, UnixPath } from './engine.ts';
+import type { UnixPath } from './engine.ts';
+import type { Endpoint } from '../wire/address.ts';
 
 /** Any port does: connecting a UDP socket sends nothing, it only asks the kernel for the way. */
 const DISCARD_PORT = 9;

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { lstat, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
-import type { Endpoint, UnixSocket } from './engine.ts';
+import type { UnixSocket } from './engine.ts';
+import type { Endpoint } from '../wire/address.ts';
 
 /** Either end of a connection over a unix socket. */
 export const HERE: Endpoint = { host: '127.0.0.1', port: 0 };

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { createSecureContext } from 'node:tls';
 import type { ConnectionOptions, SecureContext } from 'node:tls';
-import { systemAuthorities } from './authorities.ts';
+import { systemAuthorities } from '../tls/authorities.ts';
 import type { Channel, WithId } from './channel.ts';
 import { outcomeOf, unconnected, type Outcome } from './outcome.ts';
 import type { Outlet } from './outlet.ts';

@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream';
 import { egressFrom } from '../net/egress.ts';
 import type { EgressOptions, LocalAddress } from '../net/egress.ts';
-import type { Endpoint, Engine, UdpEvents, UdpSocket } from '../net/engine.ts';
+import type { Engine, UdpEvents, UdpSocket } from '../net/engine.ts';
+import type { Endpoint } from '../wire/address.ts';
 import { familyOf, unspecified, withoutZone } from '../wire/ip.ts';
 import type { Query } from './message.ts';
 import { outcomeOf } from './outcome.ts';

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { connect } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
-import { Inbox } from '../session/inbox.ts';
+import { Inbox } from '../wire/inbox.ts';
 import type { Decoded } from '../wire/decoded.ts';
 import { IDLE } from './channel.ts';
 import type { Channel, WithId } from './channel.ts';

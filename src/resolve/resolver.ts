@@ -1,6 +1,6 @@
 import type { EgressOptions } from '../net/egress.ts';
 import type { Engine, Signal } from '../net/engine.ts';
-import type { Spare } from '../net/spare.ts';
+import type { Spare } from '../limits/spare.ts';
 import { formatIp, parseIp, type Ip } from '../wire/ip.ts';
 import { Cache, type Fresh } from './cache.ts';
 import { EdnsMemory } from './edns.ts';
@@ -17,7 +17,7 @@ import { servicesOf, type Services } from './services.ts';
 import { Sources } from './sources.ts';
 import { query } from './stub.ts';
 import { DEFAULTS, parseResolvConf, type NameServer, type NameServers } from './system.ts';
-import { Turns, type Asker } from './turns.ts';
+import { Turns, type Asker } from '../limits/fair-queue.ts';
 
 export type Family = 'any' | 'ipv4' | 'ipv6';
 

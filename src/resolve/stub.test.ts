@@ -13,7 +13,7 @@ import {
   type Script,
 } from '../../test/support/name-server.ts';
 import { until } from '../../test/support/process.ts';
-import type { Endpoint } from '../net/engine.ts';
+import type { Endpoint } from '../wire/address.ts';
 import { EdnsMemory } from './edns.ts';
 import { Channels } from './encrypted.ts';
 import type { Records } from './message.ts';

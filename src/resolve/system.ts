@@ -1,4 +1,4 @@
-import type { Endpoint } from '../net/engine.ts';
+import type { Endpoint } from '../wire/address.ts';
 import { parseIp } from '../wire/ip.ts';
 
 /** A name server by its literal address: asked over UDP and TCP, unless it is by TLS or HTTPS. */

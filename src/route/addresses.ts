@@ -3,7 +3,7 @@ import { formatIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Reply } from '../wire/socks5.ts';
 import { UpstreamError } from './error.ts';
-import { alternate, mostTelling } from './race.ts';
+import { alternate, mostTelling } from './happy-eyeballs.ts';
 
 /** Addresses of a name that are tried at a far end that cannot reach them. */
 const FAR = 3;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { egressFrom } from '../net/egress.ts';
 import type { Resolver } from '../resolve/resolver.ts';
-import { Turns } from '../resolve/turns.ts';
+import { Turns } from '../limits/fair-queue.ts';
 import { UpstreamError } from './error.ts';
 import { examine } from './examine.ts';
 import { open } from './open.ts';
@@ -12,7 +12,7 @@ import type {
   RouteOptions,
   UpstreamOptions,
 } from './options.ts';
-import type { Trip } from './trip.ts';
+import type { Trip } from './dial-context.ts';
 
 /** Checks at a time, of which one may always be, and those that wait for others to end. */
 const AT_ONCE = { running: 16, least: 1, waiting: 4096 } as const;

@@ -7,13 +7,13 @@ import { Command } from '../wire/socks5.ts';
 import { firstFromThere } from './addresses.ts';
 import { UpstreamError } from './error.ts';
 import { open } from './open.ts';
-import { nextReply } from './shake.ts';
+import { nextReply } from './driver.ts';
 import type { UpstreamOptions } from './options.ts';
-import { race } from './race.ts';
-import type { RaceOptions } from './race.ts';
+import { race } from './happy-eyeballs.ts';
+import type { RaceOptions } from './happy-eyeballs.ts';
 import type { Route } from './table.ts';
-import { plain } from './trip.ts';
-import type { Opened, Trip } from './trip.ts';
+import { plain } from './dial-context.ts';
+import type { Opened, Trip } from './dial-context.ts';
 
 /** What the rules have allowed, and its way out. */
 export interface Passage {

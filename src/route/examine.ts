@@ -4,7 +4,7 @@ import { UpstreamError } from './error.ts';
 import { passesCredentials } from './options.ts';
 import type { CheckOptions, HealthOptions, UpstreamOptions } from './options.ts';
 import { isShortage } from './reply.ts';
-import type { Opened, Request, Trip } from './trip.ts';
+import type { Opened, Request, Trip } from './dial-context.ts';
 
 /** Milliseconds that a server has to answer. */
 const PATIENCE = 5000;

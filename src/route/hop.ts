@@ -1,6 +1,6 @@
 import { ResolveError } from '../resolve/error.ts';
-import { ClientSession } from '../session/client.ts';
-import type { ClientSessionOptions } from '../session/client.ts';
+import { ClientSession } from '../handshake/client.ts';
+import type { ClientSessionOptions } from '../handshake/client.ts';
 import { addressOf, AddressType } from '../wire/address.ts';
 import { isWildcard, parseIp, unmapped, unspecified } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
@@ -13,9 +13,9 @@ import type { ServerOptions } from './options.ts';
 import { oneOf, reached } from './reach.ts';
 import type { Reach, Reached } from './reach.ts';
 import { replyTo } from './reply.ts';
-import { greet, nextReply } from './shake.ts';
-import { inTime, left, plain } from './trip.ts';
-import type { Opened, Request, Trip } from './trip.ts';
+import { greet, nextReply } from './driver.ts';
+import { inTime, left, plain } from './dial-context.ts';
+import type { Opened, Request, Trip } from './dial-context.ts';
 
 /** Reaches one server, and makes a request of it. */
 export async function openServer(

@@ -1,13 +1,13 @@
 import type { X509Certificate } from 'node:crypto';
-import { isIP, Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { isIP } from 'node:net';
 import { connect, createSecureContext } from 'node:tls';
 import type { SecureContext, TLSSocket } from 'node:tls';
 import type { Connection, Engine } from '../net/engine.ts';
-import { systemAuthorities } from '../resolve/authorities.ts';
+import { systemAuthorities } from '../tls/authorities.ts';
 import { decodeAlert, encodeAlert } from '../wire/tls-alert.ts';
-import { adviceOnServer, alertCode, alertOn, serverFault } from './certificate.ts';
-import type { Expected } from './certificate.ts';
+import { adviceOnServer, alertCode, alertOn, serverFault } from '../tls/certificate.ts';
+import type { Expected } from '../tls/certificate.ts';
+import { guard, HOLDS_LITTLE } from '../tls/guard.ts';
 import { UpstreamError } from './error.ts';
 import type { LinkOptions, ServerOptions } from './options.ts';
 
@@ -168,31 +168,6 @@ export class Link {
       return isKnown ? error : new UpstreamError('unreachable', this.#label, code, undefined, error);
     }
   }
-}
-
-/** What waits in a link while nobody reads: no more than a record. */
-export const HOLDS_LITTLE = { highWaterMark: 1 } as const;
-
-/**
- * Nobody may take a link that was cut for a whole one. TLS has no reset of its own, so what carries it gets one; and after an
- * error Node would go on to the end of stream.
- */
-export function guard(tls: TLSSocket, carrier: Duplex): void {
-  tls.on('_tlsError', (error: Error) => tls.destroy(error));
-  const close = tls._destroy.bind(tls);
-  tls._destroy = (error: NodeJS.ErrnoException | null, done) => {
-    // The alert may wait behind a write, which Node counts as done at the end of this turn of the event loop. Only after an error of
-    // OpenSSL is it safe to wait: nothing can be read any more, and bytes for a destroyed stream would end the process.
-    if (error?.code?.startsWith('ERR_SSL_') === true) setImmediate(close, error, done);
-    else close(error, done);
-  };
-  tls.resetAndDestroy = () => {
-    // Its alert is on the way, or the carrier has gone with it.
-    if (tls.destroyed) return tls;
-    if (carrier instanceof Socket) carrier.resetAndDestroy();
-    else carrier.destroy();
-    return tls.destroy();
-  };
 }
 
 function contextOf({ ca, cert, key, pins }: LinkOptions): SecureContext {

@@ -8,8 +8,8 @@ import { openServer } from './hop.ts';
 import type { ChainOptions, DiscoverOptions, GroupOptions, UpstreamOptions } from './options.ts';
 import { directly } from './reach.ts';
 import type { Reach } from './reach.ts';
-import { inTime } from './trip.ts';
-import type { Opened, Request, Trip } from './trip.ts';
+import { inTime } from './dial-context.ts';
+import type { Opened, Request, Trip } from './dial-context.ts';
 
 /** Milliseconds within which a server that is well can be expected to answer. */
 const FAIR = 1000;

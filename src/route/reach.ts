@@ -1,13 +1,13 @@
 import type { Connection } from '../net/engine.ts';
-import type { Share } from '../net/spare.ts';
+import type { Share } from '../limits/spare.ts';
 import { ipOf, sameIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { UpstreamError } from './error.ts';
 import type { ServerOptions } from './options.ts';
-import { race } from './race.ts';
+import { race } from './happy-eyeballs.ts';
 import { isShortage } from './reply.ts';
-import { inTime, left } from './trip.ts';
-import type { Trip } from './trip.ts';
+import { inTime, left } from './dial-context.ts';
+import type { Trip } from './dial-context.ts';
 
 /** How a server is reached: from here, or through the servers before it. */
 export type Reach = (server: ServerOptions, trip: Trip) => Promise<Reached>;

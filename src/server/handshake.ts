@@ -1,12 +1,12 @@
 import type { Identity, PasswordVerdict } from '../auth/authenticator.ts';
 import type { Method } from '../policy/policy.ts';
-import { ServerSession } from '../session/server.ts';
-import type { RequestEvent } from '../session/server.ts';
+import { ServerSession } from '../handshake/server.ts';
+import type { RequestEvent } from '../handshake/server.ts';
 import { withoutZone } from '../wire/ip.ts';
 import { Method as MethodCode } from '../wire/socks5.ts';
 import { Failure } from './failure.ts';
-import type { Session } from './session.ts';
-import type { ServerState } from './state.ts';
+import type { Session } from './session/session.ts';
+import type { ServerState } from './session/state.ts';
 
 const METHOD_CODES: Readonly<Record<Method, 0 | 2>> = {
   none: MethodCode.none,

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Endpoint } from '../net/engine.ts';
-import type { OwnPorts } from './own-ports.ts';
+import type { Endpoint } from '../wire/address.ts';
+import type { OwnPorts } from './listen/own-ports.ts';
 
 /** What is told to whoever asks. */
 export interface Readiness {

@@ -2,23 +2,24 @@ import { availableParallelism } from 'node:os';
 import { Log } from '../audit/log.ts';
 import type { Record } from '../audit/record.ts';
 import type { Authenticator, Identity } from '../auth/authenticator.ts';
-import type { Endpoint, Engine } from '../net/engine.ts';
+import type { Engine } from '../net/engine.ts';
+import type { Endpoint } from '../wire/address.ts';
 import { chooseEngine } from '../net/choose.ts';
 import { formatAddress } from '../wire/address.ts';
 import { NONE } from './change.ts';
 import type { Change } from './change.ts';
 import { Core } from './core.ts';
-import type { Common, Crew } from './crew.ts';
-import { connectionsPossible, threadsPossible } from './descriptors.ts';
-import { checkDevices } from './devices.ts';
+import type { Common, Crew } from './workers.ts';
+import { connectionsPossible, threadsPossible } from './limits/descriptors.ts';
+import { checkDevices } from './listen/devices.ts';
 import { Health } from './health.ts';
 import type { Readiness } from './health.ts';
-import { OwnPorts } from './own-ports.ts';
-import { QuotaBook } from './quota-book.ts';
+import { OwnPorts } from './listen/own-ports.ts';
+import { QuotaBook } from './limits/quota-store.ts';
 import type { ConnectionLimitSettings, Settings } from './settings.ts';
-import { createSharedMemory } from './shared.ts';
-import type { Decide } from './state.ts';
-import type { Threads as ThreadsType } from './threads.ts';
+import { createSharedMemory } from './shared-memory.ts';
+import type { Decide } from './session/state.ts';
+import type { Threads as ThreadsType } from './threads/threads.ts';
 import { UpstreamChecks } from './upstreams.ts';
 import { readUsers, Users } from './users.ts';
 
@@ -63,7 +64,7 @@ export class Server implements AsyncDisposable {
     const { engine, why } = await chooseEngine(settings.engine);
     const workers = workersFor(settings, engine, hooks);
     // They load the fast engine, which need not work here.
-    const { Threads } = workers === 1 ? {} : await import('./threads.ts');
+    const { Threads } = workers === 1 ? {} : await import('./threads/threads.ts');
     const server = new Server(engine, { workers, Threads }, settings, hooks);
     server.log.info('engine', { name: engine.name, why, workers });
     try {

@@ -1,7 +1,8 @@
 import type { LogSettings } from '../audit/log.ts';
 import type { UsersSettings } from '../auth/authenticator.ts';
 import type { EngineName } from '../net/choose.ts';
-import type { Endpoint, UnixSocket } from '../net/engine.ts';
+import type { UnixSocket } from '../net/engine.ts';
+import type { Endpoint } from '../wire/address.ts';
 import type { Method, Origin, PolicyOptions, PortRange, Protocol } from '../policy/policy.ts';
 import type { ResolveOptions } from '../resolve/resolver.ts';
 import type { RouteOptions } from '../route/options.ts';

@@ -1,17 +1,17 @@
 import type { Log } from '../audit/log.ts';
 import type { Engine } from '../net/engine.ts';
-import { Spare } from '../net/spare.ts';
+import { Spare } from '../limits/spare.ts';
 import { Resolvers } from '../resolve/resolvers.ts';
 import { Checks } from '../route/checks.ts';
 import type { Ground } from '../route/checks.ts';
-import { Discovery } from '../route/discover.ts';
+import { Discovery } from '../route/discovery.ts';
 import { Health } from '../route/health.ts';
 import { Links } from '../route/link.ts';
 import { namesFor } from '../route/table.ts';
-import { sparePossible } from './descriptors.ts';
-import type { OwnPorts } from './own-ports.ts';
+import { sparePossible } from './limits/descriptors.ts';
+import type { OwnPorts } from './listen/own-ports.ts';
 import type { Settings } from './settings.ts';
-import type { SharedMemory } from './shared.ts';
+import type { SharedMemory } from './shared-memory.ts';
 
 /** How upstreams do, by what all threads have noted; changes are logged. */
 export function healthOf(memory: SharedArrayBuffer, log: Log): Health {

@@ -21,6 +21,17 @@ export interface Address {
 /** A host, literal or name, and a port. */
 export type HostPort = Pick<Address, 'host' | 'port'>;
 
+/**
+ * A literal IP address, as `formatIp` writes it, and a port. An IPv4 peer of a dual-stack socket is a dotted quad. A link-local
+ * IPv6 address has its zone, the name of a network interface: `fe80::1%eth0`.
+ * An address to bind may have a zone whatever it is (`192.0.2.1%wg0`): the socket then hears and sends by that interface only,
+ * and fails with EADDRNOTAVAIL when there is none. Only the fast engine can do that, see `Engine.deviceFault`.
+ */
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** 0.0.0.0:0, what stands where there is nothing to say. */
 export const UNSPECIFIED: Address = { type: AddressType.ipv4, host: '0.0.0.0', port: 0 };
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { parseConfig } from '../../src/config/load.ts';
-import { formatProblems } from '../../src/config/problem.ts';
+import { formatProblems } from '../../src/config/source/problem.ts';
 
 // A file is a configuration, a line of dashes, and what garter says of it: its problems, or the settings it makes.
 // After a wanted change, write them anew with GOLDEN=write and read the difference.

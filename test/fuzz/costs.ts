@@ -1,9 +1,9 @@
 /** The dearest input of each parser. `node test/fuzz/costs.ts` prints what each costs. */
 import { decodeReply, encodeQuery } from '../../src/resolve/message.ts';
-import { Inbox } from '../../src/session/inbox.ts';
-import { ClientSession } from '../../src/session/client.ts';
-import { Reassembly } from '../../src/session/reassembly.ts';
-import { ServerSession } from '../../src/session/server.ts';
+import { Inbox } from '../../src/wire/inbox.ts';
+import { ClientSession } from '../../src/handshake/client.ts';
+import { Reassembly } from '../../src/wire/reassembly.ts';
+import { ServerSession } from '../../src/handshake/server.ts';
 import { AddressType } from '../../src/wire/address.ts';
 import { decodeProxyHeader } from '../../src/wire/proxy-header.ts';
 import { Command, Method } from '../../src/wire/socks5.ts';

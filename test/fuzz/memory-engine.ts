@@ -1,5 +1,6 @@
 import { UDP_HEADROOM } from '../../src/net/engine.ts';
-import type { Endpoint, Peer, UdpEvents, UdpSocket } from '../../src/net/engine.ts';
+import type { Peer, UdpEvents, UdpSocket } from '../../src/net/engine.ts';
+import type { Endpoint } from '../../src/wire/address.ts';
 
 /** A datagram that a socket was told to send. */
 export interface SentDatagram {

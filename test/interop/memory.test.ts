@@ -4,7 +4,7 @@ import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Endpoint } from '../../src/net/engine.ts';
+import type { Endpoint } from '../../src/wire/address.ts';
 import { associate, Datagrams, frame } from '../support/datagrams.ts';
 import { startGarter } from '../support/garter.ts';
 import { until } from '../support/process.ts';

@@ -5,7 +5,7 @@ import { createSecureServer as createHttpServer } from 'node:http2';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { createServer as createTlsServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
-import type { Endpoint } from '../../src/net/engine.ts';
+import type { Endpoint } from '../../src/wire/address.ts';
 import { cert, key } from './certificate.ts';
 import type { Asked, Script } from './name-server.ts';
 

@@ -10,7 +10,7 @@ import {
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import type { Endpoint } from '../../src/net/engine.ts';
+import type { Endpoint } from '../../src/wire/address.ts';
 
 /** A query that came in. */
 export interface Asked {

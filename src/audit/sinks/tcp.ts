@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
-import type { Endpoint } from '../../net/engine.ts';
+import type { Endpoint } from '../../wire/address.ts';
 import type { Line } from '../line.ts';
 import { faultOf } from '../sink.ts';
 import type { Outcome, Sink } from '../sink.ts';

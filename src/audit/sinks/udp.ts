@@ -2,7 +2,7 @@ import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { setImmediate as immediate, setTimeout as delay } from 'node:timers/promises';
-import type { Endpoint } from '../../net/engine.ts';
+import type { Endpoint } from '../../wire/address.ts';
 import type { Line } from '../line.ts';
 import { faultOf } from '../sink.ts';
 import type { Outcome, Sink } from '../sink.ts';

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { accepted, dialled, engines, leavesNothing, read } from '../../../test/support/engines.ts';
-import type { Endpoint } from '../engine.ts';
+import type { Endpoint } from '../../wire/address.ts';
 
 leavesNothing();
 

@@ -24,10 +24,10 @@ import {
   SHUT_WR,
   SOCK_STREAM,
   SOL_SOCKET,
-} from '../sys/constants.ts';
-import { libc } from '../sys/libc.ts';
-import { addressOf, bytes, int32, reserve } from '../sys/memory.ts';
-import { encodePath, encodeSockaddr, SOCKADDR } from '../sys/sockaddr.ts';
+} from '../../sys/constants.ts';
+import { libc } from '../../sys/libc.ts';
+import { addressOf, bytes, int32, reserve } from '../../sys/memory.ts';
+import { encodePath, encodeSockaddr, SOCKADDR } from '../../sys/sockaddr.ts';
 
 const MIB = 1 << 20;
 const SCM_RIGHTS = 1;

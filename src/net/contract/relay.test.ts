@@ -19,7 +19,7 @@ import {
   relayed,
   sample,
 } from '../../../test/support/engines.ts';
-import { Bandwidth } from '../../policy/bandwidth.ts';
+import { Bandwidth } from '../../limits/bandwidth.ts';
 import type { Pace, Paced, RelayEnd } from '../engine.ts';
 import { Shaper } from '../shaper.ts';
 

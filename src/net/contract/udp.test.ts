@@ -8,7 +8,7 @@ import { descriptors } from '../../../test/support/usage.ts';
 import { UDP_HEADROOM } from '../engine.ts';
 import type { Engine, Peer, UdpSocket } from '../engine.ts';
 import { FastEngine } from '../fast.ts';
-import { libc } from '../sys/libc.ts';
+import { libc } from '../../sys/libc.ts';
 
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
 /** The largest payload over IPv4; over IPv6 it is 20 bytes more. */

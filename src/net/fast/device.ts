@@ -1,6 +1,6 @@
-import { AF_INET, NONBLOCK_CLOEXEC, SOCK_DGRAM } from '../sys/constants.ts';
-import { libc } from '../sys/libc.ts';
-import { bindToDevice, checked } from '../sys/socket.ts';
+import { AF_INET, NONBLOCK_CLOEXEC, SOCK_DGRAM } from '../../sys/constants.ts';
+import { libc } from '../../sys/libc.ts';
+import { bindToDevice, checked } from '../../sys/socket.ts';
 
 /** What this user lacks to bind a socket to a network interface; `undefined` when the kernel lets it. */
 export function deviceFault(): string | undefined {

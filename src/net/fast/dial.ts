@@ -1,5 +1,6 @@
 import { seenFrom } from '../../wire/ip.ts';
-import type { Connection, ConnectOptions, Endpoint, UnixPath } from '../engine.ts';
+import type { Connection, ConnectOptions, UnixPath } from '../engine.ts';
+import type { Endpoint } from '../../wire/address.ts';
 import { connectError } from '../source.ts';
 import {
   AF_INET,
@@ -11,11 +12,11 @@ import {
   IPPROTO_IP,
   NONBLOCK_CLOEXEC,
   SOCK_STREAM,
-} from '../sys/constants.ts';
-import { EINPROGRESS, errorName } from '../sys/errors.ts';
-import { errno, libc } from '../sys/libc.ts';
-import { encodePath, encodeSockaddr, SOCKADDR } from '../sys/sockaddr.ts';
-import { bindTo, checked, localOf, setOption, takeError } from '../sys/socket.ts';
+} from '../../sys/constants.ts';
+import { EINPROGRESS, errorName } from '../../sys/errors.ts';
+import { errno, libc } from '../../sys/libc.ts';
+import { encodePath, encodeSockaddr, SOCKADDR } from '../../sys/sockaddr.ts';
+import { bindTo, checked, localOf, setOption, takeError } from '../../sys/socket.ts';
 import { HERE } from '../unix.ts';
 import { FastConnection } from './connection.ts';
 import type { Loop, Watcher } from './loop.ts';

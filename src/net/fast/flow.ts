@@ -1,8 +1,8 @@
 import { concat } from '../../wire/bytes.ts';
 import type { Pace, Paced } from '../engine.ts';
-import { SPLICE_F_MOVE_NONBLOCK } from '../sys/constants.ts';
-import { errno, libc } from '../sys/libc.ts';
-import { bytes as memory } from '../sys/memory.ts';
+import { SPLICE_F_MOVE_NONBLOCK } from '../../sys/constants.ts';
+import { errno, libc } from '../../sys/libc.ts';
+import { bytes as memory } from '../../sys/memory.ts';
 import type { Task } from './loop.ts';
 import type { Pipe, Pipes } from './pipes.ts';
 import { copy, COPY_ADDRESS, COPY_SIZE, FAILED, WAIT } from './stream.ts';

@@ -7,8 +7,8 @@ import { start } from '../../../test/support/process.ts';
 import { descriptors } from '../../../test/support/usage.ts';
 import type { Connection } from '../engine.ts';
 import { FastEngine } from '../fast.ts';
-import { EPOLL_CTL_ADD } from '../sys/constants.ts';
-import { libc } from '../sys/libc.ts';
+import { EPOLL_CTL_ADD } from '../../sys/constants.ts';
+import { libc } from '../../sys/libc.ts';
 
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
 

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { isWildcard } from '../../wire/ip.ts';
-import type { Connection, Endpoint, ListenAt, Listener, UnixSocket } from '../engine.ts';
+import type { Connection, ListenAt, Listener, UnixSocket } from '../engine.ts';
+import type { Endpoint } from '../../wire/address.ts';
 import {
   AF_INET,
   AF_INET6,
@@ -16,9 +17,9 @@ import {
   SO_REUSEADDR,
   SOCK_STREAM,
   SOL_SOCKET,
-} from '../sys/constants.ts';
-import { EMFILE, ENFILE, ENOBUFS, ENOMEM, systemError } from '../sys/errors.ts';
-import { errno, libc } from '../sys/libc.ts';
+} from '../../sys/constants.ts';
+import { EMFILE, ENFILE, ENOBUFS, ENOMEM, systemError } from '../../sys/errors.ts';
+import { errno, libc } from '../../sys/libc.ts';
 import {
   encodePath,
   expectSockaddr,
@@ -27,8 +28,8 @@ import {
   SOCKADDR,
   SOCKADDR_LENGTH,
   told,
-} from '../sys/sockaddr.ts';
-import { bindTo, checked, localOf, setKeepAlive, setNoDelay, setOption } from '../sys/socket.ts';
+} from '../../sys/sockaddr.ts';
+import { bindTo, checked, localOf, setKeepAlive, setNoDelay, setOption } from '../../sys/socket.ts';
 import { bindPath, HERE, withMode } from '../unix.ts';
 import { FastConnection } from './connection.ts';
 import type { Loop, Watcher } from './loop.ts';

@@ -1,8 +1,8 @@
-import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../sys/constants.ts';
-import { control, eventsOf, generationOf, slotOf, takeEvents } from '../sys/epoll.ts';
-import { systemError } from '../sys/errors.ts';
-import { watch } from '../sys/event-loop.ts';
-import { errno, libc } from '../sys/libc.ts';
+import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../../sys/constants.ts';
+import { control, eventsOf, generationOf, slotOf, takeEvents } from '../../sys/epoll.ts';
+import { systemError } from '../../sys/errors.ts';
+import { watch } from '../../sys/event-loop.ts';
+import { errno, libc } from '../../sys/libc.ts';
 
 /** Has a descriptor in the set, and is told what happens there. */
 export interface Watcher {

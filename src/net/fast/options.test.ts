@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { dialled, leavesNothing, startRelay } from '../../../test/support/engines.ts';
 import { FastEngine } from '../fast.ts';
-import { IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY } from '../sys/constants.ts';
-import { libc } from '../sys/libc.ts';
-import { addressOf, int32, reserve } from '../sys/memory.ts';
+import { IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY } from '../../sys/constants.ts';
+import { libc } from '../../sys/libc.ts';
+import { addressOf, int32, reserve } from '../../sys/memory.ts';
 import { FastConnection } from './connection.ts';
 
 leavesNothing();

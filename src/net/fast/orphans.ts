@@ -1,5 +1,5 @@
-import { libc } from '../sys/libc.ts';
-import { resetOnClose } from '../sys/socket.ts';
+import { libc } from '../../sys/libc.ts';
+import { resetOnClose } from '../../sys/socket.ts';
 
 /** Room in a list of descriptors; those beyond would stay open. */
 const MOST = 1 << 20;

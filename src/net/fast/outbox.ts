@@ -1,6 +1,6 @@
 import { MAX_DATAGRAM } from '../engine.ts';
-import { bytes, reserve } from '../sys/memory.ts';
-import { BATCH, Messages } from '../sys/messages.ts';
+import { bytes, reserve } from '../../sys/memory.ts';
+import { BATCH, Messages } from '../../sys/messages.ts';
 
 export interface Sender {
   /** Sends the first `count` of what the outbox holds. */

@@ -1,6 +1,6 @@
-import { F_SETPIPE_SZ, NONBLOCK_CLOEXEC } from '../sys/constants.ts';
-import { libc } from '../sys/libc.ts';
-import { addressOf, int32, reserve } from '../sys/memory.ts';
+import { F_SETPIPE_SZ, NONBLOCK_CLOEXEC } from '../../sys/constants.ts';
+import { libc } from '../../sys/libc.ts';
+import { addressOf, int32, reserve } from '../../sys/memory.ts';
 import type { Loop } from './loop.ts';
 
 /** Bytes. Half of what an unprivileged user may ask for does as well. */

@@ -1,8 +1,8 @@
 import type { Relay, RelayEnd, RelayOptions, RelayOwner } from '../engine.ts';
 import { ticks } from '../sweep.ts';
 import type { Sweep } from '../sweep.ts';
-import { systemError } from '../sys/errors.ts';
-import { answers, takeError } from '../sys/socket.ts';
+import { systemError } from '../../sys/errors.ts';
+import { answers, takeError } from '../../sys/socket.ts';
 import type { FastConnection, Taker } from './connection.ts';
 import { Flow } from './flow.ts';
 import type { Task } from './loop.ts';

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { handleOf } from '../portable/handle.ts';
 import { signs } from '../portable/signs.ts';
 import type { Signs } from '../portable/signs.ts';
-import { answers, takeError } from '../sys/socket.ts';
+import { answers, takeError } from '../../sys/socket.ts';
 
 /** The same of a stream that was handed to Node: here the kernel can be asked. */
 export const kernelSigns: Signs = {

@@ -8,11 +8,11 @@ import {
   EPOLLRDHUP,
   MSG_MORE,
   SHUT_WR,
-} from '../sys/constants.ts';
-import { EAGAIN, systemError } from '../sys/errors.ts';
-import { errno, libc } from '../sys/libc.ts';
-import { addressOf, bytes as memory, reserve } from '../sys/memory.ts';
-import { resetOnClose, setKeepAlive, setNoDelay } from '../sys/socket.ts';
+} from '../../sys/constants.ts';
+import { EAGAIN, systemError } from '../../sys/errors.ts';
+import { errno, libc } from '../../sys/libc.ts';
+import { addressOf, bytes as memory, reserve } from '../../sys/memory.ts';
+import { resetOnClose, setKeepAlive, setNoDelay } from '../../sys/socket.ts';
 import type { Loop } from './loop.ts';
 
 export const COPY_SIZE = 65_536;

@@ -1,6 +1,7 @@
 import { seenFrom, zoneOf } from '../../wire/ip.ts';
 import { MAX_DATAGRAM, UDP_HEADROOM } from '../engine.ts';
-import type { Endpoint, Peer, UdpEvents, UdpSocket } from '../engine.ts';
+import type { Peer, UdpEvents, UdpSocket } from '../engine.ts';
+import type { Endpoint } from '../../wire/address.ts';
 import {
   AF_INET,
   AF_INET6,
@@ -18,20 +19,20 @@ import {
   SO_SNDBUF,
   SOCK_DGRAM,
   SOL_SOCKET,
-} from '../sys/constants.ts';
-import { takeErrors } from '../sys/error-queue.ts';
-import { EAGAIN, errorName } from '../sys/errors.ts';
-import { errno, libc } from '../sys/libc.ts';
-import { bytes as memory, reserve } from '../sys/memory.ts';
-import { BATCH, Messages } from '../sys/messages.ts';
+} from '../../sys/constants.ts';
+import { takeErrors } from '../../sys/error-queue.ts';
+import { EAGAIN, errorName } from '../../sys/errors.ts';
+import { errno, libc } from '../../sys/libc.ts';
+import { bytes as memory, reserve } from '../../sys/memory.ts';
+import { BATCH, Messages } from '../../sys/messages.ts';
 import {
   decodeSockaddr,
   encodeSockaddr,
   isSockaddr,
   SOCKADDR_OFFSET,
   sockaddrWords,
-} from '../sys/sockaddr.ts';
-import { bindTo, checked, lacksDevice, localOf, setOption } from '../sys/socket.ts';
+} from '../../sys/sockaddr.ts';
+import { bindTo, checked, lacksDevice, localOf, setOption } from '../../sys/socket.ts';
 import type { Loop, Task, Watcher } from './loop.ts';
 import { Outbox } from './outbox.ts';
 

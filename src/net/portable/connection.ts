@@ -1,6 +1,7 @@
 import { Duplex } from 'node:stream';
 import { EARLY_LIMIT } from '../engine.ts';
-import type { Connection, Endpoint, Reset } from '../engine.ts';
+import type { Connection, Reset } from '../engine.ts';
+import type { Endpoint } from '../../wire/address.ts';
 import { startReading, stopReading } from './handle.ts';
 import { resetError, signs } from './signs.ts';
 

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import type { Endpoint } from '../engine.ts';
+import type { Endpoint } from '../../wire/address.ts';
 import { formatIp, ipOf, needsZone, unmapped, withoutZone, withZone, zoneOf } from '../../wire/ip.ts';
 
 /**

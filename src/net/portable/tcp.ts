@@ -1,7 +1,8 @@
 import { Socket } from 'node:net';
 import type { TcpSocketConnectOpts } from 'node:net';
 import { needsZone, seenFrom, zoneOf } from '../../wire/ip.ts';
-import type { Connection, ConnectOptions, Endpoint, UnixPath } from '../engine.ts';
+import type { Connection, ConnectOptions, UnixPath } from '../engine.ts';
+import type { Endpoint } from '../../wire/address.ts';
 import { connectError } from '../source.ts';
 import { HERE } from '../unix.ts';
 import { PortableConnection } from './connection.ts';

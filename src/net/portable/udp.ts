@@ -2,7 +2,8 @@ import { createSocket } from 'node:dgram';
 import type { RemoteInfo } from 'node:dgram';
 import { familyOf, seenFrom } from '../../wire/ip.ts';
 import { MAX_DATAGRAM, UDP_HEADROOM } from '../engine.ts';
-import type { Endpoint, Peer, UdpEvents, UdpSocket } from '../engine.ts';
+import type { Peer, UdpEvents, UdpSocket } from '../engine.ts';
+import type { Endpoint } from '../../wire/address.ts';
 import { endpoint, forNode } from './endpoint.ts';
 
 /** Bytes that may wait in the kernel, either way, and here when the kernel takes no more: room for a burst. */

@@ -1,4 +1,4 @@
-import { OwnPorts } from '../../../src/server/own-ports.ts';
+import { OwnPorts } from '../../../src/server/listen/own-ports.ts';
 import { addressOf } from '../../../src/wire/address.ts';
 import { encodeUdpHeader } from '../../../src/wire/udp.ts';
 import { CLIENT, HOSTS, RELAY, Scene } from '../association-scene.ts';

@@ -1,5 +1,5 @@
 import { parseConfig } from '../../../src/config/load.ts';
-import { formatProblems } from '../../../src/config/problem.ts';
+import { formatProblems } from '../../../src/config/source/problem.ts';
 import { keeps, utf8, words } from '../target.ts';
 import type { Target } from '../target.ts';
 

@@ -1,7 +1,7 @@
 import { agentSettings } from '../../../src/config/load.ts';
-import { formatProblems } from '../../../src/config/problem.ts';
-import { proxyUrl } from '../../../src/config/proxy-url.ts';
-import type { ProxyUrl } from '../../../src/config/proxy-url.ts';
+import { formatProblems } from '../../../src/config/source/problem.ts';
+import { proxyUrl } from '../../../src/config/schema/proxy-url.ts';
+import type { ProxyUrl } from '../../../src/config/schema/proxy-url.ts';
 import { parseIp } from '../../../src/wire/ip.ts';
 import { keeps, same, utf8, words } from '../target.ts';
 import type { Target } from '../target.ts';

@@ -1,4 +1,4 @@
-import { Reassembly } from '../../../src/session/reassembly.ts';
+import { Reassembly } from '../../../src/wire/reassembly.ts';
 import { Draw } from '../draw.ts';
 import { hex, same } from '../target.ts';
 import type { Target } from '../target.ts';

@@ -1,5 +1,5 @@
-import { ClientSession } from '../../../src/session/client.ts';
-import type { ClientEvent, ClientSessionOptions } from '../../../src/session/client.ts';
+import { ClientSession } from '../../../src/handshake/client.ts';
+import type { ClientEvent, ClientSessionOptions } from '../../../src/handshake/client.ts';
 import { addressOf } from '../../../src/wire/address.ts';
 import { WireError } from '../../../src/wire/error.ts';
 import { Command } from '../../../src/wire/socks5.ts';

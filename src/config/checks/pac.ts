@@ -1,0 +1,27 @@
+import type { ListenerSettings } from '../../server/settings.ts';
+import { isLoopback } from '../../wire/ip.ts';
+import type { Placed, Reports } from '../source/problem.ts';
+
+/** Marks the listeners where browsers get a proxy.pac: those that only this machine can reach, and in clear. */
+export function markPac(
+  listeners: readonly Placed<ListenerSettings>[],
+  wanted: boolean,
+  { error }: Pick<Reports, 'error'>,
+): readonly ListenerSettings[] {
+  const all = listeners.map(({ made }) => made);
+  if (!wanted) return all;
+  const marked = all.map((one) => (isForBrowsers(one) ? { ...one, pac: true as const } : one));
+  if (all.length > 0 && !marked.some(({ pac }) => pac))
+    error(
+      ['pac'],
+      'no listener here is for browsers of this machine only',
+      'add one on 127.0.0.1, or take pac away',
+      'key',
+    );
+  return marked;
+}
+
+/** It names the port as SOCKS, which is not encrypted. */
+function isForBrowsers({ address, tls }: ListenerSettings): boolean {
+  return tls === undefined && 'host' in address && isLoopback(address.host);
+}

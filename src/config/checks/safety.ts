@@ -1,0 +1,128 @@
+import type { Method } from '../../policy/policy.ts';
+import { formatPlace } from '../../server/listen/listeners.ts';
+import type { ListenerSettings } from '../../server/settings.ts';
+import type { Draft } from '../schema/draft.ts';
+import { isLoopback } from '../../wire/ip.ts';
+import type { Path, Placed, Reports } from '../source/problem.ts';
+import type { Source } from '../source/source.ts';
+
+/** What the settings are for. */
+export interface Purpose {
+  /** True where an embedder checks passwords. */
+  readonly authenticates: boolean;
+  /** An agent is for this machine only, and keeps no records unless it is told to. */
+  readonly role: 'server' | 'agent';
+}
+
+const ACCEPT_LINE = 'accept: [{ name: inside, allow: true, from: [private] }]';
+/** What nobody on the internet is left out by. */
+const EVERYBODY: ReadonlySet<string> = new Set(['any', 'public', '0.0.0.0/0', '::/0']);
+const USERS_LINE = 'users: { file: users.txt }';
+
+/** No open proxy by accident, and a warning of what can never work. */
+export function checkSafety(
+  listeners: readonly Placed<ListenerSettings>[],
+  draft: Draft,
+  { authenticates, role }: Purpose,
+  source: Source,
+  reports: Reports,
+): void {
+  const hasUsers = authenticates || 'users' in draft;
+  const reachable = listeners.filter(({ made: { address } }) => isReachable(address));
+  if (role === 'agent') refuseReachable(reachable, reports);
+  else if ('accept' in draft) warnOfOpen(reachable, draft.accept ?? [], reports);
+  else refuseOpen(reachable, draft, source, reports);
+  const isCertified = listeners.some(({ made }) => made.tls?.clientCa !== undefined);
+  if (!hasUsers) warnOfNobody(draft, isCertified, reports);
+  if (!isCertified) warnOfNoCertificate(draft, reports);
+}
+
+/** An agent acts for whoever runs it. */
+function refuseReachable(reachable: readonly Placed<ListenerSettings>[], { error }: Reports): void {
+  for (const { made, path } of reachable)
+    error(
+      [...path, 'address'],
+      `others can reach ${formatPlace(made.address)}, and an agent is for this machine only`,
+      'listen on 127.0.0.1, or run garter serve',
+    );
+}
+
+/** Without accept rules, a listener that others can reach asks for a password. */
+function refuseOpen(
+  reachable: readonly Placed<ListenerSettings>[],
+  draft: Draft,
+  source: Source,
+  { error }: Reports,
+): void {
+  const open = new Map(reachable.filter(isOpen).map((each) => [each.path[1], each]));
+  for (const { made, path } of open.values()) {
+    const isWritten = draft.listen?.[Number(path[1])]?.methods !== undefined;
+    const at = [...path, isWritten ? 'methods' : 'address'];
+    const isFlag = source.file === undefined && /^(--|GARTER_)/.test(source.place(at).where);
+    error(
+      at,
+      `others can reach ${formatPlace(made.address)}, and it asks for no password`,
+      isFlag
+        ? 'give --users FILE, or GARTER_USER and GARTER_PASSWORD, or listen on 127.0.0.1'
+        : `add ${ACCEPT_LINE}, or ${isWritten ? 'take none out of methods' : USERS_LINE}`,
+    );
+  }
+}
+
+/** An accept rule may let everybody in without a password. Where a rule denies before, who is left is not worked out. */
+function warnOfOpen(
+  reachable: readonly Placed<ListenerSettings>[],
+  accept: NonNullable<Draft['accept']>,
+  { warning }: Reports,
+): void {
+  if (reachable.length === 0) return;
+  for (const [i, rule] of accept.entries()) {
+    if (rule === undefined || !rule.allow) return;
+    const isForAll = rule.from?.some((one) => EVERYBODY.has(one)) ?? true;
+    if (!isForAll || !(rule.methods?.includes('none') ?? reachable.some(isOpen))) continue;
+    warning(
+      ['accept', i],
+      'everybody may connect and needs no password: an open proxy',
+      'say under from who is meant, or write methods: [password]',
+    );
+    return;
+  }
+}
+
+/** Who reaches a socket that systemd passes is not known here. */
+function isReachable(address: ListenerSettings['address']): boolean {
+  return 'activated' in address || ('host' in address && !isLoopback(address.host));
+}
+
+function isOpen({ made }: Placed<ListenerSettings>): boolean {
+  // A certificate is demanded there, unless it is one method of several.
+  const demands = made.tls?.clientCa !== undefined && !made.methods.includes('certificate');
+  return made.methods.includes('none') && !demands;
+}
+
+function warnOfNobody(draft: Draft, isCertified: boolean, { warning }: Reports): void {
+  for (const path of methodsIn(draft, 'password')) {
+    warning(path, 'nobody has a password: there are no users', `add ${USERS_LINE}`);
+  }
+  for (const [i, rule] of (draft.rules ?? []).entries()) {
+    if (rule?.user === undefined || isCertified) continue;
+    warning(['rules', i, 'user'], 'nobody has a name: there are no users', `add ${USERS_LINE}`);
+  }
+}
+
+/** Listeners are told by themselves. */
+function warnOfNoCertificate({ accept = [], rules = [] }: Draft, { warning }: Reports): void {
+  for (const path of methodsIn({ accept, rules }, 'certificate')) {
+    warning(path, 'nobody is asked for a certificate', 'add tls: { …, client-ca: … } to a listener');
+  }
+}
+
+/** Wherever a method is asked for by name. */
+function methodsIn({ listen = [], accept = [], rules = [] }: Draft, method: Method): Path[] {
+  const has = (methods: readonly Method[] | undefined): boolean => methods?.includes(method) ?? false;
+  return [
+    ...listen.flatMap((one, i) => (has(one?.methods) ? [['listen', i, 'methods']] : [])),
+    ...accept.flatMap((one, i) => (has(one?.methods) ? [['accept', i, 'methods']] : [])),
+    ...rules.flatMap((one, i) => (has(one?.method) ? [['rules', i, 'method']] : [])),
+  ];
+}

@@ -1,0 +1,247 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { settingsFromObject } from '../load.ts';
+
+/** Of two rules, written as in a file, whether the second is reported. */
+function isUnreachable(earlier: object, later: object, more: object = {}): boolean {
+  const { errors } = settingsFromObject({ rules: [earlier, later], ...more }, true);
+  for (const { message } of errors) assert.match(message, /never reached/);
+  return errors.length > 0;
+}
+
+const ANY = { to: 'any' };
+const RANGES = ['192.0.3.0/24', '2001:db7::/32'];
+
+/** The second is covered by the first. */
+const COVERED: readonly (readonly [object, object])[] = [
+  [
+    { deny: 'any', ...ANY },
+    { allow: 'any', ...ANY },
+  ],
+  [
+    { deny: 'any', ...ANY },
+    { allow: 'connect', to: ['loopback', 'self', 'metadata', 'a.example', '192.0.3.1'] },
+  ],
+  [
+    { allow: 'any', ...ANY },
+    { allow: 'bind', ...ANY },
+  ],
+  [
+    { allow: 'any', ...ANY },
+    { deny: 'any', to: ['private', 'public', '.internal', '192.0.3.1', '10.0.0.0/8'] },
+  ],
+  [
+    { allow: 'any', ...ANY },
+    { allow: 'any', to: ['private', 'public', 'a.example', ...RANGES] },
+  ],
+  [
+    { allow: 'any', to: RANGES },
+    { allow: 'any', to: ['192.0.3.128/25', '2001:db7:1::/48'] },
+  ],
+  [
+    { allow: 'any', to: ['192.0.3.0/25', '192.0.3.128/25'] },
+    { deny: 'any', to: '192.0.3.0/24' },
+  ],
+  [
+    { allow: 'any', to: ['loopback', 'self'] },
+    { deny: 'any', to: ['127.0.0.0/16', '::1', 'self'] },
+  ],
+  [
+    { allow: 'any', to: 'public' },
+    { deny: 'any', to: ['public', '8.8.8.8'] },
+  ],
+  [
+    { deny: 'any', to: 'link-local' },
+    { allow: 'any', to: '169.254.169.254' },
+  ],
+  [
+    { allow: 'any', to: '192.0.3.1' },
+    { allow: 'any', to: '192.0.3.1' },
+  ],
+  [
+    { deny: 'any', to: ['0.0.0.0/0', '::/0'] },
+    { deny: 'any', to: 'any' },
+  ],
+  [
+    { deny: 'any', to: '.example.com' },
+    { allow: 'any', to: ['example.com', 'WWW.example.com', '.a.example.com'] },
+  ],
+  [
+    { allow: ['connect', 'bind'], ...ANY },
+    { allow: 'bind', ...ANY },
+  ],
+  [
+    { allow: 'any', from: 'private', ...ANY },
+    { allow: 'any', from: ['10.0.0.0/8', 'private'], ...ANY },
+  ],
+  [
+    { allow: 'any', from: 'any', ...ANY },
+    { allow: 'any', from: ['self', 'public', 'loopback'], ...ANY },
+  ],
+  [
+    { allow: 'any', from: ['0.0.0.0/0', '::/0'], ...ANY },
+    { allow: 'any', ...ANY },
+  ],
+  [
+    { allow: 'any', user: ['alice', '@staff'], ...ANY },
+    { deny: 'any', user: 'alice', to: 'public' },
+  ],
+  [
+    { allow: 'any', port: '1-1023', ...ANY },
+    { allow: 'any', port: [80, '443-444'], ...ANY },
+  ],
+  [
+    { allow: 'any', port: '0-65535', ...ANY },
+    { allow: 'any', ...ANY },
+  ],
+  [
+    { allow: 'any', protocol: 'socks5', ...ANY },
+    { allow: 'any', protocol: 'socks5', 'source-port': 1, ...ANY },
+  ],
+  [
+    { allow: 'any', method: 'password', ...ANY },
+    { allow: 'any', ...ANY },
+  ],
+  [
+    { allow: 'any', when: { days: 'mon-fri', zone: 'UTC' }, ...ANY },
+    { allow: 'any', when: { days: 'tue', zone: 'UTC' }, ...ANY },
+  ],
+];
+
+/** The second has something left. */
+const REACHABLE: readonly (readonly [object, object])[] = [
+  // An allowing `any` leaves the special addresses to a later rule.
+  [
+    { allow: 'any', ...ANY },
+    { deny: 'any', ...ANY },
+  ],
+  [
+    { allow: 'any', ...ANY },
+    { deny: 'any', to: '0.0.0.0/0' },
+  ],
+  [
+    { allow: 'any', ...ANY },
+    { allow: 'any', to: 'loopback' },
+  ],
+  [
+    { allow: 'any', ...ANY },
+    { allow: 'any', to: '127.0.0.0/8' },
+  ],
+  [
+    { allow: 'any', ...ANY },
+    { deny: 'any', to: 'metadata' },
+  ],
+  [
+    { allow: 'any', ...ANY },
+    { allow: 'any', to: 'self' },
+  ],
+  [
+    { allow: 'any', to: '0.0.0.0/0' },
+    { allow: 'any', to: '127.0.0.1' },
+  ],
+  // It may be an address of this machine, which has to be named.
+  [
+    { allow: 'any', ...ANY },
+    { allow: 'any', to: '192.0.3.1' },
+  ],
+  [
+    { allow: 'any', to: 'public' },
+    { allow: 'any', to: 'a.example' },
+  ],
+  [
+    { deny: 'any', to: 'public' },
+    { allow: 'any', to: 'any' },
+  ],
+  [
+    { deny: 'any', to: 'www.example.com' },
+    { allow: 'any', to: '.example.com' },
+  ],
+  [
+    { deny: 'any', to: '.example.com' },
+    { allow: 'any', to: 'badexample.com' },
+  ],
+  [
+    { deny: 'any', to: '192.0.3.0/25' },
+    { allow: 'any', to: '192.0.3.0/24' },
+  ],
+  [
+    { deny: 'bind', ...ANY },
+    { allow: ['connect', 'bind'], ...ANY },
+  ],
+  [
+    { deny: 'any', from: '10.0.0.0/8', ...ANY },
+    { allow: 'any', from: ['10.0.0.0/8', '192.0.3.1'], ...ANY },
+  ],
+  [
+    { deny: 'any', from: 'private', ...ANY },
+    { allow: 'any', ...ANY },
+  ],
+  [
+    { deny: 'any', user: 'alice', ...ANY },
+    { allow: 'any', ...ANY },
+  ],
+  [
+    { deny: 'any', user: '@staff', ...ANY },
+    { allow: 'any', user: 'alice', ...ANY },
+  ],
+  [
+    { deny: 'any', port: '1-1023', ...ANY },
+    { allow: 'any', port: '1000-1024', ...ANY },
+  ],
+  [
+    { deny: 'any', 'source-port': 1, ...ANY },
+    { allow: 'any', ...ANY },
+  ],
+  [
+    { deny: 'any', protocol: 'socks4', ...ANY },
+    { allow: 'any', ...ANY },
+  ],
+  [
+    { deny: 'any', when: { days: 'sat', zone: 'UTC' }, ...ANY },
+    { allow: 'any', ...ANY },
+  ],
+  [
+    { deny: 'any', when: { hours: '08:00-18:00', zone: 'UTC' }, ...ANY },
+    { allow: 'any', when: { zone: 'UTC' }, ...ANY },
+  ],
+  [
+    { deny: 'any', when: { zone: 'UTC' }, ...ANY },
+    { allow: 'any', when: { zone: 'Europe/Oslo' }, ...ANY },
+  ],
+];
+
+test('a rule that an earlier one covers is found', () => {
+  for (const rules of COVERED) assert(isUnreachable(...rules), JSON.stringify(rules));
+});
+
+test('a rule that has something left is none', () => {
+  for (const rules of REACHABLE) assert(!isUnreachable(...rules), JSON.stringify(rules));
+});
+
+test('accept rules too', () => {
+  const accept = [
+    { name: 'a', allow: true, from: '10.0.0.0/8' },
+    { name: 'b', allow: false, from: ['10.1.0.0/16', '10.2.3.4'] },
+    { name: 'c', allow: true },
+    { name: 'd', allow: true, from: 'loopback' },
+  ];
+  const { errors } = settingsFromObject({ accept }, true);
+  assert.deepEqual(
+    errors.map(({ where, message }) => [where, message]),
+    [
+      ['accept[1]', 'the rule "b" is never reached: "a" at accept[0] matches all of it'],
+      ['accept[3]', 'the rule "d" is never reached: "c" at accept[2] matches all of it'],
+    ],
+  );
+});
+
+test('a network in an allowing rule leaves a denial what a NAT64 translates', () => {
+  const rules = [
+    { allow: 'any', to: '2001:db7::/32' },
+    { deny: 'any', to: '2001:db7:64::a00:0/104' },
+  ] as const;
+  assert(isUnreachable(...rules));
+  assert(!isUnreachable(...rules, { nat64: '2001:db7:64::/96' }));
+  assert(!isUnreachable(rules[0], { deny: 'any', to: '2001:db7::/32' }, { nat64: '2001:db7:64::/96' }));
+  assert(!isUnreachable({ allow: 'any', to: '2002::/15' }, { deny: 'any', to: '2002::/15' }));
+});

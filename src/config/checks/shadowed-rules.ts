@@ -1,0 +1,192 @@
+import { AddressSet, parseAddressRange } from '../../policy/addresses.ts';
+import type { AddressRange } from '../../policy/addresses.ts';
+import { parseCondition } from '../../policy/conditions.ts';
+import type { Condition } from '../../policy/conditions.ts';
+import { NameSet } from '../../policy/names.ts';
+import type { AcceptRuleOptions, PortRange, RuleOptions, WhenOptions } from '../../policy/policy.ts';
+import { publicSet, rangesOf, specialRanges } from '../../policy/sets.ts';
+import type { SetName } from '../../policy/sets.ts';
+import { sameIp } from '../../wire/ip.ts';
+
+/** A rule that nothing can reach, and the earlier one that matches all that it would; both as positions in the list. */
+export interface Unreachable {
+  readonly rule: number;
+  readonly by: number;
+}
+
+/** The accept rules that nothing can reach. What it takes several earlier rules to cover is not looked for. */
+export function unreachableAccepts(rules: readonly AcceptRuleOptions[]): Unreachable[] {
+  const lists = rules.map(({ from }) => new Conditions(from));
+  return findCovered(lists, (earlier, later) => later.all.every((condition) => earlier.cover(condition)));
+}
+
+/**
+ * The rules that nothing can reach. A demand for a method is no condition: it makes a rule no narrower. `nat64`: the prefixes by which
+ * addresses are translated. A rule that denies an IPv4 network after one that allows it counts as unreachable, though it still denies
+ * what leads there from 64:ff9b::/96 and 2002::/16: nearly always the order is a mistake, and those addresses can be named.
+ */
+export function unreachableRules(
+  rules: readonly RuleOptions[],
+  nat64: readonly AddressRange[] = [],
+): Unreachable[] {
+  const special = new Special(nat64);
+  const reaches = rules.map((rule) => ({
+    rule,
+    from: new Conditions(rule.from),
+    to: new Conditions(rule.to),
+  }));
+  return findCovered(
+    reaches,
+    (a, b) =>
+      covers(a.rule.commands, b.rule.commands) &&
+      covers(a.rule.protocol, b.rule.protocol) &&
+      covers(a.rule.user, b.rule.user) &&
+      coversPorts(a.rule.port, b.rule.port) &&
+      coversPorts(a.rule.sourcePort, b.rule.sourcePort) &&
+      coversWindow(a.rule.when, b.rule.when) &&
+      b.from.all.every((condition) => a.from.cover(condition)) &&
+      b.to.all.every((condition) =>
+        a.rule.action === 'deny'
+          ? a.to.cover(condition)
+          : special.allowanceCovers(a.to, condition, b.rule.action),
+      ),
+  );
+}
+
+function findCovered<T>(reaches: readonly T[], isCovered: (earlier: T, later: T) => boolean): Unreachable[] {
+  return reaches.flatMap((later, rule) => {
+    const by = reaches.findIndex((earlier, i) => i < rule && isCovered(earlier, later));
+    return by < 0 ? [] : [{ rule, by }];
+  });
+}
+
+/** The conditions of one `from` or `to`, and what they match together. None at all is `any`. */
+class Conditions {
+  readonly all: readonly Condition[];
+  readonly #sets: ReadonlySet<SetName>;
+  #ranges: AddressSet | undefined;
+  #names: NameSet | undefined;
+  #public: AddressSet | undefined;
+
+  constructor(texts: readonly string[] = ['any']) {
+    this.all = texts.map((text) => parseCondition(text)!);
+    this.#sets = new Set(this.all.flatMap((condition) => (condition.type === 'set' ? [condition.set] : [])));
+  }
+
+  has(set: SetName): boolean {
+    return this.#sets.has(set);
+  }
+
+  hasName(name: string): boolean {
+    this.#names ??= new NameSet(
+      this.all.flatMap((condition) => (condition.type === 'name' ? [condition.name] : [])),
+    );
+    return this.has('any') || this.#names.has(name);
+  }
+
+  hasRange(range: AddressRange): boolean {
+    if (this.has('any')) return true;
+    this.#ranges ??= AddressSet.of(this.all.flatMap(rangesIn));
+    if (this.#ranges.covers(range)) return true;
+    this.#public ??= this.has('public') ? publicSet() : AddressSet.of([]);
+    return this.#public.covers(range);
+  }
+
+  /** Where every condition means all that it says: in `from`, and in the `to` of a denying rule. */
+  cover(condition: Condition): boolean {
+    if (condition.type === 'name') return this.hasName(condition.name);
+    if (condition.type === 'set' && (this.has('any') || this.has(condition.set))) return true;
+    return isSetOfRanges(condition) && rangesIn(condition).every((range) => this.hasRange(range));
+  }
+}
+
+const NAT64_AND_6TO4 = ['64:ff9b::/96', '2002::/16'].map((text) => parseAddressRange(text)!);
+
+/** What an allowing rule reaches: special addresses (loopback and the like) only where it names them. */
+class Special {
+  readonly #special = AddressSet.of(specialRanges());
+  readonly #private = AddressSet.of(rangesOf('private'));
+  /** Single addresses and what lies in private networks left out: a network around one is not about it. */
+  readonly #elsewhere = AddressSet.except(
+    specialRanges().filter((range) => !isSingle(range) && !this.#private.covers(range)),
+  );
+  /** An allowing rule knows all others by the IPv4 address inside. */
+  readonly #untranslated: AddressSet;
+  readonly #named = new Map<Conditions, AddressSet>();
+
+  constructor(nat64: readonly AddressRange[]) {
+    this.#untranslated = AddressSet.except([...NAT64_AND_6TO4, ...nat64]);
+  }
+
+  /** Whether a rule that allows `to` leaves nothing for a later rule with this condition. */
+  allowanceCovers(to: Conditions, condition: Condition, later: RuleOptions['action']): boolean {
+    if (condition.type === 'name') return to.hasName(condition.name);
+    if (condition.type === 'set') {
+      // After `allow any`, `deny any` still stands for the special addresses.
+      if (condition.set === 'any' && later === 'deny') return false;
+      if (to.has(condition.set) || (condition.set === 'public' && to.has('any'))) return true;
+    }
+    if (!isSetOfRanges(condition)) return false;
+    const isPrivate = condition.type === 'set' && condition.set === 'private';
+    return rangesIn(condition).every((range) => {
+      if (isPrivate && this.#special.covers(range)) return true;
+      if (!this.#untranslated.covers(range)) return false;
+      // A single address in an allowing rule names it, should it be one of this machine's.
+      if (this.#special.covers(range) || (isSingle(range) && later === 'allow'))
+        return this.#namedIn(to).covers(range);
+      return to.hasRange(range) && (later === 'allow' || this.#elsewhere.covers(range));
+    });
+  }
+
+  #namedIn(to: Conditions): AddressSet {
+    let named = this.#named.get(to);
+    if (named === undefined) {
+      named = AddressSet.of(
+        to.all.flatMap(rangesIn).filter((range) => isSingle(range) || this.#special.covers(range)),
+      );
+      this.#named.set(to, named);
+    }
+    return named;
+  }
+}
+
+/** The ranges that a condition is made of; a name, `public` and `self` are not made of any. */
+function rangesIn(condition: Condition): readonly AddressRange[] {
+  if (condition.type === 'range') return [condition.range];
+  if (condition.type === 'name' || condition.set === 'public' || condition.set === 'self') return [];
+  if (condition.set === 'any') return ['0.0.0.0/0', '::/0'].map((text) => parseAddressRange(text)!);
+  return rangesOf(condition.set);
+}
+
+function isSetOfRanges(condition: Condition): boolean {
+  return rangesIn(condition).length > 0;
+}
+
+function isSingle({ first, last }: AddressRange): boolean {
+  return sameIp(first, last);
+}
+
+/** Of two lists of which none means everything: whether the first has all of the second. */
+function covers<T>(wide: readonly T[] | undefined, narrow: readonly T[] | undefined): boolean {
+  return wide === undefined || (narrow !== undefined && narrow.every((one) => wide.includes(one)));
+}
+
+function coversPorts(
+  wide: readonly PortRange[] | undefined,
+  narrow: readonly PortRange[] | undefined,
+): boolean {
+  if (wide === undefined) return true;
+  const asked = narrow ?? [{ first: 0, last: 65_535 }];
+  return asked.every((range) => wide.some(({ first, last }) => first <= range.first && range.last <= last));
+}
+
+function coversWindow(wide: WhenOptions | undefined, narrow: WhenOptions | undefined): boolean {
+  if (wide === undefined) return true;
+  return (
+    narrow !== undefined &&
+    wide.zone === narrow.zone &&
+    wide.hours?.start === narrow.hours?.start &&
+    wide.hours?.end === narrow.hours?.end &&
+    narrow.days.every((day) => wide.days.includes(day))
+  );
+}

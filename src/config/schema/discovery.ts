@@ -1,0 +1,26 @@
+import type { z } from 'zod';
+import { parseName } from '../../policy/names.ts';
+import { text, value } from './value.ts';
+import { ValueError, quote } from '../source/value-error.ts';
+
+/** A service, by the name of its SRV records. */
+export interface ServiceName {
+  readonly name: string;
+  /** Whose service it is. */
+  readonly domain: string;
+  /** Its servers are spoken to over TLS. */
+  readonly encrypted: boolean;
+}
+
+export const serviceName: z.ZodType<ServiceName> = value(
+  { type: 'string', examples: ['_socks5._tcp.example.org', '_socks5s._tcp.example.org'] },
+  (input) => {
+    const example = 'write _socks5._tcp.example.org, or _socks5s._tcp.example.org for servers with TLS';
+    const written = text(input, 'the name of SRV records, such as _socks5._tcp.example.org');
+    const [, kind, domain = ''] = /^_(socks5s?)\._tcp\.(.+)$/i.exec(written) ?? [];
+    const name = parseName(written);
+    if (kind === undefined || name === undefined || domain.startsWith('_'))
+      throw new ValueError(`${quote(written)} is no service that garter can use`, example);
+    return { name, domain: parseName(domain)!, encrypted: kind.toLowerCase() === 'socks5s' };
+  },
+);

@@ -1,0 +1,96 @@
+import type { z } from 'zod';
+import { formatPath } from '../source/problem.ts';
+import type { Path, Report } from '../source/problem.ts';
+import { lists, sections } from './schema.ts';
+import type { Lists, Sections } from './schema.ts';
+import type { Source } from '../source/source.ts';
+import { nearest } from '../source/suggestion.ts';
+import { isKeys } from './value.ts';
+import { either, quote } from '../source/value-error.ts';
+
+/**
+ * What a source says, each section by itself: where one is faulty, it is there and `undefined`, and the others can still
+ * be checked.
+ */
+export type Draft = { -readonly [K in keyof Sections]?: Sections[K] | undefined } & {
+  /** An entry that is faulty is `undefined`. */
+  [K in keyof Lists]?: readonly (Lists[K] | undefined)[] | undefined;
+};
+
+/** Reads every section that is there, and reports whatever does not fit the schema. */
+export function readDraft({ value }: Source, report: Report): Draft {
+  const draft: Record<string, unknown> = {};
+  if (!isKeys(value)) {
+    const found =
+      value === null ? 'there is nothing here' : `${quote(value)} stands where keys and values are expected`;
+    report([], found, 'write at least: listen: [{ address: 127.0.0.1:1080 }]');
+    return draft;
+  }
+  const read = (schema: z.ZodType, input: unknown, path: Path): unknown => {
+    const { data, error } = schema.safeParse(input);
+    if (error !== undefined) reportIssues(error.issues, input, path, report);
+    return data;
+  };
+  for (const [key, input] of Object.entries(value)) {
+    if (input === undefined) continue;
+    if (isIn(lists, key)) {
+      const entries = Array.isArray(input) ? input : undefined;
+      draft[key] = entries?.map((entry, i) => read(lists[key], entry, [key, i]));
+      if (entries === undefined) {
+        const remedy = `write ${key}: [ … ], or one "- …" for each entry`;
+        report([key], `${quote(input)} stands where a list is expected`, remedy);
+      }
+    } else if (isIn(sections, key)) draft[key] = read(sections[key], input, [key]);
+    else reportUnknown([key], Object.keys({ ...lists, ...sections }), report);
+  }
+  return draft;
+}
+
+function reportIssues(issues: readonly z.core.$ZodIssue[], input: unknown, at: Path, report: Report): void {
+  /** Keys that are missing because they are misspelt. */
+  const meant = new Set<string>();
+  for (const issue of issues) {
+    if (issue.code !== 'unrecognized_keys') continue;
+    const path = [...at, ...steps(issue.path)];
+    for (const key of issue.keys) {
+      const suggestion = reportUnknown([...path, key], issue.message.split(' '), report);
+      if (suggestion !== undefined) meant.add(formatPath([...path, suggestion]));
+    }
+  }
+  for (const issue of issues) {
+    if (issue.code === 'unrecognized_keys') continue;
+    const path = [...at, ...steps(issue.path)];
+    const { remedy, isKey } = ('params' in issue ? issue.params : undefined) ?? {};
+    if (issue.path.length > 0 && inside(input, issue.path) === undefined) {
+      if (!meant.has(formatPath(path)))
+        report(path.slice(0, -1), `"${path.at(-1)}" is missing`, String(remedy));
+    } else report(path, issue.message, String(remedy), isKey === true ? 'key' : undefined);
+  }
+}
+
+/** Reports a key that is not in the schema; the key that was probably meant. */
+function reportUnknown(path: Path, known: readonly string[], report: Report): string | undefined {
+  const key = String(path.at(-1));
+  const meant = nearest(key, known);
+  const remedy = meant === undefined ? `write ${either(known)}` : `did you mean ${meant}?`;
+  report(path, `there is no key ${quote(key)} here`, remedy, 'key');
+  return meant;
+}
+
+function steps(path: readonly PropertyKey[]): Path {
+  return path.map((step) => (typeof step === 'symbol' ? step.toString() : step));
+}
+
+function inside(input: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((value, step) => {
+    if (Array.isArray(value)) return value[Number(step)];
+    // A value that stands alone is a list of one, a map too; text may stand for keys and values.
+    if (step === 0) return value;
+    if (isKeys(value)) return value[String(step)];
+    return typeof value === 'string' ? value : undefined;
+  }, input);
+}
+
+function isIn<T extends object>(table: T, key: string): key is keyof T & string {
+  return Object.hasOwn(table, key);
+}

@@ -1,0 +1,302 @@
+import type { z } from 'zod';
+import { groupFault, nameFault, passwordFault } from '../../auth/users-file.ts';
+import { conditionRemedy, parseCondition, parsePortRange } from '../../policy/conditions.ts';
+import type { Condition } from '../../policy/conditions.ts';
+import { parseName } from '../../policy/names.ts';
+import { nat64Remedy } from '../../policy/nat64.ts';
+import type { Command, PortRange, Rate } from '../../policy/policy.ts';
+import { SET_NAMES } from '../../policy/sets.ts';
+import type { EarlyDrop } from '../../server/settings.ts';
+import type { HostPort } from '../../wire/address.ts';
+import { formatIp, parseIp } from '../../wire/ip.ts';
+import { INTERFACE, literalAddress } from './literal-address.ts';
+import { nearest } from '../source/suggestion.ts';
+import { parseBandwidth, parseQuota, parseRate, parseSize, parseTime } from './units.ts';
+import { choice, isKeys, plain, text, value } from './value.ts';
+import { ValueError, notYet, quote } from '../source/value-error.ts';
+
+/** The single values of a configuration, each with its grammar. */
+
+export const time: z.ZodType<number> = value({ type: 'string', pattern: '^\\d+(ms|s|m|h|d)$' }, parseTime);
+
+const SIZE = '^\\d+(\\.\\d+)?(B|[kKMGT]B|[KMGT]iB)';
+
+export const size: z.ZodType<number> = value({ type: 'string', pattern: `${SIZE}$` }, parseSize);
+
+export const bandwidth: z.ZodType<number> = value({ type: 'string', pattern: `${SIZE}/s$` }, parseBandwidth);
+
+export const quota: z.ZodType<number> = value({ type: 'string', pattern: `${SIZE}/day$` }, parseQuota);
+
+export const rate: z.ZodType<Rate> = value({ type: 'string', pattern: '^\\d+/[smhd]$' }, parseRate);
+
+/** `key`: what it is written behind. */
+export function truth(key: string): z.ZodType<boolean> {
+  return value({ type: 'boolean' }, (input) => {
+    if (typeof input === 'boolean') return input;
+    throw new ValueError(`${quote(input)} is not true or false`, `write ${key}: true or ${key}: false`);
+  });
+}
+
+export const count: z.ZodType<number> = value({ type: 'integer', minimum: 1 }, (input) => {
+  const number = /^\d{1,15}$/.test(plain(input)) ? Number(input) : 0;
+  if (number > 0) return number;
+  throw new ValueError(`${quote(input)} is not a count`, 'write a whole number from 1');
+});
+
+/** `60:30:100`, as OpenSSH's MaxStartups. */
+export const startups: z.ZodType<EarlyDrop> = value(
+  { type: 'string', pattern: '^\\d+:\\d+:\\d+$', examples: ['60:30:100'] },
+  (input) => {
+    const [, ...numbers] = /^(\d{1,7}):(\d{1,3}):(\d{1,7})$/.exec(plain(input)) ?? [];
+    const [start = 0, percent = 0, full = 0] = numbers.map(Number);
+    if (start > 0 && percent > 0 && percent <= 100 && full >= start) return { start, percent, full };
+    throw new ValueError(
+      `${quote(input)} is not a start, a percentage and an end`,
+      'write 60:30:100: from 60 on 30 in 100 are dropped, more and more of them, and all from 100 on',
+    );
+  },
+);
+
+/** The mode of a file, such as 0660; YAML gives it as a number in which the digits are still octal. */
+export const mode: z.ZodType<number> = value({ type: ['string', 'integer'], examples: ['0660'] }, (input) => {
+  if (/^0?[0-7]{3}$/.test(plain(input))) return Number.parseInt(plain(input), 8);
+  throw new ValueError(`${quote(input)} is not the mode of a file`, 'write mode: "0660", or another mode');
+});
+
+export const path: z.ZodType<string> = value({ type: 'string' }, (input) =>
+  text(input, 'the path of a file'),
+);
+
+export const interfaceName: z.ZodType<string> = value({ type: 'string', examples: ['eth0'] }, (input) => {
+  if (typeof input === 'string' && INTERFACE.test(input)) return input;
+  throw new ValueError(`${quote(input)} is not the name of a network interface`, 'write one such as eth0');
+});
+
+/** A name for records and messages. */
+export const label: z.ZodType<string> = value({ type: 'string' }, (input) => {
+  if (typeof input === 'string' && /^[\p{L}\p{N}._-]{1,64}$/u.test(input)) return input;
+  throw new ValueError(
+    `${quote(input)} is not a name for a rule`,
+    'write up to 64 letters, digits, dots and hyphens, such as web-only',
+  );
+});
+
+/** An entry of `to`. */
+export const toCondition: z.ZodType<string> = value(
+  { type: 'string', examples: [...SET_NAMES, '192.0.2.0/24', 'www.example.com', '.example.com'] },
+  (input) => {
+    refuseFile(input);
+    const written = plain(input) || text(input, 'a CIDR, an address, a name or a set');
+    const condition = parseCondition(written);
+    if (condition !== undefined) return canonical(condition, written);
+    throw new ValueError(`${quote(written)} is not a destination`, conditionRemedy(written));
+  },
+);
+
+/** An entry of `from`. */
+export const fromCondition: z.ZodType<string> = value(
+  { type: 'string', examples: ['10.0.0.0/8', ...SET_NAMES] },
+  (input) => {
+    refuseFile(input);
+    const written = text(input, 'a CIDR, an address, or a set such as private');
+    const condition = parseCondition(written);
+    if (condition === undefined)
+      throw new ValueError(
+        `${quote(written)} is not an address, a network or a set`,
+        conditionRemedy(written),
+      );
+    if (condition.type !== 'name') return canonical(condition, written);
+    const set = nearest(written, SET_NAMES);
+    throw new ValueError(
+      `${quote(written)} is a name, and clients are known by address only`,
+      set === undefined ? 'write their address or network' : `did you mean the set ${set}?`,
+    );
+  },
+);
+
+/** A CIDR or an address. */
+export const network: z.ZodType<string> = value(
+  { type: 'string', examples: ['198.51.100.0/24'] },
+  (input) => {
+    const written = text(input, 'a CIDR or an address');
+    const condition = parseCondition(written);
+    if (condition?.type === 'range') return written;
+    throw new ValueError(
+      `${quote(written)} is not a network`,
+      condition === undefined ? conditionRemedy(written) : 'write a CIDR or an address',
+    );
+  },
+);
+
+/** The prefix of a NAT64. */
+export const nat64: z.ZodType<string> = value({ type: 'string', examples: ['64:ff9b::/96'] }, (input) => {
+  const written = text(input, 'the prefix of a NAT64, such as 64:ff9b::/96');
+  const remedy = nat64Remedy(written);
+  if (remedy === undefined) return written;
+  throw new ValueError(`${quote(written)} is not the prefix of a NAT64`, remedy);
+});
+
+export const literal: z.ZodType<string> = value({ type: 'string', examples: ['203.0.113.10'] }, (input) => {
+  if (typeof input === 'string' && parseIp(input) !== undefined) return input;
+  throw new ValueError(`${quote(input)} is not an address`, 'write one such as 203.0.113.10 or 2001:db8::10');
+});
+
+/** A name or an address, and a port. */
+export const destination: z.ZodType<HostPort> = value(
+  { type: 'string', examples: ['www.example.com:80'] },
+  (input) => {
+    const written = text(input, 'a name or an address with a port, such as www.example.com:80');
+    const [, bracketed, plainHost = '', digits] =
+      /^(?:\[([\da-f:.]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(written) ?? [];
+    const ip = parseIp(bracketed ?? plainHost);
+    const host = ip === undefined ? parseName(plainHost) : formatIp(ip);
+    const port = Number(digits);
+    if (host !== undefined && port > 0 && port <= 65_535) return { host, port };
+    throw new ValueError(
+      `${quote(written)} is not a destination with a port`,
+      'write one such as www.example.com:80',
+    );
+  },
+);
+
+/** An address of this machine, or one of its network interfaces. */
+export const localAddress: z.ZodType<string> = value(
+  { type: 'string', examples: ['192.0.2.1', 'eth0'] },
+  (input) => {
+    const written = text(input, 'an address of this machine, or one of its interfaces');
+    const address = literalAddress(written);
+    if (address !== undefined) return address;
+    // 999.1.1.1 is an address with a mistake in it, though Linux would take it for a name.
+    if (INTERFACE.test(written) && !/^[\d.]+$/.test(written)) return written;
+    throw new ValueError(
+      `${quote(written)} is neither an address nor an interface`,
+      'write one of this machine, such as 192.0.2.1 or eth0',
+    );
+  },
+);
+
+export type CommandWord = Command | 'any';
+
+export const command: z.ZodType<CommandWord> = choice<CommandWord>([
+  'connect',
+  'bind',
+  'udp',
+  'resolve',
+  'any',
+]);
+
+/** A user name, or a group with its @. */
+export const userOrGroup: z.ZodType<string> = value(
+  { type: 'string', examples: ['alice', '@staff'] },
+  (input) => {
+    refuseFile(input);
+    const written = text(input, 'a name or a @group, in quotes: "alice", "@staff"');
+    if (written.startsWith('ident:')) throw notYet('a name that is merely claimed (ident:)');
+    const isGroup = written.startsWith('@');
+    const fault = isGroup ? groupFault(written.slice(1)) : nameFault(written);
+    if (fault === undefined) return written;
+    throw new ValueError(
+      isGroup ? `the group ${quote(written.slice(1))} ${fault}` : `${quote(written)} ${fault}`,
+      'write a user name, or a group such as "@staff"',
+    );
+  },
+);
+
+export const userName: z.ZodType<string> = value({ type: 'string', examples: ['alice'] }, (input) => {
+  const fault = nameFault(text(input, 'a user name, in quotes'));
+  if (fault === undefined) return String(input);
+  throw new ValueError(`${quote(input)} ${fault}`, 'write a user name such as alice');
+});
+
+/** A password, or the path of the file that holds it. */
+export const secret: z.ZodType<string | { readonly file: string }> = value(
+  { type: ['string', 'object'], examples: ['${ALICE_PASSWORD}', { file: 'alice.password' }] },
+  (input) => {
+    const remedy = 'write "${NAME}" to take it from the environment, or { file: path }';
+    if (isKeys(input) && typeof input.file === 'string' && Object.keys(input).length === 1)
+      return { file: input.file };
+    if (typeof input !== 'string') throw new ValueError('this is not a password', remedy);
+    const fault = passwordFault(input);
+    if (fault !== undefined) throw new ValueError(`the password ${fault}`, remedy);
+    return input;
+  },
+);
+
+export const ports: z.ZodType<PortRange> = value(
+  { type: ['integer', 'string'], examples: [443, '8000-8999'] },
+  (input) => {
+    refuseFile(input);
+    const range = parsePortRange(plain(input));
+    if (range !== undefined) return range;
+    throw new ValueError(
+      `${quote(input)} is not a port`,
+      'write a port such as 443, or a range such as 8000-8999, up to 65535',
+    );
+  },
+);
+
+const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
+
+/** `sat`, or `mon-fri`: 0 = Sunday … 6 = Saturday. */
+export const days: z.ZodType<readonly number[]> = value(
+  { type: 'string', examples: ['mon-fri', 'sat'] },
+  (input) => {
+    const [first = -1, last = first, ...more] = plain(input)
+      .toLowerCase()
+      .split('-')
+      .map((day) => DAYS.indexOf(day));
+    if (first < 0 || last < 0 || more.length > 0) {
+      throw new ValueError(
+        `${quote(input)} is not a day`,
+        `write ${DAYS.join(', ')}, or a range such as mon-fri`,
+      );
+    }
+    return Array.from({ length: ((last - first + 7) % 7) + 1 }, (_, i) => (first + i) % 7);
+  },
+);
+
+/** `08:00-18:00` in minutes after midnight. */
+export const hours: z.ZodType<{ readonly start: number; readonly end: number }> = value(
+  { type: 'string', examples: ['08:00-18:00', '22:00-06:00'] },
+  (input) => {
+    const [, ...times] = /^(\d\d):([0-5]\d)-(\d\d):([0-5]\d)$/.exec(plain(input)) ?? [];
+    const [fromHour = 24, fromMinute = 0, toHour = 24, toMinute = 0] = times.map(Number);
+    const [start, end] = [fromHour * 60 + fromMinute, toHour * 60 + toMinute];
+    if (start < 1440 && end <= 1440 && start !== end) return { start, end };
+    throw new ValueError(
+      `${quote(input)} is not a span of hours`,
+      'write "08:00-18:00", or "22:00-06:00" to run past midnight',
+    );
+  },
+);
+
+export const zone: z.ZodType<string> = value(
+  { type: 'string', examples: ['Europe/Oslo', 'UTC'] },
+  (input) => {
+    const name = text(input, 'a time zone such as Europe/Oslo or UTC');
+    try {
+      return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone;
+    } catch {
+      throw new ValueError(`${quote(name)} is not a time zone`, 'write one such as Europe/Oslo or UTC');
+    }
+  },
+);
+
+/** A list whose entries stand in a file of their own. */
+function refuseFile(input: unknown): void {
+  if (isKeys(input) && 'file' in input) throw notYet('a list in a file ({ file: … })');
+}
+
+/** A set or a name in the one way it is compared; a network as it was written. */
+function canonical(condition: Condition, written: string): string {
+  switch (condition.type) {
+    case 'set':
+      return condition.set;
+    case 'name':
+      return condition.name;
+    case 'range':
+      return written;
+    default:
+      return condition satisfies never;
+  }
+}

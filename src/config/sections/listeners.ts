@@ -1,0 +1,115 @@
+import { existsSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { resolve } from 'node:path';
+import type { Protocol } from '../../policy/policy.ts';
+import { formatPlace } from '../../server/listen/listeners.ts';
+import type { ListenerSettings } from '../../server/settings.ts';
+import type { Draft } from '../schema/draft.ts';
+import { addressesOf } from '../schema/listen-address.ts';
+import type { Placed, Reports } from '../source/problem.ts';
+import type { ListenerSection } from '../schema/schema.ts';
+import type { Source } from '../source/source.ts';
+import { originOf } from '../source/source.ts';
+import { completeTls } from './tls.ts';
+import { either, ValueError } from '../source/value-error.ts';
+
+const PROTOCOLS: readonly Protocol[] = ['socks5', 'socks4'];
+const DEFAULT: ListenerSection = { address: { host: '127.0.0.1', port: 1080 } };
+
+/** The listeners; one on an interface becomes one for each of its addresses. */
+export function completeListeners(
+  listen: Draft['listen'],
+  hasUsers: boolean,
+  directory: string,
+  source: Source,
+  reports: Reports,
+): Placed<ListenerSettings>[] {
+  const { error } = reports;
+  if (listen?.length === 0)
+    error(
+      ['listen'],
+      'there is no listener',
+      'write listen: [{ address: 127.0.0.1:1080 }], or leave the key out',
+    );
+  const taken = new Set<string>();
+  return (listen ?? [DEFAULT]).flatMap((section, i) => {
+    if (section === undefined) return [];
+    const tls = section.tls && completeTls(section.tls, ['listen', i, 'tls'], directory, reports);
+    const isCertified = section.tls?.['client-ca'] !== undefined;
+    const fallback = isCertified ? 'certificate' : hasUsers ? 'password' : 'none';
+    const { protocols = PROTOCOLS, methods = [fallback] } = section;
+    if (methods.includes('certificate') && !isCertified)
+      error(
+        ['listen', i, 'methods'],
+        'nobody is asked for a certificate here',
+        'add tls: { cert: …, key: …, client-ca: … }',
+      );
+    const balancers = section['proxy-protocol']?.from;
+    return placesOf(section, i).map((address) => {
+      const written = formatPlace(address);
+      if (taken.has(written))
+        error(
+          ['listen', i, 'address'],
+          `another listener has ${written} already`,
+          'take one of the two away',
+        );
+      if (!('port' in address) || address.port !== 0) taken.add(written);
+      const { ports, advertise = {}, replies = 'peers', 'declared-port': declaredPort } = section.udp ?? {};
+      const made: ListenerSettings = {
+        address,
+        protocols,
+        methods,
+        udp: {
+          ...(ports !== undefined && { ports }),
+          advertise: Object.entries(advertise).map(([network, announced]) => ({
+            network,
+            address: announced,
+          })),
+          replies,
+          ...(declaredPort !== undefined && { declaredPort }),
+        },
+        ...(section.resolve !== undefined && { resolve: section.resolve }),
+        ...(tls !== undefined && { tls }),
+        ...(section.interface !== undefined && { interface: section.interface }),
+        ...(balancers !== undefined && { balancers }),
+        ...originOf(source, ['listen', i]),
+      };
+      return { made, path: ['listen', i] };
+    });
+  });
+
+  function placesOf({ address, mode }: ListenerSection, i: number): readonly ListenerSettings['address'][] {
+    if (mode !== undefined && !('path' in address))
+      error(['listen', i, 'mode'], 'only a unix socket has a mode', 'take it away', 'key');
+    if ('activated' in address) return [address];
+    if ('path' in address) return [{ path: resolve(directory, address.path), mode: mode ?? 0o660 }];
+    try {
+      return addressesOf(address.host).map((host) => ({ host, port: address.port }));
+    } catch (fault) {
+      if (!(fault instanceof ValueError)) throw fault;
+      error(['listen', i, 'address'], fault.message, fault.remedy);
+      return [];
+    }
+  }
+}
+
+/** `interface` where it can mean nothing, or where nobody would get in for now. */
+export function checkInterfaces({ listen = [], engine }: Draft, { error, warning }: Reports): void {
+  for (const [i, section] of listen.entries()) {
+    if (section?.interface === undefined) continue;
+    const { address, interface: name } = section;
+    const path = ['listen', i, 'interface'];
+    if ('path' in address)
+      error(path, 'no connection to a unix socket comes by an interface', 'take it away', 'key');
+    else if ('activated' in address)
+      error(path, 'systemd has opened this socket', 'write BindToDevice= in the socket unit', 'key');
+    else if (engine === 'portable')
+      error(path, 'only the fast engine knows interfaces', 'write engine: fast, or take it away', 'key');
+    else if (!existsSync(`/sys/class/net/${name}`))
+      warning(
+        path,
+        `there is no interface ${name}: nobody gets in until there is one`,
+        `this machine has ${either(Object.keys(networkInterfaces()))}`,
+      );
+  }
+}

@@ -1,0 +1,165 @@
+import { networkInterfaces } from 'node:os';
+import { parseCondition } from '../../policy/conditions.ts';
+import type { RuleOptions } from '../../policy/policy.ts';
+import { passesNames } from '../../route/options.ts';
+import type { RouteOptions } from '../../route/options.ts';
+import { asRule } from '../../route/table.ts';
+import type { ListenerSettings } from '../../server/settings.ts';
+import { ipOf, isLoopback, withoutZone } from '../../wire/ip.ts';
+import type { Draft } from '../schema/draft.ts';
+import type { CommandWord } from '../schema/scalars.ts';
+import { reportLoops } from '../checks/loops.ts';
+import { reportTaken, whereIs } from '../checks/names.ts';
+import type { Path, Placed, Reports } from '../source/problem.ts';
+import { unreachableRules } from '../checks/shadowed-rules.ts';
+import type { RouteSection } from '../schema/routes.ts';
+import { originOf } from '../source/source.ts';
+import type { Source } from '../source/source.ts';
+import type { Upstreams } from './upstreams.ts';
+import { either, quote } from '../source/value-error.ts';
+
+/** The routes of a draft, checked among each other; `undefined` where there are none. */
+export function completeRoutes(
+  { routes, engine }: Draft,
+  upstreams: Upstreams,
+  listeners: readonly Placed<ListenerSettings>[],
+  source: Source,
+  reports: Reports,
+): readonly RouteOptions[] | undefined {
+  if (routes === undefined) return undefined;
+  const placed = routes.flatMap((section, i): Placed<RouteOptions>[] => {
+    if (section === undefined) return [];
+    const path = ['routes', i];
+    const made = complete(section, i, path, upstreams, source, reports);
+    if (engine === 'portable') refuseInterfaces(section, path, reports);
+    return made === undefined ? [] : [{ made, path }];
+  });
+  reportTaken(placed, 'messages tell routes apart by name', source, reports);
+  reportUnreachable(placed, source, reports);
+  reportLoops(placed, listeners, reports);
+  return placed.map(({ made }) => made);
+}
+
+/** Where names are passed on, nobody here knows their addresses: a rule that denies these stands beside the way. */
+export function warnOfPassedOn(
+  rules: readonly RuleOptions[],
+  routes: readonly RouteOptions[] | undefined,
+  { warning }: Reports,
+): void {
+  const passing = routes?.find(
+    ({ via, resolvesHere }) => via !== 'direct' && !resolvesHere && passesNames(via),
+  );
+  if (passing === undefined) return;
+  for (const [i, { action, to }] of rules.entries()) {
+    const at = action === 'deny' ? to.findIndex(isAboutAddresses) : -1;
+    if (at < 0) continue;
+    warning(
+      ['rules', i, 'to', at],
+      `this does not hold for names that the route ${quote(passing.name)} passes on: their addresses are not known here`,
+      'deny the names too, or write resolve: here on that route',
+    );
+  }
+}
+
+function isAboutAddresses(written: string): boolean {
+  const condition = parseCondition(written);
+  return condition?.type === 'range' || (condition?.type === 'set' && condition.set !== 'any');
+}
+
+function complete(
+  section: RouteSection,
+  i: number,
+  path: Path,
+  upstreams: Upstreams,
+  source: Source,
+  reports: Reports,
+): RouteOptions | undefined {
+  const { to, from, user, port, command = [], egress, rotate, dns } = section;
+  const isDirect = 'name' in section.via && section.via.name === 'direct';
+  const via = isDirect ? 'direct' : upstreams.find(section.via, [...path, 'via']);
+  if (via === undefined) return undefined;
+  if (rotate !== undefined && egress === undefined && rotate !== 'same-as-incoming')
+    reports.error(
+      [...path, 'rotate'],
+      'there are no addresses to rotate',
+      'add egress: [ … ] with addresses of this machine',
+      'key',
+    );
+  for (const [j, address] of (egress ?? []).entries())
+    warnOfForeign(address, [...path, 'egress', j], reports);
+  if (section.resolve !== undefined && isDirect)
+    reports.warning(
+      [...path, 'resolve'],
+      'names of a direct route are always resolved here',
+      'take it away',
+      'key',
+    );
+  const words: readonly CommandWord[] = command;
+  const commands = words.filter((word) => word !== 'any');
+  return {
+    name: section.name ?? `route-${i + 1}`,
+    label: 'name' in section.via ? section.via.name : section.via.label,
+    ...(commands.length > 0 && commands.length === words.length && { commands }),
+    ...(from !== undefined && { from }),
+    ...(user !== undefined && { user }),
+    to,
+    ...(port !== undefined && { port }),
+    via,
+    ...((egress !== undefined || rotate !== undefined) && {
+      egress: { addresses: egress ?? [], rotate: rotate ?? 'none' },
+    }),
+    resolvesHere: section.resolve === 'here',
+    ...(dns !== undefined && { dns }),
+    ...originOf(source, path),
+  };
+}
+
+/** Only the fast engine can keep what leaves on an interface. */
+function refuseInterfaces({ egress = [] }: RouteSection, path: Path, { error }: Reports): void {
+  for (const [j, address] of egress.entries())
+    if (ipOf(address) === undefined)
+      error(
+        [...path, 'egress', j],
+        `only the fast engine can keep to the interface ${address}`,
+        'write addresses, or engine: fast',
+      );
+}
+
+/** An address may come later, with its interface. */
+function warnOfForeign(address: string, path: Path, { warning }: Reports): void {
+  const interfaces = networkInterfaces();
+  const all = Object.values(interfaces).flatMap((list) => list?.map((one) => one.address) ?? []);
+  if (all.includes(withoutZone(address)) || address in interfaces || isLoopback(address)) return;
+  if (ipOf(address) === undefined)
+    warning(
+      path,
+      `there is no interface ${quote(address)} now: nothing goes out by this route until there is one`,
+      `this machine has ${either(Object.keys(interfaces))}`,
+    );
+  else
+    warning(
+      path,
+      `this machine does not have the address ${address} now`,
+      'nothing goes out by this route until it has',
+    );
+}
+
+function reportUnreachable(
+  placed: readonly Placed<RouteOptions>[],
+  source: Source,
+  { error }: Reports,
+): void {
+  for (const { rule, by } of unreachableRules(placed.map(({ made }) => asRule(made)))) {
+    const [later, earlier] = [placed[rule]!, placed[by]!];
+    error(
+      later.path,
+      `the route ${quote(later.made.name)} is never taken: ${quote(earlier.made.name)} ${whereIs(earlier.path, source)} matches all of it`,
+      'move it above that one, or take it away',
+    );
+  }
+}
+
+/** True for a route that matches whatever comes. */
+export function matchesAll({ commands, from, user, to, port }: RouteOptions): boolean {
+  return [commands, from, user, port].every((one) => one === undefined) && to.includes('any');
+}

@@ -1,0 +1,190 @@
+import { AddressSet } from '../../policy/addresses.ts';
+import { parseCondition } from '../../policy/conditions.ts';
+import type {
+  AcceptRuleOptions,
+  LimitOptions,
+  LogKind,
+  Origin,
+  PolicyOptions,
+  RuleOptions,
+  WhenOptions,
+} from '../../policy/policy.ts';
+import { SET_NAMES } from '../../policy/sets.ts';
+import type { Draft } from '../schema/draft.ts';
+import type { CommandWord } from '../schema/scalars.ts';
+import { reportTaken, whereIs } from '../checks/names.ts';
+import type { Path, Placed, Reports } from '../source/problem.ts';
+import { unreachableAccepts, unreachableRules } from '../checks/shadowed-rules.ts';
+import type { Unreachable } from '../checks/shadowed-rules.ts';
+import type { AcceptSection, RuleSection } from '../schema/schema.ts';
+import { originOf } from '../source/source.ts';
+import type { Source } from '../source/source.ts';
+import { nearest } from '../source/suggestion.ts';
+import { checkNat64, checkTranslated } from './translated.ts';
+import { quote } from '../source/value-error.ts';
+
+/** What holds without `rules`: loopback is named for clients on loopback only. */
+function builtIn(log: readonly LogKind[]): readonly RuleOptions[] {
+  const [action, revoke] = ['allow', 'close'] as const;
+  return [
+    { name: 'default-loopback', action, from: ['loopback'], to: ['any', 'loopback', 'self'], log, revoke },
+    { name: 'default', action, to: ['any'], log, revoke },
+  ];
+}
+
+/** The accept rules and rules of a draft, checked among each other. `log` is for rules that do not say. */
+export function completePolicy(
+  draft: Draft,
+  log: readonly LogKind[],
+  source: Source,
+  reports: Reports,
+): PolicyOptions {
+  const nat64 = checkNat64(draft.nat64 ?? [], reports);
+  const translated = AddressSet.of(nat64);
+  const accept = draft.accept && completeEach(draft.accept, 'accept', source, reports, acceptOptions);
+  const rules =
+    draft.rules &&
+    completeEach(draft.rules, 'rules', source, reports, (section, common, path) => {
+      checkRule(section, path, reports);
+      checkTranslated(section, path, translated, reports);
+      if (section.limit?.['quota-per-user'] !== undefined && draft.state === undefined) {
+        const remedy = 'add state: garter.state, a file that garter can write';
+        reports.error(
+          [...path, 'limit', 'quota-per-user'],
+          'a quota is kept across restarts, but not where',
+          remedy,
+        );
+      }
+      return ruleOptions({ log, revoke: draft.revoke ?? 'close', ...section }, common);
+    });
+  if (accept) reportUnreachable(accept, unreachableAccepts, source, reports);
+  if (rules) reportUnreachable(rules, (all) => unreachableRules(all, nat64), source, reports);
+  return {
+    ...(accept !== undefined && { accept: accept.map(({ made }) => made) }),
+    rules: rules?.map(({ made }) => made) ?? builtIn(log),
+    ...(draft.nat64 !== undefined && { nat64: draft.nat64 }),
+  };
+}
+
+interface Common {
+  readonly name: string;
+  readonly origin?: Origin;
+}
+
+function completeEach<S extends AcceptSection | RuleSection, T extends Common>(
+  sections: readonly (S | undefined)[],
+  key: 'accept' | 'rules',
+  source: Source,
+  reports: Reports,
+  complete: (section: S, common: Common, path: Path) => T,
+): Placed<T>[] {
+  const placed = sections.flatMap((section, i) => {
+    if (section === undefined) return [];
+    const path = [key, i];
+    const name = section.name ?? `${key === 'rules' ? 'rule' : key}-${i + 1}`;
+    return [{ made: complete(section, { name, ...originOf(source, path) }, path), path }];
+  });
+  reportTaken(placed, 'records tell rules apart by name', source, reports);
+  return placed;
+}
+
+function reportUnreachable<T extends { readonly name: string }>(
+  placed: readonly Placed<T>[],
+  find: (rules: readonly T[]) => Unreachable[],
+  source: Source,
+  { error }: Reports,
+): void {
+  for (const { rule, by } of find(placed.map(({ made }) => made))) {
+    const [later, earlier] = [placed[rule]!, placed[by]!];
+    error(
+      later.path,
+      `the rule ${quote(later.made.name)} is never reached: ${quote(earlier.made.name)} ${whereIs(earlier.path, source)} matches all of it`,
+      'move it above that one, or take it away',
+    );
+  }
+}
+
+function acceptOptions({ allow, from, methods }: AcceptSection, common: Common): AcceptRuleOptions {
+  return { ...common, allow, ...(from !== undefined && { from }), ...(methods !== undefined && { methods }) };
+}
+
+function ruleOptions(
+  section: RuleSection & Required<Pick<RuleSection, 'log' | 'revoke'>>,
+  common: Common,
+): RuleOptions {
+  const { allow, deny = [], from, user, to, port, protocol, method, when, limit } = section;
+  const words: readonly CommandWord[] = allow ?? deny;
+  const commands = words.filter((word) => word !== 'any');
+  const sourcePort = section['source-port'];
+  return {
+    ...common,
+    action: allow === undefined ? 'deny' : 'allow',
+    ...(commands.length === words.length && { commands }),
+    ...(from !== undefined && { from }),
+    ...(user !== undefined && { user }),
+    to,
+    ...(port !== undefined && { port }),
+    ...(sourcePort !== undefined && { sourcePort }),
+    ...(protocol !== undefined && { protocol }),
+    ...(method !== undefined && { method }),
+    ...(when !== undefined && { when: whenOptions(when) }),
+    ...(limit !== undefined && { limit: limitOptions(limit) }),
+    log: section.log,
+    revoke: section.revoke,
+  };
+}
+
+function whenOptions({ days, hours, zone }: NonNullable<RuleSection['when']>): WhenOptions {
+  return {
+    days: days === undefined ? [0, 1, 2, 3, 4, 5, 6] : [...new Set(days.flat())].toSorted((a, b) => a - b),
+    ...(hours !== undefined && { hours }),
+    zone: zone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone,
+  };
+}
+
+function limitOptions(limit: NonNullable<RuleSection['limit']>): LimitOptions {
+  const made: { -readonly [K in keyof LimitOptions]: LimitOptions[K] } = {};
+  for (const [key, value] of Object.entries(limit)) {
+    // sessions-per-user is sessionsPerUser.
+    Object.assign(made, { [key.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())]: value });
+  }
+  return made;
+}
+
+/** What the schema cannot say of one rule. */
+function checkRule(section: RuleSection, path: Path, { error, warning }: Reports): void {
+  const { allow, deny, to, protocol, user } = section;
+  if (allow === undefined && deny === undefined)
+    error(path, 'a rule allows or denies', 'add allow: any, or deny: any');
+  if (allow !== undefined && deny !== undefined)
+    error([...path, 'deny'], 'a rule allows or denies, not both', 'write two rules', 'key');
+  if (deny !== undefined) {
+    if (section.method !== undefined) {
+      const remedy = 'demand the method in the allowing rule, or say under user whom this one is for';
+      error([...path, 'method'], 'a rule that denies demands no method', remedy, 'key');
+    }
+    for (const key of ['limit', 'revoke'] as const) {
+      if (section[key] !== undefined)
+        error([...path, key], `a rule that denies has no ${key}`, 'take it away', 'key');
+    }
+  }
+  if (user !== undefined && protocol?.every((one) => one === 'socks4') === true) {
+    warning(
+      [...path, 'user'],
+      'nobody vouches for a name in SOCKS4: this rule matches nothing',
+      'leave protocol or user out',
+      'key',
+    );
+  }
+  for (const [i, written] of to.entries()) {
+    const condition = parseCondition(written);
+    const set =
+      condition?.type === 'name' && !written.includes('.') ? nearest(written, SET_NAMES) : undefined;
+    if (set !== undefined)
+      warning(
+        [...path, 'to', i],
+        `${quote(written)} is taken for the name of a host`,
+        `did you mean the set ${set}?`,
+      );
+  }
+}

@@ -1,0 +1,166 @@
+import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { createSecureContext } from 'node:tls';
+import { dateFault } from '../../tls/certificate.ts';
+import type { LinkOptions } from '../../route/options.ts';
+import { codeOf } from '../../server/failure.ts';
+import type { TlsSettings } from '../../server/settings.ts';
+import type { Path, Reports } from '../source/problem.ts';
+import { readSecret } from '../source/secret.ts';
+import type { LinkSection, TlsSection } from '../schema/tls.ts';
+import { ValueError } from '../source/value-error.ts';
+
+/** What Node takes for the keys of tickets. */
+const TICKET_KEYS = 48;
+
+/** `tls` of a listener, with what its files hold; `undefined` when something is wrong, which is reported. */
+export function completeTls(
+  section: TlsSection,
+  path: Path,
+  directory: string,
+  reports: Reports,
+): TlsSettings | undefined {
+  const files = new PemFiles(path, directory, reports);
+  const own = files.pair(section.cert, section.key);
+  const clientCa = files.authorities('client-ca', section['client-ca']);
+  if (own === undefined || files.failed) return undefined;
+  return {
+    ...own,
+    ...(clientCa !== undefined && { clientCa }),
+    ticketKeys: randomBytes(TICKET_KEYS),
+  };
+}
+
+/** The same for `tls` of an upstream. */
+export function completeLink(
+  { name, ca, cert, key, pin }: LinkSection,
+  path: Path,
+  directory: string,
+  reports: Reports,
+): LinkOptions | undefined {
+  const files = new PemFiles(path, directory, reports);
+  const authorities = files.authorities('ca', ca);
+  const own = cert !== undefined && key !== undefined ? files.pair(cert, key) : undefined;
+  if ((cert === undefined) !== (key === undefined)) {
+    const [has, lacks] = cert === undefined ? ['key', 'cert'] : ['cert', 'key'];
+    reports.error([...path, has], `${has} without ${lacks}`, `add ${lacks}, or take ${has} away`, 'key');
+    return undefined;
+  }
+  if (files.failed) return undefined;
+  return {
+    ...(name !== undefined && { name }),
+    ...(authorities !== undefined && { ca: authorities }),
+    ...own,
+    ...(pin !== undefined && { pins: pin }),
+  };
+}
+
+/** The files that the keys of one section name. */
+class PemFiles {
+  failed = false;
+  readonly #path: Path;
+  readonly #directory: string;
+  readonly #reports: Reports;
+
+  constructor(path: Path, directory: string, reports: Reports) {
+    this.#path = path;
+    this.#directory = directory;
+    this.#reports = reports;
+  }
+
+  /** A certificate and its key. */
+  pair(certFile: string, keyFile: string): { readonly cert: string; readonly key: string } | undefined {
+    const cert = this.#try('cert', () => readCertificates(certFile, this.#place(certFile)));
+    const key = this.#try('key', () => readKey(keyFile, this.#place(keyFile)));
+    if (cert === undefined || key === undefined) return undefined;
+    const certificate = cert.certificates[0]!;
+    this.#warnOfDates('cert', certFile, [certificate]);
+    this.#try('key', () => {
+      if (!certificate.checkPrivateKey(key.key))
+        throw new ValueError(`${keyFile} is not the key of ${certFile}`, 'name the one that belongs to it');
+    });
+    if (!this.failed) this.#try('cert', () => tryOut(certFile, cert.text, key.text));
+    return { cert: cert.text, key: key.text };
+  }
+
+  authorities(name: string, file: string | undefined): string | undefined {
+    const read =
+      file === undefined ? undefined : this.#try(name, () => readCertificates(file, this.#place(file)));
+    if (read === undefined) return undefined;
+    this.#warnOfDates(name, file!, read.certificates);
+    return read.text;
+  }
+
+  #warnOfDates(name: string, file: string, certificates: readonly X509Certificate[]): void {
+    const [fault, ...others] = certificates.map(dateFault);
+    if (fault === undefined || others.includes(undefined)) return;
+    const [said, remedy] =
+      fault === 'CERT_HAS_EXPIRED'
+        ? ['has expired', 'renew it']
+        : ['is not valid yet', 'wait, or compare the clock'];
+    this.#reports.warning([...this.#path, name], `the certificate in ${file} ${said}`, remedy);
+  }
+
+  #place(file: string): string {
+    return resolve(this.#directory, file);
+  }
+
+  #try<T>(name: string, read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (fault) {
+      if (!(fault instanceof ValueError)) throw fault;
+      this.failed = true;
+      this.#reports.error([...this.#path, name], fault.message, fault.remedy);
+      return undefined;
+    }
+  }
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+/** `file` is the name for messages. */
+function readCertificates(
+  file: string,
+  path: string,
+): {
+  readonly text: string;
+  readonly certificates: readonly X509Certificate[];
+} {
+  const remedy = 'name a PEM file, which has -----BEGIN CERTIFICATE----- in it';
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new ValueError(`${file} cannot be read (${codeOf(error)})`, remedy);
+  }
+  const blocks = text.match(CERTIFICATE);
+  if (blocks === null) throw new ValueError(`there is no certificate in ${file}`, remedy);
+  try {
+    return { text: blocks.join('\n'), certificates: blocks.map((block) => new X509Certificate(block)) };
+  } catch (error) {
+    throw new ValueError(`a certificate in ${file} is broken (${codeOf(error)})`, 'copy the file anew');
+  }
+}
+
+function readKey(file: string, path: string): { readonly text: string; readonly key: KeyObject } {
+  const text = readSecret(path);
+  if (/^-----BEGIN ENCRYPTED|^Proc-Type:.*ENCRYPTED/m.test(text))
+    throw new ValueError(`the key in ${file} is encrypted`, 'decrypt it: openssl pkey -in FILE -out FILE');
+  try {
+    return { text, key: createPrivateKey(text) };
+  } catch {
+    throw new ValueError(`there is no private key in ${file}`, 'name a PEM file with PRIVATE KEY in it');
+  }
+}
+
+/** OpenSSL has standards of its own: keys that are too short, for one. */
+function tryOut(file: string, cert: string, key: string): void {
+  try {
+    createSecureContext({ cert, key });
+  } catch (error) {
+    throw new ValueError(`OpenSSL does not take ${file} (${codeOf(error)})`, 'have it issued anew');
+  }
+}

@@ -1,0 +1,250 @@
+import { resolve } from 'node:path';
+import { isHere } from '../../route/options.ts';
+import type { HealthOptions, LinkOptions, ServerOptions, UpstreamOptions } from '../../route/options.ts';
+import type { ServiceName } from '../schema/discovery.ts';
+import type { Draft } from '../schema/draft.ts';
+import type { Path, Reports } from '../source/problem.ts';
+import { checkCredentials, showsPassword } from '../schema/proxy-url.ts';
+import type { UpstreamRef } from '../schema/proxy-url.ts';
+import type { HealthSection, MemberSection, UpstreamSection } from '../schema/routes.ts';
+import { readSecret } from '../source/secret.ts';
+import type { Source } from '../source/source.ts';
+import { nearest } from '../source/suggestion.ts';
+import { completeLink } from './tls.ts';
+import { ValueError, either, quote } from '../source/value-error.ts';
+
+/** Members of a group that are tried for one connection. */
+const TRIES = 3;
+/** Failures in a row until a member is passed over. */
+const FAIL = 1;
+/** Good checks in a row until it is taken again. */
+const RECOVER = 1;
+const HOW_SECRET =
+  'write ${NAME} for the password and set NAME in the environment, or login: { name: alice, password: { file: path } } beside url';
+const HOW_TLS = 'write socks5h+tls:// or https:// in its URL, or take tls away';
+
+/** The upstreams of a draft, each name replaced by what it stands for. A name that leads back to itself is an error. */
+export class Upstreams {
+  /** `undefined` where they could not be read, which has been reported. */
+  readonly #sections: Draft['upstreams'];
+  readonly #directory: string;
+  readonly #source: Source;
+  readonly #reports: Reports;
+  readonly #made = new Map<string, UpstreamOptions | undefined>();
+  /** Those that are being made: one of them again would have no end. */
+  readonly #under: string[] = [];
+
+  constructor(draft: Draft, directory: string, source: Source, reports: Reports) {
+    const { upstreams = {} } = draft;
+    this.#sections = 'upstreams' in draft ? draft.upstreams : upstreams;
+    this.#directory = directory;
+    this.#source = source;
+    this.#reports = reports;
+    if (Object.hasOwn(upstreams, 'direct'))
+      reports.error(
+        ['upstreams', 'direct'],
+        'via: direct stands for no upstream at all',
+        'give this one another name',
+        'key',
+      );
+    for (const name of Object.keys(upstreams)) this.#named(name, ['upstreams', name]);
+  }
+
+  /** What is meant by a URL or name at a path; `undefined` when it is faulty, which is reported. */
+  find(ref: UpstreamRef, path: Path): UpstreamOptions | undefined {
+    if ('name' in ref) return this.#named(ref.name, path);
+    if (showsPassword(this.#source.written(path) ?? ''))
+      this.#reports.error(path, 'a secret is never written here', HOW_SECRET);
+    return { type: 'server', ...ref };
+  }
+
+  #named(name: string, path: Path): UpstreamOptions | undefined {
+    const { error } = this.#reports;
+    if (this.#under.includes(name)) {
+      const loop = [...this.#under.slice(this.#under.indexOf(name)), name];
+      error(path, `${quote(name)} leads back to itself: ${loop.join(', ')}`, 'take one of these steps away');
+      return undefined;
+    }
+    if (this.#made.has(name)) return this.#made.get(name);
+    if (this.#sections === undefined) return undefined;
+    const section = Object.hasOwn(this.#sections, name) ? this.#sections[name] : undefined;
+    if (section === undefined) {
+      this.#reportUnknown(name, Object.keys(this.#sections), path);
+      return undefined;
+    }
+    this.#under.push(name);
+    const way = this.#make(name, section, ['upstreams', name]);
+    const made = way !== undefined && section.udp === 'clear' ? { ...way, udp: section.udp } : way;
+    this.#under.pop();
+    this.#made.set(name, made);
+    return made;
+  }
+
+  #reportUnknown(name: string, known: readonly string[], path: Path): void {
+    const meant = nearest(name, known);
+    const remedy =
+      meant !== undefined
+        ? `did you mean ${meant}?`
+        : `write a URL such as socks5h://10.0.3.1:1080${known.length > 0 ? `, or ${either(known)}` : `, or add it under upstreams`}`;
+    this.#reports.error(path, `there is no upstream ${quote(name)}`, remedy);
+  }
+
+  #make(name: string, section: UpstreamSection, path: Path): UpstreamOptions | undefined {
+    const { error } = this.#reports;
+    const kinds = (['url', 'servers', 'chain', 'discover'] as const).filter(
+      (key) => section[key] !== undefined,
+    );
+    if (kinds.length !== 1) {
+      error(
+        path,
+        'an upstream is one of url, servers, chain and discover',
+        `write ${name}: socks5h://10.0.3.1:1080`,
+      );
+      return undefined;
+    }
+    for (const key of ['choose', 'health', 'tries'] as const) {
+      if (section[key] !== undefined && section.servers === undefined && section.discover === undefined)
+        error([...path, key], `only a group of servers has ${key}`, 'take it away', 'key');
+    }
+    for (const key of ['login', 'credentials', 'tls'] as const) {
+      if (section[key] !== undefined && section.url === undefined && section.discover === undefined)
+        error([...path, key], `${key} belongs to a single server`, 'write it beside its url', 'key');
+    }
+    if (section.url !== undefined) return this.#server(section, path);
+    if (section.chain !== undefined) return this.#chain(name, section.chain, path);
+    if (section.discover !== undefined) return this.#discover(name, section.discover, section, path);
+    return this.#group(name, section, path);
+  }
+
+  #server(section: UpstreamSection | MemberSection, path: Path): UpstreamOptions | undefined {
+    const { url, login, credentials, tls } = section;
+    if (url === undefined) return undefined;
+    const found = this.find(url, [...path, 'url']);
+    const isAll = login === undefined && credentials === undefined && tls === undefined;
+    if (found === undefined || isAll) return found;
+    if (found.type !== 'server') {
+      const what = tls === undefined ? 'these credentials are' : 'tls is';
+      this.#reports.error(path, `${what} for no single server`, 'write that where its URL stands');
+      return undefined;
+    }
+    const shown = this.#shown(found, section, path);
+    const link = this.#link(found.tls, section, path);
+    return {
+      ...found,
+      ...(shown !== undefined && { credentials: shown }),
+      ...(link !== undefined && { tls: link }),
+    };
+  }
+
+  /** What is shown to a server, by its URL or beside it; `undefined` when that is nothing, or faulty. */
+  #shown(
+    { protocol, credentials: inUrl }: Pick<ServerOptions, 'protocol' | 'credentials'>,
+    { login, credentials }: UpstreamSection | MemberSection,
+    path: Path,
+  ): ServerOptions['credentials'] {
+    if ([inUrl, login, credentials].filter((one) => one !== undefined).length > 1) {
+      this.#reports.error(path, 'credentials stand here twice', 'leave all but one of them out');
+      return undefined;
+    }
+    if (login === undefined) return inUrl ?? credentials;
+    const { name: username, password: given } = login;
+    try {
+      const password = typeof given === 'string' ? given : readSecret(resolve(this.#directory, given.file));
+      checkCredentials(protocol, { username, password });
+      return { username, password };
+    } catch (fault) {
+      if (!(fault instanceof ValueError)) throw fault;
+      this.#reports.error([...path, 'login', 'password'], fault.message, fault.remedy);
+      return undefined;
+    }
+  }
+
+  /** Of an encrypted link; `undefined` when it is none, or its section is faulty. */
+  #link(
+    inUrl: LinkOptions | undefined,
+    { tls }: UpstreamSection | MemberSection,
+    path: Path,
+  ): LinkOptions | undefined {
+    if (tls === undefined) return inUrl;
+    if (inUrl === undefined) {
+      this.#reports.error([...path, 'tls'], 'this server is spoken to without TLS', HOW_TLS, 'key');
+      return undefined;
+    }
+    const given = completeLink(tls, [...path, 'tls'], this.#directory, this.#reports);
+    return given && { ...inUrl, ...given };
+  }
+
+  #chain(name: string, refs: readonly UpstreamRef[], path: Path): UpstreamOptions | undefined {
+    const hops = refs.map((ref, i) => this.find(ref, [...path, 'chain', i]));
+    for (const [i, hop] of hops.entries()) {
+      if (i > 0 && hop !== undefined && isHere(hop))
+        this.#reports.error(
+          [...path, 'chain', i],
+          'a unix socket cannot be reached through another server',
+          'put it first',
+        );
+    }
+    return hops.includes(undefined)
+      ? undefined
+      : { type: 'chain', label: name, hops: hops as readonly UpstreamOptions[] };
+  }
+
+  #group(name: string, section: UpstreamSection, path: Path): UpstreamOptions | undefined {
+    const { servers = [], choose = 'order', tries = TRIES } = section;
+    const members = servers.flatMap((member, i) => {
+      const way = this.#server(member, [...path, 'servers', i]);
+      return way === undefined ? [] : [{ way, weight: member.weight ?? 1 }];
+    });
+    if (members.length < servers.length) return undefined;
+    const health = this.#health(section.health, [...path, 'health']);
+    return { type: 'group', label: name, members, choose, health, tries };
+  }
+
+  /** Its servers have certificates for the domain that was asked for: what DNS says about their names may be forged. */
+  #discover(
+    name: string,
+    { name: service, domain, encrypted }: ServiceName,
+    section: UpstreamSection,
+    path: Path,
+  ): UpstreamOptions | undefined {
+    const { choose = 'random', tries = TRIES } = section;
+    const credentials = this.#shown({ protocol: 'socks5' }, section, path);
+    const link = this.#link(encrypted ? { name: domain } : undefined, section, path);
+    if (credentials !== undefined && !encrypted) {
+      this.#reports.error(
+        [...path, section.login === undefined ? 'credentials' : 'login'],
+        'a server that is discovered gets a password over TLS only: who forges DNS would get it',
+        `write discover: _socks5s._tcp.${domain}`,
+        'key',
+      );
+      return undefined;
+    }
+    return {
+      type: 'discover',
+      label: name,
+      service,
+      scheme: encrypted ? 'socks5h+tls://' : 'socks5h://',
+      server: {
+        protocol: 'socks5',
+        passesNames: true,
+        ...(link !== undefined && { tls: link }),
+        ...(credentials !== undefined && { credentials }),
+      },
+      choose,
+      health: this.#health(section.health, [...path, 'health']),
+      tries,
+    };
+  }
+
+  #health({ fail = FAIL, every, recover, connect }: HealthSection = {}, path: Path): HealthOptions {
+    if (every !== undefined)
+      return {
+        fail,
+        check: { every, recover: recover ?? RECOVER, ...(connect !== undefined && { connect }) },
+      };
+    const [key] = Object.entries({ recover, connect }).find(([, value]) => value !== undefined) ?? [];
+    if (key !== undefined)
+      this.#reports.error([...path, key], 'there are no checks', 'write every: 5s beside it', 'key');
+    return { fail };
+  }
+}

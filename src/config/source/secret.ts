@@ -1,0 +1,28 @@
+import { readFileSync, statSync } from 'node:fs';
+import { isUtf16, textOf } from '../../auth/text-file.ts';
+import { codeOf } from '../../server/failure.ts';
+import { ValueError } from './value-error.ts';
+
+/** The secret in a file, without a byte order mark and the end of its line. Throws a ValueError; a file that others can read holds no secret. */
+export function readSecret(path: string): string {
+  let secret: string;
+  try {
+    // Windows has no such mode bits.
+    if (process.platform !== 'win32' && (statSync(path).mode & 0o006) !== 0) {
+      throw new ValueError(`others can read or write ${path}`, `close it to them: chmod o-rw ${path}`);
+    }
+    const bytes = readFileSync(path);
+    if (isUtf16(bytes)) throw new ValueError(`${path} is UTF-16 text`, 'save it as UTF-8');
+    secret = textOf(bytes).replace(/\r?\n$/, '');
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === undefined) throw error;
+    throw new ValueError(
+      `${path} cannot be read (${code})`,
+      'name a file that holds the secret and nothing else',
+    );
+  }
+  if (secret === '')
+    throw new ValueError(`${path} is empty`, 'name a file that holds the secret and nothing else');
+  return secret;
+}

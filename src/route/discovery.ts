@@ -1,0 +1,125 @@
+import type { Signal } from '../net/engine.ts';
+import { ResolveError } from '../resolve/error.ts';
+import type { Service } from '../resolve/message.ts';
+import type { Resolver } from '../resolve/resolver.ts';
+import type { Asker } from '../limits/fair-queue.ts';
+import { formatAddress } from '../wire/address.ts';
+import { UpstreamError } from './error.ts';
+import type { DiscoverOptions, GroupOptions, MemberOptions } from './options.ts';
+
+/** Milliseconds that an answer serves, whatever its time to live says: no less, and no more. */
+const LEAST = 5000;
+const MOST = 3_600_000;
+/** Milliseconds for which it serves on while it is asked for again. Then whoever needs it waits. */
+const GRACE = 60_000;
+/** The share of a weight of 0 beside others: very little (RFC 2782). */
+const NEXT_TO_NONE = 0.01;
+
+/** Told of a service that cannot be looked up, and why; once, until it can again. */
+export type Missed = (service: string, why: string) => void;
+
+interface Found {
+  readonly services: readonly Service[];
+  /** When to ask again. */
+  expires: number;
+  /** When to wait for the answer. */
+  readonly spoils: number;
+}
+
+interface Caller {
+  readonly source?: Asker | undefined;
+  readonly signal?: Signal;
+}
+
+/**
+ * Groups whose servers are found by SRV records: asked for when somebody needs them, and again when the answer has become
+ * old and somebody needs them still. Where that fails, the last good answer stays.
+ */
+export class Discovery {
+  readonly #missed: Missed;
+  /** By who was asked: others may say something else. */
+  readonly #found = new WeakMap<Resolver, Map<string, Found>>();
+  /** What could not be looked up the last time, by who was asked. */
+  readonly #missing = new WeakMap<Resolver, Set<string>>();
+  readonly #now: () => number;
+
+  /** `now`: a monotonic clock in milliseconds. */
+  constructor(missed: Missed, now: () => number = () => performance.now()) {
+    this.#missed = missed;
+    this.#now = now;
+  }
+
+  /** The group as it is now. Rejects with an UpstreamError when nothing is known of it, or with the signal's reason. */
+  async group(way: DiscoverOptions, resolver: Resolver, caller: Caller): Promise<GroupOptions> {
+    const services = await this.#services(way, resolver, caller);
+    if (services.length === 0) throw new UpstreamError('unreachable', way.label, 'ENOTFOUND');
+    return { ...way, type: 'group', members: membersOf(way, services) };
+  }
+
+  async #services(way: DiscoverOptions, resolver: Resolver, caller: Caller): Promise<readonly Service[]> {
+    const known = this.#found.get(resolver)?.get(way.service);
+    const now = this.#now();
+    if (known === undefined) return this.#ask(way, resolver, caller);
+    if (now < known.expires) return known.services;
+    // Nobody else asks meanwhile.
+    known.expires = now + LEAST;
+    if (now >= known.spoils) return this.#ask(way, resolver, caller, known);
+    void this.#ask(way, resolver, {}, known);
+    return known.services;
+  }
+
+  async #ask(
+    { service, label }: DiscoverOptions,
+    resolver: Resolver,
+    caller: Caller,
+    known?: Found,
+  ): Promise<readonly Service[]> {
+    try {
+      const { services, ttl } = await resolver.services(service, caller);
+      this.#keep(service, resolver, services, ttl);
+      return services;
+    } catch (error) {
+      if (!(error instanceof ResolveError)) throw error;
+      if (error.code !== 'ECLOSED') this.#miss(service, resolver, error.message);
+      if (known !== undefined) return known.services;
+      throw new UpstreamError('unreachable', label, error.code, undefined, error);
+    }
+  }
+
+  #keep(service: string, resolver: Resolver, services: readonly Service[], ttl: number): void {
+    this.#missing.get(resolver)?.delete(service);
+    const expires = this.#now() + Math.min(Math.max(ttl, LEAST), MOST);
+    const found = this.#found.get(resolver) ?? new Map<string, Found>();
+    found.set(service, { services, expires, spoils: expires + GRACE });
+    this.#found.set(resolver, found);
+  }
+
+  #miss(service: string, resolver: Resolver, why: string): void {
+    const missing = this.#missing.get(resolver) ?? new Set<string>();
+    if (missing.has(service)) return;
+    this.#missing.set(resolver, missing.add(service));
+    this.#missed(service, why);
+  }
+}
+
+/** In the order of the services, for whoever chooses by order. */
+function membersOf(
+  { scheme, server }: DiscoverOptions,
+  services: readonly Service[],
+): readonly MemberOptions[] {
+  const share = services.map(({ weight }) => weight).reduce(greatestDivisor, 0);
+  return services.map(({ target, port, priority, weight }) => {
+    const at = { host: target, port };
+    const label = `${scheme}${formatAddress(at)}`;
+    return {
+      way: { ...server, type: 'server', label, at },
+      weight: share === 0 ? 1 : weight / share || NEXT_TO_NONE,
+      priority,
+    };
+  });
+}
+
+/** So that those who take turns by their weight take them often. */
+function greatestDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestDivisor(b, a % b);
+}

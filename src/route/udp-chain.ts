@@ -1,0 +1,176 @@
+import { alongside } from '../net/egress.ts';
+import type { Peer, UdpEvents, UdpSocket } from '../net/engine.ts';
+import type { Endpoint, Address, HostPort } from '../wire/address.ts';
+import { AddressType, UNSPECIFIED } from '../wire/address.ts';
+import { concat } from '../wire/bytes.ts';
+import { WireError } from '../wire/error.ts';
+import { familyOf, ipOf, unspecified, withoutZone } from '../wire/ip.ts';
+import { Command } from '../wire/socks5.ts';
+import { decodeUdpHeader, encodeUdpHeader } from '../wire/udp.ts';
+import { UpstreamError } from './error.ts';
+import { open } from './open.ts';
+import type { ServerOptions, UpstreamOptions } from './options.ts';
+import { boundAt, plain } from './dial-context.ts';
+import type { Opened, Trip } from './dial-context.ts';
+
+/** Whose an association through upstreams is. */
+export interface AssociationOwner {
+  /** Whether datagrams may go to what the nearest server says is its relay. */
+  mayBeRelay(relay: Endpoint, server: Endpoint): boolean;
+  /** The data of an answer begins at `dataStart`; at `start` its header, as the last server has sent it. */
+  received(buffer: Uint8Array, start: number, dataStart: number, end: number, from: HostPort): void;
+  /** It came from somewhere else, or is no answer. */
+  strange(): void;
+  /** As a socket tells it. */
+  failed(code: string): void;
+  /** One of the connections that keep it has ended; it is closed. That may happen before it was handed over. */
+  lost(association: UpstreamAssociation): void;
+}
+
+/**
+ * An association with every server of a way: with the last one for the destinations, with each before it for the relay of
+ * the next. A datagram goes to the nearest server's relay with a header for each, the nearest first.
+ */
+export class UpstreamAssociation {
+  /** The nearest first. */
+  readonly servers: readonly ServerOptions[];
+  readonly socket: UdpSocket;
+  /** The nearest server's. */
+  readonly relay: Peer;
+  /** Of the last server's relay, if that is known. */
+  readonly family: 4 | 6 | undefined;
+  readonly #hops: readonly Opened[];
+  /** The headers for the relays behind the nearest. */
+  readonly #headers: Uint8Array;
+  #closed = false;
+
+  constructor(
+    hops: readonly Opened[],
+    socket: UdpSocket,
+    relay: Endpoint,
+    beyond: readonly Address[],
+    owner: AssociationOwner,
+  ) {
+    this.servers = hops.at(-1)!.servers;
+    this.socket = socket;
+    this.relay = socket.peer(relay);
+    this.family = ipOf((beyond.at(-1) ?? relay).host)?.family;
+    this.#hops = hops;
+    this.#headers = concat(...beyond.map((address) => encodeUdpHeader({ fragment: 0, address })));
+    for (const { stream } of hops) {
+      stream.onLost(() => {
+        if (this.#closed) return;
+        this.close();
+        owner.lost(this);
+      });
+    }
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** What goes in front of the data for a destination. */
+  headerFor(destination: Address): Uint8Array {
+    return concat(this.#headers, encodeUdpHeader({ fragment: 0, address: destination }));
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.socket.close();
+    for (const hop of this.#hops) leave(hop);
+  }
+}
+
+/** Asks every server of a way for an association. Rejects as `open` does. */
+export async function associateThrough(
+  way: UpstreamOptions,
+  trip: Trip,
+  owner: AssociationOwner,
+): Promise<UpstreamAssociation> {
+  const hops: Opened[] = [];
+  try {
+    // The last one first: from then on it is known which server each group has taken.
+    const last = await open(way, REQUEST, trip);
+    hops.push(last);
+    // A name may be several machines.
+    const nearby = { ...trip, nearest: ipOf(last.stream.remote.host) };
+    for (let count = 1; count < last.servers.length; count++) {
+      const before = { type: 'chain', label: way.label, hops: last.servers.slice(0, count) } as const;
+      hops.splice(-1, 0, await open(before, REQUEST, nearby));
+    }
+    const [relay, ...beyond] = hops.map(boundAt);
+    const nearest = hops[0]!;
+    const server = nearest.stream.remote;
+    if (relay!.type === AddressType.name || relay!.port === 0 || !owner.mayBeRelay(relay!, server))
+      throw new UpstreamError('unable', nearest.servers[0]!.label, 'relay-address');
+    const at = { host: localHost(relay!, nearest, trip), port: 0 };
+    const socket = await trip.engine.udp(at, events(relay!, beyond, owner));
+    return new UpstreamAssociation(hops, socket, relay!, beyond, owner);
+  } catch (error) {
+    for (const hop of hops) leave(hop);
+    throw error;
+  }
+}
+
+/** Where datagrams will come from is not known yet. */
+const REQUEST = { command: Command.udpAssociate, destination: UNSPECIFIED };
+
+function leave({ stream, release }: Opened): void {
+  stream.destroy();
+  release();
+}
+
+/** A server hears the address that has asked it. */
+function localHost(relay: Address, { stream }: Opened, trip: Trip): string {
+  const { host } = stream.local;
+  if (familyOf(host) === familyOf(relay.host)) return trip.egress ? alongside(trip.egress, host) : host;
+  return trip.localAddress?.(relay.host) ?? unspecified(familyOf(relay.host));
+}
+
+function events(relay: Endpoint, beyond: readonly Address[], owner: AssociationOwner): UdpEvents {
+  return {
+    received: (buffer, start, end, from) => {
+      const isRelay = withoutZone(from.host) === relay.host && from.port === relay.port;
+      const answer = isRelay ? unwrap(beyond, buffer, start, end) : undefined;
+      if (answer === undefined) owner.strange();
+      else owner.received(buffer, answer.start, answer.dataStart, end, answer.from);
+    },
+    failed: (code) => owner.failed(code),
+  };
+}
+
+interface Answer {
+  readonly start: number;
+  readonly dataStart: number;
+  readonly from: HostPort;
+}
+
+/** Takes off the headers of the relays behind the nearest; `undefined` when it does not come by all of them. */
+function unwrap(
+  beyond: readonly Address[],
+  buffer: Uint8Array,
+  start: number,
+  end: number,
+): Answer | undefined {
+  try {
+    let at = start;
+    for (let i = 0; ; i++) {
+      const header = decodeUdpHeader(buffer, at, end);
+      if (header === undefined || header.value.fragment !== 0) return undefined;
+      const from = plain(header.value.address);
+      if (i === beyond.length) return { start: at, dataStart: at + header.size, from };
+      if (!isFrom(from, beyond[i]!)) return undefined;
+      at += header.size;
+    }
+  } catch (error) {
+    if (error instanceof WireError) return undefined;
+    throw error;
+  }
+}
+
+/** The address of a relay that we know by name is known to the server before it only. */
+function isFrom(from: HostPort, relay: Address): boolean {
+  return from.port === relay.port && (relay.type === AddressType.name || from.host === relay.host);
+}

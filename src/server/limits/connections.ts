@@ -1,0 +1,128 @@
+import type { Phase } from '../../audit/record.ts';
+import { connectionClaims, groupsOf } from '../../limits/claims.ts';
+import type { Claim } from '../../limits/claims.ts';
+import { Crowd } from '../../limits/crowd.ts';
+import type { Lease, Limits } from '../../limits/limits.ts';
+import type { Ip } from '../../wire/ip.ts';
+import { monotonic } from '../clock.ts';
+import { Failure } from '../failure.ts';
+import type { MemoryWatch } from './memory.ts';
+import type { ConnectionLimitSettings } from '../settings.ts';
+
+/** A connection as far as these limits are concerned. */
+export interface Waiting {
+  readonly ip: Ip;
+  readonly phase: Phase;
+  /** Where it counts among those that have made no request yet. */
+  waitsIn: Crowd<Waiting> | undefined;
+  connectionLease: Lease | undefined;
+  stop(failure: Failure): void;
+}
+
+/**
+ * The limits that hold before anything is known of a client but its address. Connections whose request has not come yet give way to
+ * newcomers, those of the network that holds most of them first: a flood crowds out itself, and a newcomer from elsewhere gets in.
+ */
+export class ConnectionLimits {
+  #settings: ConnectionLimitSettings;
+  #claims: (client: Ip) => readonly Claim[];
+  readonly #limits: Limits;
+  readonly #memory: MemoryWatch;
+  readonly #random: () => number;
+  /** Those that have not made a request yet, by their networks. */
+  readonly #waiting = new Crowd<Waiting>();
+  /** Of all threads. Whoever has to give way is one of this thread's. */
+  readonly #count: Int32Array;
+  readonly #threads: number;
+  #ours = 0;
+
+  /** `waiting`: memory for one number, which all threads share. `random` gives numbers from 0 to 1. */
+  constructor(
+    settings: ConnectionLimitSettings,
+    limits: Limits,
+    { waiting, threads }: { readonly waiting: SharedArrayBuffer; readonly threads: number },
+    memory: MemoryWatch,
+    random: () => number = Math.random,
+  ) {
+    this.#settings = settings;
+    this.#claims = connectionClaims(settings);
+    this.#limits = limits;
+    this.#count = new Int32Array(waiting);
+    this.#threads = threads;
+    this.#memory = memory;
+    this.#random = random;
+  }
+
+  /** After a reload. */
+  use(settings: ConnectionLimitSettings): void {
+    this.#settings = settings;
+    this.#claims = connectionClaims(settings);
+  }
+
+  /** Lets a connection in, which may end another one; throws the Failure of one that has to stay out. */
+  enter(session: Waiting, open: number): void {
+    if (open > this.#memory.cap) throw Failure.limit('memory', session.phase);
+    const claims = this.#claims(session.ip);
+    this.#add(session);
+    let acquired = this.#limits.acquire(claims, monotonic());
+    if ('refused' in acquired && acquired.refused === 'connections' && this.#makeRoom(session))
+      acquired = this.#limits.acquire(claims, monotonic());
+    if ('refused' in acquired) throw Failure.limit(acquired.refused, session.phase);
+    session.connectionLease = acquired.lease;
+    const others = Atomics.load(this.#count, 0) - 1;
+    if (!this.#isCrowd(others) || this.#makeRoom(session)) return;
+    // The crowd may be in another thread, and makes room there.
+    if (this.#ours - 1 < Math.floor(others / this.#threads)) return;
+    throw Failure.limit('unauthenticated', session.phase);
+  }
+
+  /** Its password is being checked. Those give way only where they are more than those that say nothing. */
+  checks(session: Waiting): void {
+    if (session.waitsIn === undefined) return;
+    session.waitsIn.leave(session);
+    session.waitsIn = this.#waiting.join(['checked', ...groupsOf(session.ip)], session);
+  }
+
+  /** Its request has come, or it has gone. */
+  settled(session: Waiting): void {
+    if (session.waitsIn === undefined) return;
+    session.waitsIn.leave(session);
+    session.waitsIn = undefined;
+    this.#ours--;
+    Atomics.sub(this.#count, 0, 1);
+  }
+
+  /** For a thread that ends: its sessions do not count any more. */
+  forgetAll(): void {
+    Atomics.sub(this.#count, 0, this.#ours);
+    this.#ours = 0;
+  }
+
+  #add(session: Waiting): void {
+    session.waitsIn = this.#waiting.join(['silent', ...groupsOf(session.ip)], session);
+    this.#ours++;
+    Atomics.add(this.#count, 0, 1);
+  }
+
+  #isCrowd(count: number): boolean {
+    return count >= this.#settings.unauthenticated.start && this.#random() * 100 < this.#percentage(count);
+  }
+
+  /** Ends another connection without a request; false when the newcomer is of those who hold most. */
+  #makeRoom(newcomer: Waiting): boolean {
+    const crowd = this.#waiting.largest(this.#random);
+    const { oldest } = crowd;
+    if (crowd === newcomer.waitsIn || oldest === undefined) return false;
+    this.settled(oldest);
+    if (oldest.connectionLease !== undefined) this.#limits.release(oldest.connectionLease);
+    oldest.stop(Failure.limit('unauthenticated', oldest.phase));
+    return true;
+  }
+
+  /** How likely it is that somebody has to go, in 100. */
+  #percentage(count: number): number {
+    const { start, percent, full } = this.#settings.unauthenticated;
+    if (count >= full) return 100;
+    return percent + ((100 - percent) * (count - start)) / (full - start);
+  }
+}

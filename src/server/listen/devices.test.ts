@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { settingsFromObject } from '../../config/load.ts';
+import { checkDevices } from './devices.ts';
+import { Server } from '../server.ts';
+
+const settings = settingsFromObject(
+  { listen: [{ address: '127.0.0.1:0' }], log: { level: 'error' } },
+  false,
+).settings!;
+const route = { name: 'out', label: 'direct', to: ['any'], via: 'direct', resolvesHere: false } as const;
+
+const old = { deviceFault: (): string => 'needs Linux 5.7' };
+
+for (const [what, change, message] of [
+  [
+    'an interface of a listener',
+    { listeners: settings.listeners.map((listener) => ({ ...listener, interface: 'lo' })) },
+    /^127\.0\.0\.1:0: interface: lo needs the fast engine/,
+  ],
+  [
+    'an interface as egress',
+    { routes: [{ ...route, egress: { addresses: ['127.0.0.1', 'lo'], rotate: 'none' } }] },
+    /^route out: egress: lo needs the fast engine.*; or write its addresses$/,
+  ],
+] as const) {
+  test(`${what} is for the fast engine: without it no server starts, and none that runs takes it`, async () => {
+    const portable = { ...settings, engine: 'portable' } as const;
+    await assert.rejects(Server.start({ ...portable, ...change }), { message });
+    await using server = await Server.start(portable);
+    await assert.rejects(server.reload({ ...portable, ...change }), { message });
+  });
+
+  test(`${what}, and the kernel does not let this user keep to one`, () => {
+    assert.throws(() => checkDevices({ ...settings, ...change }, old), /: lo needs Linux 5\.7/);
+    checkDevices(settings, old);
+    checkDevices({ ...settings, ...change }, { deviceFault: () => undefined });
+  });
+}
+
+test('an address as egress is for every engine', () => {
+  const egress = { addresses: ['127.0.0.1', 'fe80::1%eth0'], rotate: 'none' } as const;
+  checkDevices({ ...settings, routes: [{ ...route, egress }] }, { deviceFault: assert.fail });
+});

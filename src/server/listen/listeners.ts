@@ -1,0 +1,163 @@
+import type { Connection, Engine, ListenAt, Listener } from '../../net/engine.ts';
+import type { Endpoint } from '../../wire/address.ts';
+import { AcceptRule } from '../../policy/rule.ts';
+import { formatAddress } from '../../wire/address.ts';
+import type { Change } from '../change.ts';
+import type { OwnPorts } from './own-ports.ts';
+import type { ListenerSettings } from '../settings.ts';
+import { activatedSockets } from './systemd.ts';
+import { listenerTls } from './tls-context.ts';
+import type { ListenerTls } from './tls-context.ts';
+
+/** A listener that is open; a reload changes its settings for the connections to come. */
+export interface OpenListener {
+  settings: ListenerSettings;
+  /** Who has to send a PROXY header. */
+  balancers: AcceptRule | undefined;
+  /** Where it speaks TLS. */
+  tls: ListenerTls | undefined;
+  /** As `formatPlace` writes it, with the port that was taken. */
+  readonly place: string;
+  readonly local: Endpoint;
+  /** For other threads. */
+  readonly fd: number | undefined;
+  readonly close: () => Promise<void>;
+}
+
+/** What one entry of `listen` has opened: systemd may pass several sockets for it. */
+interface Group {
+  /** As it was asked for. */
+  readonly place: string;
+  readonly settings: ListenerSettings;
+  readonly listeners: readonly OpenListener[];
+}
+
+export interface ListenerEvents {
+  accepted(client: Connection, listener: OpenListener): void;
+  failed(code: string, listener: OpenListener): void;
+}
+
+/** Beside what every change is: the listeners that will be open, each with its settings to be. */
+export interface ListenersChange extends Change {
+  readonly open: readonly (readonly [OpenListener, ListenerSettings])[];
+}
+
+/** The listeners of a server. */
+export class Listeners {
+  readonly #engine: Pick<Engine, 'listen'>;
+  readonly #ports: OwnPorts;
+  readonly #events: ListenerEvents;
+  #groups: Group[] = [];
+
+  constructor(engine: Pick<Engine, 'listen'>, ports: OwnPorts, events: ListenerEvents) {
+    this.#engine = engine;
+    this.#ports = ports;
+    this.#events = events;
+  }
+
+  get open(): readonly OpenListener[] {
+    return this.#groups.flatMap(({ listeners }) => listeners);
+  }
+
+  /**
+   * Opens those of the wanted listeners that are not open yet, or none of them. Then `commit` puts all in force and closes
+   * those that are no longer wanted; `abort` leaves everything as it was.
+   */
+  async prepare(wanted: readonly ListenerSettings[]): Promise<ListenersChange> {
+    const tls = new Map(wanted.map((settings) => [settings, listenerTls(settings)]));
+    const left = [...this.#groups];
+    const groups: Group[] = [];
+    const opened: Group[] = [];
+    const abort = (): Promise<void> => closeAll(opened);
+    try {
+      for (const settings of wanted) {
+        const at = left.findIndex((group) => group.place === formatPlace(settings.address));
+        const [open] = at < 0 ? [] : left.splice(at, 1);
+        const group = open ?? (await this.#openGroup(settings));
+        if (open === undefined) opened.push(group);
+        groups.push({ ...group, settings });
+      }
+    } catch (error) {
+      await abort();
+      throw error;
+    }
+    const open = groups.flatMap(({ settings, listeners }) =>
+      listeners.map((listener): [OpenListener, ListenerSettings] => [listener, settings]),
+    );
+    const commit = async (): Promise<void> => {
+      this.#groups = groups;
+      for (const [listener, settings] of open) {
+        listener.settings = settings;
+        listener.balancers = balancersOf(settings);
+        listener.tls = tls.get(settings);
+      }
+      await closeAll(left);
+    };
+    return { open, commit, abort };
+  }
+
+  async close(): Promise<void> {
+    await closeAll(this.#groups.splice(0));
+  }
+
+  async #openGroup(settings: ListenerSettings): Promise<Group> {
+    const { address } = settings;
+    const places = placesOf(address);
+    const listeners: OpenListener[] = [];
+    try {
+      for (const at of places) listeners.push(await this.#listen(at, settings));
+    } catch (error) {
+      for (const { close } of listeners) await close();
+      const told = error as Error;
+      if ('activated' in address) told.message = `${formatPlace(address)}: ${told.message}`;
+      throw told;
+    }
+    return { place: formatPlace(address), settings, listeners };
+  }
+
+  async #listen(at: ListenAt, settings: ListenerSettings): Promise<OpenListener> {
+    const held: { open?: OpenListener } = {};
+    const listener: Listener = await this.#engine.listen(
+      at,
+      (client) => this.#events.accepted(client, held.open!),
+      (code) => this.#events.failed(code, held.open!),
+    );
+    const { local, path, fd } = listener;
+    const forget =
+      path === undefined ? this.#ports.add(local, 'tcp', 'shared' in settings.address) : undefined;
+    held.open = {
+      settings,
+      balancers: balancersOf(settings),
+      tls: listenerTls(settings),
+      place: path === undefined ? formatAddress(local) : `unix:${path}`,
+      local,
+      fd,
+      close: async () => {
+        await listener.close();
+        forget?.();
+      },
+    };
+    return held.open;
+  }
+}
+
+function placesOf(address: ListenerSettings['address']): readonly ListenAt[] {
+  if ('activated' in address) return activatedSockets(address.activated);
+  return ['shared' in address ? { fd: address.shared, shared: true } : address];
+}
+
+/** `host:port`, `unix:/path` or `systemd:NAME`. */
+export function formatPlace(address: ListenerSettings['address']): string {
+  if ('shared' in address) return address.place;
+  if ('path' in address) return `unix:${address.path}`;
+  if ('activated' in address) return address.activated === '' ? 'systemd' : `systemd:${address.activated}`;
+  return formatAddress(address);
+}
+
+function balancersOf({ balancers }: ListenerSettings): AcceptRule | undefined {
+  return balancers && new AcceptRule({ name: 'proxy-protocol', allow: true, from: balancers });
+}
+
+async function closeAll(groups: readonly Group[]): Promise<void> {
+  for (const { listeners } of groups) for (const listener of listeners) await listener.close();
+}

@@ -1,0 +1,120 @@
+import type { Engine, UdpEvents, UdpSocket } from '../../net/engine.ts';
+import type { PortRange } from '../../policy/policy.ts';
+import { AddressSet, parseAddressRange } from '../../policy/addresses.ts';
+import type { Ip } from '../../wire/ip.ts';
+import { Reply } from '../../wire/socks5.ts';
+import { codeOf, Failure } from '../failure.ts';
+import type { UdpSettings } from '../settings.ts';
+
+/** Ports that are tried for one request: other threads and other programs may have some of those that are free here. */
+const TRIES = 32;
+/** Milliseconds until a port that somebody else has is tried again. */
+const AGAIN = 1000;
+/** Lists that are kept; a client on this machine may come to any of 16 million addresses. */
+const LISTS = 64;
+
+/** A socket, and what gives its port back once it is closed. */
+export interface RelayPort {
+  readonly socket: UdpSocket;
+  readonly release: () => void;
+}
+
+/** The client's sides of associations: of the ranges that listeners have, the ports that are free in this thread. */
+export class RelayPorts {
+  readonly #engine: Pick<Engine, 'udp'>;
+  readonly #now: () => number;
+  /** By address and range. */
+  readonly #lists = new Map<string, FreePorts>();
+
+  /** `now`: a monotonic clock in milliseconds. */
+  constructor(engine: Pick<Engine, 'udp'>, now: () => number = () => performance.now()) {
+    this.#engine = engine;
+    this.#now = now;
+  }
+
+  /** Binds one, within a range where there is one. */
+  async bind(host: string, range: PortRange | undefined, events: UdpEvents): Promise<RelayPort> {
+    if (range === undefined) {
+      const socket = await this.#engine.udp({ host, port: 0 }, events);
+      return { socket, release: () => {} };
+    }
+    const key = `${host} ${range.first}-${range.last}`;
+    const list = this.#listOf(key, range);
+    for (let tries = 0; tries < TRIES; tries++) {
+      const port = list.take(this.#now());
+      if (port === undefined) break;
+      try {
+        const socket = await this.#engine.udp({ host, port }, events);
+        return { socket, release: () => this.#release(port, key, list) };
+      } catch (error) {
+        if (codeOf(error) === 'EADDRINUSE') {
+          list.setAside(port, this.#now() + AGAIN);
+          continue;
+        }
+        this.#release(port, key, list);
+        throw error;
+      }
+    }
+    throw new Failure('limit', 'bind', 'udp-ports', Reply.generalFailure);
+  }
+
+  #listOf(key: string, range: PortRange): FreePorts {
+    const known = this.#lists.get(key);
+    if (known !== undefined) return known;
+    const [oldest] = this.#lists.keys();
+    if (this.#lists.size >= LISTS) this.#lists.delete(oldest!);
+    const list = new FreePorts(range);
+    this.#lists.set(key, list);
+    return list;
+  }
+
+  /** Of a range that nobody uses there is nothing to remember. */
+  #release(port: number, key: string, list: FreePorts): void {
+    list.put(port);
+    if (list.isWhole && this.#lists.get(key) === list) this.#lists.delete(key);
+  }
+}
+
+/** The ports of a range that may be free, in no order. */
+class FreePorts {
+  readonly #ports: Uint16Array;
+  #count: number;
+  /** Those of others, and until when; the oldest first. */
+  readonly #others = new Map<number, number>();
+
+  constructor({ first, last }: PortRange) {
+    this.#ports = Uint16Array.from({ length: last - first + 1 }, (_, i) => first + i);
+    this.#count = this.#ports.length;
+  }
+
+  get isWhole(): boolean {
+    return this.#count === this.#ports.length;
+  }
+
+  /** One of them, by chance. */
+  take(now: number): number | undefined {
+    for (const [port, until] of this.#others) {
+      if (now < until) break;
+      this.#others.delete(port);
+      this.put(port);
+    }
+    if (this.#count === 0) return undefined;
+    const at = Math.floor(Math.random() * this.#count);
+    const port = this.#ports[at]!;
+    this.#ports[at] = this.#ports[--this.#count]!;
+    return port;
+  }
+
+  put(port: number): void {
+    this.#ports[this.#count++] = port;
+  }
+
+  setAside(port: number, until: number): void {
+    this.#others.set(port, until);
+  }
+}
+
+/** The address that this client is to be told, when the listener is known by another one in its network. */
+export function advertisedAddress(client: Ip, advertise: UdpSettings['advertise']): string | undefined {
+  return advertise.find(({ network }) => AddressSet.of([parseAddressRange(network)!]).has(client))?.address;
+}

@@ -1,0 +1,33 @@
+import type { Connection } from '../../net/engine.ts';
+import type { Permit } from '../../policy/decide.ts';
+import type { LimitOptions } from '../../policy/policy.ts';
+import type { ServerSession } from '../../handshake/server.ts';
+import { paceOf } from '../limits/bandwidths.ts';
+import type { Session } from './session.ts';
+import type { ServerState } from './state.ts';
+
+/** Joins client and target under the limits of the permit's rule. The session tells its own end. */
+export function relay(
+  session: Session,
+  machine: ServerSession,
+  target: Connection,
+  permit: Permit,
+  state: ServerState,
+): void {
+  const { client } = session;
+  const { limit = NO_LIMIT } = permit.rule;
+  session.phase = 'relay';
+  client.unread(machine.trailing());
+  const { send, receive } = state.bandwidths.flows(permit.rule);
+  const options = {
+    idle: limit.idle ?? state.timeouts.idle,
+    halfClose: state.timeouts.halfClose,
+    duration: limit.duration ?? 0,
+    sendPace: paceOf(send),
+    receivePace: paceOf(receive),
+  };
+  session.relays(state.engine.relay(client, target, options, session), state.sessions);
+  state.sessions.logGrant(session);
+}
+
+const NO_LIMIT: LimitOptions = {};

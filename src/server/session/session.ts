@@ -1,0 +1,274 @@
+import { formatEnd } from '../../audit/record.ts';
+import type { End, Phase, Record } from '../../audit/record.ts';
+import type { Identity } from '../../auth/authenticator.ts';
+import type { Connection, Relay, RelayEnd, RelayOwner, Signal } from '../../net/engine.ts';
+import type { Endpoint, HostPort } from '../../wire/address.ts';
+import type { Member } from '../../net/roster.ts';
+import { groupsOf } from '../../limits/claims.ts';
+import type { Crowd } from '../../limits/crowd.ts';
+import type { Lease } from '../../limits/limits.ts';
+import type { Command, Destination, Facts, Method, Protocol, RuleOptions } from '../../policy/policy.ts';
+import type { Asker } from '../../limits/fair-queue.ts';
+import { formatIp, ipOf, parseIp, unmapped } from '../../wire/ip.ts';
+import type { Ip } from '../../wire/ip.ts';
+import type { Credentials } from '../../wire/password.ts';
+import { formatAddress } from '../../wire/address.ts';
+import { Failure } from '../failure.ts';
+import type { OpenListener } from '../listen/listeners.ts';
+import type { Waiting } from '../limits/connections.ts';
+import type { Holder } from '../limits/memory.ts';
+import type { ListenerSettings } from '../settings.ts';
+import { StopSignal } from './stop-signal.ts';
+
+/** Bytes relayed so far; a relay and an association both have them. */
+export interface Counters {
+  readonly sent: number;
+  readonly received: number;
+  /** Bytes of memory that are kept for the peers now, about. @default 0 */
+  readonly held?: number;
+  /** The rules that an association has used. */
+  readonly used?: readonly RuleOptions[];
+  /** Gives back what an association holds of their limits. */
+  readonly release?: () => void;
+  /** Datagrams that went nowhere. */
+  readonly dropped?: string | undefined;
+}
+
+/** Where something is, as it was found; written down in the record only, which most of a connection's life has no need of. */
+type Place = HostPort | string;
+
+/** What was asked of the rules; no destination where it is decided later (UDP ASSOCIATE, BIND for anybody). */
+export interface Grant {
+  readonly command: Command;
+  readonly destination: Destination | undefined;
+  /** Of a name; those that somebody else knows are `passed-on`. */
+  readonly addresses: readonly Ip[] | 'passed-on';
+}
+
+/** Where it is written down how a session has ended. */
+interface Book {
+  close(session: Session, end: End): void;
+}
+
+const NOTHING: Counters = { sent: 0, received: 0 };
+const NO_GROUPS: readonly string[] = [];
+
+/** One client connection from accept to end: what is known of it so far, and the one way to stop it. */
+export class Session implements Member, RelayOwner, Holder {
+  /** Among the open ones. */
+  seat = -1;
+  readonly #run: string;
+  readonly #number: number;
+  /** What goes through TLS, where the listener speaks it. */
+  client: Connection;
+  readonly listener: ListenerSettings;
+  /** Where it listens, as `formatPlace` writes it. */
+  readonly place: string;
+  /** The client, which is behind the balancer where there is one. */
+  remote: Endpoint;
+  /** Until it is relayed: after that it is seldom asked for. */
+  #ip: Ip | undefined;
+  /** A whole number, which needs no object of its own. */
+  readonly #startedAt = Math.floor(performance.now());
+
+  phase: Phase = 'accept';
+  protocol: Protocol = 'socks5';
+  method: Method | undefined;
+  identity: Identity | undefined;
+  command: string | undefined;
+  destination: Place | undefined;
+  address: Place | undefined;
+  route: string | undefined;
+  bound: Place | undefined;
+  /** The rule that has allowed or refused the request. */
+  rule: RuleOptions | undefined;
+  /** Where it counts among those that have made no request yet. */
+  waitsIn: Crowd<Waiting> | undefined;
+  /** What it holds of the limits on connections, and of those of its rule. */
+  connectionLease: Lease | undefined;
+  lease: Lease | undefined;
+  /** The server's `decisions` when the rules last allowed its request. */
+  decisions = 0;
+  /**
+   * For what is allowed piece by piece, as the datagrams of an association: asks the rules again. Where the session may not go on
+   * as a whole, for the reason that is given, whether something is left that `revoke: keep` protects.
+   */
+  recheck: ((revoked: string | undefined) => boolean) | undefined;
+  /** The client has ended its direction. */
+  clientEnded = false;
+  counters: Counters = NOTHING;
+  /** What the client has shown, until it is known whether its way out wants that. */
+  credentials: Credentials | undefined;
+  /** Tells the upstreams' groups that it uses them no more. */
+  releaseUpstreams: (() => void) | undefined;
+  /** The request as the rules have allowed it, to be asked again after a reload. */
+  grant: Grant | undefined;
+  /** What is to be ended with the session; before there is something, its client's connection. */
+  #relay: Relay | undefined;
+  #book: Book | undefined;
+  #signal: StopSignal | undefined;
+  #failure: Failure | undefined;
+
+  /** `run` and `number` make its id. */
+  constructor(run: string, client: Connection, { settings, place }: OpenListener, number = 0) {
+    this.#run = run;
+    this.#number = number;
+    this.client = client;
+    this.listener = settings;
+    this.place = place;
+    this.remote = client.remote;
+    this.#ip = ipOf(client.remote.host);
+  }
+
+  get id(): string {
+    return `${this.#run}-${this.#number}`;
+  }
+
+  get ip(): Ip {
+    return this.#ip ?? ipOf(this.remote.host)!;
+  }
+
+  /** Who takes turns with others. */
+  get asker(): Asker {
+    return () => groupsOf(this.ip, this.identity?.user);
+  }
+
+  /** Whom the balancer speaks for. */
+  introduce({ host, port }: Endpoint): void {
+    const ip = unmapped(parseIp(host)!);
+    this.remote = { host: formatIp(ip), port };
+    this.#ip = ip;
+  }
+
+  /** Aborted when the connection is to stop, whatever it waits for. */
+  get signal(): Signal {
+    this.#signal ??= new StopSignal(this.#failure);
+    return this.#signal;
+  }
+
+  /** Why the session was stopped from outside, if it was. */
+  get failure(): Failure | undefined {
+    return this.#failure;
+  }
+
+  /** Ends whatever the session is doing; the first failure stands. */
+  stop(failure: Failure): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = failure;
+    this.#signal?.abort(failure);
+    if (this.#relay === undefined) this.client.destroy(failure);
+    else this.#relay.abort();
+  }
+
+  get held(): number {
+    return this.counters.held ?? this.client.held;
+  }
+
+  shed(): void {
+    this.stop(Failure.limit('memory', this.phase));
+  }
+
+  /** From now on its bytes are the relay's business, and it ends when the relay does. */
+  relays(relay: Relay, book: Book): void {
+    this.counters = relay;
+    this.#relay = relay;
+    this.#book = book;
+    this.#signal = undefined;
+    this.#ip = undefined;
+  }
+
+  relayEnded(end: RelayEnd): void {
+    this.#book?.close(this, this.#failure ?? endOf(end));
+  }
+
+  /**
+   * The client has ended its direction. It may still wait for an answer; but one that waits for a BIND, or is going to, has
+   * gone.
+   */
+  clientEnds(): void {
+    this.clientEnded = true;
+    if (this.phase === 'bind') this.stop(new Failure('client', 'bind'));
+  }
+
+  /** Waits for work that knows no signal, but not beyond the end of the session. Rejects with the failure that stopped it. */
+  whileOpen<T>(work: T | Promise<T>): Promise<T> {
+    const { signal } = this;
+    return new Promise((resolve, reject) => {
+      const stopped = (): void => reject(signal.reason);
+      if (signal.aborted) stopped();
+      signal.addEventListener('abort', stopped, { once: true });
+      void Promise.resolve(work)
+        .then(resolve, reject)
+        .finally(() => signal.removeEventListener('abort', stopped));
+    });
+  }
+
+  /** What the rules are told, at this moment. */
+  facts(command: Command): Facts {
+    return {
+      client: this.ip,
+      sourcePort: this.remote.port,
+      protocol: this.protocol,
+      method: this.method ?? 'none',
+      user: this.identity?.user,
+      groups: this.identity?.groups ?? NO_GROUPS,
+      command,
+      time: Date.now(),
+    };
+  }
+
+  /** Those that have allowed or refused what was asked for; of an association the ones in use, if any is. */
+  get rules(): readonly RuleOptions[] {
+    const { used = [] } = this.counters;
+    if (used.length > 0) return used;
+    return this.rule === undefined ? [] : [this.rule];
+  }
+
+  /** The record as it stands; without `end` while the session is open. */
+  record(end?: End): Record {
+    return {
+      id: this.id,
+      client: isUnix(this.place) ? 'unix' : formatAddress(this.remote),
+      listener: isUnix(this.place) ? this.place : formatAddress(this.client.local),
+      user: this.identity?.user,
+      method: this.method,
+      command: this.command,
+      destination: format(this.destination),
+      address: format(this.address),
+      rule: this.rules.map(({ name }) => name).join(',') || undefined,
+      route: this.route,
+      bound: format(this.bound),
+      sent: this.counters.sent,
+      received: this.counters.received,
+      dropped: this.counters.dropped,
+      duration: Math.round(performance.now() - this.#startedAt),
+      end: end && formatEnd(end),
+    };
+  }
+}
+
+function format(place: Place | undefined): string | undefined {
+  return typeof place === 'object' ? formatAddress(place) : place;
+}
+
+function isUnix(place: string): boolean {
+  return place.startsWith('unix:');
+}
+
+/** How a relay has ended, for the record. */
+function endOf({ by, error }: RelayEnd): End {
+  switch (by) {
+    case 'client':
+    case 'target':
+      return error === undefined ? { by, phase: 'relay' } : { by, phase: 'relay', detail: error };
+    case 'idle':
+    case 'half-close':
+      return { by: 'timeout', phase: 'relay', detail: by };
+    case 'duration':
+      return { by: 'limit', phase: 'relay', detail: by };
+    case 'abort':
+      return { by: 'admin', phase: 'relay' };
+    default:
+      return by satisfies never;
+  }
+}

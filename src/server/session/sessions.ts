@@ -1,0 +1,122 @@
+import { endedWell, formatEnd } from '../../audit/record.ts';
+import type { End, Record } from '../../audit/record.ts';
+import type { Log } from '../../audit/log.ts';
+import type { Connection } from '../../net/engine.ts';
+import { Roster } from '../../net/roster.ts';
+import type { Limits } from '../../limits/limits.ts';
+import type { LogKind, RuleOptions } from '../../policy/policy.ts';
+import { Failure } from '../failure.ts';
+import type { OpenListener } from '../listen/listeners.ts';
+import type { Quotas } from '../limits/quotas.ts';
+import { Session } from './session.ts';
+
+/** Every open session, and the place where each is recorded when it ends. */
+export class Sessions {
+  readonly #open = new Roster<Session>();
+  /** Ended sessions whose client has its answer still to read. Each takes the next seat, and the one that sits there is closed. */
+  readonly #lingering: (Session | undefined)[];
+  #nextSeat = 0;
+  #lingerers = 0;
+  readonly #log: Log;
+  readonly #limits: Limits;
+  readonly #quotas: Quotas;
+  readonly #run: string;
+  #last = 0;
+  #whenEmpty: (() => void)[] = [];
+
+  /** `lingering`: how many at most may have their answer still to read. `thread`: which of several it is. */
+  constructor(log: Log, limits: Limits, quotas: Quotas, lingering: number, thread?: number) {
+    const start = Math.floor(Date.now() / 1000).toString(16);
+    this.#run = thread === undefined ? start : `${start}-${thread}`;
+    this.#log = log;
+    this.#limits = limits;
+    this.#quotas = quotas;
+    this.#lingering = Array.from({ length: lingering });
+  }
+
+  /** Those that have not ended. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  [Symbol.iterator](): Iterator<Session> {
+    return this.#open[Symbol.iterator]();
+  }
+
+  open(client: Connection, listener: OpenListener): Session {
+    const session = new Session(this.#run, client, listener, ++this.#last);
+    this.#open.add(session);
+    return session;
+  }
+
+  /** Logs the grant, for rules that want it. */
+  logGrant(session: Session, rule: RuleOptions | undefined = session.rule): void {
+    if (rule?.log.includes('connect')) this.#write('connect', session.record());
+  }
+
+  /**
+   * Writes the record of a session and gives back what it held, its place among the connections too: a client that does not read its
+   * answer keeps nobody out. Its connection is closed when that is `gone`, or when too many have come after it.
+   */
+  async closeWhen(gone: Promise<void>, session: Session, end: End): Promise<void> {
+    this.#end(session, end);
+    const seat = this.#nextSeat;
+    this.#nextSeat = (seat + 1) % this.#lingering.length;
+    this.#lingering[seat]?.client.destroy();
+    this.#lingering[seat] = session;
+    this.#lingerers++;
+    await gone;
+    if (this.#lingering[seat] === session) this.#lingering[seat] = undefined;
+    this.#lingerers--;
+    this.#tellIfEmpty();
+  }
+
+  /** The same for one whose connection is gone. */
+  close(session: Session, end: End): void {
+    this.#end(session, end);
+    this.#tellIfEmpty();
+  }
+
+  /** For a thread that dies: records them all, and gives back what they hold. */
+  abandon(detail: string): void {
+    for (const session of this.#open) this.close(session, new Failure('internal', session.phase, detail));
+  }
+
+  #end(session: Session, end: End): void {
+    this.#open.delete(session);
+    this.#quotas.end(session);
+    session.counters.release?.();
+    if (session.lease !== undefined) this.#limits.release(session.lease);
+    if (session.connectionLease !== undefined) this.#limits.release(session.connectionLease);
+    session.releaseUpstreams?.();
+    const kind: LogKind = endedWell(end) ? 'disconnect' : 'error';
+    const { rules } = session;
+    if (rules.length === 0 || rules.some(({ log }) => log.includes(kind)))
+      this.#write(kind, session.record(end));
+    else if (end.by === 'upstream') this.#warnOf(session, end);
+  }
+
+  /** Where no record tells of it: whoever runs an agent has to know. */
+  #warnOf({ route }: Session, end: End): void {
+    const error = end instanceof Failure && end.cause instanceof Error ? end.cause.message : formatEnd(end);
+    this.#log.warnSeldom('the upstream failed', { route, error });
+  }
+
+  #tellIfEmpty(): void {
+    if (this.#isEmpty) for (const resolve of this.#whenEmpty.splice(0)) resolve();
+  }
+
+  get #isEmpty(): boolean {
+    return this.#open.size === 0 && this.#lingerers === 0;
+  }
+
+  /** Resolves when no connection is left. */
+  empty(): Promise<void> {
+    if (this.#isEmpty) return Promise.resolve();
+    return new Promise((resolve) => this.#whenEmpty.push(resolve));
+  }
+
+  #write(kind: LogKind, record: Record): void {
+    this.#log.info(kind, record);
+  }
+}

@@ -1,0 +1,53 @@
+import type { Log } from '../../audit/log.ts';
+import type { Authenticator } from '../../auth/authenticator.ts';
+import type { Engine } from '../../net/engine.ts';
+import type { Spare } from '../../limits/spare.ts';
+import type { Limits } from '../../limits/limits.ts';
+import type { Facts, Destination } from '../../policy/policy.ts';
+import type { Policy } from '../../policy/compile.ts';
+import type { Resolver } from '../../resolve/resolver.ts';
+import type { Discovery } from '../../route/discovery.ts';
+import type { Health } from '../../route/health.ts';
+import type { Links } from '../../route/link.ts';
+import type { Routes } from '../../route/table.ts';
+import type { Associations } from '../limits/associations.ts';
+import type { Bandwidths } from '../limits/bandwidths.ts';
+import type { ConnectionLimits } from '../limits/connections.ts';
+import type { OwnPorts } from '../listen/own-ports.ts';
+import type { Quotas } from '../limits/quotas.ts';
+import type { RelayPorts } from '../listen/relay-ports.ts';
+import type { Sessions } from './sessions.ts';
+import type { Timeouts } from '../settings.ts';
+
+/**
+ * What every connection of a server shares. A reload puts new things in their places; a connection reads each when it
+ * needs it, so that it sees the newest.
+ */
+export interface ServerState {
+  readonly engine: Engine;
+  readonly ports: OwnPorts;
+  readonly relayPorts: RelayPorts;
+  readonly sessions: Sessions;
+  readonly limits: Limits;
+  readonly connections: ConnectionLimits;
+  readonly bandwidths: Bandwidths;
+  readonly quotas: Quotas;
+  readonly associations: Associations;
+  readonly log: Log;
+  readonly spare: Spare;
+  policy: Policy;
+  /** Grows whenever an earlier decision may no longer hold. */
+  decisions: number;
+  resolver: Resolver;
+  routes: Routes;
+  readonly health: Health;
+  readonly discovery: Discovery;
+  readonly links: Links;
+  timeouts: Timeouts;
+  authenticator: Authenticator | undefined;
+  /** An embedder's further word on what the rules have allowed. */
+  readonly decide: Decide | undefined;
+}
+
+/** Asked after the rules have allowed a request; `false` refuses it. It cannot allow what the rules refuse. */
+export type Decide = (request: Facts & { readonly destination: Destination }) => boolean | Promise<boolean>;

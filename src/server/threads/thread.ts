@@ -1,0 +1,145 @@
+/** What runs in a thread: connections, and lines to the server's own thread for all that a server has once. */
+import { parentPort, workerData } from 'node:worker_threads';
+import type { Line } from '../../audit/line.ts';
+import { Log } from '../../audit/log.ts';
+import type { Authenticator, Identity, Member, PasswordVerdict } from '../../auth/authenticator.ts';
+import { identityOf } from '../../auth/local-users.ts';
+import { FastEngine } from '../../net/fast.ts';
+import { Channel } from './channel.ts';
+import type { Change } from '../change.ts';
+import { Core } from '../core.ts';
+import type { Usage } from '../limits/quota-store.ts';
+import type { Settings } from '../settings.ts';
+import type { Members, ServerCalls, ThreadCalls, ThreadStart, Used } from './messages.ts';
+
+/** Milliseconds from a log line to the message that takes it along. */
+const GATHER = 10;
+
+/** Lines on their way to the log. */
+class Lines {
+  #waiting: Line[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  readonly push = (line: Line): void => {
+    this.#waiting.push(line);
+    this.#timer ??= setTimeout(() => this.send(), GATHER);
+  };
+
+  send(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#waiting.length === 0) return;
+    server.tell('lines', this.#waiting);
+    this.#waiting = [];
+  }
+}
+
+/** Passwords are checked where all the guesses are counted. */
+class FarUsers implements Authenticator {
+  #members = new Map<string, Member>();
+  #timed = false;
+
+  use(members: readonly Member[]): void {
+    this.#members = new Map(members.map((member) => [member.name, member]));
+    this.#timed = members.some(({ expires }) => expires !== undefined);
+  }
+
+  get timed(): boolean {
+    return this.#timed;
+  }
+
+  verify(username: string, password: string, address: string): Promise<PasswordVerdict> {
+    return server.ask('verify', { username, password, address });
+  }
+
+  identity(username: string, time: number): Identity | undefined {
+    return identityOf(this.#members.get(username), time);
+  }
+}
+
+/** What is used here is told at once, and what is used elsewhere is heard of. */
+class FarUsage implements Usage {
+  readonly #used = new Map<string, Map<string, number>>();
+
+  used(rule: string, user: string): number {
+    return this.#used.get(rule)?.get(user) ?? 0;
+  }
+
+  add(rule: string, user: string, bytes: number): void {
+    this.set([[rule, user, this.used(rule, user) + bytes]]);
+    server.tell('used', [[rule, user, bytes]]);
+  }
+
+  set(used: Used): void {
+    for (const [rule, user, bytes] of used) {
+      const users = this.#used.get(rule) ?? new Map<string, number>();
+      this.#used.set(rule, users.set(user, bytes));
+    }
+  }
+
+  clear(): void {
+    this.#used.clear();
+  }
+}
+
+const { number, threads, memory, owned, settings: first } = workerData as ThreadStart;
+const lines = new Lines();
+const log = new Log(first.log, lines.push);
+const usage = new FarUsage();
+const users = new FarUsers();
+let hasUsers = false;
+const engine = new FastEngine(new Int32Array(owned), threads);
+const common = { log, memory, usage, authenticator: () => (hasUsers ? users : undefined) };
+const core = new Core(engine, common, first, { thread: number, threads });
+
+/** Prepared, and not in force yet. */
+let next: { readonly change: Change; readonly settings: Settings } | undefined;
+
+const server: Channel<ThreadCalls, ServerCalls> = new Channel(parentPort!, {
+  async prepare(settings) {
+    next = undefined;
+    next = { change: await core.prepare(settings), settings };
+  },
+  async commit({ members, used }) {
+    const { settings, change } = next!;
+    next = undefined;
+    use(members);
+    usage.clear();
+    usage.set(used);
+    log.reopen(settings.log);
+    await change.commit();
+  },
+  async abort() {
+    await next?.change.abort();
+    next = undefined;
+  },
+  recheck(members) {
+    use(members);
+    core.recheck();
+  },
+  used: (used) => usage.set(used),
+  newDay: () => usage.clear(),
+  sessions: () => core.sessions(),
+  standing: () => core.standing(),
+  stopListening: () => core.stopListening(),
+  stopSessions: (detail) => core.stopSessions(detail),
+  empty: () => core.empty(),
+  async close() {
+    await core.close();
+    lines.send();
+    // Nothing keeps this thread any more, once the answer is sent.
+    parentPort!.unref();
+  },
+});
+
+function use(members: Members): void {
+  hasUsers = members !== undefined;
+  users.use(members ?? []);
+}
+
+// However it ends: Node would abort the whole process for a descriptor that is still watched.
+process.once('exit', () => {
+  engine.stop();
+  core.abandon();
+  lines.send();
+});

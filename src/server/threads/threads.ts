@@ -1,0 +1,264 @@
+import { writeSync } from 'node:fs';
+import { inspect } from 'node:util';
+import type { Record } from '../../audit/record.ts';
+import type { PasswordVerdict } from '../../auth/authenticator.ts';
+import { closeAll, exitAtOnce, openListener } from '../../net/threads.ts';
+import type { Change } from '../change.ts';
+import { LOOK } from '../clock.ts';
+import type { Common, Crew, Standing } from '../workers.ts';
+import { Listeners } from '../listen/listeners.ts';
+import type { ListenersChange, OpenListener } from '../listen/listeners.ts';
+import { OwnPorts } from '../listen/own-ports.ts';
+import type { QuotaBook } from '../limits/quota-store.ts';
+import type { ListenerSettings, Settings } from '../settings.ts';
+import type { Used } from './messages.ts';
+import type { Users } from '../users.ts';
+import { Thread } from './worker.ts';
+
+/** Milliseconds: from the death of a thread to its successor's start, longer while they die young. */
+const RESTART = { first: 100, last: 10_000 } as const;
+const YOUNG = 10_000;
+/** Milliseconds that a thread may take to answer and to end; and to get ready for a reload, which is work with long lists. */
+const PATIENCE = 3000;
+const LONG_PATIENCE = 10_000;
+
+/**
+ * Threads that serve, each with its own loop and connections. The server's own thread opens the listeners, which all of them
+ * accept from; it writes the log, checks passwords and keeps the quotas. A thread that dies is replaced.
+ */
+export class Threads implements Crew {
+  readonly #common: Common;
+  readonly #quotas: QuotaBook;
+  readonly #users: Users;
+  readonly #listeners: Listeners;
+  readonly #clock: NodeJS.Timeout;
+  readonly #count: number;
+  readonly #threads = new Set<Thread>();
+  #last = 0;
+  /** In force. */
+  #settings: Settings | undefined;
+  #day = '';
+  #restart: number = RESTART.first;
+  /** Over when nobody changes the settings. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #closing = false;
+  /** There is one that hangs. */
+  #abandoned = false;
+
+  constructor(common: Common, quotas: QuotaBook, users: Users, count: number) {
+    this.#common = common;
+    this.#quotas = quotas;
+    this.#users = users;
+    this.#count = count;
+    const nobody = { accepted: () => {}, failed: () => {} };
+    this.#listeners = new Listeners({ listen: openListener }, new OwnPorts(), nobody);
+    this.#clock = setInterval(() => this.#lookAtDay(), LOOK).unref();
+    process.on('exit', this.#leave);
+    process.on('uncaughtExceptionMonitor', tellOnStderr);
+  }
+
+  get open(): readonly OpenListener[] {
+    return this.#listeners.open;
+  }
+
+  async prepare(settings: Settings): Promise<Change> {
+    const listeners = await this.#listeners.prepare(settings.listeners);
+    await this.#turn;
+    const over = Promise.withResolvers<void>();
+    this.#turn = over.promise;
+    const forThreads = settingsFor(settings, listeners);
+    const abort = async (): Promise<void> => {
+      await this.#all((thread) => patiently(thread.ask('abort')));
+      await listeners.abort();
+      over.resolve();
+    };
+    const commit = async (): Promise<void> => {
+      this.#settings = forThreads;
+      await this.#all((thread) => this.#commit(thread));
+      await listeners.commit();
+      over.resolve();
+    };
+    try {
+      for (let i = this.#threads.size; i < this.#count && this.#settings === undefined; i++)
+        this.#start(forThreads);
+      await Promise.all(Array.from(this.#threads, (thread) => this.#prepare(thread, forThreads)));
+    } catch (error) {
+      await abort();
+      throw error;
+    }
+    return { commit, abort };
+  }
+
+  recheck(): void {
+    for (const thread of this.#threads) thread.tell('recheck', this.#users.members);
+  }
+
+  async sessions(): Promise<readonly Record[]> {
+    return (await this.#all((thread) => patiently(thread.ask('sessions')))).flat();
+  }
+
+  async standing(): Promise<readonly Standing[]> {
+    const standing = await this.#all(async (thread) => {
+      const fault = `thread ${thread.number} ${thread.serves ? 'does not answer' : 'is starting'}`;
+      const none = [{ open: 0, cap: 0, fault }];
+      return thread.serves ? patiently(thread.ask('standing')).catch(() => none) : none;
+    });
+    return standing.flat();
+  }
+
+  async stopListening(): Promise<void> {
+    this.#closing = true;
+    await this.#all(async (thread) => {
+      await patiently(thread.ask('stopListening')).catch(() => this.#giveUp(thread));
+    });
+    await this.#listeners.close();
+  }
+
+  stopSessions(detail: string): void {
+    for (const thread of this.#threads) thread.tell('stopSessions', detail);
+  }
+
+  async empty(): Promise<void> {
+    await this.#all((thread) => thread.ask('empty'));
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#clock);
+    const ends = Array.from(this.#threads, (thread) => thread.ended);
+    await this.#all((thread) => patiently(thread.ask('close')));
+    await patiently(Promise.all(ends)).catch(() => undefined);
+    if (this.#threads.size > 0 || this.#abandoned) return;
+    process.off('exit', this.#leave);
+    process.off('uncaughtExceptionMonitor', tellOnStderr);
+  }
+
+  /** A thread that dies meanwhile has nothing against the new settings: its successor gets them. */
+  async #prepare(thread: Thread, settings: Settings): Promise<void> {
+    try {
+      await patiently(thread.ask('prepare', settings), LONG_PATIENCE);
+    } catch (error) {
+      if (this.#settings === undefined || this.#threads.has(thread)) throw error;
+    }
+  }
+
+  async #commit(thread: Thread): Promise<void> {
+    this.#day = this.#quotas.day;
+    await patiently(thread.ask('commit', { members: this.#users.members, used: [...this.#quotas] }));
+    thread.serves = true;
+  }
+
+  /** If it is not gone, it hangs, and must not be terminated: nobody waits for it any more. */
+  #giveUp(thread: Thread): void {
+    if (!this.#threads.has(thread)) return;
+    this.#common.log.error('a thread does not answer, and is left behind', { thread: thread.number });
+    this.#abandoned = true;
+    this.#threads.delete(thread);
+    thread.end(new Error(`thread ${thread.number} does not answer`));
+  }
+
+  /** What each thread answers; those that die meanwhile have nothing to say. */
+  async #all<T>(ask: (thread: Thread) => Promise<T>): Promise<T[]> {
+    const answers = await Promise.allSettled(Array.from(this.#threads, ask));
+    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  }
+
+  #start(settings: Settings): Thread {
+    const thread = new Thread(
+      { number: ++this.#last, threads: this.#count, memory: this.#common.memory, settings },
+      {
+        lines: (lines) => {
+          for (const line of lines) this.#common.log.push(line);
+        },
+        verify: ({ username, password, address }) => this.#verify(username, password, address),
+        used: (used) => this.#add(used),
+      },
+    );
+    this.#threads.add(thread);
+    const startedAt = performance.now();
+    void thread.ended.then((error) => this.#ended(thread, error, performance.now() - startedAt));
+    return thread;
+  }
+
+  #ended(thread: Thread, error: Error | undefined, age: number): void {
+    this.#threads.delete(thread);
+    closeAll(thread.owned);
+    if (this.#closing || this.#settings === undefined) return;
+    this.#common.log.error('a thread has ended with its connections, another takes its place', {
+      thread: thread.number,
+      error: error?.stack ?? 'no error',
+    });
+    if (age >= YOUNG) this.#restart = RESTART.first;
+    setTimeout(() => {
+      this.#turn = this.#turn.then(() => this.#replace());
+    }, this.#restart);
+    this.#restart = Math.min(this.#restart * 2, RESTART.last);
+  }
+
+  async #replace(): Promise<void> {
+    if (this.#closing) return;
+    const settings = this.#settings!;
+    const thread = this.#start(settings);
+    try {
+      await patiently(thread.ask('prepare', settings), LONG_PATIENCE);
+      if (!this.#closing) await this.#commit(thread);
+    } catch (error) {
+      // One that has died is told already, and has a successor.
+      if (!this.#threads.has(thread)) return;
+      const { message } = error as Error;
+      this.#common.log.error('a thread could not start', { thread: thread.number, reason: message });
+      await patiently(thread.ask('close')).catch(() => this.#giveUp(thread));
+    }
+  }
+
+  async #verify(
+    ...login: readonly [username: string, password: string, address: string]
+  ): Promise<PasswordVerdict> {
+    return (await this.#common.authenticator()?.verify(...login)) ?? NOBODY;
+  }
+
+  #add(used: Used): void {
+    for (const [rule, user, bytes] of used) this.#quotas.add(rule, user, bytes);
+    this.#lookAtDay();
+    const totals = used.map(([rule, user]) => [rule, user, this.#quotas.used(rule, user)] as const);
+    for (const thread of this.#threads) thread.tell('used', totals);
+  }
+
+  #lookAtDay(): void {
+    const { day } = this.#quotas;
+    if (day === this.#day) return;
+    this.#day = day;
+    for (const thread of this.#threads) thread.tell('newDay');
+  }
+
+  readonly #leave = (code: number): void => {
+    if (this.#threads.size > 0 || this.#abandoned) exitAtOnce(code);
+  };
+}
+
+/** Rejects when there is no answer for so long. */
+async function patiently<T>(work: Promise<T>, patience: number = PATIENCE): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error('a thread does not answer')), patience);
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Node would tell it only after its `exit`, which is too late here. */
+function tellOnStderr(error: Error): void {
+  writeSync(2, `${inspect(error)}\n`);
+}
+
+const NOBODY: PasswordVerdict = { ok: false, reason: 'wrong' };
+
+/** For threads, which find the listeners open, and ask about passwords. */
+function settingsFor(settings: Settings, { open }: ListenersChange): Settings {
+  const listeners = open.map(([{ fd, place }, listener]): ListenerSettings => {
+    return { ...listener, address: { shared: fd!, place } };
+  });
+  const told = { ...settings, listeners };
+  delete told.users;
+  return told;
+}

@@ -1,0 +1,153 @@
+import { TLSSocket } from 'node:tls';
+import type { X509Certificate } from 'node:crypto';
+import { nameFault } from '../auth/users-file.ts';
+import type { Authenticator, Identity } from '../auth/authenticator.ts';
+import type { Connection } from '../net/engine.ts';
+import type { Method } from '../policy/policy.ts';
+import { adviceOnClient, alertCode, alertOn, clientFault, NO_USER } from '../tls/certificate.ts';
+import { guard, HOLDS_LITTLE } from '../tls/guard.ts';
+import { decodeAlert, encodeAlert } from '../wire/tls-alert.ts';
+import { codeOf, Failure } from './failure.ts';
+import type { Session } from './session/session.ts';
+import type { ServerState } from './session/state.ts';
+import type { ListenerTls } from './listen/tls-context.ts';
+
+/** The first byte of a handshake. */
+const HANDSHAKE = 22;
+
+/** Speaks TLS with a client, whose connection from then on is what goes through it; who the client is, if its certificate says so. */
+export async function secure(
+  session: Session,
+  { context, asks, protocols }: ListenerTls,
+  methods: readonly Method[],
+  state: ServerState,
+): Promise<Identity | undefined> {
+  const { client } = session;
+  session.phase = 'greeting';
+  await expectTls(client);
+  const carrier = client.detach();
+  const tls = new TLSSocket(carrier, {
+    isServer: true,
+    secureContext: context,
+    requestCert: asks,
+    rejectUnauthorized: asks && demandsCertificate(methods),
+    ALPNProtocols: [...protocols],
+    ...HOLDS_LITTLE,
+  });
+  guard(tls, carrier);
+  session.client = state.engine.adopt(tls, client.local, client.remote, tls);
+  try {
+    await secured(tls, session.client);
+    const identity = asks ? identify(tls, session.client, methods, state.authenticator) : undefined;
+    await expectNoAlert(session.client);
+    return identity;
+  } catch (error) {
+    if (session.failure !== undefined) throw session.failure;
+    const failure = asFailure(error);
+    const advice = adviceOnClient(failure.detail ?? '');
+    const { remote, place } = session;
+    if (advice !== undefined)
+      state.log.warnSeldom('client link failed', {
+        client: remote.host,
+        listener: place,
+        code: failure.detail,
+        advice,
+      });
+    throw failure;
+  }
+}
+
+/** Beside other methods it does instead of them; otherwise it is demanded, whatever else is. */
+function demandsCertificate(methods: readonly Method[]): boolean {
+  return !methods.includes('certificate') || methods.every((method) => method === 'certificate');
+}
+
+/** OpenSSL would wait for more of what can never become TLS. */
+async function expectTls(client: Connection): Promise<void> {
+  const bytes = await client.read();
+  if (bytes === undefined) throw new Failure('client', 'greeting');
+  client.unread(bytes);
+  if (bytes[0] !== HANDSHAKE) throw new Failure('client', 'greeting', 'no-tls');
+}
+
+async function secured(tls: TLSSocket, client: Connection): Promise<void> {
+  const isSecure = await new Promise<boolean>((resolve) => {
+    const lost = (): void => resolve(false);
+    tls
+      .once('secure', () => resolve(true))
+      .once('end', lost)
+      .once('close', lost);
+  });
+  if (isSecure && !tls.destroyed) return;
+  await client.read(); // rejects with why it was lost
+  throw new Failure('client', 'greeting');
+}
+
+/** Whom the certificate names; nobody where it is not asked who it is. */
+function identify(
+  tls: TLSSocket,
+  client: Connection,
+  methods: readonly Method[],
+  authenticator: Authenticator | undefined,
+): Identity | undefined {
+  const certificate = tls.getPeerX509Certificate();
+  if (certificate === undefined && !demandsCertificate(methods)) return undefined;
+  const fault = clientFault(certificate, chainFault(tls));
+  const isAsked = fault === undefined && methods.includes('certificate');
+  const identity = isAsked ? identityOf(certificate!, authenticator) : undefined;
+  const refusal = isAsked && identity === undefined ? NO_USER : fault;
+  if (refusal === undefined) return identity;
+  client.write(encodeAlert(alertOn(refusal)));
+  throw new Failure('client', 'greeting', refusal);
+}
+
+/** What OpenSSL has against those who have issued a client's certificate: Node tells servers of its own only. */
+function chainFault(tls: TLSSocket): string | undefined {
+  const { ssl } = tls as TLSSocket & { readonly ssl: { verifyError(): Error | null } };
+  const error = ssl.verifyError();
+  return error === null || error === undefined ? undefined : (codeOf(error) ?? 'unknown');
+}
+
+/** Where there are users, it has to be one of them; elsewhere the CA's word will do. */
+function identityOf(
+  certificate: X509Certificate,
+  authenticator: Authenticator | undefined,
+): Identity | undefined {
+  const user = nameIn(certificate);
+  if (user === undefined) return undefined;
+  if (authenticator?.identity === undefined) return { user, groups: [] };
+  return authenticator.identity(user, Date.now());
+}
+
+/** An entry of subjectAltName; one in quotation marks has something in it that no name has. */
+const ENTRY = /([^:,"]+):(?:"(?:[^"\\]|\\.)*"|([^,"]*))(?:, |$)/gy;
+
+/** Its common name; without one, the first DNS name or, without that, mail address of its subjectAltName. Of two common names, neither. */
+function nameIn(certificate: X509Certificate): string | undefined {
+  const common = certificate.toLegacyObject().subject.CN as string | readonly string[] | undefined;
+  if (common === undefined) {
+    const entries = [...(certificate.subjectAltName ?? '').matchAll(ENTRY)];
+    const first = (type: string): string | undefined => entries.find((entry) => entry[1] === type)?.[2];
+    return usable(first('DNS') ?? first('email'));
+  }
+  return typeof common === 'string' ? usable(common) : undefined;
+}
+
+function usable(name: string | undefined): string | undefined {
+  return name === undefined || nameFault(name) !== undefined ? undefined : name;
+}
+
+/** A client that refuses the certificate of this listener says so in place of its first message. */
+async function expectNoAlert(client: Connection): Promise<void> {
+  const bytes = await client.read();
+  if (bytes === undefined) return;
+  const alert = decodeAlert(bytes);
+  if (alert !== undefined) throw new Failure('client', 'greeting', `alert-${alert}`);
+  client.unread(bytes);
+}
+
+function asFailure(error: unknown): Failure {
+  const code = codeOf(error);
+  if (error instanceof Failure || code === undefined) return Failure.from(error, 'greeting');
+  return new Failure('client', 'greeting', alertCode(code), undefined, error);
+}

@@ -1,0 +1,89 @@
+import type { End } from '../../audit/record.ts';
+import type { Connection } from '../../net/engine.ts';
+import { ableTo } from '../../route/capabilities.ts';
+import type { Route } from '../../route/table.ts';
+import type { RequestEvent, ServerSession } from '../../handshake/server.ts';
+import type { Address } from '../../wire/address.ts';
+import { parseIp, sameIp, unmapped } from '../../wire/ip.ts';
+import { Reply } from '../../wire/socks5.ts';
+import { Association } from './association.ts';
+import { ClientPort } from './client-port.ts';
+import { isUnspecified } from '../destination.ts';
+import { Failure } from '../failure.ts';
+import { admitSome, obtainSomePermit } from '../session/authorize.ts';
+import type { Session } from '../session/session.ts';
+import type { ServerState } from '../session/state.ts';
+import { wayFor } from '../session/way-out.ts';
+
+/** Bytes that a client may send after its request, though they mean nothing. */
+const MEANINGLESS = 256;
+
+/** UDP ASSOCIATE (RFC 1928 section 7): the association lives as long as its TCP connection, whose further bytes mean nothing; a few are put up with. */
+export async function associate(
+  session: Session,
+  machine: ServerSession,
+  request: RequestEvent,
+  state: ServerState,
+): Promise<End> {
+  const { client } = session;
+  const clientPort = clientPortOf(session, request.destination);
+  const permit = obtainSomePermit(session, 'udp', state);
+  admitSome(session, 'udp', permit);
+  checkRoutes(session, state);
+
+  session.phase = 'bind';
+  if (state.routes.areSame) session.route = 'direct';
+  const association = await Association.open(session, clientPort, state);
+  try {
+    session.bound = association.local;
+    session.counters = association;
+    session.phase = 'relay';
+    client.write(machine.reply(Reply.succeeded, association.advertised));
+    await untilEnded(client, machine.trailing().length);
+    return { by: 'client', phase: 'relay' };
+  } finally {
+    association.close();
+    state.log.debug('association', { id: session.id, ...association.counts });
+  }
+}
+
+/**
+ * What the client's word for where it will send from is worth. Behind NAT it cannot know: its port may become another one on the
+ * way, unless it has given the address that we see. The address as such is no business of ours.
+ */
+function clientPortOf({ ip, listener }: Session, declared: Address): ClientPort {
+  const { port } = declared;
+  if (listener.udp.declaredPort === 'require') {
+    if (port === 0) throw Failure.refusal('declared-port');
+    return new ClientPort(port, true);
+  }
+  if (isUnspecified(declared)) return new ClientPort(port, false);
+  const address = parseIp(declared.host);
+  const isOwn = address !== undefined && sameIp(unmapped(address), ip);
+  return new ClientPort(isOwn ? port : 0, isOwn);
+}
+
+/** Each destination finds its own route; but where none could carry datagrams, the client hears it at once. */
+function checkRoutes(session: Session, { routes, ports }: ServerState): void {
+  const all = routes.openTo(session.facts('udp'), ports);
+  if (all.length === 0) throw Failure.refusal('no-route');
+  if (!all.some(carriesDatagrams)) wayFor('udp', all[0]!, session.phase);
+}
+
+function carriesDatagrams({ via }: Route): boolean {
+  return via === 'direct' || ableTo('udp', via) !== undefined;
+}
+
+/** Reads and forgets. A client has no need to send much there: a flood is meant for something else. */
+async function untilEnded(client: Connection, sent: number): Promise<void> {
+  try {
+    let bytes: Uint8Array | undefined;
+    for (let size = sent; ; size += bytes.length) {
+      if (size > MEANINGLESS) throw new Failure('client', 'relay', 'data');
+      bytes = await client.read();
+      if (bytes === undefined) return;
+    }
+  } catch (error) {
+    throw error instanceof Failure ? error : Failure.ofClient(error, 'relay');
+  }
+}

@@ -1,0 +1,314 @@
+import { UDP_HEADROOM } from '../../net/engine.ts';
+import type { Peer, UdpSocket } from '../../net/engine.ts';
+import type { Endpoint, Address } from '../../wire/address.ts';
+import type { Member } from '../../net/roster.ts';
+import type { RuleOptions } from '../../policy/policy.ts';
+import { Reassembly } from '../../wire/reassembly.ts';
+import { addressOf } from '../../wire/address.ts';
+import { concat } from '../../wire/bytes.ts';
+import { WireError } from '../../wire/error.ts';
+import { withZone } from '../../wire/ip.ts';
+import { decodeUdpHeader, encodeUdpHeader } from '../../wire/udp.ts';
+import type { Associations } from '../limits/associations.ts';
+import { admitsByAll, admitsDatagram } from '../limits/bandwidths.ts';
+import type { ClientPort } from './client-port.ts';
+import { Drops } from './drops.ts';
+import { Exits } from './outbound-sockets.ts';
+import type { FarAnswer } from './outbound-sockets.ts';
+import { Failure } from '../failure.ts';
+import { advertisedAddress } from '../listen/relay-ports.ts';
+import type { RelayPort } from '../listen/relay-ports.ts';
+import type { Counters, Session } from '../session/session.ts';
+import { Shares } from './shares.ts';
+import type { ServerState } from '../session/state.ts';
+import type { Allowed } from './path.ts';
+import { keyOf, Ways } from './destinations.ts';
+
+/** Milliseconds between two searches for destinations that are silent. */
+const SILENT = 15_000;
+
+/**
+ * The UDP relay of one client (RFC 1928 section 7). Towards the client it has a port of its own, which hears the client's
+ * address only; towards the destinations it has its exits, which hear only whom the client wrote to.
+ * Every destination is decided by the rules when it is first used, and counts by the rule that allows it. Whatever is wrong with a
+ * datagram drops that datagram.
+ */
+export class Association implements Counters, Member {
+  /** Among the open ones. */
+  seat = -1;
+  /** Bytes of what it knows of destinations, and of what waits. */
+  held = 0;
+  sent = 0;
+  received = 0;
+  readonly #drops: Drops;
+  readonly #session: Session;
+  readonly #inside: UdpSocket;
+  readonly #exits: Exits;
+  readonly #forgetPort: () => void;
+  readonly #reassembly = new Reassembly();
+  readonly #associations: Associations;
+  readonly #shares: Shares;
+  readonly #ways: Ways;
+  readonly #clientPort: ClientPort;
+  #client: Peer | undefined;
+  #last: { readonly header: Uint8Array; readonly key: string; readonly address: Address } | undefined;
+  #activeAt = performance.now();
+  /** Milliseconds of silence that end it where no rule is in use. */
+  readonly #idle: number;
+  #lookedAt = performance.now();
+  #closed = false;
+
+  /** Binds the client's side. */
+  static async open(session: Session, clientPort: ClientPort, state: ServerState): Promise<Association> {
+    const held: { association?: Association } = {};
+    const drops = new Drops();
+    const { udp, interface: device } = session.listener;
+    const host = withZone(session.client.local.host, device);
+    const port = await state.relayPorts.bind(host, udp.ports, {
+      received: (buffer, start, end, from) => held.association?.fromClient(buffer, start, end, from),
+      failed: (code) => drops.add(code),
+    });
+    held.association = new Association(session, port, clientPort, drops, state);
+    if (session.failure !== undefined) {
+      held.association.close();
+      throw session.failure;
+    }
+    return held.association;
+  }
+
+  private constructor(
+    session: Session,
+    { socket: inside, release }: RelayPort,
+    clientPort: ClientPort,
+    drops: Drops,
+    state: ServerState,
+  ) {
+    this.#session = session;
+    this.#inside = inside;
+    this.#clientPort = clientPort;
+    this.#drops = drops;
+    this.#idle = state.timeouts.udpIdle;
+    this.#associations = state.associations;
+    const forgetPort = state.ports.add(inside.local, 'udp');
+    this.#forgetPort = () => {
+      forgetPort();
+      release();
+    };
+    this.#exits = new Exits(session, state, {
+      received: (buffer, start, end, from) => this.#fromTarget(buffer, start, end, from),
+      receivedFar: (answer) => this.#fromUpstream(answer),
+      dropped: (why) => this.#drops.add(why),
+      lost: (socket) => this.#ways.forgetAll(socket),
+    });
+    this.#shares = new Shares(session, state, (share) => this.#ways.forgetAll(share));
+    this.#ways = new Ways(session, state, this.#shares, {
+      wayTo: (passage) => this.#exits.wayTo(passage),
+      send: (way, buffer, start, end, room, now) => this.#send(way, buffer, start, end, room, now),
+      dropped: (why) => this.#drops.add(why),
+      hasRoom: (bytes) => this.#associations.makeRoom(bytes),
+      holds: (bytes) => this.#hold(bytes),
+    });
+    session.recheck = (revoked) => this.#ways.recheck(revoked);
+    state.associations.add(this);
+  }
+
+  /** Datagrams that went nowhere, by reason. */
+  get counts(): Drops['counts'] {
+    return this.#drops.counts;
+  }
+
+  get dropped(): string | undefined {
+    return this.#drops.text;
+  }
+
+  get local(): Endpoint {
+    return this.#inside.local;
+  }
+
+  /** Where the client is told to send to. */
+  get advertised(): Endpoint {
+    const host = advertisedAddress(this.#session.ip, this.#session.listener.udp.advertise) ?? this.local.host;
+    return { host, port: this.local.port };
+  }
+
+  get used(): readonly RuleOptions[] {
+    return this.#shares.used;
+  }
+
+  release(): void {
+    this.#shares.close();
+  }
+
+  /** Ends the shares that have lasted long enough, and forgets who is silent; once all are, ends the session. */
+  look(now: number): void {
+    this.#shares.look(now);
+    const idle = this.#shares.idle;
+    if (now - this.#activeAt >= (idle?.most ?? this.#idle)) {
+      this.#session.stop(new Failure('timeout', 'relay', 'idle'));
+      return;
+    }
+    if (now - this.#lookedAt < Math.min(idle?.least ?? SILENT, SILENT)) return;
+    this.#lookedAt = now;
+    this.#ways.forgetSilent(now);
+    this.#hold(this.#reassembly.expire(now));
+    this.#exits.closeUnused(this.#ways.sockets);
+  }
+
+  get known(): number {
+    return this.#ways.known;
+  }
+
+  forget(): void {
+    this.#ways.forgetOldest();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#associations.delete(this);
+    this.#shares.close();
+    this.#forgetPort();
+    this.#inside.close();
+    this.#exits.close();
+  }
+
+  /** A datagram on the client's side. */
+  fromClient(buffer: Uint8Array, start: number, end: number, from: Peer): void {
+    const { isSettled } = this.#clientPort;
+    if (from.host !== this.#session.remote.host || (isSettled && !this.#clientPort.isOf(from.port))) {
+      this.#drops.add('stranger');
+      return;
+    }
+    try {
+      // Most datagrams go where the one before went: the same header needs no second reading.
+      const last = this.#last;
+      if (isSettled && last !== undefined && beginsWith(buffer, start, end, last.header)) {
+        const size = last.header.length;
+        this.#ways.forward(last.key, last.address, buffer, start + size, end, UDP_HEADROOM + size);
+        return;
+      }
+      const header = decodeUdpHeader(buffer, start, end);
+      if (header === undefined) {
+        this.#drops.add('malformed');
+        return;
+      }
+      if (!isSettled && !this.#isClient(from)) return;
+      const { address, fragment } = header.value;
+      this.#client ??= from;
+      const key = keyOf(address);
+      const dataStart = start + header.size;
+      if (fragment === 0) {
+        this.#last = { header: buffer.slice(start, dataStart), key, address };
+        this.#ways.forward(key, address, buffer, dataStart, end, UDP_HEADROOM + header.size);
+        return;
+      }
+      if (!this.#associations.makeRoom(end - dataStart)) {
+        this.#drops.add('overflow');
+        return;
+      }
+      const before = this.#reassembly.held;
+      const whole = this.#reassembly.add(fragment, key, buffer.subarray(dataStart, end), performance.now());
+      this.#hold(this.#reassembly.held - before);
+      if (whole !== undefined) this.#ways.forward(key, address, whole, 0, whole.length, 0);
+    } catch (error) {
+      if (error instanceof WireError) this.#drops.add('malformed');
+      else this.#session.stop(Failure.from(error, 'relay'));
+    }
+  }
+
+  #hold(bytes: number): void {
+    if (bytes === 0 || this.#closed) return;
+    this.held += bytes;
+    this.#associations.hold(bytes);
+  }
+
+  /** Whether a valid datagram is the client's. Where that cannot be told the association ends: nothing more reaches anybody. */
+  #isClient(from: Peer): boolean {
+    const sender = this.#clientPort.claim(from.port, performance.now());
+    if (sender === 'client') {
+      this.#client = from;
+      return true;
+    }
+    this.#drops.add('stranger');
+    if (sender === 'conflict') {
+      this.close();
+      this.#session.stop(new Failure('client', 'relay', 'port-conflict'));
+    }
+    return false;
+  }
+
+  #send(way: Allowed, buffer: Uint8Array, start: number, end: number, room: number, now: number): void {
+    if (this.#closed) return;
+    const { socket, peer, header, share } = way;
+    if (!admitsDatagram(share.flows.send, end - start)) {
+      this.#drops.add('bandwidth');
+      return;
+    }
+    this.#activeAt = now;
+    this.sent += end - start;
+    share.sent += end - start;
+    if (header === undefined) socket.send(buffer, start, end, peer);
+    else if (header.length <= room) {
+      buffer.set(header, start - header.length);
+      socket.send(buffer, start - header.length, end, peer);
+    } else {
+      const datagram = concat(header, buffer.subarray(start, end));
+      socket.send(datagram, 0, datagram.length, peer);
+    }
+  }
+
+  /** A datagram on the destinations' side: the header goes in front of it, in the engine's own buffer. */
+  #fromTarget(buffer: Uint8Array, start: number, end: number, from: Peer): void {
+    const way = this.#ways.answerer(from);
+    if (!this.#mayPass(way, end - start)) return;
+    const header = way?.answerHeader ?? headerOf(from);
+    if (way !== undefined) way.answerHeader = header;
+    const headed = start - header.length;
+    buffer.set(header, headed);
+    this.#inside.send(buffer, headed, end, this.#client!);
+  }
+
+  /** The same through upstreams, where the last server has written the header. */
+  #fromUpstream({ buffer, start, dataStart, end, from }: FarAnswer): void {
+    let way: Allowed | undefined;
+    for (const one of from) way ??= this.#ways.farAnswerer(one);
+    if (this.#mayPass(way, end - dataStart)) this.#inside.send(buffer, start, end, this.#client!);
+  }
+
+  /**
+   * Whether an answer may go to the client; if so, it is counted, by the rule of the destination that it comes from. Where nobody
+   * can tell which that is, it counts by all rules in use, so that none is passed by.
+   */
+  #mayPass(way: Allowed | undefined, bytes: number): boolean {
+    const isAsked = way !== undefined || (this.#session.listener.udp.replies === 'any' && this.#shares.isAny);
+    if (!isAsked || this.#client === undefined) {
+      this.#drops.add('unasked');
+      return false;
+    }
+    const share = way?.isMixed === false ? way.share : undefined;
+    const mayPass =
+      share === undefined
+        ? admitsByAll(this.#shares.receive, bytes)
+        : admitsDatagram(share.flows.receive, bytes);
+    if (!mayPass) {
+      this.#drops.add('bandwidth');
+      return false;
+    }
+    this.#activeAt = performance.now();
+    this.received += bytes;
+    if (way !== undefined) way.usedAt = Math.floor(this.#activeAt);
+    if (share === undefined) this.#shares.received(bytes);
+    else share.received += bytes;
+    return true;
+  }
+}
+
+function headerOf({ host, port }: Peer): Uint8Array {
+  return encodeUdpHeader({ fragment: 0, address: addressOf(host, port) });
+}
+
+function beginsWith(buffer: Uint8Array, start: number, end: number, header: Uint8Array): boolean {
+  if (end - start < header.length) return false;
+  for (let i = 0; i < header.length; i++) if (buffer[start + i] !== header[i]) return false;
+  return true;
+}

@@ -1,0 +1,352 @@
+import type { Peer, UdpSocket } from '../../net/engine.ts';
+import { decide } from '../../policy/decide.ts';
+import type { Destination, RuleOptions } from '../../policy/policy.ts';
+import type { Passage } from '../../route/dial.ts';
+import { formatAddress } from '../../wire/address.ts';
+import type { Address } from '../../wire/address.ts';
+import { destinationOf } from '../destination.ts';
+import { Failure } from '../failure.ts';
+import { obtainPassage } from '../session/authorize.ts';
+import type { Session } from '../session/session.ts';
+import type { Share, Shares } from './shares.ts';
+import type { ServerState } from '../session/state.ts';
+import { Allowed } from './path.ts';
+import type { Way } from './path.ts';
+
+/** Destinations that one association remembers; the oldest is forgotten first, and may no longer answer. */
+const DESTINATIONS = 4096;
+/** Bytes that one takes, as measured with the header of its answers, without the text of its key; of that each character four times. */
+const DESTINATION = 640;
+/** Destinations that are being decided at a time: each may take a place in the line for names. */
+const DECIDING = 64;
+/** Datagrams that wait for one destination to be decided, and for all, which have so many bytes. */
+const WAITING_PER_DESTINATION = 32;
+const WAITING = 64;
+const WAITING_BYTES = 128 * 1024;
+/** Milliseconds until a decision is made again: one that was not used, a refusal, one by a limit, and a name that did not resolve. */
+const UNUSED = 60_000;
+const REFUSED = 60_000;
+const LIMITED = 1000;
+const FAILED = 5000;
+
+/** What is known of one destination. */
+type Entry =
+  | { readonly state: 'deciding'; readonly waiting: Uint8Array[] }
+  | { readonly state: 'refused'; readonly until: number; readonly why: string }
+  | Allowed;
+
+/** What the ways need of their association. */
+interface Outside {
+  wayTo(passage: Passage): Promise<Way>;
+  /** The `room` bytes before `start` may be written on. */
+  send(way: Allowed, buffer: Uint8Array, start: number, end: number, room: number, now: number): void;
+  /** `why` is a reason of its own, or the code of what failed. */
+  dropped(why: string): void;
+  /** Whether so many bytes more may be held in memory. */
+  hasRoom(bytes: number): boolean;
+  /** So many more, or less, are. */
+  holds(bytes: number): void;
+}
+
+/** A destination as text. It is that of a peer where it is an address, which so needs no second look-up for its answers. */
+export function keyOf({ host, port }: Address): string {
+  return `${host} ${port}`;
+}
+
+/**
+ * The destinations of one association. Each is decided by the rules when it is first used, and again when the rules change;
+ * datagrams wait for it meanwhile, within limits. It is counted and metered by the rule that allows it.
+ */
+export class Ways {
+  readonly #session: Session;
+  readonly #state: ServerState;
+  readonly #shares: Shares;
+  readonly #outside: Outside;
+  readonly #entries = new Map<string, Entry>();
+  /** By who may answer, where that is not the destination's own key. */
+  readonly #answerers = new Map<string, Allowed[]>();
+  /** Why this client gets nothing new any more. */
+  #revoked: string | undefined;
+  #deciding = 0;
+  #waiting = 0;
+  #waitingBytes = 0;
+
+  constructor(session: Session, state: ServerState, shares: Shares, outside: Outside) {
+    this.#session = session;
+    this.#state = state;
+    this.#shares = shares;
+    this.#outside = outside;
+  }
+
+  /** Sends a datagram, now or when its destination is decided, or drops it. `key` is the address as text; of `room` see `send`. */
+  forward(key: string, address: Address, buffer: Uint8Array, start: number, end: number, room: number): void {
+    const now = performance.now();
+    const known = this.#entries.get(key);
+    const entry =
+      known === undefined || isOld(known, now) ? this.#begin(key, address, known, end - start) : known;
+    switch (entry?.state) {
+      case 'allowed':
+        entry.usedAt = Math.floor(now);
+        this.#outside.send(entry, buffer, start, end, room, now);
+        break;
+      case 'deciding':
+        this.#wait(entry.waiting, buffer, start, end);
+        break;
+      case 'refused':
+        this.#outside.dropped(entry.why);
+        break;
+      case undefined:
+        this.#outside.dropped('overflow');
+        break;
+      default:
+        entry satisfies never;
+    }
+  }
+
+  /** The destination that this peer answers for, directly. */
+  answerer(peer: Peer): Allowed | undefined {
+    const entry = this.#entries.get(peer.key);
+    if (entry?.state === 'allowed' && entry.answers === peer.key) return entry;
+    return this.#answerers.get(peer.key)?.at(-1);
+  }
+
+  /** The same through upstreams. */
+  farAnswerer(answers: string): Allowed | undefined {
+    return this.#answerers.get(answers)?.at(-1);
+  }
+
+  /** How many are decided. */
+  get known(): number {
+    return this.#entries.size - this.#deciding;
+  }
+
+  /** The sockets that destinations are reached by. */
+  get sockets(): ReadonlySet<UdpSocket> {
+    const sockets = new Set<UdpSocket>();
+    for (const entry of this.#entries.values()) if (entry.state === 'allowed') sockets.add(entry.socket);
+    return sockets;
+  }
+
+  /** The destinations that are behind a socket which is no more, or belong to a share. */
+  forgetAll(gone: UdpSocket | Share): void {
+    for (const [key, entry] of this.#entries)
+      if (entry.state === 'allowed' && (entry.socket === gone || entry.share === gone)) this.#forget(key);
+  }
+
+  /** Those that have been silent for as long as their rule allows, and refusals that are over. */
+  forgetSilent(now: number): void {
+    for (const [key, entry] of this.#entries) {
+      if (entry.state === 'allowed' ? now - entry.usedAt >= entry.share.idle : isOld(entry, now))
+        this.#forget(key);
+    }
+  }
+
+  /** A quarter of all, those that have been unused for longest. */
+  forgetOldest(): void {
+    const uses = Float64Array.from(this.#entries.values(), lastUse).toSorted();
+    let left = Math.ceil(uses.length / 4);
+    const last = uses[left - 1]!;
+    for (const [key, entry] of this.#entries) {
+      if (left === 0) break;
+      if (lastUse(entry) > last) continue;
+      this.#forget(key);
+      left--;
+    }
+  }
+
+  /**
+   * Asks the rules again, about the addresses in use: a flow that is still allowed stays where it goes, and counts by the rule
+   * that allows it now. With `revoked`, the reason why this client gets nothing more, only what is kept is left; whether
+   * something is.
+   */
+  recheck(revoked: string | undefined): boolean {
+    this.#revoked = revoked;
+    const facts = this.#session.facts('udp');
+    const { policy, ports } = this.#state;
+    let isLeft = false;
+    for (const [key, entry] of this.#entries) {
+      if (entry.state === 'refused') this.#forget(key);
+      if (entry.state !== 'allowed') continue;
+      isLeft ||= entry.isKept;
+      if (entry.isKept) continue;
+      const { destination, addresses } = entry;
+      const decision =
+        revoked === undefined ? decide(policy, facts, destination, addresses, ports) : undefined;
+      if (decision?.type === 'allow') this.#move(key, entry, decision.permit.rule);
+      else this.#forget(key);
+    }
+    return isLeft;
+  }
+
+  #move(key: string, entry: Allowed, rule: RuleOptions): void {
+    const before = entry.share;
+    entry.isKept = rule.revoke === 'keep';
+    if (rule.name === before.rule.name) return;
+    try {
+      entry.share = this.#shares.claim(rule);
+      this.#shares.leave(before);
+      this.#mix(entry.answers);
+    } catch {
+      // The next datagram finds out which limit it was.
+      this.#forget(key);
+    }
+  }
+
+  /** Notes of destinations with the same answers when they go by several rules. */
+  #mix(answers: string): void {
+    const those = this.#answerers.get(answers);
+    if (those === undefined) return;
+    const direct = this.#entries.get(answers);
+    const all = direct?.state === 'allowed' && direct.answers === answers ? [...those, direct] : those;
+    if (all.every(({ share, isMixed }) => share === all[0]!.share && !isMixed)) return;
+    for (const one of all) one.isMixed = true;
+  }
+
+  #wait(waiting: Uint8Array[], buffer: Uint8Array, start: number, end: number): void {
+    const bytes = end - start;
+    if (waiting.length >= WAITING_PER_DESTINATION || !this.#mayWait(bytes)) {
+      this.#outside.dropped('overflow');
+      return;
+    }
+    waiting.push(buffer.slice(start, end));
+    this.#waiting++;
+    this.#waitingBytes += bytes;
+    this.#outside.holds(bytes);
+  }
+
+  #mayWait(bytes: number): boolean {
+    const isFull = this.#waiting >= WAITING || this.#waitingBytes + bytes > WAITING_BYTES;
+    return !isFull && this.#outside.hasRoom(bytes);
+  }
+
+  /** Puts an entry last; beyond the limit the first, which is the oldest, makes room. */
+  #remember(key: string, entry: Entry): void {
+    this.#forget(key);
+    if (this.#entries.size >= DESTINATIONS) this.#forget(this.#entries.keys().next().value!);
+    if (entry.state !== 'allowed') this.#entries.set(key, entry);
+    else {
+      const { answers, peer } = entry;
+      // Of two texts that are the same one is enough.
+      this.#entries.set(key === peer.key ? peer.key : key, entry);
+      if (key !== answers) {
+        const those = this.#answerers.get(answers) ?? [];
+        if (those.length === 0) this.#answerers.set(answers, those);
+        those.push(entry);
+      }
+      this.#mix(answers);
+    }
+    this.#outside.holds(sizeOf(key));
+  }
+
+  /** A destination that is no longer one; its peer may answer only if another leads there. */
+  #forget(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    this.#entries.delete(key);
+    this.#outside.holds(-sizeOf(key));
+    if (entry.state !== 'allowed') return;
+    const those = this.#answerers.get(entry.answers);
+    const at = those?.indexOf(entry) ?? -1;
+    if (at >= 0) those!.splice(at, 1);
+    if (those?.length === 0) this.#answerers.delete(entry.answers);
+    this.#shares.leave(entry.share);
+  }
+
+  #refused(address: Address, error: unknown): Entry {
+    const failure = Failure.from(error, 'request');
+    const { id } = this.#session;
+    const destination = formatAddress(address);
+    this.#state.log.debug('datagram refused', { id, destination, reason: failure.message });
+    const { by, detail } = failure;
+    const wait = by === 'policy' ? REFUSED : by === 'limit' ? LIMITED : FAILED;
+    const why = by === 'policy' ? 'refused' : by === 'limit' ? 'limit' : (detail ?? by);
+    return { state: 'refused', until: performance.now() + wait, why };
+  }
+
+  /**
+   * Begins to decide about a destination, unless that is done for too many or there is no room, for its first datagram either: one that
+   * is never sent to may not answer. What was known of it is in force no more.
+   */
+  #begin(key: string, address: Address, before: Entry | undefined, bytes: number): Entry | undefined {
+    if (this.#deciding >= DECIDING || !this.#mayWait(bytes) || !this.#outside.hasRoom(sizeOf(key)))
+      return undefined;
+    let entry: Entry;
+    try {
+      if (address.port === 0) throw Failure.refusal('port-0');
+      const destination = destinationOf(address);
+      entry = { state: 'deciding', waiting: [] };
+      // A rule that will go on to be used counts no second session for it.
+      const held = before?.state === 'allowed' ? this.#shares.claim(before.share.rule) : undefined;
+      void this.#decide(key, address, destination, entry.waiting, held);
+    } catch (error) {
+      entry = this.#refused(address, error);
+    }
+    this.#remember(key, entry);
+    return entry;
+  }
+
+  /** Asks the rules, then sends what has waited. */
+  async #decide(
+    key: string,
+    address: Address,
+    destination: Destination,
+    waiting: readonly Uint8Array[],
+    held: Share | undefined,
+  ): Promise<void> {
+    this.#deciding++;
+    let entry: Entry;
+    try {
+      entry = await this.#allow(destination);
+    } catch (error) {
+      entry = this.#refused(address, error);
+    }
+    if (held !== undefined) this.#shares.leave(held);
+    this.#deciding--;
+    this.#waiting -= waiting.length;
+    for (const { length } of waiting) {
+      this.#waitingBytes -= length;
+      this.#outside.holds(-length);
+    }
+    this.#remember(key, entry);
+    const now = performance.now();
+    for (const data of waiting) {
+      if (entry.state === 'allowed') this.#outside.send(entry, data, 0, data.length, 0, now);
+      else this.#outside.dropped(entry.state === 'refused' ? entry.why : 'refused');
+    }
+  }
+
+  async #allow(destination: Destination): Promise<Allowed> {
+    for (;;) {
+      if (this.#revoked !== undefined) throw Failure.refusal(this.#revoked);
+      const { decisions } = this.#state;
+      const passage = await obtainPassage(this.#session, 'udp', destination, this.#state);
+      const share = this.#shares.claim(passage.permit.rule);
+      try {
+        const way = await this.#outside.wayTo(passage);
+        // `recheck` asks about the destinations in use, and this is none yet; nor has the end of its share forgotten it.
+        if (decisions === this.#state.decisions && share.isOpen)
+          return new Allowed(passage.permit, way, share);
+      } catch (error) {
+        this.#shares.leave(share);
+        throw error;
+      }
+      this.#shares.leave(share);
+    }
+  }
+}
+
+/** What is known is too old to be believed. */
+function isOld(entry: Entry, now: number): boolean {
+  if (entry.state === 'allowed') return now - entry.usedAt >= UNUSED;
+  return entry.state === 'refused' && now >= entry.until;
+}
+
+/** Refusals are missed least, and what is being decided is still awaited. */
+function lastUse(entry: Entry): number {
+  if (entry.state === 'allowed') return entry.usedAt;
+  return entry.state === 'refused' ? -1 : Infinity;
+}
+
+function sizeOf(key: string): number {
+  return DESTINATION + 4 * key.length;
+}

@@ -1,0 +1,47 @@
+import type { Log } from '../audit/log.ts';
+import type { Record } from '../audit/record.ts';
+import type { Authenticator } from '../auth/authenticator.ts';
+import type { Change } from './change.ts';
+import type { OpenListener } from './listen/listeners.ts';
+import type { Usage } from './limits/quota-store.ts';
+import type { Settings } from './settings.ts';
+import type { SharedMemory } from './shared-memory.ts';
+
+/** What a server has once, however many threads serve. */
+export interface Common {
+  readonly log: Log;
+  readonly memory: SharedMemory;
+  readonly usage: Usage;
+  /** The one in force. */
+  authenticator(): Authenticator | undefined;
+}
+
+/** Those who serve connections: one thread, which is the server's own, or several. */
+export interface Crew {
+  /** The listeners that are open. */
+  readonly open: readonly OpenListener[];
+  /** Gets ready to serve by these settings, and by the authenticator that is in force when they are committed. */
+  prepare(settings: Settings): Promise<Change>;
+  /** Asks the rules about every open session again. */
+  recheck(): void;
+  /** The open sessions, as records without an end. */
+  sessions(): Promise<readonly Record[]>;
+  standing(): Promise<readonly Standing[]>;
+  /** Takes no new connections. */
+  stopListening(): Promise<void>;
+  /** Ends every session; `detail` goes into the records. */
+  stopSessions(detail: string): void;
+  /** Resolves when no connection is left. */
+  empty(): Promise<void>;
+  /** Lets go of everything, once there is no connection left. */
+  close(): Promise<void>;
+}
+
+/** How a thread does. */
+export interface Standing {
+  /** Connections, and how many there may be for want of memory; Infinity as a rule. */
+  readonly open: number;
+  readonly cap: number;
+  /** What is wrong with it. */
+  readonly fault?: string;
+}
