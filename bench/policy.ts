@@ -5,7 +5,7 @@
  */
 import { compile } from '../src/policy/compile.ts';
 import { decide } from '../src/policy/decide.ts';
-import type { Destination, Facts, RuleOptions, Surroundings } from '../src/policy/policy.ts';
+import type { Destination, Facts, RuleOptions, LocalAddresses } from '../src/policy/policy.ts';
 import { formatIp, parseIp } from '../src/wire/ip.ts';
 import type { Ip } from '../src/wire/ip.ts';
 
@@ -56,7 +56,7 @@ const FACTS: Facts = {
   command: 'connect',
   time: 0,
 };
-const NOWHERE: Surroundings = { isSelf: () => false, isOwnPort: () => false };
+const NOWHERE: LocalAddresses = { isSelf: () => false, isOwnPort: () => false };
 
 console.log('entries in the list       to compile  a decision   ratio');
 for (const kind of KINDS) {

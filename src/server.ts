@@ -23,7 +23,7 @@ export async function createServer(config: object, hooks: ServerHooks = {}): Pro
 
 export type { Authenticate, Server, ServerHooks } from './server/server.ts';
 export type { Decide } from './server/session/state.ts';
-export type { Record as ConnectionRecord } from './audit/record.ts';
+export type { ConnectionRecord } from './audit/record.ts';
 export type { Identity } from './auth/authenticator.ts';
 export type { Endpoint } from './wire/address.ts';
 export type { Destination, Facts } from './policy/policy.ts';

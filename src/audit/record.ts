@@ -21,7 +21,7 @@ export interface End {
 }
 
 /** One connection, from accept to end, whatever happened; the log puts the time in front. What is not known is absent. */
-export type Record = {
+export type ConnectionRecord = {
   /** Unique in this process: its start in hexadecimal seconds, and a running number. */
   readonly id: string;
   /** host:port, IPv6 in brackets; so are listener, destination, address and bound. */

@@ -1,5 +1,5 @@
 import { groupsOf } from '../limits/claims.ts';
-import { Recent } from '../limits/lru-map.ts';
+import { LruMap } from '../limits/lru-map.ts';
 import { ipOf } from '../wire/ip.ts';
 
 export interface BackOffOptions {
@@ -49,17 +49,17 @@ interface Charge {
  */
 export class BackOff {
   readonly #now: () => number;
-  readonly #counts: Recent<Count>;
+  readonly #counts: LruMap<Count>;
   /** Addresses, and `address user`. */
-  readonly #known: Recent<true>;
+  readonly #known: LruMap<true>;
   /** Those around known addresses. */
-  readonly #networks: Recent<true>;
+  readonly #networks: LruMap<true>;
 
   constructor(options: BackOffOptions = {}) {
     this.#now = options.now ?? ((): number => performance.now());
-    this.#counts = new Recent(options.counts ?? 10_000);
-    this.#known = new Recent(options.known ?? 100_000);
-    this.#networks = new Recent(options.known ?? 100_000);
+    this.#counts = new LruMap(options.counts ?? 10_000);
+    this.#known = new LruMap(options.known ?? 100_000);
+    this.#networks = new LruMap(options.known ?? 100_000);
   }
 
   /** True while an attempt must be refused unlooked-at. */

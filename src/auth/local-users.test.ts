@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { COST, hashPassword, parseHash, verifyPassword } from './argon2.ts';
 import { BackOff } from './back-off.ts';
-import { Turns } from '../limits/fair-queue.ts';
+import { FairQueue } from '../limits/fair-queue.ts';
 import { LocalUsers, plainUser } from './local-users.ts';
 import type { User } from './users-file.ts';
 
@@ -16,7 +16,10 @@ const HOME = '192.0.2.1';
 
 const refused = (reason: string): object => ({ ok: false, reason });
 
-function setup(users: readonly User[] = [alice], turns: Turns = new Turns({ running: 2, waiting: 64 })) {
+function setup(
+  users: readonly User[] = [alice],
+  turns: FairQueue = new FairQueue({ running: 2, waiting: 64 }),
+) {
   const compared: string[] = [];
   const clock = { time: Date.UTC(2027, 0, 31, 12) };
   const local = new LocalUsers(users, {
@@ -32,7 +35,7 @@ function setup(users: readonly User[] = [alice], turns: Turns = new Turns({ runn
 }
 
 /** A comparison that ends when it is told to. */
-function setupHeld(turns?: Turns) {
+function setupHeld(turns?: FairQueue) {
   const calls: { password: string; answer: (right: boolean) => void; fail: (error: Error) => void }[] = [];
   const local = new LocalUsers([alice], {
     backOff: new BackOff({ now: () => 0 }),
@@ -71,7 +74,7 @@ function setupUnequal(users: readonly User[]) {
   const clock = { elapsed: 1000, dear: 0 };
   const local = new LocalUsers(users, {
     backOff: new BackOff({ now: () => 0 }),
-    turns: new Turns({ running: 1, waiting: 64 }),
+    turns: new FairQueue({ running: 1, waiting: 64 }),
     now: () => Date.UTC(2027, 1, 1),
     elapsed: () => clock.elapsed,
     wait: async (ms) => {
@@ -205,7 +208,7 @@ test('a name and a password that run together are not mixed up', async () => {
 });
 
 test('a hundred connections at once cost one hash', async () => {
-  const { local, compared } = setup([alice], new Turns({ running: 1, waiting: 0 }));
+  const { local, compared } = setup([alice], new FairQueue({ running: 1, waiting: 0 }));
   const verdicts = await Promise.all(
     Array.from({ length: 100 }, (_, i) => local.verify('alice', 'password', `192.0.2.${i}`)),
   );
@@ -221,7 +224,7 @@ test('a hundred wrong ones at once count as one guess', async () => {
 });
 
 test('beyond the line it is busy, and says so at once', async () => {
-  const { local, calls } = setupHeld(new Turns({ running: 1, waiting: 1 }));
+  const { local, calls } = setupHeld(new FairQueue({ running: 1, waiting: 1 }));
   const first = local.verify('alice', 'a', HOME);
   const second = local.verify('alice', 'b', HOME);
   assert.deepEqual(await local.verify('alice', 'c', HOME), refused('busy'));
@@ -232,7 +235,7 @@ test('beyond the line it is busy, and says so at once', async () => {
 });
 
 test('being busy counts as no failure and is not remembered', async () => {
-  const { local, calls } = setupHeld(new Turns({ running: 1, waiting: 0 }));
+  const { local, calls } = setupHeld(new FairQueue({ running: 1, waiting: 0 }));
   const first = local.verify('alice', 'other', HOME);
   for (let i = 0; i < 20; i++) {
     assert.deepEqual(await local.verify('alice', 'password', HOME), refused('busy'));
@@ -261,7 +264,7 @@ test('a name that nobody has is held in the same way', async () => {
 });
 
 test('a burst of guesses gets no more looks than guesses in turn', async () => {
-  const { local, compared } = setup([alice], new Turns({ running: 1, waiting: 64 }));
+  const { local, compared } = setup([alice], new FairQueue({ running: 1, waiting: 64 }));
   const verdicts = await Promise.all(
     Array.from({ length: 50 }, (_, i) => local.verify('alice', `guess ${i}`, HOME)),
   );

@@ -1,8 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Recent } from '../limits/lru-map.ts';
-import { Turns } from '../limits/fair-queue.ts';
+import { LruMap } from '../limits/lru-map.ts';
+import { FairQueue } from '../limits/fair-queue.ts';
 import { formatHash, hashPassword, verifyPassword } from './argon2.ts';
 import type { Authenticator, Identity, Member, PasswordVerdict } from './authenticator.ts';
 import { BackOff } from './back-off.ts';
@@ -13,7 +13,7 @@ import type { User } from './users-file.ts';
 export interface LocalUsersOptions {
   readonly backOff?: BackOff;
   /** Holds the hashing to what the machine can do at a time. @default one per core, 64 in line */
-  readonly turns?: Turns;
+  readonly turns?: FairQueue;
   /** Milliseconds since the epoch, for the last days of users. @default Date.now */
   readonly now?: () => number;
   /** Compares a PHC string with a password. @default Argon2id */
@@ -45,11 +45,11 @@ const MOST_REFUSALS = 1024;
  */
 export class LocalUsers implements Authenticator {
   readonly #backOff: BackOff;
-  readonly #turns: Turns;
+  readonly #turns: FairQueue;
   readonly #now: () => number;
   readonly #compare: (hash: string, password: string) => Promise<boolean>;
   readonly #key = randomBytes(32);
-  readonly #outcomes: Recent<boolean>;
+  readonly #outcomes: LruMap<boolean>;
   readonly #comparing = new Map<string, Promise<boolean | undefined>>();
   readonly #elapsed: () => number;
   readonly #wait: (ms: number) => Promise<unknown>;
@@ -63,12 +63,12 @@ export class LocalUsers implements Authenticator {
   /** Of two users with one name the later counts. */
   constructor(users: readonly User[], options: LocalUsersOptions = {}) {
     this.#backOff = options.backOff ?? new BackOff();
-    this.#turns = options.turns ?? new Turns({ running: onePerCore(), waiting: 64 });
+    this.#turns = options.turns ?? new FairQueue({ running: onePerCore(), waiting: 64 });
     this.#now = options.now ?? Date.now;
     this.#compare = options.compare ?? verifyPassword;
     this.#elapsed = options.elapsed ?? ((): number => performance.now());
     this.#wait = options.wait ?? ((ms): Promise<unknown> => delay(ms, undefined, { ref: false }));
-    this.#outcomes = new Recent(options.outcomes ?? 10_000);
+    this.#outcomes = new LruMap(options.outcomes ?? 10_000);
     this.reload(users);
   }
 

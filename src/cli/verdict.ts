@@ -15,7 +15,7 @@ import { Failure, codeOf } from '../server/failure.ts';
 import { formatPlace } from '../server/listen/listeners.ts';
 import { OwnPorts } from '../server/listen/own-ports.ts';
 import type { ListenerSettings, Settings } from '../server/settings.ts';
-import { wayFor } from '../server/session/way-out.ts';
+import { upstreamFor } from '../server/session/way-out.ts';
 import { AddressType, formatAddress } from '../wire/address.ts';
 import { formatIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
@@ -132,7 +132,7 @@ async function follow(
 function checkWay(command: Command, route: Route): void {
   if (route.via === 'direct') return;
   try {
-    wayFor(command, route, 'request');
+    upstreamFor(command, route, 'request');
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     throw new Refused(

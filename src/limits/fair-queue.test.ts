@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { Spare } from './spare.ts';
-import { Turns } from './fair-queue.ts';
+import { FairQueue } from './fair-queue.ts';
 
 const here = (): readonly string[] => ['here'];
 
 test('runs so many at a time, lets so many wait, and refuses the rest at once', async () => {
-  const turns = new Turns({ running: 2, waiting: 3 });
+  const turns = new FairQueue({ running: 2, waiting: 3 });
   const tasks = Array.from({ length: 6 }, () => Promise.withResolvers<number>());
   const started: number[] = [];
   const results = tasks.map((task, index) =>
@@ -28,7 +28,7 @@ test('runs so many at a time, lets so many wait, and refuses the rest at once', 
 });
 
 test('a task that fails gives its turn on', async () => {
-  const turns = new Turns({ running: 1, waiting: 1 });
+  const turns = new FairQueue({ running: 1, waiting: 1 });
   const failing = turns.run(here, () => Promise.reject(new Error('broken')));
   const next = turns.run(here, () => Promise.resolve('next'));
   await assert.rejects(failing, /broken/);
@@ -38,7 +38,7 @@ test('a task that fails gives its turn on', async () => {
 test('sources take turns, and the one that has most waiting gives way', async () => {
   // Of two with as many, the one that was there first stays.
   let drawn = 0;
-  const turns = new Turns({ running: 1, waiting: 4, random: () => ++drawn / 10 });
+  const turns = new FairQueue({ running: 1, waiting: 4, random: () => ++drawn / 10 });
   const held = Promise.withResolvers<void>();
   const order: string[] = [];
   const run = async (source: string, name: string): Promise<string | undefined> =>
@@ -78,7 +78,7 @@ test('sources take turns, and the one that has most waiting gives way', async ()
 
 /** A line of 64 with one task at a time, and time that goes by in turns. */
 function lineOf(random: () => number) {
-  const turns = new Turns({ running: 1, waiting: 64, random });
+  const turns = new FairQueue({ running: 1, waiting: 64, random });
   const due: (() => void)[] = [];
   const ask = (...groups: readonly string[]): Promise<true | undefined> =>
     turns.run(
@@ -150,7 +150,7 @@ for (const { what, groups, least } of FLOODS) {
 test('beyond the least, tasks need spare descriptors, and go on when there are some', async () => {
   const spare = new Spare(5);
   const held = Array.from({ length: 8 }, () => Promise.withResolvers<void>());
-  const turns = new Turns({ running: 6, waiting: 10, spare, each: 2, least: 1 });
+  const turns = new FairQueue({ running: 6, waiting: 10, spare, each: 2, least: 1 });
   assert.ok(spare.take(3), 'somebody else has some');
   let started = 0;
   const tasks = held.map(({ promise }) =>

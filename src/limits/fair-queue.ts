@@ -1,6 +1,6 @@
 import type { Spare } from './spare.ts';
 import { Crowd } from './crowd.ts';
-import { Recent } from './lru-map.ts';
+import { LruMap } from './lru-map.ts';
 
 export interface TurnsOptions {
   /** Tasks at a time. */
@@ -38,7 +38,7 @@ const RANKS = 10_000;
  * holds up itself. Of groups of one size the one that had a turn last gives way, and among those that had none yet chance decides, for as
  * many turns as the line is long: asking more often gives no better chance.
  */
-export class Turns {
+export class FairQueue {
   readonly #limit: number;
   readonly #waiting: number;
   readonly #spare: Spare | undefined;
@@ -46,7 +46,7 @@ export class Turns {
   readonly #least: number;
   readonly #random: () => number;
   readonly #line = new Crowd<Turn>();
-  readonly #ranks = new Recent<Rank>(RANKS);
+  readonly #ranks = new LruMap<Rank>(RANKS);
   #turns = 0;
   #running = 0;
 

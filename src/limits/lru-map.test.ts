@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Recent } from './lru-map.ts';
+import { LruMap } from './lru-map.ts';
 
 test('keeps what was used last', () => {
-  const recent = new Recent<number>(2);
+  const recent = new LruMap<number>(2);
   recent.set('a', 1);
   recent.set('b', 2);
   assert.equal(recent.get('a'), 1);

@@ -1,5 +1,5 @@
 /** A map that keeps the entries used last and forgets the others. */
-export class Recent<V> {
+export class LruMap<V> {
   readonly #limit: number;
   readonly #entries = new Map<string, V>();
 

@@ -147,7 +147,7 @@ export interface Connection {
    * unread byte would turn the close into a reset that can overtake the reply), closes when the peer has ended or after `linger`
    * milliseconds. Resolves when it is closed, whoever did that; ignored once the connection is lost or belongs to a relay.
    */
-  finish(linger: number): Promise<void>;
+  closeGracefully(linger: number): Promise<void>;
 
   /** Closes at once; a read that waits rejects with `reason`, and a relay ends as if this side had failed. */
   destroy(reason?: Error): void;

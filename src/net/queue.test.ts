@@ -7,18 +7,18 @@ test('property: the first has the least rank, whoever comes and goes', () => {
   const step = fc.oneof(fc.record({ rank: fc.nat(20) }), fc.record({ leaves: fc.nat(40) }));
   fc.assert(
     fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
-      const queue = new Queue<{ readonly rank: number; seat: number }>();
-      const waiting: { readonly rank: number; seat: number }[] = [];
+      const queue = new Queue<{ readonly rank: number; index: number }>();
+      const waiting: { readonly rank: number; index: number }[] = [];
       for (const next of steps) {
         if ('rank' in next) {
-          const one = { rank: next.rank, seat: -1 };
+          const one = { rank: next.rank, index: -1 };
           queue.add(one);
           waiting.push(one);
         } else {
           for (const one of waiting.splice(next.leaves, 1)) {
             queue.delete(one);
             queue.delete(one);
-            assert.equal(one.seat, -1);
+            assert.equal(one.index, -1);
           }
         }
         assert.equal(queue.size, waiting.length);

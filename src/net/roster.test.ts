@@ -7,7 +7,7 @@ import type { Member } from './roster.ts';
 test('whoever was added and not deleted is there, once', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat({ max: 9 }))), (steps) => {
-      const members: Member[] = Array.from({ length: 10 }, () => ({ seat: -1 }));
+      const members: Member[] = Array.from({ length: 10 }, () => ({ index: -1 }));
       const roster = new Roster<Member>();
       const expected = new Set<Member>();
       for (const [comes, which] of steps) {
@@ -30,13 +30,13 @@ test('whoever was added and not deleted is there, once', () => {
 
 test('who leaves while all are visited is still visited, who comes is not', () => {
   const roster = new Roster<Member>();
-  const members: Member[] = Array.from({ length: 4 }, () => ({ seat: -1 }));
+  const members: Member[] = Array.from({ length: 4 }, () => ({ index: -1 }));
   for (const member of members) roster.add(member);
   let visited = 0;
   for (const member of roster) {
     visited++;
     roster.delete(member);
-    roster.add({ seat: -1 });
+    roster.add({ index: -1 });
   }
   assert.equal(visited, 4);
   assert.equal(roster.size, 4);

@@ -1,7 +1,7 @@
 /** Who can be on a roster, one at a time. */
 export interface Member {
   /** Where it stands there; the roster's alone. -1 = nowhere. */
-  seat: number;
+  index: number;
 }
 
 /**
@@ -17,18 +17,18 @@ export class Roster<T extends Member> implements Iterable<T> {
   }
 
   add(member: T): void {
-    member.seat = this.#members.push(member) - 1;
+    member.index = this.#members.push(member) - 1;
   }
 
   /** Whoever is not there is left alone. */
   delete(member: T): void {
-    const { seat } = member;
-    if (seat < 0) return;
-    member.seat = -1;
+    const { index } = member;
+    if (index < 0) return;
+    member.index = -1;
     const last = this.#members.pop()!;
     if (last === member) return;
-    this.#members[seat] = last;
-    last.seat = seat;
+    this.#members[index] = last;
+    last.index = index;
   }
 
   /** Those who are there now, whoever comes or goes meanwhile. */

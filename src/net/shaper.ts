@@ -5,7 +5,7 @@ import { Queue } from './queue.ts';
 import type { Waiting } from './queue.ts';
 
 /** Turns in a row, before the rest of the thread has its own. */
-const SHARE = 16;
+const BATCH = 16;
 /** Milliseconds that are worth a timer. */
 const PAUSE = 2;
 /** Milliseconds in which everyone who waits has a turn. */
@@ -95,7 +95,7 @@ export class Shaper {
   readonly #run = (): void => {
     this.#timer = undefined;
     // One round at most: a stream whose next bytes are about to come would miss the second.
-    for (let i = Math.min(SHARE, this.#waiting.size + 1); i > 0; i--) {
+    for (let i = Math.min(BATCH, this.#waiting.size + 1); i > 0; i--) {
       const turn = this.#waiting.first;
       if (turn === undefined) {
         this.#awake = false;
@@ -166,7 +166,7 @@ export class Shaper {
 class Turn implements Pace, Waiting {
   /** Turns that it has had, on the scale of its share; less than 0 before the first time. */
   rank = -1;
-  seat = -1;
+  index = -1;
   /** The shaper's pieces when it came to wait; less than 0 when it has had a turn since. */
   came = -1;
   readonly #shaper: Shaper;
@@ -195,7 +195,7 @@ class Turn implements Pace, Waiting {
   }
 
   get waits(): boolean {
-    return this.seat >= 0 || this.#timer !== undefined;
+    return this.index >= 0 || this.#timer !== undefined;
   }
 
   ask(source: Paced): void {

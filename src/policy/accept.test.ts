@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import { parseIp, sameIp } from '../wire/ip.ts';
 import { accept } from './accept.ts';
 import { compile } from './compile.ts';
-import type { AcceptRuleOptions, Surroundings } from './policy.ts';
+import type { AcceptRuleOptions, LocalAddresses } from './policy.ts';
 
 const INSIDE: AcceptRuleOptions = {
   name: 'inside',
@@ -57,7 +57,7 @@ const ROWS: readonly {
   },
 ];
 
-const MACHINE: Surroundings = {
+const MACHINE: LocalAddresses = {
   isSelf: (ip) => sameIp(ip, parseIp('10.0.3.1')!),
   isOwnPort: () => false,
 };

@@ -15,7 +15,7 @@ import type {
   Method,
   Protocol,
   RuleOptions,
-  Surroundings,
+  LocalAddresses,
   WhenOptions,
 } from './policy.ts';
 
@@ -157,7 +157,7 @@ const anyIp: fc.Arbitrary<Ip> = fc.oneof(
     .map((text) => parseIp(text)!),
 );
 
-const MACHINE: Surroundings = {
+const MACHINE: LocalAddresses = {
   isSelf: (ip) => ['10.0.3.1', 'fd00::1'].some((text) => sameIp(parseIp(text)!, ip)),
   isOwnPort: (ip, port, transport) =>
     sameIp(parseIp('10.0.3.1')!, ip) && port === (transport === 'tcp' ? 1080 : 40_000),

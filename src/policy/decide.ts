@@ -4,7 +4,7 @@ import type { Policy } from './compile.ts';
 import { judge } from './judge.ts';
 import type { Judged } from './judge.ts';
 import { isNumericName, parseName } from './names.ts';
-import type { Destination, Facts, RuleOptions, Surroundings } from './policy.ts';
+import type { Destination, Facts, RuleOptions, LocalAddresses } from './policy.ts';
 import type { Rule } from './rule.ts';
 
 export type Decision =
@@ -59,7 +59,7 @@ export function decide(
   facts: Facts,
   destination: Destination,
   resolved: readonly Ip[] | 'passed-on' | undefined,
-  surroundings: Surroundings,
+  surroundings: LocalAddresses,
 ): Decision {
   const question: Question = {
     policy,
@@ -83,7 +83,7 @@ export function decide(
 export function grantsSome(
   policy: Policy,
   facts: Facts,
-  surroundings: Surroundings,
+  surroundings: LocalAddresses,
 ): Exclude<Decision, { type: 'resolve' }> {
   const client = unmapped(facts.client);
   let unmet: Refusal | undefined;
@@ -108,7 +108,7 @@ interface Question {
   /** The client's address as it is judged. */
   readonly client: Ip;
   readonly destination: Destination;
-  readonly surroundings: Surroundings;
+  readonly surroundings: LocalAddresses;
 }
 
 function decideName(question: Question, name: string, resolved: 'passed-on' | undefined): Decision {

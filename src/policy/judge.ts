@@ -2,7 +2,7 @@ import { embeddedIpv4, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import type { AddressSet } from './addresses.ts';
 import type { Nat64 } from './nat64.ts';
-import type { Surroundings } from './policy.ts';
+import type { LocalAddresses } from './policy.ts';
 
 /** The address of a destination as rules judge it. */
 export interface Judged {
@@ -19,7 +19,7 @@ export interface Judged {
 }
 
 /** What rules and routes compare of a destination's address, so that no spelling goes around them. */
-export function judge(address: Ip, special: AddressSet, nat64: Nat64, surroundings: Surroundings): Judged {
+export function judge(address: Ip, special: AddressSet, nat64: Nat64, surroundings: LocalAddresses): Judged {
   const ip = unmapped(address);
   const translation = nat64.translate(ip);
   const inside = translation ?? embeddedIpv4(ip);

@@ -5,7 +5,7 @@ import type { AddressRange } from './addresses.ts';
 import type { Condition } from './conditions.ts';
 import type { Judged } from './judge.ts';
 import { NameSet, isLocalhost } from './names.ts';
-import type { RuleOptions, Surroundings } from './policy.ts';
+import type { RuleOptions, LocalAddresses } from './policy.ts';
 import { publicSet, rangesOf } from './sets.ts';
 
 /** The compiled `from` of a rule. A client's address is itself, whatever might be inside it. */
@@ -16,7 +16,7 @@ export class SourceMatcher {
     this.#addresses = new Addresses(conditions);
   }
 
-  has(ip: Ip, surroundings: Surroundings): boolean {
+  has(ip: Ip, surroundings: LocalAddresses): boolean {
     const { any, self } = this.#addresses;
     return (
       any ||

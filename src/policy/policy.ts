@@ -109,7 +109,7 @@ export type Destination =
   | { readonly type: 'ip'; readonly ip: Ip; readonly port: number };
 
 /** What the machine itself is: the set `self`, and garter's own ports, which are refused always. */
-export interface Surroundings {
+export interface LocalAddresses {
   /** Every address of this machine; what might be inside one does not count. */
   isSelf(ip: Ip): boolean;
   /** True when garter itself listens or relays on this address and port. */

@@ -3,7 +3,7 @@ import type { AddressSet } from './addresses.ts';
 import { parseCondition } from './conditions.ts';
 import type { Condition } from './conditions.ts';
 import { DestinationMatcher, SourceMatcher } from './matchers.ts';
-import type { AcceptRuleOptions, Facts, PortRange, RuleOptions, Surroundings } from './policy.ts';
+import type { AcceptRuleOptions, Facts, PortRange, RuleOptions, LocalAddresses } from './policy.ts';
 import { TimeWindow } from './window.ts';
 
 /** A rule for requests, compiled. */
@@ -23,7 +23,7 @@ export class Rule {
   }
 
   /** True when all conditions hold but those about the destination. `client` is the address that is judged. */
-  isFor(facts: Facts, client: Ip, surroundings: Surroundings): boolean {
+  isFor(facts: Facts, client: Ip, surroundings: LocalAddresses): boolean {
     const { commands, protocol, sourcePort } = this.options;
     return (
       (commands === undefined || commands.includes(facts.command)) &&
@@ -58,7 +58,7 @@ export class AcceptRule {
     this.#from = options.from && sourcesOf(options, options.from);
   }
 
-  isFor(client: Ip, surroundings: Surroundings): boolean {
+  isFor(client: Ip, surroundings: LocalAddresses): boolean {
     return this.#from === undefined || this.#from.has(client, surroundings);
   }
 }

@@ -17,7 +17,7 @@ import { servicesOf, type Services } from './services.ts';
 import { Sources } from './sources.ts';
 import { query } from './stub.ts';
 import { DEFAULTS, parseResolvConf, type NameServer, type NameServers } from './system.ts';
-import { Turns, type Asker } from '../limits/fair-queue.ts';
+import { FairQueue, type Asker } from '../limits/fair-queue.ts';
 
 export type Family = 'any' | 'ipv4' | 'ipv6';
 
@@ -71,7 +71,7 @@ export class Resolver implements Disposable {
   readonly #now: () => number;
   readonly #hosts: { readonly value: Hosts };
   readonly #servers: { readonly value: NameServers };
-  readonly #turns: Turns;
+  readonly #turns: FairQueue;
   readonly #addresses: Cache<readonly Ip[]>;
   readonly #names: Cache<readonly string[]>;
   readonly #services: Cache<Services>;
@@ -89,7 +89,7 @@ export class Resolver implements Disposable {
     const outlet = egress && new Outlet(machine.engine!, egress);
     const now = machine.now ?? ((): number => performance.now());
     this.options = options;
-    this.#turns = new Turns({ ...QUERIES, spare: machine.spare });
+    this.#turns = new FairQueue({ ...QUERIES, spare: machine.spare });
     this.#now = now;
     this.#hosts = new RereadFile(machine.hostsFile ?? '/etc/hosts', parseHosts, now);
     this.#servers =

@@ -145,7 +145,7 @@ function newQuery(withId: WithId): Query {
 }
 
 /** Bytes of an answer by UDP. 1232 are asked for, 512 without EDNS; no server that means well sends more than this. */
-const MOST = 4096;
+const MAX_ANSWER_SIZE = 4096;
 
 /** The socket is connected, so that the kernel drops what others send, and tells when nobody listens there. */
 const overUdp: Exchange = async (server, withId, patience, signal) => {
@@ -155,7 +155,7 @@ const overUdp: Exchange = async (server, withId, patience, signal) => {
     return await outcomeOf(patience, signal, (settle, fail) => {
       socket.on('error', fail);
       socket.on('message', (bytes) => {
-        const reply = decodeReply(bytes, message, MOST);
+        const reply = decodeReply(bytes, message, MAX_ANSWER_SIZE);
         if (reply !== undefined) settle(reply);
       });
       socket.connectSync(server.port, server.host);
@@ -175,7 +175,7 @@ const overTcp: Exchange = (server, withId, patience, signal) =>
 function overUdpBy(outlet: Outlet): Exchange {
   return (server, withId, patience, signal) => {
     const message = newQuery(withId);
-    const decode = (bytes: Buffer): Outcome | undefined => decodeReply(bytes, message, MOST);
+    const decode = (bytes: Buffer): Outcome | undefined => decodeReply(bytes, message, MAX_ANSWER_SIZE);
     return outlet.askByDatagram(server, message, patience, signal, decode);
   };
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { egressFrom } from '../net/egress.ts';
 import type { Resolver } from '../resolve/resolver.ts';
-import { Turns } from '../limits/fair-queue.ts';
+import { FairQueue } from '../limits/fair-queue.ts';
 import { UpstreamError } from './error.ts';
 import { examine } from './examine.ts';
 import { open } from './open.ts';
@@ -12,7 +12,7 @@ import type {
   RouteOptions,
   UpstreamOptions,
 } from './options.ts';
-import type { Trip } from './dial-context.ts';
+import type { DialContext } from './dial-context.ts';
 
 /** Checks at a time, of which one may always be, and those that wait for others to end. */
 const AT_ONCE = { running: 16, least: 1, waiting: 4096 } as const;
@@ -20,7 +20,7 @@ const AT_ONCE = { running: 16, least: 1, waiting: 4096 } as const;
 const JITTER = [0.9, 1.1] as const;
 
 /** What the checks of all groups share. */
-export type Ground = Pick<Trip, 'engine' | 'health' | 'discovery' | 'links' | 'spare' | 'isOwnPort'>;
+export type Ground = Pick<DialContext, 'engine' | 'health' | 'discovery' | 'links' | 'spare' | 'isOwnPort'>;
 
 /** A group whose members are checked, the first route that leads there, and the servers before it. */
 interface Checked {
@@ -34,7 +34,7 @@ interface Checked {
 export class Checks implements Disposable {
   readonly #ground: Ground;
   readonly #closing = new AbortController();
-  readonly #turns: Turns;
+  readonly #turns: FairQueue;
 
   constructor(
     routes: readonly RouteOptions[],
@@ -42,7 +42,7 @@ export class Checks implements Disposable {
     ground: Ground,
   ) {
     this.#ground = ground;
-    this.#turns = new Turns({ ...AT_ONCE, spare: ground.spare });
+    this.#turns = new FairQueue({ ...AT_ONCE, spare: ground.spare });
     for (const checked of checkedIn(routes)) void this.#watch(checked, resolverFor(checked.route));
   }
 
@@ -81,7 +81,7 @@ export class Checks implements Disposable {
     const { signal } = this.#closing;
     if (signal.aborted) return;
     const egress = route.egress && egressFrom(route.egress, undefined);
-    const trip = {
+    const context = {
       ...this.#ground,
       resolver,
       signal,
@@ -90,7 +90,9 @@ export class Checks implements Disposable {
       localAddress: egress,
     };
     const behind = { type: 'chain', label: way.label, hops: [...before, way] } as const;
-    await examine(behind, { ...group.health, check }, trip, (request, timed) => open(behind, request, timed));
+    await examine(behind, { ...group.health, check }, context, (request, timed) =>
+      open(behind, request, timed),
+    );
   }
 
   /** What cannot be discovered has no members; that is logged where it is discovered. */

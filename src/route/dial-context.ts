@@ -17,7 +17,7 @@ import type { ServerOptions } from './options.ts';
 import type { Links } from './link.ts';
 
 /** What a request needs to find its way through upstreams. */
-export interface Trip {
+export interface DialContext {
   readonly engine: Engine;
   readonly resolver: Resolver;
   readonly health: Health;
@@ -28,7 +28,7 @@ export interface Trip {
   /** When it is over in all, by `performance.now`. */
   readonly deadline: number;
   /** When the server that is tried now must have been reached and must have understood; what comes then is up to the destination. */
-  readonly patience: number;
+  readonly hopDeadline: number;
   /** Where connections come from. @default the kernel's choice */
   readonly localAddress: LocalAddress | undefined;
   /** What that goes by. */
@@ -78,21 +78,21 @@ export function boundAt({ bound, stream, servers }: Opened): Address {
 }
 
 /** An address as a server tells it: a dual-stack one may write ::ffff:192.0.2.1. */
-export function plain({ host, port }: HostPort): HostPort {
+export function normalised({ host, port }: HostPort): HostPort {
   const ip = host.includes(':') ? parseIp(host) : undefined;
   return { host: ip === undefined ? host : formatIp(unmapped(ip)), port };
 }
 
 /** Milliseconds, one at least. */
-export function left(until: number): number {
+export function remaining(until: number): number {
   return Math.max(1, until - performance.now());
 }
 
 /** A look-up takes no more of the time than the server has that it is for. */
-export async function inTime<T>(lookUp: Promise<T>, { patience }: Trip): Promise<T> {
+export async function withTimeout<T>(lookUp: Promise<T>, { hopDeadline }: DialContext): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new ResolveError('ETIMEOUT', 'no time left')), left(patience));
+    timer = setTimeout(() => reject(new ResolveError('ETIMEOUT', 'no time left')), remaining(hopDeadline));
   });
   try {
     return await Promise.race([lookUp, late]);

@@ -12,11 +12,11 @@ import type { UpstreamOptions } from './options.ts';
 import { race } from './happy-eyeballs.ts';
 import type { RaceOptions } from './happy-eyeballs.ts';
 import type { Route } from './table.ts';
-import { plain } from './dial-context.ts';
-import type { Opened, Trip } from './dial-context.ts';
+import { normalised } from './dial-context.ts';
+import type { Opened, DialContext } from './dial-context.ts';
 
 /** What the rules have allowed, and its way out. */
-export interface Passage {
+export interface RoutedPermit {
   readonly permit: Permit;
   readonly route: Route;
   /** Those of the permit's addresses that this route is for; none of a name that is passed on. */
@@ -37,7 +37,7 @@ export interface DialledThrough extends Dialled, Pick<Opened, 'servers' | 'relea
 
 /** Connects to the first of the addresses that answers. */
 export async function dialDirectly(
-  { permit, addresses }: Passage,
+  { permit, addresses }: RoutedPermit,
   engine: Engine,
   options: RaceOptions,
 ): Promise<Dialled> {
@@ -49,10 +49,10 @@ export async function dialDirectly(
 /** Connects through an upstream. */
 export async function dialThrough(
   way: UpstreamOptions,
-  passage: Passage,
-  trip: Trip,
+  routed: RoutedPermit,
+  context: DialContext,
 ): Promise<DialledThrough> {
-  const opened = await askThrough(way, Command.connect, passage, trip);
+  const opened = await askThrough(way, Command.connect, routed, context);
   const { stream, bound, address, servers, release } = opened;
   return { connection: stream, bound, address, servers, release };
 }
@@ -66,13 +66,13 @@ export interface Asked extends Opened {
 export async function askThrough(
   way: UpstreamOptions,
   command: Command,
-  { permit, addresses }: Passage,
-  trip: Trip,
+  { permit, addresses }: RoutedPermit,
+  context: DialContext,
 ): Promise<Asked> {
   const { destination } = permit;
   const { port } = destination;
   const ask = (host: string): Promise<Opened> =>
-    open(way, { command, destination: addressOf(host, port) }, trip);
+    open(way, { command, destination: addressOf(host, port) }, context);
   if (destination.type === 'name' && addresses.length === 0)
     return { ...(await ask(destination.name)), address: undefined };
   return firstFromThere(addresses, async (host) => ({ ...(await ask(host)), address: { host, port } }));
@@ -83,5 +83,5 @@ export async function awaitPeerThrough({ stream, session, servers }: Opened): Pr
   const { label } = servers.at(-1)!;
   const { ok, reply, bound } = await nextReply(stream, session, label, () => {});
   if (!ok) throw new UpstreamError('reply', label, `reply-${reply}`, reply);
-  return plain(bound);
+  return normalised(bound);
 }

@@ -8,8 +8,8 @@ import { UpstreamError } from './error.ts';
 import type { DiscoverOptions, GroupOptions, MemberOptions } from './options.ts';
 
 /** Milliseconds that an answer serves, whatever its time to live says: no less, and no more. */
-const LEAST = 5000;
-const MOST = 3_600_000;
+const MIN_TTL = 5000;
+const MAX_TTL = 3_600_000;
 /** Milliseconds for which it serves on while it is asked for again. Then whoever needs it waits. */
 const GRACE = 60_000;
 /** The share of a weight of 0 beside others: very little (RFC 2782). */
@@ -62,7 +62,7 @@ export class Discovery {
     if (known === undefined) return this.#ask(way, resolver, caller);
     if (now < known.expires) return known.services;
     // Nobody else asks meanwhile.
-    known.expires = now + LEAST;
+    known.expires = now + MIN_TTL;
     if (now >= known.spoils) return this.#ask(way, resolver, caller, known);
     void this.#ask(way, resolver, {}, known);
     return known.services;
@@ -88,7 +88,7 @@ export class Discovery {
 
   #keep(service: string, resolver: Resolver, services: readonly Service[], ttl: number): void {
     this.#missing.get(resolver)?.delete(service);
-    const expires = this.#now() + Math.min(Math.max(ttl, LEAST), MOST);
+    const expires = this.#now() + Math.min(Math.max(ttl, MIN_TTL), MAX_TTL);
     const found = this.#found.get(resolver) ?? new Map<string, Found>();
     found.set(service, { services, expires, spoils: expires + GRACE });
     this.#found.set(resolver, found);

@@ -4,24 +4,24 @@ import { UpstreamError } from './error.ts';
 import { passesCredentials } from './options.ts';
 import type { CheckOptions, HealthOptions, UpstreamOptions } from './options.ts';
 import { isShortage } from './reply.ts';
-import type { Opened, Request, Trip } from './dial-context.ts';
+import type { Opened, Request, DialContext } from './dial-context.ts';
 
 /** Milliseconds that a server has to answer. */
 const PATIENCE = 5000;
 
-type Timeless = Omit<Trip, 'deadline' | 'patience'>;
+type Timeless = Omit<DialContext, 'deadline' | 'hopDeadline'>;
 /** Makes a request of the server. */
-type Open = (request: Request, trip: Trip) => Promise<Opened>;
+type Open = (request: Request, context: DialContext) => Promise<Opened>;
 
 /** Sees whether a server is well by a request of garter's own, in which no client has a say, and notes it. Never rejects. */
 export async function examine(
   way: UpstreamOptions,
   options: HealthOptions,
-  trip: Timeless,
+  context: Timeless,
   open: Open,
 ): Promise<void> {
-  const { health, signal } = trip;
-  const why = await faultOf(way, options, trip, open);
+  const { health, signal } = context;
+  const why = await faultOf(way, options, context, open);
   // What this machine lacks is no fault of the server's.
   if (signal.aborted || (why !== undefined && isShortage(why))) return;
   if (why === undefined) health.succeeded(way.label, options);
@@ -32,12 +32,12 @@ export async function examine(
 async function faultOf(
   way: UpstreamOptions,
   { check }: HealthOptions,
-  trip: Timeless,
+  context: Timeless,
   open: Open,
 ): Promise<string | undefined> {
   const deadline = performance.now() + PATIENCE;
   try {
-    const { stream, release } = await open(requestOf(check), { ...trip, deadline, patience: deadline });
+    const { stream, release } = await open(requestOf(check), { ...context, deadline, hopDeadline: deadline });
     stream.destroy();
     release();
     return undefined;

@@ -54,7 +54,7 @@ class ScriptedEngine implements Pick<Engine, 'connect'> {
       unread: unused,
       write: unused,
       onLost: unused,
-      finish: unused,
+      closeGracefully: unused,
       destroy: () => this.#note(`-${remote.host}`),
       detach: unused,
     };

@@ -14,44 +14,44 @@ import { oneOf, reached } from './reach.ts';
 import type { Reach, Reached } from './reach.ts';
 import { replyTo } from './reply.ts';
 import { greet, nextReply } from './driver.ts';
-import { inTime, left, plain } from './dial-context.ts';
-import type { Opened, Request, Trip } from './dial-context.ts';
+import { withTimeout, remaining, normalised } from './dial-context.ts';
+import type { Opened, Request, DialContext } from './dial-context.ts';
 
 /** Reaches one server, and makes a request of it. */
 export async function openServer(
   reach: Reach,
   server: ServerOptions,
   request: Request,
-  trip: Trip,
+  context: DialContext,
 ): Promise<Opened> {
   const { label } = server;
   const { destination } = request;
   if (destination.type === AddressType.name && !server.passesNames)
-    return firstFromThere(await addressesFor(server, destination.host, trip), (host) => {
+    return firstFromThere(await addressesFor(server, destination.host, context), (host) => {
       const asked = { ...request, destination: addressOf(host, destination.port) };
-      return openServer(reach, server, asked, trip);
+      return openServer(reach, server, asked, context);
     });
-  const options = sessionOptions(server, request, trip);
+  const options = sessionOptions(server, request, context);
   // What it cannot carry is known before it is reached.
   const able = sessionFor(label, options);
-  const below = await reached(reach, server, trip);
+  const below = await reached(reach, server, context);
   const { others = [], servers, release } = below;
   const session = sessionOver(below, server, options) ?? able;
-  const link = linkTo(server, below, trip);
+  const link = linkTo(server, below, context);
   const stream = link?.connection ?? below.stream;
   const late = (error: () => UpstreamError, after: number): NodeJS.Timeout =>
     setTimeout(() => stream.destroy(error()), after);
-  let timer = late(() => isSilent(server), left(trip.patience) / (1 + others.length));
-  const stopped = (): void => stream.destroy(trip.signal.reason as Error);
-  trip.signal.addEventListener('abort', stopped);
+  let timer = late(() => isSilent(server), remaining(context.hopDeadline) / (1 + others.length));
+  const stopped = (): void => stream.destroy(context.signal.reason as Error);
+  context.signal.addEventListener('abort', stopped);
   try {
-    trip.signal.throwIfAborted();
+    context.signal.throwIfAborted();
     await link?.secured();
     const asked = (): void => {
       clearTimeout(timer);
       timer = late(
         () => new UpstreamError('reply', label, 'ETIMEDOUT', Reply.ttlExpired),
-        left(trip.deadline),
+        remaining(context.deadline),
       );
     };
     // It has spoken TLS by now, so it is there.
@@ -61,26 +61,26 @@ export async function openServer(
         ? await greet(stream, session, label)
         : await nextReply(stream, session, label, asked);
     if (!ok) throw new UpstreamError('reply', label, `reply-${reply}`, reply);
-    return { stream, bound: plain(bound), session, servers: [...servers, server], release };
+    return { stream, bound: normalised(bound), session, servers: [...servers, server], release };
   } catch (error) {
     stream.destroy();
     release();
     const fault = link === undefined ? error : link.explained(error);
     // A name with several addresses may be several machines, of which not all are well.
-    const mayTry = others.length > 0 && performance.now() < trip.patience;
+    const mayTry = others.length > 0 && performance.now() < context.hopDeadline;
     if (mayTry && fault instanceof UpstreamError && isWorthAnother(fault))
-      return await openServer(oneOf(others), server, request, trip);
+      return await openServer(oneOf(others), server, request, context);
     throw fault;
   } finally {
     clearTimeout(timer);
-    trip.signal.removeEventListener('abort', stopped);
+    context.signal.removeEventListener('abort', stopped);
   }
 }
 
 function linkTo(
   server: ServerOptions,
   { stream, release }: Reached,
-  { links, engine }: Trip,
+  { links, engine }: DialContext,
 ): Link | undefined {
   try {
     return server.tls && links.begin(stream, server, server.tls, engine);
@@ -137,9 +137,9 @@ function sessionOver(
 function sessionOptions(
   { protocol, credentials }: ServerOptions,
   { command, destination }: Request,
-  trip: Trip,
+  context: DialContext,
 ): ClientSessionOptions {
-  const shown = credentials === 'client' ? trip.credentials : credentials;
+  const shown = credentials === 'client' ? context.credentials : credentials;
   return {
     protocol,
     command,
@@ -152,12 +152,12 @@ function sessionOptions(
 async function addressesFor(
   { protocol, label }: ServerOptions,
   name: string,
-  trip: Trip,
+  context: DialContext,
 ): Promise<readonly Ip[]> {
   const family = isSocks4(protocol) ? 'ipv4' : 'any';
-  const { resolver, source, signal } = trip;
+  const { resolver, source, signal } = context;
   try {
-    return await inTime(resolver.resolve(name, { family, source, signal }), trip);
+    return await withTimeout(resolver.resolve(name, { family, source, signal }), context);
   } catch (error) {
     if (!(error instanceof ResolveError)) throw error;
     // One that takes names would need none.

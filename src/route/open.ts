@@ -8,8 +8,8 @@ import { openServer } from './hop.ts';
 import type { ChainOptions, DiscoverOptions, GroupOptions, UpstreamOptions } from './options.ts';
 import { directly } from './reach.ts';
 import type { Reach } from './reach.ts';
-import { inTime } from './dial-context.ts';
-import type { Opened, Request, Trip } from './dial-context.ts';
+import { withTimeout } from './dial-context.ts';
+import type { Opened, Request, DialContext } from './dial-context.ts';
 
 /** Milliseconds within which a server that is well can be expected to answer. */
 const FAIR = 1000;
@@ -18,49 +18,64 @@ const FAIR = 1000;
  * Makes a request of the server at the end of a way. Rejects with an UpstreamError, a ResolveError for a name that has to
  * become an address here, or the signal's reason.
  */
-export function open(way: UpstreamOptions, request: Request, trip: Trip): Promise<Opened> {
-  return openFrom(directly, way, request, trip);
+export function open(way: UpstreamOptions, request: Request, context: DialContext): Promise<Opened> {
+  return openFrom(directly, way, request, context);
 }
 
-function openFrom(reach: Reach, way: UpstreamOptions, request: Request, trip: Trip): Promise<Opened> {
+function openFrom(
+  reach: Reach,
+  way: UpstreamOptions,
+  request: Request,
+  context: DialContext,
+): Promise<Opened> {
   switch (way.type) {
     case 'server':
-      return openServer(reach, way, request, trip);
+      return openServer(reach, way, request, context);
     case 'group':
-      return openGroup(reach, way, request, trip);
+      return openGroup(reach, way, request, context);
     case 'discover':
-      return openDiscovered(reach, way, request, trip);
+      return openDiscovered(reach, way, request, context);
     case 'chain':
-      return openChain(reach, way, request, trip);
+      return openChain(reach, way, request, context);
     default:
       return way satisfies never;
   }
 }
 
-function openChain(reach: Reach, { hops }: ChainOptions, request: Request, trip: Trip): Promise<Opened> {
+function openChain(
+  reach: Reach,
+  { hops }: ChainOptions,
+  request: Request,
+  context: DialContext,
+): Promise<Opened> {
   let reachLast = reach;
   for (const hop of hops.slice(0, -1)) reachLast = through(reachLast, hop);
-  return openFrom(reachLast, hops.at(-1)!, request, trip);
+  return openFrom(reachLast, hops.at(-1)!, request, context);
 }
 
 /** Reaches a server by CONNECT through a way. */
 function through(reach: Reach, way: UpstreamOptions): Reach {
-  return (server, trip) => {
+  return (server, context) => {
     const { at } = server;
     const request = {
       command: Command.connect,
       destination: addressOf(at.host, at.port),
       leadsOn: true,
     };
-    // It is to be reached while the patience lasts.
-    return openFrom(reach, way, request, { ...trip, deadline: trip.patience });
+    // It is to be reached before the deadline of the hop.
+    return openFrom(reach, way, request, { ...context, deadline: context.hopDeadline });
   };
 }
 
 /** One member after the other, until one is reached, able and understands. */
-async function openGroup(reach: Reach, group: GroupOptions, request: Request, trip: Trip): Promise<Opened> {
-  const { health } = trip;
-  const members = candidates(group, trip.client, health);
+async function openGroup(
+  reach: Reach,
+  group: GroupOptions,
+  request: Request,
+  context: DialContext,
+): Promise<Opened> {
+  const { health } = context;
+  const members = candidates(group, context.client, health);
   let { tries } = group;
   let last: unknown;
   /** Not heard from, which may be the destination's doing. */
@@ -69,11 +84,11 @@ async function openGroup(reach: Reach, group: GroupOptions, request: Request, tr
     for (const [i, way] of members.entries()) {
       if (tries === 0) break;
       const now = performance.now();
-      const patience = now + (trip.patience - now) / Math.min(tries, members.length - i);
-      const deadline = request.leadsOn === true ? patience : trip.deadline;
+      const hopDeadline = now + (context.hopDeadline - now) / Math.min(tries, members.length - i);
+      const deadline = request.leadsOn === true ? hopDeadline : context.deadline;
       const leave = health.enter(way.label);
       try {
-        const opened = await openFrom(reach, way, request, { ...trip, patience, deadline });
+        const opened = await openFrom(reach, way, request, { ...context, hopDeadline, deadline });
         health.succeeded(way.label, group.health);
         return { ...opened, release: joined(leave, opened.release) };
       } catch (error) {
@@ -84,7 +99,7 @@ async function openGroup(reach: Reach, group: GroupOptions, request: Request, tr
           health.succeeded(way.label, group.health);
         if (isFinal(error, request)) throw error;
         // One that had hardly any time left may be well.
-        if (patience - now >= FAIR) {
+        if (hopDeadline - now >= FAIR) {
           if (error.trouble === 'silent') doubtful.push(way);
           else if (error.trouble === 'unreachable') health.failed(way.label, group.health, error.code);
         }
@@ -95,17 +110,22 @@ async function openGroup(reach: Reach, group: GroupOptions, request: Request, tr
     throw last;
   } finally {
     // Whatever became of the request: those that are never found down would be in front of the others for ever.
-    for (const way of doubtful) void ask(reach, way, group, trip);
+    for (const way of doubtful) void ask(reach, way, group, context);
   }
 }
 
 /** What a client and its destination can bring about must not count for the others: a server is down if it fails a question of our own. */
-async function ask(reach: Reach, way: UpstreamOptions, group: GroupOptions, trip: Trip): Promise<void> {
-  const { asked, closing } = trip.health;
+async function ask(
+  reach: Reach,
+  way: UpstreamOptions,
+  group: GroupOptions,
+  context: DialContext,
+): Promise<void> {
+  const { asked, closing } = context.health;
   if (asked.has(way.label)) return;
   asked.add(way.label);
   // The client may go, and others want to know all the same.
-  const own = { ...trip, signal: closing.signal, credentials: undefined };
+  const own = { ...context, signal: closing.signal, credentials: undefined };
   await examine(way, group.health, own, (request, timed) => openFrom(reach, way, request, timed));
   asked.delete(way.label);
 }
@@ -127,17 +147,17 @@ async function openDiscovered(
   reach: Reach,
   way: DiscoverOptions,
   request: Request,
-  trip: Trip,
+  context: DialContext,
 ): Promise<Opened> {
-  const { discovery, resolver, source, signal } = trip;
+  const { discovery, resolver, source, signal } = context;
   let group: GroupOptions;
   try {
-    group = await inTime(discovery.group(way, resolver, { source, signal }), trip);
+    group = await withTimeout(discovery.group(way, resolver, { source, signal }), context);
   } catch (error) {
     if (!(error instanceof ResolveError)) throw error;
     throw new UpstreamError('unreachable', way.label, error.code, undefined, error);
   }
-  return openGroup(reach, group, request, trip);
+  return openGroup(reach, group, request, context);
 }
 
 function joined(first: () => void, second: () => void): () => void {

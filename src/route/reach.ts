@@ -6,11 +6,11 @@ import { UpstreamError } from './error.ts';
 import type { ServerOptions } from './options.ts';
 import { race } from './happy-eyeballs.ts';
 import { isShortage } from './reply.ts';
-import { inTime, left } from './dial-context.ts';
-import type { Trip } from './dial-context.ts';
+import { withTimeout, remaining } from './dial-context.ts';
+import type { DialContext } from './dial-context.ts';
 
 /** How a server is reached: from here, or through the servers before it. */
-export type Reach = (server: ServerOptions, trip: Trip) => Promise<Reached>;
+export type Reach = (server: ServerOptions, context: DialContext) => Promise<Reached>;
 
 /** A connection to a server to which nothing has been said yet. */
 export interface Reached {
@@ -24,25 +24,25 @@ export interface Reached {
 }
 
 /** From here: to a unix socket, or to the first address that answers. */
-export const directly: Reach = async (server, trip) => {
-  const { engine, resolver, signal, source, nearest } = trip;
+export const directly: Reach = async (server, context) => {
+  const { engine, resolver, signal, source, nearest } = context;
   const { path } = server;
   if (path !== undefined) {
-    const stream = await engine.connect({ path }, { timeout: left(trip.patience), signal });
+    const stream = await engine.connect({ path }, { timeout: remaining(context.hopDeadline), signal });
     return { stream, servers: [], release: () => {} };
   }
   const addresses = nearest
     ? [nearest]
-    : await inTime(resolver.resolve(server.at.host, { source, signal }), trip);
-  return oneOf(notOwn(addresses, server, trip))(server, trip);
+    : await withTimeout(resolver.resolve(server.at.host, { source, signal }), context);
+  return oneOf(notOwn(addresses, server, context))(server, context);
 };
 
 /** Reaches a server at the first of its addresses that answers. */
 export function oneOf(addresses: readonly Ip[]): Reach {
-  return async ({ at }, trip) => {
-    const { engine, signal, localAddress, patience } = trip;
-    const timeout = left(patience);
-    const spare = (): Share => trip.spare.shareOf(trip.client);
+  return async ({ at }, context) => {
+    const { engine, signal, localAddress, hopDeadline } = context;
+    const timeout = remaining(hopDeadline);
+    const spare = (): Share => context.spare.shareOf(context.client);
     const options =
       localAddress === undefined ? { timeout, signal, spare } : { timeout, signal, spare, localAddress };
     const stream = await race(addresses, at.port, engine, options);
@@ -55,8 +55,8 @@ export function oneOf(addresses: readonly Ip[]): Reach {
 }
 
 /** A server that leads back here would call itself without end. */
-function notOwn(addresses: readonly Ip[], { at, label }: ServerOptions, trip: Trip): readonly Ip[] {
-  const others = addresses.filter((ip) => !trip.isOwnPort(ip, at.port));
+function notOwn(addresses: readonly Ip[], { at, label }: ServerOptions, context: DialContext): readonly Ip[] {
+  const others = addresses.filter((ip) => !context.isOwnPort(ip, at.port));
   if (others.length === 0) throw new UpstreamError('unable', label, 'loop');
   return others;
 }
@@ -65,11 +65,11 @@ function notOwn(addresses: readonly Ip[], { at, label }: ServerOptions, trip: Tr
  * Reaches a server. Whatever keeps it from being reached, another server may do, but for what a server on the way there has
  * refused.
  */
-export async function reached(reach: Reach, server: ServerOptions, trip: Trip): Promise<Reached> {
+export async function reached(reach: Reach, server: ServerOptions, context: DialContext): Promise<Reached> {
   try {
-    return await reach(server, trip);
+    return await reach(server, context);
   } catch (error) {
-    if (trip.signal.aborted) throw trip.signal.reason;
+    if (context.signal.aborted) throw context.signal.reason;
     if (error instanceof UpstreamError && error.trouble !== 'reply') throw error;
     const code = error instanceof UpstreamError ? error.code : (error as NodeJS.ErrnoException).code;
     // What this machine lacks is no fault of the server's.

@@ -1,7 +1,7 @@
 import { AddressSet } from '../policy/addresses.ts';
 import { judge } from '../policy/judge.ts';
 import { Nat64 } from '../policy/nat64.ts';
-import type { Destination, Facts, RuleOptions, Surroundings } from '../policy/policy.ts';
+import type { Destination, Facts, RuleOptions, LocalAddresses } from '../policy/policy.ts';
 import { Rule } from '../policy/rule.ts';
 import { Resolver } from '../resolve/resolver.ts';
 import type { ResolveOptions } from '../resolve/resolver.ts';
@@ -70,7 +70,7 @@ export class Routes {
     facts: Facts,
     destination: Destination,
     address: Ip | undefined,
-    surroundings: Surroundings,
+    surroundings: LocalAddresses,
   ): Route | undefined {
     if (this.#routes === undefined) return DIRECT;
     const client = unmapped(facts.client);
@@ -91,7 +91,7 @@ export class Routes {
     facts: Facts,
     destination: Destination,
     addresses: readonly Ip[],
-    surroundings: Surroundings,
+    surroundings: LocalAddresses,
   ): { readonly route: Route; readonly addresses: readonly Ip[] } | undefined {
     const found = addresses.map((ip) => this.find(facts, destination, ip, surroundings));
     const route = found.find((one) => one !== undefined);
@@ -99,7 +99,7 @@ export class Routes {
   }
 
   /** The routes that requests of this kind may take, whatever their destinations. */
-  openTo(facts: Facts, surroundings: Surroundings): readonly Route[] {
+  openTo(facts: Facts, surroundings: LocalAddresses): readonly Route[] {
     if (this.#routes === undefined) return [DIRECT];
     const client = unmapped(facts.client);
     const open = this.#routes.filter(([rule]) => rule.isFor(facts, client, surroundings));

@@ -10,8 +10,8 @@ import { decodeUdpHeader, encodeUdpHeader } from '../wire/udp.ts';
 import { UpstreamError } from './error.ts';
 import { open } from './open.ts';
 import type { ServerOptions, UpstreamOptions } from './options.ts';
-import { boundAt, plain } from './dial-context.ts';
-import type { Opened, Trip } from './dial-context.ts';
+import { boundAt, normalised } from './dial-context.ts';
+import type { Opened, DialContext } from './dial-context.ts';
 
 /** Whose an association through upstreams is. */
 export interface AssociationOwner {
@@ -86,16 +86,16 @@ export class UpstreamAssociation {
 /** Asks every server of a way for an association. Rejects as `open` does. */
 export async function associateThrough(
   way: UpstreamOptions,
-  trip: Trip,
+  context: DialContext,
   owner: AssociationOwner,
 ): Promise<UpstreamAssociation> {
   const hops: Opened[] = [];
   try {
     // The last one first: from then on it is known which server each group has taken.
-    const last = await open(way, REQUEST, trip);
+    const last = await open(way, REQUEST, context);
     hops.push(last);
     // A name may be several machines.
-    const nearby = { ...trip, nearest: ipOf(last.stream.remote.host) };
+    const nearby = { ...context, nearest: ipOf(last.stream.remote.host) };
     for (let count = 1; count < last.servers.length; count++) {
       const before = { type: 'chain', label: way.label, hops: last.servers.slice(0, count) } as const;
       hops.splice(-1, 0, await open(before, REQUEST, nearby));
@@ -105,8 +105,8 @@ export async function associateThrough(
     const server = nearest.stream.remote;
     if (relay!.type === AddressType.name || relay!.port === 0 || !owner.mayBeRelay(relay!, server))
       throw new UpstreamError('unable', nearest.servers[0]!.label, 'relay-address');
-    const at = { host: localHost(relay!, nearest, trip), port: 0 };
-    const socket = await trip.engine.udp(at, events(relay!, beyond, owner));
+    const at = { host: localHost(relay!, nearest, context), port: 0 };
+    const socket = await context.engine.udp(at, events(relay!, beyond, owner));
     return new UpstreamAssociation(hops, socket, relay!, beyond, owner);
   } catch (error) {
     for (const hop of hops) leave(hop);
@@ -123,10 +123,10 @@ function leave({ stream, release }: Opened): void {
 }
 
 /** A server hears the address that has asked it. */
-function localHost(relay: Address, { stream }: Opened, trip: Trip): string {
+function localHost(relay: Address, { stream }: Opened, context: DialContext): string {
   const { host } = stream.local;
-  if (familyOf(host) === familyOf(relay.host)) return trip.egress ? alongside(trip.egress, host) : host;
-  return trip.localAddress?.(relay.host) ?? unspecified(familyOf(relay.host));
+  if (familyOf(host) === familyOf(relay.host)) return context.egress ? alongside(context.egress, host) : host;
+  return context.localAddress?.(relay.host) ?? unspecified(familyOf(relay.host));
 }
 
 function events(relay: Endpoint, beyond: readonly Address[], owner: AssociationOwner): UdpEvents {
@@ -159,7 +159,7 @@ function unwrap(
     for (let i = 0; ; i++) {
       const header = decodeUdpHeader(buffer, at, end);
       if (header === undefined || header.value.fragment !== 0) return undefined;
-      const from = plain(header.value.address);
+      const from = normalised(header.value.address);
       if (i === beyond.length) return { start: at, dataStart: at + header.size, from };
       if (!isFrom(from, beyond[i]!)) return undefined;
       at += header.size;

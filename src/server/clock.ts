@@ -1,5 +1,5 @@
 /** Milliseconds between two looks at the time of day, for hours of rules, last days of users and the day of quotas. */
-export const LOOK = 15_000;
+export const RECHECK_INTERVAL = 15_000;
 
 /** Milliseconds on a clock that never jumps and is the same for all threads. */
 export function monotonic(): number {

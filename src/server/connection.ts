@@ -15,7 +15,7 @@ import { Failure } from './failure.ts';
 import { handshake } from './handshake.ts';
 import { lookUp } from './commands/resolve.ts';
 import { answerPac } from './pac.ts';
-import { admit, DialledGrant, obtainPassage } from './session/authorize.ts';
+import { acquireLimits, DialledGrant, authorize } from './session/authorize.ts';
 import { confirm } from './session/recheck.ts';
 import { relay } from './session/relay.ts';
 import type { Session } from './session/session.ts';
@@ -40,8 +40,8 @@ export async function serve(client: Connection, listener: OpenListener, state: S
   try {
     // accept
     checkInterface(session);
-    if (listener.balancers?.isFor(session.ip, state.ports) === true) await introduce(session);
-    const methods = letIn(session, state);
+    if (listener.balancers?.isFor(session.ip, state.ports) === true) await expectProxyHeader(session);
+    const methods = checkAccept(session, state);
     // session and identify
     let certified: Identity | undefined;
     if (listener.tls !== undefined) {
@@ -50,9 +50,9 @@ export async function serve(client: Connection, listener: OpenListener, state: S
     }
     const request = await handshake(session, machine, methods, state, certified);
     clearTimeout(deadline);
-    state.connections.settled(session);
+    state.connections.stopsWaiting(session);
     // decide, route, dial and relay
-    end = await carryOut(session, machine, request, state);
+    end = await runCommand(session, machine, request, state);
   } catch (error) {
     const failure = session.failure ?? Failure.from(error, session.phase);
     if (failure.isBug) state.log.error('a connection failed', { id: session.id, error: stackOf(failure) });
@@ -61,13 +61,13 @@ export async function serve(client: Connection, listener: OpenListener, state: S
     end = failure;
   }
   clearTimeout(deadline);
-  state.connections.settled(session);
+  state.connections.stopsWaiting(session);
   // record
   if (end === undefined) return;
   if (end.phase === 'accept') session.client.destroy();
   // A session that was stopped has no connection any more.
   if (end.phase === 'accept' || session.failure !== undefined) state.sessions.close(session, end);
-  else await state.sessions.closeWhen(session.client.finish(LINGER), session, end);
+  else await state.sessions.closeWhen(session.client.closeGracefully(LINGER), session, end);
 }
 
 function watchClient(session: Session): void {
@@ -91,13 +91,13 @@ function checkInterface({ client, listener }: Session): void {
 }
 
 /** Whom the balancer speaks for; it may also speak for itself. */
-async function introduce(session: Session): Promise<void> {
+async function expectProxyHeader(session: Session): Promise<void> {
   const { addresses } = await readProxyHeader(session.client);
-  if (addresses !== undefined) session.introduce(addresses.source);
+  if (addresses !== undefined) session.applyProxyHeader(addresses.source);
 }
 
 /** Before any byte of the client is read: the methods it may use. */
-function letIn(session: Session, state: ServerState): readonly Method[] {
+function checkAccept(session: Session, state: ServerState): readonly Method[] {
   const { allow, rule } = accept(state.policy, session.ip, state.ports);
   if (!allow) throw Failure.refusal(rule?.name ?? 'no-rule', 'accept');
   state.connections.enter(session, state.sessions.size);
@@ -109,7 +109,7 @@ function stackOf({ cause, message }: Failure): string {
 }
 
 /** Nothing is awaited while a connection is relayed, where most of its life is: then there is no end yet. */
-function carryOut(
+function runCommand(
   session: Session,
   machine: ServerSession,
   request: RequestEvent,
@@ -152,12 +152,12 @@ async function connect(
 
   // decide
   const destination = destinationOf(request.destination);
-  const passage = await obtainPassage(session, 'connect', destination, state);
-  admit(session, 'connect', destination, passage.permit, state);
+  const routed = await authorize(session, 'connect', destination, state);
+  acquireLimits(session, 'connect', destination, routed.permit, state);
 
   // route and dial
   session.phase = 'dial';
-  const { connection: target, bound, address } = await dial(session, passage, deadline, state);
+  const { connection: target, bound, address } = await dial(session, routed, deadline, state);
   session.grant = new DialledGrant(request.destination, address);
   try {
     confirm(session, state);
@@ -170,5 +170,5 @@ async function connect(
 
   // relay
   client.write(machine.reply(Reply.succeeded, bound));
-  relay(session, machine, target, passage.permit, state);
+  relay(session, machine, target, routed.permit, state);
 }

@@ -93,7 +93,7 @@ async function identify(
     state.log.warn('login failed', { client: address, user: username, reason });
     throw Failure.refusal(reason, 'auth');
   }
-  state.connections.settled(session);
+  state.connections.stopsWaiting(session);
   session.identity = verdict.identity;
   if (state.routes.passCredentials) session.credentials = { username, password };
 }

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Log } from '../audit/log.ts';
-import type { Record } from '../audit/record.ts';
+import type { ConnectionRecord } from '../audit/record.ts';
 import type { Authenticator, Identity } from '../auth/authenticator.ts';
 import type { Engine } from '../net/engine.ts';
 import type { Endpoint } from '../wire/address.ts';
@@ -8,14 +8,14 @@ import { chooseEngine } from '../net/choose.ts';
 import { formatAddress } from '../wire/address.ts';
 import { NONE } from './change.ts';
 import type { Change } from './change.ts';
-import { Core } from './core.ts';
-import type { Common, Crew } from './workers.ts';
+import { Worker } from './worker.ts';
+import type { Common, Workers } from './workers.ts';
 import { connectionsPossible, threadsPossible } from './limits/descriptors.ts';
 import { checkDevices } from './listen/devices.ts';
 import { Health } from './health.ts';
 import type { Readiness } from './health.ts';
 import { OwnPorts } from './listen/own-ports.ts';
-import { QuotaBook } from './limits/quota-store.ts';
+import { QuotaStore } from './limits/quota-store.ts';
 import type { ConnectionLimitSettings, Settings } from './settings.ts';
 import { createSharedMemory } from './shared-memory.ts';
 import type { Decide } from './session/state.ts';
@@ -40,16 +40,16 @@ export type Authenticate = (
   address: string,
 ) => Identity | undefined | Promise<Identity | undefined>;
 
-/** A running SOCKS server: what it has once, and a crew, which serves the connections. */
+/** A running SOCKS server: what it has once, and a workers, which serves the connections. */
 export class Server implements AsyncDisposable {
   readonly #engine: Engine;
   readonly #hooks: ServerHooks;
   readonly #log: Log;
   readonly #users: Users;
-  readonly #quotas: QuotaBook;
+  readonly #quotas: QuotaStore;
   readonly #ports: OwnPorts;
   readonly #checks: UpstreamChecks;
-  readonly #crew: Crew;
+  readonly #workers: Workers;
   readonly #possibleConnections: number;
   #drainTime: number;
   #health: Health | undefined;
@@ -88,14 +88,14 @@ export class Server implements AsyncDisposable {
     this.#engine = engine;
     this.#hooks = hooks;
     this.#log = new Log(settings.log);
-    this.#quotas = new QuotaBook(this.#log);
+    this.#quotas = new QuotaStore(this.#log);
     this.#ports = new OwnPorts(memory.ports);
     this.#checks = new UpstreamChecks(memory, engine, this.#ports, this.#log);
     this.#drainTime = settings.timeouts.drain;
     this.#users = new Users(
       () => {
         this.#log.info('users reloaded');
-        this.#crew.recheck();
+        this.#workers.recheck();
       },
       (report) => this.#log.error('users file not reloaded, the old users stay', { report }),
     );
@@ -108,20 +108,20 @@ export class Server implements AsyncDisposable {
       authenticator: () => embedder ?? this.#users.authenticator,
     };
     this.#possibleConnections = connectionsPossible(workers);
-    this.#crew =
+    this.#workers =
       Threads === undefined
-        ? new Core(engine, common, settings, { decide })
+        ? new Worker(engine, common, settings, { decide })
         : new Threads(common, this.#quotas, this.#users, workers);
   }
 
   /** Where it listens, with real ports: `host:port`, or `unix:/path`. */
   get places(): readonly string[] {
-    return this.#crew.open.map(({ place }) => place);
+    return this.#workers.open.map(({ place }) => place);
   }
 
   /** The listeners that have an address, with real ports. */
   get addresses(): readonly Endpoint[] {
-    return this.#crew.open.filter(({ place }) => !place.startsWith('unix:')).map(({ local }) => local);
+    return this.#workers.open.filter(({ place }) => !place.startsWith('unix:')).map(({ local }) => local);
   }
 
   /** Where /healthz and /readyz are answered. */
@@ -134,8 +134,8 @@ export class Server implements AsyncDisposable {
   }
 
   /** The open sessions, as records without an end. */
-  sessions(): Promise<readonly Record[]> {
-    return this.#crew.sessions();
+  sessions(): Promise<readonly ConnectionRecord[]> {
+    return this.#workers.sessions();
   }
 
   /**
@@ -152,12 +152,12 @@ export class Server implements AsyncDisposable {
   async drain(): Promise<void> {
     this.#ending = true;
     await this.#turn;
-    await this.#crew.stopListening();
+    await this.#workers.stopListening();
     const late = Promise.withResolvers<void>();
     const timer = setTimeout(() => late.resolve(), this.#drainTime);
-    await Promise.race([this.#crew.empty(), late.promise]);
+    await Promise.race([this.#workers.empty(), late.promise]);
     clearTimeout(timer);
-    this.#crew.stopSessions('drain');
+    this.#workers.stopSessions('drain');
     await this.close();
   }
 
@@ -178,11 +178,11 @@ export class Server implements AsyncDisposable {
     this.#hooks.signal?.removeEventListener('abort', this.#aborted);
     await this.#turn;
     this.#checks.close();
-    await this.#crew.stopListening();
-    this.#crew.stopSessions('close');
-    await this.#crew.empty();
+    await this.#workers.stopListening();
+    this.#workers.stopSessions('close');
+    await this.#workers.empty();
     await this.#users[Symbol.asyncDispose]();
-    await this.#crew.close();
+    await this.#workers.close();
     await this.#quotas.close();
     await this.#health?.[Symbol.asyncDispose]();
     await this.#log.close();
@@ -218,7 +218,7 @@ export class Server implements AsyncDisposable {
     const changes = [
       await prepare(this.#prepareHealth(settings.health)),
       await prepare(this.#quotas.prepare(settings.stateFile)),
-      await prepare(this.#crew.prepare(settings)),
+      await prepare(this.#workers.prepare(settings)),
     ];
     const prepared = undo.move();
     const commit = async (): Promise<void> => {
@@ -255,7 +255,7 @@ export class Server implements AsyncDisposable {
 
   async #readiness(): Promise<Readiness> {
     const { fault, lost } = this.#log;
-    const standing = await this.#crew.standing();
+    const standing = await this.#workers.status();
     const short = standing.filter(({ cap, fault: ails }) => cap !== Infinity && ails === undefined);
     const cap = short.reduce((sum, one) => sum + one.cap, 0);
     const faults = [

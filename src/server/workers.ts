@@ -1,5 +1,5 @@
 import type { Log } from '../audit/log.ts';
-import type { Record } from '../audit/record.ts';
+import type { ConnectionRecord } from '../audit/record.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
 import type { Change } from './change.ts';
 import type { OpenListener } from './listen/listeners.ts';
@@ -17,7 +17,7 @@ export interface Common {
 }
 
 /** Those who serve connections: one thread, which is the server's own, or several. */
-export interface Crew {
+export interface Workers {
   /** The listeners that are open. */
   readonly open: readonly OpenListener[];
   /** Gets ready to serve by these settings, and by the authenticator that is in force when they are committed. */
@@ -25,8 +25,8 @@ export interface Crew {
   /** Asks the rules about every open session again. */
   recheck(): void;
   /** The open sessions, as records without an end. */
-  sessions(): Promise<readonly Record[]>;
-  standing(): Promise<readonly Standing[]>;
+  sessions(): Promise<readonly ConnectionRecord[]>;
+  status(): Promise<readonly WorkerStatus[]>;
   /** Takes no new connections. */
   stopListening(): Promise<void>;
   /** Ends every session; `detail` goes into the records. */
@@ -38,7 +38,7 @@ export interface Crew {
 }
 
 /** How a thread does. */
-export interface Standing {
+export interface WorkerStatus {
   /** Connections, and how many there may be for want of memory; Infinity as a rule. */
   readonly open: number;
   readonly cap: number;

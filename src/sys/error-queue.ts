@@ -3,7 +3,7 @@ import { libc } from './libc.ts';
 import { addressOf, bytes, int32, reserve } from './memory.ts';
 
 /** Taken at a time; more than anybody needs to hear of. */
-const MOST = 64;
+const MAX_ERRORS = 64;
 /** Who tells an error: not ICMP, but this machine, which has told it already. */
 const SO_EE_ORIGIN_LOCAL = 1;
 
@@ -24,7 +24,7 @@ int32[(message >> 2) + CONTROL] = addressOf(control);
  */
 export function takeErrors(fd: number): readonly number[] {
   const codes: number[] = [];
-  for (let i = 0; i < MOST; i++) {
+  for (let i = 0; i < MAX_ERRORS; i++) {
     int32[(message >> 2) + CONTROL_LENGTH] = CONTROL_SIZE;
     if (libc.recvmsg(fd, addressOf(message), MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
     const error = control + CMSGHDR;

@@ -26,18 +26,13 @@ export function expectSockaddr(): void {
   int32[length >> 2] = SOCKADDR_SIZE;
 }
 
-/** After it. */
-export function told(): Endpoint {
-  return decodeSockaddr(sockaddr);
-}
-
-/** The family of the address that was told. */
-export function familyTold(): number {
+/** The family of the address that a call has left there. */
+export function familyOfSockaddr(): number {
   return bytes[sockaddr]! | (bytes[sockaddr + 1]! << 8);
 }
 
-/** The path that was told. */
-export function pathTold(): string {
+/** The path that a call has left there. */
+export function pathOfSockaddr(): string {
   const end = sockaddr + int32[length >> 2]!;
   const nul = bytes.indexOf(0, sockaddr + 2);
   return new TextDecoder().decode(bytes.slice(sockaddr + 2, Math.min(nul, end)));
@@ -71,8 +66,8 @@ export function encodePath(path: string): number {
   return 2 + encoded.length + 1;
 }
 
-/** An IPv4 address in an IPv6 one as its dotted quad; a link-local one with its zone. */
-export function decodeSockaddr(at: number): Endpoint {
+/** The address that a call has left there, or one elsewhere in the memory: an IPv4 address in an IPv6 one as its dotted quad, a link-local one with its zone. */
+export function decodeSockaddr(at: number = sockaddr): Endpoint {
   const port = (bytes[at + 2]! << 8) | bytes[at + 3]!;
   if (bytes[at] === AF_INET) {
     return { host: dottedQuad(at + 4), port };

@@ -15,7 +15,7 @@ import { ENODEV, systemError } from './errors.ts';
 import { NAME, NAME_SIZE, putName } from './interface-name.ts';
 import { errno, libc } from './libc.ts';
 import { addressOf, bytes, int32, reserve } from './memory.ts';
-import { encodeSockaddr, expectSockaddr, SOCKADDR, SOCKADDR_LENGTH, told } from './sockaddr.ts';
+import { encodeSockaddr, expectSockaddr, SOCKADDR, SOCKADDR_LENGTH, decodeSockaddr } from './sockaddr.ts';
 
 /** Seconds of silence until the kernel asks whether the peer is still there. */
 const KEEP_IDLE = 60;
@@ -107,5 +107,5 @@ export function lacksDevice(fd: number): boolean {
 export function localOf(fd: number): Endpoint {
   expectSockaddr();
   checked(libc.getsockname(fd, SOCKADDR, SOCKADDR_LENGTH), 'getsockname');
-  return told();
+  return decodeSockaddr();
 }

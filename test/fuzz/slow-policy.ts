@@ -5,7 +5,7 @@ import type {
   PolicyOptions,
   PortRange,
   RuleOptions,
-  Surroundings,
+  LocalAddresses,
 } from '../../src/policy/policy.ts';
 import { formatIp, parseIp } from '../../src/wire/ip.ts';
 import type { Ip } from '../../src/wire/ip.ts';
@@ -18,7 +18,7 @@ export interface Question {
   readonly destination: Destination;
   /** Of a name; `undefined` while it is not resolved. */
   readonly addresses: readonly Ip[] | undefined;
-  readonly surroundings: Surroundings;
+  readonly surroundings: LocalAddresses;
 }
 
 const SETS: Readonly<Record<string, readonly string[]>> = {
@@ -80,7 +80,7 @@ export function expectedDecision(question: Question): string {
   return addresses === undefined ? byName(question, name) : byAddresses(question, addresses);
 }
 
-export function expectedAccept({ accept }: PolicyOptions, client: Ip, surroundings: Surroundings): object {
+export function expectedAccept({ accept }: PolicyOptions, client: Ip, surroundings: LocalAddresses): object {
   if (accept === undefined) return { allow: true, rule: undefined };
   const ip = unmappedOf(client);
   const rule = accept.find(({ from }) => from?.some((entry) => isFrom(entry, ip, surroundings)) ?? true);
@@ -164,7 +164,7 @@ function isAmong(ranges: readonly PortRange[] | undefined, port: number): boolea
   return ranges?.some(({ first, last }) => port >= first && port <= last) ?? true;
 }
 
-function isFrom(entry: string, ip: Ip, surroundings: Surroundings): boolean {
+function isFrom(entry: string, ip: Ip, surroundings: LocalAddresses): boolean {
   return entry === 'self' ? surroundings.isSelf(ip) : isIn(entry, ip);
 }
 
@@ -172,7 +172,7 @@ function leadsTo(
   rule: RuleOptions,
   name: string | undefined,
   { own, inside, meant }: Seen,
-  surroundings: Surroundings,
+  surroundings: LocalAddresses,
 ): boolean {
   const both = inside === undefined ? [own] : [own, inside];
   const end = inside ?? own;

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import type { Record } from '../../src/audit/record.ts';
+import type { ConnectionRecord } from '../../src/audit/record.ts';
 import { cert, key } from '../support/certificate.ts';
 import { makeDirectory } from '../support/directory.ts';
 import { startHttpsNameServer, startTlsNameServer } from '../support/encrypted-name-server.ts';
@@ -151,7 +151,10 @@ suite('servers with TLS', { timeout: 60_000 }, () => {
   after(() => resources.disposeAsync());
 
   /** The reply to a request by way of a server for this domain, where the records say that the server is called so, and the record. */
-  const ask = async (domain: string, target: string): Promise<[reply: number, record: Partial<Record>]> => {
+  const ask = async (
+    domain: string,
+    target: string,
+  ): Promise<[reply: number, record: Partial<ConnectionRecord>]> => {
     const secure = `_socks5s._tcp.${domain}`;
     await using names = await startNameServer((asked) => {
       if (asked.type === 'SRV') return [response(asked, { answers: [service(secure, target, far.port)] })];

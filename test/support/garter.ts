@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { Record } from '../../src/audit/record.ts';
+import type { ConnectionRecord } from '../../src/audit/record.ts';
 import { makeDirectory } from './directory.ts';
 import { check, start, until, type Daemon } from './process.ts';
 
@@ -33,13 +33,13 @@ export interface Garter extends AsyncDisposable {
   /** Every line of the log file so far. */
   log(): Promise<readonly LogLine[]>;
   /** Every record so far. */
-  records(): Promise<readonly Record[]>;
+  records(): Promise<readonly ConnectionRecord[]>;
   /** Waits for a record with these fields and takes it: no other call gets the same one. */
-  record(fields: Partial<Record>): Promise<Record>;
+  record(fields: Partial<ConnectionRecord>): Promise<ConnectionRecord>;
 }
 
 /** A record, or a message with whatever fields it has. */
-interface LogLine extends Partial<Record> {
+interface LogLine extends Partial<ConnectionRecord> {
   readonly level: string;
   readonly event: string;
   /** Datagrams dropped, in the line of an association. */
@@ -78,7 +78,7 @@ export async function startGarter(options: GarterOptions = {}): Promise<Garter> 
     }),
   );
   const log = (): Promise<readonly LogLine[]> => readLines(logFile);
-  const records = async (): Promise<readonly Record[]> => (await log()).filter(isRecord);
+  const records = async (): Promise<readonly ConnectionRecord[]> => (await log()).filter(isRecord);
   const taken = new Set<string>();
   const resources = stack.move();
   return {
@@ -127,11 +127,11 @@ export async function reload(garter: Garter, change: (text: string) => string): 
   );
 }
 
-function has(record: Record, fields: Partial<Record>): boolean {
+function has(record: ConnectionRecord, fields: Partial<ConnectionRecord>): boolean {
   return isDeepStrictEqual({ ...record, ...fields }, record);
 }
 
-function isRecord(line: LogLine): line is LogLine & Record {
+function isRecord(line: LogLine): line is LogLine & ConnectionRecord {
   return line.end !== undefined;
 }
 

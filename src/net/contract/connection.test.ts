@@ -65,7 +65,7 @@ for (const engine of engines) {
     test('open connections outlive their listener', async () => {
       const { near, far } = await accepted(engine);
       near.write(Buffer.from('still here'));
-      void near.finish(1000);
+      void near.closeGracefully(1000);
       assert.equal((await received(far)).toString(), 'still here');
       far.destroy();
     });
@@ -260,7 +260,7 @@ for (const engine of engines) {
       const { near, far } = await accepted(engine);
       const buffer = new Uint8Array(1000);
       for (let i = 0; i < 5000; i++) near.write(buffer.fill(i));
-      void near.finish(5000);
+      void near.closeGracefully(5000);
       const bytes = await received(far);
       assert.equal(bytes.length, 5_000_000);
       assert.equal(
@@ -275,7 +275,7 @@ for (const engine of engines) {
       far.resetAndDestroy();
       await assert.rejects(near.read());
       near.write(Buffer.from('anybody?'));
-      void near.finish(1000);
+      void near.closeGracefully(1000);
       near.destroy();
     });
 
@@ -285,7 +285,7 @@ for (const engine of engines) {
       far.write(sample(1 << 20, 2));
       await read(near, 10);
       near.write(Buffer.from('reply'));
-      void near.finish(10_000);
+      void near.closeGracefully(10_000);
       assert.equal((await reply).toString(), 'reply');
       // It reads on until the peer ends too, and closes then.
       far.end(sample(1 << 20, 3));
@@ -297,7 +297,7 @@ for (const engine of engines) {
       const { near, far } = await accepted(engine);
       near.write(Buffer.from('reply'));
       const start = performance.now();
-      void near.finish(200);
+      void near.closeGracefully(200);
       assert.equal((await received(far)).toString(), 'reply');
       await gone(far);
       assert.ok(performance.now() - start >= 195, 'too early');
@@ -306,7 +306,7 @@ for (const engine of engines) {
     test('destroy cuts off what finish has not sent yet', async () => {
       const { near, far } = await accepted(engine);
       near.write(sample(24 << 20, 5));
-      void near.finish(10_000);
+      void near.closeGracefully(10_000);
       await delay(50);
       near.destroy();
       await assert.rejects(received(far), { code: 'ECONNRESET' });
@@ -373,7 +373,7 @@ for (const engine of engines) {
 
     test('not for what was over before, when the connection is finished or detached at once', async () => {
       for (const leave of [
-        (near: Connection) => void near.finish(1000),
+        (near: Connection) => void near.closeGracefully(1000),
         (near: Connection) => void near.detach().destroy(),
       ]) {
         const { near, far } = await accepted(engine);
@@ -390,7 +390,7 @@ for (const engine of engines) {
     test('not after finish', async () => {
       const { near, far } = await accepted(engine);
       const told = losses(near);
-      void near.finish(1000);
+      void near.closeGracefully(1000);
       far.resetAndDestroy();
       await delay(100);
       assert.deepEqual(told, []);

@@ -148,7 +148,7 @@ for (const engine of engines) {
         await orderly.ended;
 
         const finished = await accepted(engine);
-        void finished.near.finish(10_000);
+        void finished.near.closeGracefully(10_000);
         finished.far.resume().end();
 
         const destroyed = await dialled(engine);

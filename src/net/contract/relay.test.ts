@@ -321,7 +321,7 @@ for (const engine of engines) {
       target.near.onLost(assert.fail);
       client.near.onLost(assert.fail);
       using joined = join(engine, client, target);
-      void client.near.finish(1);
+      void client.near.closeGracefully(1);
       const atClient = received(client.far);
       client.far.end();
       await once(target.far.resume(), 'end');

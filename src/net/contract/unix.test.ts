@@ -48,7 +48,7 @@ for (const engine of engines) {
       engine.relay(client, target, { idle: 0, halfClose: 0, duration: 0 }, { relayEnded: ended.resolve });
       near.write(Buffer.from('hello'));
       assert.equal(Buffer.from((await far.read())!).toString(), 'hello');
-      await Promise.all([near.finish(5000), far.finish(5000)]);
+      await Promise.all([near.closeGracefully(5000), far.closeGracefully(5000)]);
       await ended.promise;
     });
 

@@ -11,15 +11,15 @@ import { cameBy } from '../../sys/interface.ts';
 import { libc } from '../../sys/libc.ts';
 import { bytes as memory } from '../../sys/memory.ts';
 import { takeError } from '../../sys/socket.ts';
-import { Farewell } from './farewell.ts';
+import { LingeringClose } from './lingering-close.ts';
 import type { Loop, Task } from './loop.ts';
-import { copy, COPY_ADDRESS, COPY_SIZE, FAILED, Stream, WAIT } from './stream.ts';
+import { copyBuffer, COPY_ADDRESS, COPY_SIZE, FAILED, Stream, WAIT } from './stream.ts';
 
 /** Reads that find something at once, before others have their turn. */
-const SHARE = 8;
+const BATCH = 8;
 
 /** Who looks after a connection once nobody reads it any more. */
-export interface Taker {
+export interface Consumer {
   /** There may be something to read, or room to write. */
   ready(stream: Stream): void;
   /** Somebody else has closed it. */
@@ -32,7 +32,7 @@ interface Reader {
 }
 
 /** What is needed until somebody takes the connection over. Most of its life is after that, so then it is dropped. */
-interface Talk {
+interface HandshakeBuffers {
   /** The peer has ended its direction, and all before was read. */
   ended: boolean;
   early: Uint8Array[] | undefined;
@@ -47,7 +47,7 @@ interface Talk {
 export class FastConnection extends Stream implements Connection, Task {
   readonly local: Endpoint;
   readonly remote: Endpoint;
-  #talk: Talk | undefined = {
+  #talk: HandshakeBuffers | undefined = {
     ended: false,
     early: undefined,
     out: undefined,
@@ -55,7 +55,7 @@ export class FastConnection extends Stream implements Connection, Task {
     reads: 0,
     lost: undefined,
   };
-  #taker: Taker | undefined;
+  #taker: Consumer | undefined;
   #successor: Connection | undefined;
   #whenClosed: (() => void) | undefined;
 
@@ -84,7 +84,7 @@ export class FastConnection extends Stream implements Connection, Task {
     return new Promise((resolve, reject) => {
       talk.reader = { resolve, reject };
       if (!this.readable) return;
-      if (++talk.reads < SHARE) this.#feed(talk);
+      if (++talk.reads < BATCH) this.#feed(talk);
       else this.loop.later({ run: () => this.#feedInTurn(talk) });
     });
   }
@@ -115,14 +115,14 @@ export class FastConnection extends Stream implements Connection, Task {
     if (this.fd < 0 || this.over) this.loop.soon(this);
   }
 
-  finish(linger: number): Promise<void> {
-    if (this.#successor !== undefined) return this.#successor.finish(linger);
+  closeGracefully(linger: number): Promise<void> {
+    if (this.#successor !== undefined) return this.#successor.closeGracefully(linger);
     if (this.fd < 0) return Promise.resolve();
     const closed = new Promise<void>((resolve) => {
       this.#whenClosed = resolve;
     });
     if (this.#talk !== undefined) {
-      const farewell = new Farewell(this, this.#talk.out);
+      const farewell = new LingeringClose(this, this.#talk.out);
       this.handTo(farewell);
       farewell.begin(linger);
     }
@@ -139,7 +139,7 @@ export class FastConnection extends Stream implements Connection, Task {
     if (talk !== undefined) talk.early = undefined;
     if (this.fd < 0) return;
     if (talk === undefined) {
-      // What was given to a relay or `finish` and not sent to its end is cut, and has to look cut.
+      // What was given to a relay or `closeGracefully` and not sent to its end is cut, and has to look cut.
       this.reset();
       this.#taker?.gone(this);
     } else {
@@ -172,7 +172,7 @@ export class FastConnection extends Stream implements Connection, Task {
   }
 
   /** From now on everything is the taker's business. Gives what was read too early, and what is not sent yet. */
-  handTo(taker: Taker): { readonly early: Uint8Array | undefined; readonly out: Uint8Array | undefined } {
+  handTo(taker: Consumer): { readonly early: Uint8Array | undefined; readonly out: Uint8Array | undefined } {
     const { early = [], out } = this.#talk ?? {};
     this.#taker = taker;
     this.#talk = undefined;
@@ -205,13 +205,13 @@ export class FastConnection extends Stream implements Connection, Task {
     this.#whenClosed?.();
   }
 
-  #feedInTurn(talk: Talk): void {
+  #feedInTurn(talk: HandshakeBuffers): void {
     talk.reads = 0;
     if (talk.reader !== undefined && this.readable) this.#feed(talk);
   }
 
   /** To the reader who waits. */
-  #feed(talk: Talk): void {
+  #feed(talk: HandshakeBuffers): void {
     const count = this.take(COPY_ADDRESS, COPY_SIZE);
     if (count === WAIT) return;
     const { reader } = talk;
@@ -223,13 +223,13 @@ export class FastConnection extends Stream implements Connection, Task {
       return;
     }
     talk.ended = count === 0;
-    reader?.resolve(count === 0 ? undefined : memory.slice(copy, copy + count));
+    reader?.resolve(count === 0 ? undefined : memory.slice(copyBuffer, copyBuffer + count));
     // Nothing more will happen: if nobody reads on, somebody has to be told.
     if (this.over && count > 0) this.loop.soon(this);
   }
 
   /** Sends what was written, as far as there is room. */
-  #flush(talk: Talk): void {
+  #flush(talk: HandshakeBuffers): void {
     const { out } = talk;
     if (out === undefined) return;
     const sent = this.send(out);
@@ -238,14 +238,14 @@ export class FastConnection extends Stream implements Connection, Task {
   }
 
   /** The connection is gone; what came before that can still be read. */
-  #fail(talk: Talk): void {
+  #fail(talk: HandshakeBuffers): void {
     const code = takeError(this.fd);
     if (code !== 0) this.error ??= systemError(code, 'read');
     let room = EARLY_LIMIT;
     while (room > 0) {
       const count = libc.read(this.fd, COPY_ADDRESS, COPY_SIZE);
       if (count <= 0) break;
-      (talk.early ??= []).push(memory.slice(copy, copy + count));
+      (talk.early ??= []).push(memory.slice(copyBuffer, copyBuffer + count));
       room -= count;
     }
     this.close();
@@ -258,7 +258,7 @@ export class FastConnection extends Stream implements Connection, Task {
     }
   }
 
-  #tellLoss(talk: Talk): void {
+  #tellLoss(talk: HandshakeBuffers): void {
     const { lost } = talk;
     talk.lost = undefined;
     lost?.(this.fd < 0 ? this.failure() : undefined);

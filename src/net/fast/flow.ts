@@ -5,11 +5,11 @@ import { errno, libc } from '../../sys/libc.ts';
 import { bytes as memory } from '../../sys/memory.ts';
 import type { Task } from './loop.ts';
 import type { Pipe, Pipes } from './pipes.ts';
-import { copy, COPY_ADDRESS, COPY_SIZE, FAILED, WAIT } from './stream.ts';
+import { copyBuffer, COPY_ADDRESS, COPY_SIZE, FAILED, WAIT } from './stream.ts';
 import type { Stream } from './stream.ts';
 
 /** Steps in a row, before others have their turn. */
-const SHARE = 8;
+const BATCH = 8;
 /** Bytes that make a read a large one. So many in a row and a flow is bulk, whose bytes are spliced and not copied. */
 const LARGE = 16_384;
 const BULK = 4;
@@ -85,7 +85,7 @@ export class Flow implements Task, Paced {
   /** Passes on what there is, as far as there is room. */
   run(): void {
     this.#queued = false;
-    for (let i = 0; i < SHARE; i++) if (!this.#step()) return;
+    for (let i = 0; i < BATCH; i++) if (!this.#step()) return;
     this.#goOnLater();
   }
 
@@ -154,14 +154,14 @@ export class Flow implements Task, Paced {
     const room = Math.min(most, COPY_SIZE - head);
     const count = this.from.take(COPY_ADDRESS + head, room);
     if (count <= 0) return this.#tookNone(count);
-    if (left !== undefined) memory.set(left, copy);
+    if (left !== undefined) memory.set(left, copyBuffer);
     this.#large = count >= LARGE ? this.#large + 1 : 0;
     if (this.from.isAllRead(count, room)) this.#noteEnd();
     const size = head + count;
     const given = this.to.give(COPY_ADDRESS, size, this.#ended);
     if (given === FAILED) return this.#failed(this.to);
     const sent = given === WAIT ? 0 : given;
-    this.#left = sent === size ? undefined : memory.slice(copy + sent, copy + size);
+    this.#left = sent === size ? undefined : memory.slice(copyBuffer + sent, copyBuffer + size);
     this.#count(sent);
     return this.#left === undefined;
   }

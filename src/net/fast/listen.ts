@@ -23,11 +23,11 @@ import { errno, libc } from '../../sys/libc.ts';
 import {
   encodePath,
   expectSockaddr,
-  familyTold,
-  pathTold,
+  familyOfSockaddr,
+  pathOfSockaddr,
   SOCKADDR,
   SOCKADDR_LENGTH,
-  told,
+  decodeSockaddr,
 } from '../../sys/sockaddr.ts';
 import { bindTo, checked, localOf, setKeepAlive, setNoDelay, setOption } from '../../sys/socket.ts';
 import { bindPath, HERE, withMode } from '../unix.ts';
@@ -36,7 +36,7 @@ import type { Loop, Watcher } from './loop.ts';
 
 const BACKLOG = 4096;
 /** Connections taken in a row, before others have their turn; fewer where those others are threads that accept them too. */
-const SHARE = { alone: 64, together: 8 } as const;
+const BATCH = { alone: 64, together: 8 } as const;
 /** Milliseconds without accepting when the system has no descriptor or no memory left. */
 const PAUSE = 100;
 const EXHAUSTED: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
@@ -115,7 +115,7 @@ class Acceptor implements Watcher {
   }
 
   ready(): void {
-    const share = this.#shared ? SHARE.together : SHARE.alone;
+    const share = this.#shared ? BATCH.together : BATCH.alone;
     for (let i = 0; i < share && this.#slot !== undefined; i++) {
       expectSockaddr();
       const fd = libc.accept4(this.#fd, SOCKADDR, SOCKADDR_LENGTH, NONBLOCK_CLOEXEC);
@@ -135,7 +135,7 @@ class Acceptor implements Watcher {
 
   /** `undefined` when the system has no room to watch it. */
   #connection(fd: number): FastConnection | undefined {
-    const remote = this.#tcp ? told() : HERE;
+    const remote = this.#tcp ? decodeSockaddr() : HERE;
     try {
       const connection = new FastConnection(this.#loop, fd, this.#local ?? localOf(fd), remote);
       if (!this.#tcp) connection.expectMarks();
@@ -221,5 +221,5 @@ function bound(family: number, bind: (fd: number) => void): number {
 function placeOf(fd: number): [local: Endpoint, path?: string] {
   expectSockaddr();
   checked(libc.getsockname(fd, SOCKADDR, SOCKADDR_LENGTH), 'getsockname');
-  return familyTold() === AF_UNIX ? [HERE, pathTold()] : [told()];
+  return familyOfSockaddr() === AF_UNIX ? [HERE, pathOfSockaddr()] : [decodeSockaddr()];
 }

@@ -2,11 +2,11 @@ import { libc } from '../../sys/libc.ts';
 import { resetOnClose } from '../../sys/socket.ts';
 
 /** Room in a list of descriptors; those beyond would stay open. */
-const MOST = 1 << 20;
+const MAX_DESCRIPTORS = 1 << 20;
 
 /** For the descriptors that a thread has: pages that none has reached take no room. */
 export function createOwnedMemory(): SharedArrayBuffer {
-  return new SharedArrayBuffer(MOST * Int32Array.BYTES_PER_ELEMENT);
+  return new SharedArrayBuffer(MAX_DESCRIPTORS * Int32Array.BYTES_PER_ELEMENT);
 }
 
 /** Closes what a thread that has died has left open; connections with a reset, for none of them was over. */

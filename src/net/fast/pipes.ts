@@ -11,7 +11,7 @@ const USEFUL = 1 << 16;
  * Open at a time by all threads, in use or not: 64 MiB, which is what the kernel gives an unprivileged user. Whoever reads
  * nothing keeps one full, and when all are full the others' bytes are copied.
  */
-const MOST = 128;
+const MAX_PIPES = 128;
 /** Kept for the next flow. */
 const KEPT = 32;
 
@@ -39,7 +39,7 @@ export class Pipes {
   /** `threads`: so many share what a user may have. */
   constructor(loop: Loop, threads: number) {
     this.#loop = loop;
-    this.#most = Math.max(1, Math.floor(MOST / threads));
+    this.#most = Math.max(1, Math.floor(MAX_PIPES / threads));
   }
 
   /** `undefined` when there is none to be had: then bytes are copied. */

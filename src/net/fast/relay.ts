@@ -3,16 +3,16 @@ import { ticks } from '../sweep.ts';
 import type { Sweep } from '../sweep.ts';
 import { systemError } from '../../sys/errors.ts';
 import { answers, takeError } from '../../sys/socket.ts';
-import type { FastConnection, Taker } from './connection.ts';
+import type { FastConnection, Consumer } from './connection.ts';
 import { Flow } from './flow.ts';
 import type { Task } from './loop.ts';
 import type { Pipes } from './pipes.ts';
 import type { Stream } from './stream.ts';
 
-export class FastRelay implements Relay, Taker, Task {
+export class FastRelay implements Relay, Consumer, Task {
   readonly pipes: Pipes;
   /** The sweep's. */
-  seat = -1;
+  index = -1;
   readonly #up: Flow;
   readonly #down: Flow;
   readonly #sweep: Sweep;

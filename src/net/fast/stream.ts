@@ -17,8 +17,8 @@ import type { Loop } from './loop.ts';
 
 export const COPY_SIZE = 65_536;
 /** Where bytes pass through, those of one stream at a time. */
-export const copy: number = reserve(COPY_SIZE);
-export const COPY_ADDRESS: number = addressOf(copy);
+export const copyBuffer: number = reserve(COPY_SIZE);
+export const COPY_ADDRESS: number = addressOf(copyBuffer);
 
 const WATCH_READ: number = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET;
 export const WATCH_BOTH: number = WATCH_READ | EPOLLOUT;
@@ -154,7 +154,7 @@ export abstract class Stream {
     let sent = 0;
     while (sent < bytes.length && this.writable) {
       const size = Math.min(bytes.length - sent, COPY_SIZE);
-      memory.set(size === bytes.length ? bytes : bytes.subarray(sent, sent + size), copy);
+      memory.set(size === bytes.length ? bytes : bytes.subarray(sent, sent + size), copyBuffer);
       const count = this.give(COPY_ADDRESS, size);
       if (count === FAILED) return FAILED;
       if (count > 0) sent += count;

@@ -37,7 +37,7 @@ import type { Loop, Task, Watcher } from './loop.ts';
 import { Outbox } from './outbox.ts';
 
 /** Batches of a socket in a turn, before others have theirs. */
-const SHARE = 8;
+const BATCHES = 8;
 /** Bytes that may wait in the kernel, either way: room for a burst. */
 const BUFFER_SIZE = 1024 * 1024;
 /** Bytes from one datagram of a batch to the next. */
@@ -159,7 +159,7 @@ class FastUdpSocket implements UdpSocket, Watcher, Task {
     if (count >= 0) datagrams.outbox.gather(() => this.#handOut(count));
     else if (code !== EAGAIN) this.#events.failed(errorName(code));
     // Batch by batch, so that a decision on the first datagram is there before too many wait for it.
-    if (count < BATCH || this.#queued === SHARE) return;
+    if (count < BATCH || this.#queued === BATCHES) return;
     this.#queued++;
     this.#loop.later(this);
   }

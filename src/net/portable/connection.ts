@@ -9,10 +9,10 @@ import { resetError, signs } from './signs.ts';
 const CHUNK_COST = 256;
 
 /** Milliseconds. */
-const LOOK = 1000;
+const PROBE_INTERVAL = 1000;
 
 /** Who gets what a connection brings once `read` no longer does. */
-export interface Taker {
+export interface Consumer {
   data(chunk: Uint8Array): void;
   ended(): void;
   /** All that was written is with the kernel, after a write that said it was not. */
@@ -43,7 +43,7 @@ export class PortableConnection implements Connection {
   #error: Error | undefined;
   #reader: Reader | undefined;
   #lost: ((error?: Error) => void) | undefined;
-  #taker: Taker | undefined;
+  #taker: Consumer | undefined;
 
   /** `reset` where the stream can be closed with a reset, as a TCP socket can. */
   constructor(stream: Duplex, local: Endpoint, remote: Endpoint, reset?: Reset) {
@@ -101,7 +101,7 @@ export class PortableConnection implements Connection {
     else if (this.#ended) queueMicrotask(() => this.#lose());
   }
 
-  finish(linger: number): Promise<void> {
+  closeGracefully(linger: number): Promise<void> {
     if (this.#closed) return Promise.resolve();
     const gone = new Promise<void>((resolve) => this.stream.once('close', () => resolve()));
     if (this.#taker !== undefined) return gone;
@@ -114,7 +114,7 @@ export class PortableConnection implements Connection {
   destroy(reason?: Error): void {
     this.#error ??= reason;
     this.#forgetEarly();
-    // What was given to a relay or `finish` and not sent to its end is cut, and has to look cut.
+    // What was given to a relay or `closeGracefully` and not sent to its end is cut, and has to look cut.
     if (this.#taker !== undefined) this.reset();
     else this.stream.destroy();
   }
@@ -139,7 +139,7 @@ export class PortableConnection implements Connection {
   }
 
   /** From now on everything goes to `taker`, beginning with what came before. */
-  handTo(taker: Taker): void {
+  handTo(taker: Consumer): void {
     this.#lost = undefined;
     this.#taker = taker;
     this.resume();
@@ -211,7 +211,7 @@ export class PortableConnection implements Connection {
   /** Takes nothing more until somebody reads, and looks whether the peer is still there: that shows by reading only. */
   #holdOff(): void {
     this.pause();
-    this.#lookout ??= setInterval(() => this.#look(), LOOK).unref();
+    this.#lookout ??= setInterval(() => this.#look(), PROBE_INTERVAL).unref();
   }
 
   #look(): void {

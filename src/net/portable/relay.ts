@@ -1,14 +1,14 @@
 import type { Duplex } from 'node:stream';
 import { concat } from '../../wire/bytes.ts';
 import type { Pace, Paced, Relay, RelayEnd, RelayOptions, RelayOwner } from '../engine.ts';
-import type { PortableConnection, Taker } from './connection.ts';
+import type { PortableConnection, Consumer } from './connection.ts';
 import { resetError } from './signs.ts';
 import type { Signs } from './signs.ts';
 import { type Sweep, ticks } from '../sweep.ts';
 
 export class PortableRelay implements Relay {
   /** The sweep's. */
-  seat = -1;
+  index = -1;
   readonly #client: Side;
   readonly #target: Side;
   readonly #sweep: Sweep;
@@ -136,7 +136,7 @@ export class PortableRelay implements Relay {
 }
 
 /** One of the two: what its connection brings goes to the other's. */
-class Side implements Taker, Paced {
+class Side implements Consumer, Paced {
   readonly name: 'client' | 'target';
   readonly connection: PortableConnection;
   readonly #relay: PortableRelay;

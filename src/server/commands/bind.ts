@@ -5,7 +5,7 @@ import type { Decision, Permit } from '../../policy/decide.ts';
 import type { Protocol } from '../../policy/policy.ts';
 import { firstFromHere, wayFromHere } from '../../route/addresses.ts';
 import { awaitPeerThrough } from '../../route/dial.ts';
-import type { Passage } from '../../route/dial.ts';
+import type { RoutedPermit } from '../../route/dial.ts';
 import { boundAt } from '../../route/dial-context.ts';
 import type { RequestEvent, ServerSession } from '../../handshake/server.ts';
 import { AddressType } from '../../wire/address.ts';
@@ -24,7 +24,7 @@ import type { Ip } from '../../wire/ip.ts';
 import { Command, Reply } from '../../wire/socks5.ts';
 import { destinationOf, isUnspecified } from '../destination.ts';
 import { Failure } from '../failure.ts';
-import { admit, admitSome, obtainPassage, obtainSomePassage } from '../session/authorize.ts';
+import { acquireLimits, admitSome, authorize, authorizeSome } from '../session/authorize.ts';
 import { relay } from '../session/relay.ts';
 import type { Session } from '../session/session.ts';
 import type { ServerState } from '../session/state.ts';
@@ -42,25 +42,25 @@ export async function bind(
 ): Promise<undefined> {
   const anybody = isUnspecified(request.destination);
   const destination = anybody ? undefined : destinationOf(request.destination);
-  const passage =
+  const routed =
     destination === undefined
-      ? obtainSomePassage(session, 'bind', state)
-      : await obtainPassage(session, 'bind', destination, state);
-  if (destination === undefined) admitSome(session, 'bind', passage.permit);
-  else admit(session, 'bind', destination, passage.permit, state);
+      ? authorizeSome(session, 'bind', state)
+      : await authorize(session, 'bind', destination, state);
+  if (destination === undefined) admitSome(session, 'bind', routed.permit);
+  else acquireLimits(session, 'bind', destination, routed.permit, state);
 
   session.phase = 'bind';
-  session.route = passage.route.label;
+  session.route = routed.route.label;
   if (session.clientEnded) throw new Failure('client', 'bind');
   const { peer, address, permit } =
-    passage.route.via === 'direct'
-      ? await awaitPeer(session, machine, request, passage, state)
-      : await awaitPeerFar(session, machine, request, passage, state);
+    routed.route.via === 'direct'
+      ? await awaitPeer(session, machine, request, routed, state)
+      : await awaitPeerFar(session, machine, request, routed, state);
   session.address = address;
   if (anybody) {
     // Now it is known whom it is for.
     try {
-      admit(session, 'bind', permit.destination, permit, state);
+      acquireLimits(session, 'bind', permit.destination, permit, state);
     } catch (error) {
       peer.destroy();
       throw error;
@@ -81,11 +81,11 @@ async function awaitPeer(
   session: Session,
   machine: ServerSession,
   request: RequestEvent,
-  passage: Passage,
+  routed: RoutedPermit,
   state: ServerState,
 ): Promise<Arrival> {
   const { client } = session;
-  const { permit } = passage;
+  const { permit } = routed;
   let arrived: (arrival: Arrival) => void;
   let failed: (failure: Failure) => void;
   let waiting = true;
@@ -106,7 +106,7 @@ async function awaitPeer(
     // SOCKS4 ends with a wrong peer; in SOCKS5 a stranger who is quicker does not spoil it.
     if (request.protocol === 'socks4') failed(new Failure('target', 'bind', 'wrong-peer'));
   };
-  const listener = await openTowards(session, request, passage, (host) =>
+  const listener = await openTowards(session, request, routed, (host) =>
     state.engine.listen({ host, port: 0 }, arrive, (code) => failed(new Failure('internal', 'bind', code))),
   );
   const forget = state.ports.add(listener.local, 'tcp');
@@ -128,7 +128,7 @@ async function awaitPeer(
 async function openTowards(
   { client, listener: { interface: device } }: Session,
   { protocol }: RequestEvent,
-  { permit, route, addresses }: Passage,
+  { permit, route, addresses }: RoutedPermit,
   listenAt: (host: string) => Promise<Listener>,
 ): Promise<Listener> {
   const { host } = client.local;
@@ -167,11 +167,11 @@ async function awaitPeerFar(
   session: Session,
   machine: ServerSession,
   request: RequestEvent,
-  passage: Passage,
+  routed: RoutedPermit,
   state: ServerState,
 ): Promise<Arrival> {
   const deadline = performance.now() + state.timeouts.connect;
-  const asked = await ask(session, Command.bind, passage, deadline, state);
+  const asked = await ask(session, Command.bind, routed, deadline, state);
   const { stream } = asked;
   const endWait = limitWait(session, state, (failure) => stream.destroy(failure));
   try {
@@ -183,7 +183,7 @@ async function awaitPeerFar(
       throw new Failure('upstream', 'bind', 'address-type', Reply.addressTypeNotSupported);
     session.client.write(machine.reply(Reply.succeeded, session.bound));
     const address = await awaitPeerThrough(asked);
-    const decision = decideAbout(address, session, passage.permit, state);
+    const decision = decideAbout(address, session, routed.permit, state);
     if (decision?.type === 'allow') return { peer: stream, address, permit: decision.permit };
     session.address = address;
     if (decision?.type === 'refuse') throw Failure.refusal(decision.reason, 'bind');

@@ -1,12 +1,12 @@
 import type { End } from '../../audit/record.ts';
-import type { Passage } from '../../route/dial.ts';
+import type { RoutedPermit } from '../../route/dial.ts';
 import type { RequestEvent, ServerSession } from '../../handshake/server.ts';
 import { formatIp, parseIp } from '../../wire/ip.ts';
 import type { Ip } from '../../wire/ip.ts';
 import { Command, Reply } from '../../wire/socks5.ts';
 import { destinationOf } from '../destination.ts';
 import { Failure } from '../failure.ts';
-import { admit, obtainPassage } from '../session/authorize.ts';
+import { acquireLimits, authorize } from '../session/authorize.ts';
 import type { Session } from '../session/session.ts';
 import type { ListenerSettings } from '../settings.ts';
 import type { ServerState } from '../session/state.ts';
@@ -27,14 +27,14 @@ export async function lookUp(
   if (backwards && destination.type !== 'ip') {
     throw new Failure('client', 'request', 'address-type', Reply.addressTypeNotSupported);
   }
-  const passage = await obtainPassage(session, 'resolve', destination, state);
-  admit(session, 'resolve', destination, passage.permit, state);
+  const routed = await authorize(session, 'resolve', destination, state);
+  acquireLimits(session, 'resolve', destination, routed.permit, state);
   session.phase = 'resolve';
   if (backwards) {
-    const host = await nameOf(session, passage, state);
+    const host = await nameOf(session, routed, state);
     session.client.write(machine.reply(Reply.succeeded, { host, port: 0 }));
   } else {
-    const addresses = await addressesOf(session, passage, state);
+    const addresses = await addressesOf(session, routed, state);
     const ip = chosen(addresses, request, session.listener);
     if (ip === undefined) throw new Failure('target', 'resolve', 'ENOTFOUND', Reply.hostUnreachable);
     const host = formatIp(ip);
@@ -56,17 +56,21 @@ function chosen(
   return resolve === 'system' ? addresses[0] : (ipv4 ?? addresses[0]);
 }
 
-async function nameOf(session: Session, passage: Passage, state: ServerState): Promise<string> {
-  if (passage.route.passesNames) return askFar(session, Command.resolvePtr, passage, state);
+async function nameOf(session: Session, routed: RoutedPermit, state: ServerState): Promise<string> {
+  if (routed.route.passesNames) return askFar(session, Command.resolvePtr, routed, state);
   const { signal } = session;
-  const resolver = passage.route.resolver ?? state.resolver;
-  return resolver.reverse(passage.permit.addresses[0]!, { source: session.asker, signal });
+  const resolver = routed.route.resolver ?? state.resolver;
+  return resolver.reverse(routed.permit.addresses[0]!, { source: session.asker, signal });
 }
 
-async function addressesOf(session: Session, passage: Passage, state: ServerState): Promise<readonly Ip[]> {
-  const { addresses } = passage.permit;
+async function addressesOf(
+  session: Session,
+  routed: RoutedPermit,
+  state: ServerState,
+): Promise<readonly Ip[]> {
+  const { addresses } = routed.permit;
   if (addresses.length > 0) return addresses;
-  const ip = parseIp(await askFar(session, Command.resolve, passage, state));
+  const ip = parseIp(await askFar(session, Command.resolve, routed, state));
   return ip === undefined ? [] : [ip];
 }
 
@@ -74,11 +78,11 @@ async function addressesOf(session: Session, passage: Passage, state: ServerStat
 async function askFar(
   session: Session,
   command: typeof Command.resolve | typeof Command.resolvePtr,
-  passage: Passage,
+  routed: RoutedPermit,
   state: ServerState,
 ): Promise<string> {
   const deadline = performance.now() + state.timeouts.connect;
-  const { stream, bound } = await ask(session, command, passage, deadline, state);
+  const { stream, bound } = await ask(session, command, routed, deadline, state);
   stream.destroy();
   return bound.host;
 }

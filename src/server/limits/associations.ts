@@ -3,9 +3,9 @@ import { Roster } from '../../net/roster.ts';
 import type { Member } from '../../net/roster.ts';
 
 /** Milliseconds between two looks at all of them. */
-const LOOK = 1000;
+const SWEEP_INTERVAL = 1000;
 /** Of the memory, and of V8's heap: what all destinations may take, with what waits for them. */
-const SHARE = 1 / 16;
+const MEMORY_FRACTION = 1 / 16;
 
 /** An association, as far as all of them together are concerned. */
 interface OpenAssociation extends Member {
@@ -45,7 +45,7 @@ export class Associations implements Disposable {
     this.#timer ??= setInterval(() => {
       const now = performance.now();
       for (const one of this) one.look(now);
-    }, LOOK).unref();
+    }, SWEEP_INTERVAL).unref();
   }
 
   delete(association: OpenAssociation): void {
@@ -86,7 +86,7 @@ export class Associations implements Disposable {
 
 /** What the destinations of one of so many threads may take. */
 export function budgetFor(memory: number, threads: number): number {
-  return SHARE * Math.min(memory / threads, HEAP);
+  return MEMORY_FRACTION * Math.min(memory / threads, HEAP);
 }
 
 const HEAP = getHeapStatistics().heap_size_limit;

@@ -84,7 +84,7 @@ export class ConnectionLimits {
   }
 
   /** Its request has come, or it has gone. */
-  settled(session: Waiting): void {
+  stopsWaiting(session: Waiting): void {
     if (session.waitsIn === undefined) return;
     session.waitsIn.leave(session);
     session.waitsIn = undefined;
@@ -113,7 +113,7 @@ export class ConnectionLimits {
     const crowd = this.#waiting.largest(this.#random);
     const { oldest } = crowd;
     if (crowd === newcomer.waitsIn || oldest === undefined) return false;
-    this.settled(oldest);
+    this.stopsWaiting(oldest);
     if (oldest.connectionLease !== undefined) this.#limits.release(oldest.connectionLease);
     oldest.stop(Failure.limit('unauthenticated', oldest.phase));
     return true;

@@ -9,7 +9,7 @@ const COLLECT = 10_000;
 /** Until it is known what has come of what was let go: sockets close, and what they held becomes garbage. */
 const SETTLE = 2000;
 /** Of what the machine or the container has. */
-const SHARE = 0.8;
+const MEMORY_FRACTION = 0.8;
 /** Of V8's heap, which ends the process when it is full. */
 const HEAP_SHARE = 0.9;
 /** Below this share of the limit there is room again. */
@@ -17,7 +17,7 @@ const RELIEF = 0.95;
 /** Bytes. Ending those who hold less would free too little. */
 const WORTHWHILE = 16_384;
 /** However short memory is, so many may be open: what is left then is not their fault. */
-const LEAST = 16;
+const MIN_CONNECTIONS = 16;
 
 /** Something open that keeps bytes for its peers, and can be ended for it. */
 export interface Holder {
@@ -118,7 +118,7 @@ export class MemoryWatch implements Disposable {
     if (this.cap === Infinity)
       this.#log.warn('memory is short: new connections are refused', { open, limit: Math.round(this.limit) });
     // It is still short with those beyond the cap gone.
-    if (open <= this.cap) this.cap = Math.max(LEAST, Math.floor(open * 0.9));
+    if (open <= this.cap) this.cap = Math.max(MIN_CONNECTIONS, Math.floor(open * 0.9));
   }
 
   /** Lets go of so many bytes: what can be forgotten, then those who hold most. */
@@ -158,7 +158,7 @@ export function defaultLimit(): number {
   // Without a limit it is 0, or a number beyond all memory.
   const constrained = process.constrainedMemory();
   const total = totalmem();
-  return SHARE * (constrained > 0 && constrained < total ? constrained : total);
+  return MEMORY_FRACTION * (constrained > 0 && constrained < total ? constrained : total);
 }
 
 function collect(): void {

@@ -5,7 +5,7 @@ import type { Change } from '../change.ts';
 import { codeOf } from '../failure.ts';
 
 /** Milliseconds between two savings. */
-const SAVE = 10_000;
+const SAVE_INTERVAL = 10_000;
 
 const DAY = 86_400_000;
 
@@ -23,7 +23,7 @@ export interface Usage {
 }
 
 /** Bytes of each user in a day (UTC), by rule, kept in a file. What a crash can forget is ten seconds. */
-export class QuotaBook implements Usage {
+export class QuotaStore implements Usage {
   readonly #log: Log;
   readonly #now: () => number;
   #file: string | undefined;
@@ -75,7 +75,7 @@ export class QuotaBook implements Usage {
     this.#used.set(rule, users);
     users.set(user, (users.get(user) ?? 0) + bytes);
     this.#dirty = true;
-    this.#saver ??= setInterval(() => void this.#save(), SAVE).unref();
+    this.#saver ??= setInterval(() => void this.#save(), SAVE_INTERVAL).unref();
   }
 
   *[Symbol.iterator](): Generator<[rule: string, user: string, bytes: number]> {

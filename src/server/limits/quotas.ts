@@ -4,7 +4,7 @@ import { Failure } from '../failure.ts';
 import type { Usage } from './quota-store.ts';
 
 /** Milliseconds between two readings of the open sessions' counters. */
-const READ = 1000;
+const SAMPLE_INTERVAL = 1000;
 
 /** What counts for a quota: a session, or what an association uses of one rule. */
 export interface Metered {
@@ -36,7 +36,7 @@ export class Quotas implements Disposable {
     if (rule.limit?.quotaPerUser === undefined) return;
     if (this.#left(metered, rule) <= 0) throw Failure.limit('quota-per-user', metered.phase);
     this.#metered.set(metered, { rule, bytes: 0 });
-    this.#reader ??= setInterval(() => this.#readAll(), READ).unref();
+    this.#reader ??= setInterval(() => this.#readAll(), SAMPLE_INTERVAL).unref();
   }
 
   /** Counts the rest of a session. */

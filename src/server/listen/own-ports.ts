@@ -1,7 +1,7 @@
 import { networkInterfaces } from 'node:os';
 import type { Endpoint } from '../../wire/address.ts';
 import { sourceFor } from '../../net/source.ts';
-import type { Surroundings } from '../../policy/policy.ts';
+import type { LocalAddresses } from '../../policy/policy.ts';
 import { embeddedIpv4, formatIp, ipOf, isWildcard, parseIp, unmapped, withoutZone } from '../../wire/ip.ts';
 import type { Ip } from '../../wire/ip.ts';
 
@@ -27,7 +27,7 @@ interface Bound {
 const NONE: readonly Bound[] = [];
 
 /** The ports that garter itself listens and relays on, and the addresses of this machine. */
-export class OwnPorts implements Surroundings {
+export class OwnPorts implements LocalAddresses {
   readonly #bound = { tcp: new Map<number, Bound[]>(), udp: new Map<number, Bound[]>() };
   #addresses = readAddresses() ?? new Set<string>();
   /** Whether an address that is not in the list is one of this machine's after all. */

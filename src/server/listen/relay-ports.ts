@@ -9,7 +9,7 @@ import type { UdpSettings } from '../settings.ts';
 /** Ports that are tried for one request: other threads and other programs may have some of those that are free here. */
 const TRIES = 32;
 /** Milliseconds until a port that somebody else has is tried again. */
-const AGAIN = 1000;
+const RETRY_DELAY = 1000;
 /** Lists that are kept; a client on this machine may come to any of 16 million addresses. */
 const LISTS = 64;
 
@@ -48,7 +48,7 @@ export class RelayPorts {
         return { socket, release: () => this.#release(port, key, list) };
       } catch (error) {
         if (codeOf(error) === 'EADDRINUSE') {
-          list.setAside(port, this.#now() + AGAIN);
+          list.setAside(port, this.#now() + RETRY_DELAY);
           continue;
         }
         this.#release(port, key, list);

@@ -1,7 +1,7 @@
 /** The first descriptor that systemd passes (sd_listen_fds(3)). */
 const FIRST = 3;
 /** More than anybody passes. */
-const MOST = 1024;
+const MAX_DESCRIPTORS = 1024;
 
 /** Numbers that a listener has had: once it is closed, the number is somebody else's. */
 const taken = new Set<number>();
@@ -14,8 +14,10 @@ export function activatedSockets(name: string): { readonly fd: number }[] {
   const { LISTEN_PID, LISTEN_FDS = '', LISTEN_FDNAMES = '' } = process.env;
   const count = LISTEN_PID === String(process.pid) && /^\d+$/.test(LISTEN_FDS) ? Number(LISTEN_FDS) : 0;
   const place = name === '' ? 'systemd' : `systemd:${name}`;
-  if (count > MOST)
-    throw new Error(`${place}: LISTEN_FDS is ${LISTEN_FDS}, and more than ${MOST} are not believed`);
+  if (count > MAX_DESCRIPTORS)
+    throw new Error(
+      `${place}: LISTEN_FDS is ${LISTEN_FDS}, and more than ${MAX_DESCRIPTORS} are not believed`,
+    );
   const names = LISTEN_FDNAMES.split(':');
   const found = Array.from({ length: count }, (_, i) => i)
     .filter((i) => name === '' || names[i] === name)

@@ -3,7 +3,7 @@ import type { Decision, Permit } from '../../policy/decide.ts';
 import type { Lease } from '../../limits/limits.ts';
 import type { Command, Destination, Facts, RuleOptions } from '../../policy/policy.ts';
 import { ruleClaims } from '../../limits/claims.ts';
-import type { Passage } from '../../route/dial.ts';
+import type { RoutedPermit } from '../../route/dial.ts';
 import { DIRECT } from '../../route/table.ts';
 import type { Route } from '../../route/table.ts';
 import type { Address, HostPort } from '../../wire/address.ts';
@@ -12,7 +12,7 @@ import type { Ip } from '../../wire/ip.ts';
 import { monotonic } from '../clock.ts';
 import { destinationOf } from '../destination.ts';
 import { Failure } from '../failure.ts';
-import type { Grant, Session } from './session.ts';
+import type { GrantedRequest, Session } from './session.ts';
 import type { Decide, ServerState } from './state.ts';
 
 /**
@@ -20,12 +20,12 @@ import type { Decide, ServerState } from './state.ts';
  * here; otherwise what the rules cannot tell by name alone, or what will be dialled from here, is resolved, and both are asked
  * again with its addresses. Throws a Failure when it is refused, does not resolve or has no route.
  */
-export async function obtainPassage(
+export async function authorize(
   session: Session,
   command: Command,
   destination: Destination,
   state: ServerState,
-): Promise<Passage> {
+): Promise<RoutedPermit> {
   for (;;) {
     let facts = session.facts(command);
     const byName =
@@ -40,18 +40,18 @@ export async function obtainPassage(
     }
     session.decisions = state.decisions;
     const permit = permitOf(session, decision);
-    const passage = passedOn
+    const routed = passedOn
       ? { permit, route: byName, addresses: [] }
-      : routed(session, facts, permit, state);
-    if (state.decide === undefined) return passage;
+      : withRoute(session, facts, permit, state);
+    if (state.decide === undefined) return routed;
     await askEmbedder(session, { ...facts, destination }, state.decide, state.timeouts.connect);
     // The rules may have changed while it thought about it.
-    if (session.decisions === state.decisions) return passage;
+    if (session.decisions === state.decisions) return routed;
   }
 }
 
-/** The way of an allowed request whose addresses are known. */
-function routed(session: Session, facts: Facts, permit: Permit, state: ServerState): Passage {
+/** An allowed request whose addresses are known, with its route. */
+function withRoute(session: Session, facts: Facts, permit: Permit, state: ServerState): RoutedPermit {
   const { destination, addresses } = permit;
   // Most servers have no routes.
   if (state.routes.areSame) return { permit, route: DIRECT, addresses };
@@ -66,14 +66,14 @@ function noRoute(session: Session, ip: Ip | undefined): Failure {
 }
 
 /** Asks whether the rules allow anything at all of this command. */
-export function obtainSomePermit(session: Session, command: Command, state: ServerState): Permit {
+export function permitSome(session: Session, command: Command, state: ServerState): Permit {
   session.decisions = state.decisions;
   return permitOf(session, grantsSome(state.policy, session.facts(command), state.ports));
 }
 
 /** The same with the way out of what has no destination yet: that of the unspecified address, which is its address. */
-export function obtainSomePassage(session: Session, command: Command, state: ServerState): Passage {
-  const permit = obtainSomePermit(session, command, state);
+export function authorizeSome(session: Session, command: Command, state: ServerState): RoutedPermit {
+  const permit = permitSome(session, command, state);
   const { destination } = permit;
   const route = state.routes.find(session.facts(command), destination, undefined, state.ports);
   if (route === undefined) throw noRoute(session, undefined);
@@ -126,7 +126,7 @@ async function resolve(
 }
 
 /** What a connection was granted that is open by now. Asked about after a reload at most, it is parsed only then. */
-export class DialledGrant implements Grant {
+export class DialledGrant implements GrantedRequest {
   readonly #asked: Address;
   readonly #dialled: HostPort | undefined;
 
@@ -150,7 +150,7 @@ export class DialledGrant implements Grant {
 }
 
 /** Counts the session against the limits of the rule that allows it, until the session ends, or is admitted under another. */
-export function admit(
+export function acquireLimits(
   session: Session,
   command: Command,
   destination: Destination,

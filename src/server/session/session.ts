@@ -1,5 +1,5 @@
 import { formatEnd } from '../../audit/record.ts';
-import type { End, Phase, Record } from '../../audit/record.ts';
+import type { End, Phase, ConnectionRecord } from '../../audit/record.ts';
 import type { Identity } from '../../auth/authenticator.ts';
 import type { Connection, Relay, RelayEnd, RelayOwner, Signal } from '../../net/engine.ts';
 import type { Endpoint, HostPort } from '../../wire/address.ts';
@@ -38,7 +38,7 @@ export interface Counters {
 type Place = HostPort | string;
 
 /** What was asked of the rules; no destination where it is decided later (UDP ASSOCIATE, BIND for anybody). */
-export interface Grant {
+export interface GrantedRequest {
   readonly command: Command;
   readonly destination: Destination | undefined;
   /** Of a name; those that somebody else knows are `passed-on`. */
@@ -46,7 +46,7 @@ export interface Grant {
 }
 
 /** Where it is written down how a session has ended. */
-interface Book {
+interface Recorder {
   close(session: Session, end: End): void;
 }
 
@@ -56,7 +56,7 @@ const NO_GROUPS: readonly string[] = [];
 /** One client connection from accept to end: what is known of it so far, and the one way to stop it. */
 export class Session implements Member, RelayOwner, Holder {
   /** Among the open ones. */
-  seat = -1;
+  index = -1;
   readonly #run: string;
   readonly #number: number;
   /** What goes through TLS, where the listener speaks it. */
@@ -102,10 +102,10 @@ export class Session implements Member, RelayOwner, Holder {
   /** Tells the upstreams' groups that it uses them no more. */
   releaseUpstreams: (() => void) | undefined;
   /** The request as the rules have allowed it, to be asked again after a reload. */
-  grant: Grant | undefined;
+  grant: GrantedRequest | undefined;
   /** What is to be ended with the session; before there is something, its client's connection. */
   #relay: Relay | undefined;
-  #book: Book | undefined;
+  #book: Recorder | undefined;
   #signal: StopSignal | undefined;
   #failure: Failure | undefined;
 
@@ -134,7 +134,7 @@ export class Session implements Member, RelayOwner, Holder {
   }
 
   /** Whom the balancer speaks for. */
-  introduce({ host, port }: Endpoint): void {
+  applyProxyHeader({ host, port }: Endpoint): void {
     const ip = unmapped(parseIp(host)!);
     this.remote = { host: formatIp(ip), port };
     this.#ip = ip;
@@ -169,7 +169,7 @@ export class Session implements Member, RelayOwner, Holder {
   }
 
   /** From now on its bytes are the relay's business, and it ends when the relay does. */
-  relays(relay: Relay, book: Book): void {
+  relays(relay: Relay, book: Recorder): void {
     this.counters = relay;
     this.#relay = relay;
     this.#book = book;
@@ -225,7 +225,7 @@ export class Session implements Member, RelayOwner, Holder {
   }
 
   /** The record as it stands; without `end` while the session is open. */
-  record(end?: End): Record {
+  record(end?: End): ConnectionRecord {
     return {
       id: this.id,
       client: isUnix(this.place) ? 'unix' : formatAddress(this.remote),

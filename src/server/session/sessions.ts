@@ -1,5 +1,5 @@
 import { endedWell, formatEnd } from '../../audit/record.ts';
-import type { End, Record } from '../../audit/record.ts';
+import type { End, ConnectionRecord } from '../../audit/record.ts';
 import type { Log } from '../../audit/log.ts';
 import type { Connection } from '../../net/engine.ts';
 import { Roster } from '../../net/roster.ts';
@@ -116,7 +116,7 @@ export class Sessions {
     return new Promise((resolve) => this.#whenEmpty.push(resolve));
   }
 
-  #write(kind: LogKind, record: Record): void {
+  #write(kind: LogKind, record: ConnectionRecord): void {
     this.#log.info(kind, record);
   }
 }

@@ -5,46 +5,46 @@ import type { Share } from '../../limits/spare.ts';
 import type { Command as RuleCommand } from '../../policy/policy.ts';
 import { ableTo } from '../../route/capabilities.ts';
 import { askThrough, dialDirectly, dialThrough } from '../../route/dial.ts';
-import type { Asked, Dialled, Passage } from '../../route/dial.ts';
+import type { Asked, Dialled, RoutedPermit } from '../../route/dial.ts';
 import { placeOf } from '../../route/options.ts';
 import type { ServerOptions, UpstreamOptions } from '../../route/options.ts';
 import type { Route } from '../../route/table.ts';
-import { left } from '../../route/dial-context.ts';
-import type { Trip } from '../../route/dial-context.ts';
+import { remaining } from '../../route/dial-context.ts';
+import type { DialContext } from '../../route/dial-context.ts';
 import { Command, Reply } from '../../wire/socks5.ts';
 import { Failure } from '../failure.ts';
 import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
 
-/** Connects to where a passage leads, until `deadline` by `performance.now`. */
+/** Connects to where a routed leads, until `deadline` by `performance.now`. */
 export function dial(
   session: Session,
-  passage: Passage,
+  routed: RoutedPermit,
   deadline: number,
   state: ServerState,
 ): Promise<Dialled> {
-  const { route } = passage;
+  const { route } = routed;
   session.route = route.label;
-  if (route.via !== 'direct') return throughUpstream(session, route.via, passage, deadline, state);
-  const timeout = left(deadline);
+  if (route.via !== 'direct') return throughUpstream(session, route.via, routed, deadline, state);
+  const timeout = remaining(deadline);
   const { signal } = session;
   const spare = (): Share => state.spare.shareOf(network(session.ip));
   const options =
     route.egress === undefined
       ? { timeout, signal, spare }
       : { timeout, signal, spare, localAddress: egressFrom(route.egress, session.client.local.host) };
-  return dialDirectly(passage, state.engine, options);
+  return dialDirectly(routed, state.engine, options);
 }
 
 async function throughUpstream(
   session: Session,
   way: UpstreamOptions,
-  passage: Passage,
+  routed: RoutedPermit,
   deadline: number,
   state: ServerState,
 ): Promise<Dialled> {
-  const target = await dialThrough(way, passage, tripOf(session, passage.route, deadline, state));
-  follow(session, passage.route, target);
+  const target = await dialThrough(way, routed, dialContextOf(session, routed.route, deadline, state));
+  follow(session, routed.route, target);
   return target;
 }
 
@@ -52,20 +52,20 @@ async function throughUpstream(
 export async function ask(
   session: Session,
   command: typeof Command.bind | typeof Command.resolve | typeof Command.resolvePtr,
-  passage: Passage,
+  routed: RoutedPermit,
   deadline: number,
   state: ServerState,
 ): Promise<Asked> {
-  const { route } = passage;
+  const { route } = routed;
   session.route = route.label;
-  const way = wayFor(command === Command.bind ? 'bind' : 'resolve', route, session.phase);
-  const asked = await askThrough(way, command, passage, tripOf(session, route, deadline, state));
+  const way = upstreamFor(command === Command.bind ? 'bind' : 'resolve', route, session.phase);
+  const asked = await askThrough(way, command, routed, dialContextOf(session, route, deadline, state));
   follow(session, route, asked);
   return asked;
 }
 
 /** What of a route through upstreams can carry out a command; a Failure where nothing can. */
-export function wayFor(command: RuleCommand, { via }: Route, phase: Phase): UpstreamOptions {
+export function upstreamFor(command: RuleCommand, { via }: Route, phase: Phase): UpstreamOptions {
   if (via === 'direct') throw new Error('a direct route has no upstream');
   const way = ableTo(command, via);
   if (way !== undefined) return way;
@@ -91,7 +91,12 @@ export function describeRoute({ label, via }: Route, servers: readonly ServerOpt
 }
 
 /** What a request of this session needs on its way through upstreams. */
-export function tripOf(session: Session, route: Route, deadline: number, state: ServerState): Trip {
+export function dialContextOf(
+  session: Session,
+  route: Route,
+  deadline: number,
+  state: ServerState,
+): DialContext {
   return {
     engine: state.engine,
     resolver: route.resolver ?? state.resolver,
@@ -101,7 +106,7 @@ export function tripOf(session: Session, route: Route, deadline: number, state: 
     spare: state.spare,
     signal: session.signal,
     deadline,
-    patience: deadline,
+    hopDeadline: deadline,
     localAddress: route.egress && egressFrom(route.egress, session.client.local.host),
     egress: route.egress,
     client: network(session.ip),

@@ -1,7 +1,7 @@
 import type { Line } from '../../audit/line.ts';
-import type { Record } from '../../audit/record.ts';
+import type { ConnectionRecord } from '../../audit/record.ts';
 import type { Member, PasswordVerdict } from '../../auth/authenticator.ts';
-import type { Standing } from '../workers.ts';
+import type { WorkerStatus } from '../workers.ts';
 import type { Settings } from '../settings.ts';
 import type { SharedMemory } from '../shared-memory.ts';
 
@@ -30,8 +30,8 @@ export type ThreadCalls = {
   /** In all. */
   readonly used: (used: Used) => void;
   readonly newDay: () => void;
-  readonly sessions: () => Promise<readonly Record[]>;
-  readonly standing: () => Promise<readonly Standing[]>;
+  readonly sessions: () => Promise<readonly ConnectionRecord[]>;
+  readonly status: () => Promise<readonly WorkerStatus[]>;
   readonly stopListening: () => Promise<void>;
   readonly stopSessions: (detail: string) => void;
   readonly empty: () => Promise<void>;

@@ -1,23 +1,23 @@
 import { writeSync } from 'node:fs';
 import { inspect } from 'node:util';
-import type { Record } from '../../audit/record.ts';
+import type { ConnectionRecord } from '../../audit/record.ts';
 import type { PasswordVerdict } from '../../auth/authenticator.ts';
 import { closeAll, exitAtOnce, openListener } from '../../net/threads.ts';
 import type { Change } from '../change.ts';
-import { LOOK } from '../clock.ts';
-import type { Common, Crew, Standing } from '../workers.ts';
+import { RECHECK_INTERVAL } from '../clock.ts';
+import type { Common, Workers, WorkerStatus } from '../workers.ts';
 import { Listeners } from '../listen/listeners.ts';
 import type { ListenersChange, OpenListener } from '../listen/listeners.ts';
 import { OwnPorts } from '../listen/own-ports.ts';
-import type { QuotaBook } from '../limits/quota-store.ts';
+import type { QuotaStore } from '../limits/quota-store.ts';
 import type { ListenerSettings, Settings } from '../settings.ts';
 import type { Used } from './messages.ts';
 import type { Users } from '../users.ts';
-import { Thread } from './worker.ts';
+import { WorkerHandle } from './worker-handle.ts';
 
 /** Milliseconds: from the death of a thread to its successor's start, longer while they die young. */
 const RESTART = { first: 100, last: 10_000 } as const;
-const YOUNG = 10_000;
+const MIN_UPTIME = 10_000;
 /** Milliseconds that a thread may take to answer and to end; and to get ready for a reload, which is work with long lists. */
 const PATIENCE = 3000;
 const LONG_PATIENCE = 10_000;
@@ -26,14 +26,14 @@ const LONG_PATIENCE = 10_000;
  * Threads that serve, each with its own loop and connections. The server's own thread opens the listeners, which all of them
  * accept from; it writes the log, checks passwords and keeps the quotas. A thread that dies is replaced.
  */
-export class Threads implements Crew {
+export class Threads implements Workers {
   readonly #common: Common;
-  readonly #quotas: QuotaBook;
+  readonly #quotas: QuotaStore;
   readonly #users: Users;
   readonly #listeners: Listeners;
   readonly #clock: NodeJS.Timeout;
   readonly #count: number;
-  readonly #threads = new Set<Thread>();
+  readonly #threads = new Set<WorkerHandle>();
   #last = 0;
   /** In force. */
   #settings: Settings | undefined;
@@ -45,14 +45,14 @@ export class Threads implements Crew {
   /** There is one that hangs. */
   #abandoned = false;
 
-  constructor(common: Common, quotas: QuotaBook, users: Users, count: number) {
+  constructor(common: Common, quotas: QuotaStore, users: Users, count: number) {
     this.#common = common;
     this.#quotas = quotas;
     this.#users = users;
     this.#count = count;
     const nobody = { accepted: () => {}, failed: () => {} };
     this.#listeners = new Listeners({ listen: openListener }, new OwnPorts(), nobody);
-    this.#clock = setInterval(() => this.#lookAtDay(), LOOK).unref();
+    this.#clock = setInterval(() => this.#lookAtDay(), RECHECK_INTERVAL).unref();
     process.on('exit', this.#leave);
     process.on('uncaughtExceptionMonitor', tellOnStderr);
   }
@@ -93,17 +93,17 @@ export class Threads implements Crew {
     for (const thread of this.#threads) thread.tell('recheck', this.#users.members);
   }
 
-  async sessions(): Promise<readonly Record[]> {
+  async sessions(): Promise<readonly ConnectionRecord[]> {
     return (await this.#all((thread) => patiently(thread.ask('sessions')))).flat();
   }
 
-  async standing(): Promise<readonly Standing[]> {
-    const standing = await this.#all(async (thread) => {
+  async status(): Promise<readonly WorkerStatus[]> {
+    const all = await this.#all(async (thread) => {
       const fault = `thread ${thread.number} ${thread.serves ? 'does not answer' : 'is starting'}`;
       const none = [{ open: 0, cap: 0, fault }];
-      return thread.serves ? patiently(thread.ask('standing')).catch(() => none) : none;
+      return thread.serves ? patiently(thread.ask('status')).catch(() => none) : none;
     });
-    return standing.flat();
+    return all.flat();
   }
 
   async stopListening(): Promise<void> {
@@ -133,7 +133,7 @@ export class Threads implements Crew {
   }
 
   /** A thread that dies meanwhile has nothing against the new settings: its successor gets them. */
-  async #prepare(thread: Thread, settings: Settings): Promise<void> {
+  async #prepare(thread: WorkerHandle, settings: Settings): Promise<void> {
     try {
       await patiently(thread.ask('prepare', settings), LONG_PATIENCE);
     } catch (error) {
@@ -141,14 +141,14 @@ export class Threads implements Crew {
     }
   }
 
-  async #commit(thread: Thread): Promise<void> {
+  async #commit(thread: WorkerHandle): Promise<void> {
     this.#day = this.#quotas.day;
     await patiently(thread.ask('commit', { members: this.#users.members, used: [...this.#quotas] }));
     thread.serves = true;
   }
 
   /** If it is not gone, it hangs, and must not be terminated: nobody waits for it any more. */
-  #giveUp(thread: Thread): void {
+  #giveUp(thread: WorkerHandle): void {
     if (!this.#threads.has(thread)) return;
     this.#common.log.error('a thread does not answer, and is left behind', { thread: thread.number });
     this.#abandoned = true;
@@ -157,13 +157,13 @@ export class Threads implements Crew {
   }
 
   /** What each thread answers; those that die meanwhile have nothing to say. */
-  async #all<T>(ask: (thread: Thread) => Promise<T>): Promise<T[]> {
+  async #all<T>(ask: (thread: WorkerHandle) => Promise<T>): Promise<T[]> {
     const answers = await Promise.allSettled(Array.from(this.#threads, ask));
     return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
   }
 
-  #start(settings: Settings): Thread {
-    const thread = new Thread(
+  #start(settings: Settings): WorkerHandle {
+    const thread = new WorkerHandle(
       { number: ++this.#last, threads: this.#count, memory: this.#common.memory, settings },
       {
         lines: (lines) => {
@@ -179,7 +179,7 @@ export class Threads implements Crew {
     return thread;
   }
 
-  #ended(thread: Thread, error: Error | undefined, age: number): void {
+  #ended(thread: WorkerHandle, error: Error | undefined, age: number): void {
     this.#threads.delete(thread);
     closeAll(thread.owned);
     if (this.#closing || this.#settings === undefined) return;
@@ -187,7 +187,7 @@ export class Threads implements Crew {
       thread: thread.number,
       error: error?.stack ?? 'no error',
     });
-    if (age >= YOUNG) this.#restart = RESTART.first;
+    if (age >= MIN_UPTIME) this.#restart = RESTART.first;
     setTimeout(() => {
       this.#turn = this.#turn.then(() => this.#replace());
     }, this.#restart);

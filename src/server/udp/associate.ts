@@ -10,10 +10,10 @@ import { Association } from './association.ts';
 import { ClientPort } from './client-port.ts';
 import { isUnspecified } from '../destination.ts';
 import { Failure } from '../failure.ts';
-import { admitSome, obtainSomePermit } from '../session/authorize.ts';
+import { admitSome, permitSome } from '../session/authorize.ts';
 import type { Session } from '../session/session.ts';
 import type { ServerState } from '../session/state.ts';
-import { wayFor } from '../session/way-out.ts';
+import { upstreamFor } from '../session/way-out.ts';
 
 /** Bytes that a client may send after its request, though they mean nothing. */
 const MEANINGLESS = 256;
@@ -27,7 +27,7 @@ export async function associate(
 ): Promise<End> {
   const { client } = session;
   const clientPort = clientPortOf(session, request.destination);
-  const permit = obtainSomePermit(session, 'udp', state);
+  const permit = permitSome(session, 'udp', state);
   admitSome(session, 'udp', permit);
   checkRoutes(session, state);
 
@@ -67,7 +67,7 @@ function clientPortOf({ ip, listener }: Session, declared: Address): ClientPort 
 function checkRoutes(session: Session, { routes, ports }: ServerState): void {
   const all = routes.openTo(session.facts('udp'), ports);
   if (all.length === 0) throw Failure.refusal('no-route');
-  if (!all.some(carriesDatagrams)) wayFor('udp', all[0]!, session.phase);
+  if (!all.some(carriesDatagrams)) upstreamFor('udp', all[0]!, session.phase);
 }
 
 function carriesDatagrams({ via }: Route): boolean {

@@ -13,29 +13,29 @@ import type { Associations } from '../limits/associations.ts';
 import { admitsByAll, admitsDatagram } from '../limits/bandwidths.ts';
 import type { ClientPort } from './client-port.ts';
 import { Drops } from './drops.ts';
-import { Exits } from './outbound-sockets.ts';
-import type { FarAnswer } from './outbound-sockets.ts';
+import { OutboundSockets } from './outbound-sockets.ts';
+import type { UpstreamReply } from './outbound-sockets.ts';
 import { Failure } from '../failure.ts';
 import { advertisedAddress } from '../listen/relay-ports.ts';
 import type { RelayPort } from '../listen/relay-ports.ts';
 import type { Counters, Session } from '../session/session.ts';
 import { Shares } from './shares.ts';
 import type { ServerState } from '../session/state.ts';
-import type { Allowed } from './path.ts';
-import { keyOf, Ways } from './destinations.ts';
+import type { Allowed } from './udp-path.ts';
+import { keyOf, Destinations } from './destinations.ts';
 
 /** Milliseconds between two searches for destinations that are silent. */
 const SILENT = 15_000;
 
 /**
  * The UDP relay of one client (RFC 1928 section 7). Towards the client it has a port of its own, which hears the client's
- * address only; towards the destinations it has its exits, which hear only whom the client wrote to.
+ * address only; towards the destinations it has outbound sockets, which hear only whom the client wrote to.
  * Every destination is decided by the rules when it is first used, and counts by the rule that allows it. Whatever is wrong with a
  * datagram drops that datagram.
  */
 export class Association implements Counters, Member {
   /** Among the open ones. */
-  seat = -1;
+  index = -1;
   /** Bytes of what it knows of destinations, and of what waits. */
   held = 0;
   sent = 0;
@@ -43,12 +43,12 @@ export class Association implements Counters, Member {
   readonly #drops: Drops;
   readonly #session: Session;
   readonly #inside: UdpSocket;
-  readonly #exits: Exits;
+  readonly #sockets: OutboundSockets;
   readonly #forgetPort: () => void;
   readonly #reassembly = new Reassembly();
   readonly #associations: Associations;
   readonly #shares: Shares;
-  readonly #ways: Ways;
+  readonly #destinations: Destinations;
   readonly #clientPort: ClientPort;
   #client: Peer | undefined;
   #last: { readonly header: Uint8Array; readonly key: string; readonly address: Address } | undefined;
@@ -94,21 +94,21 @@ export class Association implements Counters, Member {
       forgetPort();
       release();
     };
-    this.#exits = new Exits(session, state, {
+    this.#sockets = new OutboundSockets(session, state, {
       received: (buffer, start, end, from) => this.#fromTarget(buffer, start, end, from),
-      receivedFar: (answer) => this.#fromUpstream(answer),
+      receivedUpstream: (answer) => this.#fromUpstream(answer),
       dropped: (why) => this.#drops.add(why),
-      lost: (socket) => this.#ways.forgetAll(socket),
+      lost: (socket) => this.#destinations.forgetAll(socket),
     });
-    this.#shares = new Shares(session, state, (share) => this.#ways.forgetAll(share));
-    this.#ways = new Ways(session, state, this.#shares, {
-      wayTo: (passage) => this.#exits.wayTo(passage),
+    this.#shares = new Shares(session, state, (share) => this.#destinations.forgetAll(share));
+    this.#destinations = new Destinations(session, state, this.#shares, {
+      wayTo: (routed) => this.#sockets.wayTo(routed),
       send: (way, buffer, start, end, room, now) => this.#send(way, buffer, start, end, room, now),
       dropped: (why) => this.#drops.add(why),
       hasRoom: (bytes) => this.#associations.makeRoom(bytes),
       holds: (bytes) => this.#hold(bytes),
     });
-    session.recheck = (revoked) => this.#ways.recheck(revoked);
+    session.recheck = (revoked) => this.#destinations.recheck(revoked);
     state.associations.add(this);
   }
 
@@ -149,17 +149,17 @@ export class Association implements Counters, Member {
     }
     if (now - this.#lookedAt < Math.min(idle?.least ?? SILENT, SILENT)) return;
     this.#lookedAt = now;
-    this.#ways.forgetSilent(now);
+    this.#destinations.forgetSilent(now);
     this.#hold(this.#reassembly.expire(now));
-    this.#exits.closeUnused(this.#ways.sockets);
+    this.#sockets.closeUnused(this.#destinations.sockets);
   }
 
   get known(): number {
-    return this.#ways.known;
+    return this.#destinations.known;
   }
 
   forget(): void {
-    this.#ways.forgetOldest();
+    this.#destinations.forgetOldest();
   }
 
   close(): void {
@@ -169,7 +169,7 @@ export class Association implements Counters, Member {
     this.#shares.close();
     this.#forgetPort();
     this.#inside.close();
-    this.#exits.close();
+    this.#sockets.close();
   }
 
   /** A datagram on the client's side. */
@@ -184,7 +184,7 @@ export class Association implements Counters, Member {
       const last = this.#last;
       if (isSettled && last !== undefined && beginsWith(buffer, start, end, last.header)) {
         const size = last.header.length;
-        this.#ways.forward(last.key, last.address, buffer, start + size, end, UDP_HEADROOM + size);
+        this.#destinations.forward(last.key, last.address, buffer, start + size, end, UDP_HEADROOM + size);
         return;
       }
       const header = decodeUdpHeader(buffer, start, end);
@@ -199,7 +199,7 @@ export class Association implements Counters, Member {
       const dataStart = start + header.size;
       if (fragment === 0) {
         this.#last = { header: buffer.slice(start, dataStart), key, address };
-        this.#ways.forward(key, address, buffer, dataStart, end, UDP_HEADROOM + header.size);
+        this.#destinations.forward(key, address, buffer, dataStart, end, UDP_HEADROOM + header.size);
         return;
       }
       if (!this.#associations.makeRoom(end - dataStart)) {
@@ -209,7 +209,7 @@ export class Association implements Counters, Member {
       const before = this.#reassembly.held;
       const whole = this.#reassembly.add(fragment, key, buffer.subarray(dataStart, end), performance.now());
       this.#hold(this.#reassembly.held - before);
-      if (whole !== undefined) this.#ways.forward(key, address, whole, 0, whole.length, 0);
+      if (whole !== undefined) this.#destinations.forward(key, address, whole, 0, whole.length, 0);
     } catch (error) {
       if (error instanceof WireError) this.#drops.add('malformed');
       else this.#session.stop(Failure.from(error, 'relay'));
@@ -259,7 +259,7 @@ export class Association implements Counters, Member {
 
   /** A datagram on the destinations' side: the header goes in front of it, in the engine's own buffer. */
   #fromTarget(buffer: Uint8Array, start: number, end: number, from: Peer): void {
-    const way = this.#ways.answerer(from);
+    const way = this.#destinations.answerer(from);
     if (!this.#mayPass(way, end - start)) return;
     const header = way?.answerHeader ?? headerOf(from);
     if (way !== undefined) way.answerHeader = header;
@@ -269,9 +269,9 @@ export class Association implements Counters, Member {
   }
 
   /** The same through upstreams, where the last server has written the header. */
-  #fromUpstream({ buffer, start, dataStart, end, from }: FarAnswer): void {
+  #fromUpstream({ buffer, start, dataStart, end, from }: UpstreamReply): void {
     let way: Allowed | undefined;
-    for (const one of from) way ??= this.#ways.farAnswerer(one);
+    for (const one of from) way ??= this.#destinations.farAnswerer(one);
     if (this.#mayPass(way, end - dataStart)) this.#inside.send(buffer, start, end, this.#client!);
   }
 

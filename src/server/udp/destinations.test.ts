@@ -4,7 +4,7 @@ import { MemoryEngine } from '../../../test/fuzz/memory-engine.ts';
 import type { Connection, Peer } from '../../net/engine.ts';
 import { compile } from '../../policy/compile.ts';
 import type { Policy } from '../../policy/compile.ts';
-import type { Passage } from '../../route/dial.ts';
+import type { RoutedPermit } from '../../route/dial.ts';
 import { createLimitMemory, Limits } from '../../limits/limits.ts';
 import { Routes } from '../../route/table.ts';
 import { addressOf } from '../../wire/address.ts';
@@ -16,8 +16,8 @@ import { Quotas } from '../limits/quotas.ts';
 import { Session } from '../session/session.ts';
 import { Shares } from './shares.ts';
 import type { ServerState } from '../session/state.ts';
-import { keyOf, Ways } from './destinations.ts';
-import type { Allowed, Way } from './path.ts';
+import { keyOf, Destinations } from './destinations.ts';
+import type { Allowed, UdpPath } from './udp-path.ts';
 
 const TARGET = '203.0.114.1';
 
@@ -60,7 +60,7 @@ class Scene {
   readonly shares: Shares;
   /** Before the socket is there. */
   opening: () => Promise<void> = async () => {};
-  readonly #ways: Ways;
+  readonly #ways: Destinations;
 
   constructor() {
     const remote = { host: '198.51.100.7', port: 4999 };
@@ -69,8 +69,8 @@ class Scene {
     const state = this.#state as unknown as ServerState;
     const session = new Session('1', connection, listener);
     this.shares = new Shares(session, state, (share) => this.#ways.forgetAll(share));
-    this.#ways = new Ways(session, state, this.shares, {
-      wayTo: (passage) => this.#wayTo(passage),
+    this.#ways = new Destinations(session, state, this.shares, {
+      wayTo: (routed) => this.#wayTo(routed),
       send: ({ peer }) => this.sent.push(peer.port),
       dropped: (why) => this.dropped.push(why),
       hasRoom: () => true,
@@ -100,7 +100,7 @@ class Scene {
     return this.#ways.recheck(revoked);
   }
 
-  async #wayTo({ addresses, permit }: Passage): Promise<Way> {
+  async #wayTo({ addresses, permit }: RoutedPermit): Promise<UdpPath> {
     await this.opening();
     const at = { host: '0.0.0.0', port: 0 };
     const socket = await new MemoryEngine().udp(at, { received: () => {}, failed: () => {} });

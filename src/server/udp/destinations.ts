@@ -1,17 +1,17 @@
 import type { Peer, UdpSocket } from '../../net/engine.ts';
 import { decide } from '../../policy/decide.ts';
 import type { Destination, RuleOptions } from '../../policy/policy.ts';
-import type { Passage } from '../../route/dial.ts';
+import type { RoutedPermit } from '../../route/dial.ts';
 import { formatAddress } from '../../wire/address.ts';
 import type { Address } from '../../wire/address.ts';
 import { destinationOf } from '../destination.ts';
 import { Failure } from '../failure.ts';
-import { obtainPassage } from '../session/authorize.ts';
+import { authorize } from '../session/authorize.ts';
 import type { Session } from '../session/session.ts';
 import type { Share, Shares } from './shares.ts';
 import type { ServerState } from '../session/state.ts';
-import { Allowed } from './path.ts';
-import type { Way } from './path.ts';
+import { Allowed } from './udp-path.ts';
+import type { UdpPath } from './udp-path.ts';
 
 /** Destinations that one association remembers; the oldest is forgotten first, and may no longer answer. */
 const DESTINATIONS = 4096;
@@ -37,7 +37,7 @@ type Entry =
 
 /** What the ways need of their association. */
 interface Outside {
-  wayTo(passage: Passage): Promise<Way>;
+  wayTo(routed: RoutedPermit): Promise<UdpPath>;
   /** The `room` bytes before `start` may be written on. */
   send(way: Allowed, buffer: Uint8Array, start: number, end: number, room: number, now: number): void;
   /** `why` is a reason of its own, or the code of what failed. */
@@ -57,7 +57,7 @@ export function keyOf({ host, port }: Address): string {
  * The destinations of one association. Each is decided by the rules when it is first used, and again when the rules change;
  * datagrams wait for it meanwhile, within limits. It is counted and metered by the rule that allows it.
  */
-export class Ways {
+export class Destinations {
   readonly #session: Session;
   readonly #state: ServerState;
   readonly #shares: Shares;
@@ -319,13 +319,13 @@ export class Ways {
     for (;;) {
       if (this.#revoked !== undefined) throw Failure.refusal(this.#revoked);
       const { decisions } = this.#state;
-      const passage = await obtainPassage(this.#session, 'udp', destination, this.#state);
-      const share = this.#shares.claim(passage.permit.rule);
+      const routed = await authorize(this.#session, 'udp', destination, this.#state);
+      const share = this.#shares.claim(routed.permit.rule);
       try {
-        const way = await this.#outside.wayTo(passage);
+        const way = await this.#outside.wayTo(routed);
         // `recheck` asks about the destinations in use, and this is none yet; nor has the end of its share forgotten it.
         if (decisions === this.#state.decisions && share.isOpen)
-          return new Allowed(passage.permit, way, share);
+          return new Allowed(routed.permit, way, share);
       } catch (error) {
         this.#shares.leave(share);
         throw error;

@@ -4,7 +4,7 @@ import type { Peer, UdpSocket } from '../../net/engine.ts';
 import type { Endpoint } from '../../wire/address.ts';
 import { judge } from '../../policy/judge.ts';
 import { firstFromHere, wayFromHere } from '../../route/addresses.ts';
-import type { Passage } from '../../route/dial.ts';
+import type { RoutedPermit } from '../../route/dial.ts';
 import type { Route } from '../../route/table.ts';
 import { associateThrough } from '../../route/udp-chain.ts';
 import type { UpstreamAssociation } from '../../route/udp-chain.ts';
@@ -14,17 +14,17 @@ import { Failure } from '../failure.ts';
 import type { Session } from '../session/session.ts';
 import type { ServerState } from '../session/state.ts';
 import { StopSignal } from '../session/stop-signal.ts';
-import { describeRoute, tripOf, wayFor } from '../session/way-out.ts';
-import type { Way } from './path.ts';
+import { describeRoute, dialContextOf, upstreamFor } from '../session/way-out.ts';
+import type { UdpPath } from './udp-path.ts';
 
 /** Milliseconds from one attempt to associate with the servers of a route to the next, and from one look at a socket's address to the next. */
-const AGAIN = 1000;
+const RETRY_DELAY = 1000;
 
-/** What exits tell their association. */
+/** What these sockets tell their association. */
 interface Inside {
   /** Directly from a destination. */
   received(buffer: Uint8Array, start: number, end: number, from: Peer): void;
-  receivedFar(answer: FarAnswer): void;
+  receivedUpstream(answer: UpstreamReply): void;
   /** `why` is a reason of its own, or the code of what failed. */
   dropped(why: string): void;
   /** There is no way by this socket any more. */
@@ -32,7 +32,7 @@ interface Inside {
 }
 
 /** A datagram that came through upstreams. */
-export interface FarAnswer {
+export interface UpstreamReply {
   readonly buffer: Uint8Array;
   /** Its header, and the data behind that. */
   readonly start: number;
@@ -43,7 +43,7 @@ export interface FarAnswer {
 }
 
 /** What is open. */
-interface Exit {
+interface LocalSocket {
   readonly close: () => void;
   /** The next destination opens another. */
   readonly forget: () => void;
@@ -51,7 +51,7 @@ interface Exit {
 }
 
 /** For all destinations of a route. */
-interface FarExit {
+interface UpstreamSocket {
   readonly route: Route;
   association: Promise<UpstreamAssociation> | undefined;
   triedAt: number;
@@ -61,13 +61,13 @@ interface FarExit {
  * Where the datagrams of one association leave garter: for direct routes by one socket for each local address, through upstreams
  * by an association of its own for each route. Each is opened when it is first needed.
  */
-export class Exits {
+export class OutboundSockets {
   readonly #session: Session;
   readonly #state: ServerState;
   readonly #inside: Inside;
   readonly #sockets = new Map<string, Promise<UdpSocket>>();
-  readonly #far: FarExit[] = [];
-  readonly #open = new Map<UdpSocket, Exit>();
+  readonly #far: UpstreamSocket[] = [];
+  readonly #open = new Map<UdpSocket, LocalSocket>();
   /** For the record. */
   readonly #routes = new Set<string>();
   readonly #closing = new StopSignal();
@@ -78,7 +78,7 @@ export class Exits {
     this.#inside = inside;
   }
 
-  async wayTo({ permit, route, addresses }: Passage): Promise<Way> {
+  async wayTo({ permit, route, addresses }: RoutedPermit): Promise<UdpPath> {
     const { destination } = permit;
     const { port } = destination;
     if (route.via === 'direct') {
@@ -157,7 +157,7 @@ export class Exits {
           this.#inside.dropped(code);
           // It may be the destination's, or the interface has another address now; one look a second is enough.
           if (code !== 'ENODEV') {
-            if (performance.now() - lookedAt < AGAIN) return;
+            if (performance.now() - lookedAt < RETRY_DELAY) return;
             lookedAt = performance.now();
             if (isThere(host)) return;
           }
@@ -184,21 +184,21 @@ export class Exits {
     return exit.association;
   }
 
-  async #associate(exit: FarExit, forget: () => void): Promise<UpstreamAssociation> {
+  async #associate(exit: UpstreamSocket, forget: () => void): Promise<UpstreamAssociation> {
     const { route } = exit;
-    const way = wayFor('udp', route, 'request');
-    const wait = exit.triedAt + AGAIN - performance.now();
+    const way = upstreamFor('udp', route, 'request');
+    const wait = exit.triedAt + RETRY_DELAY - performance.now();
     if (wait > 0) await delay(wait, undefined, { ref: false });
     this.#closing.throwIfAborted();
     exit.triedAt = performance.now();
     const deadline = exit.triedAt + this.#state.timeouts.connect;
-    const trip = { ...tripOf(this.#session, route, deadline, this.#state), signal: this.#closing };
-    const association: UpstreamAssociation = await associateThrough(way, trip, {
+    const context = { ...dialContextOf(this.#session, route, deadline, this.#state), signal: this.#closing };
+    const association: UpstreamAssociation = await associateThrough(way, context, {
       mayBeRelay: (relay, server) => this.#mayBeRelay(relay, server),
       received: (buffer, start, dataStart, end, { host, port }) => {
         const { socket } = association;
         const from = [farKey(socket, host, port), farKey(socket, ANYBODY, port)];
-        this.#inside.receivedFar({ buffer, start, dataStart, end, from });
+        this.#inside.receivedUpstream({ buffer, start, dataStart, end, from });
       },
       strange: () => this.#inside.dropped('unasked'),
       failed: (code) => {

@@ -9,7 +9,7 @@ import type {
   Facts,
   PolicyOptions,
   RuleOptions,
-  Surroundings,
+  LocalAddresses,
 } from '../../../src/policy/policy.ts';
 import { formatIp, ipFromBytes, parseIp, sameIp } from '../../../src/wire/ip.ts';
 import type { Ip } from '../../../src/wire/ip.ts';
@@ -21,7 +21,7 @@ import type { Target } from '../target.ts';
 const SELF = ['192.0.2.10', '2001:db8::10', '127.0.0.1', '::1', '0.0.0.0'].map((text) => parseIp(text)!);
 const OWN = { ip: parseIp('192.0.2.10')!, port: 1080 };
 
-const SURROUNDINGS: Surroundings = {
+const SURROUNDINGS: LocalAddresses = {
   isSelf: (ip) => SELF.some((one) => sameIp(one, ip)),
   isOwnPort: (ip, port, transport) => transport === 'tcp' && port === OWN.port && sameIp(ip, OWN.ip),
 };

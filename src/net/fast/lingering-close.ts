@@ -3,10 +3,10 @@ import { COPY_ADDRESS, COPY_SIZE, FAILED } from './stream.ts';
 import type { Stream } from './stream.ts';
 
 /** Reads in a row, before others have their turn. */
-const SHARE = 16;
+const BATCH = 16;
 
 /** Sends what is left and the end of stream, then reads and forgets until the peer has ended too or the time is over. */
-export class Farewell implements Task {
+export class LingeringClose implements Task {
   readonly #stream: Stream;
   #left: Uint8Array | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -39,7 +39,7 @@ export class Farewell implements Task {
     }
     if (this.#left === undefined && !stream.shut) stream.shutdown();
     for (let i = 0; stream.readable; i++) {
-      if (i === SHARE) return stream.loop.later(this);
+      if (i === BATCH) return stream.loop.later(this);
       const count = stream.take(COPY_ADDRESS, COPY_SIZE);
       if (count === FAILED || (count === 0 && stream.shut)) return this.#end();
       if (count === 0) return;

@@ -8,7 +8,7 @@ import type { ServerCalls, ThreadCalls, ThreadStart } from './messages.ts';
 const YOUNG_OBJECTS = 24;
 
 /** A thread that serves, seen from the server's own. */
-export class Thread extends Channel<ServerCalls, ThreadCalls> {
+export class WorkerHandle extends Channel<ServerCalls, ThreadCalls> {
   readonly number: number;
   /** Its descriptors: see `Loop`. */
   readonly owned: Int32Array;
@@ -19,7 +19,7 @@ export class Thread extends Channel<ServerCalls, ThreadCalls> {
 
   constructor(start: Omit<ThreadStart, 'owned'>, calls: ServerCalls) {
     const owned = createOwnedMemory();
-    const worker = new Worker(new URL(`thread${extname(import.meta.url)}`, import.meta.url), {
+    const worker = new Worker(new URL(`worker-thread${extname(import.meta.url)}`, import.meta.url), {
       workerData: { ...start, owned } satisfies ThreadStart,
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_OBJECTS },
       // Not those of the program: some of Node's options are for its main script only.

@@ -7,7 +7,7 @@ import { identityOf } from '../../auth/local-users.ts';
 import { FastEngine } from '../../net/fast.ts';
 import { Channel } from './channel.ts';
 import type { Change } from '../change.ts';
-import { Core } from '../core.ts';
+import { Worker } from '../worker.ts';
 import type { Usage } from '../limits/quota-store.ts';
 import type { Settings } from '../settings.ts';
 import type { Members, ServerCalls, ThreadCalls, ThreadStart, Used } from './messages.ts';
@@ -90,7 +90,7 @@ const users = new FarUsers();
 let hasUsers = false;
 const engine = new FastEngine(new Int32Array(owned), threads);
 const common = { log, memory, usage, authenticator: () => (hasUsers ? users : undefined) };
-const core = new Core(engine, common, first, { thread: number, threads });
+const worker = new Worker(engine, common, first, { thread: number, threads });
 
 /** Prepared, and not in force yet. */
 let next: { readonly change: Change; readonly settings: Settings } | undefined;
@@ -98,7 +98,7 @@ let next: { readonly change: Change; readonly settings: Settings } | undefined;
 const server: Channel<ThreadCalls, ServerCalls> = new Channel(parentPort!, {
   async prepare(settings) {
     next = undefined;
-    next = { change: await core.prepare(settings), settings };
+    next = { change: await worker.prepare(settings), settings };
   },
   async commit({ members, used }) {
     const { settings, change } = next!;
@@ -115,17 +115,17 @@ const server: Channel<ThreadCalls, ServerCalls> = new Channel(parentPort!, {
   },
   recheck(members) {
     use(members);
-    core.recheck();
+    worker.recheck();
   },
   used: (used) => usage.set(used),
   newDay: () => usage.clear(),
-  sessions: () => core.sessions(),
-  standing: () => core.standing(),
-  stopListening: () => core.stopListening(),
-  stopSessions: (detail) => core.stopSessions(detail),
-  empty: () => core.empty(),
+  sessions: () => worker.sessions(),
+  status: () => worker.status(),
+  stopListening: () => worker.stopListening(),
+  stopSessions: (detail) => worker.stopSessions(detail),
+  empty: () => worker.empty(),
   async close() {
-    await core.close();
+    await worker.close();
     lines.send();
     // Nothing keeps this thread any more, once the answer is sent.
     parentPort!.unref();
@@ -140,6 +140,6 @@ function use(members: Members): void {
 // However it ends: Node would abort the whole process for a descriptor that is still watched.
 process.once('exit', () => {
   engine.stop();
-  core.abandon();
+  worker.abandon();
   lines.send();
 });

@@ -1,4 +1,4 @@
-import type { Record } from '../audit/record.ts';
+import type { ConnectionRecord } from '../audit/record.ts';
 import type { Connection, Engine } from '../net/engine.ts';
 import { Spare } from '../limits/spare.ts';
 import { compile } from '../policy/compile.ts';
@@ -12,8 +12,8 @@ import { Bandwidths } from './limits/bandwidths.ts';
 import type { Change } from './change.ts';
 import { ConnectionLimits } from './limits/connections.ts';
 import { serve } from './connection.ts';
-import { LOOK } from './clock.ts';
-import type { Common, Crew, Standing } from './workers.ts';
+import { RECHECK_INTERVAL } from './clock.ts';
+import type { Common, Workers, WorkerStatus } from './workers.ts';
 import { lingeringPossible, sparePossible } from './limits/descriptors.ts';
 import { Failure } from './failure.ts';
 import { Listeners } from './listen/listeners.ts';
@@ -31,7 +31,7 @@ import { discoveryFor, healthOf } from './upstreams.ts';
 /** Connections that may come between the opening of the listeners and the first settings. */
 const EARLY = 1024;
 
-export interface CoreOptions {
+export interface WorkerOptions {
   /** Which thread of several it is; part of its sessions' ids. @default the only one */
   readonly thread?: number;
   /** How many there are. @default 1 */
@@ -40,7 +40,7 @@ export interface CoreOptions {
 }
 
 /** The connections of one thread, and all that they share. */
-export class Core implements Crew {
+export class Worker implements Workers {
   readonly #common: Common;
   readonly #state: ServerState;
   readonly #listeners: Listeners;
@@ -54,7 +54,7 @@ export class Core implements Crew {
     engine: Engine,
     common: Common,
     settings: Settings,
-    { thread, threads = 1, decide }: CoreOptions = {},
+    { thread, threads = 1, decide }: WorkerOptions = {},
   ) {
     const { log, memory } = common;
     const limits = new Limits(memory.limits);
@@ -101,7 +101,7 @@ export class Core implements Crew {
     });
     this.#clock = setInterval(() => {
       if (this.#state.policy.timed || this.#state.authenticator?.timed === true) this.recheck();
-    }, LOOK).unref();
+    }, RECHECK_INTERVAL).unref();
   }
 
   get open(): readonly OpenListener[] {
@@ -140,11 +140,11 @@ export class Core implements Crew {
     recheck(this.#state);
   }
 
-  async sessions(): Promise<readonly Record[]> {
+  async sessions(): Promise<readonly ConnectionRecord[]> {
     return [...this.#state.sessions].map((session) => session.record());
   }
 
-  async standing(): Promise<readonly Standing[]> {
+  async status(): Promise<readonly WorkerStatus[]> {
     return [{ open: this.#state.sessions.size, cap: this.#memory.cap }];
   }
 

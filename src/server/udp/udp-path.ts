@@ -6,7 +6,7 @@ import type { Ip } from '../../wire/ip.ts';
 import type { Share } from './shares.ts';
 
 /** Where datagrams for one destination go to. */
-export interface Way {
+export interface UdpPath {
   readonly socket: UdpSocket;
   readonly peer: Peer;
   /** What upstreams want in front of the data. */
@@ -39,7 +39,7 @@ export class Allowed {
   readonly #host: string | undefined;
   readonly #port: number;
 
-  constructor({ destination, rule }: Permit, way: Way, share: Share) {
+  constructor({ destination, rule }: Permit, way: UdpPath, share: Share) {
     this.socket = way.socket;
     this.peer = way.peer;
     this.header = way.header;
