@@ -10,7 +10,7 @@ import { readQuestion } from './question.ts';
 import type { Question } from './question.ts';
 import { runServer } from './serve.ts';
 import type { Io } from './serve.ts';
-import { judge } from './verdict.ts';
+import { outcomeOf } from './outcome.ts';
 
 const HELP = `Usage: garter agent --upstream URL [--upstream URL]... [--choose HOW] [--login-file FILE] [OPTIONS]
        garter agent --discover DOMAIN [--login-file FILE] [OPTIONS]
@@ -106,7 +106,7 @@ function readOptions(args: readonly string[]): Options {
 async function answer(question: Question, { settings, errors, warnings }: Loaded, io: Io): Promise<number> {
   io.stderr.write(formatProblems(errors, 'error') + formatProblems(warnings, 'warning'));
   if (settings === undefined) return 2;
-  const { allowed, text } = await judge(settings, [], question);
+  const { allowed, text } = await outcomeOf(settings, [], question);
   io.stdout.write(text);
   return allowed ? 0 : 1;
 }

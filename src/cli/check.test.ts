@@ -90,6 +90,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
       '  rule      web (FILE:10)',
       '  dial      192.0.2.1',
       '  route     direct',
+      '  reply     0, once it is reached',
       'allowed',
     ],
   ],
@@ -101,6 +102,8 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
       '  accept    inside (FILE:7)',
       '  method    password alice @staff @dev',
       '  rule      no rule matches',
+      '  reply     2',
+      '  record    policy:request:no-rule',
       'refused: no rule allows 192.0.2.1',
     ],
   ],
@@ -112,6 +115,8 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
       '  accept    inside (FILE:7)',
       '  method    password bob',
       '  rule      no-metadata (FILE:9)',
+      '  reply     2',
+      '  record    policy:request:rule',
       'refused: the rule denies 169.254.169.254',
     ],
   ],
@@ -123,6 +128,8 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
       '  accept    inside (FILE:7)',
       '  method    none',
       '  rule      no-metadata (FILE:9)',
+      '  reply     2',
+      '  record    policy:request:rule',
       'refused: the rule denies it',
     ],
   ],
@@ -134,6 +141,8 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
       '  accept    inside (FILE:7)',
       '  method    none',
       '  rule      secure (FILE:16)',
+      '  reply     2',
+      '  record    policy:request:method',
       'refused: the rule demands password, the client came by none',
     ],
   ],
@@ -147,6 +156,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
       '  method    none',
       '  address   any.invalid does not resolve here (ENOTFOUND): judged by its name alone',
       '  rule      no rule matches',
+      '  reply     0, and its datagrams are dropped',
       'refused: no rule allows it',
     ],
   ],
@@ -156,6 +166,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     [
       '  listener  10.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
+      '  record    policy:auth:expired',
       'refused: the last day of carol was 2026-11-19',
     ],
   ],
@@ -165,6 +176,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     [
       '  listener  10.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
+      '  record    policy:auth:wrong',
       'refused: there is no user mallory',
     ],
   ],
@@ -174,6 +186,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     [
       '  listener  10.0.3.1:1080 (FILE:2)',
       '  accept    no rule matches',
+      '  record    policy:accept:no-rule',
       'refused: the connection is closed unread',
     ],
   ],
@@ -183,6 +196,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     [
       '  listener  10.0.3.1:1080 (FILE:2)',
       '  accept    guests (FILE:6)',
+      '  record    policy:greeting:no-method',
       'refused: the client offers password, the server takes none only',
     ],
   ],
@@ -193,6 +207,8 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
       '  listener  10.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
       '  method    none',
+      '  reply     2',
+      '  record    policy:request:own-port',
       'refused: it is a port of garter itself',
     ],
   ],
@@ -202,6 +218,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     [
       '  listener  127.0.0.1:1081 (FILE:3)',
       '  accept    inside (FILE:7)',
+      '  record    client:greeting:ERR_SOCKS_VERSION',
       'refused: the listener does not take socks4',
     ],
   ],
@@ -212,6 +229,8 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
       '  listener  10.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
       '  method    none',
+      '  reply     2',
+      '  record    policy:request:numeric-name',
       'refused: what 127.1 means differs from program to program',
     ],
   ],
@@ -226,6 +245,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
       '  rule      udp (FILE:17)',
       '  dial      198.51.100.7',
       '  route     direct',
+      '  reply     0',
       'allowed',
     ],
   ],
@@ -267,7 +287,7 @@ test('a name that does not resolve is judged by itself', async () => {
   assert.equal(status, 0);
   assert.match(
     out,
-    /\(ENOTFOUND\): judged by its name alone\n {2}rule {6}all \(FILE:1\)\n {2}route {5}direct\nallowed, once the name resolves\n$/,
+    /\(ENOTFOUND\): judged by its name alone\n {2}rule {6}all \(FILE:1\)\n {2}route {5}direct\n {2}reply {5}4\n {2}record {4}target:resolve:ENOTFOUND\nallowed, once the name resolves\n$/,
   );
 });
 

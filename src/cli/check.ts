@@ -12,7 +12,7 @@ import type { Settings } from '../server/settings.ts';
 import { QUESTION_OPTIONS, UsageError, readQuestion } from './question.ts';
 import type { Question } from './question.ts';
 import type { Io } from './serve.ts';
-import { judge } from './verdict.ts';
+import { outcomeOf } from './outcome.ts';
 
 const HELP = `Usage: garter check FILE
        garter check FILE --from ADDRESS --to HOST:PORT [--user NAME] [--command C] [--method M] [--protocol P]
@@ -66,7 +66,7 @@ async function run(file: string, question: Question | undefined, io: Io): Promis
     io.stdout.write(`${file} is fine: ${contents(settings)}\n`);
     return 0;
   }
-  const { allowed, text } = await judge(settings, users, question);
+  const { allowed, text } = await outcomeOf(settings, users, question);
   io.stdout.write(text);
   return allowed ? 0 : 1;
 }

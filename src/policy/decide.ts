@@ -1,8 +1,8 @@
 import { unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import type { Policy } from './compile.ts';
-import { judge } from './judge.ts';
-import type { Judged } from './judge.ts';
+import { classify } from './classify.ts';
+import type { Classified } from './classify.ts';
 import { isNumericName, parseName } from './names.ts';
 import type { Destination, Facts, RuleOptions, LocalAddresses } from './policy.ts';
 import type { Rule } from './rule.ts';
@@ -147,7 +147,7 @@ function decideAddresses(question: Question, addresses: readonly Ip[]): Decision
 /** One pass for one address: the rule that allows it, or why it is refused. */
 function decideAddress(question: Question, address: Ip): Rule | Refusal {
   const { policy, facts, destination, surroundings } = question;
-  const judged = judge(address, policy.special, policy.nat64, surroundings);
+  const judged = classify(address, policy.special, policy.nat64, surroundings);
   if (isOwnPort(judged, question)) return { type: 'refuse', reason: 'own-port' };
   const name = destination.type === 'name' ? destination.name : undefined;
   for (const rule of policy.rules) {
@@ -160,7 +160,7 @@ function isFor(rule: Rule, { facts, client, destination, surroundings }: Questio
   return rule.hasPort(destination.port) && rule.isFor(facts, client, surroundings);
 }
 
-function isOwnPort({ ip, inside }: Judged, { facts, destination, surroundings }: Question): boolean {
+function isOwnPort({ ip, inside }: Classified, { facts, destination, surroundings }: Question): boolean {
   // RESOLVE reaches no port.
   if (facts.command === 'resolve') return false;
   const { port } = destination;

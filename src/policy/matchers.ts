@@ -3,7 +3,7 @@ import type { Ip } from '../wire/ip.ts';
 import { AddressSet } from './addresses.ts';
 import type { AddressRange } from './addresses.ts';
 import type { Condition } from './conditions.ts';
-import type { Judged } from './judge.ts';
+import type { Classified } from './classify.ts';
 import { NameSet, isLocalhost } from './names.ts';
 import type { RuleOptions, LocalAddresses } from './policy.ts';
 import { publicSet, rangesOf } from './sets.ts';
@@ -65,7 +65,7 @@ export class DestinationMatcher {
   }
 
   /** For an address, and the name that it was found by. */
-  has(name: string | undefined, judged: Judged): boolean {
+  has(name: string | undefined, judged: Classified): boolean {
     const isNamed = name !== undefined && this.#names.has(name);
     return this.#named === undefined
       ? isNamed || this.#denies(judged)
@@ -73,7 +73,7 @@ export class DestinationMatcher {
   }
 
   /** A denial holds for an address and for what it leads to. */
-  #denies({ ip, inside, self, insideSelf }: Judged): boolean {
+  #denies({ ip, inside, self, insideSelf }: Classified): boolean {
     const addresses = this.#addresses;
     return (
       addresses.any ||
@@ -85,7 +85,7 @@ export class DestinationMatcher {
   }
 
   #allows(
-    { ip, inside, translated, self, insideSelf, special }: Judged,
+    { ip, inside, translated, self, insideSelf, special }: Classified,
     isNamed: boolean,
     named: AddressSet,
   ): boolean {
@@ -103,7 +103,7 @@ export class DestinationMatcher {
   }
 }
 
-const LOCALHOST: readonly Judged[] = ['127.0.0.1', '::1'].map((text) => ({
+const LOCALHOST: readonly Classified[] = ['127.0.0.1', '::1'].map((text) => ({
   ip: parseIp(text)!,
   inside: undefined,
   translated: false,

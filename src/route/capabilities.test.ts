@@ -16,10 +16,10 @@ const server = (
   at: { host: 'a.test', port: 1080 },
   ...more,
 });
-const group = (...ways: readonly UpstreamOptions[]): UpstreamOptions => ({
+const group = (...members: readonly UpstreamOptions[]): UpstreamOptions => ({
   type: 'group',
   label: 'group',
-  members: ways.map((way) => ({ way, weight: 1 })),
+  members: members.map((upstream) => ({ upstream, weight: 1 })),
   choose: 'order',
   health: { fail: 1 },
   tries: 3,
@@ -37,14 +37,14 @@ const secret = server('t', 'socks5', { tls: {} });
 const open = server('u', 'socks5', { tls: {}, udp: 'clear' });
 
 /** What is left, as text. */
-function told(way: UpstreamOptions | undefined): string {
-  switch (way?.type) {
+function told(upstream: UpstreamOptions | undefined): string {
+  switch (upstream?.type) {
     case 'group':
-      return `(${way.members.map((member) => told(member.way)).join('|')})`;
+      return `(${upstream.members.map((member) => told(member.upstream)).join('|')})`;
     case 'chain':
-      return way.hops.map(told).join('>');
+      return upstream.hops.map(told).join('>');
     default:
-      return way?.label ?? '';
+      return upstream?.label ?? '';
   }
 }
 

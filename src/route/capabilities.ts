@@ -3,34 +3,38 @@ import type { ServerOptions, UpstreamOptions } from './options.ts';
 import { isEncrypted } from './options.ts';
 
 /**
- * What of a way can carry out a command: groups lose the members that cannot; `undefined` when nothing is left.
- * BIND takes SOCKS at the end of the way, RESOLVE SOCKS5. For UDP all servers have to speak SOCKS5, and no link may be
+ * What of a upstream can carry out a command: groups lose the members that cannot; `undefined` when nothing is left.
+ * BIND takes SOCKS at the end of the upstream, RESOLVE SOCKS5. For UDP all servers have to speak SOCKS5, and no link may be
  * encrypted, for datagrams are not, unless that is fine (`clear`).
  */
-export function ableTo(command: Command, way: UpstreamOptions, clear = false): UpstreamOptions | undefined {
-  const isClear = clear || way.udp === 'clear';
-  switch (way.type) {
+export function ableTo(
+  command: Command,
+  upstream: UpstreamOptions,
+  clear = false,
+): UpstreamOptions | undefined {
+  const isClear = clear || upstream.udp === 'clear';
+  switch (upstream.type) {
     case 'server':
-      return can(command, way, isClear) ? way : undefined;
+      return can(command, upstream, isClear) ? upstream : undefined;
     case 'discover':
-      return can(command, way.server, isClear) ? way : undefined;
+      return can(command, upstream.server, isClear) ? upstream : undefined;
     case 'group': {
-      const members = way.members.flatMap((member) => {
-        const able = ableTo(command, member.way, isClear);
-        return able === undefined ? [] : [{ ...member, way: able }];
+      const members = upstream.members.flatMap((member) => {
+        const able = ableTo(command, member.upstream, isClear);
+        return able === undefined ? [] : [{ ...member, upstream: able }];
       });
-      return members.length === 0 ? undefined : { ...way, members };
+      return members.length === 0 ? undefined : { ...upstream, members };
     }
     case 'chain': {
-      const last = way.hops.length - 1;
-      const hops = way.hops.flatMap((hop, i) => {
+      const last = upstream.hops.length - 1;
+      const hops = upstream.hops.flatMap((hop, i) => {
         const able = command === 'udp' || i === last ? ableTo(command, hop, isClear) : hop;
         return able === undefined ? [] : [able];
       });
-      return hops.length <= last ? undefined : { ...way, hops };
+      return hops.length <= last ? undefined : { ...upstream, hops };
     }
     default:
-      return way satisfies never;
+      return upstream satisfies never;
   }
 }
 

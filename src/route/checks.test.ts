@@ -4,12 +4,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../../test/support/process.ts';
 import type { Connection, ConnectOptions, Engine } from '../net/engine.ts';
 import { Spare } from '../limits/spare.ts';
-import { Resolver } from '../resolve/resolver.ts';
 import { Checks } from './checks.ts';
 import { Discovery } from './discovery.ts';
 import { Health } from './health.ts';
 import { Links } from './link.ts';
 import type { MemberOptions, RouteOptions } from './options.ts';
+import { Outbound } from './outbound.ts';
 
 for (const { spare, atOnce } of [
   { spare: 100, atOnce: 16 },
@@ -29,7 +29,7 @@ for (const { spare, atOnce } of [
     const members = Array.from({ length: 40 }, (_, i): MemberOptions => {
       const at = { host: `192.0.2.${i + 1}`, port: 1080 };
       return {
-        way: { type: 'server', label: at.host, protocol: 'socks5', passesNames: true, at },
+        upstream: { type: 'server', label: at.host, protocol: 'socks5', passesNames: true, at },
         weight: 1,
       };
     });
@@ -42,15 +42,18 @@ for (const { spare, atOnce } of [
       via: { type: 'group', label: 'g', members, choose: 'order', health, tries: 3 },
     };
     const budget = new Spare(spare);
-    using resolver = new Resolver({ family: 'any', timeout: 1000 });
-    const checks = new Checks([route], () => resolver, {
-      engine: { connect } as unknown as Engine,
-      health: new Health(),
-      discovery: new Discovery(() => {}),
-      links: new Links(() => {}),
-      spare: budget,
-      isOwnPort: () => false,
-    });
+    using outbound = new Outbound(
+      {
+        engine: { connect } as unknown as Engine,
+        health: new Health(),
+        discovery: new Discovery(() => {}),
+        links: new Links(() => {}),
+        spare: budget,
+        isOwnPort: () => false,
+      },
+      { routes: [route], resolve: { family: 'any', timeout: 1000 }, policy: {} },
+    );
+    const checks = new Checks(outbound, budget);
     while (asked.size < 40) await delay(5);
     checks.close();
     assert.equal(most, atOnce);

@@ -1,49 +1,36 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { egressFrom } from '../net/egress.ts';
-import type { Resolver } from '../resolve/resolver.ts';
+import type { Spare } from '../limits/spare.ts';
 import { FairQueue } from '../limits/fair-queue.ts';
 import { UpstreamError } from './error.ts';
 import { examine } from './examine.ts';
-import { open } from './open.ts';
-import type {
-  CheckOptions,
-  DiscoverOptions,
-  GroupOptions,
-  RouteOptions,
-  UpstreamOptions,
-} from './options.ts';
-import type { DialContext } from './dial-context.ts';
+import type { Outbound } from './outbound.ts';
+import type { Route } from './routes.ts';
+import { open } from './upstream.ts';
+import type { CheckOptions, DiscoverOptions, GroupOptions, UpstreamOptions } from './options.ts';
 
 /** Checks at a time, of which one may always be, and those that wait for others to end. */
 const AT_ONCE = { running: 16, least: 1, waiting: 4096 } as const;
 /** The longest and the shortest of two intervals, as parts of what is wanted: so that those who check do not do so in step. */
 const JITTER = [0.9, 1.1] as const;
 
-/** What the checks of all groups share. */
-export type Ground = Pick<DialContext, 'engine' | 'health' | 'discovery' | 'links' | 'spare' | 'isOwnPort'>;
-
 /** A group whose members are checked, the first route that leads there, and the servers before it. */
 interface Checked {
   readonly group: GroupOptions | DiscoverOptions;
   readonly check: CheckOptions;
-  readonly route: RouteOptions;
+  readonly route: Route;
   readonly before: readonly UpstreamOptions[];
 }
 
 /** Sees from time to time whether the servers are well to which routes lead, until it is closed. */
 export class Checks implements Disposable {
-  readonly #ground: Ground;
+  readonly #outbound: Outbound;
   readonly #closing = new AbortController();
   readonly #turns: FairQueue;
 
-  constructor(
-    routes: readonly RouteOptions[],
-    resolverFor: (route: RouteOptions) => Resolver,
-    ground: Ground,
-  ) {
-    this.#ground = ground;
-    this.#turns = new FairQueue({ ...AT_ONCE, spare: ground.spare });
-    for (const checked of checkedIn(routes)) void this.#watch(checked, resolverFor(checked.route));
+  constructor(outbound: Outbound, spare: Spare) {
+    this.#outbound = outbound;
+    this.#turns = new FairQueue({ ...AT_ONCE, spare });
+    for (const checked of checkedIn(outbound.routes.all)) void this.#watch(checked);
   }
 
   close(): void {
@@ -54,7 +41,7 @@ export class Checks implements Disposable {
     this.close();
   }
 
-  async #watch(checked: Checked, resolver: Resolver): Promise<void> {
+  async #watch(checked: Checked): Promise<void> {
     const { every } = checked.check;
     const { signal } = this.#closing;
     const [least, most] = JITTER;
@@ -62,44 +49,33 @@ export class Checks implements Disposable {
     const busy = new Set<string>();
     let pause = Math.random() * every;
     while (await passed(pause, signal)) {
-      const { members } = await this.#membersOf(checked.group, resolver);
-      for (const { way } of members) {
-        if (busy.has(way.label)) continue;
-        busy.add(way.label);
-        const check = (): Promise<void> => this.#check(way, checked, resolver);
-        void this.#turns.run(() => [checked.group.label], check).finally(() => busy.delete(way.label));
+      const { members } = await this.#membersOf(checked);
+      for (const { upstream } of members) {
+        if (busy.has(upstream.label)) continue;
+        busy.add(upstream.label);
+        const check = (): Promise<void> => this.#check(upstream, checked);
+        void this.#turns.run(() => [checked.group.label], check).finally(() => busy.delete(upstream.label));
       }
       pause = every * (least + Math.random() * (most - least));
     }
   }
 
-  async #check(
-    way: UpstreamOptions,
-    { group, check, route, before }: Checked,
-    resolver: Resolver,
-  ): Promise<void> {
+  async #check(upstream: UpstreamOptions, { group, check, route, before }: Checked): Promise<void> {
     const { signal } = this.#closing;
     if (signal.aborted) return;
-    const egress = route.egress && egressFrom(route.egress, undefined);
-    const context = {
-      ...this.#ground,
-      resolver,
-      signal,
-      client: '',
-      credentials: undefined,
-      localAddress: egress,
-    };
-    const behind = { type: 'chain', label: way.label, hops: [...before, way] } as const;
+    const behind = { type: 'chain', label: upstream.label, hops: [...before, upstream] } as const;
+    const context = this.#outbound.ownContext(route, signal);
     await examine(behind, { ...group.health, check }, context, (request, timed) =>
       open(behind, request, timed),
     );
   }
 
   /** What cannot be discovered has no members; that is logged where it is discovered. */
-  async #membersOf(group: Checked['group'], resolver: Resolver): Promise<Pick<GroupOptions, 'members'>> {
+  async #membersOf({ group, route }: Checked): Promise<Pick<GroupOptions, 'members'>> {
     if (group.type === 'group') return group;
+    const { discovery, resolver } = this.#outbound.ownContext(route, this.#closing.signal);
     try {
-      return await this.#ground.discovery.group(group, resolver, {});
+      return await discovery.group(group, resolver, {});
     } catch (error) {
       if (error instanceof UpstreamError) return { members: [] };
       throw error;
@@ -108,25 +84,28 @@ export class Checks implements Disposable {
 }
 
 /** Every group that is to be checked, once. */
-function checkedIn(routes: readonly RouteOptions[]): Iterable<Checked> {
+function checkedIn(routes: readonly Route[]): Iterable<Checked> {
   const found = new Map<string, Checked>();
-  const look = (way: UpstreamOptions, before: readonly UpstreamOptions[], route: RouteOptions): void => {
-    switch (way.type) {
+  const look = (upstream: UpstreamOptions, before: readonly UpstreamOptions[], route: Route): void => {
+    switch (upstream.type) {
       case 'server':
         return;
       case 'discover':
       case 'group': {
-        const { check } = way.health;
-        const place = [...before, way].map(({ label }) => label).join(' ');
-        if (check !== undefined && !found.has(place)) found.set(place, { group: way, check, route, before });
-        if (way.type === 'group') for (const member of way.members) look(member.way, before, route);
+        const { check } = upstream.health;
+        const place = [...before, upstream].map(({ label }) => label).join(' ');
+        if (check !== undefined && !found.has(place))
+          found.set(place, { group: upstream, check, route, before });
+        if (upstream.type === 'group')
+          for (const member of upstream.members) look(member.upstream, before, route);
         return;
       }
       case 'chain':
-        for (const [i, hop] of way.hops.entries()) look(hop, [...before, ...way.hops.slice(0, i)], route);
+        for (const [i, hop] of upstream.hops.entries())
+          look(hop, [...before, ...upstream.hops.slice(0, i)], route);
         return;
       default:
-        way satisfies never;
+        upstream satisfies never;
     }
   };
   for (const route of routes) if (route.via !== 'direct') look(route.via, [], route);

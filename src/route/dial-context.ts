@@ -41,7 +41,7 @@ export interface DialContext {
   readonly source?: Asker | undefined;
   readonly credentials: Credentials | undefined;
   /** True for garter's own ports. */
-  isOwnPort(ip: Ip, port: number): boolean;
+  readonly isOwnPort: (ip: Ip, port: number) => boolean;
 }
 
 /** What is asked of the last server. */

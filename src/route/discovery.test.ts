@@ -65,7 +65,7 @@ class Setup implements AsyncDisposable {
   async members(): Promise<string> {
     const { members } = await this.group();
     return members
-      .map(({ way: { label }, weight, priority }) => `${label.slice(10, -10)}:${priority}:${weight}`)
+      .map(({ upstream: { label }, weight, priority }) => `${label.slice(10, -10)}:${priority}:${weight}`)
       .join(' ');
   }
 
@@ -121,7 +121,7 @@ suite('discovery', () => {
     assert.partialDeepStrictEqual(await setup.group(), {
       type: 'group',
       label: 'found',
-      members: [{ way: server, weight: 1, priority: 7 }],
+      members: [{ upstream: server, weight: 1, priority: 7 }],
       choose: 'random',
     });
   });

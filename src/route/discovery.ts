@@ -50,21 +50,25 @@ export class Discovery {
   }
 
   /** The group as it is now. Rejects with an UpstreamError when nothing is known of it, or with the signal's reason. */
-  async group(way: DiscoverOptions, resolver: Resolver, caller: Caller): Promise<GroupOptions> {
-    const services = await this.#services(way, resolver, caller);
-    if (services.length === 0) throw new UpstreamError('unreachable', way.label, 'ENOTFOUND');
-    return { ...way, type: 'group', members: membersOf(way, services) };
+  async group(upstream: DiscoverOptions, resolver: Resolver, caller: Caller): Promise<GroupOptions> {
+    const services = await this.#services(upstream, resolver, caller);
+    if (services.length === 0) throw new UpstreamError('unreachable', upstream.label, 'ENOTFOUND');
+    return { ...upstream, type: 'group', members: membersOf(upstream, services) };
   }
 
-  async #services(way: DiscoverOptions, resolver: Resolver, caller: Caller): Promise<readonly Service[]> {
-    const known = this.#found.get(resolver)?.get(way.service);
+  async #services(
+    upstream: DiscoverOptions,
+    resolver: Resolver,
+    caller: Caller,
+  ): Promise<readonly Service[]> {
+    const known = this.#found.get(resolver)?.get(upstream.service);
     const now = this.#now();
-    if (known === undefined) return this.#ask(way, resolver, caller);
+    if (known === undefined) return this.#ask(upstream, resolver, caller);
     if (now < known.expires) return known.services;
     // Nobody else asks meanwhile.
     known.expires = now + MIN_TTL;
-    if (now >= known.spoils) return this.#ask(way, resolver, caller, known);
-    void this.#ask(way, resolver, {}, known);
+    if (now >= known.spoils) return this.#ask(upstream, resolver, caller, known);
+    void this.#ask(upstream, resolver, {}, known);
     return known.services;
   }
 
@@ -112,7 +116,7 @@ function membersOf(
     const at = { host: target, port };
     const label = `${scheme}${formatAddress(at)}`;
     return {
-      way: { ...server, type: 'server', label, at },
+      upstream: { ...server, type: 'server', label, at },
       weight: share === 0 ? 1 : weight / share || NEXT_TO_NONE,
       priority,
     };

@@ -15,22 +15,22 @@ type Open = (request: Request, context: DialContext) => Promise<Opened>;
 
 /** Sees whether a server is well by a request of garter's own, in which no client has a say, and notes it. Never rejects. */
 export async function examine(
-  way: UpstreamOptions,
+  upstream: UpstreamOptions,
   options: HealthOptions,
   context: Timeless,
   open: Open,
 ): Promise<void> {
   const { health, signal } = context;
-  const why = await faultOf(way, options, context, open);
+  const why = await faultOf(upstream, options, context, open);
   // What this machine lacks is no fault of the server's.
   if (signal.aborted || (why !== undefined && isShortage(why))) return;
-  if (why === undefined) health.succeeded(way.label, options);
-  else health.failed(way.label, options, why);
+  if (why === undefined) health.succeeded(upstream.label, options);
+  else health.failed(upstream.label, options, why);
 }
 
 /** Why a server does not work now; `undefined` when it does. */
 async function faultOf(
-  way: UpstreamOptions,
+  upstream: UpstreamOptions,
   { check }: HealthOptions,
   context: Timeless,
   open: Open,
@@ -43,7 +43,7 @@ async function faultOf(
     return undefined;
   } catch (error) {
     // One that lets in none but clients that it knows is there.
-    if (error instanceof UpstreamError && error.trouble === 'refused' && passesCredentials(way))
+    if (error instanceof UpstreamError && error.trouble === 'refused' && passesCredentials(upstream))
       return undefined;
     const { code, message } = error as NodeJS.ErrnoException;
     return code ?? message;

@@ -15,7 +15,7 @@ const server = (label: string): ServerOptions => ({
 const group = (choose: Choice, weights: Readonly<Record<string, number>>): GroupOptions => ({
   type: 'group',
   label: 'g',
-  members: Object.entries(weights).map(([label, weight]) => ({ way: server(label), weight })),
+  members: Object.entries(weights).map(([label, weight]) => ({ upstream: server(label), weight })),
   choose,
   health: { fail: 2 },
   tries: 3,

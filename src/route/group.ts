@@ -6,9 +6,9 @@ import type { GroupOptions, MemberOptions, UpstreamOptions } from './options.ts'
 export function candidates(group: GroupOptions, client: string, health: Health): readonly UpstreamOptions[] {
   const ordered = tiers(group)
     .flatMap((tier) => arrange(tier, client, health))
-    .map(({ way }) => way);
+    .map(({ upstream }) => upstream);
   const up = ordered.filter(({ label }) => health.isUp(label));
-  return [...up, ...ordered.filter((way) => !up.includes(way))];
+  return [...up, ...ordered.filter((upstream) => !up.includes(upstream))];
 }
 
 /** A group for each priority. */
@@ -32,11 +32,13 @@ function arrange(tier: GroupOptions, client: string, health: Health): readonly M
       return sortedBy(
         // Among equals, not always the same one.
         sortedBy(members, Math.random),
-        ({ way, weight }) => health.sessions(way.label) / weight,
+        ({ upstream, weight }) => health.sessions(upstream.label) / weight,
       );
     case 'source-hash':
       // Rendezvous hashing: when a member comes or goes, only its own clients move.
-      return sortedBy(members, ({ way, weight }) => arrival(unitHash(`${client} ${way.label}`), weight));
+      return sortedBy(members, ({ upstream, weight }) =>
+        arrival(unitHash(`${client} ${upstream.label}`), weight),
+      );
     default:
       return choose satisfies never;
   }

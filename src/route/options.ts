@@ -77,7 +77,7 @@ export interface GroupOptions {
 export type Choice = 'order' | 'random' | 'round-robin' | 'least-sessions' | 'source-hash';
 
 export interface MemberOptions {
-  readonly way: UpstreamOptions;
+  readonly upstream: UpstreamOptions;
   readonly weight: number;
   /** Those with a lower number come first; `choose` is for those that have the same. @default 0 */
   readonly priority?: number;
@@ -134,49 +134,49 @@ export function placeOf({ at, path }: ServerOptions): string {
 }
 
 /** Whether some server that is reached first on this way has a unix socket. */
-export function isHere(way: UpstreamOptions): boolean {
-  switch (way.type) {
+export function isHere(upstream: UpstreamOptions): boolean {
+  switch (upstream.type) {
     case 'server':
-      return way.path !== undefined;
+      return upstream.path !== undefined;
     case 'group':
-      return way.members.some((member) => isHere(member.way));
+      return upstream.members.some((member) => isHere(member.upstream));
     case 'discover':
       return false;
     case 'chain':
-      return isHere(way.hops[0]!);
+      return isHere(upstream.hops[0]!);
     default:
-      return way satisfies never;
+      return upstream satisfies never;
   }
 }
 
-/** Whether names are passed on to whoever is at the end of this way. */
-export function passesNames(way: UpstreamOptions): boolean {
-  switch (way.type) {
+/** Whether names are passed on to whoever is at the end of this upstream. */
+export function passesNames(upstream: UpstreamOptions): boolean {
+  switch (upstream.type) {
     case 'server':
-      return way.passesNames;
+      return upstream.passesNames;
     case 'group':
-      return way.members.every((member) => passesNames(member.way));
+      return upstream.members.every((member) => passesNames(member.upstream));
     case 'discover':
-      return way.server.passesNames;
+      return upstream.server.passesNames;
     case 'chain':
-      return passesNames(way.hops.at(-1)!);
+      return passesNames(upstream.hops.at(-1)!);
     default:
-      return way satisfies never;
+      return upstream satisfies never;
   }
 }
 
 /** Whether some server on this way is shown what the client has shown. */
-export function passesCredentials(way: UpstreamOptions): boolean {
-  switch (way.type) {
+export function passesCredentials(upstream: UpstreamOptions): boolean {
+  switch (upstream.type) {
     case 'server':
-      return way.credentials === 'client';
+      return upstream.credentials === 'client';
     case 'group':
-      return way.members.some((member) => passesCredentials(member.way));
+      return upstream.members.some((member) => passesCredentials(member.upstream));
     case 'discover':
-      return way.server.credentials === 'client';
+      return upstream.server.credentials === 'client';
     case 'chain':
-      return way.hops.some(passesCredentials);
+      return upstream.hops.some(passesCredentials);
     default:
-      return way satisfies never;
+      return upstream satisfies never;
   }
 }

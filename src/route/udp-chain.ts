@@ -8,7 +8,7 @@ import { familyOf, ipOf, unspecified, withoutZone } from '../wire/ip.ts';
 import { Command } from '../wire/socks5.ts';
 import { decodeUdpHeader, encodeUdpHeader } from '../wire/udp.ts';
 import { UpstreamError } from './error.ts';
-import { open } from './open.ts';
+import { open } from './upstream.ts';
 import type { ServerOptions, UpstreamOptions } from './options.ts';
 import { boundAt, normalised } from './dial-context.ts';
 import type { Opened, DialContext } from './dial-context.ts';
@@ -28,7 +28,7 @@ export interface AssociationOwner {
 }
 
 /**
- * An association with every server of a way: with the last one for the destinations, with each before it for the relay of
+ * An association with every server of a upstream: with the last one for the destinations, with each before it for the relay of
  * the next. A datagram goes to the nearest server's relay with a header for each, the nearest first.
  */
 export class UpstreamAssociation {
@@ -85,19 +85,19 @@ export class UpstreamAssociation {
 
 /** Asks every server of a way for an association. Rejects as `open` does. */
 export async function associateThrough(
-  way: UpstreamOptions,
+  upstream: UpstreamOptions,
   context: DialContext,
   owner: AssociationOwner,
 ): Promise<UpstreamAssociation> {
   const hops: Opened[] = [];
   try {
     // The last one first: from then on it is known which server each group has taken.
-    const last = await open(way, REQUEST, context);
+    const last = await open(upstream, REQUEST, context);
     hops.push(last);
     // A name may be several machines.
     const nearby = { ...context, nearest: ipOf(last.stream.remote.host) };
     for (let count = 1; count < last.servers.length; count++) {
-      const before = { type: 'chain', label: way.label, hops: last.servers.slice(0, count) } as const;
+      const before = { type: 'chain', label: upstream.label, hops: last.servers.slice(0, count) } as const;
       hops.splice(-1, 0, await open(before, REQUEST, nearby));
     }
     const [relay, ...beyond] = hops.map(boundAt);

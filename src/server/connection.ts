@@ -7,6 +7,7 @@ import type { AnswerHttp } from '../handshake/foreign.ts';
 import { ServerSession } from '../handshake/server.ts';
 import type { RequestEvent } from '../handshake/server.ts';
 import { Command as CommandCode, Reply } from '../wire/socks5.ts';
+import { methodsFor } from './admission.ts';
 import { associate } from './udp/associate.ts';
 import { readProxyHeader } from './listen/proxy-header.ts';
 import { bind } from './commands/bind.ts';
@@ -22,7 +23,6 @@ import type { Session } from './session/session.ts';
 import type { OpenListener } from './listen/listeners.ts';
 import type { ServerState } from './session/state.ts';
 import { secure } from './tls-handshake.ts';
-import { dial } from './session/way-out.ts';
 
 /** How long a refused client may take to read its reply; RFC 1928 section 6 allows 10 s. */
 const LINGER = 2000;
@@ -81,7 +81,7 @@ function machineOf(session: Session, state: ServerState): ServerSession {
   const { protocols, pac } = session.listener;
   if (pac !== true) return new ServerSession({ protocols });
   const answerHttp: AnswerHttp = (request) =>
-    answerPac(request, session.remote.host, session.client.local, state.routes);
+    answerPac(request, session.remote.host, session.client.local, state.outbound.routes);
   return new ServerSession({ protocols, answerHttp });
 }
 
@@ -98,10 +98,9 @@ async function expectProxyHeader(session: Session): Promise<void> {
 
 /** Before any byte of the client is read: the methods it may use. */
 function checkAccept(session: Session, state: ServerState): readonly Method[] {
-  const { allow, rule } = accept(state.policy, session.ip, state.ports);
-  if (!allow) throw Failure.refusal(rule?.name ?? 'no-rule', 'accept');
+  const methods = methodsFor(accept(state.policy, session.ip, state.ports), session.listener);
   state.connections.enter(session, state.sessions.size);
-  return rule?.methods ?? session.listener.methods;
+  return methods;
 }
 
 function stackOf({ cause, message }: Failure): string {
@@ -157,7 +156,7 @@ async function connect(
 
   // route and dial
   session.phase = 'dial';
-  const { connection: target, bound, address } = await dial(session, routed, deadline, state);
+  const { connection: target, bound, address } = await state.outbound.connect(routed, session, deadline);
   session.grant = new DialledGrant(request.destination, address);
   try {
     confirm(session, state);

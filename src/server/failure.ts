@@ -1,5 +1,7 @@
 import type { End, EndedBy, Phase } from '../audit/record.ts';
+import type { Command } from '../policy/policy.ts';
 import { UpstreamError } from '../route/error.ts';
+import type { Refused } from '../route/judge.ts';
 import { isShortage, replyTo } from '../route/reply.ts';
 import { WireError } from '../wire/error.ts';
 import { Reply } from '../wire/socks5.ts';
@@ -36,6 +38,12 @@ export class Failure extends Error implements End {
     return new Failure('policy', phase, detail, Reply.notAllowed);
   }
 
+  /** As the judge refuses a request. */
+  static ofVerdict({ reason }: Refused, command: Command): Failure {
+    if (reason !== 'command' && reason !== 'encrypted') return Failure.refusal(reason);
+    return new Failure('upstream', CARRIED_IN[command], reason, Reply.commandNotSupported);
+  }
+
   /** A limit is reached (RFC 1928 reply 2). */
   static limit(name: string, phase: Phase): Failure {
     return new Failure('limit', phase, name, Reply.notAllowed);
@@ -67,6 +75,14 @@ export function codeOf(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | undefined)?.code;
   return typeof code === 'string' ? code : undefined;
 }
+
+/** Where a request would have gone on that no upstream can carry. */
+const CARRIED_IN: Readonly<Record<Command, Phase>> = {
+  connect: 'dial',
+  bind: 'bind',
+  udp: 'request',
+  resolve: 'resolve',
+};
 
 /** Whose error it is when a socket fails in this phase. */
 const BLAME: Readonly<Record<Phase, EndedBy>> = {

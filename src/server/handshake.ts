@@ -3,17 +3,10 @@ import type { Method } from '../policy/policy.ts';
 import { ServerSession } from '../handshake/server.ts';
 import type { RequestEvent } from '../handshake/server.ts';
 import { withoutZone } from '../wire/ip.ts';
-import { Method as MethodCode } from '../wire/socks5.ts';
+import { chooseMethod, METHOD_CODES, NO_METHOD, noMethod } from './admission.ts';
 import { Failure } from './failure.ts';
 import type { Session } from './session/session.ts';
 import type { ServerState } from './session/state.ts';
-
-const METHOD_CODES: Readonly<Record<Method, 0 | 2>> = {
-  none: MethodCode.none,
-  password: MethodCode.password,
-  // It was shown before; SOCKS has nothing left to ask.
-  certificate: MethodCode.none,
-};
 
 /**
  * From the first byte to the request: feeds the machine, picks the method and asks who it is. The caller still holds
@@ -39,9 +32,9 @@ export async function handshake(
     }
     switch (event.type) {
       case 'greeting': {
-        const method = choose(methods, event.methods, certified);
+        const method = chooseMethod(methods, event.methods, certified !== undefined);
         client.write(machine.chooseMethod(method && METHOD_CODES[method]));
-        if (method === undefined) throw Failure.refusal('no-method', 'greeting');
+        if (method === undefined) throw noMethod('socks5');
         session.method = method;
         if (method === 'certificate') session.identity = certified;
         session.phase = method === 'password' ? 'auth' : 'request';
@@ -54,8 +47,8 @@ export async function handshake(
       case 'request':
         // SOCKS4 has no greeting: its user id is a claim, and nobody vouches for it.
         if (event.protocol === 'socks4') {
-          session.method = choose(methods, NO_METHOD, certified);
-          if (session.method === undefined) throw Failure.refusal('no-method');
+          session.method = chooseMethod(methods, NO_METHOD, certified !== undefined);
+          if (session.method === undefined) throw noMethod('socks4');
           if (session.method === 'certificate') session.identity = certified;
         }
         session.phase = 'request';
@@ -95,21 +88,8 @@ async function identify(
   }
   state.connections.stopsWaiting(session);
   session.identity = verdict.identity;
-  if (state.routes.passCredentials) session.credentials = { username, password };
+  if (state.outbound.routes.passCredentials) session.credentials = { username, password };
 }
-
-function choose(
-  methods: readonly Method[],
-  offered: readonly number[],
-  certified: Identity | undefined,
-): Method | undefined {
-  return methods.find(
-    (name) => offered.includes(METHOD_CODES[name]) && (name !== 'certificate' || certified !== undefined),
-  );
-}
-
-/** What SOCKS4 offers. */
-const NO_METHOD: readonly number[] = [MethodCode.none];
 
 /** A listener may ask for passwords before there are users. */
 const NOBODY: PasswordVerdict = { ok: false, reason: 'wrong' };

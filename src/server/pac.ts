@@ -4,7 +4,7 @@ import { parseCondition } from '../policy/conditions.ts';
 import type { Condition } from '../policy/conditions.ts';
 import { rangesOf } from '../policy/sets.ts';
 import type { RouteOptions } from '../route/options.ts';
-import type { Routes } from '../route/table.ts';
+import type { Routes } from '../route/routes.ts';
 import { formatAddress } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
 import type { HttpRequest } from '../wire/http.ts';

@@ -2,15 +2,18 @@ import { availableParallelism } from 'node:os';
 import { Log } from '../audit/log.ts';
 import type { ConnectionRecord } from '../audit/record.ts';
 import type { Authenticator, Identity } from '../auth/authenticator.ts';
+import { Spare } from '../limits/spare.ts';
 import type { Engine } from '../net/engine.ts';
 import type { Endpoint } from '../wire/address.ts';
 import { chooseEngine } from '../net/choose.ts';
+import { Checks } from '../route/checks.ts';
+import type { Outbound } from '../route/outbound.ts';
 import { formatAddress } from '../wire/address.ts';
 import { NONE } from './change.ts';
 import type { Change } from './change.ts';
 import { Worker } from './worker.ts';
 import type { Common, Workers } from './workers.ts';
-import { connectionsPossible, threadsPossible } from './limits/descriptors.ts';
+import { connectionsPossible, sparePossible, threadsPossible } from './limits/descriptors.ts';
 import { checkDevices } from './listen/devices.ts';
 import { Health } from './health.ts';
 import type { Readiness } from './health.ts';
@@ -20,7 +23,7 @@ import type { ConnectionLimitSettings, Settings } from './settings.ts';
 import { createSharedMemory } from './shared-memory.ts';
 import type { Decide } from './session/state.ts';
 import type { Threads as ThreadsType } from './threads/threads.ts';
-import { UpstreamChecks } from './upstreams.ts';
+import { outboundFor } from './upstreams.ts';
 import { readUsers, Users } from './users.ts';
 
 /** What an embedding program can add to the configuration. */
@@ -48,7 +51,10 @@ export class Server implements AsyncDisposable {
   readonly #users: Users;
   readonly #quotas: QuotaStore;
   readonly #ports: OwnPorts;
-  readonly #checks: UpstreamChecks;
+  /** For the checks of upstreams. */
+  readonly #outbound: Outbound;
+  readonly #spare: Spare;
+  #checks: Checks | undefined;
   readonly #workers: Workers;
   readonly #possibleConnections: number;
   #drainTime: number;
@@ -90,7 +96,16 @@ export class Server implements AsyncDisposable {
     this.#log = new Log(settings.log);
     this.#quotas = new QuotaStore(this.#log);
     this.#ports = new OwnPorts(memory.ports);
-    this.#checks = new UpstreamChecks(memory, engine, this.#ports, this.#log);
+    this.#spare = new Spare(sparePossible(), memory.spare);
+    this.#outbound = outboundFor(settings, {
+      engine,
+      spare: this.#spare,
+      ports: this.#ports,
+      log: this.#log,
+      health: memory.health,
+      // What is wrong with a certificate is why the upstream is down.
+      linkFailed: () => {},
+    });
     this.#drainTime = settings.timeouts.drain;
     this.#users = new Users(
       () => {
@@ -177,7 +192,8 @@ export class Server implements AsyncDisposable {
   async #close(): Promise<void> {
     this.#hooks.signal?.removeEventListener('abort', this.#aborted);
     await this.#turn;
-    this.#checks.close();
+    this.#checks?.close();
+    this.#outbound.close();
     await this.#workers.stopListening();
     this.#workers.stopSessions('close');
     await this.#workers.empty();
@@ -225,7 +241,9 @@ export class Server implements AsyncDisposable {
       await this.#users.use(users);
       this.#drainTime = settings.timeouts.drain;
       for (const change of changes) await change.commit();
-      this.#checks.use(settings);
+      this.#checks?.close();
+      this.#outbound.use(settings);
+      this.#checks = new Checks(this.#outbound, this.#spare);
     };
     return { commit, abort: () => prepared.disposeAsync() };
   }

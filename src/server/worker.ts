@@ -3,10 +3,6 @@ import type { Connection, Engine } from '../net/engine.ts';
 import { Spare } from '../limits/spare.ts';
 import { compile } from '../policy/compile.ts';
 import { Limits } from '../limits/limits.ts';
-import type { ResolveOptions, Resolver } from '../resolve/resolver.ts';
-import { Resolvers } from '../resolve/resolvers.ts';
-import { Links } from '../route/link.ts';
-import { Routes } from '../route/table.ts';
 import { Associations, budgetFor } from './limits/associations.ts';
 import { Bandwidths } from './limits/bandwidths.ts';
 import type { Change } from './change.ts';
@@ -26,7 +22,7 @@ import { RelayPorts } from './listen/relay-ports.ts';
 import { Sessions } from './session/sessions.ts';
 import type { Settings } from './settings.ts';
 import type { Decide, ServerState } from './session/state.ts';
-import { discoveryFor, healthOf } from './upstreams.ts';
+import { outboundFor } from './upstreams.ts';
 
 /** Connections that may come between the opening of the listeners and the first settings. */
 const EARLY = 1024;
@@ -46,7 +42,7 @@ export class Worker implements Workers {
   readonly #listeners: Listeners;
   readonly #memory: MemoryWatch;
   readonly #clock: NodeJS.Timeout;
-  #resolvers: Resolvers;
+  readonly #spare: Spare;
   /** Those who came before the first settings were in force. */
   #early: [Connection, OpenListener][] | undefined = [];
 
@@ -61,8 +57,7 @@ export class Worker implements Workers {
     const quotas = new Quotas(common.usage);
     const sessions = new Sessions(log, limits, quotas, lingeringPossible(threads), thread);
     const ports = new OwnPorts(memory.ports);
-    const spare = new Spare(sparePossible(), memory.spare);
-    this.#resolvers = new Resolvers({ engine, spare });
+    this.#spare = new Spare(sparePossible(), memory.spare);
     this.#common = common;
     const associations = new Associations(() => budgetFor(this.#memory.limit, threads));
     const forget = (bytes: number): number => associations.forget(bytes);
@@ -83,14 +78,17 @@ export class Worker implements Workers {
       quotas,
       associations,
       log,
-      spare,
       policy: compile({ rules: [] }),
       decisions: 0,
-      resolver: this.#resolvers.for(settings.resolve),
-      routes: new Routes(undefined, settings.resolve),
-      health: healthOf(memory.health, log),
-      discovery: discoveryFor(log),
-      links: new Links((server, fault) => log.warnSeldom('upstream link failed', { server, ...fault })),
+      outbound: outboundFor(settings, {
+        engine,
+        spare: this.#spare,
+        ports,
+        log,
+        health: memory.health,
+        linkFailed: (upstream, fault) =>
+          log.warnSeldom('upstream link failed', { server: upstream, ...fault }),
+      }),
       timeouts: settings.timeouts,
       authenticator: common.authenticator(),
       decide,
@@ -110,10 +108,6 @@ export class Worker implements Workers {
 
   async prepare(settings: Settings): Promise<Change> {
     const policy = compile(settings.policy);
-    const resolvers = new Resolvers({ engine: this.#state.engine, spare: this.#state.spare });
-    const resolverFor = (names: ResolveOptions): Resolver => resolvers.for(names, this.#resolvers);
-    const resolver = resolverFor(settings.resolve);
-    const routes = new Routes(settings.routes, settings.resolve, resolverFor, settings.policy.nat64);
     const listeners = await this.#listeners.prepare(settings.listeners);
     const commit = async (): Promise<void> => {
       const state = this.#state;
@@ -123,10 +117,7 @@ export class Worker implements Workers {
       state.timeouts = settings.timeouts;
       state.connections.use(settings.limits);
       this.#memory.limit = settings.limits.memory ?? defaultLimit();
-      // Old resolvers are not closed: sessions may still wait for their answers, and soon after that they hold nothing.
-      this.#resolvers = resolvers;
-      state.resolver = resolver;
-      state.routes = routes;
+      state.outbound.use(settings);
       await listeners.commit();
       this.recheck();
       const early = this.#early ?? [];
@@ -163,8 +154,7 @@ export class Worker implements Workers {
   async close(): Promise<void> {
     clearInterval(this.#clock);
     for (const [client] of this.#early ?? []) client.destroy();
-    this.#state.health.closing.abort(new Error('closed'));
-    this.#resolvers.close();
+    this.#state.outbound.close();
     this.#memory[Symbol.dispose]();
     this.#state.quotas[Symbol.dispose]();
     this.#state.associations[Symbol.dispose]();
@@ -178,12 +168,12 @@ export class Worker implements Workers {
 
   /** For a thread that dies: its sessions are recorded, and what it counts in shared memory is given back. It closes nothing. */
   abandon(): void {
-    const { sessions, connections, ports, health, bandwidths, spare } = this.#state;
+    const { sessions, connections, ports, outbound, bandwidths } = this.#state;
     sessions.abandon('thread');
-    health.forgetAll();
+    outbound.health.forgetAll();
     connections.forgetAll();
     ports.forgetAll();
     bandwidths.forgetAll();
-    spare.forgetAll();
+    this.#spare.forgetAll();
   }
 }

@@ -4,7 +4,7 @@ import { compile } from '../../src/policy/compile.ts';
 import { createLimitMemory, Limits } from '../../src/limits/limits.ts';
 import type { RuleOptions } from '../../src/policy/policy.ts';
 import { ResolveError } from '../../src/resolve/error.ts';
-import { Routes } from '../../src/route/table.ts';
+import { Routes } from '../../src/route/routes.ts';
 import { Association } from '../../src/server/udp/association.ts';
 import { Associations } from '../../src/server/limits/associations.ts';
 import { Bandwidths } from '../../src/server/limits/bandwidths.ts';
@@ -101,8 +101,7 @@ export class Scene {
       log: { debug: () => undefined },
       policy: SOME,
       decisions: 0,
-      resolver: { resolve },
-      routes: new Routes(undefined, { family: 'any', timeout: 1000 }),
+      outbound: { lookUp: resolve, routes: new Routes(undefined, { family: 'any', timeout: 1000 }) },
       decide: undefined,
     } as unknown as ServerState;
     const local = { host: RELAY, port: 1080 };

@@ -193,11 +193,17 @@ resolve: { servers: ["127.0.0.1:${near.endpoint.port}"] }
     const near = await runAgent(...options, '--to', '10.1.2.3:80');
     assert.equal(near.code, 0, near.stderr);
     assert.match(near.stdout, /^connect from 127\.0\.0\.1:\d+ to 10\.1\.2\.3:80 by socks5 at .*\n/);
-    assert.match(near.stdout, /\n {2}route {5}direct: direct\nallowed\n$/);
+    assert.match(
+      near.stdout,
+      /\n {2}route {5}direct: direct\n {2}reply {5}0, once it is reached\nallowed\n$/,
+    );
     const away = await runAgent(...options, '--to', 'i.test:80');
     assert.equal(away.code, 0, away.stderr);
     const way = `rest: upstream (order: ${dead}), which resolves the name`;
-    assert.ok(away.stdout.endsWith(`\n  route     ${way}\nallowed\n`), away.stdout);
+    assert.ok(
+      away.stdout.endsWith(`\n  route     ${way}\n  reply     0, once it is reached\nallowed\n`),
+      away.stdout,
+    );
     assert.equal((await runAgent(...options, '--to', '[::ffff:127.1]:80')).code, 1);
   });
 

@@ -25,18 +25,18 @@ export function reportLoops(
 }
 
 /** The servers that this machine connects to: what is behind them has places of its own. */
-function firstOn(way: UpstreamOptions): readonly ServerOptions[] {
-  switch (way.type) {
+function firstOn(upstream: UpstreamOptions): readonly ServerOptions[] {
+  switch (upstream.type) {
     case 'server':
-      return [way];
+      return [upstream];
     case 'group':
-      return way.members.flatMap((member) => firstOn(member.way));
+      return upstream.members.flatMap((member) => firstOn(member.upstream));
     case 'discover':
       return [];
     case 'chain':
-      return firstOn(way.hops[0]!);
+      return firstOn(upstream.hops[0]!);
     default:
-      return way satisfies never;
+      return upstream satisfies never;
   }
 }
 

@@ -67,7 +67,7 @@ test('several upstreams are a group in their order, or as --choose says', () => 
     assert.ok(way.type === 'group');
     assert.equal(way.choose, choose ?? 'order');
     assert.deepEqual(
-      way.members.map((member) => member.way.label),
+      way.members.map((member) => member.upstream.label),
       ['socks5h://a.example:1080', 'http://b.example:3128'],
     );
   }
@@ -78,7 +78,7 @@ test('GARTER_UPSTREAM has them with their passwords; a flag wins', () => {
   const way = wayOf(settingsOf({}, environment));
   assert.ok(way.type === 'group');
   assert.deepEqual(
-    way.members.map(({ way: one }) => one.type === 'server' && [one.label, one.credentials]),
+    way.members.map(({ upstream: one }) => one.type === 'server' && [one.label, one.credentials]),
     [
       ['socks5h://a.example:1080', { username: 'alice', password: 'pass,word' }],
       ['http://b.example:8080', undefined],
@@ -95,7 +95,7 @@ test('a login file', async () => {
   await writeFile(loginFile, '\u{feff}alice:s3:cret\r\n', { mode: 0o600 });
   const way = wayOf(settingsOf({ upstream: [ONE, 'http://b.example'], loginFile }));
   assert.ok(way.type === 'group');
-  for (const { way: one } of way.members) {
+  for (const { upstream: one } of way.members) {
     assert.ok(one.type === 'server');
     assert.deepEqual(one.credentials, { username: 'alice', password: 's3:cret' });
   }

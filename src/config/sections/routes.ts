@@ -3,7 +3,7 @@ import { parseCondition } from '../../policy/conditions.ts';
 import type { RuleOptions } from '../../policy/policy.ts';
 import { passesNames } from '../../route/options.ts';
 import type { RouteOptions } from '../../route/options.ts';
-import { asRule } from '../../route/table.ts';
+import { asRule } from '../../route/routes.ts';
 import type { ListenerSettings } from '../../server/settings.ts';
 import { ipOf, isLoopback, withoutZone } from '../../wire/ip.ts';
 import type { Draft } from '../schema/draft.ts';

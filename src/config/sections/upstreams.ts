@@ -73,8 +73,9 @@ export class Upstreams {
       return undefined;
     }
     this.#under.push(name);
-    const way = this.#make(name, section, ['upstreams', name]);
-    const made = way !== undefined && section.udp === 'clear' ? { ...way, udp: section.udp } : way;
+    const upstream = this.#make(name, section, ['upstreams', name]);
+    const made =
+      upstream !== undefined && section.udp === 'clear' ? { ...upstream, udp: section.udp } : upstream;
     this.#under.pop();
     this.#made.set(name, made);
     return made;
@@ -192,8 +193,8 @@ export class Upstreams {
   #group(name: string, section: UpstreamSection, path: Path): UpstreamOptions | undefined {
     const { servers = [], choose = 'order', tries = TRIES } = section;
     const members = servers.flatMap((member, i) => {
-      const way = this.#server(member, [...path, 'servers', i]);
-      return way === undefined ? [] : [{ way, weight: member.weight ?? 1 }];
+      const upstream = this.#server(member, [...path, 'servers', i]);
+      return upstream === undefined ? [] : [{ upstream, weight: member.weight ?? 1 }];
     });
     if (members.length < servers.length) return undefined;
     const health = this.#health(section.health, [...path, 'health']);

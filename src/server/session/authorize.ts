@@ -1,11 +1,9 @@
-import { decide, grantsSome } from '../../policy/decide.ts';
-import type { Decision, Permit } from '../../policy/decide.ts';
 import type { Lease } from '../../limits/limits.ts';
-import type { Command, Destination, Facts, RuleOptions } from '../../policy/policy.ts';
 import { ruleClaims } from '../../limits/claims.ts';
-import type { RoutedPermit } from '../../route/dial.ts';
-import { DIRECT } from '../../route/table.ts';
-import type { Route } from '../../route/table.ts';
+import type { Permit } from '../../policy/decide.ts';
+import type { Command, Destination, RuleOptions } from '../../policy/policy.ts';
+import { judge } from '../../route/judge.ts';
+import type { Need, Refused, RoutedPermit } from '../../route/judge.ts';
 import type { Address, HostPort } from '../../wire/address.ts';
 import { formatIp, ipOf } from '../../wire/ip.ts';
 import type { Ip } from '../../wire/ip.ts';
@@ -16,68 +14,52 @@ import type { GrantedRequest, Session } from './session.ts';
 import type { Decide, ServerState } from './state.ts';
 
 /**
- * Asks the rules and the routes about one destination, by name first. Where the route passes names on, nothing is resolved
- * here; otherwise what the rules cannot tell by name alone, or what will be dialled from here, is resolved, and both are asked
- * again with its addresses. Throws a Failure when it is refused, does not resolve or has no route.
+ * Asks the judge about one destination, or whether there could be one (`undefined`), and finds out what it has to know. Throws a
+ * Failure when the request is refused, or its name does not resolve.
  */
 export async function authorize(
   session: Session,
   command: Command,
-  destination: Destination,
+  destination: Destination | undefined,
   state: ServerState,
 ): Promise<RoutedPermit> {
   for (;;) {
-    let facts = session.facts(command);
-    const byName =
-      destination.type === 'name' ? state.routes.find(facts, destination, undefined, state.ports) : undefined;
-    const passedOn = byName?.passesNames === true;
-    let decision = decide(state.policy, facts, destination, passedOn ? 'passed-on' : undefined, state.ports);
-    if (destination.type === 'name' && !passedOn && decision.type !== 'refuse') {
-      const addresses = await resolve(session, destination.name, byName, state);
-      // The user may have other groups by now.
-      facts = session.facts(command);
-      decision = decide(state.policy, facts, destination, addresses, state.ports);
-    }
+    const judging = judge(state, session, command, destination);
+    let step = judging.next();
+    while (step.done !== true) step = judging.next(await lookUp(step.value, session, state));
     session.decisions = state.decisions;
-    const permit = permitOf(session, decision);
-    const routed = passedOn
-      ? { permit, route: byName, addresses: [] }
-      : withRoute(session, facts, permit, state);
-    if (state.decide === undefined) return routed;
-    await askEmbedder(session, { ...facts, destination }, state.decide, state.timeouts.connect);
+    const verdict = step.value;
+    if (verdict.type === 'refuse') throw refusal(session, command, verdict);
+    if (state.decide === undefined || destination === undefined) return verdict;
+    await askEmbedder(
+      session,
+      { ...session.facts(command), destination },
+      state.decide,
+      state.timeouts.connect,
+    );
     // The rules may have changed while it thought about it.
-    if (session.decisions === state.decisions) return routed;
+    if (session.decisions === state.decisions) return verdict;
   }
 }
 
-/** An allowed request whose addresses are known, with its route. */
-function withRoute(session: Session, facts: Facts, permit: Permit, state: ServerState): RoutedPermit {
-  const { destination, addresses } = permit;
-  // Most servers have no routes.
-  if (state.routes.areSame) return { permit, route: DIRECT, addresses };
-  const found = state.routes.findAmong(facts, destination, addresses, state.ports);
-  if (found === undefined) throw noRoute(session, addresses[0]);
-  return { permit, ...found };
+async function lookUp({ name, route }: Need, session: Session, state: ServerState): Promise<readonly Ip[]> {
+  try {
+    return await state.outbound.lookUp(name, route, session);
+  } catch (error) {
+    throw Failure.from(error, 'resolve');
+  }
 }
 
-function noRoute(session: Session, ip: Ip | undefined): Failure {
-  session.address = ip && formatIp(ip);
-  return Failure.refusal('no-route');
-}
-
-/** Asks whether the rules allow anything at all of this command. */
-export function permitSome(session: Session, command: Command, state: ServerState): Permit {
-  session.decisions = state.decisions;
-  return permitOf(session, grantsSome(state.policy, session.facts(command), state.ports));
-}
-
-/** The same with the way out of what has no destination yet: that of the unspecified address, which is its address. */
-export function authorizeSome(session: Session, command: Command, state: ServerState): RoutedPermit {
-  const permit = permitSome(session, command, state);
-  const { destination } = permit;
-  const route = state.routes.find(session.facts(command), destination, undefined, state.ports);
-  if (route === undefined) throw noRoute(session, undefined);
-  return { permit, route, addresses: destination.type === 'ip' ? [destination.ip] : [] };
+/** Notes for the record what has refused it. */
+function refusal(session: Session, command: Command, refused: Refused): Failure {
+  const { rule, address, route } = refused;
+  // An association's record names the rule that granted it, not one that later refused a datagram.
+  if (session.rule === undefined) {
+    session.rule = rule;
+    session.address = address && formatIp(address);
+    session.route = route?.label;
+  }
+  return Failure.ofVerdict(refused, command);
 }
 
 /** The embedding program's word, which may take as long as a connection. */
@@ -96,32 +78,6 @@ async function askEmbedder(
       throw Failure.refusal('embedder');
   } finally {
     clearTimeout(timer);
-  }
-}
-
-/** The permit of a decision; a refusal is thrown, with its rule noted for the record. */
-function permitOf(session: Session, decision: Decision): Permit {
-  if (decision.type === 'allow') return decision.permit;
-  if (decision.type === 'resolve') throw new Failure('internal', 'request', 'unresolved');
-  // An association's record names the rule that granted it, not one that later refused a datagram.
-  if (session.rule === undefined) {
-    session.rule = decision.rule;
-    session.address = decision.address && formatIp(decision.address);
-  }
-  throw Failure.refusal(decision.reason);
-}
-
-async function resolve(
-  session: Session,
-  name: string,
-  route: Route | undefined,
-  state: ServerState,
-): ReturnType<ServerState['resolver']['resolve']> {
-  try {
-    const { signal } = session;
-    return await (route?.resolver ?? state.resolver).resolve(name, { source: session.asker, signal });
-  } catch (error) {
-    throw Failure.from(error, 'resolve');
   }
 }
 

@@ -1,5 +1,5 @@
 import { accept } from '../../policy/accept.ts';
-import { decide, grantsSome } from '../../policy/decide.ts';
+import { judgeOpen } from '../../route/judge.ts';
 import { Failure } from '../failure.ts';
 import type { Session } from './session.ts';
 import type { ServerState } from './state.ts';
@@ -32,12 +32,9 @@ function revocation(session: Session, state: ServerState): string | undefined {
   if (!identifyAgain(session, state)) return 'user-gone';
   if (session.phase !== 'accept' && !accept(state.policy, session.ip, state.ports).allow) return 'revoked';
   if (grant === undefined) return undefined;
-  const facts = session.facts(grant.command);
-  const decision =
-    grant.destination === undefined
-      ? grantsSome(state.policy, facts, state.ports)
-      : decide(state.policy, facts, grant.destination, grant.addresses, state.ports);
-  return decision.type === 'refuse' ? 'revoked' : undefined;
+  const { command, destination, addresses } = grant;
+  const ruling = judgeOpen(state, session.facts(command), destination, addresses);
+  return ruling.type === 'refuse' ? 'revoked' : undefined;
 }
 
 /**

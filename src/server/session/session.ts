@@ -9,6 +9,8 @@ import type { Crowd } from '../../limits/crowd.ts';
 import type { Lease } from '../../limits/limits.ts';
 import type { Command, Destination, Facts, Method, Protocol, RuleOptions } from '../../policy/policy.ts';
 import type { Asker } from '../../limits/fair-queue.ts';
+import type { Subject } from '../../route/judge.ts';
+import type { OutboundClient } from '../../route/outbound.ts';
 import { formatIp, ipOf, parseIp, unmapped } from '../../wire/ip.ts';
 import type { Ip } from '../../wire/ip.ts';
 import type { Credentials } from '../../wire/password.ts';
@@ -54,7 +56,7 @@ const NOTHING: Counters = { sent: 0, received: 0 };
 const NO_GROUPS: readonly string[] = [];
 
 /** One client connection from accept to end: what is known of it so far, and the one way to stop it. */
-export class Session implements Member, RelayOwner, Holder {
+export class Session implements Member, RelayOwner, Holder, OutboundClient, Subject {
   /** Among the open ones. */
   index = -1;
   readonly #run: string;
@@ -131,6 +133,19 @@ export class Session implements Member, RelayOwner, Holder {
   /** Who takes turns with others. */
   get asker(): Asker {
     return () => groupsOf(this.ip, this.identity?.user);
+  }
+
+  /** Where the client has connected to. */
+  get local(): Endpoint {
+    return this.client.local;
+  }
+
+  /** Notes its route and, once it is known by which servers it goes, keeps these until its end. */
+  goesBy(route: string, release?: () => void): void {
+    this.route = route;
+    if (release === undefined) return;
+    this.releaseUpstreams = release;
+    this.credentials = undefined;
   }
 
   /** Whom the balancer speaks for. */

@@ -1,15 +1,10 @@
 import type { Log } from '../../audit/log.ts';
 import type { Authenticator } from '../../auth/authenticator.ts';
 import type { Engine } from '../../net/engine.ts';
-import type { Spare } from '../../limits/spare.ts';
 import type { Limits } from '../../limits/limits.ts';
 import type { Facts, Destination } from '../../policy/policy.ts';
 import type { Policy } from '../../policy/compile.ts';
-import type { Resolver } from '../../resolve/resolver.ts';
-import type { Discovery } from '../../route/discovery.ts';
-import type { Health } from '../../route/health.ts';
-import type { Links } from '../../route/link.ts';
-import type { Routes } from '../../route/table.ts';
+import type { Outbound } from '../../route/outbound.ts';
 import type { Associations } from '../limits/associations.ts';
 import type { Bandwidths } from '../limits/bandwidths.ts';
 import type { ConnectionLimits } from '../limits/connections.ts';
@@ -34,15 +29,10 @@ export interface ServerState {
   readonly quotas: Quotas;
   readonly associations: Associations;
   readonly log: Log;
-  readonly spare: Spare;
   policy: Policy;
   /** Grows whenever an earlier decision may no longer hold. */
   decisions: number;
-  resolver: Resolver;
-  routes: Routes;
-  readonly health: Health;
-  readonly discovery: Discovery;
-  readonly links: Links;
+  readonly outbound: Outbound;
   timeouts: Timeouts;
   authenticator: Authenticator | undefined;
   /** An embedder's further word on what the rules have allowed. */

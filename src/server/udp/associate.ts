@@ -1,7 +1,5 @@
 import type { End } from '../../audit/record.ts';
 import type { Connection } from '../../net/engine.ts';
-import { ableTo } from '../../route/capabilities.ts';
-import type { Route } from '../../route/table.ts';
 import type { RequestEvent, ServerSession } from '../../handshake/server.ts';
 import type { Address } from '../../wire/address.ts';
 import { parseIp, sameIp, unmapped } from '../../wire/ip.ts';
@@ -10,10 +8,9 @@ import { Association } from './association.ts';
 import { ClientPort } from './client-port.ts';
 import { isUnspecified } from '../destination.ts';
 import { Failure } from '../failure.ts';
-import { admitSome, permitSome } from '../session/authorize.ts';
+import { admitSome, authorize } from '../session/authorize.ts';
 import type { Session } from '../session/session.ts';
 import type { ServerState } from '../session/state.ts';
-import { upstreamFor } from '../session/way-out.ts';
 
 /** Bytes that a client may send after its request, though they mean nothing. */
 const MEANINGLESS = 256;
@@ -27,12 +24,11 @@ export async function associate(
 ): Promise<End> {
   const { client } = session;
   const clientPort = clientPortOf(session, request.destination);
-  const permit = permitSome(session, 'udp', state);
+  const { permit } = await authorize(session, 'udp', undefined, state);
   admitSome(session, 'udp', permit);
-  checkRoutes(session, state);
 
   session.phase = 'bind';
-  if (state.routes.areSame) session.route = 'direct';
+  if (state.outbound.routes.areSame) session.route = 'direct';
   const association = await Association.open(session, clientPort, state);
   try {
     session.bound = association.local;
@@ -61,17 +57,6 @@ function clientPortOf({ ip, listener }: Session, declared: Address): ClientPort 
   const address = parseIp(declared.host);
   const isOwn = address !== undefined && sameIp(unmapped(address), ip);
   return new ClientPort(isOwn ? port : 0, isOwn);
-}
-
-/** Each destination finds its own route; but where none could carry datagrams, the client hears it at once. */
-function checkRoutes(session: Session, { routes, ports }: ServerState): void {
-  const all = routes.openTo(session.facts('udp'), ports);
-  if (all.length === 0) throw Failure.refusal('no-route');
-  if (!all.some(carriesDatagrams)) upstreamFor('udp', all[0]!, session.phase);
-}
-
-function carriesDatagrams({ via }: Route): boolean {
-  return via === 'direct' || ableTo('udp', via) !== undefined;
 }
 
 /** Reads and forgets. A client has no need to send much there: a flood is meant for something else. */

@@ -102,8 +102,8 @@ export class Association implements Counters, Member {
     });
     this.#shares = new Shares(session, state, (share) => this.#destinations.forgetAll(share));
     this.#destinations = new Destinations(session, state, this.#shares, {
-      wayTo: (routed) => this.#sockets.wayTo(routed),
-      send: (way, buffer, start, end, room, now) => this.#send(way, buffer, start, end, room, now),
+      pathTo: (routed) => this.#sockets.pathTo(routed),
+      send: (entry, buffer, start, end, room, now) => this.#send(entry, buffer, start, end, room, now),
       dropped: (why) => this.#drops.add(why),
       hasRoom: (bytes) => this.#associations.makeRoom(bytes),
       holds: (bytes) => this.#hold(bytes),
@@ -237,9 +237,9 @@ export class Association implements Counters, Member {
     return false;
   }
 
-  #send(way: Allowed, buffer: Uint8Array, start: number, end: number, room: number, now: number): void {
+  #send(entry: Allowed, buffer: Uint8Array, start: number, end: number, room: number, now: number): void {
     if (this.#closed) return;
-    const { socket, peer, header, share } = way;
+    const { socket, peer, header, share } = entry;
     if (!admitsDatagram(share.flows.send, end - start)) {
       this.#drops.add('bandwidth');
       return;
@@ -259,10 +259,10 @@ export class Association implements Counters, Member {
 
   /** A datagram on the destinations' side: the header goes in front of it, in the engine's own buffer. */
   #fromTarget(buffer: Uint8Array, start: number, end: number, from: Peer): void {
-    const way = this.#destinations.answerer(from);
-    if (!this.#mayPass(way, end - start)) return;
-    const header = way?.answerHeader ?? headerOf(from);
-    if (way !== undefined) way.answerHeader = header;
+    const entry = this.#destinations.answerer(from);
+    if (!this.#mayPass(entry, end - start)) return;
+    const header = entry?.answerHeader ?? headerOf(from);
+    if (entry !== undefined) entry.answerHeader = header;
     const headed = start - header.length;
     buffer.set(header, headed);
     this.#inside.send(buffer, headed, end, this.#client!);
@@ -270,22 +270,23 @@ export class Association implements Counters, Member {
 
   /** The same through upstreams, where the last server has written the header. */
   #fromUpstream({ buffer, start, dataStart, end, from }: UpstreamReply): void {
-    let way: Allowed | undefined;
-    for (const one of from) way ??= this.#destinations.farAnswerer(one);
-    if (this.#mayPass(way, end - dataStart)) this.#inside.send(buffer, start, end, this.#client!);
+    let entry: Allowed | undefined;
+    for (const one of from) entry ??= this.#destinations.farAnswerer(one);
+    if (this.#mayPass(entry, end - dataStart)) this.#inside.send(buffer, start, end, this.#client!);
   }
 
   /**
    * Whether an answer may go to the client; if so, it is counted, by the rule of the destination that it comes from. Where nobody
    * can tell which that is, it counts by all rules in use, so that none is passed by.
    */
-  #mayPass(way: Allowed | undefined, bytes: number): boolean {
-    const isAsked = way !== undefined || (this.#session.listener.udp.replies === 'any' && this.#shares.isAny);
+  #mayPass(entry: Allowed | undefined, bytes: number): boolean {
+    const isAsked =
+      entry !== undefined || (this.#session.listener.udp.replies === 'any' && this.#shares.isAny);
     if (!isAsked || this.#client === undefined) {
       this.#drops.add('unasked');
       return false;
     }
-    const share = way?.isMixed === false ? way.share : undefined;
+    const share = entry?.isMixed === false ? entry.share : undefined;
     const mayPass =
       share === undefined
         ? admitsByAll(this.#shares.receive, bytes)
@@ -296,7 +297,7 @@ export class Association implements Counters, Member {
     }
     this.#activeAt = performance.now();
     this.received += bytes;
-    if (way !== undefined) way.usedAt = Math.floor(this.#activeAt);
+    if (entry !== undefined) entry.usedAt = Math.floor(this.#activeAt);
     if (share === undefined) this.#shares.received(bytes);
     else share.received += bytes;
     return true;

@@ -4,9 +4,9 @@ import { MemoryEngine } from '../../../test/fuzz/memory-engine.ts';
 import type { Connection, Peer } from '../../net/engine.ts';
 import { compile } from '../../policy/compile.ts';
 import type { Policy } from '../../policy/compile.ts';
-import type { RoutedPermit } from '../../route/dial.ts';
+import type { RoutedPermit } from '../../route/judge.ts';
 import { createLimitMemory, Limits } from '../../limits/limits.ts';
-import { Routes } from '../../route/table.ts';
+import { Routes } from '../../route/routes.ts';
 import { addressOf } from '../../wire/address.ts';
 import { formatIp, parseIp } from '../../wire/ip.ts';
 import type { OpenListener } from '../listen/listeners.ts';
@@ -49,8 +49,10 @@ class Scene {
     log: { debug: () => undefined },
     policy: policyTo('any'),
     decisions: 0,
-    resolver: { resolve: async () => [parseIp(TARGET)!] },
-    routes: new Routes(undefined, { family: 'any', timeout: 1000 }),
+    outbound: {
+      routes: new Routes(undefined, { family: 'any', timeout: 1000 }),
+      lookUp: async () => [parseIp(TARGET)!],
+    },
     decide: undefined,
   };
   /** Ports that datagrams went to. */
@@ -60,7 +62,7 @@ class Scene {
   readonly shares: Shares;
   /** Before the socket is there. */
   opening: () => Promise<void> = async () => {};
-  readonly #ways: Destinations;
+  readonly #destinations: Destinations;
 
   constructor() {
     const remote = { host: '198.51.100.7', port: 4999 };
@@ -68,9 +70,9 @@ class Scene {
     const listener = { settings: {}, place: '' } as unknown as OpenListener;
     const state = this.#state as unknown as ServerState;
     const session = new Session('1', connection, listener);
-    this.shares = new Shares(session, state, (share) => this.#ways.forgetAll(share));
-    this.#ways = new Destinations(session, state, this.shares, {
-      wayTo: (routed) => this.#wayTo(routed),
+    this.shares = new Shares(session, state, (share) => this.#destinations.forgetAll(share));
+    this.#destinations = new Destinations(session, state, this.shares, {
+      pathTo: (routed) => this.#pathTo(routed),
       send: ({ peer }) => this.sent.push(peer.port),
       dropped: (why) => this.dropped.push(why),
       hasRoom: () => true,
@@ -80,13 +82,13 @@ class Scene {
 
   async send(host: string, port: number): Promise<void> {
     const address = addressOf(host, port);
-    this.#ways.forward(keyOf(address), address, new Uint8Array(1), 0, 1, 0);
+    this.#destinations.forward(keyOf(address), address, new Uint8Array(1), 0, 1, 0);
     await new Promise((done) => setImmediate(done));
   }
 
   answerer(port: number): Allowed | undefined {
     const peer: Peer = { host: TARGET, port, key: `${TARGET} ${port}` };
-    return this.#ways.answerer(peer);
+    return this.#destinations.answerer(peer);
   }
 
   mayAnswer(port: number): boolean {
@@ -97,10 +99,10 @@ class Scene {
   reload(policy: Policy, revoked?: string): boolean {
     this.#state.policy = policy;
     this.#state.decisions++;
-    return this.#ways.recheck(revoked);
+    return this.#destinations.recheck(revoked);
   }
 
-  async #wayTo({ addresses, permit }: RoutedPermit): Promise<UdpPath> {
+  async #pathTo({ addresses, permit }: RoutedPermit): Promise<UdpPath> {
     await this.opening();
     const at = { host: '0.0.0.0', port: 0 };
     const socket = await new MemoryEngine().udp(at, { received: () => {}, failed: () => {} });

@@ -1,7 +1,7 @@
 import type { Peer, UdpSocket } from '../../net/engine.ts';
-import { decide } from '../../policy/decide.ts';
 import type { Destination, RuleOptions } from '../../policy/policy.ts';
-import type { RoutedPermit } from '../../route/dial.ts';
+import { judgeOpen } from '../../route/judge.ts';
+import type { RoutedPermit } from '../../route/judge.ts';
 import { formatAddress } from '../../wire/address.ts';
 import type { Address } from '../../wire/address.ts';
 import { destinationOf } from '../destination.ts';
@@ -35,11 +35,11 @@ type Entry =
   | { readonly state: 'refused'; readonly until: number; readonly why: string }
   | Allowed;
 
-/** What the ways need of their association. */
+/** What destinations need of their association. */
 interface Outside {
-  wayTo(routed: RoutedPermit): Promise<UdpPath>;
+  pathTo(routed: RoutedPermit): Promise<UdpPath>;
   /** The `room` bytes before `start` may be written on. */
-  send(way: Allowed, buffer: Uint8Array, start: number, end: number, room: number, now: number): void;
+  send(entry: Allowed, buffer: Uint8Array, start: number, end: number, room: number, now: number): void;
   /** `why` is a reason of its own, or the code of what failed. */
   dropped(why: string): void;
   /** Whether so many bytes more may be held in memory. */
@@ -162,7 +162,6 @@ export class Destinations {
   recheck(revoked: string | undefined): boolean {
     this.#revoked = revoked;
     const facts = this.#session.facts('udp');
-    const { policy, ports } = this.#state;
     let isLeft = false;
     for (const [key, entry] of this.#entries) {
       if (entry.state === 'refused') this.#forget(key);
@@ -171,7 +170,7 @@ export class Destinations {
       if (entry.isKept) continue;
       const { destination, addresses } = entry;
       const decision =
-        revoked === undefined ? decide(policy, facts, destination, addresses, ports) : undefined;
+        revoked === undefined ? judgeOpen(this.#state, facts, destination, addresses) : undefined;
       if (decision?.type === 'allow') this.#move(key, entry, decision.permit.rule);
       else this.#forget(key);
     }
@@ -322,10 +321,10 @@ export class Destinations {
       const routed = await authorize(this.#session, 'udp', destination, this.#state);
       const share = this.#shares.claim(routed.permit.rule);
       try {
-        const way = await this.#outside.wayTo(routed);
+        const path = await this.#outside.pathTo(routed);
         // `recheck` asks about the destinations in use, and this is none yet; nor has the end of its share forgotten it.
         if (decisions === this.#state.decisions && share.isOpen)
-          return new Allowed(routed.permit, way, share);
+          return new Allowed(routed.permit, path, share);
       } catch (error) {
         this.#shares.leave(share);
         throw error;

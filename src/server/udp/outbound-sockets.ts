@@ -2,19 +2,19 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { egressFrom, isThere } from '../../net/egress.ts';
 import type { Peer, UdpSocket } from '../../net/engine.ts';
 import type { Endpoint } from '../../wire/address.ts';
-import { judge } from '../../policy/judge.ts';
+import { classify } from '../../policy/classify.ts';
 import { firstFromHere, wayFromHere } from '../../route/addresses.ts';
-import type { RoutedPermit } from '../../route/dial.ts';
-import type { Route } from '../../route/table.ts';
-import { associateThrough } from '../../route/udp-chain.ts';
-import type { UpstreamAssociation } from '../../route/udp-chain.ts';
+import type { RoutedPermit } from '../../route/judge.ts';
+import type { UpstreamOptions } from '../../route/options.ts';
+import { describePath } from '../../route/outbound.ts';
+import type { Route } from '../../route/routes.ts';
+import type { AssociationOwner, UpstreamAssociation } from '../../route/udp-chain.ts';
 import { addressOf, formatAddress } from '../../wire/address.ts';
 import { familyOf, formatIp, parseIp, unspecified, withoutZone } from '../../wire/ip.ts';
 import { Failure } from '../failure.ts';
 import type { Session } from '../session/session.ts';
 import type { ServerState } from '../session/state.ts';
 import { StopSignal } from '../session/stop-signal.ts';
-import { describeRoute, dialContextOf, upstreamFor } from '../session/way-out.ts';
 import type { UdpPath } from './udp-path.ts';
 
 /** Milliseconds from one attempt to associate with the servers of a route to the next, and from one look at a socket's address to the next. */
@@ -38,7 +38,7 @@ export interface UpstreamReply {
   readonly start: number;
   readonly dataStart: number;
   readonly end: number;
-  /** The sender, as the ways may know it. */
+  /** The sender, as destinations may know it. */
   readonly from: readonly string[];
 }
 
@@ -49,6 +49,8 @@ interface LocalSocket {
   readonly forget: () => void;
   readonly freePort: () => void;
 }
+
+type UpstreamPermit = RoutedPermit & { readonly upstream: UpstreamOptions };
 
 /** For all destinations of a route. */
 interface UpstreamSocket {
@@ -78,10 +80,11 @@ export class OutboundSockets {
     this.#inside = inside;
   }
 
-  async wayTo({ permit, route, addresses }: RoutedPermit): Promise<UdpPath> {
+  async pathTo(routed: RoutedPermit): Promise<UdpPath> {
+    const { permit, route, addresses, upstream } = routed;
     const { destination } = permit;
     const { port } = destination;
-    if (route.via === 'direct') {
+    if (upstream === undefined) {
       return firstFromHere(addresses, async (host) => {
         // Nobody answers a datagram, so the kernel is asked before one is sent. Where there is no choice it will say so then, and
         // what an egress leads to it does not know.
@@ -92,9 +95,9 @@ export class OutboundSockets {
         return { socket, peer, header: undefined, ip: parseIp(host), answers: peer.key };
       });
     }
-    const association = await this.#associationBy(route);
+    const association = await this.#associationBy({ ...routed, upstream });
     const { socket, relay, servers, family } = association;
-    this.#note(describeRoute(route, servers));
+    this.#note(describePath(route, servers));
     // What the last server can reach nobody knows; but it has the family of its relay.
     const ip = addresses.find((one) => one.family === family) ?? addresses[0];
     const isPassedOn = destination.type === 'name' && ip === undefined;
@@ -170,7 +173,8 @@ export class OutboundSockets {
     return socket;
   }
 
-  #associationBy(route: Route): Promise<UpstreamAssociation> {
+  #associationBy(routed: UpstreamPermit): Promise<UpstreamAssociation> {
+    const { route } = routed;
     let exit = this.#far.find((one) => one.route.via === route.via && one.route.egress === route.egress);
     if (exit === undefined) {
       exit = { route, association: undefined, triedAt: -Infinity };
@@ -178,22 +182,23 @@ export class OutboundSockets {
     }
     if (exit.association === undefined) {
       const forget = (): void => void (exit.association = undefined);
-      exit.association = this.#associate(exit, forget);
+      exit.association = this.#associate(routed, exit, forget);
       exit.association.catch(forget);
     }
     return exit.association;
   }
 
-  async #associate(exit: UpstreamSocket, forget: () => void): Promise<UpstreamAssociation> {
-    const { route } = exit;
-    const way = upstreamFor('udp', route, 'request');
+  async #associate(
+    routed: UpstreamPermit,
+    exit: UpstreamSocket,
+    forget: () => void,
+  ): Promise<UpstreamAssociation> {
     const wait = exit.triedAt + RETRY_DELAY - performance.now();
     if (wait > 0) await delay(wait, undefined, { ref: false });
     this.#closing.throwIfAborted();
     exit.triedAt = performance.now();
     const deadline = exit.triedAt + this.#state.timeouts.connect;
-    const context = { ...dialContextOf(this.#session, route, deadline, this.#state), signal: this.#closing };
-    const association: UpstreamAssociation = await associateThrough(way, context, {
+    const owner: AssociationOwner = {
       mayBeRelay: (relay, server) => this.#mayBeRelay(relay, server),
       received: (buffer, start, dataStart, end, { host, port }) => {
         const { socket } = association;
@@ -211,7 +216,13 @@ export class OutboundSockets {
         forget();
         this.#lose(lost.socket, lost);
       },
-    });
+    };
+    const association: UpstreamAssociation = await this.#state.outbound.associate(
+      routed,
+      this.#session,
+      { deadline, signal: this.#closing },
+      owner,
+    );
     if (association.isClosed) throw new Failure('upstream', 'request', 'closed');
     this.#hold(association.socket, association, forget);
     return association;
@@ -222,7 +233,7 @@ export class OutboundSockets {
     const { ports, policy } = this.#state;
     const ip = parseIp(host)!;
     if (ports.isOwnPort(ip, port, 'udp')) return false;
-    return host === withoutZone(server.host) || !judge(ip, policy.special, policy.nat64, ports).special;
+    return host === withoutZone(server.host) || !classify(ip, policy.special, policy.nat64, ports).special;
   }
 
   /** Its port is garter's own as long as it is open. The session may have ended while it was being opened. */

@@ -39,17 +39,17 @@ export class Allowed {
   readonly #host: string | undefined;
   readonly #port: number;
 
-  constructor({ destination, rule }: Permit, way: UdpPath, share: Share) {
-    this.socket = way.socket;
-    this.peer = way.peer;
-    this.header = way.header;
-    this.answers = way.answers;
+  constructor({ destination, rule }: Permit, path: UdpPath, share: Share) {
+    this.socket = path.socket;
+    this.peer = path.peer;
+    this.header = path.header;
+    this.answers = path.answers;
     this.share = share;
     this.isKept = rule.revoke === 'keep';
     this.usedAt = Math.floor(performance.now());
     this.#name = destination.type === 'name' ? destination.name : undefined;
-    const host = way.ip && formatIp(way.ip);
-    this.#host = host === way.peer.host ? way.peer.host : host;
+    const host = path.ip && formatIp(path.ip);
+    this.#host = host === path.peer.host ? path.peer.host : host;
     this.#port = destination.port;
   }
 

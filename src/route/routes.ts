@@ -1,5 +1,5 @@
 import { AddressSet } from '../policy/addresses.ts';
-import { judge } from '../policy/judge.ts';
+import { classify } from '../policy/classify.ts';
 import { Nat64 } from '../policy/nat64.ts';
 import type { Destination, Facts, RuleOptions, LocalAddresses } from '../policy/policy.ts';
 import { Rule } from '../policy/rule.ts';
@@ -57,6 +57,11 @@ export class Routes {
   /** Some upstream wants what the client has shown. */
   readonly passCredentials: boolean;
 
+  /** In order; none where there are no routes. */
+  get all(): readonly Route[] {
+    return (this.#routes ?? []).map(([, route]) => route);
+  }
+
   /** All addresses of a name go the same way. */
   get areSame(): boolean {
     return this.#routes === undefined;
@@ -76,7 +81,7 @@ export class Routes {
     const client = unmapped(facts.client);
     const name = destination.type === 'name' ? destination.name : undefined;
     const ip = destination.type === 'ip' ? destination.ip : address;
-    const judged = ip && judge(ip, NOTHING_SPECIAL, this.#translation, surroundings);
+    const judged = ip && classify(ip, NOTHING_SPECIAL, this.#translation, surroundings);
     const found = this.#routes.find(
       ([rule]) =>
         rule.hasPort(destination.port) &&

@@ -5,7 +5,7 @@ import type { Nat64 } from './nat64.ts';
 import type { LocalAddresses } from './policy.ts';
 
 /** The address of a destination as rules judge it. */
-export interface Judged {
+export interface Classified {
   readonly ip: Ip;
   /** The IPv4 address that it leads to: by NAT64 or 6to4. */
   readonly inside: Ip | undefined;
@@ -19,7 +19,12 @@ export interface Judged {
 }
 
 /** What rules and routes compare of a destination's address, so that no spelling goes around them. */
-export function judge(address: Ip, special: AddressSet, nat64: Nat64, surroundings: LocalAddresses): Judged {
+export function classify(
+  address: Ip,
+  special: AddressSet,
+  nat64: Nat64,
+  surroundings: LocalAddresses,
+): Classified {
   const ip = unmapped(address);
   const translation = nat64.translate(ip);
   const inside = translation ?? embeddedIpv4(ip);

@@ -199,3 +199,40 @@ routes:
   const other = await run(`FILE --from 127.0.0.1 --to b.example:80 ${two}`, prepared.file);
   assert.match(other.out, /^ {2}route {5}route-1 /m, other.err);
 });
+
+/** What an own port or a peer that is not named comes to: configuration, question, and the last lines. */
+const AS_THE_SERVER: readonly (readonly [string, string, readonly string[]])[] = [
+  [
+    'health: 127.0.0.1:29080\nrules: [{ allow: any, to: [loopback] }]',
+    '--to 127.0.0.1:29080',
+    ['  reply     2', '  record    policy:request:own-port', 'refused: it is a port of garter itself'],
+  ],
+  [
+    'rules: [{ name: ftp, allow: bind, to: [192.0.2.0/24] }]',
+    '--command bind --to 0.0.0.0:0',
+    ['  rule      ftp (FILE:1)', '  route     direct', '  reply     0', 'allowed'],
+  ],
+  [
+    'rules: [{ name: ftp, allow: bind, to: [192.0.2.0/24] }]',
+    '--command bind --to [::]:0 --protocol socks4',
+    ['  rule      ftp (FILE:1)', '  route     direct', '  reply     90', 'allowed'],
+  ],
+  [
+    'rules: [{ name: ftp, allow: bind, to: [192.0.2.0/24] }]',
+    '--command udp --to 0.0.0.0:0',
+    [
+      '  rule      no rule matches',
+      '  reply     2',
+      '  record    policy:request:no-rule',
+      'refused: no rule allows it',
+    ],
+  ],
+];
+
+test('the same steps as the server: own ports, and what has no destination yet', async () => {
+  for (const [config, question, end] of AS_THE_SERVER) {
+    await using prepared = await prepare(`${config}\n`);
+    const { out, err } = await run(`FILE --from 127.0.0.1 ${question}`, prepared.file);
+    assert.deepEqual(out.trimEnd().split('\n').slice(-end.length), end, `${question}: ${err}`);
+  }
+});

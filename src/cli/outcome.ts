@@ -1,0 +1,350 @@
+import { formatEnd } from '../audit/record.ts';
+import type { Member } from '../auth/authenticator.ts';
+import { isExpired, nameFault } from '../auth/users-file.ts';
+import { accept } from '../policy/accept.ts';
+import type { Destination, Facts, Method, Origin, Protocol } from '../policy/policy.ts';
+import { judge } from '../route/judge.ts';
+import type { Need, Refused as RefusedRequest, RoutedPermit, Verdict } from '../route/judge.ts';
+import type { UpstreamOptions } from '../route/options.ts';
+import type { Outbound } from '../route/outbound.ts';
+import { DIRECT } from '../route/routes.ts';
+import type { Route } from '../route/routes.ts';
+import { chooseMethod, METHOD_CODES, methodsFor, noMethod, noUser } from '../server/admission.ts';
+import { basisOf } from '../server/basis.ts';
+import { destinationOf, isUnspecified } from '../server/destination.ts';
+import { codeOf, Failure } from '../server/failure.ts';
+import { formatPlace } from '../server/listen/listeners.ts';
+import type { ListenerSettings, Settings } from '../server/settings.ts';
+import { addressOf, formatAddress } from '../wire/address.ts';
+import { encodeHttpReply } from '../wire/http.ts';
+import { formatIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import { Socks4Result } from '../wire/socks4.ts';
+import { Reply } from '../wire/socks5.ts';
+import { UsageError } from './question.ts';
+import type { Question } from './question.ts';
+
+/** What a server would answer, and why. */
+export interface Outcome {
+  readonly allowed: boolean;
+  /** What a request is replied to, as SOCKS5 has it; `undefined` where the client gets no further than to a request. */
+  readonly reply: Reply | undefined;
+  /** How the record ends, where that is not up to what happens later. */
+  readonly end: string | undefined;
+  /** What decides at each step, and the outcome, as lines. */
+  readonly text: string;
+}
+
+/** What a server with these settings and users would answer. Throws a UsageError for a listener that there is not. */
+export async function outcomeOf(
+  settings: Settings,
+  users: readonly Member[],
+  question: Question,
+): Promise<Outcome> {
+  const lines = [headline(question)];
+  const note: Note = (step, text) => void lines.push(`  ${step.padEnd(8)}  ${text}`);
+  let refused: Refused | undefined;
+  let failure: Failure | undefined;
+  try {
+    failure = await follow(settings, users, question, note);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    refused = error;
+    failure = error.end;
+  }
+  const reply = failure === undefined ? Reply.succeeded : replyOf(failure);
+  const end = failure && formatEnd(failure);
+  if (reply !== undefined)
+    note('reply', codeIn(question.protocol, reply) + describeReply(question, refused, failure));
+  if (end !== undefined) note('record', end);
+  if (refused !== undefined) lines.push(`refused: ${refused.message}`);
+  else lines.push(failure === undefined ? 'allowed' : 'allowed, once the name resolves');
+  return { allowed: refused === undefined, reply, end, text: `${lines.join('\n')}\n` };
+}
+
+type Note = (step: string, text: string) => void;
+
+class Refused extends Error {
+  /** `undefined` for datagrams: they are dropped, and their association goes on. */
+  readonly end: Failure | undefined;
+
+  constructor(message: string, end: Failure | undefined) {
+    super(message);
+    this.end = end;
+  }
+}
+
+/** Only a request has a reply. */
+function replyOf({ phase, reply }: Failure): Reply | undefined {
+  return phase === 'accept' || phase === 'greeting' || phase === 'auth' ? undefined : reply;
+}
+
+/** By number in SOCKS, as a status in HTTP. */
+function codeIn(protocol: Protocol, reply: Reply): string {
+  if (protocol === 'socks5') return String(reply);
+  if (protocol === 'http') return new TextDecoder().decode(encodeHttpReply(reply)).split(' ', 2)[1]!;
+  return String(reply === Reply.succeeded ? Socks4Result.granted : Socks4Result.rejected);
+}
+
+function describeReply(
+  { command }: Question,
+  refused: Refused | undefined,
+  failure: Failure | undefined,
+): string {
+  if (failure !== undefined) return '';
+  if (refused !== undefined) return ', and its datagrams are dropped';
+  return command === 'connect' ? ', once it is reached' : '';
+}
+
+/**
+ * The way of a connection from accept to route, step by step as in server/connection.ts. The failure of a name that does not
+ * resolve, if all else is fine.
+ */
+async function follow(
+  settings: Settings,
+  users: readonly Member[],
+  question: Question,
+  note: Note,
+): Promise<Failure | undefined> {
+  const basis = await basisOf(settings);
+  using outbound = basis.outbound;
+  const { client, protocol, command, time } = question;
+  const listener = listenerFor(question, settings);
+  note('listener', `${formatPlace(listener.address)}${place(listener.origin)}`);
+
+  const admission = accept(basis.policy, client.ip, basis.ports);
+  if (basis.policy.acceptRules === undefined) note('accept', 'everybody: there are no accept rules');
+  else
+    note(
+      'accept',
+      admission.rule === undefined
+        ? 'no rule matches'
+        : `${admission.rule.name}${place(admission.rule.origin)}`,
+    );
+  const methods = refusedAs(
+    () => 'the connection is closed unread',
+    () => methodsFor(admission, listener),
+  );
+  if (!listener.protocols.includes(protocol))
+    throw new Refused(`the listener does not take ${protocol}`, notSpoken(protocol));
+
+  const method = methodFor(question, methods, listener);
+  const user = method === 'none' ? undefined : identify(method, question, settings, users);
+  note(
+    'method',
+    user === undefined ? method : [method, user.name, ...user.groups.map((group) => `@${group}`)].join(' '),
+  );
+
+  const destination = destinationFor(question);
+  const facts: Facts = {
+    client: client.ip,
+    sourcePort: client.port,
+    protocol,
+    method,
+    user: user?.name,
+    groups: user?.groups ?? [],
+    command,
+    time,
+  };
+  let unresolved: Failure | undefined;
+  const ask = async (about: Destination | undefined): Promise<Verdict> => {
+    const judging = judge(basis, { facts: () => facts }, command, about);
+    let step = judging.next();
+    while (step.done !== true) {
+      const found = await addressesFor(step.value, question, outbound, note);
+      unresolved = found instanceof Failure ? found : undefined;
+      step = judging.next(found instanceof Failure ? undefined : found);
+    }
+    return step.value;
+  };
+  const verdict = await ask(destination);
+  if (verdict.type === 'allow') {
+    notePermit(verdict, note);
+    return unresolved;
+  }
+  // A datagram is refused by itself: its association is granted where there could be another one.
+  const request = command === 'udp' && destination !== undefined ? await ask(undefined) : verdict;
+  throw refusal(
+    verdict,
+    facts,
+    request.type === 'allow' ? undefined : (unresolved ?? Failure.ofVerdict(request, command)),
+    note,
+  );
+}
+
+/** Does what the server does; what it throws is said in words. */
+function refusedAs<T>(words: (failure: Failure) => string, step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    if (error instanceof Failure) throw new Refused(words(error), error);
+    throw error;
+  }
+}
+
+/** HTTP is another protocol to a listener without it; another version of SOCKS is an error. */
+function notSpoken(protocol: Protocol): Failure {
+  return new Failure('client', 'greeting', protocol === 'http' ? 'http' : 'ERR_SOCKS_VERSION');
+}
+
+function notePermit({ permit, route, addresses }: RoutedPermit, note: Note): void {
+  const { rule, destination } = permit;
+  note('rule', `${rule.name}${place(rule.origin)}`);
+  if (destination.type === 'name' && permit.addresses.length > 0)
+    note('dial', permit.addresses.map(formatIp).join(' '));
+  note(
+    'route',
+    describeRoute(route, destination.type === 'name' && addresses.length === 0 && route.passesNames),
+  );
+}
+
+function describeRoute(route: Route, passedOn: boolean): string {
+  if (route === DIRECT) return 'direct';
+  const how = route.via === 'direct' ? 'direct' : describeUpstream(route.via);
+  const name = passedOn ? ', which resolves the name' : '';
+  return `${route.name}${place(route.origin)}: ${how}${name}`;
+}
+
+function describeUpstream(upstream: UpstreamOptions): string {
+  switch (upstream.type) {
+    case 'server':
+      return upstream.label;
+    case 'chain':
+      return upstream.hops.map(describeUpstream).join(', then ');
+    case 'discover':
+      return `${upstream.label} (${upstream.choose}: ${upstream.service})`;
+    case 'group':
+      return `${upstream.label} (${upstream.choose}: ${upstream.members.map((member) => describeUpstream(member.upstream)).join(' | ')})`;
+    default:
+      return upstream satisfies never;
+  }
+}
+
+function headline({ command, client, destination, protocol, user, time }: Question): string {
+  const from = formatAddress({ host: formatIp(client.ip), port: client.port });
+  const who = user === undefined ? '' : ` as ${user}`;
+  const when = new Date(time).toISOString().replace(/\.\d+/, '');
+  return `${command} from ${from}${who} to ${formatAddress(destination)} by ${protocol} at ${when}`;
+}
+
+function listenerFor({ listener }: Question, { listeners }: Settings): ListenerSettings {
+  if (listener === undefined) return listeners[0]!;
+  const found = listeners.find(({ address }) => formatPlace(address) === listener);
+  if (found !== undefined) return found;
+  throw new UsageError(
+    `--listener ${listener}: write one of ${listeners.map(({ address }) => formatPlace(address)).join(', ')}`,
+  );
+}
+
+/** The server's choice among what the client offers. */
+function methodFor(
+  { methods: offered, protocol }: Question,
+  accepted: readonly Method[],
+  { tls }: ListenerSettings,
+): Method {
+  const shown = offered.filter((method) => method !== 'certificate' || tls?.clientCa !== undefined);
+  const codes = shown.filter((method) => method !== 'certificate').map((method) => METHOD_CODES[method]);
+  const chosen = chooseMethod(accepted, codes, shown.includes('certificate'));
+  if (chosen !== undefined) return chosen;
+  const offer =
+    protocol === 'socks4' ? 'SOCKS4 has no passwords' : `the client offers ${shown.join(' and ')}`;
+  throw new Refused(`${offer}, the server takes ${accepted.join(' and ')} only`, noMethod(protocol));
+}
+
+/** Who that is; where there are no users, the word of those who issue certificates will do. */
+function identify(
+  method: Method,
+  { user: name = '', time }: Question,
+  settings: Settings,
+  users: readonly Member[],
+): Member {
+  const refuse = (message: string, reason: 'wrong' | 'expired' = 'wrong'): Refused =>
+    new Refused(message, noUser(method, reason));
+  if (settings.users === undefined) {
+    if (method !== 'certificate') throw refuse('there are no users');
+    const fault = nameFault(name);
+    if (fault !== undefined) throw refuse(`the name in the certificate ${fault}`);
+    return { name, groups: [] };
+  }
+  const user = users.find((one) => one.name === name);
+  if (user === undefined) throw refuse(`there is no user ${name}`);
+  if (isExpired(user, time)) throw refuse(`the last day of ${name} was ${user.expires}`, 'expired');
+  return user;
+}
+
+/** Nothing where the client does not say: then it is decided later. */
+function destinationFor({ destination: { host, port }, command }: Question): Destination | undefined {
+  const address = addressOf(host, port);
+  if ((command === 'bind' || command === 'udp') && isUnspecified(address)) return undefined;
+  return refusedAs(
+    ({ detail }) =>
+      detail === 'numeric-name'
+        ? `what ${host} means differs from program to program`
+        : `${host} is not a host name`,
+    () => destinationOf(address),
+  );
+}
+
+/** The addresses of a name, or why it has none here. */
+async function addressesFor(
+  { name, route }: Need,
+  { addresses }: Question,
+  outbound: Outbound,
+  note: Note,
+): Promise<readonly Ip[] | Failure> {
+  const noted = (found: readonly Ip[]): readonly Ip[] => {
+    note('address', found.map(formatIp).join(' '));
+    return found;
+  };
+  if (addresses.length > 0) return noted(addresses);
+  try {
+    return noted(await outbound.lookUp(name, route));
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === undefined) throw error;
+    note('address', `${name} does not resolve here (${code}): judged by its name alone`);
+    return Failure.from(error, 'resolve');
+  }
+}
+
+function refusal(
+  { reason, rule, address, route }: RefusedRequest,
+  { method, command }: Facts,
+  end: Failure | undefined,
+  note: Note,
+): Refused {
+  if (rule !== undefined) note('rule', `${rule.name}${place(rule.origin)}`);
+  else if (reason === 'no-rule') note('rule', 'no rule matches');
+  if (route !== undefined) note('route', describeRoute(route, false));
+  const what = address === undefined ? 'it' : formatIp(address);
+  const say = (message: string): Refused => new Refused(message, end);
+  switch (reason) {
+    case 'rule':
+      return say(`the rule denies ${what}`);
+    case 'no-rule':
+      return say(`no rule allows ${what}`);
+    case 'method':
+      return say(`the rule demands ${rule!.method!.join(' or ')}, the client came by ${method}`);
+    case 'own-port':
+      return say('it is a port of garter itself');
+    case 'bad-name':
+      return say('it is not a host name');
+    case 'no-address':
+      return say('the name has no address');
+    case 'no-route':
+      return say('no route leads there');
+    case 'command':
+      return say(`${route!.label} cannot carry ${command}`);
+    case 'encrypted':
+      return say(
+        `${route!.label} is reached by encrypted links, and datagrams are not encrypted: udp: clear lets them`,
+      );
+    default:
+      return reason satisfies never;
+  }
+}
+
+/** ` (garter.yaml:12)`; nothing for what stands in no file. */
+function place(origin: Origin | undefined): string {
+  return origin?.line === undefined ? '' : ` (${origin.file}:${origin.line})`;
+}

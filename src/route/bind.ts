@@ -1,0 +1,137 @@
+import { egressFrom } from '../net/egress.ts';
+import type { Connection, Engine, Listener } from '../net/engine.ts';
+import type { Endpoint, HostPort } from '../wire/address.ts';
+import { AddressType } from '../wire/address.ts';
+import { familyOf, ipOf, isLoopback, unspecified, withZone } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import { Reply } from '../wire/socks5.ts';
+import { firstFromHere, wayFromHere } from './addresses.ts';
+import { boundAt, normalised } from './dial-context.ts';
+import type { Opened } from './dial-context.ts';
+import { nextReply } from './driver.ts';
+import { UpstreamError } from './error.ts';
+import type { RoutedPermit } from './judge.ts';
+
+/** What is wanted of a port for one peer. */
+export interface BindOptions {
+  /** SOCKS4 has no room for other addresses. */
+  readonly ipv4Only: boolean;
+  /** The network interface that hears clients, which then hears their peers too. */
+  readonly device: string | undefined;
+  /** Whether a peer may come in; one that may not is closed, and here the next one may come. */
+  readonly accepts: (remote: HostPort) => boolean;
+  /** garter's own port, until the returned function is called. */
+  readonly own: (port: Endpoint) => () => void;
+}
+
+/** A port where one peer is awaited. */
+export interface BoundPort {
+  /** Where the peer has to connect to. */
+  readonly bound: HostPort;
+  /** The one that may come in. Rejects when none can come any more. */
+  readonly peer: Promise<Peer>;
+  /** Ends the wait; a peer that has come in stays. */
+  close(): Promise<void>;
+}
+
+export interface Peer {
+  readonly connection: Connection;
+  readonly remote: HostPort;
+}
+
+/** Opens the port on this machine. */
+export async function awaitPeerHere(
+  routed: RoutedPermit,
+  clientSide: string,
+  engine: Engine,
+  options: BindOptions,
+): Promise<BoundPort> {
+  const { promise: peer, resolve, reject } = Promise.withResolvers<Peer>();
+  // It is awaited later, and may have failed by then.
+  peer.catch(() => {});
+  let isWaiting = true;
+  const arrived = (connection: Connection): void => {
+    const { remote } = connection;
+    if (!isWaiting || !options.accepts(remote)) return connection.destroy();
+    isWaiting = false;
+    resolve({ connection, remote });
+  };
+  const failed = (code: string): void => reject(Object.assign(new Error(`accept ${code}`), { code }));
+  const listener = await openTowards(routed, clientSide, options, (host) =>
+    engine.listen({ host, port: 0 }, arrived, failed),
+  );
+  const disown = options.own(listener.local);
+  const close = (): Promise<void> => {
+    isWaiting = false;
+    disown();
+    return listener.close();
+  };
+  return { bound: listener.local, peer, close };
+}
+
+/** Listens where the peer can be expected: at the local address towards it that the route wants. */
+async function openTowards(
+  { permit, route, addresses }: RoutedPermit,
+  clientSide: string,
+  { ipv4Only, device }: BindOptions,
+  listenAt: (host: string) => Promise<Listener>,
+): Promise<Listener> {
+  const family = familyOf(clientSide);
+  const fits = (one: 4 | 6): boolean => one === 4 || !ipv4Only;
+  const egress = route.egress && egressFrom(route.egress, clientSide);
+  const isNamed = permit.addresses.length > 0;
+  // A peer that is not named may have either family; most likely it has the client's. And a listener that hears clients by one
+  // interface only hears peers there too.
+  if (egress === undefined && (!isNamed || device !== undefined) && fits(family))
+    return listenAt(withZone(clientSide, device));
+  const towards = (isNamed ? addresses : likelyPeers(clientSide)).filter((one) => fits(one.family));
+  if (towards.length === 0) throw noRoom('reply', route.label);
+  try {
+    return await firstFromHere(towards, (one) =>
+      listenAt(egress?.(one) ?? withZone(wayFromHere(one), device)),
+    );
+  } catch (error) {
+    // A link-local address shows no way without its zone: then the peer is where the client is.
+    if (egress !== undefined || !towards.some((one) => one.family === family)) throw error;
+    return listenAt(clientSide);
+  }
+}
+
+/** The peer of a client on this machine may be elsewhere. */
+function likelyPeers(clientSide: string): readonly Ip[] {
+  const family = familyOf(clientSide);
+  const near = isLoopback(clientSide) ? unspecified(family) : clientSide;
+  return [near, unspecified(family === 4 ? 6 : 4)].map((one) => ipOf(one)!);
+}
+
+/** Waits at the last server of a route, which has sent its first reply. Whom it lets in is the only one to come. */
+export function awaitPeerThere(asked: Opened, { ipv4Only, accepts }: BindOptions): BoundPort {
+  const { stream, session, servers } = asked;
+  const { label } = servers.at(-1)!;
+  const at = boundAt(asked);
+  let isTaken = false;
+  const close = async (): Promise<void> => {
+    if (!isTaken) stream.destroy();
+  };
+  // 0.0.0.0 would be this machine.
+  if (ipv4Only && at.type !== AddressType.ipv4) {
+    stream.destroy();
+    throw noRoom('unable', label);
+  }
+  const arrival = async (): Promise<Peer> => {
+    const { ok, reply, bound } = await nextReply(stream, session, label, () => {});
+    if (!ok) throw new UpstreamError('reply', label, `reply-${reply}`, reply);
+    const remote = normalised(bound);
+    if (!accepts(remote)) throw new UpstreamError('reply', label, 'wrong-peer');
+    isTaken = true;
+    return { connection: stream, remote };
+  };
+  const peer = arrival();
+  peer.catch(() => {});
+  return { bound: at.type === AddressType.name ? asked.bound : at, peer, close };
+}
+
+/** The target is to blame for its address, and a server for that of its port. */
+function noRoom(trouble: 'reply' | 'unable', label: string): UpstreamError {
+  return new UpstreamError(trouble, label, 'address-type', Reply.addressTypeNotSupported);
+}

@@ -1,0 +1,271 @@
+import type { Asker } from '../limits/fair-queue.ts';
+import type { Share, Spare } from '../limits/spare.ts';
+import { network } from '../limits/claims.ts';
+import { egressFrom } from '../net/egress.ts';
+import type { Connection, Engine, Signal } from '../net/engine.ts';
+import { Resolvers } from '../resolve/resolvers.ts';
+import type { ResolveOptions, Resolver } from '../resolve/resolver.ts';
+import { addressOf } from '../wire/address.ts';
+import type { Endpoint, HostPort } from '../wire/address.ts';
+import { parseIp } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import type { Credentials } from '../wire/password.ts';
+import { Command, Reply } from '../wire/socks5.ts';
+import { firstFromThere } from './addresses.ts';
+import { awaitPeerHere, awaitPeerThere } from './bind.ts';
+import type { BindOptions, BoundPort } from './bind.ts';
+import { remaining } from './dial-context.ts';
+import type { DialContext, Opened } from './dial-context.ts';
+import type { Discovery } from './discovery.ts';
+import { UpstreamError } from './error.ts';
+import { race } from './happy-eyeballs.ts';
+import type { Health } from './health.ts';
+import type { RoutedPermit } from './judge.ts';
+import type { Links } from './link.ts';
+import { placeOf } from './options.ts';
+import type { RouteOptions, ServerOptions, UpstreamOptions } from './options.ts';
+import { Routes } from './routes.ts';
+import type { Route } from './routes.ts';
+import { associateThrough } from './udp-chain.ts';
+import type { AssociationOwner, UpstreamAssociation } from './udp-chain.ts';
+import { open } from './upstream.ts';
+
+/** For whom garter goes out. */
+export interface OutboundClient {
+  /** Ends whatever is under way for it. */
+  readonly signal: Signal;
+  readonly ip: Ip;
+  /** Where it has connected to. */
+  readonly local: Endpoint;
+  /** How it takes turns with others. */
+  readonly asker: Asker;
+  /** What it has shown, for upstreams that want that. */
+  readonly credentials: Credentials | undefined;
+  /** Notes the route, and then the servers of a group or chain too: it holds them until it calls `release`. */
+  goesBy(route: string, release?: () => void): void;
+}
+
+/** A connection to where a permit allows to go. */
+export interface Dialled {
+  readonly connection: Connection;
+  /** The end towards the target, here or at the last server. */
+  readonly bound: HostPort;
+  /** The address of the target, unless only the last server knows it. */
+  readonly address: HostPort | undefined;
+}
+
+export interface OutboundSettings {
+  readonly routes?: readonly RouteOptions[];
+  readonly resolve: ResolveOptions;
+  readonly policy: { readonly nat64?: readonly string[] };
+}
+
+/** What a way out is built on. */
+export interface OutboundOptions {
+  readonly engine: Engine;
+  readonly spare: Spare;
+  readonly health: Health;
+  readonly discovery: Discovery;
+  readonly links: Links;
+  /** True for garter's own ports, where no upstream is. */
+  readonly isOwnPort: (ip: Ip, port: number) => boolean;
+}
+
+/**
+ * The way out: directly, or by the upstreams of a route. It owns the routes and the resolvers, which a reload replaces, and what is
+ * known of upstreams, which outlives it. All that a peer asked for leaves by a RoutedPermit only. What fails rejects with an
+ * UpstreamError, a ResolveError, Node's error or the reason of the client's signal.
+ */
+export class Outbound implements Disposable {
+  readonly health: Health;
+  readonly #options: OutboundOptions;
+  #resolvers: Resolvers;
+  #resolver: Resolver;
+  #routes: Routes;
+
+  constructor(options: OutboundOptions, settings: OutboundSettings) {
+    this.#options = options;
+    this.health = options.health;
+    this.#resolvers = new Resolvers(options);
+    this.#resolver = this.#resolvers.for(settings.resolve);
+    this.#routes = this.#routesOf(settings);
+  }
+
+  get routes(): Routes {
+    return this.#routes;
+  }
+
+  /** Puts other settings in force. What resolvers that are asked in the same way know stays. */
+  use(settings: OutboundSettings): void {
+    const before = this.#resolvers;
+    // They are not closed: sessions may still wait for their answers, and soon after that they hold nothing.
+    this.#resolvers = new Resolvers(this.#options);
+    this.#resolver = this.#resolvers.for(settings.resolve, before);
+    this.#routes = this.#routesOf(settings, before);
+  }
+
+  /** CONNECT: until `deadline`, by `performance.now`. */
+  async connect(routed: RoutedPermit, client: OutboundClient, deadline: number): Promise<Dialled> {
+    const { permit, route, addresses, upstream } = routed;
+    client.goesBy(route.label);
+    if (upstream !== undefined) {
+      const { stream, bound, address } = await this.#ask(Command.connect, upstream, routed, client, deadline);
+      return { connection: stream, bound, address };
+    }
+    const { engine } = this.#options;
+    const options = {
+      timeout: remaining(deadline),
+      signal: client.signal,
+      spare: (): Share => this.#options.spare.shareOf(network(client.ip)),
+      ...(route.egress !== undefined && { localAddress: egressFrom(route.egress, client.local.host) }),
+    };
+    const connection = await race(addresses, permit.destination.port, engine, options);
+    return { connection, bound: connection.local, address: connection.remote };
+  }
+
+  /** BIND: opens a port where a peer is awaited, here or at the last server. */
+  async bind(
+    routed: RoutedPermit,
+    client: OutboundClient,
+    deadline: number,
+    options: BindOptions,
+  ): Promise<BoundPort> {
+    const { route, upstream } = routed;
+    client.goesBy(route.label);
+    if (upstream === undefined)
+      return awaitPeerHere(routed, client.local.host, this.#options.engine, options);
+    return awaitPeerThere(await this.#ask(Command.bind, upstream, routed, client, deadline), options);
+  }
+
+  /** UDP ASSOCIATE with every server of an upstream. `signal` ends the attempt, in place of the client's. */
+  associate(
+    { route, upstream }: RoutedPermit & { readonly upstream: UpstreamOptions },
+    client: OutboundClient,
+    { deadline, signal }: { readonly deadline: number; readonly signal: Signal },
+    owner: AssociationOwner,
+  ): Promise<UpstreamAssociation> {
+    return associateThrough(upstream, { ...this.#contextFor(route, client, deadline), signal }, owner);
+  }
+
+  /** RESOLVE: the addresses that the permit has, or that the last server of the route finds. */
+  async resolve(routed: RoutedPermit, client: OutboundClient, deadline: number): Promise<readonly Ip[]> {
+    const { addresses } = routed.permit;
+    if (addresses.length > 0) return addresses;
+    const ip = parseIp(await this.#askName(Command.resolve, routed, client, deadline));
+    return ip === undefined ? [] : [ip];
+  }
+
+  /** RESOLVE_PTR: the name of the permit's address. */
+  async reverse(routed: RoutedPermit, client: OutboundClient, deadline: number): Promise<string> {
+    const { permit, route } = routed;
+    if (route.passesNames) return this.#askName(Command.resolvePtr, routed, client, deadline);
+    const { asker: source, signal } = client;
+    return this.#resolverOf(route).reverse(permit.addresses[0]!, { source, signal });
+  }
+
+  /** The addresses of a name as a route wants it resolved, in the order of preference. */
+  lookUp(
+    name: string,
+    route: Route | undefined,
+    client?: Pick<OutboundClient, 'asker' | 'signal'>,
+  ): Promise<readonly Ip[]> {
+    const asking = client === undefined ? {} : { source: client.asker, signal: client.signal };
+    return this.#resolverOf(route).resolve(name, asking);
+  }
+
+  /** The context of garter's own requests along a route: no client has a say in them. */
+  ownContext(route: Route, signal: Signal): Omit<DialContext, 'deadline' | 'hopDeadline'> {
+    return {
+      ...this.#options,
+      resolver: this.#resolverOf(route),
+      signal,
+      localAddress: route.egress && egressFrom(route.egress, undefined),
+      client: '',
+      credentials: undefined,
+    };
+  }
+
+  /** Ends what is under way. */
+  close(): void {
+    this.health.closing.abort(new Error('closed'));
+    this.#resolvers.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #routesOf({ routes, resolve, policy }: OutboundSettings, before?: Resolvers): Routes {
+    return new Routes(routes, resolve, (names) => this.#resolvers.for(names, before), policy.nat64);
+  }
+
+  #resolverOf(route: Route | undefined): Resolver {
+    return route?.resolver ?? this.#resolver;
+  }
+
+  /** RESOLVE and RESOLVE_PTR at the last server. */
+  async #askName(
+    command: typeof Command.resolve | typeof Command.resolvePtr,
+    routed: RoutedPermit,
+    client: OutboundClient,
+    deadline: number,
+  ): Promise<string> {
+    const { route, upstream } = routed;
+    client.goesBy(route.label);
+    if (upstream === undefined)
+      throw new UpstreamError('unable', route.label, 'command', Reply.commandNotSupported);
+    const { stream, bound } = await this.#ask(command, upstream, routed, client, deadline);
+    stream.destroy();
+    return bound.host;
+  }
+
+  /** Asks the last server: by the name where it is passed on, else by address. `address` is that of the target, if it is known here. */
+  async #ask(
+    command: Command,
+    upstream: UpstreamOptions,
+    { permit: { destination }, route, addresses }: RoutedPermit,
+    client: OutboundClient,
+    deadline: number,
+  ): Promise<Opened & { readonly address: HostPort | undefined }> {
+    const { port } = destination;
+    const context = this.#contextFor(route, client, deadline);
+    const ask = (host: string): Promise<Opened> =>
+      open(upstream, { command, destination: addressOf(host, port) }, context);
+    const asked =
+      destination.type === 'name' && addresses.length === 0
+        ? { ...(await ask(destination.name)), address: undefined }
+        : await firstFromThere(addresses, async (host) => ({
+            ...(await ask(host)),
+            address: { host, port },
+          }));
+    client.goesBy(describePath(route, asked.servers), asked.release);
+    return asked;
+  }
+
+  #contextFor(route: Route, client: OutboundClient, deadline: number): DialContext {
+    const { engine, health, discovery, links, spare } = this.#options;
+    return {
+      engine,
+      health,
+      discovery,
+      links,
+      spare,
+      resolver: this.#resolverOf(route),
+      signal: client.signal,
+      deadline,
+      hopDeadline: deadline,
+      localAddress: route.egress && egressFrom(route.egress, client.local.host),
+      egress: route.egress,
+      client: network(client.ip),
+      source: client.asker,
+      credentials: client.credentials,
+      isOwnPort: this.#options.isOwnPort,
+    };
+  }
+}
+
+/** A route for records: of groups and chains the servers that are used follow. */
+export function describePath({ label, via }: Route, servers: readonly ServerOptions[]): string {
+  if (via === 'direct' || via.type === 'server') return label;
+  return [label, ...servers.map(placeOf)].join('/');
+}

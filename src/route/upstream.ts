@@ -1,0 +1,400 @@
+import type { ClientSessionOptions } from '../handshake/client.ts';
+import { ClientSession } from '../handshake/client.ts';
+import type { Share } from '../limits/spare.ts';
+import type { Connection } from '../net/engine.ts';
+import { ResolveError } from '../resolve/error.ts';
+import { addressOf, AddressType } from '../wire/address.ts';
+import { ipOf, isWildcard, parseIp, sameIp, unmapped, unspecified } from '../wire/ip.ts';
+import type { Ip } from '../wire/ip.ts';
+import { Command, Reply } from '../wire/socks5.ts';
+import { firstFromThere } from './addresses.ts';
+import { normalised, remaining, withTimeout } from './dial-context.ts';
+import type { DialContext, Opened, Request } from './dial-context.ts';
+import { greet, nextReply } from './driver.ts';
+import { UpstreamError } from './error.ts';
+import { examine } from './examine.ts';
+import { candidates } from './group.ts';
+import { race } from './happy-eyeballs.ts';
+import type { Link } from './link.ts';
+import { isSocks4 } from './options.ts';
+import type {
+  ChainOptions,
+  DiscoverOptions,
+  GroupOptions,
+  ServerOptions,
+  UpstreamOptions,
+} from './options.ts';
+import { isShortage, replyTo } from './reply.ts';
+
+/** Milliseconds within which a server that is well can be expected to answer. */
+const FAIR = 1000;
+
+/**
+ * Makes a request of the server at the end of a upstream. Rejects with an UpstreamError, a ResolveError for a name that has to
+ * become an address here, or the signal's reason.
+ */
+export function open(upstream: UpstreamOptions, request: Request, context: DialContext): Promise<Opened> {
+  return openFrom(directly, upstream, request, context);
+}
+
+function openFrom(
+  reach: Reach,
+  upstream: UpstreamOptions,
+  request: Request,
+  context: DialContext,
+): Promise<Opened> {
+  switch (upstream.type) {
+    case 'server':
+      return openServer(reach, upstream, request, context);
+    case 'group':
+      return openGroup(reach, upstream, request, context);
+    case 'discover':
+      return openDiscovered(reach, upstream, request, context);
+    case 'chain':
+      return openChain(reach, upstream, request, context);
+    default:
+      return upstream satisfies never;
+  }
+}
+
+function openChain(
+  reach: Reach,
+  { hops }: ChainOptions,
+  request: Request,
+  context: DialContext,
+): Promise<Opened> {
+  let reachLast = reach;
+  for (const hop of hops.slice(0, -1)) reachLast = through(reachLast, hop);
+  return openFrom(reachLast, hops.at(-1)!, request, context);
+}
+
+/** Reaches a server by CONNECT through a upstream. */
+function through(reach: Reach, upstream: UpstreamOptions): Reach {
+  return (server, context) => {
+    const { at } = server;
+    const request = {
+      command: Command.connect,
+      destination: addressOf(at.host, at.port),
+      leadsOn: true,
+    };
+    // It is to be reached before the deadline of the hop.
+    return openFrom(reach, upstream, request, { ...context, deadline: context.hopDeadline });
+  };
+}
+
+/** One member after the other, until one is reached, able and understands. */
+async function openGroup(
+  reach: Reach,
+  group: GroupOptions,
+  request: Request,
+  context: DialContext,
+): Promise<Opened> {
+  const { health } = context;
+  const members = candidates(group, context.client, health);
+  let { tries } = group;
+  let last: unknown;
+  /** Not heard from, which may be the destination's doing. */
+  const doubtful: UpstreamOptions[] = [];
+  try {
+    for (const [i, upstream] of members.entries()) {
+      if (tries === 0) break;
+      const now = performance.now();
+      const hopDeadline = now + (context.hopDeadline - now) / Math.min(tries, members.length - i);
+      const deadline = request.leadsOn === true ? hopDeadline : context.deadline;
+      const leave = health.enter(upstream.label);
+      try {
+        const opened = await openFrom(reach, upstream, request, { ...context, hopDeadline, deadline });
+        health.succeeded(upstream.label, group.health);
+        return { ...opened, release: joined(leave, opened.release) };
+      } catch (error) {
+        leave();
+        if (!(error instanceof UpstreamError)) throw error;
+        // It was reached, and it has understood.
+        if (error.trouble === 'reply' && error.code !== 'ETIMEDOUT')
+          health.succeeded(upstream.label, group.health);
+        if (isFinal(error, request)) throw error;
+        // One that had hardly any time left may be well.
+        if (hopDeadline - now >= FAIR) {
+          if (error.trouble === 'silent') doubtful.push(upstream);
+          else if (error.trouble === 'unreachable') health.failed(upstream.label, group.health, error.code);
+        }
+        if (!isUnable(error)) tries--;
+        last = error;
+      }
+    }
+    throw last;
+  } finally {
+    // Whatever became of the request: those that are never found down would be in front of the others for ever.
+    for (const upstream of doubtful) void ask(reach, upstream, group, context);
+  }
+}
+
+/** What a client and its destination can bring about must not count for the others: a server is down if it fails a question of our own. */
+async function ask(
+  reach: Reach,
+  upstream: UpstreamOptions,
+  group: GroupOptions,
+  context: DialContext,
+): Promise<void> {
+  const { asked, closing } = context.health;
+  if (asked.has(upstream.label)) return;
+  asked.add(upstream.label);
+  // The client may go, and others want to know all the same.
+  const own = { ...context, signal: closing.signal, credentials: undefined };
+  await examine(upstream, group.health, own, (request, timed) => openFrom(reach, upstream, request, timed));
+  asked.delete(upstream.label);
+}
+
+/** What a server says about the destination is the same everywhere; about the next server of ours, another one may know better. */
+function isFinal(error: UpstreamError, { leadsOn }: Request): boolean {
+  if (error.trouble === 'refused') return true;
+  return error.trouble === 'reply' && leadsOn !== true && !isUnable(error);
+}
+
+/** This kind of server cannot do what is asked for, as we know or as it says itself. */
+function isUnable({ trouble, reply }: UpstreamError): boolean {
+  if (trouble === 'unable') return true;
+  const says = reply === Reply.commandNotSupported || reply === Reply.addressTypeNotSupported;
+  return trouble === 'reply' && says;
+}
+
+async function openDiscovered(
+  reach: Reach,
+  upstream: DiscoverOptions,
+  request: Request,
+  context: DialContext,
+): Promise<Opened> {
+  const { discovery, resolver, source, signal } = context;
+  let group: GroupOptions;
+  try {
+    group = await withTimeout(discovery.group(upstream, resolver, { source, signal }), context);
+  } catch (error) {
+    if (!(error instanceof ResolveError)) throw error;
+    throw new UpstreamError('unreachable', upstream.label, error.code, undefined, error);
+  }
+  return openGroup(reach, group, request, context);
+}
+
+function joined(first: () => void, second: () => void): () => void {
+  return () => {
+    first();
+    second();
+  };
+}
+
+/** Reaches one server, and makes a request of it. */
+export async function openServer(
+  reach: Reach,
+  server: ServerOptions,
+  request: Request,
+  context: DialContext,
+): Promise<Opened> {
+  const { label } = server;
+  const { destination } = request;
+  if (destination.type === AddressType.name && !server.passesNames)
+    return firstFromThere(await addressesFor(server, destination.host, context), (host) => {
+      const asked = { ...request, destination: addressOf(host, destination.port) };
+      return openServer(reach, server, asked, context);
+    });
+  const options = sessionOptions(server, request, context);
+  // What it cannot carry is known before it is reached.
+  const able = sessionFor(label, options);
+  const below = await reached(reach, server, context);
+  const { others = [], servers, release } = below;
+  const session = sessionOver(below, server, options) ?? able;
+  const link = linkTo(server, below, context);
+  const stream = link?.connection ?? below.stream;
+  const late = (error: () => UpstreamError, after: number): NodeJS.Timeout =>
+    setTimeout(() => stream.destroy(error()), after);
+  let timer = late(() => isSilent(server), remaining(context.hopDeadline) / (1 + others.length));
+  const stopped = (): void => stream.destroy(context.signal.reason as Error);
+  context.signal.addEventListener('abort', stopped);
+  try {
+    context.signal.throwIfAborted();
+    await link?.secured();
+    const asked = (): void => {
+      clearTimeout(timer);
+      timer = late(
+        () => new UpstreamError('reply', label, 'ETIMEDOUT', Reply.ttlExpired),
+        remaining(context.deadline),
+      );
+    };
+    // It has spoken TLS by now, so it is there.
+    if (link !== undefined && server.protocol !== 'socks5') asked();
+    const { ok, reply, bound } =
+      request.greetsOnly === true
+        ? await greet(stream, session, label)
+        : await nextReply(stream, session, label, asked);
+    if (!ok) throw new UpstreamError('reply', label, `reply-${reply}`, reply);
+    return { stream, bound: normalised(bound), session, servers: [...servers, server], release };
+  } catch (error) {
+    stream.destroy();
+    release();
+    const fault = link === undefined ? error : link.explained(error);
+    // A name with several addresses may be several machines, of which not all are well.
+    const mayTry = others.length > 0 && performance.now() < context.hopDeadline;
+    if (mayTry && fault instanceof UpstreamError && isWorthAnother(fault))
+      return await openServer(oneOf(others), server, request, context);
+    throw fault;
+  } finally {
+    clearTimeout(timer);
+    context.signal.removeEventListener('abort', stopped);
+  }
+}
+
+function linkTo(
+  server: ServerOptions,
+  { stream, release }: Reached,
+  { links, engine }: DialContext,
+): Link | undefined {
+  try {
+    return server.tls && links.begin(stream, server, server.tls, engine);
+  } catch (error) {
+    stream.destroy();
+    release();
+    throw error;
+  }
+}
+
+/** One that speaks SOCKS5 had only to answer a greeting; where the request comes first, the destination may be to blame as well. */
+function isSilent({ protocol, label }: ServerOptions): UpstreamError {
+  return protocol === 'socks5'
+    ? new UpstreamError('unreachable', label, 'ETIMEDOUT')
+    : new UpstreamError('silent', label, 'ETIMEDOUT', Reply.ttlExpired);
+}
+
+function isWorthAnother({ trouble }: UpstreamError): boolean {
+  return trouble === 'unreachable' || trouble === 'silent';
+}
+
+/** Not every protocol carries everything: SOCKS4 no IPv6, HTTP nothing but CONNECT. */
+function sessionFor(label: string, options: ClientSessionOptions): ClientSession {
+  try {
+    return new ClientSession(options);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const [code, reply] =
+      options.protocol === 'http' && options.command !== Command.connect
+        ? (['command', Reply.commandNotSupported] as const)
+        : (['address-type', Reply.addressTypeNotSupported] as const);
+    throw new UpstreamError('unable', label, code, reply, error);
+  }
+}
+
+/**
+ * The unspecified address, which says that there is nothing to say, has the family of the connection to the server: some refuse
+ * the other one. `undefined` where it is right as it is.
+ */
+function sessionOver(
+  { stream, servers }: Reached,
+  { at, protocol }: ServerOptions,
+  options: ClientSessionOptions,
+): ClientSession | undefined {
+  const { host, port } = options.destination;
+  if (protocol !== 'socks5' || !isWildcard(host)) return undefined;
+  // How the server before it has got there is not known: by its address, if that is one.
+  const peer = parseIp(servers.length === 0 ? stream.remote.host : at.host);
+  const family = peer === undefined ? 4 : unmapped(peer).family;
+  if (host === unspecified(family)) return undefined;
+  return new ClientSession({ ...options, destination: addressOf(unspecified(family), port) });
+}
+
+function sessionOptions(
+  { protocol, credentials }: ServerOptions,
+  { command, destination }: Request,
+  context: DialContext,
+): ClientSessionOptions {
+  const shown = credentials === 'client' ? context.credentials : credentials;
+  return {
+    protocol,
+    command,
+    destination,
+    ...(shown !== undefined && (isSocks4(protocol) ? { userId: shown.username } : { credentials: shown })),
+  };
+}
+
+/** The next server's name, for one that takes addresses only. */
+async function addressesFor(
+  { protocol, label }: ServerOptions,
+  name: string,
+  context: DialContext,
+): Promise<readonly Ip[]> {
+  const family = isSocks4(protocol) ? 'ipv4' : 'any';
+  const { resolver, source, signal } = context;
+  try {
+    return await withTimeout(resolver.resolve(name, { family, source, signal }), context);
+  } catch (error) {
+    if (!(error instanceof ResolveError)) throw error;
+    // One that takes names would need none.
+    throw new UpstreamError('unable', label, error.code, replyTo(error.code), error);
+  }
+}
+
+/** How a server is reached: from here, or through the servers before it. */
+export type Reach = (server: ServerOptions, context: DialContext) => Promise<Reached>;
+
+/** A connection to a server to which nothing has been said yet. */
+export interface Reached {
+  readonly stream: Connection;
+  /** The servers before it, the nearest first. */
+  readonly servers: readonly ServerOptions[];
+  /** When it is not used any more. */
+  readonly release: () => void;
+  /** Addresses of the server that are still to be tried. @default none */
+  readonly others?: readonly Ip[];
+}
+
+/** From here: to a unix socket, or to the first address that answers. */
+export const directly: Reach = async (server, context) => {
+  const { engine, resolver, signal, source, nearest } = context;
+  const { path } = server;
+  if (path !== undefined) {
+    const stream = await engine.connect({ path }, { timeout: remaining(context.hopDeadline), signal });
+    return { stream, servers: [], release: () => {} };
+  }
+  const addresses = nearest
+    ? [nearest]
+    : await withTimeout(resolver.resolve(server.at.host, { source, signal }), context);
+  return oneOf(notOwn(addresses, server, context))(server, context);
+};
+
+/** Reaches a server at the first of its addresses that answers. */
+export function oneOf(addresses: readonly Ip[]): Reach {
+  return async ({ at }, context) => {
+    const { engine, signal, localAddress, hopDeadline } = context;
+    const timeout = remaining(hopDeadline);
+    const spare = (): Share => context.spare.shareOf(context.client);
+    const options =
+      localAddress === undefined ? { timeout, signal, spare } : { timeout, signal, spare, localAddress };
+    const stream = await race(addresses, at.port, engine, options);
+    const remote = ipOf(stream.remote.host);
+    const others = addresses.filter((ip) => remote === undefined || !sameIp(unmapped(ip), unmapped(remote)));
+    // 0.0.0.0 is another address to the kernel, and would be tried for ever.
+    if (others.length === addresses.length) return { stream, servers: [], release: () => {} };
+    return { stream, servers: [], release: () => {}, others };
+  };
+}
+
+/** A server that leads back here would call itself without end. */
+function notOwn(addresses: readonly Ip[], { at, label }: ServerOptions, context: DialContext): readonly Ip[] {
+  const others = addresses.filter((ip) => !context.isOwnPort(ip, at.port));
+  if (others.length === 0) throw new UpstreamError('unable', label, 'loop');
+  return others;
+}
+
+/**
+ * Reaches a server. Whatever keeps it from being reached, another server may do, but for what a server on the upstream there has
+ * refused.
+ */
+export async function reached(reach: Reach, server: ServerOptions, context: DialContext): Promise<Reached> {
+  try {
+    return await reach(server, context);
+  } catch (error) {
+    if (context.signal.aborted) throw context.signal.reason;
+    if (error instanceof UpstreamError && error.trouble !== 'reply') throw error;
+    const code = error instanceof UpstreamError ? error.code : (error as NodeJS.ErrnoException).code;
+    // What this machine lacks is no fault of the server's.
+    if (typeof code !== 'string' || isShortage(code)) throw error;
+    throw new UpstreamError('unreachable', server.label, code, undefined, error);
+  }
+}

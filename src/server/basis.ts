@@ -1,0 +1,33 @@
+import { Spare } from '../limits/spare.ts';
+import { chooseEngine } from '../net/choose.ts';
+import { compile } from '../policy/compile.ts';
+import { Discovery } from '../route/discovery.ts';
+import { Health } from '../route/health.ts';
+import type { Basis } from '../route/judge.ts';
+import { Links } from '../route/link.ts';
+import { Outbound } from '../route/outbound.ts';
+import { OwnPorts } from './listen/own-ports.ts';
+import type { Settings } from './settings.ts';
+
+/** What a server with these settings decides by, for questions about it: it opens nothing, and asks name servers at most. */
+export async function basisOf(settings: Settings): Promise<Basis & { readonly outbound: Outbound }> {
+  const { listeners, routes, health, policy, engine: name } = settings;
+  const ports = new OwnPorts();
+  for (const { address } of listeners) if ('host' in address) ports.add(address, 'tcp');
+  if (health !== undefined) ports.add(health, 'tcp');
+  // The name servers of a route are asked from its egress, which not every engine can do.
+  const asks = routes?.some(({ dns, egress }) => dns !== undefined && egress !== undefined) === true;
+  const { engine } = await chooseEngine(asks ? name : 'portable');
+  const outbound = new Outbound(
+    {
+      engine,
+      spare: new Spare(0),
+      health: new Health(),
+      discovery: new Discovery(() => {}),
+      links: new Links(() => {}),
+      isOwnPort: (ip, port) => ports.isOwnPort(ip, port, 'tcp'),
+    },
+    settings,
+  );
+  return { ports, policy: compile(policy), outbound };
+}
