@@ -1,23 +1,92 @@
-/** Who ended a connection. */
-export type EndedBy =
-  | 'client'
-  | 'target'
-  | 'upstream'
-  | 'policy'
-  | 'limit'
-  | 'timeout'
-  | 'admin'
-  | 'internal'
-  | 'none';
+/** The parts of an end code, `by:phase` or `by:phase:detail`. docs/records.md explains each of them. */
+export const END_CODES = {
+  /** Who ended a connection. */
+  by: ['client', 'target', 'upstream', 'policy', 'limit', 'timeout', 'admin', 'internal', 'none'],
+  /** What was being done when it ended; in the order in which a connection goes through them. */
+  phase: ['accept', 'greeting', 'auth', 'request', 'resolve', 'dial', 'bind', 'relay'],
+  /** Details in garter's own words. */
+  detail: [
+    // another protocol
+    'http',
+    'tls',
+    'no-tls',
+    'proxy',
+    'unknown',
+    // who it is
+    'no-method',
+    'wrong',
+    'expired',
+    'back-off',
+    'busy',
+    'certificate-user',
+    // rules
+    'rule',
+    'no-rule',
+    'method',
+    'own-port',
+    'no-address',
+    'no-route',
+    'interface',
+    'embedder',
+    'revoked',
+    'user-gone',
+    // the request
+    'bad-name',
+    'numeric-name',
+    'command',
+    'address-type',
+    'port-0',
+    'declared-port',
+    'port-conflict',
+    'data',
+    'wrong-peer',
+    // upstreams
+    'closed',
+    'password',
+    'no-certificate',
+    'encrypted',
+    'relay-address',
+    'loop',
+    // limits
+    'connections',
+    'per-address',
+    'unauthenticated',
+    'memory',
+    'sessions',
+    'sessions-per-user',
+    'sessions-per-address',
+    'rate',
+    'rate-per-address',
+    'quota-per-user',
+    'duration',
+    'udp-ports',
+    'table',
+    // time-outs
+    'idle',
+    'half-close',
+    // the server
+    'drain',
+    'close',
+    'thread',
+    'unresolved',
+  ],
+} as const;
 
-/** What was being done when it ended; in the order in which a connection goes through them. */
-export type Phase = 'accept' | 'greeting' | 'auth' | 'request' | 'resolve' | 'dial' | 'bind' | 'relay';
+export type EndedBy = (typeof END_CODES.by)[number];
+export type Phase = (typeof END_CODES.phase)[number];
 
-/** How a connection ended: who, in which phase, and a detail (an error code, the name of a limit, …). */
+/** A detail in garter's own words, or somebody else's code: of an error, a TLS alert, or an upstream's reply. */
+export type EndDetail =
+  | (typeof END_CODES.detail)[number]
+  | Uppercase<string>
+  | `alert-${string}`
+  | `reply-${number}`;
+
+/** How a connection ended. */
 export interface End {
   readonly by: EndedBy;
   readonly phase: Phase;
-  readonly detail?: string;
+  readonly detail?: EndDetail;
 }
 
 /** One connection, from accept to end, whatever happened; the log puts the time in front. What is not known is absent. */

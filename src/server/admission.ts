@@ -10,7 +10,7 @@ export function methodsFor(
   { allow, rule }: Admission,
   { methods }: Pick<ListenerSettings, 'methods'>,
 ): readonly Method[] {
-  if (!allow) throw Failure.refusal(rule?.name ?? 'no-rule', 'accept');
+  if (!allow) throw Failure.atAccept(rule?.name);
   return rule?.methods ?? methods;
 }
 

@@ -1,5 +1,5 @@
-import type { End, EndedBy, Phase } from '../audit/record.ts';
 import type { Command } from '../policy/policy.ts';
+import type { End, EndDetail, EndedBy, Phase } from '../audit/record.ts';
 import { UpstreamError } from '../route/error.ts';
 import type { Refused } from '../route/judge.ts';
 import { isShortage, replyTo } from '../route/reply.ts';
@@ -11,13 +11,13 @@ export class Failure extends Error implements End {
   override readonly name = 'Failure';
   readonly by: EndedBy;
   readonly phase: Phase;
-  readonly detail?: string;
+  readonly detail?: EndDetail;
   readonly reply: Reply;
 
   constructor(
     by: EndedBy,
     phase: Phase,
-    detail?: string,
+    detail?: EndDetail,
     reply: Reply = Reply.generalFailure,
     cause?: unknown,
   ) {
@@ -34,7 +34,7 @@ export class Failure extends Error implements End {
   }
 
   /** Not allowed by a rule (RFC 1928 reply 2). */
-  static refusal(detail: string, phase: Phase = 'request'): Failure {
+  static refusal(detail: EndDetail, phase: Phase = 'request'): Failure {
     return new Failure('policy', phase, detail, Reply.notAllowed);
   }
 
@@ -44,8 +44,13 @@ export class Failure extends Error implements End {
     return new Failure('upstream', CARRIED_IN[command], reason, Reply.commandNotSupported);
   }
 
+  /** Closed by an accept rule, whose name is the detail, or because none allows it. */
+  static atAccept(rule: string | undefined): Failure {
+    return Failure.refusal((rule ?? 'no-rule') as EndDetail, 'accept');
+  }
+
   /** A limit is reached (RFC 1928 reply 2). */
-  static limit(name: string, phase: Phase): Failure {
+  static limit(name: EndDetail, phase: Phase): Failure {
     return new Failure('limit', phase, name, Reply.notAllowed);
   }
 
@@ -59,7 +64,7 @@ export class Failure extends Error implements End {
     if (error instanceof Failure) return error;
     if (error instanceof UpstreamError) {
       const by = error.trouble === 'reply' ? 'target' : 'upstream';
-      return new Failure(by, phase, error.code, error.reply, error);
+      return new Failure(by, phase, error.code as EndDetail, error.reply, error);
     }
     if (error instanceof WireError)
       return new Failure('client', phase, error.code, Reply.generalFailure, error);
@@ -71,9 +76,9 @@ export class Failure extends Error implements End {
 }
 
 /** The error code that Node, an engine or the resolver put on an error. */
-export function codeOf(error: unknown): string | undefined {
+export function codeOf(error: unknown): Uppercase<string> | undefined {
   const code = (error as { code?: unknown } | undefined)?.code;
-  return typeof code === 'string' ? code : undefined;
+  return typeof code === 'string' ? (code as Uppercase<string>) : undefined;
 }
 
 /** Where a request would have gone on that no upstream can carry. */

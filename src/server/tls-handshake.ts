@@ -1,5 +1,6 @@
 import { TLSSocket } from 'node:tls';
 import type { X509Certificate } from 'node:crypto';
+import type { EndDetail } from '../audit/record.ts';
 import { nameFault } from '../auth/users-file.ts';
 import type { Authenticator, Identity } from '../auth/authenticator.ts';
 import type { Connection } from '../net/engine.ts';
@@ -98,7 +99,7 @@ function identify(
   const refusal = isAsked && identity === undefined ? NO_USER : fault;
   if (refusal === undefined) return identity;
   client.write(encodeAlert(alertOn(refusal)));
-  throw new Failure('client', 'greeting', refusal);
+  throw new Failure('client', 'greeting', refusal as EndDetail);
 }
 
 /** What OpenSSL has against those who have issued a client's certificate: Node tells servers of its own only. */
@@ -149,5 +150,5 @@ async function expectNoAlert(client: Connection): Promise<void> {
 function asFailure(error: unknown): Failure {
   const code = codeOf(error);
   if (error instanceof Failure || code === undefined) return Failure.from(error, 'greeting');
-  return new Failure('client', 'greeting', alertCode(code), undefined, error);
+  return new Failure('client', 'greeting', alertCode(code) as EndDetail, undefined, error);
 }

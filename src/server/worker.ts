@@ -1,4 +1,4 @@
-import type { ConnectionRecord } from '../audit/record.ts';
+import type { ConnectionRecord, EndDetail } from '../audit/record.ts';
 import type { Connection, Engine } from '../net/engine.ts';
 import { Spare } from '../limits/spare.ts';
 import { compile } from '../policy/compile.ts';
@@ -143,7 +143,7 @@ export class Worker implements Workers {
     return this.#listeners.close();
   }
 
-  stopSessions(detail: string): void {
+  stopSessions(detail: EndDetail): void {
     for (const session of this.#state.sessions) session.stop(new Failure('admin', session.phase, detail));
   }
 

@@ -1,5 +1,5 @@
 import type { Log } from '../audit/log.ts';
-import type { ConnectionRecord } from '../audit/record.ts';
+import type { ConnectionRecord, EndDetail } from '../audit/record.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
 import type { Change } from './change.ts';
 import type { OpenListener } from './listen/listeners.ts';
@@ -30,7 +30,7 @@ export interface Workers {
   /** Takes no new connections. */
   stopListening(): Promise<void>;
   /** Ends every session; `detail` goes into the records. */
-  stopSessions(detail: string): void;
+  stopSessions(detail: EndDetail): void;
   /** Resolves when no connection is left. */
   empty(): Promise<void>;
   /** Lets go of everything, once there is no connection left. */

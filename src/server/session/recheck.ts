@@ -25,7 +25,7 @@ export function confirm(session: Session, state: ServerState): void {
 }
 
 /** Why a session may not go on; `undefined` when it may. */
-function revocation(session: Session, state: ServerState): string | undefined {
+function revocation(session: Session, state: ServerState): 'user-gone' | 'revoked' | undefined {
   const { grant } = session;
   // What has no destination yet will be asked about by what is known of the client then.
   if (grant?.destination !== undefined && session.rule?.revoke === 'keep') return undefined;

@@ -1,5 +1,5 @@
 import { formatEnd } from '../../audit/record.ts';
-import type { End, Phase, ConnectionRecord } from '../../audit/record.ts';
+import type { ConnectionRecord, End, EndDetail, Phase } from '../../audit/record.ts';
 import type { Identity } from '../../auth/authenticator.ts';
 import type { Connection, Relay, RelayEnd, RelayOwner, Signal } from '../../net/engine.ts';
 import type { Endpoint, HostPort } from '../../wire/address.ts';
@@ -95,7 +95,7 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
    * For what is allowed piece by piece, as the datagrams of an association: asks the rules again. Where the session may not go on
    * as a whole, for the reason that is given, whether something is left that `revoke: keep` protects.
    */
-  recheck: ((revoked: string | undefined) => boolean) | undefined;
+  recheck: ((revoked: EndDetail | undefined) => boolean) | undefined;
   /** The client has ended its direction. */
   clientEnded = false;
   counters: Counters = NOTHING;
@@ -275,7 +275,9 @@ function endOf({ by, error }: RelayEnd): End {
   switch (by) {
     case 'client':
     case 'target':
-      return error === undefined ? { by, phase: 'relay' } : { by, phase: 'relay', detail: error };
+      return error === undefined
+        ? { by, phase: 'relay' }
+        : { by, phase: 'relay', detail: error as EndDetail };
     case 'idle':
     case 'half-close':
       return { by: 'timeout', phase: 'relay', detail: by };

@@ -1,5 +1,5 @@
 import { endedWell, formatEnd } from '../../audit/record.ts';
-import type { End, ConnectionRecord } from '../../audit/record.ts';
+import type { ConnectionRecord, End, EndDetail } from '../../audit/record.ts';
 import type { Log } from '../../audit/log.ts';
 import type { Connection } from '../../net/engine.ts';
 import { Roster } from '../../net/roster.ts';
@@ -78,7 +78,7 @@ export class Sessions {
   }
 
   /** For a thread that dies: records them all, and gives back what they hold. */
-  abandon(detail: string): void {
+  abandon(detail: EndDetail): void {
     for (const session of this.#open) this.close(session, new Failure('internal', session.phase, detail));
   }
 

@@ -1,5 +1,5 @@
 import type { Line } from '../../audit/line.ts';
-import type { ConnectionRecord } from '../../audit/record.ts';
+import type { ConnectionRecord, EndDetail } from '../../audit/record.ts';
 import type { Member, PasswordVerdict } from '../../auth/authenticator.ts';
 import type { WorkerStatus } from '../workers.ts';
 import type { Settings } from '../settings.ts';
@@ -33,7 +33,7 @@ export type ThreadCalls = {
   readonly sessions: () => Promise<readonly ConnectionRecord[]>;
   readonly status: () => Promise<readonly WorkerStatus[]>;
   readonly stopListening: () => Promise<void>;
-  readonly stopSessions: (detail: string) => void;
+  readonly stopSessions: (detail: EndDetail) => void;
   readonly empty: () => Promise<void>;
   readonly close: () => Promise<void>;
 };

@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
 import { inspect } from 'node:util';
-import type { ConnectionRecord } from '../../audit/record.ts';
+import type { ConnectionRecord, EndDetail } from '../../audit/record.ts';
 import type { PasswordVerdict } from '../../auth/authenticator.ts';
 import { closeAll, exitAtOnce, openListener } from '../../net/threads.ts';
 import type { Change } from '../change.ts';
@@ -114,7 +114,7 @@ export class Threads implements Workers {
     await this.#listeners.close();
   }
 
-  stopSessions(detail: string): void {
+  stopSessions(detail: EndDetail): void {
     for (const thread of this.#threads) thread.tell('stopSessions', detail);
   }
 

@@ -96,7 +96,7 @@ class Scene {
   }
 
   /** Whether something is left that is kept. */
-  reload(policy: Policy, revoked?: string): boolean {
+  reload(policy: Policy, revoked?: 'revoked' | 'user-gone'): boolean {
     this.#state.policy = policy;
     this.#state.decisions++;
     return this.#destinations.recheck(revoked);

@@ -1,3 +1,4 @@
+import type { EndDetail } from '../../audit/record.ts';
 import type { Peer, UdpSocket } from '../../net/engine.ts';
 import type { Destination, RuleOptions } from '../../policy/policy.ts';
 import { judgeOpen } from '../../route/judge.ts';
@@ -66,7 +67,7 @@ export class Destinations {
   /** By who may answer, where that is not the destination's own key. */
   readonly #answerers = new Map<string, Allowed[]>();
   /** Why this client gets nothing new any more. */
-  #revoked: string | undefined;
+  #revoked: EndDetail | undefined;
   #deciding = 0;
   #waiting = 0;
   #waitingBytes = 0;
@@ -159,7 +160,7 @@ export class Destinations {
    * that allows it now. With `revoked`, the reason why this client gets nothing more, only what is kept is left; whether
    * something is.
    */
-  recheck(revoked: string | undefined): boolean {
+  recheck(revoked: EndDetail | undefined): boolean {
     this.#revoked = revoked;
     const facts = this.#session.facts('udp');
     let isLeft = false;
