@@ -4,7 +4,7 @@ import { UNSPECIFIED } from '../wire/address.ts';
 import { WireError } from '../wire/error.ts';
 import { Reply } from '../wire/socks5.ts';
 import { UpstreamError } from './error.ts';
-import type { Trouble } from './error.ts';
+import type { Trouble, UpstreamCode } from './error.ts';
 
 /**
  * Talks to a proxy server until its next reply, the first or, for BIND, the second. What it has sent behind the reply stays in
@@ -83,7 +83,7 @@ async function listen(
 ): Promise<ClientEvent | undefined> {
   const { state } = session;
   let error: unknown;
-  let code = 'closed';
+  let code: UpstreamCode = 'closed';
   try {
     const bytes = await stream.read();
     if (bytes !== undefined) {
@@ -93,7 +93,7 @@ async function listen(
   } catch (lost) {
     if (lost instanceof UpstreamError || typeof (lost as NodeJS.ErrnoException).code !== 'string') throw lost;
     error = lost;
-    code = (lost as NodeJS.ErrnoException).code!;
+    code = (lost as { readonly code: UpstreamCode }).code;
   }
   const event = session.ended();
   if (event === undefined) throw new UpstreamError(troubleIn(state), label, code, undefined, error);

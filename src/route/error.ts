@@ -9,19 +9,34 @@ import { Reply } from '../wire/socks5.ts';
  */
 export type Trouble = 'unreachable' | 'silent' | 'refused' | 'reply' | 'unable';
 
+/** What failed, in words of garter's own, or the code of an error, a TLS alert or a reply. */
+export type UpstreamCode =
+  | 'closed'
+  | 'loop'
+  | 'method'
+  | 'password'
+  | 'command'
+  | 'address-type'
+  | 'relay-address'
+  | 'wrong-peer'
+  | 'no-certificate'
+  | Uppercase<string>
+  | `alert-${string}`
+  | `reply-${number}`;
+
 /** An upstream failed, or refused. It holds no credentials. */
 export class UpstreamError extends Error {
   override readonly name = 'UpstreamError';
   readonly trouble: Trouble;
   /** For the record: an error code, or what was refused. */
-  readonly code: string;
+  readonly code: UpstreamCode;
   /** What the client is told. */
   readonly reply: Reply;
 
   constructor(
     trouble: Trouble,
     label: string,
-    code: string,
+    code: UpstreamCode,
     reply: Reply = Reply.generalFailure,
     cause?: unknown,
   ) {

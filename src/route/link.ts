@@ -9,6 +9,7 @@ import { adviceOnServer, alertCode, alertOn, serverFault } from '../tls/certific
 import type { Expected } from '../tls/certificate.ts';
 import { guard, HOLDS_LITTLE } from '../tls/guard.ts';
 import { UpstreamError } from './error.ts';
+import type { UpstreamCode } from './error.ts';
 import type { LinkOptions, ServerOptions } from './options.ts';
 
 /** Servers for which a ticket is kept. */
@@ -61,9 +62,9 @@ export class Link {
   readonly #failed: LinkFailed;
   /** Of the server, once it is known to be right. */
   #certificate: X509Certificate | undefined;
-  #fault: string | undefined;
+  #fault: UpstreamCode | undefined;
   /** What the server has said in place of its first message. */
-  #refusal: string | undefined;
+  #refusal: UpstreamCode | undefined;
 
   constructor(
     below: Connection,
@@ -121,7 +122,7 @@ export class Link {
   explained(error: unknown): unknown {
     if (!(error instanceof UpstreamError) || !(error.trouble === 'unreachable' || error.trouble === 'silent'))
       return error;
-    const code = this.#refusal ?? alertCode(error.code);
+    const code = this.#refusal ?? (alertCode(error.code) as UpstreamCode);
     const advice = adviceOnServer(code);
     if (advice !== undefined) this.#failed(this.#label, { code, advice });
     return code === error.code
@@ -145,7 +146,11 @@ export class Link {
     this.#fault =
       certificate === undefined
         ? 'no-certificate'
-        : serverFault(certificate, typeof chain === 'string' ? chain : undefined, this.#expected);
+        : (serverFault(
+            certificate,
+            typeof chain === 'string' ? chain : undefined,
+            this.#expected,
+          ) as UpstreamCode);
     if (this.#fault === undefined) this.#certificate = certificate;
   }
 
@@ -163,7 +168,7 @@ export class Link {
       await this.connection.read();
       return undefined;
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
+      const { code } = error as { readonly code?: UpstreamCode };
       const isKnown = error instanceof UpstreamError || typeof code !== 'string';
       return isKnown ? error : new UpstreamError('unreachable', this.#label, code, undefined, error);
     }

@@ -12,6 +12,7 @@ import { normalised, remaining, withTimeout } from './dial-context.ts';
 import type { DialContext, Opened, Request } from './dial-context.ts';
 import { greet, nextReply } from './driver.ts';
 import { UpstreamError } from './error.ts';
+import type { UpstreamCode } from './error.ts';
 import { examine } from './examine.ts';
 import { candidates } from './group.ts';
 import { race } from './happy-eyeballs.ts';
@@ -392,7 +393,7 @@ export async function reached(reach: Reach, server: ServerOptions, context: Dial
   } catch (error) {
     if (context.signal.aborted) throw context.signal.reason;
     if (error instanceof UpstreamError && error.trouble !== 'reply') throw error;
-    const code = error instanceof UpstreamError ? error.code : (error as NodeJS.ErrnoException).code;
+    const { code } = error as { readonly code?: UpstreamCode };
     // What this machine lacks is no fault of the server's.
     if (typeof code !== 'string' || isShortage(code)) throw error;
     throw new UpstreamError('unreachable', server.label, code, undefined, error);

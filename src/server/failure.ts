@@ -64,7 +64,7 @@ export class Failure extends Error implements End {
     if (error instanceof Failure) return error;
     if (error instanceof UpstreamError) {
       const by = error.trouble === 'reply' ? 'target' : 'upstream';
-      return new Failure(by, phase, error.code as EndDetail, error.reply, error);
+      return new Failure(by, phase, error.code, error.reply, error);
     }
     if (error instanceof WireError)
       return new Failure('client', phase, error.code, Reply.generalFailure, error);
