@@ -14,7 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   tls: ['wire'],
   resolve: ['wire', 'policy', 'limits', 'net', 'tls'],
   auth: ['wire', 'limits'],
-  audit: ['wire', 'net'],
+  audit: ['wire', 'limits', 'net'],
   route: ['wire', 'handshake', 'policy', 'limits', 'net', 'tls', 'resolve'],
   client: ['wire', 'handshake'],
   server: ['wire', 'handshake', 'policy', 'limits', 'net', 'tls', 'resolve', 'auth', 'audit', 'route'],

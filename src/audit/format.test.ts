@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { formatJson, formatText } from './format.ts';
+import { formatJson, formatText, Timestamps } from './format.ts';
 
-const TIME = Date.UTC(2026, 10, 21, 10, 15, 2, 7);
+const TIME = '2026-11-21T10:15:02.007Z';
 
 const rows: { name: string; value: string | number | undefined; text: string; json: string }[] = [
   { name: 'a number', value: 12, text: ' v=12', json: ',"v":12' },
@@ -40,8 +40,12 @@ suite('log lines', () => {
     });
   }
 
-  test('the next second', () => {
-    assert.match(formatText(TIME + 1000, 'warn', 'x', {}), /^2026-11-21T10:15:03\.007Z warn x\n$/);
-    assert.match(formatText(TIME - 8, 'warn', 'x', {}), /^2026-11-21T10:15:01\.999Z warn x\n$/);
+  test('times, from one second to the next and back', () => {
+    const timestamps = new Timestamps();
+    const time = Date.parse(TIME);
+    assert.equal(timestamps.format(time), TIME);
+    assert.equal(timestamps.format(time + 1000), '2026-11-21T10:15:03.007Z');
+    assert.equal(timestamps.format(time - 8), '2026-11-21T10:15:01.999Z');
+    assert.equal(new Timestamps().format(5), '1970-01-01T00:00:00.005Z');
   });
 });

@@ -2,13 +2,13 @@
 export type Fields = { readonly [name: string]: string | number | undefined };
 
 /** `2026-11-21T10:00:00.123Z info message name=value …` and a newline. */
-export function formatText(time: number, level: string, message: string, fields: Fields): string {
+export function formatText(time: string, level: string, message: string, fields: Fields): string {
   return formatPrefix(time, level) + formatMessage(message, fields);
 }
 
 /** `2026-11-21T10:00:00.123Z info `, what stands in front of a message. */
-export function formatPrefix(time: number, level: string): string {
-  return `${formatTime(time)} ${level} `;
+export function formatPrefix(time: string, level: string): string {
+  return `${time} ${level} `;
 }
 
 /** `message name=value …` and a newline; a value is quoted as in JSON when it has anything but plain characters. */
@@ -39,8 +39,8 @@ function formatQuoting(message: string, fields: Fields): string {
 }
 
 /** One JSON object per line: `time`, `level`, `event`, then the fields. */
-export function formatJson(time: number, level: string, message: string, fields: Fields): string {
-  let text = `{"time":"${formatTime(time)}","level":"${level}","event":${quote(message)}`;
+export function formatJson(time: string, level: string, message: string, fields: Fields): string {
+  let text = `{"time":"${time}","level":"${level}","event":${quote(message)}`;
   for (const name in fields) {
     const value = fields[name];
     if (value === undefined) continue;
@@ -70,15 +70,17 @@ function escapeControls(text: string): string {
   );
 }
 
-let second = 0;
-let secondText = '';
+/** Formats times as ISO 8601 in UTC with milliseconds. The second's text is kept: a busy server logs thousands of lines in each. */
+export class Timestamps {
+  #second = 0;
+  #text = '1970-01-01T00:00:00.';
 
-/** ISO 8601 in UTC with milliseconds. The second's text is kept: a busy server logs thousands of lines in each. */
-export function formatTime(time: number): string {
-  const current = Math.floor(time / 1000);
-  if (current !== second) {
-    second = current;
-    secondText = new Date(current * 1000).toISOString().slice(0, 20);
+  format(time: number): string {
+    const second = Math.floor(time / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#text = new Date(second * 1000).toISOString().slice(0, 20);
+    }
+    return `${this.#text}${String(time - second * 1000).padStart(3, '0')}Z`;
   }
-  return `${secondText}${String(time - current * 1000).padStart(3, '0')}Z`;
 }

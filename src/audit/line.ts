@@ -3,8 +3,8 @@ export type Level = keyof typeof Level;
 
 /** One line of the log, ready but for what its sink puts around it. */
 export interface Line {
-  /** Milliseconds since 1970. */
-  readonly time: number;
+  /** ISO 8601 in UTC with milliseconds. */
+  readonly time: string;
   readonly level: Level;
   readonly event: string;
   /** Time and level as text, for sinks that have no way of their own to tell them; empty when the message has them. */

@@ -1,4 +1,5 @@
-import { formatJson, formatMessage, formatPrefix, formatText } from './format.ts';
+import { LruMap } from '../limits/lru-map.ts';
+import { formatJson, formatMessage, formatPrefix, formatText, Timestamps } from './format.ts';
 import type { Fields } from './format.ts';
 import { Level } from './line.ts';
 import type { Line } from './line.ts';
@@ -32,9 +33,10 @@ export class Log {
   #settings: LogSettings;
   readonly #queue: Queue | undefined;
   readonly #pass: (line: Line) => void;
+  readonly #timestamps = new Timestamps();
   #complained = -Infinity;
   /** Until when a warning is not given again. */
-  readonly #silent = new Map<string, number>();
+  readonly #silent = new LruMap<number>(KNOWN);
 
   /** Opens the file; throws Node's error when it cannot. With `pass` lines go there: another log writes them. */
   constructor(settings: LogSettings, pass?: (line: Line) => void) {
@@ -83,9 +85,6 @@ export class Log {
     const now = performance.now();
     const what = JSON.stringify([event, fields]);
     if (now < (this.#silent.get(what) ?? 0)) return;
-    this.#silent.delete(what);
-    const [oldest] = this.#silent.keys();
-    if (oldest !== undefined && this.#silent.size >= KNOWN) this.#silent.delete(oldest);
     this.#silent.set(what, now + SELDOM);
     this.warn(event, fields);
   }
@@ -109,7 +108,7 @@ export class Log {
   }
 
   #put(level: Level, event: string, fields: Fields = {}): void {
-    const time = Date.now();
+    const time = this.#timestamps.format(Date.now());
     const text = this.#settings.format === 'text';
     this.#pass({
       time,
@@ -126,6 +125,7 @@ export class Log {
     if (to === 'stderr' || now - this.#complained < COMPLAINTS) return;
     this.#complained = now;
     const place = { to: formatPlace(to), code };
-    tellOnStderr(formatText(Date.now(), 'error', 'the log cannot be written, connections go on', place));
+    const time = this.#timestamps.format(Date.now());
+    tellOnStderr(formatText(time, 'error', 'the log cannot be written, connections go on', place));
   }
 }

@@ -222,7 +222,8 @@ function untilEnded(server: Server, load: () => Loaded, io: Io): Promise<void> {
 
 async function showSessions(server: Server, { stderr }: Io): Promise<void> {
   const sessions = await server.sessions();
-  const lines = sessions.map((session) => formatText(Date.now(), 'info', 'session', { ...session }));
+  const time = new Date().toISOString();
+  const lines = sessions.map((session) => formatText(time, 'info', 'session', { ...session }));
   stderr.write(`${lines.join('')}${sessions.length} open sessions\n`);
 }
 

@@ -5,7 +5,7 @@ import type { Level, Line } from '../line.ts';
 import { encodeMessage, formatPriority } from './syslog.ts';
 
 const line: Line = {
-  time: Date.UTC(2026, 10, 21, 10, 15, 2, 7),
+  time: '2026-11-21T10:15:02.007Z',
   level: 'warn',
   event: 'login failed',
   prefix: '2026-11-21T10:15:02.007Z warn ',

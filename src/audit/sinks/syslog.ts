@@ -1,5 +1,4 @@
 import { hostname } from 'node:os';
-import { formatTime } from '../format.ts';
 import type { Level, Line } from '../line.ts';
 
 /** RFC 5424, table 1: system daemons. */
@@ -17,7 +16,7 @@ export function formatPriority(level: Level): string {
 /** A message as in RFC 5424, without structured data. */
 export function encodeMessage({ time, level, event, message }: Line): Buffer {
   const origin = `${host()} garter ${process.pid}`;
-  const header = `${formatPriority(level)}1 ${formatTime(time)} ${origin} ${messageId(event)} -`;
+  const header = `${formatPriority(level)}1 ${time} ${origin} ${messageId(event)} -`;
   return cut(Buffer.from(`${header} ${message.slice(0, -1)}`));
 }
 

@@ -5,7 +5,7 @@ import { formatAddress } from '../../wire/address.ts';
 import type { Change } from '../change.ts';
 import type { OwnPorts } from './own-ports.ts';
 import type { ListenerSettings } from '../settings.ts';
-import { activatedSockets } from './systemd.ts';
+import { ActivatedSockets } from './systemd.ts';
 import { listenerTls } from './tls-context.ts';
 import type { ListenerTls } from './tls-context.ts';
 
@@ -48,6 +48,8 @@ export class Listeners {
   readonly #ports: OwnPorts;
   readonly #events: ListenerEvents;
   #groups: Group[] = [];
+  /** Taken when the first listener asks for them. */
+  #activated: ActivatedSockets | undefined;
 
   constructor(engine: Pick<Engine, 'listen'>, ports: OwnPorts, events: ListenerEvents) {
     this.#engine = engine;
@@ -102,7 +104,7 @@ export class Listeners {
 
   async #openGroup(settings: ListenerSettings): Promise<Group> {
     const { address } = settings;
-    const places = placesOf(address);
+    const places = this.#placesOf(address);
     const listeners: OpenListener[] = [];
     try {
       for (const at of places) listeners.push(await this.#listen(at, settings));
@@ -113,6 +115,11 @@ export class Listeners {
       throw told;
     }
     return { place: formatPlace(address), settings, listeners };
+  }
+
+  #placesOf(address: ListenerSettings['address']): readonly ListenAt[] {
+    if ('activated' in address) return (this.#activated ??= new ActivatedSockets()).take(address.activated);
+    return ['shared' in address ? { fd: address.shared, shared: true } : address];
   }
 
   async #listen(at: ListenAt, settings: ListenerSettings): Promise<OpenListener> {
@@ -139,11 +146,6 @@ export class Listeners {
     };
     return held.open;
   }
-}
-
-function placesOf(address: ListenerSettings['address']): readonly ListenAt[] {
-  if ('activated' in address) return activatedSockets(address.activated);
-  return ['shared' in address ? { fd: address.shared, shared: true } : address];
 }
 
 /** `host:port`, `unix:/path` or `systemd:NAME`. */

@@ -3,35 +3,49 @@ const FIRST = 3;
 /** More than anybody passes. */
 const MAX_DESCRIPTORS = 1024;
 
-/** Numbers that a listener has had: once it is closed, the number is somebody else's. */
-const taken = new Set<number>();
-
 /**
- * The sockets that systemd has passed under a name (`FileDescriptorName=` of the socket unit, which is the unit's own name
- * without one), or all of them; each once. Throws when there is none.
+ * The sockets that systemd has passed to this process. They belong to one owner: the variables that name them are removed from
+ * `env`, so that nobody takes a descriptor that has been closed since and is another file's now.
  */
-export function activatedSockets(name: string): { readonly fd: number }[] {
-  const { LISTEN_PID, LISTEN_FDS = '', LISTEN_FDNAMES = '' } = process.env;
-  const count = LISTEN_PID === String(process.pid) && /^\d+$/.test(LISTEN_FDS) ? Number(LISTEN_FDS) : 0;
-  const place = name === '' ? 'systemd' : `systemd:${name}`;
-  if (count > MAX_DESCRIPTORS)
-    throw new Error(
-      `${place}: LISTEN_FDS is ${LISTEN_FDS}, and more than ${MAX_DESCRIPTORS} are not believed`,
-    );
-  const names = LISTEN_FDNAMES.split(':');
-  const found = Array.from({ length: count }, (_, i) => i)
-    .filter((i) => name === '' || names[i] === name)
-    .map((i) => FIRST + i);
-  if (found.length === 0) {
-    const passed = count === 0 ? 'systemd has passed no socket' : `systemd has passed ${names.join(', ')}`;
-    throw new Error(`${place}: ${passed}; is the socket unit started?`);
+export class ActivatedSockets {
+  readonly #count: number;
+  readonly #names: readonly string[];
+  /** Descriptors that a listener has had: once it is closed, the number is somebody else's. */
+  readonly #used = new Set<number>();
+
+  constructor(env: NodeJS.ProcessEnv = process.env) {
+    const { LISTEN_PID, LISTEN_FDS = '', LISTEN_FDNAMES = '' } = env;
+    this.#count = LISTEN_PID === String(process.pid) && /^\d+$/.test(LISTEN_FDS) ? Number(LISTEN_FDS) : 0;
+    this.#names = LISTEN_FDNAMES.split(':');
+    if (this.#count === 0) return;
+    for (const variable of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete env[variable];
   }
-  const again = found.find((fd) => taken.has(fd));
-  if (again !== undefined) {
-    throw new Error(
-      `${place}: descriptor ${again} has been used for a listener before; systemd passes each once`,
-    );
+
+  /**
+   * The sockets of this name (`FileDescriptorName=` of the socket unit, which is the unit's own name without one), or all of
+   * them; each once. Throws when there is none.
+   */
+  take(name: string): { readonly fd: number }[] {
+    const place = name === '' ? 'systemd' : `systemd:${name}`;
+    if (this.#count > MAX_DESCRIPTORS)
+      throw new Error(
+        `${place}: LISTEN_FDS is ${this.#count}, and more than ${MAX_DESCRIPTORS} are not believed`,
+      );
+    const found = Array.from({ length: this.#count }, (_, i) => i)
+      .filter((i) => name === '' || this.#names[i] === name)
+      .map((i) => FIRST + i);
+    if (found.length === 0) {
+      const passed =
+        this.#count === 0 ? 'systemd has passed no socket' : `systemd has passed ${this.#names.join(', ')}`;
+      throw new Error(`${place}: ${passed}; is the socket unit started?`);
+    }
+    const again = found.find((fd) => this.#used.has(fd));
+    if (again !== undefined) {
+      throw new Error(
+        `${place}: descriptor ${again} has been used for a listener before; systemd passes each once`,
+      );
+    }
+    for (const fd of found) this.#used.add(fd);
+    return found.map((fd) => ({ fd }));
   }
-  for (const fd of found) taken.add(fd);
-  return found.map((fd) => ({ fd }));
 }

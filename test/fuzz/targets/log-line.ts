@@ -1,4 +1,4 @@
-import { formatJson, formatText } from '../../../src/audit/format.ts';
+import { formatJson, formatText, Timestamps } from '../../../src/audit/format.ts';
 import { Draw } from '../draw.ts';
 import { keeps, same, utf8, words } from '../target.ts';
 import type { Target } from '../target.ts';
@@ -22,7 +22,8 @@ export const targets: readonly Target[] = [
       // Half of them in UTF-16, which has lone surrogates.
       const encoding = draw.pick(['utf8', 'utf16le'] as const);
       const text = (): string => Buffer.from(draw.bytes(draw.byte())).toString(encoding);
-      const time = draw.word() * 86_399_999;
+      const milliseconds = draw.word() * 86_399_999;
+      const time = new Timestamps().format(milliseconds);
       const event = text();
       const fields = Object.fromEntries(NAMES.map((name) => [name, draw.isOver ? undefined : text()]));
 
@@ -32,7 +33,7 @@ export const targets: readonly Target[] = [
         keeps('it is one line', line.indexOf('\n') === line.length - 1);
         keeps('a line has nothing unsafe', !UNSAFE.test(line.slice(0, -1)), () => JSON.stringify(line));
       }
-      const expected = { time: new Date(time).toISOString(), level: 'info', event, ...fields };
+      const expected = { time: new Date(milliseconds).toISOString(), level: 'info', event, ...fields };
       same('JSON says what was logged', JSON.parse(json), JSON.parse(JSON.stringify(expected)));
 
       const head = formatText(time, 'info', event, {});
