@@ -3,7 +3,7 @@ import type { BigIntStats } from 'node:fs';
 import { open, realpath, rename, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { isUtf16, textOf } from './text-file.ts';
+import { isUtf16, textOf } from '../wire/text-file.ts';
 import { formatFaults, parseUsers } from './users-file.ts';
 import type { ParsedUsers, User, UsersFault } from './users-file.ts';
 

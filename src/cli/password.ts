@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { ReadStream } from 'node:tty';
+import { textOf } from '../wire/text-file.ts';
 
 /** The standard streams of a command. */
 export interface Io {
@@ -21,10 +22,10 @@ export async function askPassword(io: Io, prompt: string): Promise<string | unde
   }
 }
 
-/** The first line of standard input, without its end and the byte order mark that some programs write first. */
+/** The first line of standard input, without its end. */
 export async function pipedPassword(io: Io): Promise<string> {
   const line = await readLine(io.stdin, append);
-  return line!.replace(/^\uFEFF/, '').replace(/\r$/, '');
+  return line!.replace(/\r$/, '');
 }
 
 /** Takes one byte into the line, and says whether that goes on. */
@@ -81,13 +82,13 @@ function readLine(stdin: Readable, take: Take): Promise<string | undefined> {
         settle();
         // What was typed ahead answers the next question.
         if (index + 1 < chunk.length) stdin.unshift(chunk.subarray(index + 1));
-        resolve(state === 'done' ? Buffer.from(line).toString() : undefined);
+        resolve(state === 'done' ? textOf(Buffer.from(line)) : undefined);
         return;
       }
     };
     const end = (): void => {
       settle();
-      resolve(Buffer.from(line).toString());
+      resolve(textOf(Buffer.from(line)));
     };
     const fail = (error: Error): void => {
       settle();

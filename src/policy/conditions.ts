@@ -3,7 +3,7 @@ import { parseCidr, rangeOf } from './addresses.ts';
 import type { AddressRange } from './addresses.ts';
 import { isNumericName, parseName } from './names.ts';
 import type { PortRange } from './policy.ts';
-import { SET_NAMES } from './sets.ts';
+import { SET_NAMES, rangesOf } from './sets.ts';
 import type { SetName } from './sets.ts';
 
 /** One entry of `from` or `to`. `from` takes no names: a client is never looked up. */
@@ -49,6 +49,14 @@ export function conditionRemedy(text: string): string {
   if (name !== undefined && isSetName(name)) return `write ${name} for the set`;
   if (parseCondition(text.replace(/:\d+$/, '')) !== undefined) return 'write the port under `port`';
   return `write a CIDR, an address, a name, a suffix such as .example.com, or one of ${SET_NAMES.join(', ')}`;
+}
+
+/** The networks that a condition lists; a name, `any`, `public` and `self` list none. */
+export function rangesIn(condition: Condition): readonly AddressRange[] {
+  if (condition.type === 'range') return [condition.range];
+  if (condition.type === 'name') return [];
+  const { set } = condition;
+  return set === 'any' || set === 'public' || set === 'self' ? [] : rangesOf(set);
 }
 
 /** Reads `443` or `8000-8999`, each from 0 to 65535; `undefined` for anything else. */

@@ -2,11 +2,12 @@ import { parseIp, sameIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { AddressSet } from './addresses.ts';
 import type { AddressRange } from './addresses.ts';
+import { rangesIn } from './conditions.ts';
 import type { Condition } from './conditions.ts';
 import type { Classified } from './classify.ts';
 import { NameSet, isLocalhost } from './names.ts';
 import type { RuleOptions, LocalAddresses } from './policy.ts';
-import { publicSet, rangesOf } from './sets.ts';
+import { publicSet } from './sets.ts';
 
 /** The compiled `from` of a rule. A client's address is itself, whatever might be inside it. */
 export class SourceMatcher {
@@ -135,14 +136,6 @@ class Addresses {
   isInRange(ip: Ip): boolean {
     return this.#ranges?.has(ip) === true;
   }
-}
-
-/** The networks that a condition lists. */
-function rangesIn(condition: Condition): readonly AddressRange[] {
-  if (condition.type === 'range') return [condition.range];
-  if (condition.type === 'name') return [];
-  const { set } = condition;
-  return set === 'any' || set === 'public' || set === 'self' ? [] : rangesOf(set);
 }
 
 /** What names special addresses: their set, a CIDR inside it, or a single address; `private` and a CIDR around them do not. */

@@ -1,3 +1,5 @@
+import { LruMap } from '../limits/lru-map.ts';
+
 /** A value and the milliseconds that it may be kept; 0 = not at all. */
 export interface Fresh<T> {
   readonly value: T;
@@ -9,15 +11,13 @@ export interface Fresh<T> {
  * shared, and a failed load is forgotten.
  */
 export class Cache<T> {
-  readonly #limit: number;
   readonly #now: () => number;
-  /** In the order of use. */
-  readonly #entries = new Map<string, { readonly value: T; readonly expires: number }>();
+  readonly #entries: LruMap<{ readonly value: T; readonly expires: number }>;
   readonly #loading = new Map<string, Promise<Fresh<T>>>();
 
   /** `now` is a monotonic clock in milliseconds: no change of the system's time ages or freshens an entry. */
   constructor(limit: number, now: () => number) {
-    this.#limit = limit;
+    this.#entries = new LruMap(limit);
     this.#now = now;
   }
 
@@ -27,18 +27,14 @@ export class Cache<T> {
 
   get(key: string): T | undefined {
     const entry = this.#entries.get(key);
-    if (entry === undefined) return undefined;
+    if (entry === undefined || entry.expires > this.#now()) return entry?.value;
     this.#entries.delete(key);
-    if (entry.expires <= this.#now()) return undefined;
-    this.#entries.set(key, entry);
-    return entry.value;
+    return undefined;
   }
 
   set(key: string, { value, ttl }: Fresh<T>): void {
-    this.#entries.delete(key);
-    if (ttl <= 0) return;
-    this.#entries.set(key, { value, expires: this.#now() + ttl });
-    if (this.#entries.size > this.#limit) this.#entries.delete(this.#entries.keys().next().value!);
+    if (ttl <= 0) this.#entries.delete(key);
+    else this.#entries.set(key, { value, expires: this.#now() + ttl });
   }
 
   /** The value at hand, or the one that `load` brings; whoever asks meanwhile gets the same. */

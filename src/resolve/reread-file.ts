@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
+import { textOf } from '../wire/text-file.ts';
 
 /** Milliseconds between two looks at the file's time and size. */
 const LOOK_INTERVAL = 2000;
@@ -36,7 +37,7 @@ export class RereadFile<T> {
   #look(): void {
     const stamp = stampOf(this.#path);
     if (stamp === this.#stamp) return;
-    const text = stamp === '' ? '' : textOf(this.#path);
+    const text = stamp === '' ? '' : read(this.#path);
     // One that is there and cannot be opened, for want of a descriptor, is tried again at the next look.
     if (text === undefined) return;
     this.#stamp = stamp;
@@ -53,10 +54,9 @@ function stampOf(path: string): string {
   }
 }
 
-function textOf(path: string): string | undefined {
+function read(path: string): string | undefined {
   try {
-    // Without a byte order mark, which would be a part of the first line.
-    return new TextDecoder().decode(readFileSync(path));
+    return textOf(readFileSync(path));
   } catch {
     return undefined;
   }

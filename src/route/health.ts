@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { LruMap } from '../limits/lru-map.ts';
 import type { CheckOptions, HealthOptions } from './options.ts';
 
 /** Servers, groups and chains that can be told apart. */
@@ -34,7 +35,8 @@ export type Changed = (label: string, why?: string) => void;
 export class Health {
   readonly #words: Int32Array;
   readonly #changed: Changed;
-  readonly #slots = new Map<string, number>();
+  /** Where the words of a label begin. Servers that are discovered come and go. */
+  readonly #slots = new LruMap<number>(SLOTS);
   /** Labels of those that are asked right now whether they are well. */
   readonly asked: Set<string> = new Set();
   /** Ends these questions. */
@@ -103,8 +105,6 @@ export class Health {
   #slot(label: string): number {
     const known = this.#slots.get(label);
     if (known !== undefined) return known;
-    // Servers that are discovered come and go.
-    if (this.#slots.size >= SLOTS) this.#slots.clear();
     const hash = createHash('sha256').update(label).digest();
     // 0 is a slot that nobody has.
     const key = hash.readInt32LE(0) | 1;

@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { connect, createSecureContext } from 'node:tls';
 import type { SecureContext, TLSSocket } from 'node:tls';
+import { LruMap } from '../limits/lru-map.ts';
 import type { Connection, Engine } from '../net/engine.ts';
 import { systemAuthorities } from '../tls/authorities.ts';
 import { decodeAlert, encodeAlert } from '../wire/tls-alert.ts';
@@ -28,7 +29,7 @@ interface Ticket {
 interface Kept {
   readonly context: SecureContext;
   /** By server, the newest last. */
-  readonly tickets: Map<string, Ticket>;
+  readonly tickets: LruMap<Ticket>;
 }
 
 /** Encrypted links to servers, and their tickets: new options have none, so that no session outlives a change of CA, pin or key. */
@@ -44,7 +45,7 @@ export class Links {
   begin(below: Connection, server: ServerOptions, options: LinkOptions, engine: Engine): Link {
     let kept = this.#kept.get(options);
     if (kept === undefined) {
-      kept = { context: contextOf(options), tickets: new Map() };
+      kept = { context: contextOf(options), tickets: new LruMap(TICKETS) };
       this.#kept.set(options, kept);
     }
     return new Link(below, server, options, kept, engine, this.#failed);
@@ -58,7 +59,7 @@ export class Link {
   readonly #tls: TLSSocket;
   readonly #label: string;
   readonly #expected: Expected;
-  readonly #tickets: Map<string, Ticket>;
+  readonly #tickets: LruMap<Ticket>;
   readonly #failed: LinkFailed;
   /** Of the server, once it is known to be right. */
   #certificate: X509Certificate | undefined;
@@ -156,9 +157,6 @@ export class Link {
 
   #keep(session: Buffer): void {
     if (this.#certificate === undefined) return;
-    this.#tickets.delete(this.#label);
-    const [oldest] = this.#tickets.keys();
-    if (oldest !== undefined && this.#tickets.size >= TICKETS) this.#tickets.delete(oldest);
     this.#tickets.set(this.#label, { session, certificate: this.#certificate });
   }
 

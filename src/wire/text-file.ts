@@ -1,4 +1,7 @@
-/** The text of a file in UTF-8. Some editors begin it with a byte order mark, which is no part of it; bytes that are no UTF-8 become U+FFFD. */
+/**
+ * The text of a file or of standard input, in UTF-8. Some programs begin it with a byte order mark, which is no part of it; bytes that
+ * are not UTF-8 become U+FFFD.
+ */
 export function textOf(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
 }

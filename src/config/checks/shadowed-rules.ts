@@ -1,6 +1,6 @@
 import { AddressSet, parseAddressRange } from '../../policy/addresses.ts';
 import type { AddressRange } from '../../policy/addresses.ts';
-import { parseCondition } from '../../policy/conditions.ts';
+import { parseCondition, rangesIn } from '../../policy/conditions.ts';
 import type { Condition } from '../../policy/conditions.ts';
 import { NameSet } from '../../policy/names.ts';
 import type { AcceptRuleOptions, PortRange, RuleOptions, WhenOptions } from '../../policy/policy.ts';
@@ -96,10 +96,12 @@ class Conditions {
   cover(condition: Condition): boolean {
     if (condition.type === 'name') return this.hasName(condition.name);
     if (condition.type === 'set' && (this.has('any') || this.has(condition.set))) return true;
-    return isSetOfRanges(condition) && rangesIn(condition).every((range) => this.hasRange(range));
+    const extent = extentOf(condition);
+    return extent.length > 0 && extent.every((range) => this.hasRange(range));
   }
 }
 
+const EVERYTHING = ['0.0.0.0/0', '::/0'].map((text) => parseAddressRange(text)!);
 const NAT64_AND_6TO4 = ['64:ff9b::/96', '2002::/16'].map((text) => parseAddressRange(text)!);
 
 /** What an allowing rule reaches: special addresses (loopback and the like) only where it names them. */
@@ -126,9 +128,10 @@ class Special {
       if (condition.set === 'any' && later === 'deny') return false;
       if (to.has(condition.set) || (condition.set === 'public' && to.has('any'))) return true;
     }
-    if (!isSetOfRanges(condition)) return false;
+    const extent = extentOf(condition);
+    if (extent.length === 0) return false;
     const isPrivate = condition.type === 'set' && condition.set === 'private';
-    return rangesIn(condition).every((range) => {
+    return extent.every((range) => {
       if (isPrivate && this.#special.covers(range)) return true;
       if (!this.#untranslated.covers(range)) return false;
       // A single address in an allowing rule names it, should it be one of this machine's.
@@ -150,16 +153,9 @@ class Special {
   }
 }
 
-/** The ranges that a condition is made of; a name, `public` and `self` are not made of any. */
-function rangesIn(condition: Condition): readonly AddressRange[] {
-  if (condition.type === 'range') return [condition.range];
-  if (condition.type === 'name' || condition.set === 'public' || condition.set === 'self') return [];
-  if (condition.set === 'any') return ['0.0.0.0/0', '::/0'].map((text) => parseAddressRange(text)!);
-  return rangesOf(condition.set);
-}
-
-function isSetOfRanges(condition: Condition): boolean {
-  return rangesIn(condition).length > 0;
+/** The addresses that a condition is about; those of a name, of `public` and of `self` are not ranges. */
+function extentOf(condition: Condition): readonly AddressRange[] {
+  return condition.type === 'set' && condition.set === 'any' ? EVERYTHING : rangesIn(condition);
 }
 
 function isSingle({ first, last }: AddressRange): boolean {

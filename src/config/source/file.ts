@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { readFileSync, statSync } from 'node:fs';
+import { textOf } from '../../wire/text-file.ts';
 import type { Problem } from './problem.ts';
 
 /** 100,000 networks are a fifth of it. */
@@ -20,7 +21,7 @@ export function readText(file: string): string | Problem {
       ...explain(error instanceof Error && 'code' in error ? String(error.code) : String(error)),
     };
   }
-  if (isUtf8(bytes)) return bytes.toString('utf8').replace(/^\uFEFF/, '');
+  if (isUtf8(bytes)) return textOf(bytes);
   const { line, column } = firstNotUtf8(bytes);
   return { where: file, line, column, message: 'the file is not UTF-8 text', remedy: 'save it as UTF-8' };
 }

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
-import { isUtf16, textOf } from '../../auth/text-file.ts';
 import { codeOf } from '../../server/failure.ts';
+import { isUtf16, textOf } from '../../wire/text-file.ts';
 import { ValueError } from './value-error.ts';
 
 /** The secret in a file, without a byte order mark and the end of its line. Throws a ValueError; a file that others can read holds no secret. */

@@ -1,4 +1,5 @@
 import { networkInterfaces } from 'node:os';
+import { LruMap } from '../../limits/lru-map.ts';
 import type { Endpoint } from '../../wire/address.ts';
 import { sourceFor } from '../../net/source.ts';
 import type { LocalAddresses } from '../../policy/policy.ts';
@@ -31,7 +32,7 @@ export class OwnPorts implements LocalAddresses {
   readonly #bound = { tcp: new Map<number, Bound[]>(), udp: new Map<number, Bound[]>() };
   #addresses = readAddresses() ?? new Set<string>();
   /** Whether an address that is not in the list is one of this machine's after all. */
-  readonly #others = new Map<string, boolean>();
+  readonly #others = new LruMap<boolean>(OTHERS);
   #readAt: number = performance.now();
   /** What this thread and others have bound. */
   readonly #counts: Int32Array;
@@ -126,7 +127,6 @@ export class OwnPorts implements LocalAddresses {
     } catch {
       return true; // nobody knows, so it might be
     }
-    if (this.#others.size >= OTHERS) this.#others.clear();
     this.#others.set(host, own);
     return own;
   }

@@ -1,3 +1,4 @@
+import { LruMap } from '../../limits/lru-map.ts';
 import type { Engine, UdpEvents, UdpSocket } from '../../net/engine.ts';
 import type { PortRange } from '../../policy/policy.ts';
 import { AddressSet, parseAddressRange } from '../../policy/addresses.ts';
@@ -24,7 +25,7 @@ export class RelayPorts {
   readonly #engine: Pick<Engine, 'udp'>;
   readonly #now: () => number;
   /** By address and range. */
-  readonly #lists = new Map<string, FreePorts>();
+  readonly #lists = new LruMap<FreePorts>(LISTS);
 
   /** `now`: a monotonic clock in milliseconds. */
   constructor(engine: Pick<Engine, 'udp'>, now: () => number = () => performance.now()) {
@@ -61,8 +62,6 @@ export class RelayPorts {
   #listOf(key: string, range: PortRange): FreePorts {
     const known = this.#lists.get(key);
     if (known !== undefined) return known;
-    const [oldest] = this.#lists.keys();
-    if (this.#lists.size >= LISTS) this.#lists.delete(oldest!);
     const list = new FreePorts(range);
     this.#lists.set(key, list);
     return list;
