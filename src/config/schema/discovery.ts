@@ -1,6 +1,6 @@
-import type { z } from 'zod';
 import { parseName } from '../../policy/names.ts';
 import { text, value } from './value.ts';
+import type { Schema } from './value.ts';
 import { ValueError, quote } from '../source/value-error.ts';
 
 /** A service, by the name of its SRV records. */
@@ -12,7 +12,7 @@ export interface ServiceName {
   readonly encrypted: boolean;
 }
 
-export const serviceName: z.ZodType<ServiceName> = value(
+export const serviceName: Schema<ServiceName, string> = value(
   { type: 'string', examples: ['_socks5._tcp.example.org', '_socks5s._tcp.example.org'] },
   (input) => {
     const example = 'write _socks5._tcp.example.org, or _socks5s._tcp.example.org for servers with TLS';

@@ -1,9 +1,9 @@
 import { networkInterfaces } from 'node:os';
-import type { z } from 'zod';
 import type { Endpoint } from '../../wire/address.ts';
 import { ipOf } from '../../wire/ip.ts';
 import { literalAddress } from './literal-address.ts';
 import { text, value } from './value.ts';
+import type { Schema } from './value.ts';
 import { ValueError, either, quote } from '../source/value-error.ts';
 
 const EXAMPLE = 'write 127.0.0.1:1080, "[::1]:1080" or eth0:1080';
@@ -12,7 +12,7 @@ const EXAMPLE = 'write 127.0.0.1:1080, "[::1]:1080" or eth0:1080';
 export type ListenAddress = Endpoint | { readonly path: string } | { readonly activated: string };
 
 /** A literal address, an interface, which may have several, `unix:/path`, or `systemd:NAME`. */
-export const listenAddress: z.ZodType<ListenAddress> = value(
+export const listenAddress: Schema<ListenAddress, string> = value(
   {
     type: 'string',
     examples: [
@@ -34,7 +34,7 @@ export const listenAddress: z.ZodType<ListenAddress> = value(
 );
 
 /** Where /healthz and /readyz are answered. */
-export const healthAddress: z.ZodType<Endpoint> = value(
+export const healthAddress: Schema<Endpoint, string> = value(
   { type: 'string', examples: ['127.0.0.1:9080'] },
   (input) => {
     const example = 'write an address with a port, such as 127.0.0.1:9080';

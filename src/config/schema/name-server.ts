@@ -1,10 +1,10 @@
-import type { z } from 'zod';
 import { parseName } from '../../policy/names.ts';
 import type { NameServer } from '../../resolve/system.ts';
 import { ipOf, parseIp } from '../../wire/ip.ts';
 import { parseEndpoint } from './listen-address.ts';
 import { literalAddress } from './literal-address.ts';
 import { text, value } from './value.ts';
+import type { Schema } from './value.ts';
 import { ValueError, quote } from '../source/value-error.ts';
 
 const EXAMPLE = 'write an address such as 10.0.0.53 or 10.0.0.53:53';
@@ -16,7 +16,7 @@ const EXAMPLES = {
 const PORTS = { plain: 53, tls: 853, https: 443 } as const;
 
 /** A name server by its address; the port may be left out. Behind # stands the name that its certificate is for. */
-export const nameServer: z.ZodType<NameServer> = value(
+export const nameServer: Schema<NameServer, string> = value(
   {
     type: 'string',
     examples: ['10.0.0.53', '[fd00::53]:53', 'tls://10.0.0.53#dns.example', 'https://10.0.0.53/dns-query'],

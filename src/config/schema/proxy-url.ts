@@ -1,4 +1,3 @@
-import type { z } from 'zod';
 import { isSocks4 } from '../../route/options.ts';
 import type { ServerOptions } from '../../route/options.ts';
 import { isNumericName, parseName } from '../../policy/names.ts';
@@ -8,6 +7,7 @@ import type { Credentials } from '../../wire/password.ts';
 import { socketPath } from './listen-address.ts';
 import { passwordIn } from '../source/mask.ts';
 import { text, value } from './value.ts';
+import type { Schema } from './value.ts';
 import { ValueError } from '../source/value-error.ts';
 
 /** A proxy server as its URL gives it. */
@@ -38,11 +38,11 @@ const SCHEMES: Readonly<
   https: { protocol: 'http', passesNames: true, port: 443, tls: {} },
 };
 
-export const proxyUrl: z.ZodType<ProxyUrl> = value({ type: 'string', examples: [EXAMPLE] }, (input) =>
+export const proxyUrl: Schema<ProxyUrl, string> = value({ type: 'string', examples: [EXAMPLE] }, (input) =>
   parseProxyUrl(text(input, EXAMPLE)),
 );
 
-export const upstreamRef: z.ZodType<UpstreamRef> = value(
+export const upstreamRef: Schema<UpstreamRef, string> = value(
   { type: 'string', examples: [EXAMPLE, 'p1'] },
   (input) => {
     const written = text(input, `${EXAMPLE}, or the name of an upstream`);

@@ -1,4 +1,12 @@
-import type { z } from 'zod';
+import type {
+  HealthConfig,
+  LoginConfig,
+  MemberConfig,
+  RouteConfig,
+  ServerLoginConfig,
+  UpstreamConfig,
+} from '../input/routes.ts';
+import type { CommandWord, Secret } from '../input/values.ts';
 import type { EgressOptions } from '../../net/egress.ts';
 import type { PortRange } from '../../policy/policy.ts';
 import type { NameServer } from '../../resolve/system.ts';
@@ -13,11 +21,12 @@ import type { ProxyUrl, UpstreamRef } from './proxy-url.ts';
 import { linkTls } from './tls.ts';
 import type { LinkSection } from './tls.ts';
 import { choice, keys, list, optional, standsFor } from './value.ts';
+import type { Schema, Shape } from './value.ts';
 
 export interface RouteSection {
   readonly name?: string;
   readonly to: readonly string[];
-  readonly command?: readonly leaf.CommandWord[];
+  readonly command?: readonly CommandWord[];
   readonly from?: readonly string[];
   readonly user?: readonly string[];
   readonly port?: readonly PortRange[];
@@ -29,7 +38,7 @@ export interface RouteSection {
 }
 
 /** Exactly one of `url`, `servers`, `chain` and `discover`; the schema cannot say so. */
-export interface UpstreamSection extends Login {
+export interface UpstreamSection extends ServerLogin {
   readonly url?: ProxyUrl;
   readonly servers?: readonly MemberSection[];
   readonly chain?: readonly UpstreamRef[];
@@ -47,44 +56,52 @@ export interface HealthSection {
   readonly connect?: HostPort;
 }
 
-export interface MemberSection extends Login {
+export interface MemberSection extends ServerLogin {
   readonly url: UpstreamRef;
   readonly weight?: number;
 }
 
 interface Login {
-  readonly login?: { readonly name: string; readonly password: string | { readonly file: string } };
+  readonly name: string;
+  readonly password: Secret;
+}
+
+interface ServerLogin {
+  readonly login?: Login;
   readonly credentials?: 'client';
   readonly tls?: LinkSection;
 }
 
 /** An entry of `routes`. */
-export const route: z.ZodType<RouteSection> = keys('{ to: [any], via: direct }', {
-  name: optional(leaf.label, 'For records and messages. Default: route-1, route-2, …'),
-  to: list(leaf.toCondition, { example: 'to: [any], or the destinations that are meant' }).describe(
-    'Destinations, as in rules; any is everything here.',
-  ),
-  command: optional(list(leaf.command), 'Default: all.'),
-  from: optional(list(leaf.fromCondition), 'Clients: CIDRs, addresses and sets. Default: all.'),
-  user: optional(list(leaf.userOrGroup), 'Names and "@group". Default: all.'),
-  port: optional(list(leaf.ports), 'Ports of the destination. Default: all.'),
-  via: upstreamRef.describe('direct, the name of an upstream, or the URL of a proxy server.'),
-  egress: optional(
-    list(leaf.localAddress, { example: 'egress: [192.0.2.1], addresses of this machine' }),
-    'Addresses of this machine from which connections go out, or network interfaces, on which they stay (fast engine only).',
-  ),
-  rotate: optional(
-    choice(['none', 'route', 'same-as-incoming', 'random']),
-    'Which of several: the first (none, the default), the one that the system would take (route), the one that the client has ' +
-      'connected to, or a random one.',
-  ),
-  resolve: optional(choice(['here']), 'Names are resolved here, also where the upstream would do it.'),
-  dns: optional(list(nameServer), "Name servers for this route. Default: resolve's."),
-});
+export const route: Schema<RouteSection, RouteConfig> = keys<RouteSection, RouteConfig>(
+  '{ to: [any], via: direct }',
+  {
+    name: optional(leaf.label, 'For records and messages. Default: route-1, route-2, …'),
+    to: list(leaf.toCondition, { example: 'to: [any], or the destinations that are meant' }).describe(
+      'Destinations, as in rules; any is everything here.',
+    ),
+    command: optional(list(leaf.command), 'Default: all.'),
+    from: optional(list(leaf.fromCondition), 'Clients: CIDRs, addresses and sets. Default: all.'),
+    user: optional(list(leaf.userOrGroup), 'Names and "@group". Default: all.'),
+    port: optional(list(leaf.ports), 'Ports of the destination. Default: all.'),
+    via: upstreamRef.describe('direct, the name of an upstream, or the URL of a proxy server.'),
+    egress: optional(
+      list(leaf.localAddress, { example: 'egress: [192.0.2.1], addresses of this machine' }),
+      'Addresses of this machine from which connections go out, or network interfaces, on which they stay (fast engine only).',
+    ),
+    rotate: optional(
+      choice(['none', 'route', 'same-as-incoming', 'random']),
+      'Which of several: the first (none, the default), the one that the system would take (route), the one that the client has ' +
+        'connected to, or a random one.',
+    ),
+    resolve: optional(choice(['here']), 'Names are resolved here, also where the upstream would do it.'),
+    dns: optional(list(nameServer), "Name servers for this route. Default: resolve's."),
+  },
+);
 
-const login = {
+const serverLogin: Shape<ServerLogin, ServerLoginConfig> = {
   login: optional(
-    keys('{ name: alice, password: { file: p1.password } }', {
+    keys<Login, LoginConfig>('{ name: alice, password: { file: p1.password } }', {
       name: leaf.userName.describe('The user name that the server is shown.'),
       password: leaf.secret.describe('"${NAME}" from the environment, or { file: path }.'),
     }),
@@ -96,25 +113,22 @@ const login = {
 
 const member = standsFor(
   'url',
-  keys('{ url: socks5h://10.0.3.1:1080, weight: 2 }', {
+  keys<MemberSection, MemberConfig>('{ url: socks5h://10.0.3.1:1080, weight: 2 }', {
     url: upstreamRef.describe('The URL of a server, or the name of an upstream.'),
     weight: optional(leaf.count, 'Its share, beside those of the others. Default: 1.'),
-    ...login,
+    ...serverLogin,
   }),
 );
 
 /** An entry of `upstreams`. */
-export const upstream: z.ZodType<UpstreamSection> = standsFor(
+export const upstream: Schema<UpstreamSection, string | UpstreamConfig> = standsFor(
   'url',
-  keys('socks5h://10.0.3.1:1080, or { servers: [ … ] }', {
+  keys<UpstreamSection, UpstreamConfig>('socks5h://10.0.3.1:1080, or { servers: [ … ] }', {
     url: optional(
       proxyUrl,
       'A proxy server: socks4, socks4a, socks5, socks5h or http; over TLS with +tls behind it, and https.',
     ),
-    servers: optional(
-      list<MemberSection>(member),
-      'A group: servers, chains and other groups, of which one is taken.',
-    ),
+    servers: optional(list(member), 'A group: servers, chains and other groups, of which one is taken.'),
     chain: optional(list(upstreamRef), 'Servers one behind the other, the nearest first.'),
     discover: optional(serviceName, 'A group whose servers stand in SRV records: the name of these records.'),
     choose: optional(
@@ -122,7 +136,7 @@ export const upstream: z.ZodType<UpstreamSection> = standsFor(
       'Which of a group is tried first. Default: order, the first that works; of servers that are discovered, random.',
     ),
     health: optional(
-      keys('{ every: 5s, fail: 2 }', {
+      keys<HealthSection, HealthConfig>('{ every: 5s, fail: 2 }', {
         fail: optional(leaf.count, 'Failures in a row until a server is passed over. Default: 1.'),
         every: optional(
           leaf.time,
@@ -141,6 +155,6 @@ export const upstream: z.ZodType<UpstreamSection> = standsFor(
       choice(['refuse', 'clear']),
       'Datagrams where links are encrypted: refuse (the default), or send them in clear.',
     ),
-    ...login,
+    ...serverLogin,
   }),
 );

@@ -1,10 +1,10 @@
-import type { z } from 'zod';
+import type { CommandWord, Ports, Secret } from '../input/values.ts';
 import { groupFault, nameFault, passwordFault } from '../../auth/users-file.ts';
 import { conditionRemedy, parseCondition, parsePortRange } from '../../policy/conditions.ts';
 import type { Condition } from '../../policy/conditions.ts';
 import { parseName } from '../../policy/names.ts';
 import { nat64Remedy } from '../../policy/nat64.ts';
-import type { Command, PortRange, Rate } from '../../policy/policy.ts';
+import type { PortRange, Rate } from '../../policy/policy.ts';
 import { SET_NAMES } from '../../policy/sets.ts';
 import type { EarlyDrop } from '../../server/settings.ts';
 import type { HostPort } from '../../wire/address.ts';
@@ -13,38 +13,45 @@ import { INTERFACE, literalAddress } from './literal-address.ts';
 import { nearest } from '../source/suggestion.ts';
 import { parseBandwidth, parseQuota, parseRate, parseSize, parseTime } from './units.ts';
 import { choice, isKeys, plain, text, value } from './value.ts';
+import type { Schema } from './value.ts';
 import { ValueError, notYet, quote } from '../source/value-error.ts';
 
 /** The single values of a configuration, each with its grammar. */
 
-export const time: z.ZodType<number> = value({ type: 'string', pattern: '^\\d+(ms|s|m|h|d)$' }, parseTime);
+export const time: Schema<number, string> = value(
+  { type: 'string', pattern: '^\\d+(ms|s|m|h|d)$' },
+  parseTime,
+);
 
 const SIZE = '^\\d+(\\.\\d+)?(B|[kKMGT]B|[KMGT]iB)';
 
-export const size: z.ZodType<number> = value({ type: 'string', pattern: `${SIZE}$` }, parseSize);
+export const size: Schema<number, string> = value({ type: 'string', pattern: `${SIZE}$` }, parseSize);
 
-export const bandwidth: z.ZodType<number> = value({ type: 'string', pattern: `${SIZE}/s$` }, parseBandwidth);
+export const bandwidth: Schema<number, string> = value(
+  { type: 'string', pattern: `${SIZE}/s$` },
+  parseBandwidth,
+);
 
-export const quota: z.ZodType<number> = value({ type: 'string', pattern: `${SIZE}/day$` }, parseQuota);
+export const quota: Schema<number, string> = value({ type: 'string', pattern: `${SIZE}/day$` }, parseQuota);
 
-export const rate: z.ZodType<Rate> = value({ type: 'string', pattern: '^\\d+/[smhd]$' }, parseRate);
+export const rate: Schema<Rate, string> = value({ type: 'string', pattern: '^\\d+/[smhd]$' }, parseRate);
 
 /** `key`: what it is written behind. */
-export function truth(key: string): z.ZodType<boolean> {
+export function truth(key: string): Schema<boolean, boolean> {
   return value({ type: 'boolean' }, (input) => {
     if (typeof input === 'boolean') return input;
     throw new ValueError(`${quote(input)} is not true or false`, `write ${key}: true or ${key}: false`);
   });
 }
 
-export const count: z.ZodType<number> = value({ type: 'integer', minimum: 1 }, (input) => {
+export const count: Schema<number, number> = value({ type: 'integer', minimum: 1 }, (input) => {
   const number = /^\d{1,15}$/.test(plain(input)) ? Number(input) : 0;
   if (number > 0) return number;
   throw new ValueError(`${quote(input)} is not a count`, 'write a whole number from 1');
 });
 
 /** `60:30:100`, as OpenSSH's MaxStartups. */
-export const startups: z.ZodType<EarlyDrop> = value(
+export const startups: Schema<EarlyDrop, string> = value(
   { type: 'string', pattern: '^\\d+:\\d+:\\d+$', examples: ['60:30:100'] },
   (input) => {
     const [, ...numbers] = /^(\d{1,7}):(\d{1,3}):(\d{1,7})$/.exec(plain(input)) ?? [];
@@ -58,22 +65,28 @@ export const startups: z.ZodType<EarlyDrop> = value(
 );
 
 /** The mode of a file, such as 0660; YAML gives it as a number in which the digits are still octal. */
-export const mode: z.ZodType<number> = value({ type: ['string', 'integer'], examples: ['0660'] }, (input) => {
-  if (/^0?[0-7]{3}$/.test(plain(input))) return Number.parseInt(plain(input), 8);
-  throw new ValueError(`${quote(input)} is not the mode of a file`, 'write mode: "0660", or another mode');
-});
+export const mode: Schema<number, number | string> = value(
+  { type: ['string', 'integer'], examples: ['0660'] },
+  (input) => {
+    if (/^0?[0-7]{3}$/.test(plain(input))) return Number.parseInt(plain(input), 8);
+    throw new ValueError(`${quote(input)} is not the mode of a file`, 'write mode: "0660", or another mode');
+  },
+);
 
-export const path: z.ZodType<string> = value({ type: 'string' }, (input) =>
+export const path: Schema<string, string> = value({ type: 'string' }, (input) =>
   text(input, 'the path of a file'),
 );
 
-export const interfaceName: z.ZodType<string> = value({ type: 'string', examples: ['eth0'] }, (input) => {
-  if (typeof input === 'string' && INTERFACE.test(input)) return input;
-  throw new ValueError(`${quote(input)} is not the name of a network interface`, 'write one such as eth0');
-});
+export const interfaceName: Schema<string, string> = value(
+  { type: 'string', examples: ['eth0'] },
+  (input) => {
+    if (typeof input === 'string' && INTERFACE.test(input)) return input;
+    throw new ValueError(`${quote(input)} is not the name of a network interface`, 'write one such as eth0');
+  },
+);
 
 /** A name for records and messages. */
-export const label: z.ZodType<string> = value({ type: 'string' }, (input) => {
+export const label: Schema<string, string> = value({ type: 'string' }, (input) => {
   if (typeof input === 'string' && /^[\p{L}\p{N}._-]{1,64}$/u.test(input)) return input;
   throw new ValueError(
     `${quote(input)} is not a name for a rule`,
@@ -82,7 +95,7 @@ export const label: z.ZodType<string> = value({ type: 'string' }, (input) => {
 });
 
 /** An entry of `to`. */
-export const toCondition: z.ZodType<string> = value(
+export const toCondition: Schema<string, string> = value(
   { type: 'string', examples: [...SET_NAMES, '192.0.2.0/24', 'www.example.com', '.example.com'] },
   (input) => {
     refuseFile(input);
@@ -94,7 +107,7 @@ export const toCondition: z.ZodType<string> = value(
 );
 
 /** An entry of `from`. */
-export const fromCondition: z.ZodType<string> = value(
+export const fromCondition: Schema<string, string> = value(
   { type: 'string', examples: ['10.0.0.0/8', ...SET_NAMES] },
   (input) => {
     refuseFile(input);
@@ -115,7 +128,7 @@ export const fromCondition: z.ZodType<string> = value(
 );
 
 /** A CIDR or an address. */
-export const network: z.ZodType<string> = value(
+export const network: Schema<string, string> = value(
   { type: 'string', examples: ['198.51.100.0/24'] },
   (input) => {
     const written = text(input, 'a CIDR or an address');
@@ -129,20 +142,29 @@ export const network: z.ZodType<string> = value(
 );
 
 /** The prefix of a NAT64. */
-export const nat64: z.ZodType<string> = value({ type: 'string', examples: ['64:ff9b::/96'] }, (input) => {
-  const written = text(input, 'the prefix of a NAT64, such as 64:ff9b::/96');
-  const remedy = nat64Remedy(written);
-  if (remedy === undefined) return written;
-  throw new ValueError(`${quote(written)} is not the prefix of a NAT64`, remedy);
-});
+export const nat64: Schema<string, string> = value(
+  { type: 'string', examples: ['64:ff9b::/96'] },
+  (input) => {
+    const written = text(input, 'the prefix of a NAT64, such as 64:ff9b::/96');
+    const remedy = nat64Remedy(written);
+    if (remedy === undefined) return written;
+    throw new ValueError(`${quote(written)} is not the prefix of a NAT64`, remedy);
+  },
+);
 
-export const literal: z.ZodType<string> = value({ type: 'string', examples: ['203.0.113.10'] }, (input) => {
-  if (typeof input === 'string' && parseIp(input) !== undefined) return input;
-  throw new ValueError(`${quote(input)} is not an address`, 'write one such as 203.0.113.10 or 2001:db8::10');
-});
+export const literal: Schema<string, string> = value(
+  { type: 'string', examples: ['203.0.113.10'] },
+  (input) => {
+    if (typeof input === 'string' && parseIp(input) !== undefined) return input;
+    throw new ValueError(
+      `${quote(input)} is not an address`,
+      'write one such as 203.0.113.10 or 2001:db8::10',
+    );
+  },
+);
 
 /** A name or an address, and a port. */
-export const destination: z.ZodType<HostPort> = value(
+export const destination: Schema<HostPort, string> = value(
   { type: 'string', examples: ['www.example.com:80'] },
   (input) => {
     const written = text(input, 'a name or an address with a port, such as www.example.com:80');
@@ -160,7 +182,7 @@ export const destination: z.ZodType<HostPort> = value(
 );
 
 /** An address of this machine, or one of its network interfaces. */
-export const localAddress: z.ZodType<string> = value(
+export const localAddress: Schema<string, string> = value(
   { type: 'string', examples: ['192.0.2.1', 'eth0'] },
   (input) => {
     const written = text(input, 'an address of this machine, or one of its interfaces');
@@ -175,9 +197,7 @@ export const localAddress: z.ZodType<string> = value(
   },
 );
 
-export type CommandWord = Command | 'any';
-
-export const command: z.ZodType<CommandWord> = choice<CommandWord>([
+export const command: Schema<CommandWord, CommandWord> = choice<CommandWord>([
   'connect',
   'bind',
   'udp',
@@ -186,7 +206,7 @@ export const command: z.ZodType<CommandWord> = choice<CommandWord>([
 ]);
 
 /** A user name, or a group with its @. */
-export const userOrGroup: z.ZodType<string> = value(
+export const userOrGroup: Schema<string, string> = value(
   { type: 'string', examples: ['alice', '@staff'] },
   (input) => {
     refuseFile(input);
@@ -202,14 +222,14 @@ export const userOrGroup: z.ZodType<string> = value(
   },
 );
 
-export const userName: z.ZodType<string> = value({ type: 'string', examples: ['alice'] }, (input) => {
+export const userName: Schema<string, string> = value({ type: 'string', examples: ['alice'] }, (input) => {
   const fault = nameFault(text(input, 'a user name, in quotes'));
   if (fault === undefined) return String(input);
   throw new ValueError(`${quote(input)} ${fault}`, 'write a user name such as alice');
 });
 
 /** A password, or the path of the file that holds it. */
-export const secret: z.ZodType<string | { readonly file: string }> = value(
+export const secret: Schema<string | { readonly file: string }, Secret> = value(
   { type: ['string', 'object'], examples: ['${ALICE_PASSWORD}', { file: 'alice.password' }] },
   (input) => {
     const remedy = 'write "${NAME}" to take it from the environment, or { file: path }';
@@ -222,7 +242,7 @@ export const secret: z.ZodType<string | { readonly file: string }> = value(
   },
 );
 
-export const ports: z.ZodType<PortRange> = value(
+export const ports: Schema<PortRange, Ports> = value(
   { type: ['integer', 'string'], examples: [443, '8000-8999'] },
   (input) => {
     refuseFile(input);
@@ -238,7 +258,7 @@ export const ports: z.ZodType<PortRange> = value(
 const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
 
 /** `sat`, or `mon-fri`: 0 = Sunday … 6 = Saturday. */
-export const days: z.ZodType<readonly number[]> = value(
+export const days: Schema<readonly number[], string> = value(
   { type: 'string', examples: ['mon-fri', 'sat'] },
   (input) => {
     const [first = -1, last = first, ...more] = plain(input)
@@ -256,7 +276,7 @@ export const days: z.ZodType<readonly number[]> = value(
 );
 
 /** `08:00-18:00` in minutes after midnight. */
-export const hours: z.ZodType<{ readonly start: number; readonly end: number }> = value(
+export const hours: Schema<{ readonly start: number; readonly end: number }, string> = value(
   { type: 'string', examples: ['08:00-18:00', '22:00-06:00'] },
   (input) => {
     const [, ...times] = /^(\d\d):([0-5]\d)-(\d\d):([0-5]\d)$/.exec(plain(input)) ?? [];
@@ -270,7 +290,7 @@ export const hours: z.ZodType<{ readonly start: number; readonly end: number }> 
   },
 );
 
-export const zone: z.ZodType<string> = value(
+export const zone: Schema<string, string> = value(
   { type: 'string', examples: ['Europe/Oslo', 'UTC'] },
   (input) => {
     const name = text(input, 'a time zone such as Europe/Oslo or UTC');

@@ -1,4 +1,14 @@
-import type { z } from 'zod';
+import type { ListenerConfig, ProxyProtocolConfig, UdpConfig } from '../input/listeners.ts';
+import type { AcceptConfig, RuleConfig, RuleLimitsConfig, WhenConfig } from '../input/rules.ts';
+import type {
+  ConnectionLimitsConfig,
+  FileConfig,
+  LogConfig,
+  ResolveConfig,
+  TimeoutsConfig,
+  UsersConfig,
+} from '../input/server-config.ts';
+import type { CommandWord } from '../input/values.ts';
 import type { Level, LogSettings } from '../../audit/log.ts';
 import type { EngineName } from '../../net/choose.ts';
 import type { Endpoint } from '../../wire/address.ts';
@@ -16,6 +26,7 @@ import type { RouteSection, UpstreamSection } from './routes.ts';
 import { listenerTls } from './tls.ts';
 import type { TlsSection } from './tls.ts';
 import { choice, keyed, keys, list, optional, plain, value } from './value.ts';
+import type { Schema } from './value.ts';
 import { ValueError, quote } from '../source/value-error.ts';
 
 /** The sections of a configuration as they are written: values are parsed, defaults not yet in their places. */
@@ -61,12 +72,16 @@ export interface ListenerSection {
   readonly address: ListenAddress;
   readonly mode?: number;
   readonly interface?: string;
-  readonly 'proxy-protocol'?: { readonly from: readonly string[] };
+  readonly 'proxy-protocol'?: ProxyProtocolSection;
   readonly protocols?: readonly Protocol[];
   readonly methods?: readonly Method[];
   readonly tls?: TlsSection;
   readonly udp?: UdpSection;
   readonly resolve?: ResolveOrder;
+}
+
+interface ProxyProtocolSection {
+  readonly from: readonly string[];
 }
 
 export interface UdpSection {
@@ -86,8 +101,8 @@ export interface AcceptSection {
 /** Exactly one of `allow` and `deny`; the schema cannot say so. */
 export interface RuleSection {
   readonly name?: string;
-  readonly allow?: readonly leaf.CommandWord[];
-  readonly deny?: readonly leaf.CommandWord[];
+  readonly allow?: readonly CommandWord[];
+  readonly deny?: readonly CommandWord[];
   readonly from?: readonly string[];
   readonly user?: readonly string[];
   readonly to: readonly string[];
@@ -95,25 +110,29 @@ export interface RuleSection {
   readonly 'source-port'?: readonly PortRange[];
   readonly protocol?: readonly Protocol[];
   readonly method?: readonly Method[];
-  readonly when?: {
-    readonly days?: readonly (readonly number[])[];
-    readonly hours?: { readonly start: number; readonly end: number };
-    readonly zone?: string;
-  };
-  readonly limit?: {
-    readonly sessions?: number;
-    readonly 'sessions-per-user'?: number;
-    readonly 'sessions-per-address'?: number;
-    readonly rate?: Rate;
-    readonly 'rate-per-address'?: Rate;
-    readonly bandwidth?: number;
-    readonly 'bandwidth-per-session'?: number;
-    readonly 'quota-per-user'?: number;
-    readonly duration?: number;
-    readonly idle?: number;
-  };
+  readonly when?: WhenSection;
+  readonly limit?: RuleLimitsSection;
   readonly log?: readonly LogKind[];
   readonly revoke?: Revoke;
+}
+
+interface WhenSection {
+  readonly days?: readonly (readonly number[])[];
+  readonly hours?: { readonly start: number; readonly end: number };
+  readonly zone?: string;
+}
+
+interface RuleLimitsSection {
+  readonly sessions?: number;
+  readonly 'sessions-per-user'?: number;
+  readonly 'sessions-per-address'?: number;
+  readonly rate?: Rate;
+  readonly 'rate-per-address'?: Rate;
+  readonly bandwidth?: number;
+  readonly 'bandwidth-per-session'?: number;
+  readonly 'quota-per-user'?: number;
+  readonly duration?: number;
+  readonly idle?: number;
 }
 
 export type Revoke = 'close' | 'keep';
@@ -132,7 +151,7 @@ const protocol = choice<Protocol>(['socks5', 'socks4', 'http'], ['socks6']);
 const method = choice<Method>(['password', 'certificate', 'none']);
 const revoke = choice<Revoke>(['close', 'keep']);
 
-const listener = keys('{ address: 127.0.0.1:1080 }', {
+const listener = keys<ListenerSection, ListenerConfig>('{ address: 127.0.0.1:1080 }', {
   address: listenAddress.describe(
     'host:port, "[v6]:port" or interface:port, for each address of the interface; unix:/path; systemd or systemd:NAME ' +
       'for the sockets that systemd passes. Port 0 takes any free one.',
@@ -149,7 +168,7 @@ const listener = keys('{ address: 127.0.0.1:1080 }', {
   ),
   tls: optional(listenerTls, 'TLS 1.3 before anything else.'),
   'proxy-protocol': optional(
-    keys('{ from: [10.0.0.2] }', {
+    keys<ProxyProtocolSection, ProxyProtocolConfig>('{ from: [10.0.0.2] }', {
       from: list(leaf.fromCondition, { example: 'from: [ … ] with the addresses of the balancers' }).describe(
         'The balancers: CIDRs, addresses and sets.',
       ),
@@ -157,7 +176,7 @@ const listener = keys('{ address: 127.0.0.1:1080 }', {
     'The PROXY protocol, versions 1 and 2: these peers have to send a header, and nobody else may.',
   ),
   udp: optional(
-    keys('{ ports: 40000-40999 }', {
+    keys<UdpSection, UdpConfig>('{ ports: 40000-40999 }', {
       ports: optional(leaf.ports, 'Ports for the datagrams of clients. Default: any free one.'),
       advertise: optional(
         keyed(leaf.network, leaf.literal, '{ "198.51.100.0/24": 203.0.113.10 }'),
@@ -180,14 +199,14 @@ const listener = keys('{ address: 127.0.0.1:1080 }', {
   ),
 });
 
-const acceptRule = keys('{ name: inside, allow: true, from: [10.0.0.0/8] }', {
+const acceptRule = keys<AcceptSection, AcceptConfig>('{ name: inside, allow: true, from: [10.0.0.0/8] }', {
   name: optional(leaf.label, 'For records and messages. Default: accept-1, accept-2, …'),
   allow: leaf.truth('allow').describe('true accepts the connection, false closes it.'),
   from: optional(list(leaf.fromCondition), 'CIDRs, addresses and sets. Default: everybody.'),
   methods: optional(list(method), "Authentication methods instead of the listener's."),
 });
 
-const rule = keys('{ name: web, allow: connect, to: [any], port: [80, 443] }', {
+const rule = keys<RuleSection, RuleConfig>('{ name: web, allow: connect, to: [any], port: [80, 443] }', {
   name: optional(leaf.label, 'For records and messages. Default: rule-1, rule-2, …'),
   allow: optional(list(leaf.command), 'The commands that this rule allows.'),
   deny: optional(list(leaf.command), 'The commands that this rule refuses.'),
@@ -208,7 +227,7 @@ const rule = keys('{ name: web, allow: connect, to: [any], port: [80, 443] }', {
     'What an allowing rule demands; a client that came by another method is refused, with no further rule.',
   ),
   when: optional(
-    keys('{ days: mon-fri, hours: "08:00-18:00", zone: Europe/Oslo }', {
+    keys<WhenSection, WhenConfig>('{ days: mon-fri, hours: "08:00-18:00", zone: Europe/Oslo }', {
       days: optional(list(leaf.days), 'Default: every day.'),
       hours: optional(leaf.hours, 'An end before the start runs past midnight. Default: all day.'),
       zone: optional(leaf.zone, "An IANA time zone. Default: this machine's."),
@@ -216,7 +235,7 @@ const rule = keys('{ name: web, allow: connect, to: [any], port: [80, 443] }', {
     'The days and hours at which this rule applies.',
   ),
   limit: optional(
-    keys('{ sessions: 1000, sessions-per-user: 20 }', {
+    keys<RuleLimitsSection, RuleLimitsConfig>('{ sessions: 1000, sessions-per-user: 20 }', {
       sessions: optional(leaf.count, 'Sessions at a time by this rule.'),
       'sessions-per-user': optional(leaf.count, 'Sessions at a time of each user.'),
       'sessions-per-address': optional(leaf.count, 'Sessions at a time of each client address.'),
@@ -243,8 +262,11 @@ const rule = keys('{ name: web, allow: connect, to: [any], port: [80, 443] }', {
   ),
 }).meta({ oneOf: [{ required: ['allow'] }, { required: ['deny'] }] });
 
+type Given<T> = Exclude<T, undefined>;
+type Entry<T> = T extends readonly (infer E)[] ? E : never;
+
 /** The schema of an entry of each section that is a list. */
-export const lists: { readonly [K in keyof Lists]: z.ZodType<Lists[K]> } = {
+export const lists: { readonly [K in keyof Lists]: Schema<Lists[K], Entry<FileConfig[K]>> } = {
   listen: listener.describe('A listener.'),
   accept: acceptRule.describe(
     'An accept rule: before any byte is read; the first match decides, nothing matches = closed.',
@@ -256,8 +278,10 @@ export const lists: { readonly [K in keyof Lists]: z.ZodType<Lists[K]> } = {
 };
 
 /** The schema of every other section. */
-export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> } = {
-  users: keys('{ file: users.txt }', {
+export const sections: {
+  readonly [K in Exclude<keyof FileConfig, keyof Lists>]: Schema<Sections[K], Given<FileConfig[K]>>;
+} = {
+  users: keys<Users, UsersConfig>('{ file: users.txt }', {
     file: optional(
       leaf.path,
       'A users file, made by `garter user add NAME --file FILE`; reloaded when it changes. Others than its owner must not be able to write it.',
@@ -268,21 +292,24 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
   upstreams: keyed(leaf.label, upstream, '{ p1: socks5h://10.0.3.1:1080 }').describe(
     'Other proxy servers, by name, for routes to go through.',
   ),
-  resolve: keys('{ servers: [10.0.0.53], family: any, timeout: 5s }', {
-    servers: optional(
-      list(nameServer),
-      "Name servers, in this order: addresses, tls://ADDRESS or https://ADDRESS/PATH. Default: the system's.",
-    ),
-    family: optional(
-      choice<Family>(['any', 'ipv4', 'ipv6']),
-      'Which addresses of a name are used. Default: any.',
-    ),
-    timeout: optional(leaf.time, 'How long a name may take in all. Default: 5s.'),
-  }).describe('How names become addresses.'),
+  resolve: keys<Partial<ResolveSection>, ResolveConfig>(
+    '{ servers: [10.0.0.53], family: any, timeout: 5s }',
+    {
+      servers: optional(
+        list(nameServer),
+        "Name servers, in this order: addresses, tls://ADDRESS or https://ADDRESS/PATH. Default: the system's.",
+      ),
+      family: optional(
+        choice<Family>(['any', 'ipv4', 'ipv6']),
+        'Which addresses of a name are used. Default: any.',
+      ),
+      timeout: optional(leaf.time, 'How long a name may take in all. Default: 5s.'),
+    },
+  ).describe('How names become addresses.'),
   nat64: list(leaf.nat64, { example: 'nat64: [64:ff9b::/96], or leave the key out' }).describe(
     'Prefixes by which a NAT64 of this network translates: addresses in them stand for the IPv4 address inside, also in allowing rules.',
   ),
-  timeouts: keys('{ handshake: 15s, idle: 2h }', {
+  timeouts: keys<TimeoutsSection, TimeoutsConfig>('{ handshake: 15s, idle: 2h }', {
     handshake: optional(leaf.time, 'From the connection to its request, in all. Default: 15s.'),
     connect: optional(leaf.time, 'From the request to the destination, names included. Default: 30s.'),
     bind: optional(leaf.time, 'How long BIND waits for its connection. Default: 2m.'),
@@ -291,11 +318,11 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
     'udp-idle': optional(leaf.time, 'Without a datagram either way. Default: 3m.'),
     drain: optional(leaf.time, 'For open sessions when garter is told to end. Default: 30s.'),
   }).describe('How long to wait.'),
-  log: keys('{ level: info, format: text, to: stderr }', {
+  log: keys<Partial<LogSettings>, LogConfig>('{ level: info, format: text, to: stderr }', {
     level: optional(choice<Level>(['error', 'warn', 'info', 'debug']), 'Default: info.'),
     format: optional(choice(['text', 'json']), 'Default: text.'),
     to: optional(
-      value<LogSettings['to']>(
+      value<LogSettings['to'], NonNullable<LogConfig['to']>>(
         {
           anyOf: [
             { enum: ['stderr'] },
@@ -308,24 +335,27 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
       'stderr (the default), { file: path } or { syslog: udp://127.0.0.1:514 }, tcp://… or local.',
     ),
   }).describe('Log lines and records.'),
-  limits: keys('{ connections: 10000, per-address: 500, unauthenticated: 60:30:100 }', {
-    connections: optional(
-      leaf.count,
-      'Client connections at a time. Default: 10000, less where descriptors are fewer.',
-    ),
-    'per-address': optional(
-      leaf.count,
-      'Client connections at a time of each address (IPv6: /64). Default: no limit.',
-    ),
-    unauthenticated: optional(
-      leaf.startups,
-      "Connections whose request has not come yet, as OpenSSH's MaxStartups. Default: 500:30:1000.",
-    ),
-    memory: optional(
-      leaf.size,
-      'Resident memory from which on new connections are refused, destinations of UDP associations forgotten, and those ended that hold most. Default: 80 % of what the machine or container has.',
-    ),
-  }).describe('Limits on connections, before their requests are known.'),
+  limits: keys<LimitsSection, ConnectionLimitsConfig>(
+    '{ connections: 10000, per-address: 500, unauthenticated: 60:30:100 }',
+    {
+      connections: optional(
+        leaf.count,
+        'Client connections at a time. Default: 10000, less where descriptors are fewer.',
+      ),
+      'per-address': optional(
+        leaf.count,
+        'Client connections at a time of each address (IPv6: /64). Default: no limit.',
+      ),
+      unauthenticated: optional(
+        leaf.startups,
+        "Connections whose request has not come yet, as OpenSSH's MaxStartups. Default: 500:30:1000.",
+      ),
+      memory: optional(
+        leaf.size,
+        'Resident memory from which on new connections are refused, destinations of UDP associations forgotten, and those ended that hold most. Default: 80 % of what the machine or container has.',
+      ),
+    },
+  ).describe('Limits on connections, before their requests are known.'),
   state: leaf.path.describe('The file that keeps quotas across restarts.'),
   health: healthAddress.describe('host:port of an HTTP server for GET /healthz and /readyz. Default: none.'),
   pac: leaf
@@ -336,7 +366,7 @@ export const sections: { readonly [K in keyof Sections]: z.ZodType<Sections[K]> 
     'What happens to open sessions when their rule stops applying: close (the default) or keep.',
   ),
   engine: choice(['auto', 'fast', 'portable']).describe('Which implementation of sockets. Default: auto.'),
-  workers: value<Settings['workers']>(
+  workers: value<Settings['workers'], 'auto' | number>(
     { anyOf: [{ enum: ['auto'] }, { type: 'integer', minimum: 1 }] },
     (input) => {
       if (input === 'auto') return 'auto';

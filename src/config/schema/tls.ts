@@ -1,8 +1,10 @@
-import type { z } from 'zod';
+import type { ListenerTlsConfig } from '../input/listeners.ts';
+import type { LinkConfig } from '../input/routes.ts';
 import { parseName } from '../../policy/names.ts';
 import { formatIp, parseIp } from '../../wire/ip.ts';
 import * as leaf from './scalars.ts';
 import { keys, list, optional, text, value } from './value.ts';
+import type { Schema } from './value.ts';
 import { ValueError, quote } from '../source/value-error.ts';
 
 /** `tls` of a listener; files. */
@@ -24,16 +26,19 @@ export interface LinkSection {
 const PIN = 'sha256/';
 
 /** SHA-256 in base64, 44 characters, without what stands in front of it. */
-const pin: z.ZodType<string> = value({ type: 'string', pattern: '^sha256/[A-Za-z0-9+/]{43}=$' }, (input) => {
-  const written = text(input, 'pin: "sha256/" and 44 characters of base64');
-  if (/^sha256\/[A-Za-z0-9+/]{43}=$/.test(written)) return written.slice(PIN.length);
-  throw new ValueError(
-    `${quote(written)} is not the pin of a key`,
-    'write "sha256/" and the SHA-256 of its SubjectPublicKeyInfo in base64; docs/tls.md shows how to get it',
-  );
-});
+const pin: Schema<string, string> = value(
+  { type: 'string', pattern: '^sha256/[A-Za-z0-9+/]{43}=$' },
+  (input) => {
+    const written = text(input, 'pin: "sha256/" and 44 characters of base64');
+    if (/^sha256\/[A-Za-z0-9+/]{43}=$/.test(written)) return written.slice(PIN.length);
+    throw new ValueError(
+      `${quote(written)} is not the pin of a key`,
+      'write "sha256/" and the SHA-256 of its SubjectPublicKeyInfo in base64; docs/tls.md shows how to get it',
+    );
+  },
+);
 
-const host: z.ZodType<string> = value({ type: 'string', examples: ['proxy.example.org'] }, (input) => {
+const host: Schema<string, string> = value({ type: 'string', examples: ['proxy.example.org'] }, (input) => {
   const written = text(input, 'the name of a host, or its address');
   const ip = parseIp(written);
   const found = ip === undefined ? parseName(written) : formatIp(ip);
@@ -41,22 +46,28 @@ const host: z.ZodType<string> = value({ type: 'string', examples: ['proxy.exampl
   throw new ValueError(`${quote(written)} is not the name of a host`, 'write one such as proxy.example.org');
 });
 
-export const listenerTls: z.ZodType<TlsSection> = keys('{ cert: server.pem, key: server.key }', {
-  cert: leaf.path.describe('The certificate and those of the CAs between it and the root, as PEM.'),
-  key: leaf.path.describe('Its private key, as PEM; nobody else may read the file.'),
-  'client-ca': optional(
-    leaf.path,
-    'CAs whose certificates clients have to show, as PEM. Then methods is [certificate] by default.',
-  ),
-});
+export const listenerTls: Schema<TlsSection, ListenerTlsConfig> = keys<TlsSection, ListenerTlsConfig>(
+  '{ cert: server.pem, key: server.key }',
+  {
+    cert: leaf.path.describe('The certificate and those of the CAs between it and the root, as PEM.'),
+    key: leaf.path.describe('Its private key, as PEM; nobody else may read the file.'),
+    'client-ca': optional(
+      leaf.path,
+      'CAs whose certificates clients have to show, as PEM. Then methods is [certificate] by default.',
+    ),
+  },
+);
 
-export const linkTls: z.ZodType<LinkSection> = keys('{ name: proxy.example.org, ca: ca.pem }', {
-  name: optional(host, 'What the certificate has to be for. Default: the host in the URL.'),
-  ca: optional(leaf.path, "CAs that may have issued it, as PEM. Default: the system's."),
-  cert: optional(leaf.path, 'What is shown to a server that asks for a certificate, as PEM.'),
-  key: optional(leaf.path, 'Its private key, as PEM; nobody else may read the file.'),
-  pin: optional(
-    list(pin),
-    "SHA-256 of the server's public key; of several, one has to be it. Without ca no CA is asked then.",
-  ),
-});
+export const linkTls: Schema<LinkSection, LinkConfig> = keys<LinkSection, LinkConfig>(
+  '{ name: proxy.example.org, ca: ca.pem }',
+  {
+    name: optional(host, 'What the certificate has to be for. Default: the host in the URL.'),
+    ca: optional(leaf.path, "CAs that may have issued it, as PEM. Default: the system's."),
+    cert: optional(leaf.path, 'What is shown to a server that asks for a certificate, as PEM.'),
+    key: optional(leaf.path, 'Its private key, as PEM; nobody else may read the file.'),
+    pin: optional(
+      list(pin),
+      "SHA-256 of the server's public key; of several, one has to be it. Without ca no CA is asked then.",
+    ),
+  },
+);

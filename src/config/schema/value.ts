@@ -1,5 +1,12 @@
 import { z } from 'zod';
+import type { OneOrMany } from '../input/values.ts';
 import { ValueError, either, notYet, quote } from '../source/value-error.ts';
+
+/**
+ * A schema, by what it takes and what it makes of that. What it takes is exact: a schema of text is not one of text or numbers, so that
+ * the types in input/ say all that may be written, and nothing else.
+ */
+export interface Schema<out Out, in out In> extends z.ZodType<Out, In> {}
 
 /** What an editor is told of a value: a piece of JSON Schema. */
 export interface Hints {
@@ -12,11 +19,11 @@ export interface Hints {
 }
 
 /** A single value. `parse` throws a ValueError for what it cannot use. */
-export function value<T>(hints: Hints, parse: (input: unknown) => T): z.ZodType<T> {
+export function value<T, In>(hints: Hints, parse: (input: unknown) => T): Schema<T, In> {
   return z
-    .unknown()
+    .any()
     .meta({ ...hints })
-    .transform((input, context) => {
+    .transform((input: unknown, context) => {
       try {
         return parse(input);
       } catch (error) {
@@ -30,7 +37,7 @@ export function value<T>(hints: Hints, parse: (input: unknown) => T): z.ZodType<
 export function choice<const T extends string>(
   words: readonly T[],
   later: readonly string[] = [],
-): z.ZodType<T> {
+): Schema<T, T> {
   return value({ type: 'string', enum: words }, (input) => {
     const word = words.find((one) => one === input);
     if (word !== undefined) return word;
@@ -47,10 +54,10 @@ export interface ListOptions {
 }
 
 /** A list; a value that stands alone is a list of one. */
-export function list<T>(item: z.ZodType<T>, options: ListOptions = {}): z.ZodType<T[]> {
+export function list<T, In>(item: Schema<T, In>, options: ListOptions = {}): Schema<T[], OneOrMany<In>> {
   const { example = 'at least one value, or leave the key out', least = 1 } = options;
   return z
-    .preprocess((input, context) => {
+    .preprocess((input: OneOrMany<In>, context) => {
       const values = Array.isArray(input) ? input : [input];
       if (values.length >= least && input !== undefined && input !== null) return values;
       return refuse(context, input, new ValueError('there is nothing in this list', `write ${example}`));
@@ -61,19 +68,31 @@ export function list<T>(item: z.ZodType<T>, options: ListOptions = {}): z.ZodTyp
 /** Marks a list in the JSON Schema whose only value may stand without brackets. */
 export const ALONE = 'alone';
 
+/** The schema of each key of an object. What it takes and what it makes have the same keys, the same of them optional. */
+export type Shape<Out, In> = {
+  readonly [K in keyof Out | keyof In]-?: K extends keyof Out & keyof In ? Field<Out, In, K> : never;
+};
+
+type Field<Out, In, K extends keyof Out & keyof In> =
+  IsOptional<Out, K> extends IsOptional<In, K>
+    ? IsOptional<In, K> extends true
+      ? z.ZodExactOptional<Schema<Required<Out>[K], Required<In>[K]>>
+      : Schema<Out[K], In[K]>
+    : never;
+
+type IsOptional<T, K extends keyof T> = Pick<T, K> extends Required<Pick<T, K>> ? false : true;
+
 /** Keys and values. For unknown keys, the message of the issue is the list of those that are known. */
-export function keys<S extends z.ZodRawShape>(
-  example: string,
-  shape: S,
-): z.ZodType<z.output<z.ZodObject<S>>> {
-  const known = Object.keys(shape).join(' ');
-  return z.preprocess((input, context) => expectKeys(input, example, context), z.strictObject(shape, known));
+export function keys<Out, In>(example: string, shape: Shape<Out, In>): Schema<Out, In> {
+  const inner = z.strictObject(shape, Object.keys(shape).join(' '));
+  const schema = z.preprocess((input, context) => expectKeys(input, example, context), inner);
+  return schema as z.ZodType as Schema<Out, In>;
 }
 
 /** Keys and values, for which text may stand that is the value of one of the keys. */
-export function standsFor<T>(key: string, schema: z.ZodType<T>): z.ZodType<T> {
+export function standsFor<T, In>(key: string, schema: Schema<T, In>): Schema<T, In | string> {
   return z
-    .preprocess((input) => (typeof input === 'string' ? { [key]: input } : input), schema)
+    .preprocess((input: In | string) => (typeof input === 'string' ? { [key]: input } : input), schema)
     .meta({ [SHORT]: key });
 }
 
@@ -81,13 +100,13 @@ export function standsFor<T>(key: string, schema: z.ZodType<T>): z.ZodType<T> {
 export const SHORT = 'short';
 
 /** Keys of one kind, and their values. */
-export function keyed<T>(
-  key: z.ZodType<string>,
-  item: z.ZodType<T>,
+export function keyed<T, In>(
+  key: Schema<string, string>,
+  item: Schema<T, In>,
   example: string,
-): z.ZodType<Record<string, T>> {
+): Schema<Record<string, T>, Readonly<Record<string, In>>> {
   return z.preprocess(
-    (input, context) => {
+    (input: Readonly<Record<string, In>>, context) => {
       const map = expectKeys(input, example, context);
       if (!isKeys(input)) return map;
       for (const name of Object.keys(map)) {
@@ -106,8 +125,13 @@ export function keyed<T>(
   );
 }
 
-export function optional<T>(schema: z.ZodType<T>, description: string): z.ZodExactOptional<z.ZodType<T>> {
-  return schema.describe(description).exactOptional();
+/** A key that may be left out; `expectKeys` leaves out what is `undefined`. */
+export function optional<T, In>(
+  schema: Schema<T, In>,
+  description: string,
+): z.ZodExactOptional<Schema<T, In | undefined>> {
+  const described = schema.describe(description) as z.ZodType as Schema<T, In | undefined>;
+  return described.exactOptional();
 }
 
 export function isKeys(input: unknown): input is Readonly<Record<string, unknown>> {

@@ -7,7 +7,7 @@ import { asRule } from '../../route/routes.ts';
 import type { ListenerSettings } from '../../server/settings.ts';
 import { ipOf, isLoopback, withoutZone } from '../../wire/ip.ts';
 import type { Draft } from '../schema/draft.ts';
-import type { CommandWord } from '../schema/scalars.ts';
+import type { CommandWord } from '../input/values.ts';
 import { reportLoops } from '../checks/loops.ts';
 import { reportTaken, whereIs } from '../checks/names.ts';
 import type { Path, Placed, Reports } from '../source/problem.ts';

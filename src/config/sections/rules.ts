@@ -11,7 +11,7 @@ import type {
 } from '../../policy/policy.ts';
 import { SET_NAMES } from '../../policy/sets.ts';
 import type { Draft } from '../schema/draft.ts';
-import type { CommandWord } from '../schema/scalars.ts';
+import type { CommandWord } from '../input/values.ts';
 import { reportTaken, whereIs } from '../checks/names.ts';
 import type { Path, Placed, Reports } from '../source/problem.ts';
 import { unreachableAccepts, unreachableRules } from '../checks/shadowed-rules.ts';

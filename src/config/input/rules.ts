@@ -1,0 +1,88 @@
+import type { LogKind, Method, Protocol } from '../../policy/policy.ts';
+import type { CommandWord, OneOrMany, Ports } from './values.ts';
+
+/** An entry of `accept`. */
+export interface AcceptConfig {
+  /** For records and messages. @default 'accept-1', 'accept-2', … */
+  readonly name?: string | undefined;
+  /** `true` accepts the connection, `false` closes it. */
+  readonly allow: boolean;
+  /** Clients: CIDRs, addresses and sets. @default all */
+  readonly from?: OneOrMany<string> | undefined;
+  /** Authentication methods instead of the listener's. @default the listener's */
+  readonly methods?: OneOrMany<Method> | undefined;
+}
+
+/** An entry of `rules`. It has either `allow` or `deny`. */
+export interface RuleConfig {
+  /** For records and messages. @default 'rule-1', 'rule-2', … */
+  readonly name?: string | undefined;
+  /** The commands that this rule allows. */
+  readonly allow?: OneOrMany<CommandWord> | undefined;
+  /** The commands that this rule refuses. */
+  readonly deny?: OneOrMany<CommandWord> | undefined;
+  /** Clients: CIDRs, addresses and sets. @default all */
+  readonly from?: OneOrMany<string> | undefined;
+  /** Authenticated users, and groups as `@group`. @default all, anonymous ones too */
+  readonly user?: OneOrMany<string> | undefined;
+  /**
+   * Destinations: CIDR, address, name, `.suffix` (which includes the name itself), or a set: any, public, private, loopback,
+   * link-local, multicast, self, metadata, reserved. In an allowing rule `any` and `public` do not include the last six.
+   */
+  readonly to: OneOrMany<string>;
+  /** Ports of the destination. @default all */
+  readonly port?: OneOrMany<Ports> | undefined;
+  /** Ports that the client connects from. @default all */
+  readonly 'source-port'?: OneOrMany<Ports> | undefined;
+  /** What the client speaks. @default all */
+  readonly protocol?: OneOrMany<Protocol> | undefined;
+  /**
+   * What an allowing rule demands: a client that authenticated differently is refused, and no further rule is tried.
+   * @default any
+   */
+  readonly method?: OneOrMany<Method> | undefined;
+  /** When this rule applies. @default always */
+  readonly when?: WhenConfig | undefined;
+  /** Of an allowing rule. A request beyond a limit is refused; it never falls through to the next rule. @default none */
+  readonly limit?: RuleLimitsConfig | undefined;
+  /**
+   * Which log lines a session gets: when it begins, when it ends well, when it ends otherwise. `onRecord` is called either way.
+   * @default ['disconnect', 'error']
+   */
+  readonly log?: OneOrMany<LogKind> | undefined;
+  /** Of an allowing rule: what happens to its sessions when it no longer applies. @default the top-level `revoke` */
+  readonly revoke?: 'close' | 'keep' | undefined;
+}
+
+export interface WhenConfig {
+  /** `sat`, or `mon-fri`. @default every day */
+  readonly days?: OneOrMany<string> | undefined;
+  /** `08:00-18:00`; with an end before the start it runs past midnight. @default all day */
+  readonly hours?: string | undefined;
+  /** An IANA time zone, such as `Europe/Oslo`. @default this machine's */
+  readonly zone?: string | undefined;
+}
+
+/** None has a limit by default. */
+export interface RuleLimitsConfig {
+  /** Sessions at a time by this rule. */
+  readonly sessions?: number | undefined;
+  /** Sessions at a time of each user. */
+  readonly 'sessions-per-user'?: number | undefined;
+  /** Sessions at a time of each client address (IPv6: /64). */
+  readonly 'sessions-per-address'?: number | undefined;
+  /** New sessions by this rule: `50/s`, `100/m`, `1000/h`. */
+  readonly rate?: string | undefined;
+  /** New sessions of each client address. */
+  readonly 'rate-per-address'?: string | undefined;
+  /** Bytes per second and direction of all sessions by this rule: `10MB/s`. */
+  readonly bandwidth?: string | undefined;
+  /** Bytes per second and direction of each session. */
+  readonly 'bandwidth-per-session'?: string | undefined;
+  /** Bytes of each user in a day (UTC), both directions together: `10GB/day`. Needs `state`. */
+  readonly 'quota-per-user'?: string | undefined;
+  /** How long a session may last: `8h`. */
+  readonly duration?: string | undefined;
+  /** How long a session may be silent. @default `timeouts.idle` */
+  readonly idle?: string | undefined;
+}
