@@ -89,6 +89,9 @@ export interface End {
   readonly detail?: EndDetail;
 }
 
+/** When a record is made: a request was granted and goes on, or the connection has ended, in a natural way or not. */
+export type RecordEvent = 'connect' | 'disconnect' | 'error';
+
 /** One connection, from accept to end, whatever happened; the log puts the time in front. What is not known is absent. */
 export type ConnectionRecord = {
   /** Unique in this process: its start in hexadecimal seconds, and a running number. */

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { Journal } from '../audit/journal.ts';
 import { Log } from '../audit/log.ts';
 import type { ConnectionRecord } from '../audit/record.ts';
 import type { Authenticator, Identity } from '../auth/authenticator.ts';
@@ -45,6 +46,8 @@ export type Authenticate = (
 
 /** A running SOCKS server: what it has once, and a workers, which serves the connections. */
 export class Server implements AsyncDisposable {
+  /** Takes the records of all sessions. Who subscribes once it serves gets those of several threads from the next reload on. */
+  readonly journal: Journal;
   readonly #engine: Engine;
   readonly #hooks: ServerHooks;
   readonly #log: Log;
@@ -94,6 +97,7 @@ export class Server implements AsyncDisposable {
     this.#engine = engine;
     this.#hooks = hooks;
     this.#log = new Log(settings.log);
+    this.journal = new Journal(this.#log);
     this.#quotas = new QuotaStore(this.#log);
     this.#ports = new OwnPorts(memory.ports);
     this.#spare = new Spare(sparePossible(), memory.spare);
@@ -118,6 +122,7 @@ export class Server implements AsyncDisposable {
     const embedder = authenticate && embedded(authenticate);
     const common: Common = {
       log: this.#log,
+      journal: this.journal,
       memory,
       usage: this.#quotas,
       authenticator: () => embedder ?? this.#users.authenticator,

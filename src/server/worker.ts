@@ -1,4 +1,5 @@
 import type { ConnectionRecord, EndDetail } from '../audit/record.ts';
+import { recordLines } from '../audit/record-lines.ts';
 import type { Connection, Engine } from '../net/engine.ts';
 import { Spare } from '../limits/spare.ts';
 import { compile } from '../policy/compile.ts';
@@ -52,10 +53,11 @@ export class Worker implements Workers {
     settings: Settings,
     { thread, threads = 1, decide }: WorkerOptions = {},
   ) {
-    const { log, memory } = common;
+    const { log, journal, memory } = common;
+    journal.subscribe(recordLines(log));
     const limits = new Limits(memory.limits);
     const quotas = new Quotas(common.usage);
-    const sessions = new Sessions(log, limits, quotas, lingeringPossible(threads), thread);
+    const sessions = new Sessions(common, limits, quotas, lingeringPossible(threads), thread);
     const ports = new OwnPorts(memory.ports);
     this.#spare = new Spare(sparePossible(), memory.spare);
     this.#common = common;

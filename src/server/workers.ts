@@ -1,3 +1,4 @@
+import type { Journal } from '../audit/journal.ts';
 import type { Log } from '../audit/log.ts';
 import type { ConnectionRecord, EndDetail } from '../audit/record.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
@@ -10,6 +11,8 @@ import type { SharedMemory } from './shared-memory.ts';
 /** What a server has once, however many threads serve. */
 export interface Common {
   readonly log: Log;
+  /** Takes the records of all sessions. */
+  readonly journal: Journal;
   readonly memory: SharedMemory;
   readonly usage: Usage;
   /** The one in force. */

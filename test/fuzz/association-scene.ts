@@ -95,7 +95,7 @@ export class Scene {
       bandwidths: new Bandwidths(limits),
       relayPorts: new RelayPorts(this.engine),
       quotas: new Quotas({ used: () => 0, add: () => undefined }),
-      sessions: { logGrant: () => undefined },
+      sessions: { recordGrant: () => undefined },
       associations: this.associations,
       timeouts: { udpIdle: 180_000 },
       log: { debug: () => undefined },

@@ -40,7 +40,7 @@ export async function lookUp(
     session.address = host;
     session.client.write(machine.reply(Reply.succeeded, { host, port: 0 }));
   }
-  state.sessions.logGrant(session);
+  state.sessions.recordGrant(session);
   return { by: 'none', phase: 'resolve' };
 }
 

@@ -27,7 +27,7 @@ export function relay(
     receivePace: paceOf(receive),
   };
   session.relays(state.engine.relay(client, target, options, session), state.sessions);
-  state.sessions.logGrant(session);
+  state.sessions.recordGrant(session);
 }
 
 const NO_LIMIT: LimitOptions = {};

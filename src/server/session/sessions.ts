@@ -1,10 +1,11 @@
+import type { Journal } from '../../audit/journal.ts';
 import { endedWell, formatEnd } from '../../audit/record.ts';
-import type { ConnectionRecord, End, EndDetail } from '../../audit/record.ts';
+import type { End, EndDetail, RecordEvent } from '../../audit/record.ts';
 import type { Log } from '../../audit/log.ts';
 import type { Connection } from '../../net/engine.ts';
 import { Roster } from '../../net/roster.ts';
 import type { Limits } from '../../limits/limits.ts';
-import type { LogKind, RuleOptions } from '../../policy/policy.ts';
+import type { RuleOptions } from '../../policy/policy.ts';
 import { Failure } from '../failure.ts';
 import type { OpenListener } from '../listen/listeners.ts';
 import type { Quotas } from '../limits/quotas.ts';
@@ -17,6 +18,7 @@ export class Sessions {
   readonly #lingering: (Session | undefined)[];
   #nextSeat = 0;
   #lingerers = 0;
+  readonly #journal: Journal;
   readonly #log: Log;
   readonly #limits: Limits;
   readonly #quotas: Quotas;
@@ -25,9 +27,16 @@ export class Sessions {
   #whenEmpty: (() => void)[] = [];
 
   /** `lingering`: how many at most may have their answer still to read. `thread`: which of several it is. */
-  constructor(log: Log, limits: Limits, quotas: Quotas, lingering: number, thread?: number) {
+  constructor(
+    { journal, log }: { readonly journal: Journal; readonly log: Log },
+    limits: Limits,
+    quotas: Quotas,
+    lingering: number,
+    thread?: number,
+  ) {
     const start = Math.floor(Date.now() / 1000).toString(16);
     this.#run = thread === undefined ? start : `${start}-${thread}`;
+    this.#journal = journal;
     this.#log = log;
     this.#limits = limits;
     this.#quotas = quotas;
@@ -49,9 +58,9 @@ export class Sessions {
     return session;
   }
 
-  /** Logs the grant, for rules that want it. */
-  logGrant(session: Session, rule: RuleOptions | undefined = session.rule): void {
-    if (rule?.log.includes('connect')) this.#write('connect', session.record());
+  /** Records the grant; few rules want a line of it. */
+  recordGrant(session: Session, rule: RuleOptions | undefined = session.rule): void {
+    this.#journal.write(session, 'connect', rule?.log.includes('connect') !== true);
   }
 
   /**
@@ -89,14 +98,14 @@ export class Sessions {
     if (session.lease !== undefined) this.#limits.release(session.lease);
     if (session.connectionLease !== undefined) this.#limits.release(session.connectionLease);
     session.releaseUpstreams?.();
-    const kind: LogKind = endedWell(end) ? 'disconnect' : 'error';
+    const event: RecordEvent = endedWell(end) ? 'disconnect' : 'error';
     const { rules } = session;
-    if (rules.length === 0 || rules.some(({ log }) => log.includes(kind)))
-      this.#write(kind, session.record(end));
-    else if (end.by === 'upstream') this.#warnOf(session, end);
+    const silenced = rules.length > 0 && !rules.some(({ log }) => log.includes(event));
+    this.#journal.write(session, event, silenced, end);
+    if (silenced && end.by === 'upstream') this.#warnOf(session, end);
   }
 
-  /** Where no record tells of it: whoever runs an agent has to know. */
+  /** Where no line tells of it: whoever runs an agent has to know. */
   #warnOf({ route }: Session, end: End): void {
     const error = end instanceof Failure && end.cause instanceof Error ? end.cause.message : formatEnd(end);
     this.#log.warnSeldom('the upstream failed', { route, error });
@@ -114,9 +123,5 @@ export class Sessions {
   empty(): Promise<void> {
     if (this.#isEmpty) return Promise.resolve();
     return new Promise((resolve) => this.#whenEmpty.push(resolve));
-  }
-
-  #write(kind: LogKind, record: ConnectionRecord): void {
-    this.#log.info(kind, record);
   }
 }

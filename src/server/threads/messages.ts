@@ -1,5 +1,5 @@
 import type { Line } from '../../audit/line.ts';
-import type { ConnectionRecord, EndDetail } from '../../audit/record.ts';
+import type { ConnectionRecord, EndDetail, RecordEvent } from '../../audit/record.ts';
 import type { Member, PasswordVerdict } from '../../auth/authenticator.ts';
 import type { WorkerStatus } from '../workers.ts';
 import type { Settings } from '../settings.ts';
@@ -21,10 +21,22 @@ export type Members = readonly Member[] | undefined;
 /** Bytes that users have used today. */
 export type Used = readonly (readonly [rule: string, user: string, bytes: number])[];
 
+/** What a journal has taken. */
+export interface Entry {
+  readonly record: ConnectionRecord;
+  readonly event: RecordEvent;
+  readonly silenced: boolean;
+}
+
 /** What a thread can be told and asked. */
 export type ThreadCalls = {
   readonly prepare: (settings: Settings) => Promise<void>;
-  readonly commit: (common: { readonly members: Members; readonly used: Used }) => Promise<void>;
+  /** `journal`: the server's own wants records, too. */
+  readonly commit: (common: {
+    readonly members: Members;
+    readonly used: Used;
+    readonly journal: boolean;
+  }) => Promise<void>;
   readonly abort: () => Promise<void>;
   readonly recheck: (members: Members) => void;
   /** In all. */
@@ -41,6 +53,7 @@ export type ThreadCalls = {
 /** What a thread tells and asks the server. */
 export type ServerCalls = {
   readonly lines: (lines: readonly Line[]) => void;
+  readonly entries: (entries: readonly Entry[]) => void;
   readonly verify: (login: {
     readonly username: string;
     readonly password: string;

@@ -143,7 +143,12 @@ export class Threads implements Workers {
 
   async #commit(thread: WorkerHandle): Promise<void> {
     this.#day = this.#quotas.day;
-    await patiently(thread.ask('commit', { members: this.#users.members, used: [...this.#quotas] }));
+    const common = {
+      members: this.#users.members,
+      used: [...this.#quotas],
+      journal: this.#common.journal.isRead,
+    };
+    await patiently(thread.ask('commit', common));
     thread.serves = true;
   }
 
@@ -168,6 +173,10 @@ export class Threads implements Workers {
       {
         lines: (lines) => {
           for (const line of lines) this.#common.log.push(line);
+        },
+        entries: (entries) => {
+          for (const { record, event, silenced } of entries)
+            this.#common.journal.write({ record: () => record }, event, silenced);
         },
         verify: ({ username, password, address }) => this.#verify(username, password, address),
         used: (used) => this.#add(used),

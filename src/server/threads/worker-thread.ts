@@ -1,6 +1,8 @@
 /** What runs in a thread: connections, and lines to the server's own thread for all that a server has once. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Line } from '../../audit/line.ts';
+import { Journal } from '../../audit/journal.ts';
+import type { Subscriber } from '../../audit/journal.ts';
 import { Log } from '../../audit/log.ts';
 import type { Authenticator, Identity, Member, PasswordVerdict } from '../../auth/authenticator.ts';
 import { identityOf } from '../../auth/local-users.ts';
@@ -10,18 +12,23 @@ import type { Change } from '../change.ts';
 import { Worker } from '../worker.ts';
 import type { Usage } from '../limits/quota-store.ts';
 import type { Settings } from '../settings.ts';
-import type { Members, ServerCalls, ThreadCalls, ThreadStart, Used } from './messages.ts';
+import type { Entry, Members, ServerCalls, ThreadCalls, ThreadStart, Used } from './messages.ts';
 
-/** Milliseconds from a log line to the message that takes it along. */
+/** Milliseconds from a log line or record to the message that takes it along. */
 const GATHER = 10;
 
-/** Lines on their way to the log. */
-class Lines {
-  #waiting: Line[] = [];
+/** What is on its way to the server's own thread, many at a time. */
+class Batches<T> {
+  readonly #send: (batch: readonly T[]) => void;
+  #waiting: T[] = [];
   #timer: NodeJS.Timeout | undefined;
 
-  readonly push = (line: Line): void => {
-    this.#waiting.push(line);
+  constructor(send: (batch: readonly T[]) => void) {
+    this.#send = send;
+  }
+
+  readonly push = (one: T): void => {
+    this.#waiting.push(one);
     this.#timer ??= setTimeout(() => this.send(), GATHER);
   };
 
@@ -29,7 +36,7 @@ class Lines {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#waiting.length === 0) return;
-    server.tell('lines', this.#waiting);
+    this.#send(this.#waiting);
     this.#waiting = [];
   }
 }
@@ -83,13 +90,19 @@ class FarUsage implements Usage {
 }
 
 const { number, threads, memory, owned, settings: first } = workerData as ThreadStart;
-const lines = new Lines();
+const lines = new Batches<Line>((batch) => server.tell('lines', batch));
+const entries = new Batches<Entry>((batch) => server.tell('entries', batch));
 const log = new Log(first.log, lines.push);
+const journal = new Journal(log);
+const farJournal: Subscriber = {
+  take: (record, event, silenced) => entries.push({ record, event, silenced }),
+};
+let unsubscribe: (() => void) | undefined;
 const usage = new FarUsage();
 const users = new FarUsers();
 let hasUsers = false;
 const engine = new FastEngine(new Int32Array(owned), threads);
-const common = { log, memory, usage, authenticator: () => (hasUsers ? users : undefined) };
+const common = { log, journal, memory, usage, authenticator: () => (hasUsers ? users : undefined) };
 const worker = new Worker(engine, common, first, { thread: number, threads });
 
 /** Prepared, and not in force yet. */
@@ -100,10 +113,12 @@ const server: Channel<ThreadCalls, ServerCalls> = new Channel(parentPort!, {
     next = undefined;
     next = { change: await worker.prepare(settings), settings };
   },
-  async commit({ members, used }) {
+  async commit({ members, used, journal: isRead }) {
     const { settings, change } = next!;
     next = undefined;
     use(members);
+    unsubscribe?.();
+    unsubscribe = isRead ? journal.subscribe(farJournal) : undefined;
     usage.clear();
     usage.set(used);
     log.reopen(settings.log);
@@ -127,6 +142,7 @@ const server: Channel<ThreadCalls, ServerCalls> = new Channel(parentPort!, {
   async close() {
     await worker.close();
     lines.send();
+    entries.send();
     // Nothing keeps this thread any more, once the answer is sent.
     parentPort!.unref();
   },
@@ -142,4 +158,5 @@ process.once('exit', () => {
   engine.stop();
   worker.abandon();
   lines.send();
+  entries.send();
 });

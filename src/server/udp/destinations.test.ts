@@ -44,7 +44,7 @@ class Scene {
     limits: new Limits(LIMITS),
     bandwidths: new Bandwidths(new Limits(LIMITS)),
     quotas: new Quotas({ used: () => 0, add: () => undefined }),
-    sessions: { logGrant: () => undefined },
+    sessions: { recordGrant: () => undefined },
     timeouts: { udpIdle: 180_000 },
     log: { debug: () => undefined },
     policy: policyTo('any'),

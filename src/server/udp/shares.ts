@@ -149,7 +149,7 @@ export class Shares {
     this.#open.set(rule.name, share);
     if (!this.#used.has(rule.name)) {
       this.#used.set(rule.name, rule);
-      sessions.logGrant(this.#session, rule);
+      sessions.recordGrant(this.#session, rule);
     }
     return share;
   }
