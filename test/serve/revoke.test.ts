@@ -38,6 +38,15 @@ suite('what was allowed and is not any more', () => {
     await Promise.all([alice.gone(), second.gone()]);
     await alive(bob);
     await garter.record({ user: 'alice', end: 'policy:relay:user-gone' });
+    const add = [garterCommand, 'user', 'add', 'alice', '--file', file, '--stdin'];
+    await check(add, { input: `${USERS.alice}\n` });
+    await until(
+      async () =>
+        (await garter.log()).filter(({ event }) => event === 'users reloaded').length === 2 || undefined,
+      () => 'users not reloaded',
+    );
+    using third = await login(garter, 'alice', echo);
+    await alive(third);
   });
 
   test('a user who leaves a group loses what the group was allowed', async () => {

@@ -3,11 +3,15 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { ConnectionRecord } from '../../src/audit/record.ts';
+import { hashPassword } from '../../src/auth/argon2.ts';
+import { setUser } from '../../src/auth/users-file.ts';
 import { makeDirectory } from './directory.ts';
-import { check, start, until, type Daemon } from './process.ts';
+import { start, until, type Daemon } from './process.ts';
+import { sized } from './size.ts';
+import { Tail } from './tail.ts';
 
 export interface GarterOptions {
-  /** What stands in garter.yaml beside `listen`, `users` and `log`. @default '' */
+  /** What stands in garter.yaml beside `listen`, `users` and `log`. Without `workers` there is one, and at full size one per core. @default '' */
   readonly config?: string;
   /** Lines of the listener beside its address. */
   readonly listener?: readonly string[];
@@ -64,12 +68,15 @@ export async function startGarter(options: GarterOptions = {}): Promise<Garter> 
     ...(options.listener ?? []).map((line) => `    ${line}`),
     ...(options.users === undefined ? [] : ['users: { file: users.txt }']),
     `log: { level: debug, format: json, to: { file: ${logPath} } }`,
+    ...(/^workers:/m.test(config) ? [] : [`workers: ${sized('auto', 1)}`]),
     config,
   ].join('\n');
   await writeFile(configFile, text);
-  for (const [name, password] of Object.entries(options.users ?? {})) {
-    const add = [garterCommand, 'user', 'add', name, '--file', join(directory, 'users.txt'), '--stdin'];
-    await check(add, { input: `${password}\n` });
+  if (options.users !== undefined) {
+    let users = '';
+    for (const [name, password] of Object.entries(options.users))
+      users = setUser(users, { name, hash: await hashPassword(password), groups: [] });
+    await writeFile(join(directory, 'users.txt'), users, { mode: 0o600 });
   }
   const daemon = stack.use(
     await start([...prefix, garterCommand, 'serve', '--config', configFile], {
@@ -77,8 +84,9 @@ export async function startGarter(options: GarterOptions = {}): Promise<Garter> 
       env,
     }),
   );
-  const log = (): Promise<readonly LogLine[]> => readLines(logFile);
-  const records = async (): Promise<readonly ConnectionRecord[]> => (await log()).filter(isRecord);
+  const tail = new Tail<LogLine>(logFile);
+  const log = async (): Promise<readonly LogLine[]> => [...tail.lines()];
+  const records = async (): Promise<readonly ConnectionRecord[]> => tail.lines().filter(isRecord);
   const taken = new Set<string>();
   const resources = stack.move();
   return {
@@ -133,18 +141,4 @@ function has(record: ConnectionRecord, fields: Partial<ConnectionRecord>): boole
 
 function isRecord(line: LogLine): line is LogLine & ConnectionRecord {
   return line.end !== undefined;
-}
-
-function parseLine(line: string): LogLine {
-  return JSON.parse(line);
-}
-
-/** The complete lines: the last one may still be on its way. */
-async function readLines(file: string): Promise<readonly LogLine[]> {
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return '';
-    throw error;
-  });
-  const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n');
-  return lines.filter((line) => line !== '').map((line) => parseLine(line));
 }

@@ -1,4 +1,4 @@
-/** A number of bytes or connections: as many as the project promises with SIZE=full, which takes minutes; otherwise fewer. */
-export function sized(full: number, usual: number): number {
+/** What the project promises in `npm run test:full`, which takes hours; elsewhere what is enough for every run. */
+export function sized<const Full, const Usual>(full: Full, usual: Usual): Full | Usual {
   return process.env.SIZE === 'full' ? full : usual;
 }
