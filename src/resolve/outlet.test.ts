@@ -34,7 +34,7 @@ function resolverFor(engine: Engine, server: NameServer, from: string): Resolver
 }
 
 for (const engine of engines) {
-  suite(`${engine.name}: queries from an egress`, { timeout: 60_000 }, () => {
+  suite(`${engine.name}: queries from an egress`, () => {
     for (const [kind, { start, encrypted }] of Object.entries(kinds)) {
       test(`by ${kind} they leave from its address`, async () => {
         await using server = await start();

@@ -58,7 +58,7 @@ for (const { spare, atOnce } of [
     checks.close();
     assert.equal(most, atOnce);
     await until(
-      () => (budget.take(spare) ? true : undefined),
+      () => budget.take(spare),
       () => 'a spare descriptor is not given back',
     );
   });

@@ -141,7 +141,7 @@ suite('discovery', () => {
       'in the background',
     );
     await until(
-      async () => ((await setup.members()) === 'b:0:1' ? true : undefined),
+      async () => (await setup.members()) === 'b:0:1',
       () => 'it is not asked again',
     );
     assert.equal(setup.asked, 2);

@@ -6,28 +6,24 @@ import { startTarget } from '../../test/support/targets.ts';
 import { settingsFromObject } from '../config/load.ts';
 import { Server } from './server.ts';
 
-test(
-  'closed, a server waits for no name server any more, not for those of its routes either',
-  { timeout: 30_000 },
-  async () => {
-    const asked = Promise.withResolvers<Socket>();
-    // It never shakes hands.
-    await using names = await startTarget((socket) => asked.resolve(socket));
-    const config = {
-      listen: [{ address: '127.0.0.1:0' }],
-      rules: [{ name: 'all', allow: 'any', to: ['any'] }],
-      routes: [{ to: ['any'], via: 'direct', dns: [`tls://127.0.0.1:${names.port}`] }],
-      resolve: { timeout: '60s' },
-      timeouts: { connect: '60s' },
-      log: { level: 'error' },
-      engine: process.env.GARTER_ENGINE ?? 'auto',
-      workers: 1,
-    };
-    await using server = await Server.start(settingsFromObject(config, false).settings!);
-    using client = await RawClient.connect(server.addresses[0]!);
-    client.send('05 01 00', request5(Command.connect, 'www.test', 80));
-    const left = once((await asked.promise).resume(), 'end');
-    await server.close();
-    await left;
-  },
-);
+test('closed, a server waits for no name server any more, not for those of its routes either', async () => {
+  const asked = Promise.withResolvers<Socket>();
+  // It never shakes hands.
+  await using names = await startTarget((socket) => asked.resolve(socket));
+  const config = {
+    listen: [{ address: '127.0.0.1:0' }],
+    rules: [{ name: 'all', allow: 'any', to: ['any'] }],
+    routes: [{ to: ['any'], via: 'direct', dns: [`tls://127.0.0.1:${names.port}`] }],
+    resolve: { timeout: '60s' },
+    timeouts: { connect: '60s' },
+    log: { level: 'error' },
+    engine: process.env.GARTER_ENGINE ?? 'auto',
+    workers: 1,
+  };
+  await using server = await Server.start(settingsFromObject(config, false).settings!);
+  using client = await RawClient.connect(server.addresses[0]!);
+  client.send('05 01 00', request5(Command.connect, 'www.test', 80));
+  const left = once((await asked.promise).resume(), 'end');
+  await server.close();
+  await left;
+});

@@ -62,8 +62,8 @@ suite('a request', () => {
   }
 });
 
-test('what would be read again and again is refused, or read quickly', () => {
-  const began = performance.now();
+// What it costs: test/fuzz/costs.ts.
+test('what would be read again and again is refused, or read', () => {
   const blanks = ' '.repeat(16_000);
   assert.throws(() => decodeHttpRequest(bytes(lines('CONNECT a:1 HTTP/1.1', `X:${blanks}\n`))), isFault);
   assert.equal(
@@ -77,8 +77,6 @@ test('what would be read again and again is refused, or read quickly', () => {
     () => decodeHttpReply(bytes(lines('HTTP/1.1 100 a', `X: ${'x'.repeat(9000)}`).repeat(2))),
     isFault,
   );
-  // A quadratic one would take seconds.
-  assert.ok(performance.now() - began < 1000);
 });
 
 function requestOf(size: number): Uint8Array {

@@ -5,6 +5,7 @@ import { ClientSession } from '../../src/handshake/client.ts';
 import { Reassembly } from '../../src/wire/reassembly.ts';
 import { ServerSession } from '../../src/handshake/server.ts';
 import { AddressType } from '../../src/wire/address.ts';
+import { decodeHttpRequest } from '../../src/wire/http.ts';
 import { decodeProxyHeader } from '../../src/wire/proxy-header.ts';
 import { Command, Method } from '../../src/wire/socks5.ts';
 import { decodeUdpHeader, LAST_FRAGMENT } from '../../src/wire/udp.ts';
@@ -21,6 +22,14 @@ export const costs: readonly Cost[] = [
   inPieces('HTTP request, lines', 16_384, 'CONNECT a:1 HTTP/1.1\r\n', 'a:\r\n'),
   inPieces('HTTP request, one line', 16_384, 'CONNECT ', 'a'),
   inPieces('HTTP request for proxy.pac', 16_384, 'GET / HTTP/1.1\r\n', 'a:\r\n'),
+  whole(
+    'HTTP request, a field of blanks',
+    (size) => `CONNECT a:1 HTTP/1.1\r\nX:${' '.repeat(size)}\n\r\n\r\n`,
+  ),
+  whole('HTTP request, blanks inside a field', (size) => {
+    return `CONNECT a:1 HTTP/1.1\r\nX:${' '.repeat(size / 2)}y${' '.repeat(size / 2)}\r\n\r\n`;
+  }),
+  whole('HTTP request, empty lines', (size) => '\r'.repeat(size)),
   {
     name: 'HTTP reply, interim ones before it',
     most: 16_384,
@@ -143,6 +152,24 @@ function record(bytes: Buffer, at: number, owner: number, type: number, size: nu
   bytes.writeUInt16BE(1, at + 4);
   bytes.writeUInt16BE(size, at + 10);
   return at + 12;
+}
+
+/** A head that comes in one piece, and may be refused. */
+function whole(name: string, textOf: (size: number) => string): Cost {
+  return {
+    name,
+    most: 16_000,
+    prepare(size) {
+      const bytes = Buffer.from(textOf(size), 'latin1');
+      return () => {
+        try {
+          decodeHttpRequest(bytes);
+        } catch {
+          // No request; what that costs is the question.
+        }
+      };
+    },
+  };
 }
 
 /** A client that sends a head byte by byte, which does not end. */

@@ -3,7 +3,7 @@ import { inspect, isDeepStrictEqual } from 'node:util';
 /** A piece of garter, and what it promises whatever it is given. */
 export interface Target {
   readonly name: string;
-  /** Changed inputs in a run of the tests: about two seconds' worth. */
+  /** Changed inputs in a run of all tests: about two seconds' worth; a tenth of that in every run. */
   readonly testRuns: number;
   /** Inputs to begin with. */
   readonly seeds: readonly Uint8Array[];

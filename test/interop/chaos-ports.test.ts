@@ -42,7 +42,7 @@ test(`${PORTS} ports and ${2 * PORTS} connections: the rest is refused, and serv
     for (let i = 0; i < PORTS; i++) await garter.record({ end: 'internal:dial:EADDRNOTAVAIL' });
     const held = new RegExp(`(held ${PORTS}\\s[^]*){${round}}`);
     await until(
-      () => (held.test(target.stdout()) ? true : undefined),
+      () => held.test(target.stdout()),
       () => `not all ports are used: ${target.stdout()}`,
     );
     target.signal('SIGUSR2');

@@ -33,7 +33,7 @@ suite('a target whose link goes down', () => {
         const record = await garter.record({ command: 'connect', end: 'timeout:relay:idle' });
         assert.ok(record.received > 0);
         await until(
-          async () => ((await descriptors(garter.process.pid)) <= atFirst ? true : undefined),
+          async () => (await descriptors(garter.process.pid)) <= atFirst,
           () => 'descriptors are left',
         );
       } finally {

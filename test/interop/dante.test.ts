@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { associate, Datagrams, frame } from '../support/datagrams.ts';
 import { makeDirectory } from '../support/directory.ts';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { type Garter, OPEN, startGarter } from '../support/garter.ts';
 import { start, until } from '../support/process.ts';
 import { Command, connectThrough, RawClient, readAddress, request5 } from '../support/raw.ts';
 import { closedPort, startDatagramEcho, startEcho } from '../support/targets.ts';
@@ -12,7 +12,7 @@ import { closedPort, startDatagramEcho, startEcho } from '../support/targets.ts'
 function near(way: string): Promise<Garter> {
   return startGarter({
     config: `
-rules: [{ name: all, allow: any, to: [any, loopback] }]
+${OPEN}
 routes: [{ to: [any], via: way }]
 upstreams: { way: ${way} }`,
   });
@@ -52,9 +52,7 @@ suite('danted as an upstream', () => {
       }
     };
     await until(isUp, () => 'danted does not listen');
-    far = resources.use(
-      await startGarter({ config: 'rules: [{ name: all, allow: any, to: [any, loopback] }]' }),
-    );
+    far = resources.use(await startGarter({ config: OPEN }));
   });
   after(() => resources.disposeAsync());
 

@@ -12,7 +12,7 @@ import { start } from '../support/process.ts';
 const host = `127.55.${(process.pid >>> 8) & 255}.${process.pid & 255}`;
 const NAME = '_socks5._tcp.far.test';
 
-suite('unbound', { timeout: 60_000 }, () => {
+suite('unbound', () => {
   const stack = new AsyncDisposableStack();
   before(async () => {
     const directory = stack.use(await makeDirectory()).path;

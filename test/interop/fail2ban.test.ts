@@ -49,7 +49,7 @@ log: { format: ${format}, to: { file: garter.log } }
       garter.signal('SIGTERM');
       await garter.ended();
       await until(
-        async () => ((await banned(log)).length >= 2 ? true : undefined),
+        async () => (await banned(log)).length >= 2,
         () => 'too few',
       );
       assert.deepEqual(await banned(log), ['127.0.0.2', '127.0.0.4']);

@@ -51,7 +51,7 @@ listen socks
       assert.match(client, /^127\.0\.0\.9:/);
       garter.process.signal('SIGTERM');
       await until(
-        () => (/Server socks\/garter is DOWN/.test(haproxy.stdout() + haproxy.stderr()) ? true : undefined),
+        () => /Server socks\/garter is DOWN/.test(haproxy.stdout() + haproxy.stderr()),
         () => haproxy.stdout() + haproxy.stderr(),
       );
     });

@@ -115,7 +115,7 @@ ${config}`,
       const socket = require('node:dgram').createSocket('udp6');
       socket.on('error', ({ code }) => { console.log(code); socket.close(); });
       socket.connect(${client.ready[1]}, '${PROXY}%${deviceTo(proxy)}', () => socket.send('x'));`;
-    const knocked = await run([...two.prefix, process.execPath, '-e', knock], { timeout: 10_000 });
+    const knocked = await run([...two.prefix, process.execPath, '-e', knock]);
     assert.equal(knocked.stdout, 'ECONNREFUSED\n');
   });
 
@@ -123,7 +123,7 @@ ${config}`,
     await using garter = await garterOn('::', 'limits: { per-address: 1 }');
     const held = ['ncat', '-6', '-v', '--recv-only', `${PROXY}%${deviceTo(proxy)}`, String(garter.port)];
     await using _ = await start([...one.prefix, ...held], { ready: /Connected/ });
-    await run([...two.prefix, ...held], { timeout: 10_000 });
+    await run([...two.prefix, ...held]);
     const { client } = await garter.record({ end: 'limit:accept:per-address' });
     assert.match(client, new RegExp(`^\\[${CLIENT}%to-two\\]`));
   });

@@ -35,7 +35,7 @@ async function linesOf(file: string): Promise<string[]> {
 
 async function untilFault(log: Log, fault: string | undefined): Promise<void> {
   await until(
-    () => log.fault === fault || undefined,
+    () => log.fault === fault,
     () => `the fault is ${log.fault}`,
   );
 }
@@ -134,9 +134,8 @@ suite('garter with its log on a disk', () => {
 
     await disk.grow();
     await until(
-      async () => (await readiness()) === 'ready\n' || undefined,
+      async () => (await readiness()) === 'ready\n',
       () => 'the log is not written again',
-      20_000,
     );
     garter.signal('SIGTERM');
     assert.equal(await garter.ended(), 0);
@@ -171,7 +170,7 @@ suite('garter with its log on a disk', () => {
     await using garter = await start([garterCommand, 'serve', '--config', config], { ready: READY });
     const untilLogged = (pattern: RegExp): Promise<true> =>
       until(
-        async () => pattern.test(await readFile(file, 'utf8')) || undefined,
+        async () => pattern.test(await readFile(file, 'utf8')),
         () => `${pattern} is not logged`,
       );
     // The disk itself cannot be made read-only as long as its log is open.

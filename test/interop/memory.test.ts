@@ -74,7 +74,7 @@ test('in a container of 160 MiB: newcomers are refused, those who are there go o
     const before = socket.bytesRead;
     socket.write('still here');
     await until(
-      () => (socket.bytesRead >= before + 10 ? true : undefined),
+      () => socket.bytesRead >= before + 10,
       () => 'an old session is dead',
     );
   }
@@ -86,10 +86,9 @@ test('in a container of 160 MiB: newcomers are refused, those who are there go o
       const socket = await join(0);
       const served = isIn(socket);
       socket.destroy();
-      return served ? true : undefined;
+      return served;
     },
     () => 'no room again',
-    30_000,
   );
 });
 
@@ -113,7 +112,7 @@ for (const [what, limits] of [
         async () => {
           await client.send(frame(target, 'x'), relay);
           await delay(20);
-          return target.waiting > 0 ? true : undefined;
+          return target.waiting > 0;
         },
         () => 'nothing passes',
       );

@@ -41,7 +41,7 @@ rules: [{ allow: any, to: [loopback], limit: { quota-per-user: 1GB/day } }]
     await until(
       async () => {
         const log = await readFile(join(directory.path, 'garter.log'), 'utf8');
-        return /reloaded/.test(log) && /disconnect/.test(log) ? true : undefined;
+        return /reloaded/.test(log) && /disconnect/.test(log);
       },
       () => 'not reloaded, or nothing recorded',
     );

@@ -41,7 +41,7 @@ ${config}`,
 }
 
 /** The same way through three machines, with the link between the first two encrypted and certificates at both of its ends. */
-suite('a chain of three garters', { timeout: 150_000 }, () => {
+suite('a chain of three garters', () => {
   const resources = new AsyncDisposableStack();
   let row: Row;
   let directory: string;

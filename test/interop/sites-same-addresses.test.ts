@@ -22,7 +22,7 @@ interface Site {
  *     files.home.test    |                               |
  *            10.1.2.3  --+                               +-- 203.0.113.3 east 10.1.0.1 ---- 10.1.2.3 files.east.test
  */
-suite('sites with the same addresses', { timeout: 90_000 }, () => {
+suite('sites with the same addresses', () => {
   const resources = new AsyncDisposableStack();
   let client: Host;
   let home: Site;

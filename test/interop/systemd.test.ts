@@ -92,7 +92,7 @@ suite('systemd', () => {
       env: { NOTIFY_SOCKET: '/nowhere/notify' },
     });
     await until(
-      () => (garter.stderr().includes('systemd was not told') ? true : undefined),
+      () => garter.stderr().includes('systemd was not told'),
       () => garter.stderr(),
     );
     using client = await RawClient.connect({ host: '127.0.0.1', port: Number(garter.ready[1]) });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { Authority, type Issued } from '../support/authority.ts';
 import { makeDirectory } from '../support/directory.ts';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { type Garter, OPEN, startGarter } from '../support/garter.ts';
 import { run, type Outcome } from '../support/process.ts';
 import { startWebServer } from '../support/targets.ts';
 
@@ -54,7 +54,7 @@ suite('TLS', () => {
   test('curl: socks5h through a link between two garters', async () => {
     await using near = await startGarter({
       config: `
-rules: [{ name: all, allow: any, to: [any, loopback] }]
+${OPEN}
 routes: [{ to: [any], via: far }]
 upstreams:
   far: { url: "socks5h+tls://127.0.0.1:${certified.port}", tls: { ca: ${ca.cert}, cert: ${alice.cert}, key: ${alice.key} } }`,

@@ -6,7 +6,7 @@ import { makeDirectory } from '../support/directory.ts';
 import { garterCommand, startGarter, type Garter } from '../support/garter.ts';
 import { address, response, startNameServer, type NameServer } from '../support/name-server.ts';
 import { check, run, start, until, type Daemon, type Outcome } from '../support/process.ts';
-import { Command, connectThrough, RawClient, replyCode, request5 } from '../support/raw.ts';
+import { Command, RawClient, replyCode, request5, works } from '../support/raw.ts';
 import { closedPort, startEcho, type Target } from '../support/targets.ts';
 
 interface Agent extends AsyncDisposable {
@@ -38,13 +38,6 @@ async function startAgent(args: readonly string[], env: NodeJS.ProcessEnv = {}):
 }
 
 const runAgent = (...args: readonly string[]): Promise<Outcome> => run([garterCommand, 'agent', ...args]);
-
-async function works(agent: Agent, host: string, port: number): Promise<void> {
-  using client = await connectThrough(agent, { host, port });
-  client.send(Buffer.from('there and back'));
-  client.end();
-  assert.equal((await client.rest()).toString(), 'there and back');
-}
 
 const reply = (agent: Agent, host: string, port: number): Promise<number> =>
   replyCode(agent, request5(Command.connect, host, port));
@@ -100,14 +93,14 @@ resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }`,
     return file;
   };
 
-  test('a name goes to the server as a name, with user name and password; nothing is logged', async () => {
+  test('a name x to the server as a name, with user name and password; nothing is logged', async () => {
     await using agent = await startAgent([
       '--upstream',
       `socks5h://${at}`,
       '--login-file',
       await loginFile('alice:s3cret'),
     ]);
-    await works(agent, 'a.test', echo.port);
+    await works(agent, { host: 'a.test', port: echo.port });
     const record = await far.record({ destination: `a.test:${echo.port}` });
     assert.equal(record.user, 'alice');
     assert.equal(await reply(agent, 'b.test', 1), 5);
@@ -118,7 +111,7 @@ resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }`,
 
   test('a password in the environment is not in ps', async () => {
     await using agent = await startAgent([], { GARTER_UPSTREAM: `socks5h://alice:s3cret@${at}` });
-    await works(agent, 'c.test', echo.port);
+    await works(agent, { host: 'c.test', port: echo.port });
     const shown = await check(['ps', '-o', 'comm=,args=', '-p', String(agent.process.pid)]);
     assert.match(shown, /agent/);
     assert.doesNotMatch(shown, /s3cret/);
@@ -130,7 +123,7 @@ resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }`,
     const upstreams = ['--upstream', dead, '--upstream', `socks5h://${at}`];
     await using agent = await startAgent([...upstreams, '--login-file', login]);
     for (const name of ['d.test', 'e.test']) {
-      await works(agent, name, echo.port);
+      await works(agent, { host: name, port: echo.port });
       await far.record({ destination: `${name}:${echo.port}` });
     }
     assert.match(complaints(agent), /^\S+ warn upstream down .*why=ECONNREFUSED$/m);
@@ -152,16 +145,16 @@ resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }`,
     await loginFile('alice:s3cret');
     agent.process.signal('SIGHUP');
     await until(
-      () => / reloaded$/m.test(agent.process.stderr()) || undefined,
+      () => / reloaded$/m.test(agent.process.stderr()),
       () => agent.process.stderr(),
     );
-    await works(agent, 'f.test', echo.port);
+    await works(agent, { host: 'f.test', port: echo.port });
   });
 
-  test('loopback goes directly, also by name', async () => {
+  test('loopback x directly, also by name', async () => {
     await using agent = await startAgent(['--upstream', dead]);
-    await works(agent, '127.0.0.1', echo.port);
-    await works(agent, 'localhost', echo.port);
+    await works(agent, { host: '127.0.0.1', port: echo.port });
+    await works(agent, { host: 'localhost', port: echo.port });
     assert.equal(await reply(agent, 'g.test', echo.port), 1);
   });
 
@@ -179,10 +172,10 @@ resolve: { servers: ["127.0.0.1:${near.endpoint.port}"] }
 `,
     );
     await using agent = await startAgent(['--config', file], { FAR_PASSWORD: 's3cret' });
-    await works(agent, 'h.test', echo.port);
+    await works(agent, { host: 'h.test', port: echo.port });
     await far.record({ destination: `h.test:${echo.port}` });
     assert.deepEqual(near.asked, []);
-    await works(agent, 'a.near.test', echo.port);
+    await works(agent, { host: 'a.near.test', port: echo.port });
     assert.ok(near.asked.every(({ name }) => name === 'a.near.test'));
     assert.ok(near.asked.length > 0);
     assert.equal(complaints(agent), '');
@@ -228,7 +221,7 @@ resolve: { servers: ["127.0.0.1:${near.endpoint.port}"] }
         assert.match(page, /^HTTP\/1\.1 400 Bad Request\r\n/, lines.join(' ').slice(0, 80));
         assert.doesNotMatch(page, /FindProxyForURL/);
       }
-      await works(agent, '127.0.0.1', echo.port);
+      await works(agent, { host: '127.0.0.1', port: echo.port });
       assert.equal(complaints(agent), '');
     });
 

@@ -82,7 +82,7 @@ suite('the clock', () => {
     await client.gone();
     await assert.rejects(connectThrough(clocked.proxy, echo));
     await until(
-      async () => (/end=policy:relay:revoked/.test(await clocked.log()) ? true : undefined),
+      async () => /end=policy:relay:revoked/.test(await clocked.log()),
       () => 'no record',
     );
   });
@@ -118,7 +118,7 @@ suite('the clock', () => {
     again.send('05 01 02', '01 05', Buffer.from('alice'), '06', Buffer.from('secret'));
     await again.expect('05 02  01 01');
     await until(
-      async () => /login failed .*user=alice reason=expired/.test(await clocked.log()) || undefined,
+      async () => /login failed .*user=alice reason=expired/.test(await clocked.log()),
       () => 'the failed login is not in the log',
     );
   });
@@ -144,7 +144,7 @@ suite('the clock', () => {
       const bulk = await connectThrough(clocked.proxy, echo);
       bulk.send(Buffer.alloc(600_000));
       await until(
-        async () => ((await clocked.server.sessions()).length === 1 ? true : undefined),
+        async () => (await clocked.server.sessions()).length === 1,
         () => 'the quota was not exceeded',
       );
       await move(jump);
@@ -170,7 +170,7 @@ suite('the clock', () => {
       using client = await connectThrough(clocked.proxy, echo);
       client.send(Buffer.alloc(200_000));
       await until(
-        async () => ((await clocked.server.sessions()).length === 0 ? true : undefined),
+        async () => (await clocked.server.sessions()).length === 0,
         () => 'not used up',
       );
     };

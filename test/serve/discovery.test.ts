@@ -7,7 +7,7 @@ import type { ConnectionRecord } from '../../src/audit/record.ts';
 import { cert, key } from '../support/certificate.ts';
 import { makeDirectory } from '../support/directory.ts';
 import { startHttpsNameServer, startTlsNameServer } from '../support/encrypted-name-server.ts';
-import { type Garter, reload, startGarter } from '../support/garter.ts';
+import { type Garter, OPEN, reload, startGarter } from '../support/garter.ts';
 import {
   address,
   response,
@@ -16,7 +16,7 @@ import {
   type NameServer,
   type Script,
 } from '../support/name-server.ts';
-import { Command, connectThrough, replyCode, request5 } from '../support/raw.ts';
+import { Command, connectThrough, replyCode, request5, works } from '../support/raw.ts';
 import { closedPort, startEcho, startTarget, type Target } from '../support/targets.ts';
 
 const NAME = '_socks5._tcp.example.test';
@@ -36,7 +36,7 @@ function near(names: NameServer, by: 'resolve' | 'route' = 'resolve'): Promise<G
   const servers = `["127.0.0.1:${names.endpoint.port}"]`;
   return startGarter({
     config: `
-rules: [{ name: all, allow: any, to: [any, loopback] }]
+${OPEN}
 routes: [{ to: [any], via: found${by === 'route' ? `, dns: ${servers}` : ''} }]
 upstreams: { found: { discover: ${NAME} } }
 ${by === 'resolve' ? `resolve: { servers: ${servers} }` : ''}
@@ -45,7 +45,7 @@ workers: 1`,
   });
 }
 
-suite('discovery', { timeout: 60_000 }, () => {
+suite('discovery', () => {
   const resources = new AsyncDisposableStack();
   let echo: Target;
   let far: Garter;
@@ -55,19 +55,12 @@ suite('discovery', { timeout: 60_000 }, () => {
   });
   after(() => resources.disposeAsync());
 
-  const works = async (garter: Garter): Promise<void> => {
-    using client = await connectThrough(garter, { host: '127.0.0.1', port: echo.port });
-    client.send(Buffer.from('there and back'));
-    client.end();
-    assert.equal((await client.rest()).toString(), 'there and back');
-  };
-
   test('a server is found when it is needed, once, and not before', async () => {
     await using names = await startNameServer(at(['p1.test', far.port]));
     await using garter = await near(names);
     assert.equal(names.asked.length, 0);
-    await Promise.all([works(garter), works(garter)]);
-    await works(garter);
+    await Promise.all([works(garter, echo), works(garter, echo)]);
+    await works(garter, echo);
     assert.equal(names.asked.filter(({ type }) => type === 'SRV').length, 1);
     await garter.record({ route: `found/p1.test:${far.port}`, end: 'client:relay' });
   });
@@ -78,7 +71,7 @@ suite('discovery', { timeout: 60_000 }, () => {
       at(['late.test', far.port, 20], ['dead1.test', dead, 10], ['dead2.test', dead, 10]),
     );
     await using garter = await near(names);
-    await works(garter);
+    await works(garter, echo);
     await garter.record({ route: `found/late.test:${far.port}` });
     const lines = await garter.log();
     const down = lines.filter(({ event }) => event === 'upstream down');
@@ -94,10 +87,10 @@ suite('discovery', { timeout: 60_000 }, () => {
         fails ? [response(asked, { rcode: 2 })] : script(asked),
       );
       await using garter = await near(names, by);
-      await works(garter);
+      await works(garter, echo);
       fails = true;
       await reload(garter, (text) => text);
-      await works(garter);
+      await works(garter, echo);
       await garter.record({ route: `found/p1.test:${far.port}`, end: 'client:relay' });
     });
   }
@@ -106,7 +99,7 @@ suite('discovery', { timeout: 60_000 }, () => {
     await using names = await startNameServer(() => []);
     await using garter = await startGarter({
       config: `
-rules: [{ name: all, allow: any, to: [any, loopback] }]
+${OPEN}
 resolve: { servers: ["127.0.0.1:${names.endpoint.port}"], timeout: 5s }
 timeouts: { connect: 4s }
 routes: [{ to: [any], via: both }]
@@ -114,7 +107,7 @@ upstreams:
   found: { discover: ${NAME} }
   both: { servers: [found, "socks5h://${far.host}:${far.port}"] }`,
     });
-    await works(garter);
+    await works(garter, echo);
     await garter.record({ route: `both/${far.host}:${far.port}` });
   });
 
@@ -130,7 +123,7 @@ upstreams:
   });
 });
 
-suite('servers with TLS', { timeout: 60_000 }, () => {
+suite('servers with TLS', () => {
   const resources = new AsyncDisposableStack();
   let far: Garter;
   let certFile: string;
@@ -162,7 +155,7 @@ suite('servers with TLS', { timeout: 60_000 }, () => {
     });
     await using garter = await startGarter({
       config: `
-rules: [{ name: all, allow: any, to: [any, loopback] }]
+${OPEN}
 routes: [{ to: [any], via: found }]
 upstreams:
   found: { discover: ${secure}, login: { name: alice, password: "\${PASSWORD}" }, tls: { ca: ${certFile} } }
@@ -187,7 +180,7 @@ resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }`,
   });
 });
 
-suite('a server with several addresses', { timeout: 60_000 }, () => {
+suite('a server with several addresses', () => {
   for (const [what, behave] of [
     ['closes at once', (socket: Socket) => void socket.end()],
     ['speaks something else', (socket: Socket) => void socket.end('220 ready\r\n')],
@@ -211,7 +204,7 @@ suite('a server with several addresses', { timeout: 60_000 }, () => {
       });
       await using garter = await startGarter({
         config: `
-rules: [{ name: all, allow: any, to: [any, loopback] }]
+${OPEN}
 routes: [{ to: [any], via: "socks5h://proxy.test:${far.port}" }]
 resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }
 timeouts: { connect: 3s }`,
@@ -225,7 +218,7 @@ timeouts: { connect: 3s }`,
   }
 });
 
-suite('names by encrypted name servers', { timeout: 60_000 }, () => {
+suite('names by encrypted name servers', () => {
   for (const [scheme, start, path] of [
     ['tls', startTlsNameServer, ''],
     ['https', startHttpsNameServer, '/dns-query'],
@@ -239,7 +232,7 @@ suite('names by encrypted name servers', { timeout: 60_000 }, () => {
       const garter = stack.use(
         await startGarter({
           config: `
-rules: [{ name: all, allow: any, to: [any, loopback] }]
+${OPEN}
 resolve: { servers: ["${scheme}://127.0.0.1:${names.endpoint.port}${path}#localhost"] }`,
           env: { NODE_EXTRA_CA_CERTS: ca },
         }),

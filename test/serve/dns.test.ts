@@ -6,13 +6,13 @@ import { startGarter, type Garter } from '../support/garter.ts';
 import { address, response, startNameServer, type Asked, type NameServer } from '../support/name-server.ts';
 import {
   Command,
-  connectThrough,
   formatHex,
   nameAddress,
   parseHex,
   RawClient,
   replyCode,
   request5,
+  works,
 } from '../support/raw.ts';
 import { startBlackHole, startEcho, type Target } from '../support/targets.ts';
 
@@ -38,7 +38,7 @@ suite('names', () => {
 rules:
   - { name: local, allow: [connect, resolve], to: [127.0.0.0/29, "::1", 192.0.2.0/24] }
 resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"], timeout: 2s }
-timeouts: { connect: 10s }`,
+timeouts: { connect: 10m }`,
       }),
     );
   });
@@ -46,18 +46,15 @@ timeouts: { connect: 10s }`,
 
   const reply = (name: string): Promise<number> =>
     replyCode(garter, request5(Command.connect, name, echo.port));
-  const works = async (name: string): Promise<string> => {
-    using client = await connectThrough(garter, { host: name, port: echo.port });
-    client.send(Buffer.from(name));
-    client.end();
-    assert.equal((await client.rest()).toString(), name);
+  const dialledFor = async (name: string): Promise<string> => {
+    await works(garter, { host: name, port: echo.port });
     const { address: dialled } = await garter.record({ destination: `${name}:${echo.port}` });
     return dialled!;
   };
 
   test('an address', async () => {
     answers.set('A one.test', (asked) => [response(asked, { answers: [address(asked.name, '127.0.0.1')] })]);
-    assert.equal(await works('one.test'), `127.0.0.1:${echo.port}`);
+    assert.equal(await dialledFor('one.test'), `127.0.0.1:${echo.port}`);
   });
 
   const failures = [
@@ -74,15 +71,21 @@ timeouts: { connect: 10s }`,
     },
     { name: 'silent.test', says: () => [], end: 'target:resolve:ETIMEOUT' },
   ];
+  const durations: number[] = [];
   for (const { name, says, end } of failures) {
     test(`${name}: reply 4`, async () => {
       answers.set(`A ${name}`, says);
       answers.set(`AAAA ${name}`, says);
       assert.equal(await reply(name), 4);
       const { duration } = await garter.record({ destination: `${name}:${echo.port}`, end });
-      assert.ok(duration < 5000, `${duration} ms`);
+      durations.push(duration);
     });
   }
+
+  test('an answer that is no help is not waited for as long as one that does not come', () => {
+    const silent = durations.pop()!;
+    assert.ok(Math.max(...durations) < silent, `${durations.join(' ')}, and ${silent} ms`);
+  });
 
   test('a thousand addresses, by TCP after TC', async () => {
     answers.set('A thousand.test', (asked) => {
@@ -90,7 +93,7 @@ timeouts: { connect: 10s }`,
       const records = Array.from({ length: 1000 }, (_, i) => address(asked.name, `127.0.0.${1 + (i % 5)}`));
       return [response(asked, { answers: records })];
     });
-    assert.match(await works('thousand.test'), /^127\.0\.0\.[1-5]:/);
+    assert.match(await dialledFor('thousand.test'), /^127\.0\.0\.[1-5]:/);
     assert.ok(names.asked.some(({ name, over }) => name === 'thousand.test' && over === 'tcp'));
   });
 
@@ -100,7 +103,7 @@ timeouts: { connect: 10s }`,
       const data = asks++ === 0 ? '127.0.0.1' : '127.0.0.66';
       return [response(asked, { answers: [address(asked.name, data, 0)] })];
     });
-    assert.equal(await works('rebind.test'), `127.0.0.1:${echo.port}`);
+    assert.equal(await dialledFor('rebind.test'), `127.0.0.1:${echo.port}`);
     assert.equal(asks, 1, 'one question for the check and the connection');
     assert.equal(await reply('rebind.test'), 2);
     assert.equal(asks, 2, 'TTL 0 is not kept');
@@ -110,7 +113,7 @@ timeouts: { connect: 10s }`,
     answers.set('A mixed.test', (asked) => [
       response(asked, { answers: [address(asked.name, '127.0.0.66'), address(asked.name, '127.0.0.2')] }),
     ]);
-    assert.equal(await works('mixed.test'), `127.0.0.2:${echo.port}`);
+    assert.equal(await dialledFor('mixed.test'), `127.0.0.2:${echo.port}`);
   });
 
   test('poisoned answers are not believed', async () => {
@@ -128,11 +131,11 @@ timeouts: { connect: 10s }`,
         response(asked, { answers: [address('other.test', '127.0.0.3'), address(asked.name, '127.0.0.4')] }),
       ];
     });
-    assert.equal(await works('poisoned.test'), `127.0.0.4:${echo.port}`);
+    assert.equal(await dialledFor('poisoned.test'), `127.0.0.4:${echo.port}`);
     stranger.close();
   });
 
-  test('an IPv6 address that swallows everything delays by less than a second', async () => {
+  test('an IPv6 address that swallows everything is not waited for to the end', async () => {
     await using hole = await startBlackHole('::1', echo.port);
     assert.equal(hole.port, echo.port);
     answers.set('AAAA eyeballs.test', (asked) => [
@@ -141,16 +144,13 @@ timeouts: { connect: 10s }`,
     answers.set('A eyeballs.test', (asked) => [
       response(asked, { answers: [address(asked.name, '127.0.0.1')] }),
     ]);
-    const start = performance.now();
-    assert.equal(await works('eyeballs.test'), `127.0.0.1:${echo.port}`);
-    const took = performance.now() - start;
-    assert.ok(took < 3000, `${took} ms`);
+    assert.equal(await dialledFor('eyeballs.test'), `127.0.0.1:${echo.port}`);
   });
 
   test('an AAAA question that gets no answer does not hold up the A', async () => {
     answers.set('AAAA half.test', () => []);
     answers.set('A half.test', (asked) => [response(asked, { answers: [address(asked.name, '127.0.0.1')] })]);
-    assert.equal(await works('half.test'), `127.0.0.1:${echo.port}`);
+    assert.equal(await dialledFor('half.test'), `127.0.0.1:${echo.port}`);
   });
 
   test('RESOLVE gives the address, RESOLVE_PTR the name', async () => {
@@ -176,18 +176,18 @@ timeouts: { connect: 10s }`,
       answers.set(`AAAA ${name}`, () => []);
       return reply(name);
     });
-    const start = performance.now();
+    let given = 0;
+    for (const each of stuck) void each.then(() => given++);
     answers.set('A quick.test', (asked) => [
       response(asked, { answers: [address(asked.name, '127.0.0.1')] }),
     ]);
-    await works('quick.test');
-    await works('127.0.0.1');
-    const took = performance.now() - start;
+    await dialledFor('quick.test');
+    await dialledFor('127.0.0.1');
+    assert.equal(given, 0, 'of those that nobody answers for');
     const codes = await Promise.all(stuck);
     assert.ok(
       codes.every((code) => code === 4),
       codes.join(' '),
     );
-    assert.ok(took < 1900, `${took} ms, with a name server that is given up on after 2000`);
   });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { associate, Datagrams, frame } from '../support/datagrams.ts';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { type Garter, OPEN, startGarter } from '../support/garter.ts';
 import { address, response, startNameServer, type NameServer } from '../support/name-server.ts';
 import { Command, connectThrough, RawClient, readAddress, request4, request5 } from '../support/raw.ts';
 import { startEcho, startTarget } from '../support/targets.ts';
@@ -27,7 +27,7 @@ suite('a name with several addresses', () => {
     startGarter({
       host,
       config: `
-rules: [{ name: local, allow: any, to: [any, loopback] }]
+${OPEN}
 routes: [${route}]
 timeouts: { bind: 5s }
 resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,

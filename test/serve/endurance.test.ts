@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { cert, key } from '../support/certificate.ts';
 import { makeDirectory } from '../support/directory.ts';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { type Garter, OPEN, startGarter } from '../support/garter.ts';
 import { until } from '../support/process.ts';
 import { Command, connectThrough, parseHex, RawClient, request5 } from '../support/raw.ts';
 import { sized } from '../support/size.ts';
@@ -56,9 +56,8 @@ suite('endurance', () => {
   const settle = async (): Promise<void> => {
     let left = 0;
     await until(
-      async () => ((left = (await descriptors(garter.process.pid)) - atFirst) <= 0 ? true : undefined),
+      async () => (left = (await descriptors(garter.process.pid)) - atFirst) <= 0,
       () => `${left} descriptors are left open`,
-      20_000,
     );
   };
 
@@ -138,7 +137,7 @@ suite('endurance', () => {
       const url = `socks5h+tls://${far.host}:${far.port}`;
       await using near = behind
         ? await startSecure(`
-rules: [{ name: all, allow: any, to: [any, loopback] }]
+${OPEN}
 routes: [{ to: [any], via: far }]
 upstreams: { far: { url: "${url}", tls: { ca: ${files[0]}, name: localhost } } }
 `)
@@ -215,10 +214,9 @@ async function nobodyIsLeft({ process }: Garter): Promise<void> {
     () => {
       process.signal('SIGUSR2');
       open = process.stderr().trimEnd().split('\n').at(-1) ?? '';
-      return open === '0 open sessions' ? true : undefined;
+      return open === '0 open sessions';
     },
     () => `${open}: ${process.stderr().slice(-2000)}`,
-    20_000,
   );
 }
 

@@ -84,9 +84,8 @@ test('users are served while strangers flood it from 50 addresses', async (t: Te
     `${middle(usual).toFixed(1)} ms as a rule, ${middle(flooded).toFixed(1)} ms under the flood ` +
       `(the slowest of 100: ${flooded[297]!.toFixed(1)} ms); of the flood ${flood.stdout().trim().split('\n').at(-1)}`,
   );
-  // Every one was served; the figures are for people, as a machine that is busy otherwise would spoil them.
   assert.equal(flooded.length, 300);
-  assert.ok(middle(flooded) < 1000, `${middle(flooded)} ms`);
+  assert.ok(middle(flooded) < 100 * middle(usual), `${middle(flooded)} ms, without ${middle(usual)} ms`);
   await garter.record({ end: 'limit:greeting:unauthenticated' });
 });
 

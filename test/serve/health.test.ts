@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { startGarter, type Garter } from '../support/garter.ts';
 import { until } from '../support/process.ts';
@@ -40,7 +40,7 @@ test('not ready while it drains, and still alive', async () => {
   using client = await connectThrough(garter, echo);
   garter.process.signal('SIGTERM');
   await until(
-    async () => ((await fetch(`${url}/readyz`)).status === 503 ? true : undefined),
+    async () => (await fetch(`${url}/readyz`)).status === 503,
     () => 'still ready',
   );
   assert.match(await (await fetch(`${url}/readyz`)).text(), /^not ready\nending/);
@@ -52,15 +52,19 @@ test('those who never finish asking keep nobody from it', async () => {
   await using garter = await startGarter({ config: CONFIG });
   const url = new URL(await urlOf(garter));
   await using idle = new AsyncDisposableStack();
+  const sockets: Socket[] = [];
   for (let i = 0; i < 100; i++) {
     const socket = idle.use(connect(Number(url.port), url.hostname));
+    sockets.push(socket);
     socket.on('error', () => undefined); // the oldest are closed
     socket.write('GET /heal');
     await Promise.race([once(socket, 'connect'), once(socket, 'close')]);
   }
-  const start = performance.now();
   assert.equal((await fetch(`${url.href}healthz`)).status, 200);
-  assert.ok(performance.now() - start < 3000);
+  assert.ok(
+    sockets.some((socket) => !socket.closed),
+    'it was answered when they had gone',
+  );
 });
 
 test('of several requests in one piece the first is answered', async () => {

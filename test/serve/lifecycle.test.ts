@@ -59,7 +59,7 @@ test('a users file that others can write stops the start, and one that they can 
   await chmod(file, 0o644);
   garter.process.signal('SIGHUP');
   await until(
-    async () => (await warned()) === 1 || undefined,
+    async () => (await warned()) === 1,
     () => 'nobody was warned',
   );
   await chmod(file, 0o620);
@@ -217,7 +217,7 @@ test('who reads where it listens, or nobody, is no reason to end', async () => {
     { ready: /^\d+$/m },
   );
   await until(
-    async () => ((await readFile(join(directory.path, 'err'), 'utf8')).includes('Ctrl-C') ? true : undefined),
+    async () => (await readFile(join(directory.path, 'err'), 'utf8')).includes('Ctrl-C'),
     () => 'it does not start',
   );
   process.kill(Number(garter.ready[0]), 'SIGTERM');

@@ -65,8 +65,12 @@ suite('limits of a rule refuse with reply 2 and their own code', () => {
 suite('bandwidth', () => {
   test('of a session, each way by itself; of a rule, all sessions together', async () => {
     await using echo = await startEcho();
+    await using other = await startEcho();
     await using garter = await startGarter({
-      config: `rules: [{ name: slow, allow: any, ${LOOPBACK}, limit: { bandwidth: 3MB/s, bandwidth-per-session: 2MB/s } }]`,
+      config: `
+rules:
+  - { name: slow, allow: any, ${LOOPBACK}, port: ${echo.port}, limit: { bandwidth: 3MB/s, bandwidth-per-session: 2MB/s } }
+  - { name: slower, allow: any, ${LOOPBACK}, limit: { bandwidth-per-session: 500kB/s } }`,
     });
     const size = 2_000_000;
     const timed = async (): Promise<number> => {
@@ -76,13 +80,18 @@ suite('bandwidth', () => {
       assert.equal((await client.read(size)).length, size);
       return performance.now() - start;
     };
+    using slower = await connectThrough(garter, other);
+    slower.send(Buffer.alloc(size, 'x'));
     const alone = await timed();
+    const meanwhile = slower.socket.bytesRead / size;
+    assert.ok(meanwhile > 0.05 && meanwhile < 0.75, `with a quarter of the rate ${meanwhile} has come`);
+    slower.reset();
     // A tenth of a second comes at once, and the last chunk is not waited for.
-    assert.ok(alone > 800 && alone < 3000, `${alone} ms`);
+    assert.ok(size / alone < 1.25 * 2000, `${alone} ms`);
     const start = performance.now();
     await Promise.all([timed(), timed(), timed()]);
     const together = performance.now() - start;
-    assert.ok(together > 1700 && together < 6000, `${together} ms`);
+    assert.ok((3 * size) / together < 1.2 * 3000 && together < 6 * alone, `${together} ms, ${alone} alone`);
   });
 
   test('datagrams beyond it are dropped, and the association goes on', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { associate, Datagrams, frame } from '../support/datagrams.ts';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { type Garter, OPEN, startGarter } from '../support/garter.ts';
 import { startNameServer, response, type NameServer } from '../support/name-server.ts';
 import { Command, connectThrough, RawClient, replyCode, request4, request5 } from '../support/raw.ts';
 import { startEcho, type Target } from '../support/targets.ts';
@@ -17,9 +17,7 @@ suite('`localhost`', () => {
   before(async () => {
     echo = resources.use(await startEcho());
     names = resources.use(await startNameServer((asked) => [response(asked, { rcode: 3 })]));
-    far = resources.use(
-      await startGarter({ config: 'rules: [{ name: far, allow: any, to: [any, loopback] }]' }),
-    );
+    far = resources.use(await startGarter({ config: OPEN }));
   });
   after(() => resources.disposeAsync());
 

@@ -31,11 +31,12 @@ async function idleLoad({ process }: Garter): Promise<number> {
   return ((await cpuTime(process.pid)) - before) / ((performance.now() - start) / 100);
 }
 
-/** Milliseconds until somebody is served. */
+/** How many tries it takes until somebody is served. */
 async function untilServed(garter: Garter, target: { host: string; port: number }): Promise<number> {
-  const start = performance.now();
+  let tries = 0;
   await until(
     async () => {
+      tries++;
       try {
         using client = await connectThrough(garter, target);
         client.send(Buffer.from('x'));
@@ -47,7 +48,7 @@ async function untilServed(garter: Garter, target: { host: string; port: number 
     },
     () => 'nobody is served',
   );
-  return performance.now() - start;
+  return tries;
 }
 
 function hold(garter: Garter, bytes: Uint8Array): Socket {
@@ -68,16 +69,16 @@ suite('64 descriptors', () => {
     const closed = (): number => clients.filter((client) => client.closed).length;
     const served = (): number => clients.filter((client) => !client.closed && client.bytesRead === 12).length;
     await until(
-      () => (closed() > 100 && served() >= 4 ? true : undefined),
+      () => closed() > 100 && served() >= 4,
       () => `${closed()} were closed, ${served()} are served`,
     );
     const open = served();
     const load = await idleLoad(garter);
     for (const client of clients) client.destroy();
-    const wait = await untilServed(garter, echo);
-    t.diagnostic(`${open} served, load ${load.toFixed(1)} %, served again after ${Math.round(wait)} ms`);
+    const tries = await untilServed(garter, echo);
+    t.diagnostic(`${open} served, load ${load.toFixed(1)} %, served again at try ${tries}`);
     assert.ok(load < 5, `${load} %`);
-    assert.ok(wait < 2000, `${wait} ms`);
+    assert.ok(tries <= 100, `${tries} tries`);
     await garter.record({ end: 'limit:accept:connections' });
   });
 
@@ -135,10 +136,10 @@ timeouts: { connect: 4s }`,
     }
     const load = await idleLoad(garter);
     open.dispose();
-    const wait = await untilServed(garter, echo);
-    t.diagnostic(`load ${load.toFixed(1)} %, served again after ${Math.round(wait)} ms`);
+    const tries = await untilServed(garter, echo);
+    t.diagnostic(`load ${load.toFixed(1)} %, served again at try ${tries}`);
     assert.ok(load < 5, `${load} %`);
-    assert.ok(wait < 2000, `${wait} ms`);
+    assert.ok(tries <= 100, `${tries} tries`);
   });
 });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { associate, Datagrams, frame } from '../support/datagrams.ts';
-import { startGarter, type Garter, type GarterOptions } from '../support/garter.ts';
+import { type Garter, type GarterOptions, OPEN, startGarter } from '../support/garter.ts';
 import { Command, RawClient, request5 } from '../support/raw.ts';
 import { startEcho } from '../support/targets.ts';
 
@@ -16,7 +16,6 @@ const BINARY = Buffer.from(
 );
 const LOCAL = Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex');
 const BALANCER: GarterOptions = { listener: ['proxy-protocol: { from: [127.0.0.1] }'] };
-const ALLOW = 'rules: [{ name: all, allow: any, to: [any, loopback] }]';
 
 /** What a client behind the balancer gets for a CONNECT, byte by byte if so wanted. */
 async function connect(garter: Garter, header: Uint8Array, port: number): Promise<RawClient> {
@@ -34,7 +33,7 @@ suite('PROXY protocol', () => {
       await using echo = await startEcho();
       await using garter = await startGarter({
         ...BALANCER,
-        config: `accept: [{ name: seen, allow: true, from: [192.0.2.7, "2001:db8::7"] }]\n${ALLOW}`,
+        config: `accept: [{ name: seen, allow: true, from: [192.0.2.7, "2001:db8::7"] }]\n${OPEN}`,
       });
       using through = await connect(garter, header, echo.port);
       await through.expect('05 00  05 00 00');
@@ -46,7 +45,7 @@ suite('PROXY protocol', () => {
 
   test('one byte at a time', async () => {
     await using echo = await startEcho();
-    await using garter = await startGarter({ ...BALANCER, config: ALLOW });
+    await using garter = await startGarter({ ...BALANCER, config: OPEN });
     using client = await RawClient.connect(garter);
     for (const byte of Buffer.concat([BINARY, Buffer.of(5, 1, 0)])) {
       client.send(Buffer.of(byte));
@@ -60,7 +59,7 @@ suite('PROXY protocol', () => {
   test('accept rules close a client that the balancer let through', async () => {
     await using garter = await startGarter({
       ...BALANCER,
-      config: `accept: [{ name: nobody, allow: false, from: [192.0.2.0/24] }, { name: rest, allow: true }]\n${ALLOW}`,
+      config: `accept: [{ name: nobody, allow: false, from: [192.0.2.0/24] }, { name: rest, allow: true }]\n${OPEN}`,
     });
     using client = await connect(garter, LINE, 9);
     await client.gone();
@@ -69,7 +68,7 @@ suite('PROXY protocol', () => {
 
   test('LOCAL and UNKNOWN: the balancer speaks for itself', async () => {
     await using echo = await startEcho();
-    await using garter = await startGarter({ ...BALANCER, config: ALLOW });
+    await using garter = await startGarter({ ...BALANCER, config: OPEN });
     for (const header of [LOCAL, Buffer.from('PROXY UNKNOWN\r\n')]) {
       using client = await connect(garter, header, echo.port);
       await client.expect('05 00  05 00 00');
@@ -80,7 +79,7 @@ suite('PROXY protocol', () => {
   });
 
   test('a balancer without a header, or with junk, is closed', async () => {
-    await using garter = await startGarter({ ...BALANCER, config: ALLOW });
+    await using garter = await startGarter({ ...BALANCER, config: OPEN });
     for (const junk of [Buffer.of(5, 1, 0), Buffer.from('PROXY TCP4 a b 1 2\r\n'), Buffer.alloc(200, 'P')]) {
       using client = await connect(garter, junk, 9);
       await client.gone();
@@ -95,7 +94,7 @@ suite('PROXY protocol', () => {
     await using echo = await startEcho();
     await using garter = await startGarter({
       listener: ['proxy-protocol: { from: [127.0.0.9] }'],
-      config: ALLOW,
+      config: OPEN,
     });
     using direct = await connect(garter, Buffer.of(), echo.port);
     await direct.expect('05 00  05 00 00');
@@ -107,7 +106,7 @@ suite('PROXY protocol', () => {
   test('a balancer that says nothing is closed by the handshake time-out', async () => {
     await using garter = await startGarter({
       ...BALANCER,
-      config: `timeouts: { handshake: 300ms }\n${ALLOW}`,
+      config: `timeouts: { handshake: 300ms }\n${OPEN}`,
     });
     using client = await RawClient.connect(garter);
     await client.gone();
@@ -115,7 +114,7 @@ suite('PROXY protocol', () => {
   });
 
   test("the association hears the client's address, not the balancer's", async () => {
-    await using garter = await startGarter({ ...BALANCER, config: ALLOW });
+    await using garter = await startGarter({ ...BALANCER, config: OPEN });
     using target = await Datagrams.bind('127.0.0.1');
     using association = await associate(
       garter,
@@ -131,7 +130,7 @@ suite('PROXY protocol', () => {
 
   test("limits count the client's address", async () => {
     await using echo = await startEcho();
-    await using garter = await startGarter({ ...BALANCER, config: `limits: { per-address: 1 }\n${ALLOW}` });
+    await using garter = await startGarter({ ...BALANCER, config: `limits: { per-address: 1 }\n${OPEN}` });
     using first = await connect(garter, LINE, echo.port);
     await first.expect('05 00  05 00 00');
     using second = await connect(garter, LINE, echo.port);

@@ -41,8 +41,7 @@ suite('what was allowed and is not any more', () => {
     const add = [garterCommand, 'user', 'add', 'alice', '--file', file, '--stdin'];
     await check(add, { input: `${USERS.alice}\n` });
     await until(
-      async () =>
-        (await garter.log()).filter(({ event }) => event === 'users reloaded').length === 2 || undefined,
+      async () => (await garter.log()).filter(({ event }) => event === 'users reloaded').length === 2,
       () => 'users not reloaded',
     );
     using third = await login(garter, 'alice', echo);
@@ -179,7 +178,7 @@ async function changeUsers(garter: Garter, text: string): Promise<void> {
   const before = await count();
   await replace(join(garter.directory, 'users.txt'), text);
   await until(
-    async () => ((await count()) > before ? true : undefined),
+    async () => (await count()) > before,
     () => 'users not reloaded',
   );
 }
@@ -224,7 +223,7 @@ test('100 SIGHUPs a second for 5 s: nothing is lost, and nothing piles up', asyn
   assert.ok(!events.some((event) => event.startsWith('not reloaded')));
   newcomer.reset();
   await until(
-    async () => ((await descriptors(pid)) <= before ? true : undefined),
+    async () => (await descriptors(pid)) <= before,
     () => 'descriptors are left',
   );
   const last = await memory(pid);

@@ -3,14 +3,12 @@ import type { Socket } from 'node:net';
 import { after, before, suite, test } from 'node:test';
 import { startGarter, type Garter } from '../support/garter.ts';
 import { address, Command, RawClient, readAddress, replyCode, request4, request5 } from '../support/raw.ts';
-import { startTarget, type Target } from '../support/targets.ts';
+import { at, startTarget, type Target } from '../support/targets.ts';
 
 interface Place {
   readonly host: string;
   readonly port: number;
 }
-
-const at = ({ host, port }: Place): string => `${host}:${port}`;
 
 /** A SOCKS5 server that says yes, and then these replies, each when `more` is called. */
 async function startScripted(...replies: readonly Uint8Array[]): Promise<Target & { more(): void }> {

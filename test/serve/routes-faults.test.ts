@@ -1,20 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
-import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { type Garter, OPEN, reload, startGarter } from '../support/garter.ts';
 import { until } from '../support/process.ts';
 import { Command, connectThrough, parseHex, RawClient, replyCode, request5 } from '../support/raw.ts';
-import { startEcho, startTarget, type Target } from '../support/targets.ts';
-
-interface Place {
-  readonly host: string;
-  readonly port: number;
-}
-
-const at = ({ host, port }: Place): string => `${host}:${port}`;
-const OPEN = 'rules: [{ name: all, allow: any, to: [any, loopback] }]';
+import { at, startEcho, startTarget, type Target } from '../support/targets.ts';
 
 /** Answers each message with the next of these. */
 function says(...messages: readonly string[]): (socket: Socket) => void {
@@ -150,22 +140,12 @@ async function downs(garter: Garter): Promise<readonly object[]> {
   return (await garter.log()).filter(({ event }) => event === 'upstream down');
 }
 
-/** Gives a running garter another way out. */
-async function reroute(garter: Garter, via: string): Promise<void> {
-  const file = join(garter.directory, 'garter.yaml');
-  const text = await readFile(file, 'utf8');
-  await writeFile(file, `${text}\nroutes: [{ to: [any], via: "${via}" }]\n`);
-  garter.process.signal('SIGHUP');
-  await until(
-    async () => (await garter.log()).some(({ event }) => event.startsWith('reloaded')) || undefined,
-    async () => JSON.stringify((await garter.log()).at(-1)),
-  );
-}
-
-suite('faulty servers on the way', { timeout: 300_000 }, () => {
+suite('faulty servers on the way', () => {
   const resources = new AsyncDisposableStack();
   let echo: Target;
   let good: Garter;
+  /** Milliseconds that `connect: 2s` takes in this run: of the first of them, which says nothing. */
+  let patience: number | undefined;
   before(async () => {
     echo = resources.use(await startEcho());
     good = resources.use(await startGarter({ config: OPEN }));
@@ -195,7 +175,8 @@ upstreams:
       for (const port of [1, 2]) {
         const record = await garter.record({ destination: `127.0.0.1:${port}` });
         assert.match(record.end!, end);
-        assert.ok(record.duration < 6000, `${record.duration} ms`);
+        patience ??= record.duration;
+        assert.ok(record.duration < 3 * patience, `${record.duration} ms, where ${patience} is time-out`);
       }
       if (final !== undefined) {
         assert.equal(await reply(garter, echo.port), code);
@@ -263,7 +244,7 @@ upstreams: { all: { servers: [${servers}"socks5h://${at(good)}"] } }`,
       });
       assert.equal(await reply(garter, echo.port), 1);
       await until(
-        async () => (await downs(garter)).length === 3 || undefined,
+        async () => (await downs(garter)).length === 3,
         () => 'not all of the dead are down',
       );
       using client = await connectThrough(garter, echo);
@@ -326,7 +307,7 @@ upstreams: { both: { servers: ["${scheme}://${at(closes)}", "socks5h://${at(good
         using client = await connectThrough(garter, echo);
         client.end();
         await until(
-          () => asked > count || undefined,
+          () => asked > count,
           () => 'another server was asked first',
         );
       }
@@ -362,7 +343,7 @@ upstreams: { both: { servers: ["${scheme}://${at(closes)}", "socks5h://${at(good
 
   test('one that is garter itself', async () => {
     await using garter = await startGarter({ config: OPEN });
-    await reroute(garter, `socks5h://${at(garter)}`);
+    await reload(garter, (text) => `${text}\nroutes: [{ to: [any], via: "socks5h://${at(garter)}" }]\n`);
     assert.equal(await reply(garter, echo.port), 1);
     await garter.record({ end: 'upstream:dial:loop' });
   });
@@ -373,12 +354,12 @@ upstreams: { both: { servers: ["${scheme}://${at(closes)}", "socks5h://${at(good
     await using two = await startGarter({
       config: `${config}\nroutes: [{ to: [any], via: "socks5h://${at(one)}" }]`,
     });
-    await reroute(one, `socks5h://${at(two)}`);
+    await reload(one, (text) => `${text}\nroutes: [{ to: [any], via: "socks5h://${at(two)}" }]\n`);
     for (let i = 0; i < 3; i++) {
       const start = performance.now();
       assert.equal(await reply(one, echo.port), 1);
       const took = performance.now() - start;
-      assert.ok(took < 8000, `${took} ms`);
+      assert.ok(took < 4 * patience!, `${took} ms, where ${patience} is time-out`);
     }
     for (const garter of [one, two]) {
       const records = await garter.records();

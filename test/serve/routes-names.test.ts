@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { after, before, suite, test } from 'node:test';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { type Garter, OPEN, startGarter } from '../support/garter.ts';
 import {
   address,
   response,
@@ -10,7 +10,7 @@ import {
   type NameServer,
   type Script,
 } from '../support/name-server.ts';
-import { Command, connectThrough, replyCode, request5 } from '../support/raw.ts';
+import { Command, replyCode, request5, works } from '../support/raw.ts';
 import { startBlackHole, startEcho, type Target } from '../support/targets.ts';
 
 const TRUNCATED = 0x200; // TC, RFC 1035 section 4.1.1
@@ -40,9 +40,7 @@ suite('faulty name servers on the way', () => {
     for (const [name, { says }] of Object.entries(failures))
       for (const type of ['A', 'AAAA']) answers.set(`${type} ${name}`, says);
     echo = resources.use(await startEcho('0.0.0.0'));
-    far = resources.use(
-      await startGarter({ config: 'rules: [{ name: all, allow: any, to: [any, loopback] }]' }),
-    );
+    far = resources.use(await startGarter({ config: OPEN }));
   });
   after(() => resources.disposeAsync());
 
@@ -58,11 +56,8 @@ upstreams: { far: ${upstream} }`,
   const reply = (garter: Garter, name: string): Promise<number> =>
     replyCode(garter, request5(Command.connect, name, echo.port));
   /** There and back: where the far garter was asked to go. */
-  const works = async (garter: Garter, name: string): Promise<string> => {
-    using client = await connectThrough(garter, { host: name, port: echo.port });
-    client.send(Buffer.from(name));
-    client.end();
-    assert.equal((await client.rest()).toString(), name);
+  const askedFor = async (garter: Garter, name: string): Promise<string> => {
+    await works(garter, { host: name, port: echo.port });
     const { bound } = await garter.record({ destination: `${name}:${echo.port}`, end: 'client:relay' });
     const { destination } = await far.record({ bound, end: 'client:relay' });
     return destination!;
@@ -78,8 +73,7 @@ upstreams: { far: ${upstream} }`,
       test(`${name}: reply 4, and the upstream is not asked`, async () => {
         const { length } = await far.records();
         assert.equal(await reply(garter, name), 4);
-        const { duration } = await garter.record({ end: `target:resolve:${code}` });
-        assert.ok(duration < 5000, `${duration} ms`);
+        await garter.record({ end: `target:resolve:${code}` });
         assert.equal((await far.records()).length, length);
       });
     }
@@ -90,13 +84,13 @@ upstreams: { far: ${upstream} }`,
         const records = Array.from({ length: 1000 }, (_, i) => address(asked.name, `127.0.0.${1 + (i % 5)}`));
         return [response(asked, { answers: records })];
       });
-      assert.match(await works(garter, 'thousand.test'), /^127\.0\.0\.[1-5]:/);
+      assert.match(await askedFor(garter, 'thousand.test'), /^127\.0\.0\.[1-5]:/);
     });
 
     test('rebinding: what was judged is what the upstream is asked for, and the next answer is judged again', async () => {
       answers.set('A rebind.test', is('127.0.0.1', 0));
       const count = names.asked.length;
-      assert.equal(await works(garter, 'rebind.test'), `127.0.0.1:${echo.port}`);
+      assert.equal(await askedFor(garter, 'rebind.test'), `127.0.0.1:${echo.port}`);
       const asked = names.asked.slice(count).filter(({ type }) => type === 'A');
       assert.equal(asked.length, 1, 'one question for judgement and connection');
       answers.set('A rebind.test', is('127.0.0.66', 0));
@@ -120,7 +114,7 @@ upstreams: { far: ${upstream} }`,
           }),
         ];
       });
-      assert.equal(await works(garter, 'poisoned.test'), `127.0.0.4:${echo.port}`);
+      assert.equal(await askedFor(garter, 'poisoned.test'), `127.0.0.4:${echo.port}`);
       stranger.close();
     });
 
@@ -129,7 +123,7 @@ upstreams: { far: ${upstream} }`,
       for (const name of stuck) for (const type of ['A', 'AAAA']) answers.set(`${type} ${name}`, () => []);
       answers.set('A prompt.test', is('127.0.0.5'));
       const waiting = Promise.all(stuck.map((name) => reply(garter, name)));
-      const first = await Promise.race([works(garter, 'prompt.test'), waiting]);
+      const first = await Promise.race([askedFor(garter, 'prompt.test'), waiting]);
       assert.equal(first, `127.0.0.5:${echo.port}`);
       assert.deepEqual(await waiting, Array<number>(100).fill(4));
     });
@@ -141,24 +135,20 @@ upstreams: { far: ${upstream} }`,
         await using group = await near(
           `{ servers: ["socks5h://${name}:1080", "socks5h://127.0.0.1:${far.port}"] }`,
         );
-        assert.equal(await works(group, '127.0.0.1'), `127.0.0.1:${echo.port}`);
+        assert.equal(await askedFor(group, '127.0.0.1'), `127.0.0.1:${echo.port}`);
         await using alone = await near(`"socks5h://${name}:1080"`);
         assert.equal(await reply(alone, 'www.passed.test'), 1);
-        const { duration } = await alone.record({ end: `upstream:dial:${code}` });
-        assert.ok(duration < 5000, `${duration} ms`);
+        await alone.record({ end: `upstream:dial:${code}` });
       });
     }
 
-    test('an IPv6 address that swallows everything delays by less than a second', async () => {
+    test('an IPv6 address that swallows everything is not waited for to the end', async () => {
       await using hole = await startBlackHole('::1', far.port);
       assert.equal(hole.port, far.port);
       answers.set('AAAA eyeballs.test', is('::1'));
       answers.set('A eyeballs.test', is('127.0.0.1'));
       await using garter = await near(`"socks5h://eyeballs.test:${far.port}"`);
-      const start = performance.now();
-      assert.equal(await works(garter, '127.0.0.1'), `127.0.0.1:${echo.port}`);
-      const took = performance.now() - start;
-      assert.ok(took < 3000, `${took} ms`);
+      assert.equal(await askedFor(garter, '127.0.0.1'), `127.0.0.1:${echo.port}`);
     });
   });
 });

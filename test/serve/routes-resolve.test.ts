@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { addressOf } from '../../src/wire/address.ts';
 import { encodeSocks5Reply, Reply } from '../../src/wire/socks5.ts';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { type Garter, OPEN, startGarter } from '../support/garter.ts';
 import { address, response, startNameServer, type NameServer } from '../support/name-server.ts';
 import { Command, RawClient, replyCode, request4, request5 } from '../support/raw.ts';
+import { at } from '../support/targets.ts';
 
 /** Knows one name and its address, and the way back. */
 function startNames(name: string, host: string): Promise<NameServer> {
@@ -17,8 +18,6 @@ function startNames(name: string, host: string): Promise<NameServer> {
     return [response(asked, asked.type === 'A' ? { answers: [address(name, host)] } : {})];
   });
 }
-
-const at = ({ host, port }: { host: string; port: number }): string => `${host}:${port}`;
 
 /** The whole reply. */
 async function answer(garter: Garter, request: Uint8Array): Promise<Buffer> {
@@ -92,7 +91,7 @@ suite('RESOLVE through upstreams', () => {
       await startGarter({
         listener: ['protocols: [socks5, socks4, http]'],
         config: `
-rules: [{ name: open, allow: any, to: [any, loopback] }]
+${OPEN}
 resolve: { servers: ["127.0.0.1:${farNames.endpoint.port}"] }`,
       }),
     );
@@ -109,7 +108,7 @@ resolve: { servers: ["127.0.0.1:${farNames.endpoint.port}"] }`,
     startGarter({
       listener: ['protocols: [socks5, socks4]'],
       config: `
-rules: [{ name: all, allow: any, to: [any, loopback] }]
+${OPEN}
 resolve: { servers: ["127.0.0.1:${nearNames.endpoint.port}"] }
 routes: [{ to: [any], via: way ${more}}]
 upstreams: { way: ${via} }`,

@@ -4,19 +4,17 @@ import { once } from 'node:events';
 import { after, before, suite, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { associate, Datagrams, frame } from '../support/datagrams.ts';
-import { type Garter, reload, startGarter } from '../support/garter.ts';
+import { type Garter, OPEN, reload, startGarter } from '../support/garter.ts';
 import { address as record, response, startNameServer, type NameServer } from '../support/name-server.ts';
 import { startLiar } from '../support/liar.ts';
 import { until } from '../support/process.ts';
 import { address, Command, replyCode, request5 } from '../support/raw.ts';
-import { startDatagramEcho, startTarget, type Target } from '../support/targets.ts';
+import { at, startDatagramEcho, startTarget, type Target } from '../support/targets.ts';
 
 interface Place {
   readonly host: string;
   readonly port: number;
 }
-
-const at = ({ host, port }: Place): string => `${host}:${port}`;
 
 /** Waits until the log tells of datagrams that went nowhere. */
 function dropped(garter: Garter, fields: Readonly<Record<string, string | number>>): Promise<unknown> {
@@ -64,7 +62,7 @@ resolve: { servers: ["127.0.0.1:${server.endpoint.port}"] }`,
   const near = (routes: string, rest = ''): Promise<Garter> =>
     startGarter({
       config: `
-rules: [{ name: all, allow: any, to: [any, loopback] }]
+${OPEN}
 resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }
 timeouts: { connect: 5s }
 routes: [${routes}]
@@ -103,7 +101,7 @@ ${rest}`,
   test('three hops: a name that only the last one knows', async () => {
     await using garter = await startGarter({
       config: `
-rules: [{ name: all, allow: any, to: [any, loopback] }]
+${OPEN}
 resolve: { servers: ["127.0.0.1:1"] }
 routes: [{ to: [any], via: way }]
 upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}", "socks5h://${at(far)}"] } }`,
@@ -244,7 +242,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
       assert.equal(server.count, i);
       for (const socket of server.open) socket.destroy();
       await until(
-        async () => server.open.size === 0 || undefined,
+        async () => server.open.size === 0,
         () => 'it stays open',
       );
     }
@@ -277,7 +275,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     assert.equal(server.open.size, 1);
     association[Symbol.dispose]();
     await until(
-      () => server.open.size === 0 || undefined,
+      () => server.open.size === 0,
       () => 'it stays open',
     );
   });

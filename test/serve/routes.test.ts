@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { after, before, suite, test } from 'node:test';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { type Garter, OPEN, startGarter } from '../support/garter.ts';
 import { address, response, startNameServer, type NameServer } from '../support/name-server.ts';
-import { Command, connectThrough, RawClient, replyCode, request5 } from '../support/raw.ts';
-import { startEcho, startTarget, type Target } from '../support/targets.ts';
+import { Command, connectThrough, RawClient, replyCode, request5, works } from '../support/raw.ts';
+import { at, startEcho, startTarget, type Target } from '../support/targets.ts';
 
 const CLOSED = 1; // a port of loopback on which nobody listens
 
@@ -29,7 +29,6 @@ function startRefusing(reply: number): Promise<Target> {
   });
 }
 
-const at = ({ host, port }: { host: string; port: number }): string => `${host}:${port}`;
 const reply = (garter: Garter, host: string, port: number): Promise<number> =>
   replyCode(garter, request5(Command.connect, host, port));
 
@@ -68,24 +67,17 @@ resolve: { servers: ["127.0.0.1:${farNames.endpoint.port}"] }`,
   const near = (config: string, users?: Readonly<{ [name: string]: string }>): Promise<Garter> =>
     startGarter({
       config: `
-rules: [{ name: all, allow: any, to: [any, loopback] }]
+${OPEN}
 resolve: { servers: ["127.0.0.1:${nearNames.endpoint.port}"] }
 timeouts: { connect: 5s }
 ${config}`,
       ...(users !== undefined && { users }),
       env: { RIGHT: 's3cret', WRONG: 'wrong' },
     });
-  const works = async (garter: Garter, host: string): Promise<void> => {
-    using client = await connectThrough(garter, { host, port: echo.port });
-    client.send(Buffer.from('there and back'));
-    client.end();
-    assert.equal((await client.rest()).toString(), 'there and back');
-  };
-
   for (const scheme of ['socks5', 'socks5h', 'socks4', 'socks4a', 'http']) {
     test(`${scheme}: there and back, by address`, async () => {
       await using garter = await near(`routes: [{ to: [any], via: "${scheme}://${at(far)}" }]`);
-      await works(garter, '127.0.0.1');
+      await works(garter, { host: '127.0.0.1', port: echo.port });
       const record = await garter.record({ destination: `127.0.0.1:${echo.port}`, end: 'client:relay' });
       assert.equal(record.route, `${scheme}://${at(far)}`);
       assert.equal(record.address, `127.0.0.1:${echo.port}`);
@@ -97,7 +89,7 @@ ${config}`,
     test(`${scheme}: a name goes to the far end as a name`, async () => {
       await using garter = await near(`routes: [{ to: [any], via: "${scheme}://${at(far)}" }]`);
       const count = nearNames.asked.length;
-      await works(garter, 'far.test');
+      await works(garter, { host: 'far.test', port: echo.port });
       assert.equal(nearNames.asked.length, count, 'the near name server was asked');
       const record = await garter.record({ destination: `far.test:${echo.port}` });
       assert.equal(record.address, undefined);
@@ -108,7 +100,7 @@ ${config}`,
   for (const scheme of ['socks5', 'socks4']) {
     test(`${scheme}: a name becomes an address here`, async () => {
       await using garter = await near(`routes: [{ to: [any], via: "${scheme}://${at(far)}" }]`);
-      await works(garter, 'near.test');
+      await works(garter, { host: 'near.test', port: echo.port });
       assert.equal((await garter.record({ destination: `near.test:${echo.port}` })).address, at(echo));
       await far.record({ destination: at(echo) });
     });
@@ -128,7 +120,7 @@ ${config}`,
 
   test('resolve: here', async () => {
     await using garter = await near(`routes: [{ to: [any], via: "socks5h://${at(far)}", resolve: here }]`);
-    await works(garter, 'near.test');
+    await works(garter, { host: 'near.test', port: echo.port });
     await far.record({ destination: at(echo) });
     assert.equal(await reply(garter, 'far.test', 80), 4);
     await garter.record({ end: 'target:resolve:ENOTFOUND' });
@@ -142,9 +134,9 @@ routes:
   - { to: [127.0.0.0/8], port: [${echo.port}], via: direct }`);
     assert.equal(await reply(garter, 'a.far.test', 80), 4);
     await garter.record({ destination: 'a.far.test:80', end: 'target:dial:reply-4' });
-    await works(garter, 'far.test');
+    await works(garter, { host: 'far.test', port: echo.port });
     await garter.record({ destination: `far.test:${echo.port}`, route: 'direct' });
-    await works(garter, 'near.test');
+    await works(garter, { host: 'near.test', port: echo.port });
     await garter.record({ destination: `near.test:${echo.port}`, route: 'direct' });
     assert.equal(await reply(garter, '127.0.0.1', 80), 2);
     await garter.record({ end: 'policy:request:no-route' });
@@ -154,7 +146,7 @@ routes:
     await using garter = await near(`
 routes: [{ to: [any], via: locked }]
 upstreams: { locked: "http://alice:\${RIGHT}@${at(locked)}" }`);
-    await works(garter, '127.0.0.1');
+    await works(garter, { host: '127.0.0.1', port: echo.port });
     assert.equal((await locked.record({ destination: at(echo) })).user, 'alice');
     assert.equal((await garter.record({ destination: at(echo) })).route, 'locked');
   });
@@ -194,7 +186,7 @@ upstreams:
     await using garter = await near(`
 routes: [{ to: [any], via: both }]
 upstreams: { both: { servers: ["socks5h://127.0.0.1:${CLOSED}", "socks5h://${at(far)}"] } }`);
-    for (let i = 0; i < 3; i++) await works(garter, '127.0.0.1');
+    for (let i = 0; i < 3; i++) await works(garter, { host: '127.0.0.1', port: echo.port });
     await garter.record({ route: `both/${at(far)}` });
   });
 
@@ -202,7 +194,7 @@ upstreams: { both: { servers: ["socks5h://127.0.0.1:${CLOSED}", "socks5h://${at(
     await using garter = await near(`
 routes: [{ to: [any], via: both }]
 upstreams: { both: { servers: ["socks5h://${at(echo)}", "socks5h://${at(far)}"] } }`);
-    await works(garter, '127.0.0.1');
+    await works(garter, { host: '127.0.0.1', port: echo.port });
     await garter.record({ route: `both/${at(far)}` });
   });
 
@@ -257,7 +249,7 @@ routes: [{ to: [any], via: long }]
 upstreams:
   entries: { servers: ["socks5h://${at(island)}", "socks5h://${at(far)}"] }
   long: { chain: [entries, "socks5h://alice:\${RIGHT}@${at(locked)}"] }`);
-    await works(open, '127.0.0.1');
+    await works(open, { host: '127.0.0.1', port: echo.port });
     await open.record({ route: `long/${at(far)}/${at(locked)}` });
   });
 
@@ -273,7 +265,7 @@ routes: [{ to: [any], via: long }]
 upstreams:
   first: { servers: ["socks5h://127.0.0.1:${CLOSED}", "socks4a://${at(far)}"] }
   long: { chain: [first, "http://alice:\${RIGHT}@${at(locked)}", "socks5h://${at(far)}"] }`);
-    await works(garter, 'far.test');
+    await works(garter, { host: 'far.test', port: echo.port });
     const record = await garter.record({ destination: `far.test:${echo.port}` });
     assert.equal(record.route, `long/${at(far)}/${at(locked)}/${at(far)}`);
   });

@@ -81,7 +81,7 @@ suite('two threads', () => {
     assert.equal(served.length, 20);
     for (const client of served) client[Symbol.dispose]();
     await until(
-      async () => ((await garter.records()).length === 60 ? true : undefined),
+      async () => (await garter.records()).length === 60,
       () => 'records are missing',
     );
     for (const client of await open(garter, echo, 20)) client[Symbol.dispose]();
@@ -114,7 +114,7 @@ rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/d
     await until(
       async () => {
         using client = await logIn('alice', 'right');
-        return (await ask(client)) === 2 ? true : undefined;
+        return (await ask(client)) === 2;
       },
       () => 'the quota is not used up',
     );
@@ -138,7 +138,7 @@ rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/d
     const clients = await open(garter, echo, 40);
     garter.process.signal('SIGUSR2');
     await until(
-      () => (garter.process.stderr().includes('\n40 open sessions\n') ? true : undefined),
+      () => garter.process.stderr().includes('\n40 open sessions\n'),
       () => garter.process.stderr(),
     );
     const file = join(garter.directory, 'garter.yaml');
@@ -198,49 +198,51 @@ async function answers(socket: Socket, echo: Target): Promise<boolean> {
   return false;
 }
 
+/** Whether it still gets its echo; if not it is gone, and does not hang. */
+async function isAlive(client: RawClient): Promise<boolean> {
+  client.send('aa');
+  try {
+    await client.expect('aa');
+    return true;
+  } catch (error) {
+    assert.doesNotMatch(String(error), /too long/);
+    return false;
+  }
+}
+
 suite('a thread that throws', () => {
-  test('takes its connections along within a second; the others go on, and newcomers are served', async (t: TestContext) => {
+  test('takes its connections along; the others go on, and newcomers are served', async (t: TestContext) => {
     await using directory = await makeDirectory();
     const fault = join(directory.path, 'fault');
     await using garter = await startThreads({
-      config: 'timeouts: { drain: 2s }',
+      // Nothing else may end them meanwhile.
+      config: 'timeouts: { drain: 10m, idle: 10m }',
       env: { NODE_OPTIONS: FAULTY, GARTER_TEST_FAULT: fault },
     });
     await using echo = await startEcho();
     const clients = await open(garter, echo, 100);
-    const ends: number[] = [];
-    for (const { socket } of clients) socket.once('close', () => ends.push(performance.now()));
     const stop = new AbortController();
+    using _ = { [Symbol.dispose]: () => stop.abort() };
     const loading = load(garter, echo, stop.signal);
     await delay(500);
     const before = await descriptors(garter.process.pid);
-    const thrownAt = performance.now();
     await order(fault, 'throw');
-    await delay(1500);
-    const gone = ends.length;
+    await until(
+      async () => (await garter.log()).some(({ event }) => event.startsWith('a thread has ended')),
+      () => 'its death is not in the log',
+    );
+    const answered = await Promise.all(clients.map(isAlive));
+    const alive = clients.filter((__, i) => answered[i]);
+    const gone = clients.length - alive.length;
     assert.ok(gone > 0 && gone < 100, `${gone} of 100 ended`);
-    const last = Math.max(...ends) - thrownAt;
-    assert.ok(last < 1000, `${last} ms`);
-    const alive = clients.filter(({ socket }) => !socket.closed);
-    for (const client of alive) {
-      client.send('aa');
-      await client.expect('aa');
-    }
     stop.abort();
     const { served, failed } = await loading;
-    t.diagnostic(
-      `${gone} of 100 ended, the last after ${Math.round(last)} ms; ${served} served, ${failed} not`,
-    );
+    t.diagnostic(`${gone} of 100 ended; ${served} served, ${failed} not`);
     // Those that the thread had at that moment.
     assert.ok(failed <= 8, `${failed} were not served`);
     const dead = (await garter.records()).filter(({ end }) => end === 'internal:relay:thread');
     assert.ok(dead.length >= gone, `${dead.length} records`);
     for (const client of alive) client[Symbol.dispose]();
-    await until(
-      async () =>
-        (await garter.log()).some(({ event }) => event.startsWith('a thread has ended')) ? true : undefined,
-      () => 'its death is not in the log',
-    );
     assert.ok((await descriptors(garter.process.pid)) < before);
   });
 });
@@ -269,7 +271,7 @@ test('a thread that throws gives back what it holds of the limits, also for thos
   };
   assert.equal(await possible(), 20);
   await until(
-    async () => ((await garter.records()).length === 25 ? true : undefined),
+    async () => (await garter.records()).length === 25,
     () => 'records are missing',
   );
   const refused = await Promise.all(
@@ -284,7 +286,7 @@ test('a thread that throws gives back what it holds of the limits, also for thos
   await Promise.any(refused.map((client) => client.gone()));
   for (const client of refused) client.reset();
   await until(
-    async () => ((await possible()) === 20 ? true : undefined),
+    async () => (await possible()) === 20,
     () => 'it counts connections of a thread that is dead',
   );
 });

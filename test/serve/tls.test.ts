@@ -7,16 +7,15 @@ import { after, before, suite, test } from 'node:test';
 import { connect } from 'node:tls';
 import { Authority, pinOf, type Issued } from '../support/authority.ts';
 import { makeDirectory } from '../support/directory.ts';
-import { startGarter, type Garter, type GarterOptions } from '../support/garter.ts';
+import { type Garter, type GarterOptions, OPEN, reload, startGarter } from '../support/garter.ts';
 import { until } from '../support/process.ts';
-import { Command, connectThrough, RawClient, replyCode, request5 } from '../support/raw.ts';
+import { Command, connectThrough, RawClient, replyCode, request5, works } from '../support/raw.ts';
 import { startEcho, startTarget, type Target } from '../support/targets.ts';
 
 const MIB = 1 << 20;
 const PAST = { from: '20200101000000Z', until: '20200201000000Z' };
 const FUTURE = { from: '20980101000000Z' };
 const NAMES = 'DNS:far.test, IP:127.0.0.1';
-const OPEN = 'rules: [{ name: all, allow: any, to: [any, loopback] }]';
 /** What garter says on standard error about certificates that are faulty on purpose. */
 const WARNINGS = /warning: the certificate/;
 
@@ -66,27 +65,8 @@ const startNear = (ways: readonly Way[], options: GarterOptions = {}): Promise<G
 
 const all = 'to: [any]';
 
-async function works(garter: Garter, echo: Target): Promise<void> {
-  using client = await connectThrough(garter, echo);
-  client.send(Buffer.from('there and back'));
-  client.end();
-  assert.equal((await client.rest()).toString(), 'there and back');
-}
-
 async function fails(garter: Garter, port: number): Promise<void> {
   assert.equal(await replyCode(garter, request5(Command.connect, '127.0.0.1', port)), 1);
-}
-
-/** Reloads, and waits until that is done or has failed. */
-async function reload(garter: Garter): Promise<void> {
-  const lines = async (): Promise<number> =>
-    (await garter.log()).filter(({ event }) => /^(?:not )?reloaded/.test(event)).length;
-  const earlier = await lines();
-  garter.process.signal('SIGHUP');
-  await until(
-    async () => (await lines()) > earlier || undefined,
-    async () => `not reloaded: ${JSON.stringify(await garter.log())}`,
-  );
 }
 
 async function warned(garter: Garter, code: string): Promise<void> {
@@ -378,7 +358,7 @@ suite('encrypted links', () => {
     await using other = await startEcho('127.0.1.1');
     using client = await connectThrough(near, echo);
     await copyFile(next.cert, cert);
-    await reload(far);
+    await reload(far, undefined, 'not reloaded, nothing has changed');
     const { report } = (await far.log()).find(({ event }) => event.startsWith('not reloaded')) as never;
     assert.match(report, /live\.key is not the key of .*live\.pem/);
     await works(near, echo);

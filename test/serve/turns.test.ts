@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { associate, Datagrams, frame } from '../support/datagrams.ts';
-import { startGarter, type Garter } from '../support/garter.ts';
+import { type Garter, OPEN, startGarter } from '../support/garter.ts';
 import { Command, RawClient, request5 } from '../support/raw.ts';
 import { startDatagramEcho, type Target } from '../support/targets.ts';
 
@@ -10,9 +10,7 @@ suite('the connection of an association', () => {
   let garter: Garter;
   let datagramEcho: Target;
   before(async () => {
-    garter = resources.use(
-      await startGarter({ config: 'rules: [{ name: all, allow: any, to: [any, loopback] }]' }),
-    );
+    garter = resources.use(await startGarter({ config: OPEN }));
     datagramEcho = resources.use(await startDatagramEcho());
   });
   after(() => resources.disposeAsync());

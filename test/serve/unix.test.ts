@@ -5,7 +5,7 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeDirectory } from '../support/directory.ts';
-import { garterCommand, startGarter } from '../support/garter.ts';
+import { garterCommand, OPEN, startGarter } from '../support/garter.ts';
 import { run, start, type Daemon } from '../support/process.ts';
 import { Command, connectThrough, formatHex, replyCode, request5 } from '../support/raw.ts';
 import { startEcho } from '../support/targets.ts';
@@ -54,7 +54,7 @@ test('an upstream at a unix socket', async () => {
   await using far = await serve(directory.path);
   await using near = await startGarter({
     config: `
-rules: [{ name: all, allow: any, to: [any, loopback] }]
+${OPEN}
 routes: [{ to: [any], via: both }]
 upstreams: { both: { servers: ["socks5h://localhost${path}-none", "socks5h://localhost${path}"] } }`,
   });

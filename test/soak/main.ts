@@ -256,11 +256,9 @@ load.signal('SIGTERM');
 await load.ended();
 const complaints: string[] = [];
 let left = 0;
-await until(
-  async () => ((left = (await descriptors(garter.pid)) - atFirst) <= 0 ? true : undefined),
-  () => '',
-  30_000,
-).catch(() => complaints.push(`${left} descriptors are left`));
+await until(async () => (left = (await descriptors(garter.pid)) - atFirst) <= 0).catch(() =>
+  complaints.push(`${left} descriptors are left`),
+);
 garter.signal('SIGTERM');
 const code = await garter.ended();
 if (code !== 0) complaints.push(`garter ended with ${code}`);

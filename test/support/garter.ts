@@ -121,17 +121,24 @@ export async function startGarter(options: GarterOptions = {}): Promise<Garter> 
   };
 }
 
-/** Changes the configuration, and waits until it is in force. */
-export async function reload(garter: Garter, change: (text: string) => string): Promise<void> {
+/** Rules with which everything may go everywhere. */
+export const OPEN = 'rules: [{ name: all, allow: any, to: [any, loopback] }]';
+
+/** Changes the configuration, reloads, and waits until the log has this to say of it. */
+export async function reload(
+  garter: Garter,
+  change = (text: string): string => text,
+  said = 'reloaded',
+): Promise<void> {
   const file = join(garter.directory, 'garter.yaml');
   const count = async (): Promise<number> =>
-    (await garter.log()).filter(({ event }) => event === 'reloaded').length;
+    (await garter.log()).filter(({ event }) => event === said).length;
   const before = await count();
   await writeFile(file, change(await readFile(file, 'utf8')));
   garter.process.signal('SIGHUP');
   await until(
-    async () => ((await count()) > before ? true : undefined),
-    () => 'not reloaded',
+    async () => (await count()) > before,
+    async () => `not ${said}, but ${JSON.stringify((await garter.log()).at(-1))}`,
   );
 }
 

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface RunOptions {
-  /** Milliseconds. @default 30000 */
+  /** Milliseconds. @default PATIENCE */
   readonly timeout?: number;
   readonly input?: string;
 }
@@ -15,7 +15,7 @@ export interface Outcome {
 
 /** Runs a program to its end. Rejects when it cannot be started or takes too long; any exit code is an outcome. */
 export async function run(command: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const { timeout = 30_000 } = options;
+  const { timeout = PATIENCE } = options;
   const child = spawnGroup(command);
   const output = collect(child);
   child.stdin!.on('error', () => undefined); // a program may end without reading its input
@@ -45,8 +45,6 @@ export interface DaemonOptions {
   /** What its output says when it is ready. */
   readonly ready: RegExp;
   readonly env?: NodeJS.ProcessEnv;
-  /** Milliseconds that it may take. @default 20000 */
-  readonly wait?: number;
 }
 
 /** A program that runs until it is told to stop. */
@@ -57,7 +55,7 @@ export interface Daemon extends AsyncDisposable {
   readonly stderr: () => string;
   /** Ignored once it has ended. */
   readonly signal: (signal: NodeJS.Signals) => void;
-  /** Its exit code once it has ended by itself or by a signal sent before. Rejects when that takes longer than 20 s. */
+  /** Its exit code once it has ended by itself or by a signal sent before. Rejects when that takes too long. */
   readonly ended: () => Promise<number | null>;
 }
 
@@ -77,7 +75,7 @@ export async function start(command: readonly string[], options: DaemonOptions):
   };
   let ready: RegExpExecArray;
   try {
-    ready = await until(isReady, () => complaint('not ready'), options.wait ?? 20_000);
+    ready = await until(isReady, () => complaint('not ready'));
   } catch (error) {
     killGroup(child, 'SIGKILL');
     throw error;
@@ -90,9 +88,8 @@ export async function start(command: readonly string[], options: DaemonOptions):
     signal: (signal) => void child.kill(signal),
     ended: async () => {
       await until(
-        () => over || undefined,
+        () => over,
         () => complaint('does not end'),
-        20_000,
       );
       return closed;
     },
@@ -103,16 +100,18 @@ export async function start(command: readonly string[], options: DaemonOptions):
   };
 }
 
-/** Asks again every 20 ms until there is an answer; rejects with `complaint()` after `timeout` ms. */
+/** Milliseconds after which a test gives up waiting: no promise of garter's, and more than a busy machine needs. */
+export const PATIENCE = 60_000;
+
+/** Asks again every 20 ms until there is an answer, which `false` is none; rejects with `complaint()` when that takes too long. */
 export async function until<T>(
-  ask: () => T | undefined | Promise<T | undefined>,
-  complaint: () => string | Promise<string>,
-  timeout = 10_000,
+  ask: () => T | false | undefined | Promise<T | false | undefined>,
+  complaint: () => string | Promise<string> = () => 'this takes too long',
 ): Promise<T> {
-  const end = performance.now() + timeout;
+  const end = performance.now() + PATIENCE;
   for (;;) {
     const answer = await ask();
-    if (answer !== undefined) return answer;
+    if (answer !== undefined && answer !== false) return answer;
     if (performance.now() > end) throw new Error(await complaint());
     await delay(20);
   }

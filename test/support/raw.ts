@@ -3,8 +3,7 @@ import { once } from 'node:events';
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { cert } from './certificate.ts';
-
-const PATIENCE = 20_000;
+import { PATIENCE } from './process.ts';
 
 /** Bytes as `05 01 00`. */
 export function formatHex(bytes: Uint8Array): string {
@@ -183,6 +182,17 @@ export async function connectThrough(
   await client.expect('05 00  05 00 00');
   await readAddress(client);
   return client;
+}
+
+/** There and back: an echo behind the proxy gets what is sent, and so does the client, to the end of both directions. */
+export async function works(
+  proxy: { host: string; port: number },
+  echo: { host: string; port: number },
+): Promise<void> {
+  using client = await connectThrough(proxy, echo);
+  client.send(Buffer.from('there and back'));
+  client.end();
+  assert.equal((await client.rest()).toString(), 'there and back');
 }
 
 /** The address of a reply. */

@@ -12,6 +12,9 @@ export interface Target extends AsyncDisposable {
   readonly port: number;
 }
 
+/** As it is in records, rules and URLs: `127.0.0.1:1080`. */
+export const at = ({ host, port }: { host: string; port: number }): string => `${host}:${port}`;
+
 /** Does with each connection what it is told. Both directions stay open until it ends them. */
 export async function startTarget(
   serve: (socket: Socket) => void,

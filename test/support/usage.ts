@@ -1,19 +1,17 @@
-import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
+import { until } from './process.ts';
 
 /** Open descriptors of a process (Linux). */
 export async function descriptors(pid: number): Promise<number> {
   return (await readdir(`/proc/${pid}/fd`)).length;
 }
 
-/** Waits until this process has no more descriptors open than so many. Fails after 5 s. */
+/** Waits until this process has no more descriptors open than so many. */
 export async function untilDescriptors(count: number): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while ((await descriptors(process.pid)) > count) {
-    assert.ok(performance.now() < deadline, `${await descriptors(process.pid)} descriptors, ${count} before`);
-    await delay(50);
-  }
+  await until(
+    async () => (await descriptors(process.pid)) <= count,
+    async () => `${await descriptors(process.pid)} descriptors, ${count} before`,
+  );
 }
 
 /** Resident memory of a process, in MiB (Linux). */

@@ -20,13 +20,13 @@ import { closedPort, startBlackHole, startEcho } from '../../../test/support/tar
 import type { Connection } from '../engine.ts';
 
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
-const TIMEOUT = { timeout: 5000 };
+const TIMEOUT = { timeout: 60_000 };
 const drop = (connection: Connection): void => connection.destroy();
 
 leavesNothing();
 
 for (const engine of engines) {
-  suite(`${engine.name}: listen`, { timeout: 30_000 }, () => {
+  suite(`${engine.name}: listen`, () => {
     for (const [at, dial] of [
       ['127.0.0.1', '127.0.0.1'],
       ['0.0.0.0', '127.0.0.3'],
@@ -88,7 +88,7 @@ for (const engine of engines) {
     });
   });
 
-  suite(`${engine.name}: connect`, { timeout: 30_000 }, () => {
+  suite(`${engine.name}: connect`, () => {
     test('both ends have their addresses', async () => {
       const { near, far } = await dialled(engine);
       assert.deepEqual(near.local, { host: far.remoteAddress, port: far.remotePort });
@@ -161,7 +161,7 @@ for (const engine of engines) {
     });
   });
 
-  suite(`${engine.name}: read`, { timeout: 30_000 }, () => {
+  suite(`${engine.name}: read`, () => {
     test('one byte at a time, then the end, again and again', async () => {
       const { near, far } = await accepted(engine);
       for (const byte of Buffer.from('bytes')) {
@@ -255,7 +255,7 @@ for (const engine of engines) {
     });
   });
 
-  suite(`${engine.name}: write, finish and destroy`, { timeout: 30_000 }, () => {
+  suite(`${engine.name}: write, finish and destroy`, () => {
     test('the buffer may be reused at once', async () => {
       const { near, far } = await accepted(engine);
       const buffer = new Uint8Array(1000);
@@ -320,7 +320,7 @@ for (const engine of engines) {
     });
   });
 
-  suite(`${engine.name}: onLost`, { timeout: 30_000 }, () => {
+  suite(`${engine.name}: onLost`, () => {
     test('a reset while nobody reads, once', async () => {
       const { near, far } = await accepted(engine);
       const told = losses(near);

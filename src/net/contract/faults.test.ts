@@ -28,7 +28,7 @@ const LIMITS = { idle: 10_000, halfClose: 10_000, duration: 0 };
 leavesNothing();
 
 for (const engine of engines) {
-  suite(`${engine.name}: resets`, { timeout: 60_000 }, () => {
+  suite(`${engine.name}: resets`, () => {
     for (const side of ['client', 'target'] as const) {
       const ends = (relayed_: { client: Socket; target: Socket }): [Socket, Socket] =>
         side === 'client' ? [relayed_.client, relayed_.target] : [relayed_.target, relayed_.client];
@@ -136,7 +136,7 @@ for (const engine of engines) {
     });
   });
 
-  suite(`${engine.name}: nothing is left`, { timeout: 30_000 }, () => {
+  suite(`${engine.name}: nothing is left`, () => {
     test('after connections of every end', async () => {
       const before = await descriptors(process.pid);
       for (let i = 0; i < 5; i++) {
@@ -186,7 +186,7 @@ for (const engine of engines) {
         await joined.ended;
         console.log('closed');`;
       const command = [process.execPath, '--input-type=module', '-e', script];
-      assert.equal(await check(command, { timeout: 20_000 }), 'closed\n');
+      assert.equal(await check(command), 'closed\n');
     });
 
     test('after refused, late and aborted dials', async () => {

@@ -30,7 +30,7 @@ const CLIENT: ConnectionOptions = { ca: cert, servername: 'localhost' };
 leavesNothing();
 
 for (const engine of engines) {
-  suite(`${engine.name}: detach`, { timeout: 30_000 }, () => {
+  suite(`${engine.name}: detach`, () => {
     test('unread bytes come first, what was written goes out, and the stream flows when somebody listens', async () => {
       const { near, far } = await accepted(engine);
       const data = sample(5 * MIB, 1);
@@ -105,7 +105,7 @@ for (const engine of engines) {
     });
   });
 
-  suite(`${engine.name}: TLS over a connection`, { timeout: 30_000 }, () => {
+  suite(`${engine.name}: TLS over a connection`, () => {
     test('a client that speaks TLS, after a look at its first byte', async () => {
       const client = await accepted(engine);
       const secure = connect({ ...CLIENT, socket: client.far });

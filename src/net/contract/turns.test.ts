@@ -10,7 +10,7 @@ const LOOPBACK = { host: '127.0.0.1', port: 0 };
 leavesNothing();
 
 for (const engine of engines) {
-  suite(`${engine.name}: others have their turn`, { timeout: 30_000 }, () => {
+  suite(`${engine.name}: others have their turn`, () => {
     test('while somebody reads all that a peer sends', async () => {
       const { near, far } = await accepted(engine);
       const supply = flood(far);

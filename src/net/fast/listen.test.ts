@@ -14,41 +14,35 @@ const LOOPBACK = { host: '127.0.0.1', port: 0 };
 
 leavesNothing();
 
-test(
-  'a connection that the system cannot watch is closed, and others come later',
-  { timeout: 20_000 },
-  async () => {
-    const codes: string[] = [];
-    const arrival = Promise.withResolvers<Connection>();
-    await using listener = await new FastEngine().listen(LOOPBACK, arrival.resolve, (code) =>
-      codes.push(code),
-    );
-    const real = libc.epoll_ctl.bind(libc);
-    let full = true;
-    const add: typeof real = (epoll, operation, fd, event) =>
-      full && operation === EPOLL_CTL_ADD ? libc.close(-1) : real(epoll, operation, fd, event);
-    // The limit on what a user may watch is one for the whole machine: it is left alone.
-    const adding = mock.method(libc, 'epoll_ctl', add);
-    try {
-      const refused = connect({ ...listener.local }).resume();
-      await once(refused, 'close');
-      const before = await descriptors(process.pid);
-      full = false;
-      const far = connect({ ...listener.local });
-      far.write('x');
-      const near = await arrival.promise;
-      assert.equal((await read(near, 1)).toString(), 'x');
-      assert.equal(await descriptors(process.pid), before + 3);
-      near.destroy();
-      far.destroy();
-    } finally {
-      adding.mock.restore();
-    }
-    assert.deepEqual(codes, ['EBADF']);
-  },
-);
+test('a connection that the system cannot watch is closed, and others come later', async () => {
+  const codes: string[] = [];
+  const arrival = Promise.withResolvers<Connection>();
+  await using listener = await new FastEngine().listen(LOOPBACK, arrival.resolve, (code) => codes.push(code));
+  const real = libc.epoll_ctl.bind(libc);
+  let full = true;
+  const add: typeof real = (epoll, operation, fd, event) =>
+    full && operation === EPOLL_CTL_ADD ? libc.close(-1) : real(epoll, operation, fd, event);
+  // The limit on what a user may watch is one for the whole machine: it is left alone.
+  const adding = mock.method(libc, 'epoll_ctl', add);
+  try {
+    const refused = connect({ ...listener.local }).resume();
+    await once(refused, 'close');
+    const before = await descriptors(process.pid);
+    full = false;
+    const far = connect({ ...listener.local });
+    far.write('x');
+    const near = await arrival.promise;
+    assert.equal((await read(near, 1)).toString(), 'x');
+    assert.equal(await descriptors(process.pid), before + 3);
+    near.destroy();
+    far.destroy();
+  } finally {
+    adding.mock.restore();
+  }
+  assert.deepEqual(codes, ['EBADF']);
+});
 
-test('a listener alone survives that others take its last descriptors', { timeout: 20_000 }, async () => {
+test('a listener alone survives that others take its last descriptors', async () => {
   const script = `
     import { closeSync, openSync } from 'node:fs';
     import { FastEngine } from '${import.meta.resolve('../fast.ts')}';

@@ -7,7 +7,7 @@ import { FastEngine } from '../fast.ts';
 
 leavesNothing();
 
-test('two engines in one thread, and one that goes on alone', { timeout: 20_000 }, async () => {
+test('two engines in one thread, and one that goes on alone', async () => {
   const first = await accepted(new FastEngine());
   const second = await accepted(new FastEngine());
   for (const { near, far } of [first, second, first]) {
@@ -37,5 +37,5 @@ test('when somebody throws, the others hear of what happened to them', async () 
     console.log(String(await read(second.near, 1)), (await thrown.promise).message);
     process.exit();`;
   const command = [process.execPath, '--input-type=module', '-e', script];
-  assert.equal(await check(command, { timeout: 20_000 }), 'y first\n');
+  assert.equal(await check(command), 'y first\n');
 });
