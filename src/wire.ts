@@ -60,19 +60,20 @@ export {
 export { decodeUdpHeader, encodeUdpHeader, LAST_FRAGMENT, type UdpHeader } from './wire/udp.ts';
 
 /** Handshakes. */
-export {
-  type ClientEvent,
-  type ClientProtocol,
-  ClientSession,
-  type ClientSessionOptions,
-  type ClientSessionState,
-} from './handshake/client.ts';
-export type { AnswerHttp, ForeignKind } from './handshake/foreign.ts';
-export {
-  type RequestEvent,
-  type ServerEvent,
-  type ServerProtocol,
-  ServerSession,
-  type ServerSessionOptions,
-  type ServerSessionState,
-} from './handshake/server.ts';
+export { ClientSession } from './handshake/client.ts';
+export type { AnswerHttp } from './handshake/foreign.ts';
+export type {
+  ClientEvent,
+  ClientProtocol,
+  ClientSessionOptions,
+  ClientSessionState,
+  ForeignKind,
+  RefusedEvent,
+  ReplyEvent,
+  RequestEvent,
+  SendEvent,
+  ServerEvent,
+  ServerProtocol,
+  ServerSessionState,
+} from './handshake/protocol.ts';
+export { ServerSession, type ServerSessionOptions } from './handshake/server.ts';

@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
 import { ClientSession } from '../handshake/client.ts';
-import type { ClientSessionOptions } from '../handshake/client.ts';
+import type { ClientSessionOptions } from '../handshake/protocol.ts';
 import { addressOf } from '../wire/address.ts';
 import type { Address } from '../wire/address.ts';
 import { Command } from '../wire/socks5.ts';

@@ -4,7 +4,8 @@ import { inspect } from 'node:util';
 import { addressOf, AddressType } from '../wire/address.ts';
 import { WireError } from '../wire/error.ts';
 import { Command } from '../wire/socks5.ts';
-import { ClientSession, type ClientSessionOptions } from './client.ts';
+import { ClientSession } from './client.ts';
+import type { ClientSessionOptions } from './protocol.ts';
 
 /** `> hex` is what the client writes, `< hex` what its server answers, `= text` what it comes to. */
 interface Transcript {

@@ -11,7 +11,7 @@ function play(
   text: string,
   size: number,
   options: ServerSessionOptions = {},
-): { events: unknown[]; farewell: string | undefined; asked: HttpRequest[] } {
+): { events: unknown[]; answer: string | undefined; asked: HttpRequest[] } {
   const asked: HttpRequest[] = [];
   const session = new ServerSession({
     answerHttp: (request) => {
@@ -27,23 +27,23 @@ function play(
     const event = session.next();
     if (event !== undefined) events.push(event);
   }
-  const farewell = session.farewell();
-  return { events, farewell: farewell && Buffer.from(farewell).toString(), asked };
+  const answer = session.refuse();
+  return { events, answer: answer && Buffer.from(answer).toString(), asked };
 }
 
 suite('HTTP that is no CONNECT', () => {
   for (const size of [1, 7, Infinity]) {
     test(`is answered once its head is there, in chunks of ${size}`, () => {
-      const { events, farewell, asked } = play('GET /known HTTP/1.1\r\nHost: a\r\n\r\n', size);
+      const { events, answer, asked } = play('GET /known HTTP/1.1\r\nHost: a\r\n\r\n', size);
       assert.deepEqual(events, [{ type: 'foreign', kind: 'http' }]);
-      assert.equal(farewell, ANSWER);
+      assert.equal(answer, ANSWER);
       assert.deepEqual(asked, [{ method: 'GET', target: '/known', headers: new Map([['host', 'a']]) }]);
     });
   }
 
   test('is not answered before', () => {
-    const { events, farewell, asked } = play('GET /known HTTP/1.1\r\nHost: a\r\n', 5);
-    assert.deepEqual([events, farewell, asked], [[], undefined, []]);
+    const { events, answer, asked } = play('GET /known HTTP/1.1\r\nHost: a\r\n', 5);
+    assert.deepEqual([events, answer, asked], [[], undefined, []]);
   });
 
   const rows = [
@@ -55,15 +55,15 @@ suite('HTTP that is no CONNECT', () => {
   ] as const;
   for (const [name, text, asks] of rows) {
     test(`${name} gets the page`, () => {
-      const { events, farewell, asked } = play(text, 1024);
+      const { events, answer, asked } = play(text, 1024);
       assert.deepEqual(events, [{ type: 'foreign', kind: 'http' }]);
-      assert.match(farewell!, /^HTTP\/1\.1 400 Bad Request\r\n[^]*SOCKS/);
+      assert.match(answer!, /^HTTP\/1\.1 400 Bad Request\r\n[^]*SOCKS/);
       assert.equal(asked.length, asks);
     });
   }
 
   test('beside CONNECT, where that is spoken', () => {
-    const { farewell } = play('GET /known HTTP/1.1\r\n\r\n', 1, { protocols: ['http'] });
-    assert.equal(farewell, ANSWER);
+    const { answer } = play('GET /known HTTP/1.1\r\n\r\n', 1, { protocols: ['http'] });
+    assert.equal(answer, ANSWER);
   });
 });

@@ -1,32 +1,50 @@
 import { WireError } from '../wire/error.ts';
-import { decodeHttpRequest, type HeadScan, type HttpRequest } from '../wire/http.ts';
+import { decodeHttpRequest, HeadScan, type HttpRequest } from '../wire/http.ts';
+import type { Inbox } from '../wire/inbox.ts';
+import type { ForeignKind, ServerEvent, ServerSide } from './protocol.ts';
 
-/** What a client speaks that does not speak SOCKS. */
-export type ForeignKind = 'http' | 'tls' | 'proxy' | 'unknown';
+/** The whole answer to an HTTP request, head and body; `undefined`: the page that says what this port is. */
+export type AnswerHttp = (request: HttpRequest) => Uint8Array | undefined;
 
-/** How other protocols open: HTTP/1 and HTTP/2, the handshake record of TLS, and the PROXY protocol, versions 1 and 2. */
-const OPENINGS: readonly (readonly [ForeignKind, string])[] = [
-  ['http', 'GET '],
-  ['http', 'HEAD '],
-  ['http', 'POST '],
-  ['http', 'PUT '],
-  ['http', 'DELETE '],
-  ['http', 'CONNECT '],
-  ['http', 'OPTIONS '],
-  ['http', 'TRACE '],
-  ['http', 'PATCH '],
-  ['http', 'PRI '],
-  ['tls', '\x16\x03'],
-  ['proxy', 'PROXY '],
-  ['proxy', '\r\n\r\n\0\r\nQUIT\n'],
-];
+/** What asks for no proxy. HTTP gets an answer, the others are closed. */
+export class ForeignSide implements ServerSide {
+  readonly #kind: ForeignKind;
+  readonly #answerHttp: AnswerHttp | undefined;
+  readonly #scan = new HeadScan();
+  #answer: Uint8Array | undefined;
 
-/** Tells by the first bytes what a client speaks; `undefined` while they could still become one of several. */
-export function recognise(bytes: Uint8Array): ForeignKind | undefined {
-  const start = String.fromCharCode(...bytes.subarray(0, 12));
-  const opening = OPENINGS.find(([, text]) => start.startsWith(text));
-  if (opening !== undefined) return opening[0];
-  return OPENINGS.some(([, text]) => text.startsWith(start)) ? undefined : 'unknown';
+  constructor(kind: ForeignKind, answerHttp: AnswerHttp | undefined) {
+    this.#kind = kind;
+    this.#answerHttp = answerHttp;
+  }
+
+  /** Where `answerHttp` has a say, not before the head of the request is there. */
+  read({ bytes }: Inbox): ServerEvent | undefined {
+    if (this.#kind === 'http') {
+      this.#answer = this.#answerTo(bytes);
+      if (this.#answer === undefined) return undefined;
+    }
+    return { type: 'foreign', kind: this.#kind };
+  }
+
+  encodeReply(): never {
+    throw new Error('there was no request');
+  }
+
+  encodeRefusal(): Uint8Array | undefined {
+    return this.#answer;
+  }
+
+  #answerTo(bytes: Uint8Array): Uint8Array | undefined {
+    if (this.#answerHttp === undefined) return page();
+    try {
+      const request = decodeHttpRequest(bytes, this.#scan);
+      return request && (this.#answerHttp(request.value) ?? page());
+    } catch (error) {
+      if (error instanceof WireError) return page();
+      throw error;
+    }
+  }
 }
 
 const PAGE = `This port speaks SOCKS 4 and 5, not HTTP.
@@ -36,27 +54,8 @@ In a browser, set it as a SOCKS proxy; with curl:
     curl -x socks5h://HOST:PORT https://www.example.com/
 `;
 
-/** The whole answer to an HTTP request, head and body; `undefined`: the page that says what this port is. */
-export type AnswerHttp = (request: HttpRequest) => Uint8Array | undefined;
-
-/** What HTTP is told. Where `answer` has a say, `undefined` until the head of the request is there. */
-export function httpFarewell(
-  bytes: Uint8Array,
-  answer: AnswerHttp | undefined,
-  scan: HeadScan,
-): Uint8Array | undefined {
-  if (answer === undefined) return httpPage();
-  try {
-    const request = decodeHttpRequest(bytes, scan);
-    return request && (answer(request.value) ?? httpPage());
-  } catch (error) {
-    if (error instanceof WireError) return httpPage();
-    throw error;
-  }
-}
-
 /** What this port is, and how to use it. */
-function httpPage(): Uint8Array {
+function page(): Uint8Array {
   return new TextEncoder().encode(
     [
       'HTTP/1.1 400 Bad Request',

@@ -6,9 +6,8 @@ import type { Address } from '../wire/address.ts';
 import { WireError } from '../wire/error.ts';
 import { Command } from '../wire/socks5.ts';
 import { ClientSession } from './client.ts';
-import type { ClientEvent, ClientSessionOptions } from './client.ts';
+import type { ClientEvent, ClientSessionOptions, ServerEvent } from './protocol.ts';
 import { ServerSession } from './server.ts';
-import type { ServerEvent } from './server.ts';
 
 /** Cuts bytes at the places that a property has drawn. */
 function split(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
@@ -47,21 +46,41 @@ const socks4: fc.Arbitrary<ClientSessionOptions> = fc.record({
   userId: word,
 });
 
+const http: fc.Arbitrary<ClientSessionOptions> = fc.record(
+  {
+    protocol: fc.constant('http' as const),
+    command: fc.constant(Command.connect),
+    destination,
+    credentials: fc.record(
+      { username: word.filter((text) => !text.includes(':')), password: fc.oneof(word, fc.constant('')) },
+      { noNullPrototype: true },
+    ),
+  },
+  { requiredKeys: ['protocol', 'command', 'destination'] },
+);
+
 /** A server that takes whatever it can, and notes what it heard. */
 function serve(session: ServerSession, heard: ServerEvent[]): Uint8Array[] {
   const out: Uint8Array[] = [];
   for (let event = session.next(); event !== undefined; event = session.next()) {
     heard.push(event);
-    if (event.type === 'greeting')
-      out.push(session.chooseMethod(([2, 0] as const).find((method) => event.methods.includes(method))));
-    else if (event.type === 'password') out.push(session.answerPassword(true));
+    if (event.type === 'greeting') out.push(choose(session, event.methods) ?? NOTHING);
+    else if (event.type === 'password') out.push(session.accept() ?? NOTHING);
     else if (event.type === 'request') {
+      if (session.state === 'verdict') out.push(session.accept() ?? NOTHING);
       out.push(session.reply(0, { host: '192.0.2.9', port: 1 }));
       if (event.command === Command.bind) out.push(session.reply(0, { host: '2001:db8::1', port: 2 }));
     }
   }
   return out;
 }
+
+function choose(session: ServerSession, offered: readonly number[]): Uint8Array | undefined {
+  const method = ([2, 0] as const).find((one) => offered.includes(one));
+  return method === undefined ? session.refuse() : session.chooseMethod(method);
+}
+
+const NOTHING = new Uint8Array(0);
 
 /** What a server hears of these pieces, and the error at their end. */
 function eventsOf(pieces: readonly Uint8Array[]): unknown[] {
@@ -83,45 +102,51 @@ suite('client and server', () => {
   test('understand each other in whatever pieces, and lose nothing', () => {
     const early = fc.uint8Array({ maxLength: 50 });
     fc.assert(
-      fc.property(fc.oneof(socks5, socks4), cuts, early, early, (options, at, clientData, targetData) => {
-        const server = new ServerSession();
-        const client = new ClientSession(options);
-        const heard: ServerEvent[] = [];
-        const replies: ClientEvent[] = [];
-        let toServer: Uint8Array[] = [client.start()];
-        while (toServer.length > 0) {
-          const toClient: Uint8Array[] = [];
-          for (const piece of split(Buffer.concat(toServer), at)) {
-            server.receive(piece);
-            toClient.push(...serve(server, heard));
-          }
-          toServer = [];
-          if (server.state === 'done') toClient.push(targetData);
-          for (const piece of split(Buffer.concat(toClient), at)) {
-            client.receive(piece);
-            for (let event = client.next(); event !== undefined; event = client.next()) {
-              if (event.type === 'send') toServer.push(event.bytes);
-              else replies.push(event);
+      fc.property(
+        fc.oneof(socks5, socks4, http),
+        cuts,
+        early,
+        early,
+        (options, at, clientData, targetData) => {
+          const server = new ServerSession({ protocols: ['socks5', 'socks4', 'http'] });
+          const client = new ClientSession(options);
+          const heard: ServerEvent[] = [];
+          const replies: ClientEvent[] = [];
+          let toServer: Uint8Array[] = [client.start()];
+          while (toServer.length > 0) {
+            const toClient: Uint8Array[] = [];
+            for (const piece of split(Buffer.concat(toServer), at)) {
+              server.receive(piece);
+              toClient.push(...serve(server, heard));
+            }
+            toServer = [];
+            if (server.state === 'done') toClient.push(targetData);
+            for (const piece of split(Buffer.concat(toClient), at)) {
+              client.receive(piece);
+              for (let event = client.next(); event !== undefined; event = client.next()) {
+                if (event.type === 'send') toServer.push(event.bytes);
+                else replies.push(event);
+              }
             }
           }
-        }
-        server.receive(clientData);
-        assert.equal(client.state, 'done');
-        assert.equal(server.state, 'done');
-        assert.deepEqual(Buffer.from(server.trailing()), Buffer.from(clientData));
-        assert.deepEqual(Buffer.from(client.trailing()), Buffer.from(targetData));
-        assert.equal(replies.length, options.command === Command.bind ? 2 : 1);
-        assert.ok(replies.every((reply) => reply.type === 'reply' && reply.ok));
-        const request = heard.at(-1);
-        assert.ok(request?.type === 'request');
-        assert.deepEqual(request.destination, options.destination);
-        assert.equal(request.command, options.command);
-        const password = heard.find((event) => event.type === 'password');
-        assert.deepEqual(
-          password && { username: password.username, password: password.password },
-          options.credentials,
-        );
-      }),
+          server.receive(clientData);
+          assert.equal(client.state, 'done');
+          assert.equal(server.state, 'done');
+          assert.deepEqual(Buffer.from(server.trailing()), Buffer.from(clientData));
+          assert.deepEqual(Buffer.from(client.trailing()), Buffer.from(targetData));
+          assert.equal(replies.length, options.command === Command.bind ? 2 : 1);
+          assert.ok(replies.every((reply) => reply.type === 'reply' && reply.ok));
+          const request = heard.at(-1);
+          assert.ok(request?.type === 'request');
+          assert.deepEqual(request.destination, options.destination);
+          assert.equal(request.command, options.command);
+          const password = request.credentials ?? heard.find((event) => event.type === 'password');
+          assert.deepEqual(
+            password && { username: password.username, password: password.password },
+            options.credentials,
+          );
+        },
+      ),
       { numRuns: 500 },
     );
   });
@@ -161,11 +186,11 @@ suite('a hostile peer', () => {
             assert.ok(error instanceof WireError, String(error));
             assert.ok(!broken, 'a second error');
             broken = true;
-            session.farewell();
+            session.refuse();
             assert.equal(session.state, 'closed');
           }
         }
-        assert.equal(session.farewell() === undefined || session.state === 'closed', true);
+        assert.equal(session.refuse() === undefined || session.state === 'closed', true);
       }),
       { numRuns: 2000 },
     );
@@ -183,21 +208,27 @@ suite('a hostile peer', () => {
 
   test('gets nothing but a WireError out of a client', () => {
     fc.assert(
-      fc.property(fc.oneof(socks5, socks4), fc.uint8Array({ maxLength: 600 }), cuts, (options, bytes, at) => {
-        const session = new ClientSession(options);
-        session.start();
-        let broken = false;
-        for (const piece of split(bytes, at)) {
-          session.receive(piece);
-          try {
-            for (let event = session.next(); event !== undefined; event = session.next()) assert.ok(!broken);
-          } catch (error) {
-            assert.ok(error instanceof WireError, String(error));
-            assert.ok(!broken, 'a second error');
-            broken = true;
+      fc.property(
+        fc.oneof(socks5, socks4, http),
+        fc.uint8Array({ maxLength: 600 }),
+        cuts,
+        (options, bytes, at) => {
+          const session = new ClientSession(options);
+          session.start();
+          let broken = false;
+          for (const piece of split(bytes, at)) {
+            session.receive(piece);
+            try {
+              for (let event = session.next(); event !== undefined; event = session.next())
+                assert.ok(!broken);
+            } catch (error) {
+              assert.ok(error instanceof WireError, String(error));
+              assert.ok(!broken, 'a second error');
+              broken = true;
+            }
           }
-        }
-      }),
+        },
+      ),
       { numRuns: 1000 },
     );
   });

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { Method, Reply } from '../wire/socks5.ts';
-import { ServerSession, type ServerSessionState } from './server.ts';
+import type { ServerSessionState } from './protocol.ts';
+import { ServerSession } from './server.ts';
 
 const bytesOf = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(' ', ''), 'hex');
 
 /** A session that has taken the client's bytes and answered yes to everything, except to what is asked in `until`. */
 function sessionAt(until: ServerSessionState, hex: string): ServerSession {
-  const session = new ServerSession();
+  const session = new ServerSession({ protocols: ['socks5', 'socks4', 'http'] });
   session.receive(bytesOf(hex));
   while (session.state !== until) {
     const event = session.next();
@@ -15,32 +16,42 @@ function sessionAt(until: ServerSessionState, hex: string): ServerSession {
     assert.ok(event !== undefined, `no way from ${session.state} to ${until}`);
     if (event.type === 'greeting') {
       session.chooseMethod(event.methods.includes(Method.password) ? Method.password : Method.none);
-    } else if (event.type === 'password') {
-      session.answerPassword(true);
-    } else {
+    } else if (event.type === 'request' && session.state === 'reply') {
       session.reply(Reply.succeeded);
+    } else {
+      session.accept();
+      if (event.type === 'request' && session.state !== until) session.reply(Reply.succeeded);
     }
   }
   return session;
 }
 
-/** Every state, with the bytes that lead there and the last words that are due in it. */
-const states: readonly (readonly [ServerSessionState, hex: string, farewell: string | undefined])[] = [
+const httpConnect = Buffer.from('CONNECT a:1 HTTP/1.1\r\n\r\n').toString('hex');
+const badGateway = Buffer.from(
+  'HTTP/1.1 502 Bad Gateway\r\nProxy-Status: garter; error=destination_unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
+).toString('hex');
+
+/** Every state, with the bytes that lead there and the refusal that is due in it. */
+const states: readonly (readonly [ServerSessionState, hex: string, refusal: string | undefined])[] = [
   ['greeting', '', undefined],
   ['greeting', '05 02', undefined],
   ['greeting', '04 01 0050', undefined],
-  ['method', '05 01 00', '05ff'],
+  ['method', '05 02 00 02', '05ff'],
   ['password', '05 01 02', undefined],
   ['password', '05 01 02 01 05', undefined],
   ['verdict', '05 01 02 01 01 61 01 62', '0101'],
+  ['verdict', '04 01 0050 c0000201 00', '005b000000000000'],
+  ['verdict', httpConnect, badGateway],
   ['request', '05 01 02 01 01 61 01 62', undefined],
   ['request', '05 01 00 05 01', undefined],
   ['reply', '05 01 00 05 01 00 01 c0000201 0050', '05040001000000000000'],
   ['reply', '04 01 0050 c0000201 00', '005b000000000000'],
+  ['reply', httpConnect, badGateway],
   ['bind', '05 01 00 05 02 00 01 c0000201 0050', '05040001000000000000'],
   ['bind', '04 02 0050 c0000201 00', '005b000000000000'],
   ['done', '05 01 00 05 01 00 01 c0000201 0050', undefined],
   ['done', '04 01 0050 c0000201 00', undefined],
+  ['done', httpConnect, undefined],
 ];
 
 const calls: readonly (readonly [
@@ -48,13 +59,13 @@ const calls: readonly (readonly [
   (session: ServerSession) => unknown,
   readonly ServerSessionState[],
 ])[] = [
-  ['chooseMethod', (session) => session.chooseMethod(undefined), ['method']],
-  ['answerPassword', (session) => session.answerPassword(true), ['verdict']],
+  ['chooseMethod', (session) => session.chooseMethod(Method.password), ['method']],
+  ['accept', (session) => session.accept(), ['verdict']],
   ['reply', (session) => session.reply(Reply.succeeded), ['reply', 'bind']],
   ['trailing', (session) => session.trailing(), ['reply', 'bind', 'done', 'closed']],
 ];
 
-for (const [state, hex, farewell] of states) {
+for (const [state, hex, refusal] of states) {
   suite(`in state ${state} after [${hex}]`, () => {
     test('a call is due or throws', () => {
       for (const [name, call, due] of calls) {
@@ -64,12 +75,12 @@ for (const [state, hex, farewell] of states) {
       }
     });
 
-    test('farewell says what is due, and ends it', () => {
+    test('a refusal says what is due, and ends it', () => {
       const session = sessionAt(state, hex);
-      const bytes = session.farewell(Reply.hostUnreachable);
-      assert.equal(bytes && Buffer.from(bytes).toString('hex'), farewell);
+      const bytes = session.refuse(Reply.hostUnreachable);
+      assert.equal(bytes && Buffer.from(bytes).toString('hex'), refusal);
       assert.equal(session.state, 'closed');
-      assert.equal(session.farewell(), undefined);
+      assert.equal(session.refuse(), undefined);
       session.receive(bytesOf('05 01 00'));
       assert.equal(session.next(), undefined);
       assert.equal(session.trailing().length, 0);

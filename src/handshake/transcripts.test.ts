@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { WireError } from '../wire/error.ts';
+import type { Credentials } from '../wire/password.ts';
+import { Reply } from '../wire/socks5.ts';
+import type { ServerEvent, ServerProtocol } from './protocol.ts';
 import { ServerSession } from './server.ts';
-import type { ServerEvent, ServerProtocol } from './server.ts';
 
 /**
  * `> hex` is the client, `< hex` what a server answers that takes passwords before none, knows alice:pw, and says what a
@@ -106,35 +108,29 @@ const transcripts: readonly Transcript[] = [
 
   {
     name: 'HTTP',
-    lines: [`> ${http(httpConnect, 'Host: a')}`, '<', `< ${established}`],
+    lines: [`> ${http(httpConnect, 'Host: a')}`, `< ${established}`],
     protocols: withHttp,
   },
   {
     name: 'HTTP with early data',
-    lines: [`> ${http(httpConnect)} 160301`, '<', `< ${established}`],
+    lines: [`> ${http(httpConnect)} 160301`, `< ${established}`],
     trailing: '160301',
     protocols: withHttp,
   },
   {
     name: 'HTTP with a password',
-    lines: [
-      `> ${http(httpConnect, 'Proxy-Authorization: Basic YWxpY2U6cHc=')}`,
-      '<',
-      '<',
-      `< ${established}`,
-    ],
+    lines: [`> ${http(httpConnect, 'Proxy-Authorization: Basic YWxpY2U6cHc=')}`, `< ${established}`],
     protocols: withHttp,
   },
   {
     name: 'HTTP with a wrong password',
-    lines: [`> ${http(httpConnect, 'Proxy-Authorization: Basic YWxpY2U6bm8=')}`, '<', `< ${challenge}`],
+    lines: [`> ${http(httpConnect, 'Proxy-Authorization: Basic YWxpY2U6bm8=')}`, `< ${challenge}`],
     protocols: withHttp,
   },
   {
     name: 'HTTP refused',
     lines: [
       `> ${http(httpConnect)}`,
-      '<',
       `< ${http('HTTP/1.1 502 Bad Gateway', 'Proxy-Status: garter; error=connection_refused', 'Content-Length: 0', 'Connection: close')}`,
     ],
     replies: [5],
@@ -206,8 +202,8 @@ function play(
     } catch (error) {
       assert.ok(error instanceof WireError, String(error));
       log.push(`! ${error.code}`);
-      const farewell = session.farewell();
-      if (farewell !== undefined) answer(farewell);
+      const refusal = session.refuse();
+      if (refusal !== undefined) answer(refusal);
     }
   }
   return { log, session };
@@ -219,19 +215,40 @@ function respond(
   replies: readonly (0 | 1 | 2 | 5 | 7)[],
 ): Uint8Array[] {
   switch (event.type) {
-    case 'greeting':
-      return [session.chooseMethod(([2, 0] as const).find((method) => event.methods.includes(method)))];
+    case 'greeting': {
+      const method = ([2, 0] as const).find((one) => event.methods.includes(one));
+      return present(method === undefined ? session.refuse(Reply.notAllowed) : session.chooseMethod(method));
+    }
     case 'password':
-      return [session.answerPassword(event.username === 'alice' && event.password === 'pw')];
+      return judge(session, event);
     case 'request':
-      return replies.map((code) =>
-        session.reply(code, code === 0 ? { host: '192.0.2.9', port: 4000 } : undefined),
-      );
+      return [
+        ...(event.protocol === 'socks5' ? [] : judge(session, event.credentials)),
+        ...(session.state === 'reply' ? answerRequest(session, replies) : []),
+      ];
     case 'foreign':
-      return [session.farewell() ?? new Uint8Array()];
+      return present(session.refuse());
     default:
       return event satisfies never;
   }
+}
+
+function judge(
+  session: ServerSession,
+  shown: Credentials = { username: 'alice', password: 'pw' },
+): Uint8Array[] {
+  const isKnown = shown.username === 'alice' && shown.password === 'pw';
+  return present(isKnown ? session.accept() : session.refuse(Reply.notAllowed));
+}
+
+function answerRequest(session: ServerSession, replies: readonly (0 | 1 | 2 | 5 | 7)[]): Uint8Array[] {
+  return replies.map((code) =>
+    session.reply(code, code === 0 ? { host: '192.0.2.9', port: 4000 } : undefined),
+  );
+}
+
+function present(bytes: Uint8Array | undefined): Uint8Array[] {
+  return bytes === undefined ? [] : [bytes];
 }
 
 suite('transcripts', () => {
@@ -248,10 +265,10 @@ suite('transcripts', () => {
         assert.equal(Buffer.from(session.trailing()).toString('hex'), transcript.trailing ?? '');
         assert.ok(['done', 'closed'].includes(session.state), session.state);
         assert.equal(session.next(), undefined);
-        assert.equal(session.farewell(), undefined);
+        assert.equal(session.refuse(), undefined);
         assert.throws(() => session.reply(0), Error, 'no reply after the end');
         assert.throws(() => session.chooseMethod(0), Error);
-        assert.throws(() => session.answerPassword(true), Error);
+        assert.throws(() => session.accept(), Error);
       });
     }
   }
@@ -281,7 +298,7 @@ suite('what is no SOCKS', () => {
           if (event !== undefined) events.push(event);
         }
         assert.deepEqual(events, [{ type: 'foreign', kind }]);
-        const page = session.farewell();
+        const page = session.refuse();
         assert.equal(page !== undefined, kind === 'http');
         if (page !== undefined) checkPage(Buffer.from(page).toString());
       }

@@ -1,5 +1,6 @@
 import type { Connection } from '../net/engine.ts';
-import type { ClientEvent, ClientSession, ClientSessionState, ReplyEvent } from '../handshake/client.ts';
+import type { ClientSession } from '../handshake/client.ts';
+import type { ClientEvent, ClientSessionState, ReplyEvent } from '../handshake/protocol.ts';
 import { UNSPECIFIED } from '../wire/address.ts';
 import { WireError } from '../wire/error.ts';
 import { Reply } from '../wire/socks5.ts';
@@ -38,7 +39,11 @@ export async function greet(
   session: ClientSession,
   label: string,
 ): Promise<Pick<ReplyEvent, 'ok' | 'reply' | 'bound'>> {
-  let event: Awaited<ReturnType<typeof nextEvent>> = { type: 'send', bytes: session.start() };
+  let event: Awaited<ReturnType<typeof nextEvent>> = {
+    type: 'send',
+    bytes: session.start(),
+    awaits: 'method',
+  };
   do {
     stream.write(event.bytes);
     event = await nextEvent(stream, session, label);

@@ -22,8 +22,9 @@ export const METHOD_CODES: Readonly<Record<Method, 0 | 2>> = {
   certificate: MethodCode.none,
 };
 
-/** What SOCKS4 offers. */
-export const NO_METHOD: readonly number[] = [MethodCode.none];
+/** What a request offers that comes without a greeting: in SOCKS4 nothing, in HTTP a password if it shows one. */
+export const NO_PASSWORD: readonly number[] = [MethodCode.none];
+export const ANY_METHOD: readonly number[] = [MethodCode.none, MethodCode.password];
 
 /** The first method that the client offers too; without a certificate it has no use for that one. */
 export function chooseMethod(

@@ -56,8 +56,8 @@ export async function serve(client: Connection, listener: OpenListener, state: S
   } catch (error) {
     const failure = session.failure ?? Failure.from(error, session.phase);
     if (failure.isBug) state.log.error('a connection failed', { id: session.id, error: stackOf(failure) });
-    const farewell = machine.farewell(failure.reply);
-    if (farewell !== undefined) session.client.write(farewell);
+    const refusal = machine.refuse(failure.reply);
+    if (refusal !== undefined) session.client.write(refusal);
     end = failure;
   }
   clearTimeout(deadline);

@@ -1,16 +1,16 @@
 import type { Identity, PasswordVerdict } from '../auth/authenticator.ts';
 import type { Method } from '../policy/policy.ts';
-import { ServerSession } from '../handshake/server.ts';
-import type { RequestEvent } from '../handshake/server.ts';
+import type { RequestEvent, ServerSession } from '../handshake/server.ts';
 import { withoutZone } from '../wire/ip.ts';
-import { chooseMethod, METHOD_CODES, NO_METHOD, noMethod } from './admission.ts';
+import type { Credentials } from '../wire/password.ts';
+import { ANY_METHOD, chooseMethod, METHOD_CODES, NO_PASSWORD, noMethod } from './admission.ts';
 import { Failure } from './failure.ts';
 import type { Session } from './session/session.ts';
 import type { ServerState } from './session/state.ts';
 
 /**
  * From the first byte to the request: feeds the machine, picks the method and asks who it is. The caller still holds
- * the machine when this fails, so that it can say farewell in the client's protocol. `certified`: who the client is by the
+ * the machine when this fails, so that it can refuse in the client's protocol. `certified`: who the client is by the
  * certificate that it has shown.
  */
 export async function handshake(
@@ -33,25 +33,24 @@ export async function handshake(
     switch (event.type) {
       case 'greeting': {
         const method = chooseMethod(methods, event.methods, certified !== undefined);
-        client.write(machine.chooseMethod(method && METHOD_CODES[method]));
         if (method === undefined) throw noMethod('socks5');
-        session.method = method;
-        if (method === 'certificate') session.identity = certified;
-        session.phase = method === 'password' ? 'auth' : 'request';
+        client.write(machine.chooseMethod(METHOD_CODES[method]));
+        settle(session, method, certified);
         break;
       }
       case 'password':
-        await identify(session, machine, event, state);
-        session.phase = 'request';
+        await identify(session, event, state);
+        accept(session, machine);
         break;
       case 'request':
-        // SOCKS4 has no greeting: its user id is a claim, and nobody vouches for it.
-        if (event.protocol === 'socks4') {
-          session.method = chooseMethod(methods, NO_METHOD, certified !== undefined);
-          if (session.method === undefined) throw noMethod('socks4');
-          if (session.method === 'certificate') session.identity = certified;
+        if (session.method === undefined) {
+          const method = chooseMethod(methods, shownWith(event), certified !== undefined);
+          // SOCKS4 can show nothing: its user id is a claim, and nobody vouches for it.
+          if (method === undefined) throw noMethod(event.protocol);
+          settle(session, method, certified);
+          if (method === 'password') await identify(session, event.credentials!, state);
+          accept(session, machine);
         }
-        session.phase = 'request';
         session.protocol = event.protocol;
         return event;
       case 'foreign':
@@ -62,14 +61,24 @@ export async function handshake(
   }
 }
 
+function settle(session: Session, method: Method, certified: Identity | undefined): void {
+  session.method = method;
+  if (method === 'certificate') session.identity = certified;
+  session.phase = method === 'password' ? 'auth' : 'request';
+}
+
+function accept(session: Session, machine: ServerSession): void {
+  const answer = machine.accept();
+  if (answer !== undefined) session.client.write(answer);
+  session.phase = 'request';
+}
+
+/** Ends with the identity of the session, or throws. */
 async function identify(
   session: Session,
-  machine: ServerSession,
-  credentials: { readonly username: string; readonly password: string },
+  { username, password }: Credentials,
   state: ServerState,
 ): Promise<void> {
-  const { client } = session;
-  const { username, password } = credentials;
   // Counts, firewalls and embedding programs know addresses without a zone.
   const address = withoutZone(session.remote.host);
   let verdict: PasswordVerdict;
@@ -80,7 +89,6 @@ async function identify(
   } catch (error) {
     throw error instanceof Failure ? error : new Failure('internal', 'auth', undefined, undefined, error);
   }
-  client.write(machine.answerPassword(verdict.ok));
   if (!verdict.ok) {
     const { reason } = verdict;
     state.log.warn('login failed', { client: address, user: username, reason });
@@ -89,6 +97,11 @@ async function identify(
   state.connections.stopsWaiting(session);
   session.identity = verdict.identity;
   if (state.outbound.routes.passCredentials) session.credentials = { username, password };
+}
+
+/** The methods that a request offers which comes without a greeting. */
+function shownWith({ credentials }: RequestEvent): readonly number[] {
+  return credentials === undefined ? NO_PASSWORD : ANY_METHOD;
 }
 
 /** A listener may ask for passwords before there are users. */

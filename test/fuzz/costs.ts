@@ -80,7 +80,7 @@ export const costs: readonly Cost[] = [
         feed(session, methods);
         session.chooseMethod(Method.password);
         feed(session, password);
-        session.answerPassword(true);
+        session.accept();
         feed(session, request);
       };
     },

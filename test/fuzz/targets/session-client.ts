@@ -1,5 +1,5 @@
 import { ClientSession } from '../../../src/handshake/client.ts';
-import type { ClientEvent, ClientSessionOptions } from '../../../src/handshake/client.ts';
+import type { ClientEvent, ClientSessionOptions } from '../../../src/handshake/protocol.ts';
 import { addressOf } from '../../../src/wire/address.ts';
 import { WireError } from '../../../src/wire/error.ts';
 import { Command } from '../../../src/wire/socks5.ts';
@@ -8,7 +8,7 @@ import { Draw } from '../draw.ts';
 import { hex, keeps, same, utf8 } from '../target.ts';
 import type { Target } from '../target.ts';
 
-/** No message of a server is longer: a SOCKS5 reply with a name of 255 bytes. */
+/** No message of SOCKS is longer: a SOCKS5 reply with a name of 255 bytes. */
 const LONGEST_MESSAGE = 4 + 256 + 2;
 
 interface Play {
@@ -30,16 +30,18 @@ export const targets: readonly Target[] = [
       '01 01 00 00 005a9c40c0000207 005b000000000000',
       '02 00 00 01 02 005a0000 00000000 5353482d',
       '00 00 00 00 0500 05050003 0161 0000',
+      '03 00 00 00 485454502f312e3120323030204f4b0d0a0d0a 5353482d',
+      '03 00 01 00 485454502f312e3120343037204e6f0d0a0d0a',
     ].map(hex),
     tokens: ['\x05\0', '\x05\x02', '\x01\0', '\x05\0\0\x01', '\x05\0\0\x03', '\0\x5a'].map(utf8),
     run(input) {
       const draw = new Draw(input);
-      const protocol = draw.pick(['socks5', 'socks4', 'socks4a'] as const);
+      const protocol = draw.pick(['socks5', 'socks4', 'socks4a', 'http'] as const);
       const command = draw.pick([Command.connect, Command.bind, Command.udpAssociate, Command.resolve]);
       const hasPassword = draw.chance();
       const options: ClientSessionOptions = {
         protocol,
-        command,
+        command: protocol === 'http' ? Command.connect : command,
         destination: addressOf(protocol === 'socks4' ? '192.0.2.1' : 'example.com', 80),
         ...(hasPassword && { credentials: { username: 'alice', password: 'secret' } }),
       };
@@ -54,7 +56,7 @@ export const targets: readonly Target[] = [
       }
       if (result.state === 'done')
         same('what was not eaten comes back', result.trailing, Buffer.from(stream.subarray(eaten)));
-      const isWaiting = result.state !== 'done' && result.state !== 'closed';
+      const isWaiting = !['done', 'closed'].includes(result.state) && protocol !== 'http';
       keeps('no more is kept than a message', !isWaiting || stream.length - eaten <= LONGEST_MESSAGE);
       const [first] = result.events;
       if (protocol === 'socks5' && first?.type === 'send') {

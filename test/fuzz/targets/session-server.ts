@@ -1,16 +1,17 @@
 import type { Decoded } from '../../../src/wire/decoded.ts';
 import { WireError } from '../../../src/wire/error.ts';
+import { decodeHttpReply } from '../../../src/wire/http.ts';
 import { decodePasswordStatus } from '../../../src/wire/password.ts';
 import { decodeSocks4Reply } from '../../../src/wire/socks4.ts';
 import { Command, decodeMethod, decodeSocks5Reply, Reply } from '../../../src/wire/socks5.ts';
+import type { ServerEvent, ServerProtocol, ServerSessionState } from '../../../src/handshake/protocol.ts';
 import { ServerSession } from '../../../src/handshake/server.ts';
-import type { ServerEvent, ServerProtocol, ServerSessionState } from '../../../src/handshake/server.ts';
 import { cut, pieces } from '../chunks.ts';
 import { Draw } from '../draw.ts';
 import { hex, keeps, same, words } from '../target.ts';
 import type { Target } from '../target.ts';
 
-/** No message of a handshake is longer: a SOCKS4A request with 255 bytes of user id and of name. */
+/** No message of SOCKS is longer: a SOCKS4A request with 255 bytes of user id and of name. */
 const LONGEST_MESSAGE = 8 + 256 + 256;
 
 /** How the server behind the session answers. */
@@ -30,7 +31,7 @@ interface Play {
   readonly error: string | undefined;
   /** What the session gives back, once the request is known. */
   readonly trailing: Buffer | undefined;
-  readonly farewell: Uint8Array | undefined;
+  readonly refusal: Uint8Array | undefined;
   /** How many bytes had come when the last event was told. */
   readonly eaten: number;
 }
@@ -47,12 +48,14 @@ export const targets: readonly Target[] = [
       '0000000000 0105 474554202f20485454502f312e310d0a0d0a',
       '0000000000 00 1603010200',
       '0000000004 00 050100 05020004 20010db8000000000000000000000001 0035',
+      '0300000000 00 434f4e4e45435420613a3120485454502f312e310d0a0d0a 5353482d',
+      '0300010000 00 434f4e4e45435420613a3120485454502f312e310d0a50726f78792d417574686f72697a6174696f6e3a20426173696320595778705932553663484e33636d51 0d0a0d0a',
     ].map(hex),
     tokens: words('\x05\x01\0 \x05\x02\0\x02 \x05\x01\0\x03 \x04\x01\0\x50\0\0\0\x01 CONNECT PROXY'),
     run(input) {
       const draw = new Draw(input);
       const manner: Manner = {
-        protocols: draw.pick([['socks5', 'socks4'], ['socks5'], ['socks4']] as const),
+        protocols: draw.pick([['socks5', 'socks4'], ['socks5'], ['socks4'], ['socks5', 'http']] as const),
         prefers: draw.pick([[2, 0], [0, 2], [0], [2]] as const),
         acceptsPassword: !draw.chance(),
         reply: draw.pick([Reply.succeeded, Reply.succeeded, Reply.notAllowed, Reply.hostUnreachable]),
@@ -68,9 +71,10 @@ export const targets: readonly Target[] = [
       }
       if (result.trailing !== undefined)
         same('what was not eaten comes back', result.trailing, Buffer.from(stream.subarray(eaten)));
-      const isWaiting = ['greeting', 'password', 'request'].includes(result.state);
+      const isWaiting =
+        ['greeting', 'password', 'request'].includes(result.state) && !manner.protocols.includes('http');
       keeps('no more is kept than a message', !isWaiting || stream.length - eaten <= LONGEST_MESSAGE);
-      checkFarewell(result);
+      checkRefusal(result);
       const kinds = result.events.map((event) => ('protocol' in event ? event.protocol : event.type));
       return `${kinds.join(' ')} ${result.state} ${result.error}`;
     },
@@ -105,18 +109,25 @@ function play(chunks: readonly Uint8Array[], manner: Manner): Play {
   const { state } = session;
   const isKnown = state === 'reply' || state === 'done';
   const trailing = isKnown ? Buffer.from(session.trailing()) : undefined;
-  const farewell = session.farewell();
-  same('a farewell is the end', session.state, 'closed');
-  return { events, written: Buffer.concat(written), state, error, trailing, farewell, eaten };
+  const refusal = session.refuse();
+  same('a refusal is the end', session.state, 'closed');
+  return { events, written: Buffer.concat(written), state, error, trailing, refusal, eaten };
 }
 
 function answer(session: ServerSession, event: ServerEvent, manner: Manner): Uint8Array[] {
   switch (event.type) {
-    case 'greeting':
-      return [session.chooseMethod(manner.prefers.find((method) => event.methods.includes(method)))];
+    case 'greeting': {
+      const method = manner.prefers.find((one) => event.methods.includes(one));
+      return present(method === undefined ? session.refuse() : session.chooseMethod(method));
+    }
     case 'password':
-      return [session.answerPassword(manner.acceptsPassword)];
+      return present(manner.acceptsPassword ? session.accept() : session.refuse());
     case 'request': {
+      if (session.state === 'verdict') {
+        if (event.credentials !== undefined && !manner.acceptsPassword)
+          return present(session.refuse(Reply.notAllowed));
+        keeps('a request is accepted without a word of its own', session.accept() === undefined);
+      }
       const first = session.reply(manner.reply, { host: '192.0.2.9', port: 1 });
       if (event.command !== Command.bind || manner.reply !== Reply.succeeded) return [first];
       return [first, session.reply(manner.reply, { host: '2001:db8::1', port: 2 })];
@@ -128,21 +139,28 @@ function answer(session: ServerSession, event: ServerEvent, manner: Manner): Uin
   }
 }
 
+function present(bytes: Uint8Array | undefined): Uint8Array[] {
+  return bytes === undefined ? [] : [bytes];
+}
+
 /** The last word is one that a client of this protocol can read as a refusal. */
-function checkFarewell({ farewell, error, events, state }: Omit<Play, 'eaten'>): void {
+function checkRefusal({ refusal, error, events, state }: Omit<Play, 'eaten'>): void {
   const isForeign = events.some((event) => event.type === 'foreign');
-  if (farewell === undefined) {
+  if (refusal === undefined) {
     keeps('who waits for an answer gets one', !['method', 'verdict', 'reply'].includes(state));
     return;
   }
   if (isForeign) {
-    keeps('HTTP is told in HTTP', Buffer.from(farewell).toString().startsWith('HTTP/1.1 400 '));
+    keeps('HTTP is told in HTTP', Buffer.from(refusal).toString().startsWith('HTTP/1.1 400 '));
     return;
   }
-  keeps('a farewell comes with an error, or to a question', error !== undefined || state !== 'closed');
+  keeps('a refusal comes with an error, or to a question', error !== undefined || state !== 'closed');
   const decoders = [decodeMethod, decodePasswordStatus, decodeSocks4Reply, decodeSocks5Reply];
-  const isMessage = decoders.some((decode) => isWhole(decode, farewell));
-  keeps('a farewell is one message', isMessage, () => Buffer.from(farewell).toString('hex'));
+  const isHttp = Buffer.from(refusal).toString().startsWith('HTTP/1.1 ');
+  const isMessage = isHttp
+    ? isWhole(decodeHttpReply, refusal)
+    : decoders.some((decode) => isWhole(decode, refusal));
+  keeps('a refusal is one message', isMessage, () => Buffer.from(refusal).toString('hex'));
 }
 
 function isWhole(decode: (bytes: Uint8Array) => Decoded<unknown> | undefined, bytes: Uint8Array): boolean {
