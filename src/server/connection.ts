@@ -2,7 +2,7 @@ import type { End } from '../audit/record.ts';
 import type { Identity } from '../auth/authenticator.ts';
 import type { Connection } from '../net/engine.ts';
 import { accept } from '../policy/accept.ts';
-import type { Method } from '../policy/policy.ts';
+import type { Command, Method } from '../policy/policy.ts';
 import type { AnswerHttp } from '../handshake/foreign.ts';
 import { ServerSession } from '../handshake/server.ts';
 import type { RequestEvent } from '../handshake/server.ts';
@@ -21,7 +21,7 @@ import { confirm } from './session/recheck.ts';
 import { relay } from './session/relay.ts';
 import type { Session } from './session/session.ts';
 import type { OpenListener } from './listen/listeners.ts';
-import type { ServerState } from './session/state.ts';
+import type { Counting, Deciding, Relaying, ServerState } from './session/state.ts';
 import { secure } from './tls-handshake.ts';
 
 /** How long a refused client may take to read its reply; RFC 1928 section 6 allows 10 s. */
@@ -77,11 +77,11 @@ function watchClient(session: Session): void {
   });
 }
 
-function machineOf(session: Session, state: ServerState): ServerSession {
+function machineOf(session: Session, { outbound }: Pick<ServerState, 'outbound'>): ServerSession {
   const { protocols, pac } = session.listener;
   if (pac !== true) return new ServerSession({ protocols });
   const answerHttp: AnswerHttp = (request) =>
-    answerPac(request, session.remote.host, session.client.local, state.outbound.routes);
+    answerPac(request, session.remote.host, session.local, outbound.routes);
   return new ServerSession({ protocols, answerHttp });
 }
 
@@ -97,7 +97,10 @@ async function expectProxyHeader(session: Session): Promise<void> {
 }
 
 /** Before any byte of the client is read: the methods it may use. */
-function checkAccept(session: Session, state: ServerState): readonly Method[] {
+function checkAccept(
+  session: Session,
+  state: Pick<ServerState, 'connections' | 'policy' | 'ports' | 'sessions'>,
+): readonly Method[] {
   const methods = methodsFor(accept(state.policy, session.ip, state.ports), session.listener);
   state.connections.enter(session, state.sessions.size);
   return methods;
@@ -114,37 +117,48 @@ function runCommand(
   request: RequestEvent,
   state: ServerState,
 ): Promise<End | undefined> {
-  session.destination = request.destination;
-  switch (request.command) {
-    case CommandCode.connect:
-      session.command = 'connect';
+  const { protocol, destination } = request;
+  const command = commandOf(request);
+  session.requestReceived(protocol, command ?? String(request.command), destination);
+  switch (command) {
+    case 'connect':
       return connect(session, machine, request, state);
-    case CommandCode.bind:
-      session.command = 'bind';
+    case 'bind':
       return bind(session, machine, request, state);
-    // SOCKS4 has no UDP, and no place for the name in its reply.
-    case CommandCode.udpAssociate:
-      if (request.protocol === 'socks4') break;
-      session.command = 'udp';
+    case 'udp':
       return associate(session, machine, request, state);
-    case CommandCode.resolvePtr:
-      if (request.protocol === 'socks4') break;
-      session.command = 'resolve';
+    case 'resolve':
       return lookUp(session, machine, request, state);
-    case CommandCode.resolve:
-      session.command = 'resolve';
-      return lookUp(session, machine, request, state);
+    case undefined:
+      throw new Failure('client', 'request', 'command', Reply.commandNotSupported);
     default:
+      return command satisfies never;
   }
-  session.command = String(request.command);
-  throw new Failure('client', 'request', 'command', Reply.commandNotSupported);
+}
+
+/** As the rules name it; SOCKS4 has no UDP, and no place for the name in its reply. */
+function commandOf({ command, protocol }: RequestEvent): Command | undefined {
+  switch (command) {
+    case CommandCode.connect:
+      return 'connect';
+    case CommandCode.bind:
+      return 'bind';
+    case CommandCode.udpAssociate:
+      return protocol === 'socks4' ? undefined : 'udp';
+    case CommandCode.resolvePtr:
+      return protocol === 'socks4' ? undefined : 'resolve';
+    case CommandCode.resolve:
+      return 'resolve';
+    default:
+      return undefined;
+  }
 }
 
 async function connect(
   session: Session,
   machine: ServerSession,
   request: RequestEvent,
-  state: ServerState,
+  state: Deciding & Counting & Relaying & Pick<ServerState, 'authenticator'>,
 ): Promise<undefined> {
   const { client } = session;
   const deadline = performance.now() + state.timeouts.connect;
@@ -155,17 +169,15 @@ async function connect(
   acquireLimits(session, 'connect', destination, routed.permit, state);
 
   // route and dial
-  session.phase = 'dial';
+  session.enters('dial');
   const { connection: target, bound, address } = await state.outbound.connect(routed, session, deadline);
-  session.grant = new DialledGrant(request.destination, address);
+  session.dialled(bound, address, new DialledGrant(request.destination, address));
   try {
     confirm(session, state);
   } catch (error) {
     target.destroy();
     throw error;
   }
-  session.address = address;
-  session.bound = bound;
 
   // relay
   client.write(machine.reply(Reply.succeeded, bound));

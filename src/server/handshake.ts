@@ -8,6 +8,9 @@ import { Failure } from './failure.ts';
 import type { Session } from './session/session.ts';
 import type { ServerState } from './session/state.ts';
 
+/** What identifies clients. */
+type Identifying = Pick<ServerState, 'authenticator' | 'connections' | 'log' | 'outbound'>;
+
 /**
  * From the first byte to the request: feeds the machine, picks the method and asks who it is. The caller still holds
  * the machine when this fails, so that it can refuse in the client's protocol. `certified`: who the client is by the
@@ -17,11 +20,11 @@ export async function handshake(
   session: Session,
   machine: ServerSession,
   methods: readonly Method[],
-  state: ServerState,
+  state: Identifying,
   certified: Identity | undefined,
 ): Promise<RequestEvent> {
   const { client } = session;
-  session.phase = 'greeting';
+  session.enters('greeting');
   for (;;) {
     const event = machine.next();
     if (event === undefined) {
@@ -35,7 +38,7 @@ export async function handshake(
         const method = chooseMethod(methods, event.methods, certified !== undefined);
         if (method === undefined) throw noMethod('socks5');
         client.write(machine.chooseMethod(METHOD_CODES[method]));
-        settle(session, method, certified);
+        session.usesMethod(method, certified);
         break;
       }
       case 'password':
@@ -47,11 +50,10 @@ export async function handshake(
           const method = chooseMethod(methods, shownWith(event), certified !== undefined);
           // SOCKS4 can show nothing: its user id is a claim, and nobody vouches for it.
           if (method === undefined) throw noMethod(event.protocol);
-          settle(session, method, certified);
+          session.usesMethod(method, certified);
           if (method === 'password') await identify(session, event.credentials!, state);
           accept(session, machine);
         }
-        session.protocol = event.protocol;
         return event;
       case 'foreign':
         throw new Failure('client', 'greeting', event.kind);
@@ -61,23 +63,17 @@ export async function handshake(
   }
 }
 
-function settle(session: Session, method: Method, certified: Identity | undefined): void {
-  session.method = method;
-  if (method === 'certificate') session.identity = certified;
-  session.phase = method === 'password' ? 'auth' : 'request';
-}
-
 function accept(session: Session, machine: ServerSession): void {
   const answer = machine.accept();
   if (answer !== undefined) session.client.write(answer);
-  session.phase = 'request';
+  session.enters('request');
 }
 
 /** Ends with the identity of the session, or throws. */
 async function identify(
   session: Session,
   { username, password }: Credentials,
-  state: ServerState,
+  state: Identifying,
 ): Promise<void> {
   // Counts, firewalls and embedding programs know addresses without a zone.
   const address = withoutZone(session.remote.host);
@@ -95,8 +91,8 @@ async function identify(
     throw Failure.refusal(reason, 'auth');
   }
   state.connections.stopsWaiting(session);
-  session.identity = verdict.identity;
-  if (state.outbound.routes.passCredentials) session.credentials = { username, password };
+  const isPassedOn = state.outbound.routes.passCredentials;
+  session.identifiedAs(verdict.identity, isPassedOn ? { username, password } : undefined);
 }
 
 /** The methods that a request offers which comes without a greeting. */

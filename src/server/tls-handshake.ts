@@ -21,10 +21,10 @@ export async function secure(
   session: Session,
   { context, asks, protocols }: ListenerTls,
   methods: readonly Method[],
-  state: ServerState,
+  state: Pick<ServerState, 'authenticator' | 'engine' | 'log'>,
 ): Promise<Identity | undefined> {
   const { client } = session;
-  session.phase = 'greeting';
+  session.enters('greeting');
   await expectTls(client);
   const carrier = client.detach();
   const tls = new TLSSocket(carrier, {
@@ -36,7 +36,7 @@ export async function secure(
     ...HOLDS_LITTLE,
   });
   guard(tls, carrier);
-  session.client = state.engine.adopt(tls, client.local, client.remote, tls);
+  session.secured(state.engine.adopt(tls, client.local, client.remote, tls));
   try {
     await secured(tls, session.client);
     const identity = asks ? identify(tls, session.client, methods, state.authenticator) : undefined;

@@ -120,8 +120,7 @@ export class Scene {
     const clientPort = new ClientPort(this.#clientPort, true);
     this.#isDeclared = this.#clientPort !== 0;
     const association = await Association.open(this.session, clientPort, this.#state);
-    this.session.counters = association;
-    this.session.phase = 'relay';
+    this.session.enters('relay');
     return association;
   }
 

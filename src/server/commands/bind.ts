@@ -12,7 +12,7 @@ import { Failure } from '../failure.ts';
 import { acquireLimits, admitSome, authorize } from '../session/authorize.ts';
 import { relay } from '../session/relay.ts';
 import type { Session } from '../session/session.ts';
-import type { ServerState } from '../session/state.ts';
+import type { Counting, Deciding, Relaying } from '../session/state.ts';
 
 /**
  * BIND (RFC 1928 section 4; SOCKS4): waits for one connection from the host that the client names, here or at the last server of
@@ -22,7 +22,7 @@ export async function bind(
   session: Session,
   machine: ServerSession,
   request: RequestEvent,
-  state: ServerState,
+  state: Deciding & Counting & Relaying,
 ): Promise<undefined> {
   const anybody = isUnspecified(request.destination);
   const destination = anybody ? undefined : destinationOf(request.destination);
@@ -30,11 +30,11 @@ export async function bind(
   if (destination === undefined) admitSome(session, 'bind', routed.permit);
   else acquireLimits(session, 'bind', destination, routed.permit, state);
 
-  session.phase = 'bind';
+  session.enters('bind');
   if (session.clientEnded) throw new Failure('client', 'bind');
   const { peer, permit } = await awaitPeer(session, machine, request, routed, state);
   const { connection, remote } = peer;
-  session.address = remote;
+  session.reaches(remote);
   if (anybody) {
     // Now it is known whom it is for.
     try {
@@ -54,7 +54,7 @@ async function awaitPeer(
   machine: ServerSession,
   request: RequestEvent,
   routed: RoutedPermit,
-  state: ServerState,
+  state: Deciding,
 ): Promise<{ readonly peer: Peer; readonly permit: Permit }> {
   const { promise: ended, reject: end } = Promise.withResolvers<never>();
   // Until it is awaited below nobody listens.
@@ -73,7 +73,7 @@ async function awaitPeer(
         return true;
       }
       // SOCKS4 ends with a wrong peer; in SOCKS5 a stranger who is quicker does not spoil it. At a server there is only one.
-      if (!isHere) session.address = remote;
+      if (!isHere) session.reaches(remote);
       if (isHere && ipv4Only) end(new Failure('target', 'bind', 'wrong-peer'));
       else if (!isHere && decision !== undefined) end(Failure.refusal(decision.reason, 'bind'));
       return false;
@@ -82,7 +82,7 @@ async function awaitPeer(
   const endWait = limitWait(session, state, end);
   try {
     session.signal.throwIfAborted();
-    session.bound = port.bound;
+    session.bindsAt(port.bound);
     session.client.write(machine.reply(Reply.succeeded, port.bound));
     return { peer: await Promise.race([port.peer, ended]), permit };
   } finally {
@@ -92,7 +92,7 @@ async function awaitPeer(
 }
 
 /** Ends a wait when its time is over or the session is, until the returned function is called. */
-function limitWait(session: Session, { timeouts }: ServerState, end: (why: Failure) => void): () => void {
+function limitWait(session: Session, { timeouts }: Deciding, end: (why: Failure) => void): () => void {
   const { signal } = session;
   const timer = setTimeout(
     () => end(new Failure('timeout', 'bind', undefined, Reply.ttlExpired)),
@@ -114,7 +114,7 @@ function decideAbout(
   { host, port }: HostPort,
   session: Session,
   permit: Permit,
-  state: ServerState,
+  state: Deciding,
 ): Ruling | undefined {
   const named = { type: 'allow', permit } as const;
   // Who is behind a name is known to the last server only, and an unspecified address is that of nobody else.

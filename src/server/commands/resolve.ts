@@ -8,7 +8,7 @@ import { Failure } from '../failure.ts';
 import { acquireLimits, authorize } from '../session/authorize.ts';
 import type { Session } from '../session/session.ts';
 import type { ListenerSettings } from '../settings.ts';
-import type { ServerState } from '../session/state.ts';
+import type { Counting, Deciding, ServerState } from '../session/state.ts';
 
 /**
  * Tor's RESOLVE and RESOLVE_PTR (socks-extensions): the reply carries the answer as its address, and the connection ends.
@@ -18,7 +18,7 @@ export async function lookUp(
   session: Session,
   machine: ServerSession,
   request: RequestEvent,
-  state: ServerState,
+  state: Deciding & Counting & Pick<ServerState, 'sessions'>,
 ): Promise<End> {
   const destination = destinationOf(request.destination);
   const backwards = request.command === Command.resolvePtr;
@@ -27,7 +27,7 @@ export async function lookUp(
   }
   const routed = await authorize(session, 'resolve', destination, state);
   acquireLimits(session, 'resolve', destination, routed.permit, state);
-  session.phase = 'resolve';
+  session.enters('resolve');
   const deadline = performance.now() + state.timeouts.connect;
   if (backwards) {
     const host = await state.outbound.reverse(routed, session, deadline);
@@ -37,7 +37,7 @@ export async function lookUp(
     const ip = chosen(addresses, request, session.listener);
     if (ip === undefined) throw new Failure('target', 'resolve', 'ENOTFOUND', Reply.hostUnreachable);
     const host = formatIp(ip);
-    session.address = host;
+    session.reaches(host);
     session.client.write(machine.reply(Reply.succeeded, { host, port: 0 }));
   }
   state.sessions.recordGrant(session);

@@ -3,15 +3,15 @@ import { ruleClaims } from '../../limits/claims.ts';
 import type { Permit } from '../../policy/decide.ts';
 import type { Command, Destination, RuleOptions } from '../../policy/policy.ts';
 import { judge } from '../../route/judge.ts';
-import type { Need, Refused, RoutedPermit } from '../../route/judge.ts';
+import type { Need, RoutedPermit } from '../../route/judge.ts';
 import type { Address, HostPort } from '../../wire/address.ts';
-import { formatIp, ipOf } from '../../wire/ip.ts';
+import { ipOf } from '../../wire/ip.ts';
 import type { Ip } from '../../wire/ip.ts';
 import { monotonic } from '../clock.ts';
 import { destinationOf } from '../destination.ts';
 import { Failure } from '../failure.ts';
 import type { GrantedRequest, Session } from './session.ts';
-import type { Decide, ServerState } from './state.ts';
+import type { Counting, Decide, Deciding } from './state.ts';
 
 /**
  * Asks the judge about one destination, or whether there could be one (`undefined`), and finds out what it has to know. Throws a
@@ -21,15 +21,18 @@ export async function authorize(
   session: Session,
   command: Command,
   destination: Destination | undefined,
-  state: ServerState,
+  state: Deciding,
 ): Promise<RoutedPermit> {
   for (;;) {
     const judging = judge(state, session, command, destination);
     let step = judging.next();
     while (step.done !== true) step = judging.next(await lookUp(step.value, session, state));
-    session.decisions = state.decisions;
+    session.decidedAt(state.decisions);
     const verdict = step.value;
-    if (verdict.type === 'refuse') throw refusal(session, command, verdict);
+    if (verdict.type === 'refuse') {
+      session.refusedBy(verdict);
+      throw Failure.ofVerdict(verdict, command);
+    }
     if (state.decide === undefined || destination === undefined) return verdict;
     await askEmbedder(
       session,
@@ -42,24 +45,12 @@ export async function authorize(
   }
 }
 
-async function lookUp({ name, route }: Need, session: Session, state: ServerState): Promise<readonly Ip[]> {
+async function lookUp({ name, route }: Need, session: Session, state: Deciding): Promise<readonly Ip[]> {
   try {
     return await state.outbound.lookUp(name, route, session);
   } catch (error) {
     throw Failure.from(error, 'resolve');
   }
-}
-
-/** Notes for the record what has refused it. */
-function refusal(session: Session, command: Command, refused: Refused): Failure {
-  const { rule, address, route } = refused;
-  // An association's record names the rule that granted it, not one that later refused a datagram.
-  if (session.rule === undefined) {
-    session.rule = rule;
-    session.address = address && formatIp(address);
-    session.route = route?.label;
-  }
-  return Failure.ofVerdict(refused, command);
 }
 
 /** The embedding program's word, which may take as long as a connection. */
@@ -105,30 +96,27 @@ export class DialledGrant implements GrantedRequest {
   }
 }
 
-/** Counts the session against the limits of the rule that allows it, until the session ends, or is admitted under another. */
+/** Counts the session against the limits of the rule that allows it, until it ends. */
 export function acquireLimits(
   session: Session,
   command: Command,
   destination: Destination,
-  permit: Permit,
-  state: ServerState,
+  { rule, addresses }: Permit,
+  state: Counting,
 ): void {
-  if (session.lease !== undefined) state.limits.release(session.lease);
-  const isPassedOn = destination.type === 'name' && permit.addresses.length === 0;
-  session.rule = permit.rule;
-  session.grant = { command, destination, addresses: isPassedOn ? 'passed-on' : permit.addresses };
-  state.quotas.begin(session, permit.rule);
-  session.lease = claim(session, permit.rule, state);
+  const isPassedOn = destination.type === 'name' && addresses.length === 0;
+  session.granted(rule, { command, destination, addresses: isPassedOn ? 'passed-on' : addresses });
+  state.quotas.begin(session, rule);
+  session.holds(claim(session, rule, state));
 }
 
 /** For what has no destination yet: it counts in no rule until it has one, for that may be allowed by another rule. */
 export function admitSome(session: Session, command: Command, { rule }: Permit): void {
-  session.rule = rule;
-  session.grant = { command, destination: undefined, addresses: [] };
+  session.granted(rule, { command, destination: undefined, addresses: [] });
 }
 
 /** Takes one of each limit of a rule; throws the Failure of the one that is reached. */
-export function claim(session: Session, rule: RuleOptions, { limits }: ServerState): Lease {
+export function claim(session: Session, rule: RuleOptions, { limits }: Pick<Counting, 'limits'>): Lease {
   const claims = ruleClaims(rule, session.identity?.user, session.ip);
   const outcome = limits.acquire(claims, monotonic());
   if ('refused' in outcome) throw Failure.limit(outcome.refused, session.phase);

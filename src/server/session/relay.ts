@@ -4,7 +4,7 @@ import type { LimitOptions } from '../../policy/policy.ts';
 import type { ServerSession } from '../../handshake/server.ts';
 import { paceOf } from '../limits/bandwidths.ts';
 import type { Session } from './session.ts';
-import type { ServerState } from './state.ts';
+import type { Relaying } from './state.ts';
 
 /** Joins client and target under the limits of the permit's rule. The session tells its own end. */
 export function relay(
@@ -12,11 +12,10 @@ export function relay(
   machine: ServerSession,
   target: Connection,
   permit: Permit,
-  state: ServerState,
+  state: Relaying,
 ): void {
   const { client } = session;
   const { limit = NO_LIMIT } = permit.rule;
-  session.phase = 'relay';
   client.unread(machine.trailing());
   const { send, receive } = state.bandwidths.flows(permit.rule);
   const options = {

@@ -9,7 +9,7 @@ import type { Crowd } from '../../limits/crowd.ts';
 import type { Lease } from '../../limits/limits.ts';
 import type { Command, Destination, Facts, Method, Protocol, RuleOptions } from '../../policy/policy.ts';
 import type { Asker } from '../../limits/fair-queue.ts';
-import type { Subject } from '../../route/judge.ts';
+import type { Refused, Subject } from '../../route/judge.ts';
 import type { OutboundClient } from '../../route/outbound.ts';
 import { formatIp, ipOf, parseIp, unmapped } from '../../wire/ip.ts';
 import type { Ip } from '../../wire/ip.ts';
@@ -47,6 +47,12 @@ export interface GrantedRequest {
   readonly addresses: readonly Ip[] | 'passed-on';
 }
 
+/**
+ * For what is allowed piece by piece, as the datagrams of an association: asks the rules again. Where the session may not go on
+ * as a whole, for the reason that is given, whether something is left that `revoke: keep` protects.
+ */
+type Recheck = (revoked: EndDetail | undefined) => boolean;
+
 /** Where it is written down how a session has ended. */
 interface Recorder {
   close(session: Session, end: End): void;
@@ -62,49 +68,38 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
   readonly #run: string;
   readonly #number: number;
   /** What goes through TLS, where the listener speaks it. */
-  client: Connection;
+  #client: Connection;
   readonly listener: ListenerSettings;
   /** Where it listens, as `formatPlace` writes it. */
   readonly place: string;
   /** The client, which is behind the balancer where there is one. */
-  remote: Endpoint;
+  #remote: Endpoint;
   /** Until it is relayed: after that it is seldom asked for. */
   #ip: Ip | undefined;
   /** A whole number, which needs no object of its own. */
   readonly #startedAt = Math.floor(performance.now());
 
-  phase: Phase = 'accept';
-  protocol: Protocol = 'socks5';
-  method: Method | undefined;
-  identity: Identity | undefined;
-  command: string | undefined;
-  destination: Place | undefined;
-  address: Place | undefined;
-  route: string | undefined;
-  bound: Place | undefined;
-  /** The rule that has allowed or refused the request. */
-  rule: RuleOptions | undefined;
-  /** Where it counts among those that have made no request yet. */
+  #phase: Phase = 'accept';
+  #protocol: Protocol = 'socks5';
+  #method: Method | undefined;
+  #identity: Identity | undefined;
+  #command: string | undefined;
+  #destination: Place | undefined;
+  #address: Place | undefined;
+  #route: string | undefined;
+  #bound: Place | undefined;
+  #rule: RuleOptions | undefined;
+  #grant: GrantedRequest | undefined;
+  #lease: Lease | undefined;
+  #decisions = 0;
+  #clientEnded = false;
+  #counters: Counters = NOTHING;
+  #credentials: Credentials | undefined;
+  #releaseUpstreams: (() => void) | undefined;
+  #recheck: Recheck | undefined;
+  /** Where it counts among those that have made no request yet, and what it holds of the limits on connections: of ConnectionLimits. */
   waitsIn: Crowd<Waiting> | undefined;
-  /** What it holds of the limits on connections, and of those of its rule. */
   connectionLease: Lease | undefined;
-  lease: Lease | undefined;
-  /** The server's `decisions` when the rules last allowed its request. */
-  decisions = 0;
-  /**
-   * For what is allowed piece by piece, as the datagrams of an association: asks the rules again. Where the session may not go on
-   * as a whole, for the reason that is given, whether something is left that `revoke: keep` protects.
-   */
-  recheck: ((revoked: EndDetail | undefined) => boolean) | undefined;
-  /** The client has ended its direction. */
-  clientEnded = false;
-  counters: Counters = NOTHING;
-  /** What the client has shown, until it is known whether its way out wants that. */
-  credentials: Credentials | undefined;
-  /** Tells the upstreams' groups that it uses them no more. */
-  releaseUpstreams: (() => void) | undefined;
-  /** The request as the rules have allowed it, to be asked again after a reload. */
-  grant: GrantedRequest | undefined;
   /** What is to be ended with the session; before there is something, its client's connection. */
   #relay: Relay | undefined;
   #book: Recorder | undefined;
@@ -115,10 +110,10 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
   constructor(run: string, client: Connection, { settings, place }: OpenListener, number = 0) {
     this.#run = run;
     this.#number = number;
-    this.client = client;
+    this.#client = client;
     this.listener = settings;
     this.place = place;
-    this.remote = client.remote;
+    this.#remote = client.remote;
     this.#ip = ipOf(client.remote.host);
   }
 
@@ -127,32 +122,175 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
   }
 
   get ip(): Ip {
-    return this.#ip ?? ipOf(this.remote.host)!;
+    return this.#ip ?? ipOf(this.#remote.host)!;
+  }
+
+  get client(): Connection {
+    return this.#client;
+  }
+
+  get remote(): Endpoint {
+    return this.#remote;
+  }
+
+  /** What is being done: errors belong to it. */
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  get method(): Method | undefined {
+    return this.#method;
+  }
+
+  get identity(): Identity | undefined {
+    return this.#identity;
+  }
+
+  /** The rule that has allowed or refused the request. */
+  get rule(): RuleOptions | undefined {
+    return this.#rule;
+  }
+
+  /** The request as the rules have allowed it, to be asked again after a reload. */
+  get grant(): GrantedRequest | undefined {
+    return this.#grant;
+  }
+
+  /** What it holds of the limits of its rule. */
+  get lease(): Lease | undefined {
+    return this.#lease;
+  }
+
+  /** The server's `decisions` when the rules last allowed its request. */
+  get decisions(): number {
+    return this.#decisions;
+  }
+
+  get route(): string | undefined {
+    return this.#route;
+  }
+
+  /** The client has ended its direction. */
+  get clientEnded(): boolean {
+    return this.#clientEnded;
+  }
+
+  get counters(): Counters {
+    return this.#counters;
+  }
+
+  /** What the client has shown, until it is known whether its upstreams want that. */
+  get credentials(): Credentials | undefined {
+    return this.#credentials;
+  }
+
+  /** Asks again about the pieces of a session; `undefined` for one that is allowed as a whole. */
+  get recheck(): Recheck | undefined {
+    return this.#recheck;
   }
 
   /** Who takes turns with others. */
   get asker(): Asker {
-    return () => groupsOf(this.ip, this.identity?.user);
+    return () => groupsOf(this.ip, this.#identity?.user);
   }
 
   /** Where the client has connected to. */
   get local(): Endpoint {
-    return this.client.local;
+    return this.#client.local;
   }
 
-  /** Notes its route and, once it is known by which servers it goes, keeps these until its end. */
-  goesBy(route: string, release?: () => void): void {
-    this.route = route;
-    if (release === undefined) return;
-    this.releaseUpstreams = release;
-    this.credentials = undefined;
+  enters(phase: Phase): void {
+    this.#phase = phase;
   }
 
   /** Whom the balancer speaks for. */
   applyProxyHeader({ host, port }: Endpoint): void {
     const ip = unmapped(parseIp(host)!);
-    this.remote = { host: formatIp(ip), port };
+    this.#remote = { host: formatIp(ip), port };
     this.#ip = ip;
+  }
+
+  /** From now on its bytes go through TLS. */
+  secured(tls: Connection): void {
+    this.#client = tls;
+  }
+
+  /** How the client says who it is; by a certificate it has done so. */
+  usesMethod(method: Method, certified: Identity | undefined): void {
+    this.#method = method;
+    if (method === 'certificate') this.#identity = certified;
+    this.#phase = method === 'password' ? 'auth' : 'request';
+  }
+
+  /** Who the client is. `credentials`: what upstreams may want to see. */
+  identifiedAs(identity: Identity, credentials?: Credentials): void {
+    this.#identity = identity;
+    if (credentials !== undefined) this.#credentials = credentials;
+  }
+
+  requestReceived(protocol: Protocol, command: string, destination: HostPort): void {
+    this.#protocol = protocol;
+    this.#command = command;
+    this.#destination = destination;
+  }
+
+  /** The rules and routes were asked when the server's decisions had this number. */
+  decidedAt(decisions: number): void {
+    this.#decisions = decisions;
+  }
+
+  /** For the record. An association's names the rule that has granted it, not one that later refused a datagram. */
+  refusedBy({ rule, address, route }: Refused): void {
+    if (this.#rule !== undefined) return;
+    this.#rule = rule;
+    this.#address = address && formatIp(address);
+    this.#route = route?.label;
+  }
+
+  granted(rule: RuleOptions, request: GrantedRequest): void {
+    this.#rule = rule;
+    this.#grant = request;
+  }
+
+  /** Holds a place in the limits of its rule until its end. */
+  holds(lease: Lease): void {
+    this.#lease = lease;
+  }
+
+  /** Notes its route and, once it is known by which servers it goes, keeps these until its end. */
+  goesBy(route: string, release?: () => void): void {
+    this.#route = route;
+    if (release === undefined) return;
+    this.#releaseUpstreams = release;
+    this.#credentials = undefined;
+  }
+
+  /** The target is reached. The grant is about its address from now on. */
+  dialled(bound: HostPort, address: HostPort | undefined, grant: GrantedRequest): void {
+    this.#bound = bound;
+    this.#address = address;
+    this.#grant = grant;
+  }
+
+  /** A port is open for the client's peers. */
+  bindsAt(bound: HostPort): void {
+    this.#bound = bound;
+  }
+
+  /** What a name has been resolved to, or who has come to a BIND. */
+  reaches(address: Place): void {
+    this.#address = address;
+  }
+
+  /** An association counts for it, and is asked about again by `recheck`. */
+  associates(association: Counters, recheck: Recheck): void {
+    this.#counters = association;
+    this.#recheck = recheck;
+  }
+
+  /** Its upstreams' groups count it no more. */
+  releaseUpstreams(): void {
+    this.#releaseUpstreams?.();
   }
 
   /** Aborted when the connection is to stop, whatever it waits for. */
@@ -171,21 +309,22 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
     if (this.#failure !== undefined) return;
     this.#failure = failure;
     this.#signal?.abort(failure);
-    if (this.#relay === undefined) this.client.destroy(failure);
+    if (this.#relay === undefined) this.#client.destroy(failure);
     else this.#relay.abort();
   }
 
   get held(): number {
-    return this.counters.held ?? this.client.held;
+    return this.#counters.held ?? this.#client.held;
   }
 
   shed(): void {
-    this.stop(Failure.limit('memory', this.phase));
+    this.stop(Failure.limit('memory', this.#phase));
   }
 
   /** From now on its bytes are the relay's business, and it ends when the relay does. */
   relays(relay: Relay, book: Recorder): void {
-    this.counters = relay;
+    this.#phase = 'relay';
+    this.#counters = relay;
     this.#relay = relay;
     this.#book = book;
     this.#signal = undefined;
@@ -201,8 +340,8 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
    * gone.
    */
   clientEnds(): void {
-    this.clientEnded = true;
-    if (this.phase === 'bind') this.stop(new Failure('client', 'bind'));
+    this.#clientEnded = true;
+    if (this.#phase === 'bind') this.stop(new Failure('client', 'bind'));
   }
 
   /** Waits for work that knows no signal, but not beyond the end of the session. Rejects with the failure that stopped it. */
@@ -222,11 +361,11 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
   facts(command: Command): Facts {
     return {
       client: this.ip,
-      sourcePort: this.remote.port,
-      protocol: this.protocol,
-      method: this.method ?? 'none',
-      user: this.identity?.user,
-      groups: this.identity?.groups ?? NO_GROUPS,
+      sourcePort: this.#remote.port,
+      protocol: this.#protocol,
+      method: this.#method ?? 'none',
+      user: this.#identity?.user,
+      groups: this.#identity?.groups ?? NO_GROUPS,
       command,
       time: Date.now(),
     };
@@ -234,28 +373,28 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
 
   /** Those that have allowed or refused what was asked for; of an association the ones in use, if any is. */
   get rules(): readonly RuleOptions[] {
-    const { used = [] } = this.counters;
+    const { used = [] } = this.#counters;
     if (used.length > 0) return used;
-    return this.rule === undefined ? [] : [this.rule];
+    return this.#rule === undefined ? [] : [this.#rule];
   }
 
   /** The record as it stands; without `end` while the session is open. */
   record(end?: End): ConnectionRecord {
     return {
       id: this.id,
-      client: isUnix(this.place) ? 'unix' : formatAddress(this.remote),
-      listener: isUnix(this.place) ? this.place : formatAddress(this.client.local),
-      user: this.identity?.user,
-      method: this.method,
-      command: this.command,
-      destination: format(this.destination),
-      address: format(this.address),
+      client: isUnix(this.place) ? 'unix' : formatAddress(this.#remote),
+      listener: isUnix(this.place) ? this.place : formatAddress(this.#client.local),
+      user: this.#identity?.user,
+      method: this.#method,
+      command: this.#command,
+      destination: format(this.#destination),
+      address: format(this.#address),
       rule: this.rules.map(({ name }) => name).join(',') || undefined,
-      route: this.route,
-      bound: format(this.bound),
-      sent: this.counters.sent,
-      received: this.counters.received,
-      dropped: this.counters.dropped,
+      route: this.#route,
+      bound: format(this.#bound),
+      sent: this.#counters.sent,
+      received: this.#counters.received,
+      dropped: this.#counters.dropped,
       duration: Math.round(performance.now() - this.#startedAt),
       end: end && formatEnd(end),
     };

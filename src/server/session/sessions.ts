@@ -97,7 +97,7 @@ export class Sessions {
     session.counters.release?.();
     if (session.lease !== undefined) this.#limits.release(session.lease);
     if (session.connectionLease !== undefined) this.#limits.release(session.connectionLease);
-    session.releaseUpstreams?.();
+    session.releaseUpstreams();
     const event: RecordEvent = endedWell(end) ? 'disconnect' : 'error';
     const { rules } = session;
     const silenced = rules.length > 0 && !rules.some(({ log }) => log.includes(event));

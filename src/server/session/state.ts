@@ -39,5 +39,22 @@ export interface ServerState {
   readonly decide: Decide | undefined;
 }
 
+/** What those see of it who decide about requests. */
+export type Deciding = Pick<
+  ServerState,
+  'policy' | 'ports' | 'outbound' | 'decisions' | 'decide' | 'timeouts'
+>;
+
+/** … who count sessions in the limits of a rule, */
+export type Counting = Pick<ServerState, 'limits' | 'quotas'>;
+
+/** … who join two connections, */
+export type Relaying = Pick<ServerState, 'engine' | 'bandwidths' | 'sessions' | 'timeouts'>;
+
+/** … and who carry datagrams. */
+export type Associating = Deciding &
+  Counting &
+  Pick<ServerState, 'engine' | 'bandwidths' | 'sessions' | 'associations' | 'relayPorts' | 'log'>;
+
 /** Asked after the rules have allowed a request; `false` refuses it. It cannot allow what the rules refuse. */
 export type Decide = (request: Facts & { readonly destination: Destination }) => boolean | Promise<boolean>;

@@ -1,5 +1,6 @@
 import type { End } from '../../audit/record.ts';
 import type { Connection } from '../../net/engine.ts';
+import { DIRECT } from '../../route/routes.ts';
 import type { RequestEvent, ServerSession } from '../../handshake/server.ts';
 import type { Address } from '../../wire/address.ts';
 import { parseIp, sameIp, unmapped } from '../../wire/ip.ts';
@@ -10,7 +11,7 @@ import { isUnspecified } from '../destination.ts';
 import { Failure } from '../failure.ts';
 import { admitSome, authorize } from '../session/authorize.ts';
 import type { Session } from '../session/session.ts';
-import type { ServerState } from '../session/state.ts';
+import type { Associating } from '../session/state.ts';
 
 /** Bytes that a client may send after its request, though they mean nothing. */
 const MEANINGLESS = 256;
@@ -20,20 +21,19 @@ export async function associate(
   session: Session,
   machine: ServerSession,
   request: RequestEvent,
-  state: ServerState,
+  state: Associating,
 ): Promise<End> {
   const { client } = session;
   const clientPort = clientPortOf(session, request.destination);
   const { permit } = await authorize(session, 'udp', undefined, state);
   admitSome(session, 'udp', permit);
 
-  session.phase = 'bind';
-  if (state.outbound.routes.areSame) session.route = 'direct';
+  session.enters('bind');
+  if (state.outbound.routes.areSame) session.goesBy(DIRECT.label);
   const association = await Association.open(session, clientPort, state);
   try {
-    session.bound = association.local;
-    session.counters = association;
-    session.phase = 'relay';
+    session.bindsAt(association.local);
+    session.enters('relay');
     client.write(machine.reply(Reply.succeeded, association.advertised));
     await untilEnded(client, machine.trailing().length);
     return { by: 'client', phase: 'relay' };

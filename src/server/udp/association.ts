@@ -20,7 +20,7 @@ import { advertisedAddress } from '../listen/relay-ports.ts';
 import type { RelayPort } from '../listen/relay-ports.ts';
 import type { Counters, Session } from '../session/session.ts';
 import { Shares } from './shares.ts';
-import type { ServerState } from '../session/state.ts';
+import type { Associating } from '../session/state.ts';
 import type { Allowed } from './udp-path.ts';
 import { keyOf, Destinations } from './destinations.ts';
 
@@ -59,7 +59,7 @@ export class Association implements Counters, Member {
   #closed = false;
 
   /** Binds the client's side. */
-  static async open(session: Session, clientPort: ClientPort, state: ServerState): Promise<Association> {
+  static async open(session: Session, clientPort: ClientPort, state: Associating): Promise<Association> {
     const held: { association?: Association } = {};
     const drops = new Drops();
     const { udp, interface: device } = session.listener;
@@ -81,7 +81,7 @@ export class Association implements Counters, Member {
     { socket: inside, release }: RelayPort,
     clientPort: ClientPort,
     drops: Drops,
-    state: ServerState,
+    state: Associating,
   ) {
     this.#session = session;
     this.#inside = inside;
@@ -108,7 +108,7 @@ export class Association implements Counters, Member {
       hasRoom: (bytes) => this.#associations.makeRoom(bytes),
       holds: (bytes) => this.#hold(bytes),
     });
-    session.recheck = (revoked) => this.#destinations.recheck(revoked);
+    session.associates(this, (revoked) => this.#destinations.recheck(revoked));
     state.associations.add(this);
   }
 

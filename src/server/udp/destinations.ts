@@ -10,7 +10,7 @@ import { Failure } from '../failure.ts';
 import { authorize } from '../session/authorize.ts';
 import type { Session } from '../session/session.ts';
 import type { Share, Shares } from './shares.ts';
-import type { ServerState } from '../session/state.ts';
+import type { Deciding, ServerState } from '../session/state.ts';
 import { Allowed } from './udp-path.ts';
 import type { UdpPath } from './udp-path.ts';
 
@@ -60,7 +60,7 @@ export function keyOf({ host, port }: Address): string {
  */
 export class Destinations {
   readonly #session: Session;
-  readonly #state: ServerState;
+  readonly #state: Deciding & Pick<ServerState, 'log'>;
   readonly #shares: Shares;
   readonly #outside: Outside;
   readonly #entries = new Map<string, Entry>();
@@ -72,7 +72,12 @@ export class Destinations {
   #waiting = 0;
   #waitingBytes = 0;
 
-  constructor(session: Session, state: ServerState, shares: Shares, outside: Outside) {
+  constructor(
+    session: Session,
+    state: Deciding & Pick<ServerState, 'log'>,
+    shares: Shares,
+    outside: Outside,
+  ) {
     this.#session = session;
     this.#state = state;
     this.#shares = shares;

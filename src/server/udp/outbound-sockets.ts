@@ -20,6 +20,9 @@ import type { UdpPath } from './udp-path.ts';
 /** Milliseconds from one attempt to associate with the servers of a route to the next, and from one look at a socket's address to the next. */
 const RETRY_DELAY = 1000;
 
+/** What sockets are opened with. */
+type Sockets = Pick<ServerState, 'engine' | 'outbound' | 'policy' | 'ports' | 'timeouts'>;
+
 /** What these sockets tell their association. */
 interface Inside {
   /** Directly from a destination. */
@@ -65,7 +68,7 @@ interface UpstreamSocket {
  */
 export class OutboundSockets {
   readonly #session: Session;
-  readonly #state: ServerState;
+  readonly #state: Sockets;
   readonly #inside: Inside;
   readonly #sockets = new Map<string, Promise<UdpSocket>>();
   readonly #far: UpstreamSocket[] = [];
@@ -74,7 +77,7 @@ export class OutboundSockets {
   readonly #routes = new Set<string>();
   readonly #closing = new StopSignal();
 
-  constructor(session: Session, state: ServerState, inside: Inside) {
+  constructor(session: Session, state: Sockets, inside: Inside) {
     this.#session = session;
     this.#state = state;
     this.#inside = inside;
@@ -133,7 +136,7 @@ export class OutboundSockets {
 
   #note(route: string): void {
     this.#routes.add(route);
-    this.#session.route = [...this.#routes].join(',');
+    this.#session.goesBy([...this.#routes].join(','));
   }
 
   /** Of the family of a literal address, and with the local one that the route wants. */

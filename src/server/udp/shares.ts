@@ -5,7 +5,10 @@ import { Failure } from '../failure.ts';
 import { claim } from '../session/authorize.ts';
 import type { Metered } from '../limits/quotas.ts';
 import type { Counters, Session } from '../session/session.ts';
-import type { ServerState } from '../session/state.ts';
+import type { Counting, ServerState } from '../session/state.ts';
+
+/** What shares are of. */
+type Sharing = Counting & Pick<ServerState, 'bandwidths' | 'sessions' | 'timeouts'>;
 
 /** What one association uses of one rule, where it counts as one session. */
 export class Share implements Metered, Counters {
@@ -24,7 +27,7 @@ export class Share implements Metered, Counters {
   readonly #session: Session;
   readonly #shares: Shares;
 
-  constructor(rule: RuleOptions, session: Session, shares: Shares, { bandwidths, timeouts }: ServerState) {
+  constructor(rule: RuleOptions, session: Session, shares: Shares, { bandwidths, timeouts }: Sharing) {
     this.rule = rule;
     this.flows = bandwidths.flows(rule);
     this.idle = rule.limit?.idle ?? timeouts.udpIdle;
@@ -54,7 +57,7 @@ export class Share implements Metered, Counters {
 /** The shares of one association, by the names of their rules, so that they outlive a reload. */
 export class Shares {
   readonly #session: Session;
-  readonly #state: ServerState;
+  readonly #state: Sharing;
   readonly #ended: (share: Share) => void;
   readonly #open = new Map<string, Share>();
   /** Rules whose `duration` has ended a share: a new one would undo that. */
@@ -63,7 +66,7 @@ export class Shares {
   #closed = false;
 
   /** `ended` is to forget the destinations of a share. */
-  constructor(session: Session, state: ServerState, ended: (share: Share) => void) {
+  constructor(session: Session, state: Sharing, ended: (share: Share) => void) {
     this.#session = session;
     this.#state = state;
     this.#ended = ended;
