@@ -2,7 +2,7 @@ import { Roster } from './roster.ts';
 import type { Member } from './roster.ts';
 
 /** Something with time-outs to look after. */
-interface Timed extends Member {
+export interface Timed extends Member {
   check(tick: number): void;
 }
 

@@ -1,6 +1,6 @@
 import type { Relay, RelayEnd, RelayOptions, RelayOwner } from '../engine.ts';
-import { ticks } from '../sweep.ts';
 import type { Sweep } from '../sweep.ts';
+import { TimedRelay } from '../timed-relay.ts';
 import { systemError } from '../../sys/errors.ts';
 import { answers, takeError } from '../../sys/socket.ts';
 import type { FastConnection, Consumer } from './connection.ts';
@@ -9,21 +9,12 @@ import type { Task } from './loop.ts';
 import type { Pipes } from './pipes.ts';
 import type { Stream } from './stream.ts';
 
-export class FastRelay implements Relay, Consumer, Task {
+export class FastRelay extends TimedRelay implements Relay, Consumer, Task {
   readonly pipes: Pipes;
-  /** The sweep's. */
-  index = -1;
   readonly #up: Flow;
   readonly #down: Flow;
-  readonly #sweep: Sweep;
-  readonly #started: number;
-  readonly #idle: number;
-  readonly #halfClose: number;
-  readonly #duration: number;
-  #active: number;
   /** One of them has failed, as the sweep has seen. */
   #isLost = false;
-  #endedFirst: 'client' | 'target' | undefined;
   #end: RelayEnd | undefined;
   readonly #owner: RelayOwner;
 
@@ -35,14 +26,9 @@ export class FastRelay implements Relay, Consumer, Task {
     sweep: Sweep,
     pipes: Pipes,
   ) {
+    super(options, sweep);
     this.pipes = pipes;
     this.#owner = owner;
-    this.#sweep = sweep;
-    this.#started = sweep.tick;
-    this.#active = sweep.tick;
-    this.#idle = ticks(options.idle);
-    this.#halfClose = ticks(options.halfClose);
-    this.#duration = ticks(options.duration);
     const mine = client.handTo(this);
     const theirs = target.handTo(this);
     this.#up = new Flow(this, client, target, theirs.out, mine.early, options.sendPace);
@@ -68,7 +54,7 @@ export class FastRelay implements Relay, Consumer, Task {
   }
 
   abort(): void {
-    this.#cut({ by: 'abort' });
+    this.cut({ by: 'abort' });
   }
 
   ready(stream: Stream): void {
@@ -83,27 +69,23 @@ export class FastRelay implements Relay, Consumer, Task {
     this.failed(stream);
   }
 
-  /** For the sweep: ends what has gone on for too long. */
-  check(tick: number): void {
+  protected look(): void {
     this.#up.from.keepAlive();
     this.#up.to.keepAlive();
     if (this.#up.from.broken) this.#lose(this.#up.from);
     else if (this.#up.to.broken) this.#lose(this.#up.to);
-    if (this.#up.waits || this.#down.waits) this.touch();
-    if (tick - this.#started >= this.#duration) this.#cut({ by: 'duration' });
-    else if (tick - this.#active >= this.#idle) this.#cut({ by: 'idle' });
-    else if (this.#endedFirst !== undefined && tick - this.#active >= this.#halfClose && !this.#heldBack) {
-      this.#cut({ by: 'half-close' });
-    }
   }
 
-  /** Somebody who is there reads slower than the other sends: that is no silence. */
-  get #heldBack(): boolean {
+  protected get waits(): boolean {
+    return this.#up.waits || this.#down.waits;
+  }
+
+  protected get heldBack(): boolean {
     return this.#holdsBack(this.#up.from) || this.#holdsBack(this.#up.to);
   }
 
   #holdsBack(stream: Stream): boolean {
-    return !stream.writable && answers(stream.fd, this.#halfClose * 1000);
+    return !stream.writable && answers(stream.fd, this.halfCloseTime);
   }
 
   /** Nobody reads a side whose bytes have nowhere to go. The other side has one turn of the sweep to take what came before. */
@@ -119,13 +101,8 @@ export class FastRelay implements Relay, Consumer, Task {
     this.failed(stream);
   }
 
-  touch(): void {
-    this.#active = this.#sweep.tick;
-  }
-
   sourceEnded(flow: Flow): void {
-    this.#endedFirst ??= flow === this.#up ? 'client' : 'target';
-    this.touch();
+    this.ended(flow === this.#up ? 'client' : 'target');
   }
 
   flowDone(flow: Flow): void {
@@ -134,17 +111,17 @@ export class FastRelay implements Relay, Consumer, Task {
       return;
     }
     // A close says the end too.
-    this.#stop({ by: this.#endedFirst! });
+    this.#stop({ by: this.endedFirst! });
     flow.to.close();
     flow.from.close();
   }
 
   failed(stream: Stream): void {
     const { name, code = name } = stream.failure() as NodeJS.ErrnoException;
-    this.#cut({ by: stream === this.#up.from ? 'client' : 'target', error: code });
+    this.cut({ by: stream === this.#up.from ? 'client' : 'target', error: code });
   }
 
-  #cut(end: RelayEnd): void {
+  protected cut(end: RelayEnd): void {
     if (this.#end !== undefined) return;
     this.#stop(end);
     this.#up.from.reset();
@@ -159,7 +136,7 @@ export class FastRelay implements Relay, Consumer, Task {
   #stop(end: RelayEnd): void {
     this.#end = end;
     this.#up.from.loop.soon(this);
-    this.#sweep.delete(this);
+    this.sweep.delete(this);
     this.#up.stop();
     this.#down.stop();
     this.pipes.leave();

@@ -4,20 +4,12 @@ import type { Pace, Paced, Relay, RelayEnd, RelayOptions, RelayOwner } from '../
 import type { PortableConnection, Consumer } from './connection.ts';
 import { resetError } from './signs.ts';
 import type { Signs } from './signs.ts';
-import { type Sweep, ticks } from '../sweep.ts';
+import type { Sweep } from '../sweep.ts';
+import { TimedRelay } from '../timed-relay.ts';
 
-export class PortableRelay implements Relay {
-  /** The sweep's. */
-  index = -1;
+export class PortableRelay extends TimedRelay implements Relay {
   readonly #client: Side;
   readonly #target: Side;
-  readonly #sweep: Sweep;
-  readonly #started: number;
-  readonly #idle: number;
-  readonly #halfClose: number;
-  readonly #duration: number;
-  #active: number;
-  #firstEnded: Side | undefined;
   #end: RelayEnd | undefined;
   #open = 2;
   /** One of them was reset, as the sweep has seen. */
@@ -33,14 +25,9 @@ export class PortableRelay implements Relay {
     sweep: Sweep,
     signs: Signs,
   ) {
+    super(options, sweep);
     this.#owner = owner;
     this.#signs = signs;
-    this.#idle = ticks(options.idle);
-    this.#halfClose = ticks(options.halfClose);
-    this.#duration = ticks(options.duration);
-    this.#sweep = sweep;
-    this.#started = sweep.tick;
-    this.#active = sweep.tick;
     this.#client = new Side(this, 'client', client, target, options.sendPace);
     this.#target = new Side(this, 'target', target, client, options.receivePace);
     sweep.add(this);
@@ -61,40 +48,28 @@ export class PortableRelay implements Relay {
   }
 
   abort(): void {
-    this.#cut({ by: 'abort' });
-  }
-
-  /** For the sweep: ends what has gone on for too long, or without one of the two. */
-  check(tick: number): void {
-    if (this.#firstEnded !== undefined || this.#client.rests || this.#target.rests) this.#look();
-    if (this.#client.waits || this.#target.waits) this.touch();
-    if (tick - this.#started >= this.#duration) this.#cut({ by: 'duration' });
-    else if (tick - this.#active >= this.#idle) this.#cut({ by: 'idle' });
-    else if (this.#firstEnded !== undefined && tick - this.#active >= this.#halfClose && !this.#heldBack) {
-      this.#cut({ by: 'half-close' });
-    }
+    this.cut({ by: 'abort' });
   }
 
   /** A reset shows by reading only. The other side has one turn of the sweep to take what came before. */
-  #look(): void {
-    if (this.#lost !== undefined) this.#cut({ by: this.#lost.name, ...codeOf(resetError()) });
+  protected look(): void {
+    if (this.endedFirst === undefined && !this.#client.rests && !this.#target.rests) return;
+    if (this.#lost !== undefined) this.cut({ by: this.#lost.name, ...codeOf(resetError()) });
     this.#lost = [this.#client, this.#target].find(({ connection }) =>
       this.#signs.isReset(connection.stream),
     );
   }
 
-  /** Somebody who is there reads slower than the other sends: that is no silence. */
-  get #heldBack(): boolean {
+  protected get waits(): boolean {
+    return this.#client.waits || this.#target.waits;
+  }
+
+  protected get heldBack(): boolean {
     return this.#holdsBack(this.#client) || this.#holdsBack(this.#target);
   }
 
   #holdsBack(side: Side): boolean {
-    return this.opposite(side).full && this.#signs.answers(side.connection.stream, this.#halfClose * 1000);
-  }
-
-  /** For a side: a byte has passed. */
-  touch(): void {
-    this.#active = this.#sweep.tick;
+    return this.opposite(side).full && this.#signs.answers(side.connection.stream, this.halfCloseTime);
   }
 
   /** For a side: the other one. */
@@ -104,23 +79,22 @@ export class PortableRelay implements Relay {
 
   /** For a side: its peer has ended its direction. */
   sideEnded(side: Side): void {
-    this.#firstEnded ??= side;
-    this.touch();
+    this.ended(side.name);
   }
 
   /** For a side: its connection is gone. */
   sideClosed(side: Side, error: Error | undefined): void {
-    if (error !== undefined) this.#cut({ by: side.name, ...codeOf(error) });
+    if (error !== undefined) this.cut({ by: side.name, ...codeOf(error) });
     this.#open--;
     if (this.#open > 0) return;
     this.#leave();
-    this.#sweep.delete(this);
-    const end = this.#end ?? { by: (this.#firstEnded ?? side).name };
+    this.sweep.delete(this);
+    const end = this.#end ?? { by: this.endedFirst ?? side.name };
     // A connection that was closed already says so from within the constructor.
     process.nextTick(() => this.#owner.relayEnded(end));
   }
 
-  #cut(end: RelayEnd): void {
+  protected cut(end: RelayEnd): void {
     if (this.#end !== undefined || this.#open === 0) return;
     this.#end = end;
     this.#leave();
