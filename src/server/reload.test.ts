@@ -7,9 +7,9 @@ import { settingsFromObject } from '../config/load.ts';
 import { Server } from './server.ts';
 import type { Settings } from './settings.ts';
 
-function settingsAt(port: number): Settings {
+function settingsAt(port: number, workers: 'auto' | number = 'auto'): Settings {
   const engine = process.env.GARTER_ENGINE ?? 'auto';
-  const config = { listen: [{ address: `127.0.0.1:${port}` }], log: { level: 'error' }, engine };
+  const config = { listen: [{ address: `127.0.0.1:${port}` }], log: { level: 'error' }, engine, workers };
   return settingsFromObject(config, false).settings!;
 }
 
@@ -20,9 +20,11 @@ async function assertClosed(port: number): Promise<void> {
 suite('reload', () => {
   test('closed meanwhile, a server leaves nothing open', async () => {
     for (let turns = 0; turns < 20; turns++) {
-      const server = await Server.start(settingsAt(0));
+      // With all threads too, which are dear.
+      const workers = turns % 4 === 0 ? 'auto' : 1;
+      const server = await Server.start(settingsAt(0, workers));
       const port = await closedPort();
-      const reloading = Promise.allSettled([server.reload(settingsAt(port))]);
+      const reloading = Promise.allSettled([server.reload(settingsAt(port, workers))]);
       for (let i = 0; i < turns; i++) await Promise.resolve();
       await server.close();
       await reloading;

@@ -194,12 +194,16 @@ suite('a rule with a bandwidth', { concurrency: 2 }, () => {
       const start = performance.now();
       const { log: down } = held.use(await open(scene, Buffer.from('x')));
       const up = scene.arrived.at(-1)!;
-      for (const log of [up, down]) {
+      for (const [log, all] of [
+        [up, scene.arrived],
+        [down, clients.map((client) => client.log)],
+      ] as const) {
         const first = await until(
           () => log.first,
           () => 'the newcomer gets nothing',
         );
-        assert.ok(first - start < 1000, `the newcomer waits for ${first - start} ms`);
+        const passed = Log.all(all).since(start) - Log.all(all).since(first);
+        assert.ok(passed < rate + 65_536, `the newcomer waits for ${passed} bytes of others`);
       }
       // Nor does anybody pay for what they had wanted.
       for (const client of clients) client[Symbol.dispose]();
