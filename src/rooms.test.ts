@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   auth: ['wire', 'limits'],
   audit: ['wire', 'limits', 'net'],
   route: ['wire', 'handshake', 'policy', 'limits', 'net', 'tls', 'resolve'],
-  client: ['wire', 'handshake'],
+  client: ['wire', 'handshake', 'net', 'route'],
   server: ['wire', 'handshake', 'policy', 'limits', 'net', 'tls', 'resolve', 'auth', 'audit', 'route'],
   config: ['wire', 'policy', 'net', 'tls', 'resolve', 'auth', 'audit', 'route', 'server'],
   cli: ['wire', 'policy', 'net', 'resolve', 'auth', 'audit', 'route', 'server', 'config'],

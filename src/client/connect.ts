@@ -1,8 +1,11 @@
 import { lookup } from 'node:dns/promises';
+import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
 import { ClientSession } from '../handshake/client.ts';
 import type { ClientSessionOptions } from '../handshake/protocol.ts';
+import { connectionOf } from '../net/portable/tcp.ts';
+import { nextEvent } from '../route/driver.ts';
 import { addressOf } from '../wire/address.ts';
 import type { Address } from '../wire/address.ts';
 import { Command } from '../wire/socks5.ts';
@@ -39,9 +42,10 @@ export async function connect(options: ConnectOptions): Promise<Socket> {
   signal?.addEventListener('abort', aborted, { once: true });
   try {
     const destination = await Promise.race([destinationFor(proxy, host, port), stopped]);
+    const session = new ClientSession(sessionOptions(proxy, destination));
     socket = connectTcp({ host: proxy.host, port: proxy.port, noDelay: true });
-    await Promise.race([shake(socket, new ClientSession(sessionOptions(proxy, destination))), stopped]);
-    return socket;
+    await Promise.race([once(socket, 'connect'), stopped]);
+    return await Promise.race([shake(socket, session), stopped]);
   } catch (error) {
     // What it still has to say about its end is no news.
     socket?.on('error', () => {}).destroy();
@@ -52,38 +56,18 @@ export async function connect(options: ConnectOptions): Promise<Socket> {
   }
 }
 
-/** Runs the handshake on a socket that is still connecting; leaves it as good as new, with the first bytes of the destination in it. */
-function shake(socket: Socket, session: ClientSession): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const closed = (): void =>
-      reject(new ProxyError('ERR_PROXY_CLOSED', 'the proxy closed the connection before it answered'));
-    const settle = (): void => {
-      socket.off('data', received).off('error', reject).off('end', closed).off('close', closed);
-      // A stream whose last `readable` listener has gone is as good as new: it flows when somebody listens.
-      socket.on('readable', nothing).off('readable', nothing);
-      const rest = session.trailing();
-      if (rest.length > 0) socket.unshift(rest);
-      resolve();
-    };
-    const received = (bytes: Uint8Array): void => {
-      try {
-        session.receive(bytes);
-        if (advance(socket, session)) settle();
-      } catch (error) {
-        reject(error);
-      }
-    };
-    socket.on('data', received).on('error', reject).on('end', closed).on('close', closed);
-    socket.write(session.start());
-  });
-}
-
-/** Answers the server; true once the destination is reached. */
-function advance(socket: Socket, session: ClientSession): boolean {
-  for (let event = session.next(); event !== undefined; event = session.next()) {
-    switch (event.type) {
+/** Runs the handshake on a connected socket; gives one that is as good as new, with the first bytes of the destination in it. */
+async function shake(socket: Socket, session: ClientSession): Promise<Socket> {
+  const stream = connectionOf(socket);
+  if (stream === undefined) throw closed();
+  stream.write(session.start());
+  for (;;) {
+    const event = await nextEvent(stream, session);
+    switch (event?.type) {
+      case undefined:
+        throw closed();
       case 'send':
-        socket.write(event.bytes);
+        stream.write(event.bytes);
         break;
       case 'refused':
         throw new ProxyError(
@@ -93,7 +77,7 @@ function advance(socket: Socket, session: ClientSession): boolean {
             : 'the proxy refused the user name or password',
         );
       case 'reply':
-        if (event.ok) return true;
+        if (event.ok) return stream.detach() as Socket;
         throw new ProxyError(
           'ERR_PROXY_REFUSED',
           `the proxy refused the connection with reply ${event.code}`,
@@ -103,7 +87,10 @@ function advance(socket: Socket, session: ClientSession): boolean {
         event satisfies never;
     }
   }
-  return false;
+}
+
+function closed(): ProxyError {
+  return new ProxyError('ERR_PROXY_CLOSED', 'the proxy closed the connection before it answered');
 }
 
 function sessionOptions({ scheme, username, password }: Proxy, destination: Address): ClientSessionOptions {
@@ -119,5 +106,3 @@ async function destinationFor({ scheme }: Proxy, host: string, port: number): Pr
   const { address } = await lookup(host, { family: scheme === 'socks4' ? 4 : 0 });
   return addressOf(address, port);
 }
-
-function nothing(): void {}

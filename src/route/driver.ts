@@ -1,8 +1,7 @@
 import type { Connection } from '../net/engine.ts';
 import type { ClientSession } from '../handshake/client.ts';
-import type { ClientEvent, ClientSessionState, ReplyEvent } from '../handshake/protocol.ts';
+import type { ClientEvent, ClientSessionState, ReplyEvent, SendEvent } from '../handshake/protocol.ts';
 import { UNSPECIFIED } from '../wire/address.ts';
-import { WireError } from '../wire/error.ts';
 import { Reply } from '../wire/socks5.ts';
 import { UpstreamError } from './error.ts';
 import type { Trouble, UpstreamCode } from './error.ts';
@@ -20,13 +19,10 @@ export async function nextReply(
 ): Promise<ReplyEvent> {
   if (session.state === 'start') stream.write(session.start());
   for (;;) {
-    const event = await nextEvent(stream, session, label);
-    if (event.type === 'reply') {
-      if (session.state === 'done') stream.unread(session.trailing());
-      return event;
-    }
+    const event = await upstreamEvent(stream, session, label);
+    if (event.type === 'reply') return event;
     stream.write(event.bytes);
-    if (session.state === 'reply') asked();
+    if (event.awaits === 'reply') asked();
   }
 }
 
@@ -39,40 +35,58 @@ export async function greet(
   session: ClientSession,
   label: string,
 ): Promise<Pick<ReplyEvent, 'ok' | 'reply' | 'bound'>> {
-  let event: Awaited<ReturnType<typeof nextEvent>> = {
-    type: 'send',
-    bytes: session.start(),
-    awaits: 'method',
-  };
-  do {
+  stream.write(session.start());
+  for (;;) {
+    const event = await upstreamEvent(stream, session, label);
+    if (event.type === 'reply' || event.awaits === 'reply')
+      return { ok: true, reply: Reply.succeeded, bound: UNSPECIFIED };
     stream.write(event.bytes);
-    event = await nextEvent(stream, session, label);
-  } while (event.type === 'send' && session.state !== 'reply');
-  return { ok: true, reply: Reply.succeeded, bound: UNSPECIFIED };
+  }
 }
 
-/** The next event that needs something done; a refusal is an error. */
-async function nextEvent(
+/**
+ * What the server does next; `undefined` when it has ended its direction with nothing said. What it has sent behind its last reply
+ * goes back into the stream. Rejects with a WireError, or as the stream's `read` does.
+ */
+export async function nextEvent(
+  stream: Connection,
+  session: ClientSession,
+): Promise<ClientEvent | undefined> {
+  for (;;) {
+    const event = session.next();
+    if (event !== undefined) {
+      if (session.state === 'done') stream.unread(session.trailing());
+      return event;
+    }
+    let bytes: Uint8Array | undefined;
+    try {
+      bytes = await stream.read();
+    } catch (error) {
+      const refusal = isFault(error) ? session.ended() : undefined;
+      if (refusal === undefined) throw error;
+      return refusal;
+    }
+    if (bytes === undefined) return session.ended();
+    session.receive(bytes);
+  }
+}
+
+/** An event that needs something done; a refusal is an error, as everything is that goes wrong. */
+async function upstreamEvent(
   stream: Connection,
   session: ClientSession,
   label: string,
-): Promise<Exclude<ClientEvent, { readonly type: 'refused' }>> {
-  for (;;) {
-    const event = takeEvent(session, label) ?? (await listen(stream, session, label));
-    if (event?.type === 'refused') throw new UpstreamError('refused', label, event.phase);
-    if (event !== undefined) return event;
-  }
-}
-
-function takeEvent(session: ClientSession, label: string): ReturnType<ClientSession['next']> {
-  const { state } = session;
+): Promise<SendEvent | ReplyEvent> {
+  const trouble = troubleIn(session.state);
+  let event: ClientEvent | undefined;
   try {
-    return session.next();
+    event = await nextEvent(stream, session);
   } catch (error) {
-    if (error instanceof WireError)
-      throw new UpstreamError(troubleIn(state), label, error.code, undefined, error);
-    throw error;
+    throw isFault(error) ? new UpstreamError(trouble, label, error.code, undefined, error) : error;
   }
+  if (event === undefined) throw new UpstreamError(trouble, label, 'closed');
+  if (event.type === 'refused') throw new UpstreamError('refused', label, event.phase);
+  return event;
 }
 
 /** With the request it has the destination, which may have made it do that. */
@@ -80,27 +94,7 @@ function troubleIn(state: ClientSessionState): Trouble {
   return state === 'reply' || state === 'bind' ? 'silent' : 'unreachable';
 }
 
-/** Gives the session what comes; when that is the end of the stream, what it comes to. */
-async function listen(
-  stream: Connection,
-  session: ClientSession,
-  label: string,
-): Promise<ClientEvent | undefined> {
-  const { state } = session;
-  let error: unknown;
-  let code: UpstreamCode = 'closed';
-  try {
-    const bytes = await stream.read();
-    if (bytes !== undefined) {
-      session.receive(bytes);
-      return undefined;
-    }
-  } catch (lost) {
-    if (lost instanceof UpstreamError || typeof (lost as NodeJS.ErrnoException).code !== 'string') throw lost;
-    error = lost;
-    code = (lost as { readonly code: UpstreamCode }).code;
-  }
-  const event = session.ended();
-  if (event === undefined) throw new UpstreamError(troubleIn(state), label, code, undefined, error);
-  return event;
+/** Of the server, or on the way to it; other errors are the reasons of those who destroyed the stream. */
+function isFault(error: unknown): error is Error & { readonly code: UpstreamCode } {
+  return !(error instanceof UpstreamError) && typeof (error as NodeJS.ErrnoException).code === 'string';
 }

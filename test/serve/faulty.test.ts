@@ -109,6 +109,16 @@ suite('a SOCKS server that lies to the client', () => {
     });
   });
 
+  test('the replies, the first bytes and the end in one piece', async () => {
+    await using liar = await startTarget((socket) =>
+      socket.end(parseHex('05 00 05 00 00 01 00 00 00 00 00 00 68 69')),
+    );
+    const socket = await connect({ proxy: `socks5h://127.0.0.1:${liar.port}`, host: 'a.test', port: 1 });
+    let heard = '';
+    for await (const bytes of socket) heard += String(bytes);
+    assert.equal(heard, 'hi');
+  });
+
   test('a reset after the reply, with data in front', async () => {
     await using liar = await startTarget((socket) => {
       socket.write(parseHex('05 00 05 00 00 01 00 00 00 00 00 00 68 69'));
