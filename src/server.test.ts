@@ -6,11 +6,11 @@ import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, ProxyError } from './client.ts';
 import { ConfigError, createServer } from './server.ts';
-import type { Server } from './server.ts';
+import type { ConnectionRecord, LogEntry, RuleConfig, Server, ServerConfig } from './server.ts';
 
 /** GARTER_ENGINE counts as it does for `garter serve`. */
-const common = { log: { level: 'error' }, engine: process.env.GARTER_ENGINE ?? 'auto' };
-const anywhere = [{ name: 'here', allow: 'any', to: ['any', 'loopback'] }];
+const engine = (process.env.GARTER_ENGINE ?? 'auto') as ServerConfig['engine'];
+const anywhere: readonly RuleConfig[] = [{ name: 'here', allow: 'any', to: ['any', 'loopback'] }];
 
 function proxyOf(server: Server, scheme = 'socks5h', login = ''): string {
   return `${scheme}://${login}127.0.0.1:${server.addresses[0]!.port}`;
@@ -45,7 +45,12 @@ suite('the library', () => {
     return heard;
   }
 
-  const config = { listen: [{ address: '127.0.0.1:0' }], rules: anywhere, ...common };
+  const config: ServerConfig = {
+    listen: [{ address: '127.0.0.1:0' }],
+    rules: anywhere,
+    limits: { connections: 100 },
+    engine,
+  };
 
   for (const scheme of ['socks4', 'socks4a', 'socks5', 'socks5h']) {
     test(`client and server speak ${scheme}`, async () => {
@@ -55,9 +60,11 @@ suite('the library', () => {
   }
 
   test('authenticate says who it is, and rules see the groups', async () => {
-    const rules = [{ name: 'staff', allow: 'connect', user: ['@staff'], to: ['any', 'loopback'] }];
+    const rules: RuleConfig[] = [
+      { name: 'staff', allow: 'connect', user: ['@staff'], to: ['any', 'loopback'] },
+    ];
     await using server = await createServer(
-      { listen: [{ address: '127.0.0.1:0', methods: ['password'] }], rules, ...common },
+      { listen: [{ address: '127.0.0.1:0', methods: ['password'] }], rules, engine },
       {
         authenticate: async (username, password, address) => {
           assert.equal(address, '127.0.0.1');
@@ -83,7 +90,6 @@ suite('the library', () => {
       {
         ...config,
         listen: [{ address: '127.0.0.1:0', methods: ['password', 'none'] }],
-        log: { level: 'error', to: { file: '/dev/null' } },
       },
       {
         authenticate: async () => {
@@ -113,7 +119,7 @@ suite('the library', () => {
 
   test('hooks that never answer hold nobody for ever, and close() does not wait for them', async () => {
     const timeouts = { handshake: '300ms', connect: '300ms' };
-    const listen = [{ address: '127.0.0.1:0', methods: ['password', 'none'] }];
+    const listen: ServerConfig['listen'] = [{ address: '127.0.0.1:0', methods: ['password', 'none'] }];
     const server = await createServer(
       { ...config, listen, timeouts },
       { authenticate: stuck, decide: stuck },
@@ -146,11 +152,118 @@ suite('the library', () => {
   });
 
   test('a wrong configuration says what to write', async () => {
-    await assert.rejects(createServer({ ...config, lisen: [] }), (error) => {
+    const wrong = { ...config, lisen: [], rules: [{ allow: 'any', to: 'any', port: '0-x' }] } as const;
+    await assert.rejects(createServer(wrong), (error) => {
       assert.ok(error instanceof ConfigError);
+      assert.equal(error.code, 'ERR_CONFIG');
       assert.match(error.message, /lisen[\s\S]*listen/);
+      assert.deepEqual(error.problems, [
+        {
+          where: 'rules[0].port[0]',
+          path: ['rules', 0, 'port', 0],
+          message: '"0-x" is not a port',
+          remedy: 'write a port such as 443, or a range such as 8000-8999, up to 65535',
+        },
+        {
+          where: 'lisen',
+          path: ['lisen'],
+          message: 'there is no key "lisen" here',
+          remedy: 'did you mean listen?',
+        },
+      ]);
       return true;
     });
+    // @ts-expect-error: a key that there is not does not compile
+    await assert.rejects(createServer({ lisen: [] }), ConfigError);
+  });
+
+  test('reload puts another configuration in force, or changes nothing', async () => {
+    const logged: LogEntry[] = [];
+    const onLog = (entry: LogEntry): void => void logged.push(entry);
+    await using server = await createServer({ ...config, health: '127.0.0.1:0' }, { onLog });
+    const open = server.addresses;
+    assert.equal((await fetch(`http://127.0.0.1:${server.health!.port}/readyz`)).status, 200);
+    const socket = await connect({ proxy: proxyOf(server), host: '127.0.0.1', port });
+    const gone = new Promise<unknown>((resolve) => socket.on('error', () => {}).on('close', resolve));
+    socket.resume();
+    await assert.rejects(server.reload({ ...config, rules: [{ allow: 'any', to: 'no where' }] }), (error) => {
+      return error instanceof ConfigError && error.problems[0]?.path?.join('.') === 'rules.0.to.0';
+    });
+    assert.equal((await server.sessions()).length, 1);
+    // A configuration that brings a warning.
+    const rules: RuleConfig[] = [{ name: 'other', allow: 'any', to: ['private', 'publik'] }];
+    await server.reload({ ...config, rules });
+    await gone;
+    assert.deepEqual(server.addresses, open);
+    assert.equal(server.health, undefined);
+    await assert.rejects(says(proxyOf(server)), { code: 'ERR_PROXY_REFUSED', reply: 2 });
+    const warnings = logged.filter(({ level }) => level === 'warn').map(({ event }) => event);
+    assert.deepEqual(warnings, ['configuration']);
+  });
+
+  for (const workers of [1, 2]) {
+    test(`every record and every line of the log is heard, from ${workers} thread(s)`, async () => {
+      const records: ConnectionRecord[] = [];
+      const logged: LogEntry[] = [];
+      const rules: RuleConfig[] = [
+        { name: 'here', allow: 'connect', to: 'loopback', log: [] },
+        { name: 'closed', deny: 'any', to: 'any' },
+      ];
+      const server = await createServer(
+        { ...config, rules, workers },
+        { onRecord: (record) => void records.push(record), onLog: (entry) => void logged.push(entry) },
+      );
+      assert.equal(await says(proxyOf(server)), 'hello there');
+      await assert.rejects(says(proxyOf(server), '192.0.2.1'), { reply: 2 });
+      await server.close();
+      const brief = records.map(({ rule, sent, end }) => ({ rule, sent, end }));
+      assert.deepEqual(
+        brief.toSorted((a, b) => b.sent - a.sent),
+        [
+          { rule: 'here', sent: 5, end: 'client:relay' },
+          { rule: 'closed', sent: 0, end: 'policy:request:rule' },
+        ],
+      );
+      assert.deepEqual(
+        logged.map(({ level, event }) => `${level} ${event}`),
+        ['info engine', 'info error'],
+      );
+      const [{ time, fields }] = logged.slice(1) as [LogEntry];
+      assert.equal(new Date(time).toISOString(), time);
+      assert.deepEqual(
+        fields,
+        records.find(({ rule }) => rule === 'closed'),
+      );
+    });
+  }
+
+  test('callbacks that throw harm nothing, and are heard of where that is possible', async () => {
+    const logged: string[] = [];
+    const server = await createServer(config, {
+      onRecord: ({ sent }) => {
+        throw new Error(`sent ${sent}`);
+      },
+      onLog: async ({ event, fields }) => {
+        logged.push(`${event} ${fields.error}`);
+        throw new Error('and so does this');
+      },
+    });
+    assert.equal(await says(proxyOf(server)), 'hello there');
+    assert.equal(await says(proxyOf(server)), 'hello there');
+    await server.close();
+    const faults = logged.filter((line) => line.startsWith('onRecord failed'));
+    assert.equal(faults.length, 2);
+    assert.match(faults[0]!, /Error: sent 5/);
+  });
+
+  test('the level of the log is that of onLog', async () => {
+    const seen: string[] = [];
+    await using server = await createServer(
+      { ...config, log: { level: 'error' } },
+      { onLog: ({ level }) => void seen.push(level) },
+    );
+    assert.equal(await says(proxyOf(server)), 'hello there');
+    assert.deepEqual(seen, []);
   });
 
   test('the socket of connect() is as good as new: it flows when somebody listens', async () => {

@@ -1,29 +1,93 @@
 /** The embeddable server. */
+import type { ConnectionRecord } from './audit/record.ts';
+import type { ServerConfig } from './config/input/server-config.ts';
 import { settingsFromObject } from './config/load.ts';
 import { formatProblems } from './config/source/problem.ts';
-import { Server } from './server/server.ts';
-import type { ServerHooks } from './server/server.ts';
+import type { Problem } from './config/source/problem.ts';
+import type { ServerHooks } from './server/hooks.ts';
+import { Server as RunningServer } from './server/server.ts';
+import type { Settings } from './server/settings.ts';
+import type { Endpoint } from './wire/address.ts';
 
-/** The configuration has mistakes; the message shows each, and what to write instead. */
+/** A running server. */
+export interface Server extends AsyncDisposable {
+  /** Where it listens, with actual ports, in the order of `listen`; unix sockets are not among them. */
+  readonly addresses: readonly Endpoint[];
+  /** Where it answers `/healthz` and `/readyz`, with the actual port; `undefined` without `health`. */
+  readonly health: Endpoint | undefined;
+  /** The open sessions, as records without an end. */
+  sessions(): Promise<readonly ConnectionRecord[]>;
+  /**
+   * Puts another configuration in force, then ends the sessions that it no longer allows. `engine` and `workers` stay as they were.
+   * Rejects as `createServer` does; then nothing has changed.
+   */
+  reload(config: ServerConfig): Promise<void>;
+  /** Refuses new connections and lets open ones finish, up to `timeouts.drain`; then ends them and closes. */
+  drain(): Promise<void>;
+  /** Ends every session at once and closes everything; so does `await using`. */
+  close(): Promise<void>;
+}
+
+/** The configuration has mistakes. The message shows each, and what to write instead. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly code = 'ERR_CONFIG';
+  /** Each mistake by itself. */
+  readonly problems: readonly ConfigProblem[];
+
+  constructor(problems: readonly ConfigProblem[]) {
+    super(formatProblems(problems, 'error'));
+    this.problems = problems;
+  }
 }
 
 /**
- * Starts a server. `config` has the shape of garter.yaml (docs/configuration.md), as an object. Rejects with a ConfigError, or with
- * Node's error when a listener cannot be opened. Close it with `await server.close()`, `server.drain()`, `await using`, or the signal.
+ * Starts a server, and resolves once every listener is open. It writes nothing to standard error, and runs in the calling thread,
+ * unless the configuration says otherwise.
+ *
+ * Rejects with a `ConfigError`, with Node's error when a listener or a file cannot be opened, or with the reason of the signal.
  */
-export async function createServer(config: object, hooks: ServerHooks = {}): Promise<Server> {
-  const { settings, errors } = settingsFromObject(config, hooks.authenticate !== undefined);
-  if (settings === undefined) throw new ConfigError(formatProblems(errors, 'error'));
-  // A program that embeds a server gets threads only if it asks for them.
-  return Server.start('workers' in config ? settings : { ...settings, workers: 1 }, hooks);
+export async function createServer(config: ServerConfig, hooks: ServerHooks = {}): Promise<Server> {
+  const read = (written: ServerConfig): { settings: Settings; warnings: readonly Problem[] } => {
+    const { settings, errors, warnings } = settingsFromObject(written, hooks.authenticate !== undefined);
+    if (settings === undefined) throw new ConfigError(errors);
+    return { settings, warnings };
+  };
+  const { settings, warnings } = read(config);
+  const server = await RunningServer.start(settings, hooks);
+  const warn = (found: readonly Problem[]): void => {
+    if (found.length > 0) server.log.warn('configuration', { report: formatProblems(found, 'warning') });
+  };
+  warn(warnings);
+  return {
+    get addresses() {
+      return server.addresses;
+    },
+    get health() {
+      return server.health;
+    },
+    sessions: () => server.sessions(),
+    async reload(next) {
+      const wanted = read(next);
+      await server.reload(wanted.settings);
+      warn(wanted.warnings);
+    },
+    drain: () => server.drain(),
+    close: () => server.close(),
+    [Symbol.asyncDispose]: () => server.close(),
+  };
 }
 
-export type { Authenticate, Server, ServerHooks } from './server/server.ts';
-export type { Decide } from './server/session/state.ts';
+/** A mistake in a configuration: where it is, what it is, and what to write instead. */
+export type ConfigProblem = Problem;
+
+export type { LogEntry } from './audit/line.ts';
 export type { ConnectionRecord } from './audit/record.ts';
 export type { Identity } from './auth/authenticator.ts';
-export type { Endpoint } from './wire/address.ts';
+export type { ListenerConfig } from './config/input/listeners.ts';
+export type { RouteConfig, UpstreamConfig } from './config/input/routes.ts';
+export type { AcceptConfig, RuleConfig } from './config/input/rules.ts';
+export type { ServerConfig } from './config/input/server-config.ts';
 export type { Destination, Facts } from './policy/policy.ts';
+export type { Authenticate, Decide, ServerHooks } from './server/hooks.ts';
+export type { Endpoint } from './wire/address.ts';

@@ -18,7 +18,12 @@ const RECORD: ConnectionRecord = {
 
 function setup(level: Level = 'info') {
   const lines: string[] = [];
-  const log = new Log({ level, format: 'text', to: 'stderr' }, ({ message }) => lines.push(message));
+  const log = new Log(
+    { level, format: 'text', to: 'stderr' },
+    {
+      pass: ({ message }) => lines.push(message),
+    },
+  );
   const journal = new Journal(log);
   let made = 0;
   const subject = {

@@ -271,7 +271,8 @@ suite('a log that cannot be written', () => {
 async function runProgram(settings: LogSettings, { listen }: { listen: boolean }): Promise<string> {
   const source = `
     import { Log } from ${JSON.stringify(join(import.meta.dirname, 'log.ts'))};
-    const log = new Log(${JSON.stringify(settings)});
+    import { tellOnStderr } from ${JSON.stringify(join(import.meta.dirname, 'sinks/file.ts'))};
+    const log = new Log(${JSON.stringify(settings)}, { complain: tellOnStderr });
     for (let i = 0; i < 300; i++) log.info('x'.repeat(1000));
     await new Promise((resolve) => setTimeout(resolve, 1500));
     await log.close();

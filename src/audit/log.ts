@@ -2,9 +2,8 @@ import { LruMap } from '../limits/lru-map.ts';
 import { formatJson, formatMessage, formatPrefix, formatText, Timestamps } from './format.ts';
 import type { Fields } from './format.ts';
 import { Level } from './line.ts';
-import type { Line } from './line.ts';
+import type { Line, LogEntry } from './line.ts';
 import { Queue } from './queue.ts';
-import { tellOnStderr } from './sinks/file.ts';
 import { formatPlace, openSink } from './sinks/open.ts';
 import type { Place } from './sinks/open.ts';
 
@@ -15,7 +14,6 @@ export interface LogSettings {
   readonly level: Level;
   /** @default 'text' */
   readonly format: 'text' | 'json';
-  /** @default 'stderr' */
   readonly to: Place;
 }
 
@@ -25,6 +23,15 @@ const KNOWN = 256;
 /** Milliseconds between two complaints on standard error, for a place that fails again and again. */
 const COMPLAINTS = 10_000;
 
+export interface LogOptions {
+  /** Another log writes the lines. */
+  readonly pass?: ((line: Line) => void) | undefined;
+  /** Hears of every line, wherever it is written; it must not throw. Where lines are passed on, `true` says that the other log has one. */
+  readonly reader?: ((entry: LogEntry) => void) | true | undefined;
+  /** Hears why the log cannot be written: now and then, a line each time. */
+  readonly complain?: ((text: string) => void) | undefined;
+}
+
 /**
  * Lines of text or JSON to standard error, a file or syslog. A line costs its caller only its formatting: lines are
  * gathered and written off the event loop, and a log that cannot be written never holds up a connection.
@@ -32,16 +39,20 @@ const COMPLAINTS = 10_000;
 export class Log {
   #settings: LogSettings;
   readonly #queue: Queue | undefined;
-  readonly #pass: (line: Line) => void;
+  readonly #pass: ((line: Line) => void) | undefined;
+  readonly #reader: LogOptions['reader'];
+  readonly #complainTo: LogOptions['complain'];
   readonly #timestamps = new Timestamps();
   #complained = -Infinity;
   /** Until when a warning is not given again. */
   readonly #silent = new LruMap<number>(KNOWN);
 
-  /** Opens the file; throws Node's error when it cannot. With `pass` lines go there: another log writes them. */
-  constructor(settings: LogSettings, pass?: (line: Line) => void) {
+  /** Opens the file; throws Node's error when it cannot. */
+  constructor(settings: LogSettings, { pass, reader, complain }: LogOptions = {}) {
     this.#settings = settings;
-    this.#pass = pass ?? ((line): void => this.#queue?.push(line));
+    this.#pass = pass;
+    this.#reader = reader;
+    this.#complainTo = complain;
     if (pass !== undefined) return;
     this.#queue = new Queue(openSink(settings.to), {
       begins: (code) => this.#complain(code),
@@ -68,8 +79,13 @@ export class Log {
     this.#settings = settings;
   }
 
+  get hasReader(): boolean {
+    return this.#reader !== undefined;
+  }
+
+  /** Whether a line of this level comes to anybody's eyes. */
   writes(level: Level): boolean {
-    return Level[level] <= Level[this.#settings.level];
+    return Level[level] <= Level[this.#settings.level] && (this.#isWritten || this.hasReader);
   }
 
   error(event: string, fields?: Fields): void {
@@ -104,19 +120,34 @@ export class Log {
 
   /** A line that another log has made. */
   push(line: Line): void {
-    this.#pass(line);
+    if (this.#pass !== undefined) return this.#pass(line);
+    if (typeof this.#reader === 'function' && line.fields !== undefined) {
+      const { time, level, event, fields } = line;
+      this.#reader({ time, level, event, fields });
+    }
+    if (this.#isWritten) this.#queue?.push(line);
+  }
+
+  get #isWritten(): boolean {
+    return this.#settings.to !== 'nowhere';
   }
 
   #put(level: Level, event: string, fields: Fields = {}): void {
     const time = this.#timestamps.format(Date.now());
-    const text = this.#settings.format === 'text';
-    this.#pass({
+    this.push({
       time,
       level,
       event,
-      prefix: text ? formatPrefix(time, level) : '',
-      message: text ? formatMessage(event, fields) : formatJson(time, level, event, fields),
+      ...this.#formatted(time, level, event, fields),
+      ...(this.hasReader && { fields }),
     });
+  }
+
+  #formatted(time: string, level: Level, event: string, fields: Fields): Pick<Line, 'prefix' | 'message'> {
+    if (!this.#isWritten) return { prefix: '', message: '' };
+    return this.#settings.format === 'text'
+      ? { prefix: formatPrefix(time, level), message: formatMessage(event, fields) }
+      : { prefix: '', message: formatJson(time, level, event, fields) };
   }
 
   #complain(code: string): void {
@@ -124,8 +155,13 @@ export class Log {
     const now = performance.now();
     if (to === 'stderr' || now - this.#complained < COMPLAINTS) return;
     this.#complained = now;
-    const place = { to: formatPlace(to), code };
-    const time = this.#timestamps.format(Date.now());
-    tellOnStderr(formatText(time, 'error', 'the log cannot be written, connections go on', place));
+    const entry = {
+      time: this.#timestamps.format(Date.now()),
+      level: 'error',
+      event: 'the log cannot be written, connections go on',
+      fields: { to: formatPlace(to), code },
+    } as const;
+    if (typeof this.#reader === 'function') this.#reader(entry);
+    this.#complainTo?.(formatText(entry.time, entry.level, entry.event, entry.fields));
   }
 }

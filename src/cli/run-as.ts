@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
+import { tellOnStderr } from '../audit/sinks/file.ts';
 import { codeOf } from '../server/failure.ts';
 import { Server } from '../server/server.ts';
 import type { Settings } from '../server/settings.ts';
@@ -13,7 +14,7 @@ export async function startAs(user: string, settings: Settings): Promise<Server>
   const [uid = 0] = idsOf(user, '-u');
   const [gid = 0] = idsOf(user, '-g');
   const groups = idsOf(user, '-G');
-  const server = await Server.start(portsOf(settings));
+  const server = await Server.start(portsOf(settings), { complain: tellOnStderr });
   try {
     process.setgroups!(groups);
     process.setgid!(gid);

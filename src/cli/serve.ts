@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { formatText } from '../audit/format.ts';
+import { tellOnStderr } from '../audit/sinks/file.ts';
 import { UsersFileError } from '../auth/users-disk.ts';
 import { formatProblems } from '../config/source/problem.ts';
 import type { Flags } from '../config/source/flags.ts';
@@ -93,9 +94,9 @@ export async function runServer(
 
 async function startServer(settings: Settings, config: string | undefined): Promise<Server> {
   const { runAs: user } = settings;
-  if (user === undefined) return Server.start(settings);
+  if (user === undefined) return Server.start(settings, { complain: tellOnStderr });
   if (!isRoot()) {
-    const server = await Server.start(settings);
+    const server = await Server.start(settings, { complain: tellOnStderr });
     server.log.warn('run-as has no effect: garter was not started by root', { user });
     return server;
   }

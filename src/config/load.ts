@@ -58,7 +58,7 @@ export function agentSettings(file: string | undefined, flags: AgentFlags, envir
  * `authenticates` is true when the caller checks passwords itself.
  */
 export function settingsFromObject(config: unknown, authenticates: boolean): Loaded {
-  return load(objectSource(config), [], { authenticates, role: 'server' });
+  return load(objectSource(config), [], { authenticates, role: 'library' });
 }
 
 function loadFile(
@@ -97,7 +97,7 @@ function load(source: Source, found: readonly Problem[], purpose: Purpose): Load
       if (problems.length >= PROBLEMS_LIMIT) return;
       const place = source.place(path, on);
       if (place.line !== undefined && unread.has(`${place.line}:${place.column}`)) return;
-      const problem = { ...place, message: source.shown(message, path), remedy };
+      const problem = { ...place, path, message: source.shown(message, path), remedy };
       const text = formatProblem(problem, 'error');
       if (!said.has(text)) problems.push(problem);
       said.add(text);

@@ -22,7 +22,8 @@ import { ValueError } from './source/value-error.ts';
  * reported.
  */
 export function completeSettings(draft: Draft, source: Source, purpose: Purpose, reports: Reports): Settings {
-  const isAgent = purpose.role === 'agent';
+  const { role } = purpose;
+  const isAgent = role === 'agent';
   const directory = source.file === undefined ? process.cwd() : dirname(resolve(source.file));
   const { resolve: names = {}, timeouts = {}, log = {}, limits = {} } = draft;
   const hasUsers = purpose.authenticates || 'users' in draft;
@@ -30,7 +31,7 @@ export function completeSettings(draft: Draft, source: Source, purpose: Purpose,
   const listeners = completeListeners(draft.listen, hasUsers, directory, source, reports);
   checkInterfaces(draft, reports);
   checkSafety(listeners, draft, purpose, source, reports);
-  checkRunAs(draft, source, reports);
+  checkRunAs(draft, purpose, reports);
   const policy = completePolicy(draft, isAgent ? [] : ['disconnect', 'error'], source, reports);
   const upstreams = new Upstreams(draft, directory, source, reports);
   const routes = completeRoutes(draft, upstreams, listeners, source, reports);
@@ -68,10 +69,10 @@ export function completeSettings(draft: Draft, source: Source, purpose: Purpose,
     log: {
       level: log.level ?? (isAgent ? 'warn' : 'info'),
       format: log.format ?? 'text',
-      to: logPlaceIn(directory, log.to ?? 'stderr'),
+      to: logPlaceIn(directory, log.to ?? (role === 'library' ? 'nowhere' : 'stderr')),
     },
     engine: draft.engine ?? 'auto',
-    workers: draft.workers ?? (isAgent ? 1 : 'auto'),
+    workers: draft.workers ?? (role === 'server' ? 'auto' : 1),
   };
 }
 
@@ -80,8 +81,8 @@ function logPlaceIn(directory: string, to: LogSettings['to']): LogSettings['to']
 }
 
 /** A program that embeds the server has other work to do under its own user. */
-function checkRunAs(draft: Draft, { file }: Source, { error }: Reports): void {
-  if (draft['run-as'] === undefined || file !== undefined) return;
+function checkRunAs(draft: Draft, { role }: Purpose, { error }: Reports): void {
+  if (draft['run-as'] === undefined || role !== 'library') return;
   error(['run-as'], 'only garter serve can become another user', 'take run-as away', 'key');
 }
 

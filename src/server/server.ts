@@ -2,8 +2,9 @@ import { availableParallelism } from 'node:os';
 import { Journal } from '../audit/journal.ts';
 import { Log } from '../audit/log.ts';
 import type { ConnectionRecord } from '../audit/record.ts';
-import type { Authenticator, Identity } from '../auth/authenticator.ts';
+import type { Authenticator } from '../auth/authenticator.ts';
 import { Spare } from '../limits/spare.ts';
+import { inspect } from 'node:util';
 import type { Engine } from '../net/engine.ts';
 import type { Endpoint } from '../wire/address.ts';
 import { chooseEngine } from '../net/choose.ts';
@@ -18,38 +19,27 @@ import { connectionsPossible, sparePossible, threadsPossible } from './limits/de
 import { checkDevices } from './listen/devices.ts';
 import { Health } from './health.ts';
 import type { Readiness } from './health.ts';
+import { shield } from './hooks.ts';
+import type { Authenticate, ServerHooks } from './hooks.ts';
 import { OwnPorts } from './listen/own-ports.ts';
 import { QuotaStore } from './limits/quota-store.ts';
 import type { ConnectionLimitSettings, Settings } from './settings.ts';
 import { createSharedMemory } from './shared-memory.ts';
-import type { Decide } from './session/state.ts';
 import type { Threads as ThreadsType } from './threads/threads.ts';
 import { outboundFor } from './upstreams.ts';
 import { readUsers, Users } from './users.ts';
 
-/** What an embedding program can add to the configuration. */
-export interface ServerHooks {
-  /** Checks a user name and password in place of the users file; `undefined` refuses. */
-  readonly authenticate?: Authenticate;
-  /** Asked after the rules have allowed a request; `false` refuses it. */
-  readonly decide?: Decide;
-  /** Closes the server. */
-  readonly signal?: AbortSignal;
+/** Beside the hooks of an embedding program: where to complain when the log cannot be written. */
+export interface StartOptions extends ServerHooks {
+  readonly complain?: ((text: string) => void) | undefined;
 }
 
-/** `address` is the client's IP address. A rejection refuses this client and is logged. */
-export type Authenticate = (
-  username: string,
-  password: string,
-  address: string,
-) => Identity | undefined | Promise<Identity | undefined>;
-
-/** A running SOCKS server: what it has once, and a workers, which serves the connections. */
+/** A running SOCKS server: what it has once, and workers, which serve the connections. */
 export class Server implements AsyncDisposable {
   /** Takes the records of all sessions. Who subscribes once it serves gets those of several threads from the next reload on. */
   readonly journal: Journal;
   readonly #engine: Engine;
-  readonly #hooks: ServerHooks;
+  readonly #hooks: StartOptions;
   readonly #log: Log;
   readonly #users: Users;
   readonly #quotas: QuotaStore;
@@ -68,7 +58,7 @@ export class Server implements AsyncDisposable {
   #closed: Promise<void> | undefined;
 
   /** Opens every listener. Rejects with Node's error, or with a UsersFileError. */
-  static async start(settings: Settings, hooks: ServerHooks = {}): Promise<Server> {
+  static async start(settings: Settings, hooks: StartOptions = {}): Promise<Server> {
     hooks.signal?.throwIfAborted();
     const { engine, why } = await chooseEngine(settings.engine);
     const workers = workersFor(settings, engine, hooks);
@@ -91,13 +81,18 @@ export class Server implements AsyncDisposable {
     engine: Engine,
     { workers, Threads }: { readonly workers: number; readonly Threads: typeof ThreadsType | undefined },
     settings: Settings,
-    hooks: ServerHooks,
+    hooks: StartOptions,
   ) {
     const memory = createSharedMemory();
     this.#engine = engine;
     this.#hooks = hooks;
-    this.#log = new Log(settings.log);
+    const { onLog, onRecord, complain } = hooks;
+    this.#log = new Log(settings.log, { reader: onLog && shield(onLog, () => {}), complain });
     this.journal = new Journal(this.#log);
+    if (onRecord !== undefined) {
+      const failed = (error: unknown): void => this.#log.error('onRecord failed', { error: inspect(error) });
+      this.journal.subscribe({ wants: (event) => event !== 'connect', take: shield(onRecord, failed) });
+    }
     this.#quotas = new QuotaStore(this.#log);
     this.#ports = new OwnPorts(memory.ports);
     this.#spare = new Spare(sparePossible(), memory.spare);

@@ -22,7 +22,8 @@ import { recheck } from './session/recheck.ts';
 import { RelayPorts } from './listen/relay-ports.ts';
 import { Sessions } from './session/sessions.ts';
 import type { Settings } from './settings.ts';
-import type { Decide, ServerState } from './session/state.ts';
+import type { Decide } from './hooks.ts';
+import type { ServerState } from './session/state.ts';
 import { outboundFor } from './upstreams.ts';
 
 /** Connections that may come between the opening of the listeners and the first settings. */

@@ -5,10 +5,13 @@ import { TcpSink } from './tcp.ts';
 import { UdpSink } from './udp.ts';
 
 /** `udp://HOST:PORT` or `tcp://HOST:PORT` with a literal address, IPv6 in brackets; or `local`, the syslog of this machine. */
-export type Place = 'stderr' | { readonly file: string } | { readonly syslog: string };
+export type Place = 'nowhere' | 'stderr' | { readonly file: string } | { readonly syslog: string };
+
+const NOWHERE: Sink = { write: async (lines) => ({ taken: lines.length }), close: () => {} };
 
 /** Throws Node's error when a file cannot be opened; anything else is only reached when there is something to write. */
 export function openSink(place: Place): Sink {
+  if (place === 'nowhere') return NOWHERE;
   if (place === 'stderr') return FileSink.stderr();
   if ('file' in place) return FileSink.open(place.file);
   if (place.syslog === 'local') return new LoggerSink();
@@ -19,6 +22,6 @@ export function openSink(place: Place): Sink {
 
 /** As it stands in the configuration. */
 export function formatPlace(place: Place): string {
-  if (place === 'stderr') return place;
+  if (place === 'nowhere' || place === 'stderr') return place;
   return 'file' in place ? place.file : `syslog ${place.syslog}`;
 }

@@ -10,8 +10,11 @@ import type { Source } from '../source/source.ts';
 export interface Purpose {
   /** True where an embedder checks passwords. */
   readonly authenticates: boolean;
-  /** An agent is for this machine only, and keeps no records unless it is told to. */
-  readonly role: 'server' | 'agent';
+  /**
+   * An agent is for this machine only, and keeps no records unless it is told to. A library writes nothing and starts no thread unless
+   * it is told to.
+   */
+  readonly role: 'server' | 'agent' | 'library';
 }
 
 const ACCEPT_LINE = 'accept: [{ name: inside, allow: true, from: [private] }]';

@@ -1,5 +1,7 @@
 /** Something wrong in a configuration: what, where, and what to write instead. */
 export interface Problem extends Place {
+  /** The keys and list positions that lead to it; a file that cannot be read has none. */
+  readonly path?: Path;
   readonly message: string;
   readonly remedy: string;
 }

@@ -10,8 +10,9 @@ import type { Ip } from '../../wire/ip.ts';
 import { monotonic } from '../clock.ts';
 import { destinationOf } from '../destination.ts';
 import { Failure } from '../failure.ts';
+import type { Decide } from '../hooks.ts';
 import type { GrantedRequest, Session } from './session.ts';
-import type { Counting, Decide, Deciding } from './state.ts';
+import type { Counting, Deciding } from './state.ts';
 
 /**
  * Asks the judge about one destination, or whether there could be one (`undefined`), and finds out what it has to know. Throws a

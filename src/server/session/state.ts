@@ -2,9 +2,9 @@ import type { Log } from '../../audit/log.ts';
 import type { Authenticator } from '../../auth/authenticator.ts';
 import type { Engine } from '../../net/engine.ts';
 import type { Limits } from '../../limits/limits.ts';
-import type { Facts, Destination } from '../../policy/policy.ts';
 import type { Policy } from '../../policy/compile.ts';
 import type { Outbound } from '../../route/outbound.ts';
+import type { Decide } from '../hooks.ts';
 import type { Associations } from '../limits/associations.ts';
 import type { Bandwidths } from '../limits/bandwidths.ts';
 import type { ConnectionLimits } from '../limits/connections.ts';
@@ -55,6 +55,3 @@ export type Relaying = Pick<ServerState, 'engine' | 'bandwidths' | 'sessions' | 
 export type Associating = Deciding &
   Counting &
   Pick<ServerState, 'engine' | 'bandwidths' | 'sessions' | 'associations' | 'relayPorts' | 'log'>;
-
-/** Asked after the rules have allowed a request; `false` refuses it. It cannot allow what the rules refuse. */
-export type Decide = (request: Facts & { readonly destination: Destination }) => boolean | Promise<boolean>;

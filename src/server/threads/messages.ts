@@ -14,6 +14,8 @@ export interface ThreadStart {
   /** Where it notes its descriptors: see `Loop`. */
   readonly owned: SharedArrayBuffer;
   readonly settings: Settings;
+  /** Somebody hears of every line of the log. */
+  readonly hasLogReader: boolean;
 }
 
 export type Members = readonly Member[] | undefined;

@@ -169,7 +169,13 @@ export class Threads implements Workers {
 
   #start(settings: Settings): WorkerHandle {
     const thread = new WorkerHandle(
-      { number: ++this.#last, threads: this.#count, memory: this.#common.memory, settings },
+      {
+        number: ++this.#last,
+        threads: this.#count,
+        memory: this.#common.memory,
+        settings,
+        hasLogReader: this.#common.log.hasReader,
+      },
       {
         lines: (lines) => {
           for (const line of lines) this.#common.log.push(line);

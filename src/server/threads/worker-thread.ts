@@ -89,10 +89,10 @@ class FarUsage implements Usage {
   }
 }
 
-const { number, threads, memory, owned, settings: first } = workerData as ThreadStart;
+const { number, threads, memory, owned, hasLogReader, settings: first } = workerData as ThreadStart;
 const lines = new Batches<Line>((batch) => server.tell('lines', batch));
 const entries = new Batches<Entry>((batch) => server.tell('entries', batch));
-const log = new Log(first.log, lines.push);
+const log = new Log(first.log, { pass: lines.push, reader: hasLogReader || undefined });
 const journal = new Journal(log);
 const farJournal: Subscriber = {
   take: (record, event, silenced) => entries.push({ record, event, silenced }),
