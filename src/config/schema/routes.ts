@@ -17,7 +17,7 @@ import type { ServiceName } from './discovery.ts';
 import * as leaf from './scalars.ts';
 import { nameServer } from './name-server.ts';
 import { proxyUrl, upstreamRef } from './proxy-url.ts';
-import type { ProxyUrl, UpstreamRef } from './proxy-url.ts';
+import type { ServerRef, UpstreamRef } from './proxy-url.ts';
 import { linkTls } from './tls.ts';
 import type { LinkSection } from './tls.ts';
 import { choice, keys, list, optional, standsFor } from './value.ts';
@@ -39,7 +39,7 @@ export interface RouteSection {
 
 /** Exactly one of `url`, `servers`, `chain` and `discover`; the schema cannot say so. */
 export interface UpstreamSection extends ServerLogin {
-  readonly url?: ProxyUrl;
+  readonly url?: ServerRef;
   readonly servers?: readonly MemberSection[];
   readonly chain?: readonly UpstreamRef[];
   readonly choose?: Choice;

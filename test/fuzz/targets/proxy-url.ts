@@ -1,7 +1,7 @@
 import { agentSettings } from '../../../src/config/load.ts';
 import { formatProblems } from '../../../src/config/source/problem.ts';
 import { proxyUrl } from '../../../src/config/schema/proxy-url.ts';
-import type { ProxyUrl } from '../../../src/config/schema/proxy-url.ts';
+import type { ServerRef } from '../../../src/config/schema/proxy-url.ts';
 import { parseIp } from '../../../src/wire/ip.ts';
 import { keeps, same, utf8, words } from '../target.ts';
 import type { Target } from '../target.ts';
@@ -42,7 +42,7 @@ export const targets: readonly Target[] = [
   },
 ];
 
-function examine(server: ProxyUrl): string {
+function examine(server: ServerRef): string {
   const { label, at, credentials, ...rest } = server;
   keeps('a port is one', at.port >= 1 && at.port <= 65_535, () => `${at.port}`);
   keeps(
