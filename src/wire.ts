@@ -60,13 +60,13 @@ export {
 export { decodeUdpHeader, encodeUdpHeader, LAST_FRAGMENT, type UdpHeader } from './wire/udp.ts';
 
 /** Handshakes. */
-export { ClientSession } from './handshake/client.ts';
+export { ClientHandshake } from './handshake/client.ts';
 export type { AnswerHttp } from './handshake/foreign.ts';
 export type {
   ClientEvent,
   ClientProtocol,
-  ClientSessionOptions,
-  ClientSessionState,
+  ClientHandshakeOptions,
+  ClientHandshakeState,
   ForeignKind,
   RefusedEvent,
   ReplyEvent,
@@ -74,6 +74,6 @@ export type {
   SendEvent,
   ServerEvent,
   ServerProtocol,
-  ServerSessionState,
+  ServerHandshakeState,
 } from './handshake/protocol.ts';
-export { ServerSession, type ServerSessionOptions } from './handshake/server.ts';
+export { ServerHandshake, type ServerHandshakeOptions } from './handshake/server.ts';

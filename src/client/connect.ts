@@ -2,8 +2,8 @@ import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
-import { ClientSession } from '../handshake/client.ts';
-import type { ClientSessionOptions } from '../handshake/protocol.ts';
+import { ClientHandshake } from '../handshake/client.ts';
+import type { ClientHandshakeOptions } from '../handshake/protocol.ts';
 import { connectionOf } from '../net/portable/tcp.ts';
 import { nextEvent } from '../route/driver.ts';
 import { addressOf } from '../wire/address.ts';
@@ -42,10 +42,10 @@ export async function connect(options: ConnectOptions): Promise<Socket> {
   signal?.addEventListener('abort', aborted, { once: true });
   try {
     const destination = await Promise.race([destinationFor(proxy, host, port), stopped]);
-    const session = new ClientSession(sessionOptions(proxy, destination));
+    const handshake = new ClientHandshake(handshakeOptions(proxy, destination));
     socket = connectTcp({ host: proxy.host, port: proxy.port, noDelay: true });
     await Promise.race([once(socket, 'connect'), stopped]);
-    return await Promise.race([shake(socket, session), stopped]);
+    return await Promise.race([shake(socket, handshake), stopped]);
   } catch (error) {
     // What it still has to say about its end is no news.
     socket?.on('error', () => {}).destroy();
@@ -57,12 +57,12 @@ export async function connect(options: ConnectOptions): Promise<Socket> {
 }
 
 /** Runs the handshake on a connected socket; gives one that is as good as new, with the first bytes of the destination in it. */
-async function shake(socket: Socket, session: ClientSession): Promise<Socket> {
+async function shake(socket: Socket, handshake: ClientHandshake): Promise<Socket> {
   const stream = connectionOf(socket);
   if (stream === undefined) throw closed();
-  stream.write(session.start());
+  stream.write(handshake.start());
   for (;;) {
-    const event = await nextEvent(stream, session);
+    const event = await nextEvent(stream, handshake);
     switch (event?.type) {
       case undefined:
         throw closed();
@@ -93,7 +93,10 @@ function closed(): ProxyError {
   return new ProxyError('ERR_PROXY_CLOSED', 'the proxy closed the connection before it answered');
 }
 
-function sessionOptions({ scheme, username, password }: Proxy, destination: Address): ClientSessionOptions {
+function handshakeOptions(
+  { scheme, username, password }: Proxy,
+  destination: Address,
+): ClientHandshakeOptions {
   const command = Command.connect;
   if (scheme === 'socks4' || scheme === 'socks4a')
     return { protocol: scheme, command, destination, userId: username ?? '' };

@@ -4,23 +4,23 @@ import { inspect } from 'node:util';
 import { addressOf, AddressType } from '../wire/address.ts';
 import { WireError } from '../wire/error.ts';
 import { Command } from '../wire/socks5.ts';
-import { ClientSession } from './client.ts';
-import type { ClientSessionOptions } from './protocol.ts';
+import { ClientHandshake } from './client.ts';
+import type { ClientHandshakeOptions } from './protocol.ts';
 
 /** `> hex` is what the client writes, `< hex` what its server answers, `= text` what it comes to. */
 interface Transcript {
   readonly name: string;
-  readonly options: ClientSessionOptions;
+  readonly options: ClientHandshakeOptions;
   readonly lines: readonly string[];
 }
 
-const connect: ClientSessionOptions = {
+const connect: ClientHandshakeOptions = {
   protocol: 'socks5',
   command: Command.connect,
   destination: addressOf('example.com', 80),
 };
 const withPassword = { ...connect, credentials: { username: 'alice', password: 'secret' } };
-const bind: ClientSessionOptions = {
+const bind: ClientHandshakeOptions = {
   ...connect,
   command: Command.bind,
   destination: addressOf('192.0.2.1', 21),
@@ -264,16 +264,16 @@ const transcripts: readonly Transcript[] = [
 
 /** Feeds the server's chunks and gives what the client wrote, and what it came to. */
 function play(
-  options: ClientSessionOptions,
+  options: ClientHandshakeOptions,
   chunks: readonly Uint8Array[],
 ): { written: string; outcome: string[] } {
-  const session = new ClientSession(options);
-  const written = [session.start()];
+  const handshake = new ClientHandshake(options);
+  const written = [handshake.start()];
   const outcome: string[] = [];
   for (const chunk of chunks) {
-    session.receive(chunk);
+    handshake.receive(chunk);
     try {
-      for (let event = session.next(); event !== undefined; event = session.next()) {
+      for (let event = handshake.next(); event !== undefined; event = handshake.next()) {
         if (event.type === 'send') written.push(event.bytes);
         else if (event.type === 'refused') outcome.push(`= refused ${event.phase}`);
         else
@@ -284,8 +284,8 @@ function play(
       outcome.push(`= ${error.code}`);
     }
   }
-  const trailing = session.state === 'done' ? ` ${Buffer.from(session.trailing()).toString('hex')}` : '';
-  outcome.push(`= ${session.state}${trailing.trimEnd()}`);
+  const trailing = handshake.state === 'done' ? ` ${Buffer.from(handshake.trailing()).toString('hex')}` : '';
+  outcome.push(`= ${handshake.state}${trailing.trimEnd()}`);
   return { written: Buffer.concat(written).toString('hex'), outcome };
 }
 
@@ -313,7 +313,7 @@ suite('transcripts of a client', () => {
 });
 
 suite('what a client cannot send is a RangeError at once', () => {
-  const rows: readonly (readonly [name: string, options: ClientSessionOptions])[] = [
+  const rows: readonly (readonly [name: string, options: ClientHandshakeOptions])[] = [
     ['a name in SOCKS4', { ...connect, protocol: 'socks4' }],
     ['IPv6 in SOCKS4A', { ...connect, protocol: 'socks4a', destination: addressOf('::1', 80) }],
     ['BIND in HTTP', { ...bind, protocol: 'http' }],
@@ -334,42 +334,42 @@ suite('what a client cannot send is a RangeError at once', () => {
   ];
   for (const [name, options] of rows) {
     test(name, () => {
-      assert.throws(() => new ClientSession(options), RangeError);
+      assert.throws(() => new ClientHandshake(options), RangeError);
     });
   }
 });
 
-test('the password is neither in an error nor in the session as Node prints them', () => {
+test('the password is neither in an error nor in the handshake as Node prints them', () => {
   const password = 'secret'.repeat(50);
   assert.throws(
-    () => new ClientSession({ ...connect, credentials: { username: 'alice', password } }),
+    () => new ClientHandshake({ ...connect, credentials: { username: 'alice', password } }),
     (error) => error instanceof RangeError && !inspect(error, { showHidden: true }).includes('secret'),
   );
-  const session = new ClientSession(withPassword);
-  session.start();
-  session.receive(Uint8Array.of(5, 1));
+  const handshake = new ClientHandshake(withPassword);
+  handshake.start();
+  handshake.receive(Uint8Array.of(5, 1));
   assert.throws(
-    () => session.next(),
+    () => handshake.next(),
     (error) => error instanceof WireError && !inspect(error, { showHidden: true }).includes('secret'),
   );
-  assert.doesNotMatch(inspect(session, { showHidden: true, depth: 9 }), /secret|73 65 63|115, 101/);
+  assert.doesNotMatch(inspect(handshake, { showHidden: true, depth: 9 }), /secret|73 65 63|115, 101/);
 });
 
 test('a call that is not due is an Error of the caller', () => {
-  const session = new ClientSession(connect);
-  assert.throws(() => session.trailing(), /state start/);
-  session.start();
-  assert.throws(() => session.start(), /state method/);
+  const handshake = new ClientHandshake(connect);
+  assert.throws(() => handshake.trailing(), /state start/);
+  handshake.start();
+  assert.throws(() => handshake.start(), /state method/);
 });
 
-test('a closed session hears nothing more', () => {
-  const session = new ClientSession(connect);
-  session.start();
-  session.receive(Uint8Array.of(5, 0xff));
-  assert.deepEqual(session.next(), { type: 'refused', phase: 'method' });
-  session.receive(Uint8Array.of(5, 0));
-  assert.equal(session.next(), undefined);
-  assert.equal(session.trailing().length, 0);
+test('a closed handshake hears nothing more', () => {
+  const handshake = new ClientHandshake(connect);
+  handshake.start();
+  handshake.receive(Uint8Array.of(5, 0xff));
+  assert.deepEqual(handshake.next(), { type: 'refused', phase: 'method' });
+  handshake.receive(Uint8Array.of(5, 0));
+  assert.equal(handshake.next(), undefined);
+  assert.equal(handshake.trailing().length, 0);
 });
 
 suite('what it comes to when an HTTP server closes before its empty line', () => {
@@ -388,17 +388,17 @@ suite('what it comes to when an HTTP server closes before its empty line', () =>
   ];
   for (const [head, outcome] of rows) {
     test(JSON.stringify(head), () => {
-      const session = new ClientSession({ ...connect, protocol: 'http' });
-      session.start();
-      session.receive(Buffer.from(head));
-      assert.equal(session.next(), undefined);
-      const event = session.ended();
+      const handshake = new ClientHandshake({ ...connect, protocol: 'http' });
+      handshake.start();
+      handshake.receive(Buffer.from(head));
+      assert.equal(handshake.next(), undefined);
+      const event = handshake.ended();
       const found =
         event?.type === 'reply'
           ? `${event.ok ? 'ok' : 'no'} ${event.code}`
           : event && `${event.type} ${event.phase}`;
       assert.equal(found, outcome);
-      assert.equal(session.state, 'closed');
+      assert.equal(handshake.state, 'closed');
     });
   }
 });

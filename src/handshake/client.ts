@@ -3,8 +3,8 @@ import { Command } from '../wire/socks5.ts';
 import { HttpClient } from './http.ts';
 import type {
   ClientEvent,
-  ClientSessionOptions,
-  ClientSessionState,
+  ClientHandshakeOptions,
+  ClientHandshakeState,
   ClientSide,
   RefusedEvent,
   ReplyEvent,
@@ -12,25 +12,23 @@ import type {
 import { Socks4Client } from './socks4.ts';
 import { Socks5Client } from './socks5.ts';
 
-export type { ClientSessionOptions } from './protocol.ts';
-
 /**
  * The client's side of a handshake: write `start()`, then bytes in by `receive` and events out by `next`. It does no I/O and
  * keeps no time. A call that is not due throws a plain Error: that is a mistake of the caller.
  */
-export class ClientSession {
+export class ClientHandshake {
   readonly #inbox = new Inbox();
   readonly #side: ClientSide;
   readonly #command: number;
-  #state: ClientSessionState = 'start';
+  #state: ClientHandshakeState = 'start';
 
   /** Throws a RangeError for what the protocol cannot carry. */
-  constructor(options: ClientSessionOptions) {
+  constructor(options: ClientHandshakeOptions) {
     this.#side = sideOf(options);
     this.#command = options.command;
   }
 
-  get state(): ClientSessionState {
+  get state(): ClientHandshakeState {
     return this.#state;
   }
 
@@ -42,7 +40,7 @@ export class ClientSession {
     return bytes;
   }
 
-  /** Takes bytes from the server. The chunk is the session's from now on: the caller must not write to it. */
+  /** Takes bytes from the server. The chunk is the handshake's from now on: the caller must not write to it. */
   receive(chunk: Uint8Array): void {
     if (this.#state !== 'closed') this.#inbox.add(chunk);
   }
@@ -65,7 +63,7 @@ export class ClientSession {
 
   /**
    * The server has ended its direction, or broken it off: what it comes to all the same, a refusal whose end is missing. The
-   * session is closed.
+   * handshake is closed.
    */
   ended(): ReplyEvent | RefusedEvent | undefined {
     const event = this.#state === 'reply' ? this.#side.readCut?.(this.#inbox) : undefined;
@@ -90,15 +88,15 @@ export class ClientSession {
     this.#inbox.drain();
   }
 
-  #expect(...states: readonly ClientSessionState[]): void {
+  #expect(...states: readonly ClientHandshakeState[]): void {
     if (!states.includes(this.#state))
       throw new Error(`called in state ${this.#state}; this belongs to ${states.join(', ')}`);
   }
 }
 
-const SERVERS_TURN: ReadonlySet<ClientSessionState> = new Set(['method', 'password', 'reply', 'bind']);
+const SERVERS_TURN: ReadonlySet<ClientHandshakeState> = new Set(['method', 'password', 'reply', 'bind']);
 
-function sideOf(options: ClientSessionOptions): ClientSide {
+function sideOf(options: ClientHandshakeOptions): ClientSide {
   const { protocol } = options;
   switch (protocol) {
     case 'socks4':

@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { HttpRequest } from '../wire/http.ts';
-import { ServerSession } from './server.ts';
-import type { ServerSessionOptions } from './server.ts';
+import { ServerHandshake } from './server.ts';
+import type { ServerHandshakeOptions } from './server.ts';
 
 const ANSWER = 'HTTP/1.1 204 No Content\r\n\r\n';
 
-/** What a session says to these bytes, and what it asked about. */
+/** What a handshake says to these bytes, and what it asked about. */
 function play(
   text: string,
   size: number,
-  options: ServerSessionOptions = {},
+  options: ServerHandshakeOptions = {},
 ): { events: unknown[]; answer: string | undefined; asked: HttpRequest[] } {
   const asked: HttpRequest[] = [];
-  const session = new ServerSession({
+  const handshake = new ServerHandshake({
     answerHttp: (request) => {
       asked.push(request);
       return request.target === '/known' ? Buffer.from(ANSWER) : undefined;
@@ -23,11 +23,11 @@ function play(
   const events: unknown[] = [];
   const bytes = Buffer.from(text);
   for (let at = 0; at < bytes.length; at += size) {
-    session.receive(Uint8Array.from(bytes.subarray(at, at + size)));
-    const event = session.next();
+    handshake.receive(Uint8Array.from(bytes.subarray(at, at + size)));
+    const event = handshake.next();
     if (event !== undefined) events.push(event);
   }
-  const answer = session.refuse();
+  const answer = handshake.refuse();
   return { events, answer: answer && Buffer.from(answer).toString(), asked };
 }
 

@@ -17,13 +17,13 @@ import type { HttpReply } from '../wire/http.ts';
 import type { Inbox } from '../wire/inbox.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import type {
-  ClientSessionOptions,
+  ClientHandshakeOptions,
   ClientSide,
   RefusedEvent,
   ReplyEvent,
   RequestEvent,
   SendEvent,
-  ServerSessionState,
+  ServerHandshakeState,
   ServerSide,
 } from './protocol.ts';
 
@@ -45,7 +45,7 @@ export class HttpServer implements ServerSide {
     return encodeHttpReply(code);
   }
 
-  encodeRefusal(code: Reply, state: ServerSessionState): Uint8Array {
+  encodeRefusal(code: Reply, state: ServerHandshakeState): Uint8Array {
     if (state === 'greeting') return encodeBadRequest();
     // Before anybody was accepted, only what was shown can be what is not allowed.
     return state === 'verdict' && code === Reply.notAllowed ? encodeHttpChallenge() : encodeHttpReply(code);
@@ -60,7 +60,7 @@ export class HttpClient implements ClientSide {
   readonly #hasCredentials: boolean;
   readonly #scan = new HeadScan();
 
-  constructor({ command, destination, credentials }: ClientSessionOptions) {
+  constructor({ command, destination, credentials }: ClientHandshakeOptions) {
     if (command !== Command.connect) throw new RangeError('HTTP knows CONNECT only');
     this.#request = encodeConnect(destination, credentials);
     this.#hasCredentials = credentials !== undefined;

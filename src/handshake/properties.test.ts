@@ -5,9 +5,9 @@ import { addressOf } from '../wire/address.ts';
 import type { Address } from '../wire/address.ts';
 import { WireError } from '../wire/error.ts';
 import { Command } from '../wire/socks5.ts';
-import { ClientSession } from './client.ts';
-import type { ClientEvent, ClientSessionOptions, ServerEvent } from './protocol.ts';
-import { ServerSession } from './server.ts';
+import { ClientHandshake } from './client.ts';
+import type { ClientEvent, ClientHandshakeOptions, ServerEvent } from './protocol.ts';
+import { ServerHandshake } from './server.ts';
 
 /** Cuts bytes at the places that a property has drawn. */
 function split(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
@@ -27,7 +27,7 @@ const destination: fc.Arbitrary<Address> = fc
   .map(([host, at]) => addressOf(host, at));
 const command = fc.constantFrom(Command.connect, Command.bind, Command.udpAssociate);
 
-const socks5: fc.Arbitrary<ClientSessionOptions> = fc.record(
+const socks5: fc.Arbitrary<ClientHandshakeOptions> = fc.record(
   {
     protocol: fc.constant('socks5' as const),
     command,
@@ -39,14 +39,14 @@ const socks5: fc.Arbitrary<ClientSessionOptions> = fc.record(
   },
   { requiredKeys: ['protocol', 'command', 'destination'] },
 );
-const socks4: fc.Arbitrary<ClientSessionOptions> = fc.record({
+const socks4: fc.Arbitrary<ClientHandshakeOptions> = fc.record({
   protocol: fc.constant('socks4a' as const),
   command: fc.constantFrom(Command.connect, Command.bind),
   destination: destination.filter(({ type, host }) => type !== 4 && !host.startsWith('0.0.0.')),
   userId: word,
 });
 
-const http: fc.Arbitrary<ClientSessionOptions> = fc.record(
+const http: fc.Arbitrary<ClientHandshakeOptions> = fc.record(
   {
     protocol: fc.constant('http' as const),
     command: fc.constant(Command.connect),
@@ -60,36 +60,36 @@ const http: fc.Arbitrary<ClientSessionOptions> = fc.record(
 );
 
 /** A server that takes whatever it can, and notes what it heard. */
-function serve(session: ServerSession, heard: ServerEvent[]): Uint8Array[] {
+function serve(handshake: ServerHandshake, heard: ServerEvent[]): Uint8Array[] {
   const out: Uint8Array[] = [];
-  for (let event = session.next(); event !== undefined; event = session.next()) {
+  for (let event = handshake.next(); event !== undefined; event = handshake.next()) {
     heard.push(event);
-    if (event.type === 'greeting') out.push(choose(session, event.methods) ?? NOTHING);
-    else if (event.type === 'password') out.push(session.accept() ?? NOTHING);
+    if (event.type === 'greeting') out.push(choose(handshake, event.methods) ?? NOTHING);
+    else if (event.type === 'password') out.push(handshake.accept() ?? NOTHING);
     else if (event.type === 'request') {
-      if (session.state === 'verdict') out.push(session.accept() ?? NOTHING);
-      out.push(session.reply(0, { host: '192.0.2.9', port: 1 }));
-      if (event.command === Command.bind) out.push(session.reply(0, { host: '2001:db8::1', port: 2 }));
+      if (handshake.state === 'verdict') out.push(handshake.accept() ?? NOTHING);
+      out.push(handshake.reply(0, { host: '192.0.2.9', port: 1 }));
+      if (event.command === Command.bind) out.push(handshake.reply(0, { host: '2001:db8::1', port: 2 }));
     }
   }
   return out;
 }
 
-function choose(session: ServerSession, offered: readonly number[]): Uint8Array | undefined {
+function choose(handshake: ServerHandshake, offered: readonly number[]): Uint8Array | undefined {
   const method = ([2, 0] as const).find((one) => offered.includes(one));
-  return method === undefined ? session.refuse() : session.chooseMethod(method);
+  return method === undefined ? handshake.refuse() : handshake.chooseMethod(method);
 }
 
 const NOTHING = new Uint8Array(0);
 
 /** What a server hears of these pieces, and the error at their end. */
 function eventsOf(pieces: readonly Uint8Array[]): unknown[] {
-  const session = new ServerSession();
+  const handshake = new ServerHandshake();
   const heard: ServerEvent[] = [];
   try {
     for (const piece of pieces) {
-      session.receive(piece);
-      serve(session, heard);
+      handshake.receive(piece);
+      serve(handshake, heard);
     }
   } catch (error) {
     assert.ok(error instanceof WireError, String(error));
@@ -108,8 +108,8 @@ suite('client and server', () => {
         early,
         early,
         (options, at, clientData, targetData) => {
-          const server = new ServerSession({ protocols: ['socks5', 'socks4', 'http'] });
-          const client = new ClientSession(options);
+          const server = new ServerHandshake({ protocols: ['socks5', 'socks4', 'http'] });
+          const client = new ClientHandshake(options);
           const heard: ServerEvent[] = [];
           const replies: ClientEvent[] = [];
           let toServer: Uint8Array[] = [client.start()];
@@ -175,22 +175,22 @@ suite('a hostile peer', () => {
   test('gets nothing but a WireError out of a server, and nothing after the end', () => {
     fc.assert(
       fc.property(junk, cuts, (bytes, at) => {
-        const session = new ServerSession();
+        const handshake = new ServerHandshake();
         let broken = false;
         for (const piece of split(bytes, at)) {
-          session.receive(piece);
+          handshake.receive(piece);
           try {
-            const out = serve(session, []);
+            const out = serve(handshake, []);
             assert.ok(!broken || out.length === 0, 'output after the end');
           } catch (error) {
             assert.ok(error instanceof WireError, String(error));
             assert.ok(!broken, 'a second error');
             broken = true;
-            session.refuse();
-            assert.equal(session.state, 'closed');
+            handshake.refuse();
+            assert.equal(handshake.state, 'closed');
           }
         }
-        assert.equal(session.refuse() === undefined || session.state === 'closed', true);
+        assert.equal(handshake.refuse() === undefined || handshake.state === 'closed', true);
       }),
       { numRuns: 2000 },
     );
@@ -213,13 +213,13 @@ suite('a hostile peer', () => {
         fc.uint8Array({ maxLength: 600 }),
         cuts,
         (options, bytes, at) => {
-          const session = new ClientSession(options);
-          session.start();
+          const handshake = new ClientHandshake(options);
+          handshake.start();
           let broken = false;
           for (const piece of split(bytes, at)) {
-            session.receive(piece);
+            handshake.receive(piece);
             try {
-              for (let event = session.next(); event !== undefined; event = session.next())
+              for (let event = handshake.next(); event !== undefined; event = handshake.next())
                 assert.ok(!broken);
             } catch (error) {
               assert.ok(error instanceof WireError, String(error));
@@ -234,14 +234,14 @@ suite('a hostile peer', () => {
   });
 
   test('a handshake is never kept in more memory than its messages need', () => {
-    const session = new ServerSession();
+    const handshake = new ServerHandshake();
     assert.throws(
       () => {
         for (let i = 0; i < 64; i++) {
-          session.receive(
+          handshake.receive(
             i === 0 ? Uint8Array.from([4, 1, 0, 80, 192, 0, 2, 1]) : new Uint8Array(1024).fill(0x61),
           );
-          session.next();
+          handshake.next();
           assert.ok(i < 2, 'read on without an end');
         }
       },

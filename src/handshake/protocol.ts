@@ -17,7 +17,7 @@ export type ForeignKind = 'http' | 'tls' | 'proxy' | 'unknown';
  * server's turn: `method`, `verdict`, `reply`, and `bind` between the two replies to BIND. The end: `done`, all bytes belong to
  * the relay now, or `closed`, nothing may be sent any more.
  */
-export type ServerSessionState =
+export type ServerHandshakeState =
   | 'greeting'
   | 'method'
   | 'password'
@@ -56,7 +56,7 @@ export type ServerEvent =
 
 /**
  * The server's side of one protocol: what its messages say, and how its answers are written. What is due when is known to
- * `ServerSession`.
+ * `ServerHandshake`.
  *
  * An authentication method of many rounds (GSS-API, RFC 1961) is one more state, read here, with an event for each token and an
  * answer in bytes. What it does to every byte from then on is no business of the handshake: `trailing` gives back what
@@ -66,17 +66,17 @@ export type ServerEvent =
  */
 export interface ServerSide {
   /** The message that is due; `undefined` while bytes are missing. Throws a WireError. */
-  read(inbox: Inbox, state: ServerSessionState): ServerEvent | undefined;
+  read(inbox: Inbox, state: ServerHandshakeState): ServerEvent | undefined;
   /** @default there is no choice */
   encodeMethod?(method: number): Uint8Array;
   /** The client is who it says. @default nothing: a reply follows */
   encodeAccepted?(): Uint8Array;
   encodeReply(code: Reply, bound: Address): Uint8Array;
   /** No, in the form of the answer that this state leads to. */
-  encodeRefusal(code: Reply, state: ServerSessionState): Uint8Array | undefined;
+  encodeRefusal(code: Reply, state: ServerHandshakeState): Uint8Array | undefined;
 }
 
-export interface ClientSessionOptions {
+export interface ClientHandshakeOptions {
   readonly protocol: ClientProtocol;
   readonly command: Command;
   /** For UDP ASSOCIATE the client's own address, or `UNSPECIFIED`. */
@@ -91,7 +91,7 @@ export interface ClientSessionOptions {
  * Where a client's handshake is. The client's turn: `start`. The server's turn: `method`, `password`, `reply`, and `bind` between the
  * two replies to BIND. The end: `done`, all bytes belong to the application now, or `closed`, refused or broken.
  */
-export type ClientSessionState = 'start' | 'method' | 'password' | 'reply' | 'bind' | 'done' | 'closed';
+export type ClientHandshakeState = 'start' | 'method' | 'password' | 'reply' | 'bind' | 'done' | 'closed';
 
 /** Bytes to write to the server. */
 export interface SendEvent {
@@ -128,7 +128,7 @@ export type ClientEvent = SendEvent | ReplyEvent | RefusedEvent;
 export interface ClientSide {
   start(): SendEvent;
   /** What follows from the answer that is due; `undefined` while bytes are missing. Throws a WireError. */
-  read(inbox: Inbox, state: ClientSessionState): ClientEvent | undefined;
+  read(inbox: Inbox, state: ClientHandshakeState): ClientEvent | undefined;
   /** What a reply comes to whose end never comes. @default nothing */
   readCut?(inbox: Inbox): ReplyEvent | RefusedEvent | undefined;
 }

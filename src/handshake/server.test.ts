@@ -1,29 +1,29 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { Method, Reply } from '../wire/socks5.ts';
-import type { ServerSessionState } from './protocol.ts';
-import { ServerSession } from './server.ts';
+import type { ServerHandshakeState } from './protocol.ts';
+import { ServerHandshake } from './server.ts';
 
 const bytesOf = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(' ', ''), 'hex');
 
-/** A session that has taken the client's bytes and answered yes to everything, except to what is asked in `until`. */
-function sessionAt(until: ServerSessionState, hex: string): ServerSession {
-  const session = new ServerSession({ protocols: ['socks5', 'socks4', 'http'] });
-  session.receive(bytesOf(hex));
-  while (session.state !== until) {
-    const event = session.next();
-    if (session.state === until) break;
-    assert.ok(event !== undefined, `no way from ${session.state} to ${until}`);
+/** A handshake that has taken the client's bytes and answered yes to everything, except to what is asked in `until`. */
+function handshakeAt(until: ServerHandshakeState, hex: string): ServerHandshake {
+  const handshake = new ServerHandshake({ protocols: ['socks5', 'socks4', 'http'] });
+  handshake.receive(bytesOf(hex));
+  while (handshake.state !== until) {
+    const event = handshake.next();
+    if (handshake.state === until) break;
+    assert.ok(event !== undefined, `no way from ${handshake.state} to ${until}`);
     if (event.type === 'greeting') {
-      session.chooseMethod(event.methods.includes(Method.password) ? Method.password : Method.none);
-    } else if (event.type === 'request' && session.state === 'reply') {
-      session.reply(Reply.succeeded);
+      handshake.chooseMethod(event.methods.includes(Method.password) ? Method.password : Method.none);
+    } else if (event.type === 'request' && handshake.state === 'reply') {
+      handshake.reply(Reply.succeeded);
     } else {
-      session.accept();
-      if (event.type === 'request' && session.state !== until) session.reply(Reply.succeeded);
+      handshake.accept();
+      if (event.type === 'request' && handshake.state !== until) handshake.reply(Reply.succeeded);
     }
   }
-  return session;
+  return handshake;
 }
 
 const httpConnect = Buffer.from('CONNECT a:1 HTTP/1.1\r\n\r\n').toString('hex');
@@ -32,7 +32,7 @@ const badGateway = Buffer.from(
 ).toString('hex');
 
 /** Every state, with the bytes that lead there and the refusal that is due in it. */
-const states: readonly (readonly [ServerSessionState, hex: string, refusal: string | undefined])[] = [
+const states: readonly (readonly [ServerHandshakeState, hex: string, refusal: string | undefined])[] = [
   ['greeting', '', undefined],
   ['greeting', '05 02', undefined],
   ['greeting', '04 01 0050', undefined],
@@ -56,57 +56,57 @@ const states: readonly (readonly [ServerSessionState, hex: string, refusal: stri
 
 const calls: readonly (readonly [
   string,
-  (session: ServerSession) => unknown,
-  readonly ServerSessionState[],
+  (handshake: ServerHandshake) => unknown,
+  readonly ServerHandshakeState[],
 ])[] = [
-  ['chooseMethod', (session) => session.chooseMethod(Method.password), ['method']],
-  ['accept', (session) => session.accept(), ['verdict']],
-  ['reply', (session) => session.reply(Reply.succeeded), ['reply', 'bind']],
-  ['trailing', (session) => session.trailing(), ['reply', 'bind', 'done', 'closed']],
+  ['chooseMethod', (handshake) => handshake.chooseMethod(Method.password), ['method']],
+  ['accept', (handshake) => handshake.accept(), ['verdict']],
+  ['reply', (handshake) => handshake.reply(Reply.succeeded), ['reply', 'bind']],
+  ['trailing', (handshake) => handshake.trailing(), ['reply', 'bind', 'done', 'closed']],
 ];
 
 for (const [state, hex, refusal] of states) {
   suite(`in state ${state} after [${hex}]`, () => {
     test('a call is due or throws', () => {
       for (const [name, call, due] of calls) {
-        const session = sessionAt(state, hex);
-        if (due.includes(state)) assert.doesNotThrow(() => call(session), name);
-        else assert.throws(() => call(session), new RegExp(`in state ${state};`), name);
+        const handshake = handshakeAt(state, hex);
+        if (due.includes(state)) assert.doesNotThrow(() => call(handshake), name);
+        else assert.throws(() => call(handshake), new RegExp(`in state ${state};`), name);
       }
     });
 
     test('a refusal says what is due, and ends it', () => {
-      const session = sessionAt(state, hex);
-      const bytes = session.refuse(Reply.hostUnreachable);
+      const handshake = handshakeAt(state, hex);
+      const bytes = handshake.refuse(Reply.hostUnreachable);
       assert.equal(bytes && Buffer.from(bytes).toString('hex'), refusal);
-      assert.equal(session.state, 'closed');
-      assert.equal(session.refuse(), undefined);
-      session.receive(bytesOf('05 01 00'));
-      assert.equal(session.next(), undefined);
-      assert.equal(session.trailing().length, 0);
+      assert.equal(handshake.state, 'closed');
+      assert.equal(handshake.refuse(), undefined);
+      handshake.receive(bytesOf('05 01 00'));
+      assert.equal(handshake.next(), undefined);
+      assert.equal(handshake.trailing().length, 0);
       for (const [name, call, due] of calls) {
-        if (!due.includes('closed')) assert.throws(() => call(session), /in state closed;/, name);
+        if (!due.includes('closed')) assert.throws(() => call(handshake), /in state closed;/, name);
       }
     });
   });
 }
 
 test('a method that was not offered cannot be chosen', () => {
-  const session = sessionAt('method', '05 01 02');
-  assert.throws(() => session.chooseMethod(Method.none), /not offered/);
-  assert.equal(session.state, 'method');
+  const handshake = handshakeAt('method', '05 01 02');
+  assert.throws(() => handshake.chooseMethod(Method.none), /not offered/);
+  assert.equal(handshake.state, 'method');
 });
 
 test('a bound address that cannot be sent leaves the reply due', () => {
-  const session = sessionAt('reply', '05 01 00 05 01 00 01 c0000201 0050');
-  assert.throws(() => session.reply(Reply.succeeded, { host: 'a'.repeat(256), port: 1 }), RangeError);
-  assert.equal(session.state, 'reply');
+  const handshake = handshakeAt('reply', '05 01 00 05 01 00 01 c0000201 0050');
+  assert.throws(() => handshake.reply(Reply.succeeded, { host: 'a'.repeat(256), port: 1 }), RangeError);
+  assert.equal(handshake.state, 'reply');
 });
 
 test('early data waits through both replies to BIND, and is given out once', () => {
-  const session = sessionAt('bind', '05 01 00 05 02 00 01 c0000201 0050 616263');
-  session.reply(Reply.succeeded);
-  session.receive(bytesOf('64'));
-  assert.equal(Buffer.from(session.trailing()).toString(), 'abcd');
-  assert.equal(session.trailing().length, 0);
+  const handshake = handshakeAt('bind', '05 01 00 05 02 00 01 c0000201 0050 616263');
+  handshake.reply(Reply.succeeded);
+  handshake.receive(bytesOf('64'));
+  assert.equal(Buffer.from(handshake.trailing()).toString(), 'abcd');
+  assert.equal(handshake.trailing().length, 0);
 });

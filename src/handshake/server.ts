@@ -4,11 +4,9 @@ import { Inbox } from '../wire/inbox.ts';
 import { Command, Method, Reply } from '../wire/socks5.ts';
 import { detect } from './detect.ts';
 import type { AnswerHttp } from './foreign.ts';
-import type { ServerEvent, ServerProtocol, ServerSessionState, ServerSide } from './protocol.ts';
+import type { ServerEvent, ServerProtocol, ServerHandshakeState, ServerSide } from './protocol.ts';
 
-export type { RequestEvent } from './protocol.ts';
-
-export interface ServerSessionOptions {
+export interface ServerHandshakeOptions {
   /** What is spoken; a client of another version of SOCKS gets a refusal. @default ['socks5', 'socks4'] */
   readonly protocols?: readonly ServerProtocol[];
   /** Answers HTTP that is no CONNECT; its head has 16 KiB at most. @default a page that says what this port is */
@@ -20,11 +18,11 @@ export interface ServerSessionOptions {
  * `next`, answers as bytes to write. It does no I/O and keeps no time. A call that is not due throws a plain Error: that is a
  * mistake of the caller. So nothing is granted before the client was accepted.
  */
-export class ServerSession {
+export class ServerHandshake {
   readonly #protocols: readonly ServerProtocol[];
   readonly #answerHttp: AnswerHttp | undefined;
   readonly #inbox = new Inbox();
-  #state: ServerSessionState = 'greeting';
+  #state: ServerHandshakeState = 'greeting';
   /** Once it is known which protocol this is. */
   #side: ServerSide | undefined;
   #offered: readonly number[] | undefined;
@@ -33,16 +31,16 @@ export class ServerSession {
   /** What a broken protocol, or a foreign one, calls for. */
   #refusal: Uint8Array | undefined;
 
-  constructor({ protocols = DEFAULT_PROTOCOLS, answerHttp }: ServerSessionOptions = {}) {
+  constructor({ protocols = DEFAULT_PROTOCOLS, answerHttp }: ServerHandshakeOptions = {}) {
     this.#protocols = protocols;
     this.#answerHttp = answerHttp;
   }
 
-  get state(): ServerSessionState {
+  get state(): ServerHandshakeState {
     return this.#state;
   }
 
-  /** Takes bytes from the client. The chunk is the session's from now on: the caller must not write to it. */
+  /** Takes bytes from the client. The chunk is the handshake's from now on: the caller must not write to it. */
   receive(chunk: Uint8Array): void {
     if (this.#state !== 'closed') this.#inbox.add(chunk);
   }
@@ -98,7 +96,7 @@ export class ServerSession {
   }
 
   /**
-   * Ends the session, whatever its state, and gives the last bytes for the client; `undefined` when it waits for none. That is
+   * Ends the handshake, whatever its state, and gives the last bytes for the client; `undefined` when it waits for none. That is
    * the refusal of what is due (with `code` if that is the answer to a request; in HTTP `Reply.notAllowed`, before the client was
    * accepted, asks for user name and password), or what a WireError or a foreign protocol calls for.
    */
@@ -139,7 +137,7 @@ export class ServerSession {
     this.#inbox.drain();
   }
 
-  #expect(...states: readonly ServerSessionState[]): void {
+  #expect(...states: readonly ServerHandshakeState[]): void {
     if (!states.includes(this.#state))
       throw new Error(`called in state ${this.#state}; this belongs to ${states.join(', ')}`);
   }
@@ -147,8 +145,8 @@ export class ServerSession {
 
 const DEFAULT_PROTOCOLS: readonly ServerProtocol[] = ['socks5', 'socks4'];
 
-const CLIENTS_TURN: ReadonlySet<ServerSessionState> = new Set(['greeting', 'password', 'request']);
-const SERVERS_TURN: ReadonlySet<ServerSessionState> = new Set(['method', 'verdict', 'reply', 'bind']);
+const CLIENTS_TURN: ReadonlySet<ServerHandshakeState> = new Set(['greeting', 'password', 'request']);
+const SERVERS_TURN: ReadonlySet<ServerHandshakeState> = new Set(['method', 'verdict', 'reply', 'bind']);
 
 function replyTo(error: WireError): Reply {
   return error.code === 'ERR_SOCKS_ADDRESS_TYPE' ? Reply.addressTypeNotSupported : Reply.generalFailure;

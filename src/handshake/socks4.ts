@@ -9,7 +9,7 @@ import {
   Socks4Result,
 } from '../wire/socks4.ts';
 import { Reply } from '../wire/socks5.ts';
-import type { ClientSessionOptions, ClientSide, ReplyEvent, SendEvent, ServerSide } from './protocol.ts';
+import type { ClientHandshakeOptions, ClientSide, ReplyEvent, SendEvent, ServerSide } from './protocol.ts';
 
 /**
  * SOCKS4 and SOCKS4A: one message each way. The answer is granted or rejected, and has room for an IPv4 address only: 0.0.0.0
@@ -38,7 +38,7 @@ export const socks4Server: ServerSide = {
 export class Socks4Client implements ClientSide {
   readonly #request: Uint8Array;
 
-  constructor({ protocol, command, destination, userId = '' }: ClientSessionOptions) {
+  constructor({ protocol, command, destination, userId = '' }: ClientHandshakeOptions) {
     if (protocol === 'socks4' && destination.type === AddressType.name)
       throw new RangeError('SOCKS4 carries no names, SOCKS4A does');
     this.#request = encodeSocks4Request({ command, destination, userId });

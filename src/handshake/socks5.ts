@@ -24,8 +24,8 @@ import {
 } from '../wire/socks5.ts';
 import type {
   ClientEvent,
-  ClientSessionOptions,
-  ClientSessionState,
+  ClientHandshakeOptions,
+  ClientHandshakeState,
   ClientSide,
   SendEvent,
   ServerSide,
@@ -69,7 +69,7 @@ export class Socks5Client implements ClientSide {
   readonly #request: Uint8Array;
   readonly #credentials: Uint8Array | undefined;
 
-  constructor({ command, destination, credentials }: ClientSessionOptions) {
+  constructor({ command, destination, credentials }: ClientHandshakeOptions) {
     this.#request = encodeSocks5Request({ command, destination });
     if (credentials?.username === '')
       throw new RangeError('an empty user name (RFC 1929 has 1 to 255 bytes)');
@@ -80,7 +80,7 @@ export class Socks5Client implements ClientSide {
     return { type: 'send', bytes: encodeGreeting(this.#offered), awaits: 'method' };
   }
 
-  read(inbox: Inbox, state: ClientSessionState): ClientEvent | undefined {
+  read(inbox: Inbox, state: ClientHandshakeState): ClientEvent | undefined {
     if (state === 'method') return this.#readMethod(inbox);
     if (state === 'password') return this.#readStatus(inbox);
     const code = inbox.take(decodeSocks5Refusal);

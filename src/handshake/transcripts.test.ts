@@ -4,7 +4,7 @@ import { WireError } from '../wire/error.ts';
 import type { Credentials } from '../wire/password.ts';
 import { Reply } from '../wire/socks5.ts';
 import type { ServerEvent, ServerProtocol } from './protocol.ts';
-import { ServerSession } from './server.ts';
+import { ServerHandshake } from './server.ts';
 
 /**
  * `> hex` is the client, `< hex` what a server answers that takes passwords before none, knows alice:pw, and says what a
@@ -183,8 +183,8 @@ const transcripts: readonly Transcript[] = [
 function play(
   { lines, replies = [0], protocols }: Transcript,
   size: number,
-): { log: string[]; session: ServerSession } {
-  const session = new ServerSession(protocols === undefined ? {} : { protocols });
+): { log: string[]; handshake: ServerHandshake } {
+  const handshake = new ServerHandshake(protocols === undefined ? {} : { protocols });
   const sent = Buffer.from(
     lines
       .filter((line) => line.startsWith('>'))
@@ -195,55 +195,57 @@ function play(
   const log: string[] = [];
   const answer = (bytes: Uint8Array): void => void log.push(`< ${Buffer.from(bytes).toString('hex')}`);
   for (let at = 0; at < sent.length; at += size) {
-    session.receive(Uint8Array.from(sent.subarray(at, at + size)));
+    handshake.receive(Uint8Array.from(sent.subarray(at, at + size)));
     try {
-      for (let event = session.next(); event !== undefined; event = session.next())
-        respond(session, event, replies).forEach(answer);
+      for (let event = handshake.next(); event !== undefined; event = handshake.next())
+        respond(handshake, event, replies).forEach(answer);
     } catch (error) {
       assert.ok(error instanceof WireError, String(error));
       log.push(`! ${error.code}`);
-      const refusal = session.refuse();
+      const refusal = handshake.refuse();
       if (refusal !== undefined) answer(refusal);
     }
   }
-  return { log, session };
+  return { log, handshake };
 }
 
 function respond(
-  session: ServerSession,
+  handshake: ServerHandshake,
   event: ServerEvent,
   replies: readonly (0 | 1 | 2 | 5 | 7)[],
 ): Uint8Array[] {
   switch (event.type) {
     case 'greeting': {
       const method = ([2, 0] as const).find((one) => event.methods.includes(one));
-      return present(method === undefined ? session.refuse(Reply.notAllowed) : session.chooseMethod(method));
+      return present(
+        method === undefined ? handshake.refuse(Reply.notAllowed) : handshake.chooseMethod(method),
+      );
     }
     case 'password':
-      return judge(session, event);
+      return judge(handshake, event);
     case 'request':
       return [
-        ...(event.protocol === 'socks5' ? [] : judge(session, event.credentials)),
-        ...(session.state === 'reply' ? answerRequest(session, replies) : []),
+        ...(event.protocol === 'socks5' ? [] : judge(handshake, event.credentials)),
+        ...(handshake.state === 'reply' ? answerRequest(handshake, replies) : []),
       ];
     case 'foreign':
-      return present(session.refuse());
+      return present(handshake.refuse());
     default:
       return event satisfies never;
   }
 }
 
 function judge(
-  session: ServerSession,
+  handshake: ServerHandshake,
   shown: Credentials = { username: 'alice', password: 'pw' },
 ): Uint8Array[] {
   const isKnown = shown.username === 'alice' && shown.password === 'pw';
-  return present(isKnown ? session.accept() : session.refuse(Reply.notAllowed));
+  return present(isKnown ? handshake.accept() : handshake.refuse(Reply.notAllowed));
 }
 
-function answerRequest(session: ServerSession, replies: readonly (0 | 1 | 2 | 5 | 7)[]): Uint8Array[] {
+function answerRequest(handshake: ServerHandshake, replies: readonly (0 | 1 | 2 | 5 | 7)[]): Uint8Array[] {
   return replies.map((code) =>
-    session.reply(code, code === 0 ? { host: '192.0.2.9', port: 4000 } : undefined),
+    handshake.reply(code, code === 0 ? { host: '192.0.2.9', port: 4000 } : undefined),
   );
 }
 
@@ -255,20 +257,20 @@ suite('transcripts', () => {
   for (const transcript of transcripts) {
     for (const size of [1, 2, 3, 512, Infinity]) {
       test(`${transcript.name}, in chunks of ${size}`, () => {
-        const { log, session } = play(transcript, size);
+        const { log, handshake } = play(transcript, size);
         assert.deepEqual(
           log,
           transcript.lines
             .filter((line) => !line.startsWith('>'))
             .map((line) => (line.startsWith('<') ? `< ${line.replaceAll(/[< ]/g, '')}` : line)),
         );
-        assert.equal(Buffer.from(session.trailing()).toString('hex'), transcript.trailing ?? '');
-        assert.ok(['done', 'closed'].includes(session.state), session.state);
-        assert.equal(session.next(), undefined);
-        assert.equal(session.refuse(), undefined);
-        assert.throws(() => session.reply(0), Error, 'no reply after the end');
-        assert.throws(() => session.chooseMethod(0), Error);
-        assert.throws(() => session.accept(), Error);
+        assert.equal(Buffer.from(handshake.trailing()).toString('hex'), transcript.trailing ?? '');
+        assert.ok(['done', 'closed'].includes(handshake.state), handshake.state);
+        assert.equal(handshake.next(), undefined);
+        assert.equal(handshake.refuse(), undefined);
+        assert.throws(() => handshake.reply(0), Error, 'no reply after the end');
+        assert.throws(() => handshake.chooseMethod(0), Error);
+        assert.throws(() => handshake.accept(), Error);
       });
     }
   }
@@ -290,15 +292,15 @@ suite('what is no SOCKS', () => {
     test(`${name}: ${kind}`, () => {
       const bytes = Buffer.from(hex.replaceAll(' ', ''), 'hex');
       for (const size of [1, 3, 512]) {
-        const session = new ServerSession();
+        const handshake = new ServerHandshake();
         const events: ServerEvent[] = [];
         for (let at = 0; at < bytes.length; at += size) {
-          session.receive(Uint8Array.from(bytes.subarray(at, at + size)));
-          const event = session.next();
+          handshake.receive(Uint8Array.from(bytes.subarray(at, at + size)));
+          const event = handshake.next();
           if (event !== undefined) events.push(event);
         }
         assert.deepEqual(events, [{ type: 'foreign', kind }]);
-        const page = session.refuse();
+        const page = handshake.refuse();
         assert.equal(page !== undefined, kind === 'http');
         if (page !== undefined) checkPage(Buffer.from(page).toString());
       }

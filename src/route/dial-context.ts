@@ -4,7 +4,7 @@ import type { Spare } from '../limits/spare.ts';
 import { ResolveError } from '../resolve/error.ts';
 import type { Resolver } from '../resolve/resolver.ts';
 import type { Asker } from '../limits/fair-queue.ts';
-import type { ClientSession } from '../handshake/client.ts';
+import type { ClientHandshake } from '../handshake/client.ts';
 import { addressOf } from '../wire/address.ts';
 import type { Address, HostPort } from '../wire/address.ts';
 import { formatIp, isWildcard, parseIp, unmapped } from '../wire/ip.ts';
@@ -60,7 +60,7 @@ export interface Opened {
   /** BND.ADDR and BND.PORT of the last server's reply. */
   readonly bound: HostPort;
   /** The handshake with the last server, which for BIND has another reply to come. */
-  readonly session: ClientSession;
+  readonly session: ClientHandshake;
   /** The servers on the way, the nearest first. */
   readonly servers: readonly ServerOptions[];
   /** When it is not used any more. */

@@ -1,6 +1,6 @@
 import type { Connection } from '../net/engine.ts';
-import type { ClientSession } from '../handshake/client.ts';
-import type { ClientEvent, ClientSessionState, ReplyEvent, SendEvent } from '../handshake/protocol.ts';
+import type { ClientHandshake } from '../handshake/client.ts';
+import type { ClientEvent, ClientHandshakeState, ReplyEvent, SendEvent } from '../handshake/protocol.ts';
 import { UNSPECIFIED } from '../wire/address.ts';
 import { Reply } from '../wire/socks5.ts';
 import { UpstreamError } from './error.ts';
@@ -13,13 +13,13 @@ import type { Trouble, UpstreamCode } from './error.ts';
  */
 export async function nextReply(
   stream: Connection,
-  session: ClientSession,
+  handshake: ClientHandshake,
   label: string,
   asked: () => void,
 ): Promise<ReplyEvent> {
-  if (session.state === 'start') stream.write(session.start());
+  if (handshake.state === 'start') stream.write(handshake.start());
   for (;;) {
-    const event = await upstreamEvent(stream, session, label);
+    const event = await upstreamEvent(stream, handshake, label);
     if (event.type === 'reply') return event;
     stream.write(event.bytes);
     if (event.awaits === 'reply') asked();
@@ -32,12 +32,12 @@ export async function nextReply(
  */
 export async function greet(
   stream: Connection,
-  session: ClientSession,
+  handshake: ClientHandshake,
   label: string,
 ): Promise<Pick<ReplyEvent, 'ok' | 'reply' | 'bound'>> {
-  stream.write(session.start());
+  stream.write(handshake.start());
   for (;;) {
-    const event = await upstreamEvent(stream, session, label);
+    const event = await upstreamEvent(stream, handshake, label);
     if (event.type === 'reply' || event.awaits === 'reply')
       return { ok: true, reply: Reply.succeeded, bound: UNSPECIFIED };
     stream.write(event.bytes);
@@ -50,37 +50,37 @@ export async function greet(
  */
 export async function nextEvent(
   stream: Connection,
-  session: ClientSession,
+  handshake: ClientHandshake,
 ): Promise<ClientEvent | undefined> {
   for (;;) {
-    const event = session.next();
+    const event = handshake.next();
     if (event !== undefined) {
-      if (session.state === 'done') stream.unread(session.trailing());
+      if (handshake.state === 'done') stream.unread(handshake.trailing());
       return event;
     }
     let bytes: Uint8Array | undefined;
     try {
       bytes = await stream.read();
     } catch (error) {
-      const refusal = isFault(error) ? session.ended() : undefined;
+      const refusal = isFault(error) ? handshake.ended() : undefined;
       if (refusal === undefined) throw error;
       return refusal;
     }
-    if (bytes === undefined) return session.ended();
-    session.receive(bytes);
+    if (bytes === undefined) return handshake.ended();
+    handshake.receive(bytes);
   }
 }
 
 /** An event that needs something done; a refusal is an error, as everything is that goes wrong. */
 async function upstreamEvent(
   stream: Connection,
-  session: ClientSession,
+  handshake: ClientHandshake,
   label: string,
 ): Promise<SendEvent | ReplyEvent> {
-  const trouble = troubleIn(session.state);
+  const trouble = troubleIn(handshake.state);
   let event: ClientEvent | undefined;
   try {
-    event = await nextEvent(stream, session);
+    event = await nextEvent(stream, handshake);
   } catch (error) {
     throw isFault(error) ? new UpstreamError(trouble, label, error.code, undefined, error) : error;
   }
@@ -90,7 +90,7 @@ async function upstreamEvent(
 }
 
 /** With the request it has the destination, which may have made it do that. */
-function troubleIn(state: ClientSessionState): Trouble {
+function troubleIn(state: ClientHandshakeState): Trouble {
   return state === 'reply' || state === 'bind' ? 'silent' : 'unreachable';
 }
 

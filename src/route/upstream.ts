@@ -1,5 +1,5 @@
-import type { ClientSessionOptions } from '../handshake/client.ts';
-import { ClientSession } from '../handshake/client.ts';
+import type { ClientHandshakeOptions } from '../handshake/protocol.ts';
+import { ClientHandshake } from '../handshake/client.ts';
 import type { Share } from '../limits/spare.ts';
 import type { Connection } from '../net/engine.ts';
 import { ResolveError } from '../resolve/error.ts';
@@ -269,9 +269,9 @@ function isWorthAnother({ trouble }: UpstreamError): boolean {
 }
 
 /** Not every protocol carries everything: SOCKS4 no IPv6, HTTP nothing but CONNECT. */
-function sessionFor(label: string, options: ClientSessionOptions): ClientSession {
+function sessionFor(label: string, options: ClientHandshakeOptions): ClientHandshake {
   try {
-    return new ClientSession(options);
+    return new ClientHandshake(options);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     const [code, reply] =
@@ -289,22 +289,22 @@ function sessionFor(label: string, options: ClientSessionOptions): ClientSession
 function sessionOver(
   { stream, servers }: Reached,
   { at, protocol }: ServerOptions,
-  options: ClientSessionOptions,
-): ClientSession | undefined {
+  options: ClientHandshakeOptions,
+): ClientHandshake | undefined {
   const { host, port } = options.destination;
   if (protocol !== 'socks5' || !isWildcard(host)) return undefined;
   // How the server before it has got there is not known: by its address, if that is one.
   const peer = parseIp(servers.length === 0 ? stream.remote.host : at.host);
   const family = peer === undefined ? 4 : unmapped(peer).family;
   if (host === unspecified(family)) return undefined;
-  return new ClientSession({ ...options, destination: addressOf(unspecified(family), port) });
+  return new ClientHandshake({ ...options, destination: addressOf(unspecified(family), port) });
 }
 
 function sessionOptions(
   { protocol, credentials }: ServerOptions,
   { command, destination }: Request,
   context: DialContext,
-): ClientSessionOptions {
+): ClientHandshakeOptions {
   const shown = credentials === 'client' ? context.credentials : credentials;
   return {
     protocol,

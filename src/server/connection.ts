@@ -4,8 +4,8 @@ import type { Connection } from '../net/engine.ts';
 import { accept } from '../policy/accept.ts';
 import type { Command, Method } from '../policy/policy.ts';
 import type { AnswerHttp } from '../handshake/foreign.ts';
-import { ServerSession } from '../handshake/server.ts';
-import type { RequestEvent } from '../handshake/server.ts';
+import type { RequestEvent } from '../handshake/protocol.ts';
+import { ServerHandshake } from '../handshake/server.ts';
 import { Command as CommandCode, Reply } from '../wire/socks5.ts';
 import { methodsFor } from './admission.ts';
 import { associate } from './udp/associate.ts';
@@ -77,12 +77,12 @@ function watchClient(session: Session): void {
   });
 }
 
-function machineOf(session: Session, { outbound }: Pick<ServerState, 'outbound'>): ServerSession {
+function machineOf(session: Session, { outbound }: Pick<ServerState, 'outbound'>): ServerHandshake {
   const { protocols, pac } = session.listener;
-  if (pac !== true) return new ServerSession({ protocols });
+  if (pac !== true) return new ServerHandshake({ protocols });
   const answerHttp: AnswerHttp = (request) =>
     answerPac(request, session.remote.host, session.local, outbound.routes);
-  return new ServerSession({ protocols, answerHttp });
+  return new ServerHandshake({ protocols, answerHttp });
 }
 
 function checkInterface({ client, listener }: Session): void {
@@ -113,7 +113,7 @@ function stackOf({ cause, message }: Failure): string {
 /** Nothing is awaited while a connection is relayed, where most of its life is: then there is no end yet. */
 function runCommand(
   session: Session,
-  machine: ServerSession,
+  machine: ServerHandshake,
   request: RequestEvent,
   state: ServerState,
 ): Promise<End | undefined> {
@@ -156,7 +156,7 @@ function commandOf({ command, protocol }: RequestEvent): Command | undefined {
 
 async function connect(
   session: Session,
-  machine: ServerSession,
+  machine: ServerHandshake,
   request: RequestEvent,
   state: Deciding & Counting & Relaying & Pick<ServerState, 'authenticator'>,
 ): Promise<undefined> {

@@ -1,6 +1,7 @@
 import type { Identity, PasswordVerdict } from '../auth/authenticator.ts';
 import type { Method } from '../policy/policy.ts';
-import type { RequestEvent, ServerSession } from '../handshake/server.ts';
+import type { RequestEvent } from '../handshake/protocol.ts';
+import type { ServerHandshake } from '../handshake/server.ts';
 import { withoutZone } from '../wire/ip.ts';
 import type { Credentials } from '../wire/password.ts';
 import { ANY_METHOD, chooseMethod, METHOD_CODES, NO_PASSWORD, noMethod } from './admission.ts';
@@ -18,7 +19,7 @@ type Identifying = Pick<ServerState, 'authenticator' | 'connections' | 'log' | '
  */
 export async function handshake(
   session: Session,
-  machine: ServerSession,
+  machine: ServerHandshake,
   methods: readonly Method[],
   state: Identifying,
   certified: Identity | undefined,
@@ -63,7 +64,7 @@ export async function handshake(
   }
 }
 
-function accept(session: Session, machine: ServerSession): void {
+function accept(session: Session, machine: ServerHandshake): void {
   const answer = machine.accept();
   if (answer !== undefined) session.client.write(answer);
   session.enters('request');

@@ -1,9 +1,9 @@
 /** The dearest input of each parser. `node test/fuzz/costs.ts` prints what each costs. */
 import { decodeReply, encodeQuery } from '../../src/resolve/message.ts';
 import { Inbox } from '../../src/wire/inbox.ts';
-import { ClientSession } from '../../src/handshake/client.ts';
+import { ClientHandshake } from '../../src/handshake/client.ts';
 import { Reassembly } from '../../src/wire/reassembly.ts';
-import { ServerSession } from '../../src/handshake/server.ts';
+import { ServerHandshake } from '../../src/handshake/server.ts';
 import { AddressType } from '../../src/wire/address.ts';
 import { decodeHttpRequest } from '../../src/wire/http.ts';
 import { decodeProxyHeader } from '../../src/wire/proxy-header.ts';
@@ -37,9 +37,9 @@ export const costs: readonly Cost[] = [
       const pieces = piecesOf('HTTP/1.1 100\r\n\r\n'.repeat(size / 16));
       return () => {
         const destination = { type: AddressType.name, host: 'a', port: 1 };
-        const session = new ClientSession({ protocol: 'http', command: Command.connect, destination });
-        session.start();
-        feed(session, pieces);
+        const handshake = new ClientHandshake({ protocol: 'http', command: Command.connect, destination });
+        handshake.start();
+        feed(handshake, pieces);
       };
     },
   },
@@ -64,7 +64,7 @@ export const costs: readonly Cost[] = [
     most: 510,
     prepare: (size) => {
       const pieces = piecesOf(`\x04\x01\0P\0\0\0\x01${'u'.repeat(size / 2)}\0${'n'.repeat(size / 2)}`);
-      return () => feed(new ServerSession(), pieces);
+      return () => feed(new ServerHandshake(), pieces);
     },
   },
   {
@@ -76,12 +76,12 @@ export const costs: readonly Cost[] = [
       const password = piecesOf(`\x01${text}${text}`);
       const request = piecesOf(`\x05\x01\0\x03${text}\0P`);
       return () => {
-        const session = new ServerSession();
-        feed(session, methods);
-        session.chooseMethod(Method.password);
-        feed(session, password);
-        session.accept();
-        feed(session, request);
+        const handshake = new ServerHandshake();
+        feed(handshake, methods);
+        handshake.chooseMethod(Method.password);
+        feed(handshake, password);
+        handshake.accept();
+        feed(handshake, request);
       };
     },
   },
@@ -180,8 +180,8 @@ function inPieces(name: string, most: number, start: string, more: string): Cost
     prepare(size) {
       const pieces = piecesOf(start + more.repeat((size - start.length) / more.length));
       return () => {
-        const session = new ServerSession({ protocols: ['http'], answerHttp: () => undefined });
-        feed(session, pieces);
+        const handshake = new ServerHandshake({ protocols: ['http'], answerHttp: () => undefined });
+        feed(handshake, pieces);
       };
     },
   };
@@ -192,12 +192,12 @@ function piecesOf(text: string): readonly Uint8Array[] {
 }
 
 function feed(
-  session: Pick<ServerSession | ClientSession, 'receive' | 'next'>,
+  handshake: Pick<ServerHandshake | ClientHandshake, 'receive' | 'next'>,
   pieces: readonly Uint8Array[],
 ): void {
   for (const piece of pieces) {
-    session.receive(piece);
-    session.next();
+    handshake.receive(piece);
+    handshake.next();
   }
 }
 

@@ -1,4 +1,5 @@
-import type { RequestEvent, ServerSession } from '../../handshake/server.ts';
+import type { RequestEvent } from '../../handshake/protocol.ts';
+import type { ServerHandshake } from '../../handshake/protocol.ts';
 import type { Permit } from '../../policy/decide.ts';
 import type { Peer } from '../../route/bind.ts';
 import { judgeOpen } from '../../route/judge.ts';
@@ -20,7 +21,7 @@ import type { Counting, Deciding, Relaying } from '../session/state.ts';
  */
 export async function bind(
   session: Session,
-  machine: ServerSession,
+  machine: ServerHandshake,
   request: RequestEvent,
   state: Deciding & Counting & Relaying,
 ): Promise<undefined> {
@@ -51,7 +52,7 @@ export async function bind(
 /** Opens a port, sends the first reply, and waits until the right peer has come. */
 async function awaitPeer(
   session: Session,
-  machine: ServerSession,
+  machine: ServerHandshake,
   request: RequestEvent,
   routed: RoutedPermit,
   state: Deciding,

@@ -1,5 +1,6 @@
 import type { End } from '../../audit/record.ts';
-import type { RequestEvent, ServerSession } from '../../handshake/server.ts';
+import type { RequestEvent } from '../../handshake/protocol.ts';
+import type { ServerHandshake } from '../../handshake/protocol.ts';
 import { formatIp } from '../../wire/ip.ts';
 import type { Ip } from '../../wire/ip.ts';
 import { Command, Reply } from '../../wire/socks5.ts';
@@ -16,7 +17,7 @@ import type { Counting, Deciding, ServerState } from '../session/state.ts';
  */
 export async function lookUp(
   session: Session,
-  machine: ServerSession,
+  machine: ServerHandshake,
   request: RequestEvent,
   state: Deciding & Counting & Pick<ServerState, 'sessions'>,
 ): Promise<End> {

@@ -1,7 +1,7 @@
 import type { Connection } from '../../net/engine.ts';
 import type { Permit } from '../../policy/decide.ts';
 import type { LimitOptions } from '../../policy/policy.ts';
-import type { ServerSession } from '../../handshake/server.ts';
+import type { ServerHandshake } from '../../handshake/server.ts';
 import { paceOf } from '../limits/bandwidths.ts';
 import type { Session } from './session.ts';
 import type { Relaying } from './state.ts';
@@ -9,7 +9,7 @@ import type { Relaying } from './state.ts';
 /** Joins client and target under the limits of the permit's rule. The session tells its own end. */
 export function relay(
   session: Session,
-  machine: ServerSession,
+  machine: ServerHandshake,
   target: Connection,
   permit: Permit,
   state: Relaying,

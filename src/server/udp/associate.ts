@@ -1,7 +1,8 @@
 import type { End } from '../../audit/record.ts';
 import type { Connection } from '../../net/engine.ts';
 import { DIRECT } from '../../route/routes.ts';
-import type { RequestEvent, ServerSession } from '../../handshake/server.ts';
+import type { RequestEvent } from '../../handshake/protocol.ts';
+import type { ServerHandshake } from '../../handshake/protocol.ts';
 import type { Address } from '../../wire/address.ts';
 import { parseIp, sameIp, unmapped } from '../../wire/ip.ts';
 import { Reply } from '../../wire/socks5.ts';
@@ -19,7 +20,7 @@ const MEANINGLESS = 256;
 /** UDP ASSOCIATE (RFC 1928 section 7): the association lives as long as its TCP connection, whose further bytes mean nothing; a few are put up with. */
 export async function associate(
   session: Session,
-  machine: ServerSession,
+  machine: ServerHandshake,
   request: RequestEvent,
   state: Associating,
 ): Promise<End> {

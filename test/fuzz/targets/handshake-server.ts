@@ -4,8 +4,8 @@ import { decodeHttpReply } from '../../../src/wire/http.ts';
 import { decodePasswordStatus } from '../../../src/wire/password.ts';
 import { decodeSocks4Reply } from '../../../src/wire/socks4.ts';
 import { Command, decodeMethod, decodeSocks5Reply, Reply } from '../../../src/wire/socks5.ts';
-import type { ServerEvent, ServerProtocol, ServerSessionState } from '../../../src/handshake/protocol.ts';
-import { ServerSession } from '../../../src/handshake/server.ts';
+import type { ServerEvent, ServerProtocol, ServerHandshakeState } from '../../../src/handshake/protocol.ts';
+import { ServerHandshake } from '../../../src/handshake/server.ts';
 import { cut, pieces } from '../chunks.ts';
 import { Draw } from '../draw.ts';
 import { hex, keeps, same, words } from '../target.ts';
@@ -14,7 +14,7 @@ import type { Target } from '../target.ts';
 /** No message of SOCKS is longer: a SOCKS4A request with 255 bytes of user id and of name. */
 const LONGEST_MESSAGE = 8 + 256 + 256;
 
-/** How the server behind the session answers. */
+/** How the server behind the handshake answers. */
 interface Manner {
   readonly protocols: readonly ServerProtocol[];
   readonly prefers: readonly (0 | 2)[];
@@ -27,9 +27,9 @@ interface Manner {
 interface Play {
   readonly events: readonly ServerEvent[];
   readonly written: Buffer;
-  readonly state: ServerSessionState;
+  readonly state: ServerHandshakeState;
   readonly error: string | undefined;
-  /** What the session gives back, once the request is known. */
+  /** What the handshake gives back, once the request is known. */
   readonly trailing: Buffer | undefined;
   readonly refusal: Uint8Array | undefined;
   /** How many bytes had come when the last event was told. */
@@ -38,7 +38,7 @@ interface Play {
 
 export const targets: readonly Target[] = [
   {
-    name: 'session-server',
+    name: 'handshake-server',
     testRuns: 8000,
     seeds: [
       '0000000000 00 050100 05010003 0b6578616d706c652e636f6d0050 5353482d',
@@ -81,56 +81,56 @@ export const targets: readonly Target[] = [
   },
 ];
 
-/** What a session makes of a stream in these pieces. */
+/** What a handshake makes of a stream in these pieces. */
 function play(chunks: readonly Uint8Array[], manner: Manner): Play {
-  const session = new ServerSession({ protocols: manner.protocols });
+  const handshake = new ServerHandshake({ protocols: manner.protocols });
   const events: ServerEvent[] = [];
   const written: Uint8Array[] = [];
   let error: string | undefined;
   let come = 0;
   let eaten = 0;
   for (const chunk of chunks) {
-    session.receive(chunk);
+    handshake.receive(chunk);
     come += chunk.length;
     try {
-      for (let event = session.next(); event !== undefined; event = session.next()) {
+      for (let event = handshake.next(); event !== undefined; event = handshake.next()) {
         keeps('nothing is heard after an error', error === undefined);
         events.push(event);
         eaten = come;
-        if (event.type !== manner.leaves) written.push(...answer(session, event, manner));
+        if (event.type !== manner.leaves) written.push(...answer(handshake, event, manner));
       }
     } catch (thrown) {
       if (!(thrown instanceof WireError)) throw thrown;
       keeps('there is one error', error === undefined);
       error = thrown.code;
-      keeps('an error closes the session', session.state === 'closed');
+      keeps('an error closes the handshake', handshake.state === 'closed');
     }
   }
-  const { state } = session;
+  const { state } = handshake;
   const isKnown = state === 'reply' || state === 'done';
-  const trailing = isKnown ? Buffer.from(session.trailing()) : undefined;
-  const refusal = session.refuse();
-  same('a refusal is the end', session.state, 'closed');
+  const trailing = isKnown ? Buffer.from(handshake.trailing()) : undefined;
+  const refusal = handshake.refuse();
+  same('a refusal is the end', handshake.state, 'closed');
   return { events, written: Buffer.concat(written), state, error, trailing, refusal, eaten };
 }
 
-function answer(session: ServerSession, event: ServerEvent, manner: Manner): Uint8Array[] {
+function answer(handshake: ServerHandshake, event: ServerEvent, manner: Manner): Uint8Array[] {
   switch (event.type) {
     case 'greeting': {
       const method = manner.prefers.find((one) => event.methods.includes(one));
-      return present(method === undefined ? session.refuse() : session.chooseMethod(method));
+      return present(method === undefined ? handshake.refuse() : handshake.chooseMethod(method));
     }
     case 'password':
-      return present(manner.acceptsPassword ? session.accept() : session.refuse());
+      return present(manner.acceptsPassword ? handshake.accept() : handshake.refuse());
     case 'request': {
-      if (session.state === 'verdict') {
+      if (handshake.state === 'verdict') {
         if (event.credentials !== undefined && !manner.acceptsPassword)
-          return present(session.refuse(Reply.notAllowed));
-        keeps('a request is accepted without a word of its own', session.accept() === undefined);
+          return present(handshake.refuse(Reply.notAllowed));
+        keeps('a request is accepted without a word of its own', handshake.accept() === undefined);
       }
-      const first = session.reply(manner.reply, { host: '192.0.2.9', port: 1 });
+      const first = handshake.reply(manner.reply, { host: '192.0.2.9', port: 1 });
       if (event.command !== Command.bind || manner.reply !== Reply.succeeded) return [first];
-      return [first, session.reply(manner.reply, { host: '2001:db8::1', port: 2 })];
+      return [first, handshake.reply(manner.reply, { host: '2001:db8::1', port: 2 })];
     }
     case 'foreign':
       return [];

@@ -1,5 +1,5 @@
-import { ClientSession } from '../../../src/handshake/client.ts';
-import type { ClientEvent, ClientSessionOptions } from '../../../src/handshake/protocol.ts';
+import { ClientHandshake } from '../../../src/handshake/client.ts';
+import type { ClientEvent, ClientHandshakeOptions } from '../../../src/handshake/protocol.ts';
 import { addressOf } from '../../../src/wire/address.ts';
 import { WireError } from '../../../src/wire/error.ts';
 import { Command } from '../../../src/wire/socks5.ts';
@@ -22,7 +22,7 @@ interface Play {
 
 export const targets: readonly Target[] = [
   {
-    name: 'session-client',
+    name: 'handshake-client',
     testRuns: 10_000,
     seeds: [
       '00 00 00 00 0500 05000001c0000207d431 5353482d',
@@ -39,7 +39,7 @@ export const targets: readonly Target[] = [
       const protocol = draw.pick(['socks5', 'socks4', 'socks4a', 'http'] as const);
       const command = draw.pick([Command.connect, Command.bind, Command.udpAssociate, Command.resolve]);
       const hasPassword = draw.chance();
-      const options: ClientSessionOptions = {
+      const options: ClientHandshakeOptions = {
         protocol,
         command: protocol === 'http' ? Command.connect : command,
         destination: addressOf(protocol === 'socks4' ? '192.0.2.1' : 'example.com', 80),
@@ -72,18 +72,18 @@ export const targets: readonly Target[] = [
   },
 ];
 
-function play(chunks: readonly Uint8Array[], options: ClientSessionOptions): Play {
-  const session = new ClientSession(options);
-  session.start();
+function play(chunks: readonly Uint8Array[], options: ClientHandshakeOptions): Play {
+  const handshake = new ClientHandshake(options);
+  handshake.start();
   const events: ClientEvent[] = [];
   let error: string | undefined;
   let come = 0;
   let eaten = 0;
   for (const chunk of chunks) {
-    session.receive(chunk);
+    handshake.receive(chunk);
     come += chunk.length;
     try {
-      for (let event = session.next(); event !== undefined; event = session.next()) {
+      for (let event = handshake.next(); event !== undefined; event = handshake.next()) {
         keeps('nothing is heard after an error', error === undefined);
         events.push(event);
         eaten = come;
@@ -92,11 +92,11 @@ function play(chunks: readonly Uint8Array[], options: ClientSessionOptions): Pla
       if (!(thrown instanceof WireError)) throw thrown;
       keeps('there is one error', error === undefined);
       error = thrown.code;
-      keeps('an error closes the session', session.state === 'closed');
+      keeps('an error closes the handshake', handshake.state === 'closed');
     }
   }
-  const { state } = session;
-  const trailing = state === 'done' ? Buffer.from(session.trailing()) : undefined;
-  if (state === 'closed') same('a closed session keeps nothing', session.trailing().length, 0);
+  const { state } = handshake;
+  const trailing = state === 'done' ? Buffer.from(handshake.trailing()) : undefined;
+  if (state === 'closed') same('a closed handshake keeps nothing', handshake.trailing().length, 0);
   return { events, state, error, trailing, eaten };
 }
