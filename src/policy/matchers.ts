@@ -6,7 +6,7 @@ import { rangesIn } from './conditions.ts';
 import type { Condition } from './conditions.ts';
 import type { Classified } from './classify.ts';
 import { NameSet, isLocalhost } from './names.ts';
-import type { RuleOptions, LocalAddresses } from './policy.ts';
+import type { LocalAddresses } from './policy.ts';
 import { publicSet } from './sets.ts';
 
 /** The compiled `from` of a rule. A client's address is itself, whatever might be inside it. */
@@ -37,12 +37,13 @@ export class DestinationMatcher {
   /** The special addresses that an allowing rule names; a denying rule need not name them. */
   readonly #named: AddressSet | undefined;
 
-  constructor(conditions: readonly Condition[], action: RuleOptions['action'], special: AddressSet) {
+  /** `special`: the addresses that have to be named. */
+  constructor(conditions: readonly Condition[], special: AddressSet | undefined) {
     const names = conditions.filter((condition) => condition.type === 'name').map(({ name }) => name);
     this.needsAddress = names.length < conditions.length;
     this.#names = new NameSet(names);
     this.#addresses = new Addresses(conditions);
-    this.#named = action === 'allow' ? AddressSet.of(namedRanges(conditions, special)) : undefined;
+    this.#named = special && AddressSet.of(namedRanges(conditions, special));
   }
 
   /** `any` is among the conditions. */

@@ -30,9 +30,9 @@ export interface AcceptRuleOptions {
   readonly origin?: Origin;
 }
 
-export interface RuleOptions {
+/** What a rule, or a route, asks of a request: all of it has to hold. */
+export interface RequestConditionOptions {
   readonly name: string;
-  readonly action: 'allow' | 'deny';
   /** `undefined` = any. */
   readonly commands?: readonly Command[];
   readonly from?: readonly string[];
@@ -43,9 +43,13 @@ export interface RuleOptions {
   readonly port?: readonly PortRange[];
   readonly sourcePort?: readonly PortRange[];
   readonly protocol?: readonly Protocol[];
+  readonly when?: WhenOptions;
+}
+
+export interface RuleOptions extends RequestConditionOptions {
+  readonly action: 'allow' | 'deny';
   /** What the matched rule demands; only an allowing rule has it. A client that came by another method is refused, with no further rule. */
   readonly method?: readonly Method[];
-  readonly when?: WhenOptions;
   readonly limit?: LimitOptions;
   readonly log: readonly LogKind[];
   readonly revoke: 'close' | 'keep';

@@ -1,50 +1,16 @@
 import type { Ip } from '../wire/ip.ts';
 import type { AddressSet } from './addresses.ts';
-import { parseCondition } from './conditions.ts';
-import type { Condition } from './conditions.ts';
-import { DestinationMatcher, SourceMatcher } from './matchers.ts';
-import type { AcceptRuleOptions, Facts, PortRange, RuleOptions, LocalAddresses } from './policy.ts';
-import { TimeWindow } from './window.ts';
+import type { SourceMatcher } from './matchers.ts';
+import type { AcceptRuleOptions, RuleOptions, LocalAddresses } from './policy.ts';
+import { RequestConditions, sourcesOf } from './request-conditions.ts';
 
-/** A rule for requests, compiled. */
-export class Rule {
-  readonly options: RuleOptions;
-  readonly to: DestinationMatcher;
-  readonly #from: SourceMatcher | undefined;
-  readonly #users: ReadonlySet<string> | undefined;
-  readonly #when: TimeWindow | undefined;
+/** A rule for requests, compiled: conditions, and what follows where they hold. */
+export class Rule extends RequestConditions {
+  declare readonly options: RuleOptions;
 
+  /** A denying rule means all that it says; an allowing one has to name special addresses. */
   constructor(options: RuleOptions, special: AddressSet) {
-    this.options = options;
-    this.to = new DestinationMatcher(conditionsOf(options, options.to), options.action, special);
-    this.#from = options.from && sourcesOf(options, options.from);
-    this.#users = options.user && new Set(options.user);
-    this.#when = options.when && new TimeWindow(options.when);
-  }
-
-  /** True when all conditions hold but those about the destination. `client` is the address that is judged. */
-  isFor(facts: Facts, client: Ip, surroundings: LocalAddresses): boolean {
-    const { commands, protocol, sourcePort } = this.options;
-    return (
-      (commands === undefined || commands.includes(facts.command)) &&
-      (protocol === undefined || protocol.includes(facts.protocol)) &&
-      (sourcePort === undefined || isIn(sourcePort, facts.sourcePort)) &&
-      (this.#from === undefined || this.#from.has(client, surroundings)) &&
-      (this.#users === undefined || isAmong(this.#users, facts)) &&
-      (this.#when === undefined || this.#when.has(facts.time))
-    );
-  }
-
-  hasPort(port: number): boolean {
-    return this.options.port === undefined || isIn(this.options.port, port);
-  }
-
-  /** True when it matches whatever the destination is. Only meant for a denying rule: the `any` of an allowing one is not everything. */
-  get coversAll(): boolean {
-    const { port } = this.options;
-    return (
-      this.to.any && (port === undefined || port.some(({ first, last }) => first <= 1 && last === 65_535))
-    );
+    super(options, options.action === 'allow' ? special : undefined);
   }
 }
 
@@ -61,29 +27,4 @@ export class AcceptRule {
   isFor(client: Ip, surroundings: LocalAddresses): boolean {
     return this.#from === undefined || this.#from.has(client, surroundings);
   }
-}
-
-type Named = Pick<RuleOptions, 'name'>;
-
-function conditionsOf(rule: Named, texts: readonly string[]): Condition[] {
-  return texts.map((text) => {
-    const condition = parseCondition(text);
-    if (condition === undefined) throw new TypeError(`rule ${rule.name}: ${text} is no condition`);
-    return condition;
-  });
-}
-
-function sourcesOf(rule: Named, texts: readonly string[]): SourceMatcher {
-  const conditions = conditionsOf(rule, texts);
-  const name = conditions.find((condition) => condition.type === 'name');
-  if (name !== undefined) throw new TypeError(`rule ${rule.name}: a client has no name such as ${name.name}`);
-  return new SourceMatcher(conditions);
-}
-
-function isAmong(users: ReadonlySet<string>, { user, groups }: Facts): boolean {
-  return (user !== undefined && users.has(user)) || groups.some((group) => users.has(`@${group}`));
-}
-
-function isIn(ranges: readonly PortRange[], port: number): boolean {
-  return ranges.some(({ first, last }) => first <= port && port <= last);
 }

@@ -1,24 +1,17 @@
 import type { EgressOptions } from '../net/egress.ts';
-import type { Command, Origin, PortRange } from '../policy/policy.ts';
+import type { Origin, RequestConditionOptions } from '../policy/policy.ts';
 import type { NameServer } from '../resolve/system.ts';
 import { formatAddress } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
 import type { Credentials } from '../wire/password.ts';
 
 /** The section `routes`: checked, with every upstream in its place. */
-export interface RouteOptions {
-  readonly name: string;
+export interface RouteOptions extends Pick<
+  RequestConditionOptions,
+  'name' | 'commands' | 'from' | 'user' | 'to' | 'port'
+> {
   /** What `via` says, without secrets: for records. */
   readonly label: string;
-  /** `undefined` = any. */
-  readonly commands?: readonly Command[];
-  /** Address conditions. */
-  readonly from?: readonly string[];
-  /** Names and @groups. */
-  readonly user?: readonly string[];
-  /** CIDR, address, name, .suffix or a named set. */
-  readonly to: readonly string[];
-  readonly port?: readonly PortRange[];
   readonly via: 'direct' | UpstreamOptions;
   readonly egress?: EgressOptions;
   /** Names are resolved here even where the upstream would do it. */

@@ -1,8 +1,8 @@
 import { AddressSet } from '../policy/addresses.ts';
 import { classify } from '../policy/classify.ts';
 import { Nat64 } from '../policy/nat64.ts';
-import type { Destination, Facts, RuleOptions, LocalAddresses } from '../policy/policy.ts';
-import { Rule } from '../policy/rule.ts';
+import type { Destination, Facts, LocalAddresses } from '../policy/policy.ts';
+import { RequestConditions } from '../policy/request-conditions.ts';
 import { Resolver } from '../resolve/resolver.ts';
 import type { ResolveOptions } from '../resolve/resolver.ts';
 import { unmapped } from '../wire/ip.ts';
@@ -29,7 +29,7 @@ type ResolverFor = (names: ResolveOptions) => Resolver;
 
 /** The routes, ready to be asked: the first match decides. A reload makes new ones. */
 export class Routes {
-  readonly #routes: readonly (readonly [conditions: Rule, route: Route])[] | undefined;
+  readonly #routes: readonly (readonly [RequestConditions, Route])[] | undefined;
 
   /** Prefixes by which addresses are translated. */
   readonly nat64: readonly string[];
@@ -47,10 +47,7 @@ export class Routes {
     this.options = options;
     this.nat64 = nat64;
     this.#translation = new Nat64(nat64);
-    this.#routes = options?.map((one) => [
-      new Rule(asRule(one), NOTHING_SPECIAL),
-      routeOf(one, names, resolverFor),
-    ]);
+    this.#routes = options?.map((one) => [new RequestConditions(one), routeOf(one, names, resolverFor)]);
     this.passCredentials = options?.some(({ via }) => via !== 'direct' && passesCredentials(via)) ?? false;
   }
 
@@ -83,10 +80,10 @@ export class Routes {
     const ip = destination.type === 'ip' ? destination.ip : address;
     const judged = ip && classify(ip, NOTHING_SPECIAL, this.#translation, surroundings);
     const found = this.#routes.find(
-      ([rule]) =>
-        rule.hasPort(destination.port) &&
-        rule.isFor(facts, client, surroundings) &&
-        (judged === undefined ? rule.to.hasPassedOn(name!) : rule.to.has(name, judged)),
+      ([conditions]) =>
+        conditions.hasPort(destination.port) &&
+        conditions.isFor(facts, client, surroundings) &&
+        (judged === undefined ? conditions.to.hasPassedOn(name!) : conditions.to.has(name, judged)),
     );
     return found?.[1];
   }
@@ -107,25 +104,10 @@ export class Routes {
   openTo(facts: Facts, surroundings: LocalAddresses): readonly Route[] {
     if (this.#routes === undefined) return [DIRECT];
     const client = unmapped(facts.client);
-    const open = this.#routes.filter(([rule]) => rule.isFor(facts, client, surroundings));
-    const last = open.findIndex(([rule]) => rule.coversAll);
+    const open = this.#routes.filter(([conditions]) => conditions.isFor(facts, client, surroundings));
+    const last = open.findIndex(([conditions]) => conditions.coversAll);
     return (last < 0 ? open : open.slice(0, last + 1)).map(([, route]) => route);
   }
-}
-
-/** A route's conditions as a rule: they mean what those of a denying one mean, where `any` is everything. */
-export function asRule({ name, commands, from, user, to, port }: RouteOptions): RuleOptions {
-  return {
-    name,
-    action: 'deny',
-    to,
-    log: [],
-    revoke: 'close',
-    ...(commands !== undefined && { commands }),
-    ...(from !== undefined && { from }),
-    ...(user !== undefined && { user }),
-    ...(port !== undefined && { port }),
-  };
 }
 
 /** How a route asks for names: its own name servers from its own egress. */

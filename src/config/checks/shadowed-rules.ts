@@ -3,7 +3,13 @@ import type { AddressRange } from '../../policy/addresses.ts';
 import { parseCondition, rangesIn } from '../../policy/conditions.ts';
 import type { Condition } from '../../policy/conditions.ts';
 import { NameSet } from '../../policy/names.ts';
-import type { AcceptRuleOptions, PortRange, RuleOptions, WhenOptions } from '../../policy/policy.ts';
+import type {
+  AcceptRuleOptions,
+  PortRange,
+  RequestConditionOptions,
+  RuleOptions,
+  WhenOptions,
+} from '../../policy/policy.ts';
 import { publicSet, rangesOf, specialRanges } from '../../policy/sets.ts';
 import type { SetName } from '../../policy/sets.ts';
 import { sameIp } from '../../wire/ip.ts';
@@ -30,26 +36,46 @@ export function unreachableRules(
   nat64: readonly AddressRange[] = [],
 ): Unreachable[] {
   const special = new Special(nat64);
-  const reaches = rules.map((rule) => ({
-    rule,
-    from: new Conditions(rule.from),
-    to: new Conditions(rule.to),
-  }));
-  return findCovered(
-    reaches,
-    (a, b) =>
-      covers(a.rule.commands, b.rule.commands) &&
-      covers(a.rule.protocol, b.rule.protocol) &&
-      covers(a.rule.user, b.rule.user) &&
-      coversPorts(a.rule.port, b.rule.port) &&
-      coversPorts(a.rule.sourcePort, b.rule.sourcePort) &&
-      coversWindow(a.rule.when, b.rule.when) &&
-      b.from.all.every((condition) => a.from.cover(condition)) &&
+  return findCovered(rules.map(reachOf), (a, b) => {
+    const [earlier, later] = [a.options.action, b.options.action];
+    return (
+      coversFacts(a, b) &&
       b.to.all.every((condition) =>
-        a.rule.action === 'deny'
-          ? a.to.cover(condition)
-          : special.allowanceCovers(a.to, condition, b.rule.action),
-      ),
+        earlier === 'deny' ? a.to.cover(condition) : special.allowanceCovers(a.to, condition, later),
+      )
+    );
+  });
+}
+
+/** The routes that nothing can reach. */
+export function unreachableRoutes(routes: readonly RequestConditionOptions[]): Unreachable[] {
+  return findCovered(
+    routes.map(reachOf),
+    (a, b) => coversFacts(a, b) && b.to.all.every((condition) => a.to.cover(condition)),
+  );
+}
+
+interface Reach<T extends RequestConditionOptions> {
+  readonly options: T;
+  readonly from: Conditions;
+  readonly to: Conditions;
+}
+
+function reachOf<T extends RequestConditionOptions>(options: T): Reach<T> {
+  return { options, from: new Conditions(options.from), to: new Conditions(options.to) };
+}
+
+/** Whether the first holds wherever the second does, but for the destination's address or name. */
+function coversFacts(a: Reach<RequestConditionOptions>, b: Reach<RequestConditionOptions>): boolean {
+  const [wide, narrow] = [a.options, b.options];
+  return (
+    covers(wide.commands, narrow.commands) &&
+    covers(wide.protocol, narrow.protocol) &&
+    covers(wide.user, narrow.user) &&
+    coversPorts(wide.port, narrow.port) &&
+    coversPorts(wide.sourcePort, narrow.sourcePort) &&
+    coversWindow(wide.when, narrow.when) &&
+    b.from.all.every((condition) => a.from.cover(condition))
   );
 }
 

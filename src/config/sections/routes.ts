@@ -3,7 +3,6 @@ import { parseCondition } from '../../policy/conditions.ts';
 import type { RuleOptions } from '../../policy/policy.ts';
 import { passesNames } from '../../route/options.ts';
 import type { RouteOptions } from '../../route/options.ts';
-import { asRule } from '../../route/routes.ts';
 import type { ListenerSettings } from '../../server/settings.ts';
 import { ipOf, isLoopback, withoutZone } from '../../wire/ip.ts';
 import type { Draft } from '../schema/draft.ts';
@@ -11,7 +10,7 @@ import type { CommandWord } from '../input/values.ts';
 import { reportLoops } from '../checks/loops.ts';
 import { reportTaken, whereIs } from '../checks/names.ts';
 import type { Path, Placed, Reports } from '../source/problem.ts';
-import { unreachableRules } from '../checks/shadowed-rules.ts';
+import { unreachableRoutes } from '../checks/shadowed-rules.ts';
 import type { RouteSection } from '../schema/routes.ts';
 import { originOf } from '../source/source.ts';
 import type { Source } from '../source/source.ts';
@@ -149,7 +148,7 @@ function reportUnreachable(
   source: Source,
   { error }: Reports,
 ): void {
-  for (const { rule, by } of unreachableRules(placed.map(({ made }) => asRule(made)))) {
+  for (const { rule, by } of unreachableRoutes(placed.map(({ made }) => made))) {
     const [later, earlier] = [placed[rule]!, placed[by]!];
     error(
       later.path,

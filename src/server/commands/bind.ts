@@ -1,5 +1,5 @@
 import type { RequestEvent } from '../../handshake/protocol.ts';
-import type { ServerHandshake } from '../../handshake/protocol.ts';
+import type { ServerHandshake } from '../../handshake/server.ts';
 import type { Permit } from '../../policy/decide.ts';
 import type { Peer } from '../../route/bind.ts';
 import { judgeOpen } from '../../route/judge.ts';

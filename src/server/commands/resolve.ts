@@ -1,6 +1,6 @@
 import type { End } from '../../audit/record.ts';
 import type { RequestEvent } from '../../handshake/protocol.ts';
-import type { ServerHandshake } from '../../handshake/protocol.ts';
+import type { ServerHandshake } from '../../handshake/server.ts';
 import { formatIp } from '../../wire/ip.ts';
 import type { Ip } from '../../wire/ip.ts';
 import { Command, Reply } from '../../wire/socks5.ts';

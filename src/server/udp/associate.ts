@@ -2,7 +2,7 @@ import type { End } from '../../audit/record.ts';
 import type { Connection } from '../../net/engine.ts';
 import { DIRECT } from '../../route/routes.ts';
 import type { RequestEvent } from '../../handshake/protocol.ts';
-import type { ServerHandshake } from '../../handshake/protocol.ts';
+import type { ServerHandshake } from '../../handshake/server.ts';
 import type { Address } from '../../wire/address.ts';
 import { parseIp, sameIp, unmapped } from '../../wire/ip.ts';
 import { Reply } from '../../wire/socks5.ts';

@@ -1,0 +1,76 @@
+import type { Ip } from '../wire/ip.ts';
+import type { AddressSet } from './addresses.ts';
+import { parseCondition } from './conditions.ts';
+import type { Condition } from './conditions.ts';
+import { DestinationMatcher, SourceMatcher } from './matchers.ts';
+import type { Facts, PortRange, RequestConditionOptions, LocalAddresses } from './policy.ts';
+import { TimeWindow } from './window.ts';
+
+/** What a rule or a route asks of a request, compiled. */
+export class RequestConditions {
+  readonly options: RequestConditionOptions;
+  readonly to: DestinationMatcher;
+  readonly #from: SourceMatcher | undefined;
+  readonly #users: ReadonlySet<string> | undefined;
+  readonly #when: TimeWindow | undefined;
+
+  /** `special`: the addresses that are reached only where they are named. @default none, `any` is everything */
+  constructor(options: RequestConditionOptions, special?: AddressSet) {
+    this.options = options;
+    this.to = new DestinationMatcher(conditionsOf(options, options.to), special);
+    this.#from = options.from && sourcesOf(options, options.from);
+    this.#users = options.user && new Set(options.user);
+    this.#when = options.when && new TimeWindow(options.when);
+  }
+
+  /** True when all conditions hold but those about the destination. `client` is the address that is judged. */
+  isFor(facts: Facts, client: Ip, surroundings: LocalAddresses): boolean {
+    const { commands, protocol, sourcePort } = this.options;
+    return (
+      (commands === undefined || commands.includes(facts.command)) &&
+      (protocol === undefined || protocol.includes(facts.protocol)) &&
+      (sourcePort === undefined || isIn(sourcePort, facts.sourcePort)) &&
+      (this.#from === undefined || this.#from.has(client, surroundings)) &&
+      (this.#users === undefined || isAmong(this.#users, facts)) &&
+      (this.#when === undefined || this.#when.has(facts.time))
+    );
+  }
+
+  hasPort(port: number): boolean {
+    return this.options.port === undefined || isIn(this.options.port, port);
+  }
+
+  /** True when they hold whatever the destination is. Only meant where no address is special: elsewhere `any` is not everything. */
+  get coversAll(): boolean {
+    const { port } = this.options;
+    return (
+      this.to.any && (port === undefined || port.some(({ first, last }) => first <= 1 && last === 65_535))
+    );
+  }
+}
+
+type Named = Pick<RequestConditionOptions, 'name'>;
+
+function conditionsOf({ name }: Named, texts: readonly string[]): Condition[] {
+  return texts.map((text) => {
+    const condition = parseCondition(text);
+    if (condition === undefined) throw new TypeError(`${name}: ${text} is no condition`);
+    return condition;
+  });
+}
+
+/** A compiled `from`. Throws a TypeError for what cannot be in it. */
+export function sourcesOf(owner: Named, texts: readonly string[]): SourceMatcher {
+  const conditions = conditionsOf(owner, texts);
+  const name = conditions.find((condition) => condition.type === 'name');
+  if (name !== undefined) throw new TypeError(`${owner.name}: a client has no name such as ${name.name}`);
+  return new SourceMatcher(conditions);
+}
+
+function isAmong(users: ReadonlySet<string>, { user, groups }: Facts): boolean {
+  return (user !== undefined && users.has(user)) || groups.some((group) => users.has(`@${group}`));
+}
+
+function isIn(ranges: readonly PortRange[], port: number): boolean {
+  return ranges.some(({ first, last }) => first <= port && port <= last);
+}
