@@ -83,11 +83,11 @@ export type ConfigProblem = Problem;
 
 export type { LogEntry } from './audit/line.ts';
 export type { ConnectionRecord } from './audit/record.ts';
-export type { Identity } from './auth/authenticator.ts';
 export type { ListenerConfig } from './config/input/listeners.ts';
 export type { RouteConfig, UpstreamConfig } from './config/input/routes.ts';
 export type { AcceptConfig, RuleConfig } from './config/input/rules.ts';
 export type { ServerConfig } from './config/input/server-config.ts';
+export type { Identity } from './auth/identity.ts';
 export type { Destination, Facts } from './policy/policy.ts';
 export type { Authenticate, Decide, ServerHooks } from './server/hooks.ts';
 export type { Endpoint } from './wire/address.ts';

@@ -1,13 +1,17 @@
 import { parseHash } from './argon2.ts';
 
-/** One line of the users file: `NAME:HASH:group,group:expires=2027-01-31`, the last two optional. */
-export interface User {
+/** What is known of a user beside the password. */
+export interface Member {
   readonly name: string;
-  /** A PHC string, see `hashPassword`. */
-  readonly hash: string;
   readonly groups: readonly string[];
   /** The last day, in UTC, on which the user may log in: `2027-01-31`. */
   readonly expires?: string;
+}
+
+/** One line of the users file: `NAME:HASH:group,group:expires=2027-01-31`, the last two optional. */
+export interface User extends Member {
+  /** A PHC string, see `hashPassword`. */
+  readonly hash: string;
 }
 
 /** What is wrong in the file. Neither the message nor the excerpt has a hash or a password in it. */
@@ -83,7 +87,12 @@ export function removeUser(text: string, name: string): string {
 
 /** Whether the user's last day is over at this time (milliseconds since the epoch). */
 export function isExpired({ expires }: Pick<User, 'expires'>, time: number): boolean {
-  return expires !== undefined && time >= Date.parse(expires) + DAY;
+  return expires !== undefined && time >= endOf(expires);
+}
+
+/** When a last day ends, in milliseconds since the epoch. */
+export function endOf(day: string): number {
+  return Date.parse(day) + DAY;
 }
 
 /** What is wrong with the name of a user or a group, if anything. Names are at most 255 bytes in SOCKS (RFC 1929). */

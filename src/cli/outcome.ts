@@ -1,5 +1,5 @@
 import { formatEnd } from '../audit/record.ts';
-import type { Member } from '../auth/authenticator.ts';
+import type { Member } from '../auth/users-file.ts';
 import { isExpired, nameFault } from '../auth/users-file.ts';
 import { accept } from '../policy/accept.ts';
 import type { Destination, Facts, Method, Origin, Protocol } from '../policy/policy.ts';

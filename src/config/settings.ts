@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import type { LogSettings } from '../audit/log.ts';
-import type { UsersSettings } from '../auth/authenticator.ts';
+import type { UsersSettings } from '../auth/local-users.ts';
 import type { Settings } from '../server/settings.ts';
 import type { Draft } from './schema/draft.ts';
 import { checkInterfaces, completeListeners } from './sections/listeners.ts';

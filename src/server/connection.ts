@@ -1,5 +1,5 @@
 import type { End } from '../audit/record.ts';
-import type { Identity } from '../auth/authenticator.ts';
+import type { Identity } from '../auth/identity.ts';
 import type { Connection } from '../net/engine.ts';
 import { accept } from '../policy/accept.ts';
 import type { Command, Method } from '../policy/policy.ts';

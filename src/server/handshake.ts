@@ -1,4 +1,4 @@
-import type { Identity, PasswordVerdict } from '../auth/authenticator.ts';
+import type { Identity, PasswordVerdict } from '../auth/identity.ts';
 import type { Method } from '../policy/policy.ts';
 import type { RequestEvent } from '../handshake/protocol.ts';
 import type { ServerHandshake } from '../handshake/server.ts';

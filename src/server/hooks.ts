@@ -1,6 +1,6 @@
 import type { LogEntry } from '../audit/line.ts';
 import type { ConnectionRecord } from '../audit/record.ts';
-import type { Identity } from '../auth/authenticator.ts';
+import type { Identity } from '../auth/identity.ts';
 import type { Destination, Facts } from '../policy/policy.ts';
 
 /** What an embedding program can add to the configuration. All of it runs in the program's own thread. */

@@ -2,9 +2,10 @@ import { availableParallelism } from 'node:os';
 import { Journal } from '../audit/journal.ts';
 import { Log } from '../audit/log.ts';
 import type { ConnectionRecord } from '../audit/record.ts';
-import type { Authenticator } from '../auth/authenticator.ts';
 import { Spare } from '../limits/spare.ts';
 import { inspect } from 'node:util';
+import { isOver } from '../auth/identity.ts';
+import type { Authentication, Identity } from '../auth/identity.ts';
 import type { Engine } from '../net/engine.ts';
 import type { Endpoint } from '../wire/address.ts';
 import { chooseEngine } from '../net/choose.ts';
@@ -107,10 +108,7 @@ export class Server implements AsyncDisposable {
     });
     this.#drainTime = settings.timeouts.drain;
     this.#users = new Users(
-      () => {
-        this.#log.info('users reloaded');
-        this.#workers.recheck();
-      },
+      () => void this.#usersChanged(),
       (report) => this.#log.error('users file not reloaded, the old users stay', { report }),
     );
     const { authenticate, decide } = hooks;
@@ -126,7 +124,7 @@ export class Server implements AsyncDisposable {
     this.#workers =
       Threads === undefined
         ? new Worker(engine, common, settings, { decide })
-        : new Threads(common, this.#quotas, this.#users, workers);
+        : new Threads(common, this.#quotas, workers);
   }
 
   /** Where it listens, with real ports: `host:port`, or `unix:/path`. */
@@ -202,6 +200,11 @@ export class Server implements AsyncDisposable {
     await this.#quotas.close();
     await this.#health?.[Symbol.asyncDispose]();
     await this.#log.close();
+  }
+
+  async #usersChanged(): Promise<void> {
+    await this.#workers.recheck();
+    this.#log.info('users reloaded');
   }
 
   async #reload(settings: Settings): Promise<void> {
@@ -293,11 +296,12 @@ function workersFor({ workers }: Settings, { name }: Engine, { authenticate, dec
   return workers === 'auto' ? Math.min(availableParallelism(), threadsPossible()) : workers;
 }
 
-function embedded(authenticate: Authenticate): Authenticator {
+function embedded(authenticate: Authenticate): Authentication {
   return {
-    async verify(username, password, address) {
-      const identity = await authenticate(username, password, address);
-      return identity === undefined ? { ok: false, reason: 'wrong' } : { ok: true, identity };
+    async verify(name, password, client) {
+      const identity = await authenticate(name, password, client);
+      if (identity === undefined) return { ok: false, reason: 'wrong' };
+      return isOver(identity, Date.now()) ? { ok: false, reason: 'expired' } : { ok: true, identity };
     },
   };
 }

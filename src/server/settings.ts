@@ -1,5 +1,5 @@
 import type { LogSettings } from '../audit/log.ts';
-import type { UsersSettings } from '../auth/authenticator.ts';
+import type { UsersSettings } from '../auth/local-users.ts';
 import type { EngineName } from '../net/choose.ts';
 import type { UnixSocket } from '../net/engine.ts';
 import type { Endpoint } from '../wire/address.ts';

@@ -2,7 +2,7 @@ import { TLSSocket } from 'node:tls';
 import type { X509Certificate } from 'node:crypto';
 import type { EndDetail } from '../audit/record.ts';
 import { nameFault } from '../auth/users-file.ts';
-import type { Authenticator, Identity } from '../auth/authenticator.ts';
+import type { Authentication, Identity } from '../auth/identity.ts';
 import type { Connection } from '../net/engine.ts';
 import type { Method } from '../policy/policy.ts';
 import { adviceOnClient, alertCode, alertOn, clientFault, NO_USER } from '../tls/certificate.ts';
@@ -39,7 +39,7 @@ export async function secure(
   session.secured(state.engine.adopt(tls, client.local, client.remote, tls));
   try {
     await secured(tls, session.client);
-    const identity = asks ? identify(tls, session.client, methods, state.authenticator) : undefined;
+    const identity = asks ? await identify(tls, session, methods, state.authenticator) : undefined;
     await expectNoAlert(session.client);
     return identity;
   } catch (error) {
@@ -85,20 +85,20 @@ async function secured(tls: TLSSocket, client: Connection): Promise<void> {
 }
 
 /** Whom the certificate names; nobody where it is not asked who it is. */
-function identify(
+async function identify(
   tls: TLSSocket,
-  client: Connection,
+  session: Session,
   methods: readonly Method[],
-  authenticator: Authenticator | undefined,
-): Identity | undefined {
+  authenticator: Authentication | undefined,
+): Promise<Identity | undefined> {
   const certificate = tls.getPeerX509Certificate();
   if (certificate === undefined && !demandsCertificate(methods)) return undefined;
   const fault = clientFault(certificate, chainFault(tls));
   const isAsked = fault === undefined && methods.includes('certificate');
-  const identity = isAsked ? identityOf(certificate!, authenticator) : undefined;
+  const identity = isAsked ? await session.whileOpen(identityOf(certificate!, authenticator)) : undefined;
   const refusal = isAsked && identity === undefined ? NO_USER : fault;
   if (refusal === undefined) return identity;
-  client.write(encodeAlert(alertOn(refusal)));
+  session.client.write(encodeAlert(alertOn(refusal)));
   throw new Failure('client', 'greeting', refusal as EndDetail);
 }
 
@@ -110,14 +110,15 @@ function chainFault(tls: TLSSocket): string | undefined {
 }
 
 /** Where there are users, it has to be one of them; elsewhere the CA's word will do. */
-function identityOf(
+async function identityOf(
   certificate: X509Certificate,
-  authenticator: Authenticator | undefined,
-): Identity | undefined {
+  authenticator: Authentication | undefined,
+): Promise<Identity | undefined> {
   const user = nameIn(certificate);
   if (user === undefined) return undefined;
-  if (authenticator?.identity === undefined) return { user, groups: [] };
-  return authenticator.identity(user, Date.now());
+  if (authenticator?.identities === undefined) return { user, groups: [] };
+  const [identity] = await authenticator.identities([user]);
+  return identity;
 }
 
 /** An entry of subjectAltName; one in quotation marks has something in it that no name has. */

@@ -1,5 +1,7 @@
-import type { Authenticator, Member, UsersSettings } from '../auth/authenticator.ts';
+import { Authenticator } from '../auth/authenticator.ts';
+import type { Authentication } from '../auth/identity.ts';
 import { LocalUsers, plainUser } from '../auth/local-users.ts';
+import type { UsersSettings } from '../auth/local-users.ts';
 import { loadUsers, UsersFileError, watchUsers } from '../auth/users-disk.ts';
 import { formatFaults } from '../auth/users-file.ts';
 import type { User } from '../auth/users-file.ts';
@@ -29,6 +31,7 @@ export async function readUsers({ file, single }: UsersSettings): Promise<ReadUs
 /** The local users in force: those of the settings, followed as their file changes. */
 export class Users implements AsyncDisposable {
   #local: LocalUsers | undefined;
+  #authenticator: Authenticator | undefined;
   #watch: AsyncDisposable | undefined;
   readonly #changed: () => void;
   readonly #failed: (report: string) => void;
@@ -39,13 +42,8 @@ export class Users implements AsyncDisposable {
     this.#failed = failed;
   }
 
-  get authenticator(): Authenticator | undefined {
-    return this.#local;
-  }
-
-  /** Who they are, for threads that ask here about passwords. */
-  get members(): readonly Member[] | undefined {
-    return this.#local?.members();
+  get authenticator(): Authentication | undefined {
+    return this.#authenticator;
   }
 
   /** Puts other users in force. Back-off counts outlive it. */
@@ -53,18 +51,18 @@ export class Users implements AsyncDisposable {
     await this.#watch?.[Symbol.asyncDispose]();
     this.#watch = undefined;
     if (read === undefined) {
+      this.#authenticator?.[Symbol.dispose]();
+      this.#authenticator = undefined;
       this.#local = undefined;
       return;
     }
     const { own, file } = read;
-    const users = [...(file?.users ?? []), ...own];
-    if (this.#local === undefined) this.#local = new LocalUsers(users);
-    else this.#local.reload(users);
+    this.#replace([...(file?.users ?? []), ...own]);
     if (file === undefined) return;
     this.#watch = watchUsers(file.path, {
       version: file.version,
       changed: (now) => {
-        this.#local?.reload([...now, ...own]);
+        this.#replace([...now, ...own]);
         this.#changed();
       },
       failed: this.#failed,
@@ -72,6 +70,17 @@ export class Users implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#authenticator?.[Symbol.dispose]();
     await this.#watch?.[Symbol.asyncDispose]();
+  }
+
+  #replace(users: readonly User[]): void {
+    if (this.#local === undefined) {
+      this.#local = new LocalUsers(users);
+      this.#authenticator = new Authenticator(this.#local);
+    } else {
+      this.#local.reload(users);
+      this.#authenticator?.usersChanged();
+    }
   }
 }

@@ -18,7 +18,7 @@ import type { OpenListener } from './listen/listeners.ts';
 import { defaultLimit, MemoryWatch } from './limits/memory.ts';
 import { OwnPorts } from './listen/own-ports.ts';
 import { Quotas } from './limits/quotas.ts';
-import { recheck } from './session/recheck.ts';
+import { recheckByClock, recheckUsers } from './session/recheck.ts';
 import { RelayPorts } from './listen/relay-ports.ts';
 import { Sessions } from './session/sessions.ts';
 import type { Settings } from './settings.ts';
@@ -45,6 +45,8 @@ export class Worker implements Workers {
   readonly #memory: MemoryWatch;
   readonly #clock: NodeJS.Timeout;
   readonly #spare: Spare;
+  /** Over when nobody asks who users are now. */
+  #rechecked = Promise.resolve();
   /** Those who came before the first settings were in force. */
   #early: [Connection, OpenListener][] | undefined = [];
 
@@ -100,9 +102,7 @@ export class Worker implements Workers {
       accepted: (client, listener) => this.#accepted(client, listener),
       failed: (code, { place }) => log.warn('a connection could not be accepted', { listener: place, code }),
     });
-    this.#clock = setInterval(() => {
-      if (this.#state.policy.timed || this.#state.authenticator?.timed === true) this.recheck();
-    }, RECHECK_INTERVAL).unref();
+    this.#clock = setInterval(() => recheckByClock(this.#state), RECHECK_INTERVAL).unref();
   }
 
   get open(): readonly OpenListener[] {
@@ -122,16 +122,20 @@ export class Worker implements Workers {
       this.#memory.limit = settings.limits.memory ?? defaultLimit();
       state.outbound.use(settings);
       await listeners.commit();
-      this.recheck();
+      const rechecked = this.recheck();
       const early = this.#early ?? [];
       this.#early = undefined;
       for (const [client, listener] of early) void serve(client, listener, state);
+      await rechecked;
     };
     return { commit, abort: listeners.abort };
   }
 
-  recheck(): void {
-    recheck(this.#state);
+  /** One at a time, so that what is known of users last counts. */
+  recheck(): Promise<void> {
+    this.#state.decisions++;
+    this.#rechecked = this.#rechecked.then(() => recheckUsers(this.#state));
+    return this.#rechecked;
   }
 
   async sessions(): Promise<readonly ConnectionRecord[]> {

@@ -1,7 +1,7 @@
 import type { Journal } from '../audit/journal.ts';
 import type { Log } from '../audit/log.ts';
 import type { ConnectionRecord, EndDetail } from '../audit/record.ts';
-import type { Authenticator } from '../auth/authenticator.ts';
+import type { Authentication } from '../auth/identity.ts';
 import type { Change } from './change.ts';
 import type { OpenListener } from './listen/listeners.ts';
 import type { Usage } from './limits/quota-store.ts';
@@ -16,7 +16,7 @@ export interface Common {
   readonly memory: SharedMemory;
   readonly usage: Usage;
   /** The one in force. */
-  authenticator(): Authenticator | undefined;
+  authenticator(): Authentication | undefined;
 }
 
 /** Those who serve connections: one thread, which is the server's own, or several. */
@@ -25,8 +25,8 @@ export interface Workers {
   readonly open: readonly OpenListener[];
   /** Gets ready to serve by these settings, and by the authenticator that is in force when they are committed. */
   prepare(settings: Settings): Promise<Change>;
-  /** Asks the rules about every open session again. */
-  recheck(): void;
+  /** The users are others: asks who they are now, then the rules about every open session again. */
+  recheck(): Promise<void>;
   /** The open sessions, as records without an end. */
   sessions(): Promise<readonly ConnectionRecord[]>;
   status(): Promise<readonly WorkerStatus[]>;

@@ -10,6 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { makeDirectory } from '../support/directory.ts';
 import { startGarter } from '../support/garter.ts';
 import type { Garter, GarterOptions } from '../support/garter.ts';
+import { hashOf } from '../support/hash.ts';
 import { until } from '../support/process.ts';
 import { Command, connectThrough, parseHex, RawClient, request5 } from '../support/raw.ts';
 import { startEcho } from '../support/targets.ts';
@@ -130,6 +131,66 @@ rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/d
       () => 'failures are missing',
     );
     assert.ok(log.filter(({ reason }) => reason === 'wrong').length <= 6, 'a thread counts by itself');
+  });
+
+  test('ask who users are when they change: those that are gone lose their sessions, and only those', async () => {
+    await using garter = await startThreads({
+      config: 'rules: [{ allow: any, user: ["@staff"], to: [loopback] }]',
+      listener: ['methods: [password]'],
+      users: { first: 'first' },
+    });
+    await using echo = await startEcho();
+    // More than fit into one question.
+    const names = Array.from({ length: 300 }, (_, i) => `user${i}`);
+    const hash = hashOf(64, 1);
+    const write = async (users: readonly string[], group: (name: string) => string): Promise<void> => {
+      const file = join(garter.directory, 'users.txt');
+      const loaded = async (): Promise<number> =>
+        (await garter.log()).filter(({ event }) => event === 'users reloaded').length;
+      const before = await loaded();
+      const lines = users.map((name) => `${name}:${hash}:${group(name)}\n`);
+      await writeFile(`${file}.new`, lines.join(''), { mode: 0o600 });
+      await rename(`${file}.new`, file);
+      await until(
+        async () => ((await loaded()) > before ? true : undefined),
+        () => 'users not reloaded',
+      );
+    };
+    await write(names, () => 'staff');
+    const clients = new Map<string, RawClient>();
+    for (const name of names) {
+      const client = await RawClient.connect(garter);
+      client.send('05 01 02', '01', Buffer.of(name.length), Buffer.from(name));
+      client.send('06', Buffer.from('secret'), request5(Command.connect, echo.host, echo.port));
+      await client.expect('05 02 01 00 05 00 00');
+      await client.read(7);
+      clients.set(name, client);
+    }
+    const [gone, moved] = [new Set(names.slice(0, 20)), new Set(names.slice(-20))];
+    await write(
+      names.filter((name) => !gone.has(name)),
+      (name) => (moved.has(name) ? '' : 'staff'),
+    );
+    for (const [name, client] of clients) {
+      if (gone.has(name) || moved.has(name)) {
+        await client.gone();
+      } else {
+        client.send('aa');
+        await client.expect('aa');
+      }
+      client[Symbol.dispose]();
+    }
+    const records = await until(
+      async () => {
+        const all = await garter.records();
+        return all.length < names.length ? undefined : all;
+      },
+      () => 'records are missing',
+    );
+    const threads = Object.groupBy(records, ({ id }) => threadOf(id));
+    assert.equal(Object.keys(threads).length, 2, 'one thread took all');
+    const count = (end: string): number => records.filter((record) => record.end === end).length;
+    assert.deepEqual([count('policy:relay:user-gone'), count('policy:relay:revoked')], [20, 20]);
   });
 
   test('a look, a reload and the end reach both', async () => {

@@ -3,9 +3,9 @@ import { formatHash } from '../../src/auth/argon2.ts';
 
 const SALT = Buffer.alloc(16, 's');
 
-/** The hash of `secret`, which may cost less or more than those that garter makes. */
-export function hashOf(memory: number, passes: number): string {
+/** A hash that may cost less or more than those that garter makes. */
+export function hashOf(memory: number, passes: number, message = 'secret'): string {
   const cost = { memory, passes, parallelism: 1 };
-  const tag = argon2Sync('argon2id', { message: 'secret', nonce: SALT, tagLength: 32, ...cost });
+  const tag = argon2Sync('argon2id', { message, nonce: SALT, tagLength: 32, ...cost });
   return formatHash({ ...cost, salt: SALT, tag });
 }

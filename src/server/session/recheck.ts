@@ -1,18 +1,47 @@
+import { isOver } from '../../auth/identity.ts';
+import type { Authentication, Identity } from '../../auth/identity.ts';
 import { accept } from '../../policy/accept.ts';
 import { judgeOpen } from '../../route/judge.ts';
 import type { Basis } from '../../route/judge.ts';
 import { Failure } from '../failure.ts';
 import type { Session } from './session.ts';
+import type { Sessions } from './sessions.ts';
 import type { ServerState } from './state.ts';
 
-/** What an open session depends on. */
-type Revoking = Basis & Pick<ServerState, 'authenticator' | 'decisions'>;
+/** What open sessions depend on. */
+type Revoking = Basis & Pick<ServerState, 'decisions' | 'sessions'>;
+
+/** The clock has moved, which ends hours of rules and users that expire. */
+export function recheckByClock(state: Revoking): void {
+  if (state.policy.timed || someExpire(state.sessions)) recheck(state);
+}
+
+/** The rules or the users may be others: asks who those with open sessions are now, then the rules. */
+export async function recheckUsers(
+  state: Revoking & Pick<ServerState, 'authenticator' | 'log'>,
+): Promise<void> {
+  try {
+    await identifyAgain(state.sessions, state.authenticator);
+  } catch (error) {
+    state.log.error('users could not be asked for, they stay as they were', {
+      error: error instanceof Error ? error.message : String(error),
+    });
+  }
+  recheck(state);
+}
+
+/** For a session that the rules allowed some time ago: throws a Failure when they do no more. */
+export function confirm(session: Session, state: Basis & Pick<ServerState, 'decisions'>): void {
+  if (session.decisions === state.decisions) return;
+  const reason = revocation(session, state);
+  if (reason !== undefined) throw Failure.refusal(reason, session.phase);
+}
 
 /**
- * Asks the rules about every open session again, after a reload or when the clock has moved: one that is no longer allowed
- * ends, unless the rule that had allowed it says `revoke: keep`. That protects what it had allowed and nothing more.
+ * Asks the rules about every open session again: one that is no longer allowed ends, unless the rule that had allowed it says
+ * `revoke: keep`. That protects what it had allowed and nothing more.
  */
-export function recheck(state: Revoking & Pick<ServerState, 'sessions'>): void {
+function recheck(state: Revoking): void {
   state.decisions++;
   for (const session of state.sessions) {
     const reason = revocation(session, state);
@@ -21,19 +50,12 @@ export function recheck(state: Revoking & Pick<ServerState, 'sessions'>): void {
   }
 }
 
-/** For a session that the rules allowed some time ago: throws a Failure when they do no more. */
-export function confirm(session: Session, state: Revoking): void {
-  if (session.decisions === state.decisions) return;
-  const reason = revocation(session, state);
-  if (reason !== undefined) throw Failure.refusal(reason, session.phase);
-}
-
 /** Why a session may not go on; `undefined` when it may. */
-function revocation(session: Session, state: Revoking): 'user-gone' | 'revoked' | undefined {
-  const { grant } = session;
+function revocation(session: Session, state: Basis): 'user-gone' | 'revoked' | undefined {
+  const { grant, identity } = session;
   // What has no destination yet will be asked about by what is known of the client then.
   if (grant?.destination !== undefined && session.rule?.revoke === 'keep') return undefined;
-  if (!identifyAgain(session, state)) return 'user-gone';
+  if (identity !== undefined && isOver(identity, Date.now())) return 'user-gone';
   if (session.phase !== 'accept' && !accept(state.policy, session.ip, state.ports).allow) return 'revoked';
   if (grant === undefined) return undefined;
   const { command, destination, addresses } = grant;
@@ -42,16 +64,32 @@ function revocation(session: Session, state: Revoking): 'user-gone' | 'revoked' 
 }
 
 /**
- * Whether the user is still one; the groups may be others now. An embedding program is not asked again, nor a CA, whose word
- * does where there are no users.
+ * Who they are now, each asked about once: the groups may be others, and the time of those that are gone is over. An embedding program
+ * is not asked again, nor a CA, whose word does where there are no users. Those who log in meanwhile are known well enough.
  */
-function identifyAgain(session: Session, { authenticator }: Revoking): boolean {
-  const { identity } = session;
-  if (identity === undefined) return true;
-  if (authenticator === undefined && session.method === 'certificate') return true;
-  if (authenticator !== undefined && authenticator.identity === undefined) return true;
-  const now = authenticator?.identity?.(identity.user, Date.now());
-  if (now === undefined) return false;
-  session.identifiedAs(now);
-  return true;
+async function identifyAgain(sessions: Sessions, authenticator: Authentication | undefined): Promise<void> {
+  if (authenticator !== undefined && authenticator.identities === undefined) return;
+  const asked = new Map<string, Session[]>();
+  for (const session of sessions) {
+    const { identity, method } = session;
+    if (identity === undefined || (authenticator === undefined && method === 'certificate')) continue;
+    const others = asked.get(identity.user);
+    if (others === undefined) asked.set(identity.user, [session]);
+    else others.push(session);
+  }
+  if (asked.size === 0) return;
+  const identities = (await authenticator?.identities?.([...asked.keys()])) ?? [];
+  for (const [i, theirs] of [...asked.values()].entries()) {
+    const identity = identities[i] ?? gone(theirs[0]!.identity!);
+    for (const session of theirs) session.identifiedAs(identity);
+  }
+}
+
+function gone(identity: Identity): Identity {
+  return { ...identity, expires: -Infinity };
+}
+
+function someExpire(sessions: Sessions): boolean {
+  for (const { identity } of sessions) if (identity?.expires !== undefined) return true;
+  return false;
 }

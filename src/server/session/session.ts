@@ -1,6 +1,6 @@
 import { formatEnd } from '../../audit/record.ts';
 import type { ConnectionRecord, End, EndDetail, Phase } from '../../audit/record.ts';
-import type { Identity } from '../../auth/authenticator.ts';
+import type { Identity } from '../../auth/identity.ts';
 import type { Connection, Relay, RelayEnd, RelayOwner, Signal } from '../../net/engine.ts';
 import type { Endpoint, HostPort } from '../../wire/address.ts';
 import type { Member } from '../../net/roster.ts';

@@ -1,5 +1,5 @@
 import type { Log } from '../../audit/log.ts';
-import type { Authenticator } from '../../auth/authenticator.ts';
+import type { Authentication } from '../../auth/identity.ts';
 import type { Engine } from '../../net/engine.ts';
 import type { Limits } from '../../limits/limits.ts';
 import type { Policy } from '../../policy/compile.ts';
@@ -34,7 +34,7 @@ export interface ServerState {
   decisions: number;
   readonly outbound: Outbound;
   timeouts: Timeouts;
-  authenticator: Authenticator | undefined;
+  authenticator: Authentication | undefined;
   /** An embedder's further word on what the rules have allowed. */
   readonly decide: Decide | undefined;
 }

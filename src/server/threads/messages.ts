@@ -1,6 +1,6 @@
 import type { Line } from '../../audit/line.ts';
 import type { ConnectionRecord, EndDetail, RecordEvent } from '../../audit/record.ts';
-import type { Member, PasswordVerdict } from '../../auth/authenticator.ts';
+import type { Identity, PasswordVerdict } from '../../auth/identity.ts';
 import type { WorkerStatus } from '../workers.ts';
 import type { Settings } from '../settings.ts';
 import type { SharedMemory } from '../shared-memory.ts';
@@ -18,8 +18,6 @@ export interface ThreadStart {
   readonly hasLogReader: boolean;
 }
 
-export type Members = readonly Member[] | undefined;
-
 /** Bytes that users have used today. */
 export type Used = readonly (readonly [rule: string, user: string, bytes: number])[];
 
@@ -30,17 +28,21 @@ export interface Entry {
   readonly silenced: boolean;
 }
 
+/** What a thread has to know of what the server has once. */
+export interface ThreadCommon {
+  /** There are users, about whom it asks. */
+  readonly users: boolean;
+  /** The server's own journal wants records, too. */
+  readonly journal: boolean;
+  readonly used: Used;
+}
+
 /** What a thread can be told and asked. */
 export type ThreadCalls = {
   readonly prepare: (settings: Settings) => Promise<void>;
-  /** `journal`: the server's own wants records, too. */
-  readonly commit: (common: {
-    readonly members: Members;
-    readonly used: Used;
-    readonly journal: boolean;
-  }) => Promise<void>;
+  readonly commit: (common: ThreadCommon) => Promise<void>;
   readonly abort: () => Promise<void>;
-  readonly recheck: (members: Members) => void;
+  readonly recheck: () => Promise<void>;
   /** In all. */
   readonly used: (used: Used) => void;
   readonly newDay: () => void;
@@ -57,10 +59,12 @@ export type ServerCalls = {
   readonly lines: (lines: readonly Line[]) => void;
   readonly entries: (entries: readonly Entry[]) => void;
   readonly verify: (login: {
-    readonly username: string;
+    readonly name: string;
     readonly password: string;
-    readonly address: string;
+    readonly client: string;
   }) => Promise<PasswordVerdict>;
+  /** Who these users are now: a few at a time. */
+  readonly identities: (names: readonly string[]) => Promise<readonly (Identity | undefined)[]>;
   /** More. */
   readonly used: (used: Used) => void;
 };

@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
 import { inspect } from 'node:util';
 import type { ConnectionRecord, EndDetail } from '../../audit/record.ts';
-import type { PasswordVerdict } from '../../auth/authenticator.ts';
+import type { Identity, PasswordVerdict } from '../../auth/identity.ts';
 import { closeAll, exitAtOnce, openListener } from '../../net/threads.ts';
 import type { Change } from '../change.ts';
 import { RECHECK_INTERVAL } from '../clock.ts';
@@ -11,8 +11,7 @@ import type { ListenersChange, OpenListener } from '../listen/listeners.ts';
 import { OwnPorts } from '../listen/own-ports.ts';
 import type { QuotaStore } from '../limits/quota-store.ts';
 import type { ListenerSettings, Settings } from '../settings.ts';
-import type { Used } from './messages.ts';
-import type { Users } from '../users.ts';
+import type { ThreadCommon, Used } from './messages.ts';
 import { WorkerHandle } from './worker-handle.ts';
 
 /** Milliseconds: from the death of a thread to its successor's start, longer while they die young. */
@@ -29,7 +28,6 @@ const LONG_PATIENCE = 10_000;
 export class Threads implements Workers {
   readonly #common: Common;
   readonly #quotas: QuotaStore;
-  readonly #users: Users;
   readonly #listeners: Listeners;
   readonly #clock: NodeJS.Timeout;
   readonly #count: number;
@@ -45,10 +43,9 @@ export class Threads implements Workers {
   /** There is one that hangs. */
   #abandoned = false;
 
-  constructor(common: Common, quotas: QuotaStore, users: Users, count: number) {
+  constructor(common: Common, quotas: QuotaStore, count: number) {
     this.#common = common;
     this.#quotas = quotas;
-    this.#users = users;
     this.#count = count;
     const nobody = { accepted: () => {}, failed: () => {} };
     this.#listeners = new Listeners({ listen: openListener }, new OwnPorts(), nobody);
@@ -89,8 +86,8 @@ export class Threads implements Workers {
     return { commit, abort };
   }
 
-  recheck(): void {
-    for (const thread of this.#threads) thread.tell('recheck', this.#users.members);
+  async recheck(): Promise<void> {
+    await this.#all((thread) => patiently(thread.ask('recheck')));
   }
 
   async sessions(): Promise<readonly ConnectionRecord[]> {
@@ -143,10 +140,10 @@ export class Threads implements Workers {
 
   async #commit(thread: WorkerHandle): Promise<void> {
     this.#day = this.#quotas.day;
-    const common = {
-      members: this.#users.members,
-      used: [...this.#quotas],
+    const common: ThreadCommon = {
+      users: this.#common.authenticator() !== undefined,
       journal: this.#common.journal.isRead,
+      used: [...this.#quotas],
     };
     await patiently(thread.ask('commit', common));
     thread.serves = true;
@@ -184,7 +181,8 @@ export class Threads implements Workers {
           for (const { record, event, silenced } of entries)
             this.#common.journal.write({ record: () => record }, event, silenced);
         },
-        verify: ({ username, password, address }) => this.#verify(username, password, address),
+        verify: ({ name, password, client }) => this.#verify(name, password, client),
+        identities: (names) => this.#identities(names),
         used: (used) => this.#add(used),
       },
     );
@@ -225,10 +223,12 @@ export class Threads implements Workers {
     }
   }
 
-  async #verify(
-    ...login: readonly [username: string, password: string, address: string]
-  ): Promise<PasswordVerdict> {
-    return (await this.#common.authenticator()?.verify(...login)) ?? NOBODY;
+  async #verify(name: string, password: string, client: string): Promise<PasswordVerdict> {
+    return (await this.#common.authenticator()?.verify(name, password, client)) ?? NOBODY;
+  }
+
+  async #identities(names: readonly string[]): Promise<readonly (Identity | undefined)[]> {
+    return (await this.#common.authenticator()?.identities?.(names)) ?? [];
   }
 
   #add(used: Used): void {

@@ -4,18 +4,19 @@ import type { Line } from '../../audit/line.ts';
 import { Journal } from '../../audit/journal.ts';
 import type { Subscriber } from '../../audit/journal.ts';
 import { Log } from '../../audit/log.ts';
-import type { Authenticator, Identity, Member, PasswordVerdict } from '../../auth/authenticator.ts';
-import { identityOf } from '../../auth/local-users.ts';
+import type { Authentication, Identity } from '../../auth/identity.ts';
 import { FastEngine } from '../../net/fast.ts';
 import { Channel } from './channel.ts';
 import type { Change } from '../change.ts';
 import { Worker } from '../worker.ts';
 import type { Usage } from '../limits/quota-store.ts';
 import type { Settings } from '../settings.ts';
-import type { Entry, Members, ServerCalls, ThreadCalls, ThreadStart, Used } from './messages.ts';
+import type { Entry, ServerCalls, ThreadCalls, ThreadStart, Used } from './messages.ts';
 
 /** Milliseconds from a log line or record to the message that takes it along. */
 const GATHER = 10;
+/** Names of users in one message. */
+const NAMES = 256;
 
 /** What is on its way to the server's own thread, many at a time. */
 class Batches<T> {
@@ -41,28 +42,16 @@ class Batches<T> {
   }
 }
 
-/** Passwords are checked where all the guesses are counted. */
-class FarUsers implements Authenticator {
-  #members = new Map<string, Member>();
-  #timed = false;
-
-  use(members: readonly Member[]): void {
-    this.#members = new Map(members.map((member) => [member.name, member]));
-    this.#timed = members.some(({ expires }) => expires !== undefined);
-  }
-
-  get timed(): boolean {
-    return this.#timed;
-  }
-
-  verify(username: string, password: string, address: string): Promise<PasswordVerdict> {
-    return server.ask('verify', { username, password, address });
-  }
-
-  identity(username: string, time: number): Identity | undefined {
-    return identityOf(this.#members.get(username), time);
-  }
-}
+/** Passwords are checked where all the guesses are counted, and users are known there only. */
+const farUsers: Authentication = {
+  verify: (name, password, client) => server.ask('verify', { name, password, client }),
+  async identities(names) {
+    const identities: (Identity | undefined)[] = [];
+    for (let i = 0; i < names.length; i += NAMES)
+      identities.push(...(await server.ask('identities', names.slice(i, i + NAMES))));
+    return identities;
+  },
+};
 
 /** What is used here is told at once, and what is used elsewhere is heard of. */
 class FarUsage implements Usage {
@@ -99,10 +88,9 @@ const farJournal: Subscriber = {
 };
 let unsubscribe: (() => void) | undefined;
 const usage = new FarUsage();
-const users = new FarUsers();
 let hasUsers = false;
 const engine = new FastEngine(new Int32Array(owned), threads);
-const common = { log, journal, memory, usage, authenticator: () => (hasUsers ? users : undefined) };
+const common = { log, journal, memory, usage, authenticator: () => (hasUsers ? farUsers : undefined) };
 const worker = new Worker(engine, common, first, { thread: number, threads });
 
 /** Prepared, and not in force yet. */
@@ -113,10 +101,10 @@ const server: Channel<ThreadCalls, ServerCalls> = new Channel(parentPort!, {
     next = undefined;
     next = { change: await worker.prepare(settings), settings };
   },
-  async commit({ members, used, journal: isRead }) {
+  async commit({ users, journal: isRead, used }) {
     const { settings, change } = next!;
     next = undefined;
-    use(members);
+    hasUsers = users;
     unsubscribe?.();
     unsubscribe = isRead ? journal.subscribe(farJournal) : undefined;
     usage.clear();
@@ -128,10 +116,7 @@ const server: Channel<ThreadCalls, ServerCalls> = new Channel(parentPort!, {
     await next?.change.abort();
     next = undefined;
   },
-  recheck(members) {
-    use(members);
-    worker.recheck();
-  },
+  recheck: () => worker.recheck(),
   used: (used) => usage.set(used),
   newDay: () => usage.clear(),
   sessions: () => worker.sessions(),
@@ -147,11 +132,6 @@ const server: Channel<ThreadCalls, ServerCalls> = new Channel(parentPort!, {
     parentPort!.unref();
   },
 });
-
-function use(members: Members): void {
-  hasUsers = members !== undefined;
-  users.use(members ?? []);
-}
 
 // However it ends: Node would abort the whole process for a descriptor that is still watched.
 process.once('exit', () => {

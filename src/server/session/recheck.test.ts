@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import type { Authentication, Identity } from '../../auth/identity.ts';
+import { recheckByClock, recheckUsers } from './recheck.ts';
+import type { Session } from './session.ts';
+import type { ServerState } from './state.ts';
+
+const identity = (user: string, rest: Partial<Identity> = {}): Identity => ({ user, groups: [], ...rest });
+
+/** A session before its request, which nothing but its user can end. */
+class Scene {
+  readonly sessions: Session[] = [];
+  readonly ended: string[] = [];
+  readonly errors: unknown[] = [];
+
+  open(name: string, who: Identity | undefined, method = 'password'): void {
+    const stop = ({ detail }: { readonly detail: string }): void => void this.ended.push(`${name}:${detail}`);
+    this.sessions.push({ identity: who, method, phase: 'accept', stop } as unknown as Session);
+  }
+
+  state(authenticator: Authentication | undefined): ServerState {
+    const log = { error: (_: string, fields: unknown): void => void this.errors.push(fields) };
+    return {
+      sessions: this.sessions,
+      authenticator,
+      log,
+      decisions: 0,
+      policy: { timed: false },
+    } as unknown as ServerState;
+  }
+}
+
+function knowing(users: readonly Identity[]): Authentication & { readonly asked: string[] } {
+  const asked: string[] = [];
+  return {
+    asked,
+    verify: () => assert.fail('no password is asked for'),
+    identities: async (names) => {
+      asked.push(...names);
+      return names.map((name) => users.find(({ user }) => user === name));
+    },
+  };
+}
+
+suite('when users may be others', () => {
+  test('each is asked about once; those that are gone lose all sessions, the others have their new groups', async () => {
+    const scene = new Scene();
+    for (const name of ['a1', 'a2']) scene.open(name, identity('alice'));
+    for (const name of ['b1', 'b2']) scene.open(name, identity('bob'));
+    scene.open('nobody', undefined);
+    const authenticator = knowing([identity('bob', { groups: ['staff'] })]);
+    await recheckUsers(scene.state(authenticator));
+    assert.deepEqual(authenticator.asked, ['alice', 'bob']);
+    assert.deepEqual(scene.ended, ['a1:user-gone', 'a2:user-gone']);
+    assert.deepEqual(
+      scene.sessions.map((session) => session.identity?.groups),
+      [[], [], ['staff'], ['staff'], undefined],
+    );
+  });
+
+  test('who logs in meanwhile is known well enough', async () => {
+    const scene = new Scene();
+    scene.open('a', identity('alice'));
+    const newcomer = identity('bob', { groups: ['new'] });
+    const authenticator: Authentication = {
+      verify: () => assert.fail(),
+      identities: async () => {
+        scene.open('b', newcomer);
+        scene.open('a2', newcomer);
+        return [undefined];
+      },
+    };
+    await recheckUsers(scene.state(authenticator));
+    assert.deepEqual(scene.ended, ['a:user-gone']);
+    assert.equal(scene.sessions[1]!.identity, newcomer);
+  });
+
+  for (const [what, authenticator, ended] of [
+    ['there are none any more', undefined, ['p:user-gone']],
+    ['nobody can tell', { verify: () => assert.fail() }, []],
+    ['all are removed', knowing([]), ['p:user-gone', 'c:user-gone']],
+  ] as const) {
+    test(`${what}: sessions by password and by certificate`, async () => {
+      const scene = new Scene();
+      scene.open('p', identity('alice'));
+      scene.open('c', identity('bob'), 'certificate');
+      await recheckUsers(scene.state(authenticator));
+      assert.deepEqual(scene.ended, ended);
+    });
+  }
+
+  test('where asking fails they stay, but those whose time is over', async () => {
+    const scene = new Scene();
+    scene.open('a', identity('alice'));
+    scene.open('b', identity('bob', { expires: 1 }));
+    await recheckUsers(
+      scene.state({
+        verify: () => assert.fail(),
+        identities: () => Promise.reject(new Error('the directory is down')),
+      }),
+    );
+    assert.deepEqual(scene.ended, ['b:user-gone']);
+    assert.deepEqual(scene.errors, [{ error: 'the directory is down' }]);
+  });
+});
+
+test('the clock ends those whose time is over, and asks nobody', () => {
+  const scene = new Scene();
+  scene.open('a', identity('alice', { expires: Date.now() - 1 }));
+  scene.open('b', identity('bob', { expires: Date.now() + 60_000 }));
+  scene.open('c', identity('carol'));
+  const authenticator = knowing([]);
+  const state = scene.state(authenticator);
+  recheckByClock(state);
+  assert.deepEqual([scene.ended, authenticator.asked, state.decisions], [['a:user-gone'], [], 1]);
+  const idle = new Scene();
+  idle.open('c', identity('carol'));
+  const idleState = idle.state(authenticator);
+  recheckByClock(idleState);
+  assert.equal(idleState.decisions, 0, 'there is nothing that time could change');
+});
