@@ -5,7 +5,7 @@ import type { ConnectionRecord } from '../audit/record.ts';
 import { Spare } from '../limits/spare.ts';
 import { inspect } from 'node:util';
 import { isOver } from '../auth/identity.ts';
-import type { Authentication, Identity } from '../auth/identity.ts';
+import type { Authentication } from '../auth/identity.ts';
 import type { Engine } from '../net/engine.ts';
 import type { Endpoint } from '../wire/address.ts';
 import { chooseEngine } from '../net/choose.ts';

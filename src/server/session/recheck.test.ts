@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { Authentication, Identity } from '../../auth/identity.ts';
+import type { Connection } from '../../net/engine.ts';
+import type { Method } from '../../policy/policy.ts';
+import type { OpenListener } from '../listen/listeners.ts';
 import { recheckByClock, recheckUsers } from './recheck.ts';
-import type { Session } from './session.ts';
+import { Session } from './session.ts';
 import type { ServerState } from './state.ts';
 
 const identity = (user: string, rest: Partial<Identity> = {}): Identity => ({ user, groups: [], ...rest });
@@ -13,9 +16,15 @@ class Scene {
   readonly ended: string[] = [];
   readonly errors: unknown[] = [];
 
-  open(name: string, who: Identity | undefined, method = 'password'): void {
-    const stop = ({ detail }: { readonly detail: string }): void => void this.ended.push(`${name}:${detail}`);
-    this.sessions.push({ identity: who, method, phase: 'accept', stop } as unknown as Session);
+  open(name: string, who: Identity | undefined, method: Method = 'password'): void {
+    const at = { host: '192.0.2.1', port: 1 };
+    const destroy = (): void => void this.ended.push(`${name}:${session.failure?.detail}`);
+    const connection = { local: at, remote: at, destroy } as unknown as Connection;
+    const session = new Session('1', connection, { settings: {}, place: '' } as unknown as OpenListener);
+    session.usesMethod(method, who);
+    if (who !== undefined) session.identifiedAs(who);
+    session.enters('accept');
+    this.sessions.push(session);
   }
 
   state(authenticator: Authentication | undefined): ServerState {
