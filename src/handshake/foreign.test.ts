@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { hexOf } from '../../test/support/transcripts.ts';
 import type { HttpRequest } from '../wire/http.ts';
+import type { ServerEvent } from './protocol.ts';
 import { ServerHandshake } from './server.ts';
 import type { ServerHandshakeOptions } from './server.ts';
 
@@ -67,3 +69,43 @@ suite('HTTP that is no CONNECT', () => {
     assert.equal(answer, ANSWER);
   });
 });
+
+suite('what is no SOCKS', () => {
+  const rows: readonly (readonly [name: string, hex: string, kind: string])[] = [
+    ['GET', hexOf('GET / HTTP/1.1\r\nHost: a\r\n\r\n'), 'http'],
+    ['CONNECT', hexOf('CONNECT a:443 HTTP/1.1\r\n\r\n'), 'http'],
+    ['HTTP/2', hexOf('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), 'http'],
+    ['a TLS hello', '16 03 01 02 00 01 00 01 fc 03 03', 'tls'],
+    ['PROXY protocol 1', hexOf('PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n'), 'proxy'],
+    ['PROXY protocol 2', '0d 0a 0d 0a 00 0d 0a 51 55 49 54 0a 21 11 00 0c', 'proxy'],
+    ['SOCKS6', '06 00 00 00', 'unknown'],
+    ['a word', hexOf('HELO example.com\r\n'), 'unknown'],
+    ['zero', '00', 'unknown'],
+  ];
+  for (const [name, hex, kind] of rows) {
+    test(`${name}: ${kind}`, () => {
+      const bytes = Buffer.from(hex.replaceAll(' ', ''), 'hex');
+      for (const size of [1, 3, 512]) {
+        const handshake = new ServerHandshake();
+        const events: ServerEvent[] = [];
+        for (let at = 0; at < bytes.length; at += size) {
+          handshake.receive(Uint8Array.from(bytes.subarray(at, at + size)));
+          const event = handshake.next();
+          if (event !== undefined) events.push(event);
+        }
+        assert.deepEqual(events, [{ type: 'foreign', kind }]);
+        const page = handshake.refuse();
+        assert.equal(page !== undefined, kind === 'http');
+        if (page !== undefined) checkPage(Buffer.from(page).toString());
+      }
+    });
+  }
+});
+
+function checkPage(page: string): void {
+  const [head = '', body = ''] = page.split('\r\n\r\n');
+  assert.match(head, /^HTTP\/1\.1 4\d\d /);
+  assert.match(head, new RegExp(`\\r\\nContent-Length: ${Buffer.byteLength(body)}(\\r\\n|$)`));
+  assert.match(head, /\r\nConnection: close/);
+  assert.match(body, /SOCKS/);
+}
