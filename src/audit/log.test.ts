@@ -300,7 +300,7 @@ suite('standard error', () => {
   test('is told once when another place fails', async () => {
     assert.match(
       await runProgram(full, { listen: true }),
-      /^\S+ error the log cannot be written, connections go on to=\/dev\/full code=ENOSPC\n$/,
+      /^\S+ error the log cannot be written; connections continue to=\/dev\/full code=ENOSPC\n$/,
     );
   });
 });

@@ -158,7 +158,7 @@ export class Log {
     const entry = {
       time: this.#timestamps.format(Date.now()),
       level: 'error',
-      event: 'the log cannot be written, connections go on',
+      event: 'the log cannot be written; connections continue',
       fields: { to: formatPlace(to), code },
     } as const;
     if (typeof this.#reader === 'function') this.#reader(entry);

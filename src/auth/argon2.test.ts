@@ -33,12 +33,12 @@ const SALT = 'c29tZXNhbHQ';
 const TAG = 'nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4';
 
 const FAULTS = [
-  ['', /no Argon2id hash/],
-  ['secret', /no Argon2id hash/],
-  ['$2y$12$abcdefghijklmnopqrstuv', /no Argon2id hash/],
-  [`$argon2i$v=19$m=256,t=2,p=1$${SALT}$${TAG}`, /no Argon2id hash/],
-  [`$argon2id$v=16$m=256,t=2,p=1$${SALT}$${TAG}`, /no Argon2id hash/],
-  [`$argon2id$v=19$m=256,t=2,p=1$${SALT}$${TAG}=`, /no Argon2id hash/],
+  ['', /not an Argon2id hash/],
+  ['secret', /not an Argon2id hash/],
+  ['$2y$12$abcdefghijklmnopqrstuv', /not an Argon2id hash/],
+  [`$argon2i$v=19$m=256,t=2,p=1$${SALT}$${TAG}`, /not an Argon2id hash/],
+  [`$argon2id$v=16$m=256,t=2,p=1$${SALT}$${TAG}`, /not an Argon2id hash/],
+  [`$argon2id$v=19$m=256,t=2,p=1$${SALT}$${TAG}=`, /not an Argon2id hash/],
   [`$argon2id$v=19$m=256,t=2,p=0$${SALT}$${TAG}`, /p=0, not 1 to 16/],
   [`$argon2id$v=19$m=256,t=2,p=17$${SALT}$${TAG}`, /p=17/],
   [`$argon2id$v=19$m=256,t=0,p=1$${SALT}$${TAG}`, /t=0, not 1 to 10/],

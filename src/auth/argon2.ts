@@ -44,7 +44,7 @@ export async function verifyPassword(hash: string, password: string): Promise<bo
 /** Reads a PHC string. A text instead of a hash says what is wrong with it and never quotes it. */
 export function parseHash(text: string): PasswordHash | string {
   const match = PHC.exec(text);
-  if (match === null) return 'is no Argon2id hash ($argon2id$v=19$m=…,t=…,p=…$…$…)';
+  if (match === null) return 'is not an Argon2id hash ($argon2id$v=19$m=…,t=…,p=…$…$…)';
   const memory = Number(match[1]);
   const passes = Number(match[2]);
   const parallelism = Number(match[3]);
@@ -59,7 +59,7 @@ export function parseHash(text: string): PasswordHash | string {
   if (salt.length < 8 || salt.length > 64) return `has a salt of ${salt.length} bytes, not 8 to 64`;
   if (tag.length < 16 || tag.length > 64) return `has a tag of ${tag.length} bytes, not 16 to 64`;
   const hash = { memory, passes, parallelism, salt, tag };
-  if (formatHash(hash) !== text) return 'has stray bits or leading zeros: it was cut or changed';
+  if (formatHash(hash) !== text) return 'has stray bits or leading zeros: it was truncated or changed';
   return hash;
 }
 

@@ -76,7 +76,7 @@ for (const [mode, outcome] of [
     if (outcome !== 'refused') return assert.equal((await loading).exposed, outcome === 'exposed');
     await assert.rejects(loading, {
       name: 'UsersFileError',
-      message: `${path}: others than its owner can write it: chmod go-w ${path}`,
+      message: `${path}: users other than its owner can write it: chmod go-w ${path}`,
     });
   });
 }
@@ -92,7 +92,7 @@ test('a watcher does not take users from a file that others can write', async ()
     await chmod(`${path}.new`, 0o666);
     await rename(`${path}.new`, path);
   };
-  assert.match(await next(open), /users: others than its owner can write it/);
+  assert.match(await next(open), /users: users other than its owner can write it/);
   assert.equal(await next(() => chmod(path, 0o600)), 'mallory');
 });
 
@@ -216,7 +216,7 @@ test('a watcher follows the file through rewriting, replacement, faults and abse
   assert.equal(await next(() => editUsers(path, () => line('carol'))), 'carol');
   assert.match(
     await next(() => appendFile(path, 'alice:secret\n')),
-    /^.*users:2:7: what follows the name is no/,
+    /^.*users:2:7: the part after the name is no/,
   );
   assert.equal(await next(() => editUsers(path, () => line('dave'))), 'dave');
   assert.match(await next(() => rm(path)), /users: ENOENT/);

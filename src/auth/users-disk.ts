@@ -50,7 +50,7 @@ export async function loadUsers(path: string): Promise<LoadedUsers> {
   // Windows has no such mode bits.
   const mode = process.platform === 'win32' ? 0 : Number(stats.mode);
   if ((mode & 0o022) !== 0)
-    throw new UsersFileError(`${path}: others than its owner can write it: chmod go-w ${path}`);
+    throw new UsersFileError(`${path}: users other than its owner can write it: chmod go-w ${path}`);
   const parsed = isUtf16(bytes) ? { users: [], faults: [UTF16] } : parseUsers(textOf(bytes));
   return { ...parsed, version: versionOf(stats), exposed: (mode & 0o004) !== 0 };
 }

@@ -46,22 +46,22 @@ const BAD: readonly [string, string, string][] = [
   [
     'a line that is only a name',
     'alice',
-    'u:1:6: a user is NAME:HASH; `garter user add NAME` makes such a line\n  ***\n     ^',
+    'u:1:6: a user is written NAME:HASH; `garter user add NAME` makes such a line\n  ***\n     ^',
   ],
   [
     'a password instead of a hash',
     'alice:secret:secret,secret:expires=secret',
-    'u:1:7: what follows the name is no Argon2id hash ($argon2id$v=19$m=…,t=…,p=…$…$…); `garter user add NAME` makes one\n  alice:***\n        ^',
+    'u:1:7: the part after the name is not an Argon2id hash ($argon2id$v=19$m=…,t=…,p=…$…$…); `garter user add NAME` makes one\n  alice:***\n        ^',
   ],
   [
     'a hash in the place of the name',
     `${HASH}:alice`,
-    `u:1:${HASH.length + 2}: what follows the name is no Argon2id hash ($argon2id$v=19$m=…,t=…,p=…$…$…); \`garter user add NAME\` makes one\n  ***\n  ^`,
+    `u:1:${HASH.length + 2}: the part after the name is not an Argon2id hash ($argon2id$v=19$m=…,t=…,p=…$…$…); \`garter user add NAME\` makes one\n  ***\n  ^`,
   ],
   [
     'a hash that costs too much',
     `\nalice:${HASH.replace('m=256', 'm=9999999')}`,
-    'u:2:7: what follows the name has m=9999999, not 8 to 262144 (KiB); `garter user add NAME` makes one\n  alice:***\n        ^',
+    'u:2:7: the part after the name has m=9999999, not 8 to 262144 (KiB); `garter user add NAME` makes one\n  alice:***\n        ^',
   ],
   ['no name', `:${HASH}`, 'u:1:1: the name is empty\n  :***\n  ^'],
   ['a blank in front', ` alice:${HASH}`, 'u:1:1: the name begins or ends with a blank\n   alice:***\n  ^'],
@@ -73,12 +73,12 @@ const BAD: readonly [string, string, string][] = [
   [
     'the name of a group',
     `@alice:${HASH}`,
-    'u:1:1: the name begins with "@", which stands for a group\n  @alice:***\n  ^',
+    'u:1:1: the name begins with "@", which marks a group\n  @alice:***\n  ^',
   ],
   [
     'a control character',
     `al\u{1b}ice:${HASH}`,
-    'u:1:1: the name has a control character in it\n  al\u{fffd}ice:***\n  ^',
+    'u:1:1: the name contains a control character\n  al\u{fffd}ice:***\n  ^',
   ],
   [
     'bytes that were no UTF-8',
@@ -98,22 +98,22 @@ const BAD: readonly [string, string, string][] = [
   [
     'a key that is not known',
     `alice:${HASH}:quota=10`,
-    `u:1:${HASH.length + 8}: the group has a "," or "=" in it\n  alice:***:quota=10\n            ^`,
+    `u:1:${HASH.length + 8}: the group contains "," or "="\n  alice:***:quota=10\n            ^`,
   ],
   [
     'a day that is not',
     `alice:${HASH}:a:expires=2027-02-29`,
-    `u:1:${HASH.length + 18}: the last day is no day of the calendar, as 2027-01-31 is\n  alice:***:a:expires=2027-02-29\n                      ^`,
+    `u:1:${HASH.length + 18}: the last day is not a calendar date such as 2027-01-31\n  alice:***:a:expires=2027-02-29\n                      ^`,
   ],
   [
     'too much',
     `alice:${HASH}:a:expires=2027-01-31:b`,
-    `u:1:${HASH.length + 29}: a line ends after the groups and expires=\n  alice:***:a:expires=2027-01-31:b\n                                 ^`,
+    `u:1:${HASH.length + 29}: this is more than the groups and expires=\n  alice:***:a:expires=2027-01-31:b\n                                 ^`,
   ],
   [
     'one name twice',
     `alice:${HASH}\n# alice:${HASH}\nalice:${HASH}:a`,
-    'u:3:1: this name is on line 1 already\n  alice:***:a\n  ^',
+    'u:3:1: this name is already on line 1\n  alice:***:a\n  ^',
   ],
 ];
 

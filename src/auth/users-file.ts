@@ -46,7 +46,7 @@ export function parseUsers(text: string): ParsedUsers {
     const name = nameOf(source);
     const earlier = lineOf.get(name);
     if (earlier === undefined) lineOf.set(name, line);
-    else report(0, `this name is on line ${earlier} already`);
+    else report(0, `this name is already on line ${earlier}`);
     const user = parseLine(source.trimEnd(), report);
     if (user !== undefined && earlier === undefined) users.push(user);
   }
@@ -100,17 +100,17 @@ export function nameFault(name: string): string | undefined {
   if (name === '') return 'is empty';
   if (Buffer.byteLength(name) > 255) return 'is longer than 255 bytes';
   if (name.includes(NOT_UTF8)) return 'is not UTF-8 text';
-  if (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(name)) return 'has a control character in it';
-  if (name.includes(':')) return 'has a ":" in it, which ends the name';
+  if (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(name)) return 'contains a control character';
+  if (name.includes(':')) return 'contains ":", which ends the name';
   if (name.trim() !== name) return 'begins or ends with a blank';
-  if (name.startsWith('@')) return 'begins with "@", which stands for a group';
-  if (name.startsWith('#')) return 'begins with "#", which stands for a comment';
+  if (name.startsWith('@')) return 'begins with "@", which marks a group';
+  if (name.startsWith('#')) return 'begins with "#", which marks a comment';
   return undefined;
 }
 
 /** What is wrong with the name of a group, if anything. */
 export function groupFault(name: string): string | undefined {
-  if (/[,=]/.test(name)) return 'has a "," or "=" in it';
+  if (/[,=]/.test(name)) return 'contains "," or "="';
   return nameFault(name);
 }
 
@@ -127,7 +127,7 @@ export function dayFault(day: string): string | undefined {
   const time = /^\d{4}-\d{2}-\d{2}$/.test(day) ? Date.parse(day) : NaN;
   // The 30th of February would be taken for the 2nd of March.
   const exists = !Number.isNaN(time) && new Date(time).toISOString().startsWith(day);
-  return exists ? undefined : 'is no day of the calendar, as 2027-01-31 is';
+  return exists ? undefined : 'is not a calendar date such as 2027-01-31';
 }
 
 const SHOWN = 20;
@@ -147,13 +147,13 @@ function parseLine(line: string, report: (offset: number, message: string) => vo
   check(0, 'the name', nameFault(name));
   let offset = name.length + 1;
   if (hash === undefined) {
-    report(line.length, 'a user is NAME:HASH; `garter user add NAME` makes such a line');
+    report(line.length, 'a user is written NAME:HASH; `garter user add NAME` makes such a line');
     return undefined;
   }
   const parsed = parseHash(hash);
   if (typeof parsed === 'string') {
     // What follows may be the end of a password that somebody wrote here: not read, not shown.
-    report(offset, `what follows the name ${parsed}; \`garter user add NAME\` makes one`);
+    report(offset, `the part after the name ${parsed}; \`garter user add NAME\` makes one`);
     return undefined;
   }
   offset += hash.length + 1;
@@ -171,7 +171,7 @@ function parseLine(line: string, report: (offset: number, message: string) => vo
         at += group.length + 1;
       }
     } else {
-      check(offset, 'a line', 'ends after the groups and expires=');
+      check(offset, 'this', 'is more than the groups and expires=');
     }
     offset += field.length + 1;
   }

@@ -17,31 +17,31 @@ const HELP = `Usage: garter agent --upstream URL [--upstream URL]... [--choose H
        garter agent --config FILE [OPTIONS]
        garter agent ... --to HOST:PORT
 
-Runs garter on 127.0.0.1:1080 for the programs of this machine: it takes them to other proxy servers, logs in there, leaves names
-to them, and tries the next when one is down. It keeps no log of connections.
+Runs a proxy on 127.0.0.1:1080 for the programs on this machine. It forwards to other proxy servers, logs in to them, passes names on
+to them, and tries the next one when a server is down. Connections are not logged.
 
-  --upstream URL     a proxy server: socks5h://, socks5://, socks4a://, socks4:// or http://, over TLS socks5h+tls:// and its like, and
-                     https://; without a password; may be repeated
-  --choose HOW       which of several is tried first: order (the default), random, round-robin, least-sessions or source-hash
-  --discover DOMAIN  the proxy servers are those of DOMAIN in the DNS, by SRV records of _socks5._tcp.DOMAIN; with a login file,
-                     of _socks5s._tcp.DOMAIN, over TLS
-  --config FILE      the configuration, as of garter serve; nothing else says then which servers there are
-  --login-file FILE  NAME:PASSWORD for those servers, in a file that others cannot read
-  --direct WHERE     goes past the proxy servers: a name, .suffix, address, network, or private for all private networks; may be
-                     repeated. localhost and loopback addresses always do.
-  --pac              gives browsers of this machine a configuration: http://127.0.0.1:1080/proxy.pac
-  --listen ADDR      another address of loopback, or unix:/path; may be repeated
+  --upstream URL     a proxy server: socks5h://, socks5://, socks4a://, socks4:// or http://, the same over TLS (socks5h+tls:// and so on),
+                     or https://; without a password; may be repeated
+  --choose HOW       which of several servers to try first: order (the default), random, round-robin, least-sessions or source-hash
+  --discover DOMAIN  use the proxy servers in the SRV records of _socks5._tcp.DOMAIN; with a login file, those of
+                     _socks5s._tcp.DOMAIN, over TLS
+  --config FILE      configuration file, as for garter serve; the other options for proxy servers cannot be combined with it
+  --login-file FILE  NAME:PASSWORD for the servers, in a file that others cannot read
+  --direct WHERE     do not use the proxy servers for this name, .suffix, address or network, or private for all private networks; may be
+                     repeated. localhost and loopback addresses are always direct.
+  --pac              serve a proxy auto-config file to browsers on this machine: http://127.0.0.1:1080/proxy.pac
+  --listen ADDR      listen on another loopback address, or unix:/path; may be repeated
   --engine E         auto, fast or portable
   --log-level L      error, warn (the default), info or debug
-  --to HOST:PORT     starts nothing, and says what the agent would do with this destination
-  -h, --help         shows this
+  --to HOST:PORT     show what the agent would do with this destination, without starting it
+  -h, --help         show this help
 
-Variables: GARTER_UPSTREAM, URLs with commas between them, which may have user names and passwords, or GARTER_DISCOVER, a domain, where
-no flag says so; GARTER_LISTEN and GARTER_ENGINE.
+Environment variables, used if no flag says otherwise: GARTER_UPSTREAM, comma-separated URLs, which may contain user names and passwords,
+or GARTER_DISCOVER, a domain; GARTER_LISTEN and GARTER_ENGINE.
 
-Signals: as garter serve; SIGHUP reads the login file anew, too.
+Signals: as for garter serve; SIGHUP also rereads the login file.
 
-Exit status: 0 ended or allowed, 1 could not start or refused, 2 wrong usage or configuration.
+Exit status: 0 stopped or allowed, 1 could not start or refused, 2 usage or configuration error.
 
 Example: garter agent --upstream socks5h://proxy.example.org:1080 --direct .intranet.example.org
 `;
@@ -120,7 +120,7 @@ function welcome({ places: [at] }: Server, { listeners: [first] }: Settings): st
       : `chromium --proxy-server=socks5://${at}`,
   ];
   return `
-The programs of this machine reach the network by ${at}. Ctrl-C ends it. To try it:
+Programs on this machine can now use ${at}. Press Ctrl-C to stop. To try it:
 
 ${lines.map((line) => `  ${line}\n`).join('')}
 `;

@@ -53,7 +53,7 @@ test('a file with mistakes, and one with warnings', async () => {
   assert.equal(warned.status, 0);
   assert.equal(
     warned.err,
-    'FILE:3: warning: no user is in the group @crew\n    garter user add NAME --group crew\n' +
+    'FILE:3: warning: there is no user in the group @crew\n    garter user add NAME --group crew\n' +
       'FILE:3: warning: there is no user dave\n    garter user add dave\n',
   );
 });
@@ -71,7 +71,7 @@ test('a users file that cannot be used', async () => {
   assert.equal(missing.status, 2);
   assert.equal(
     missing.err,
-    `${users}: error: the users file cannot be read\n    garter user add NAME --file ${users} makes it\n`,
+    `${users}: error: the users file cannot be read\n    garter user add NAME --file ${users} creates it\n`,
   );
 });
 
@@ -143,7 +143,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
       '  rule      secure (FILE:16)',
       '  reply     2',
       '  record    policy:request:method',
-      'refused: the rule demands password, the client came by none',
+      'refused: the rule demands password, the client used none',
     ],
   ],
   [
@@ -187,7 +187,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
       '  listener  10.0.3.1:1080 (FILE:2)',
       '  accept    no rule matches',
       '  record    policy:accept:no-rule',
-      'refused: the connection is closed unread',
+      'refused: the connection is closed before anything is read',
     ],
   ],
   [
@@ -209,7 +209,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
       '  method    none',
       '  reply     2',
       '  record    policy:request:own-port',
-      'refused: it is a port of garter itself',
+      "refused: it is one of garter's own ports",
     ],
   ],
   [
@@ -300,7 +300,7 @@ test('the variables that serve reads count', async () => {
   assert.equal(status, 0);
   assert.match(
     out,
-    /listener {2}0\.0\.0\.0:1080\n {2}accept {4}everybody: there are no accept rules\n {2}method {4}password eve\n/,
+    /listener {2}0\.0\.0\.0:1080\n {2}accept {4}everyone: there are no accept rules\n {2}method {4}password eve\n/,
   );
   assert.doesNotMatch(out, /hunter2/);
 });
@@ -308,8 +308,8 @@ test('the variables that serve reads count', async () => {
 test('wrong usage says what to write', async () => {
   await using prepared = await prepare(CONFIG);
   const rows = [
-    ['', /name one configuration file/],
-    ['FILE FILE', /name one configuration file/],
+    ['', /give one configuration file/],
+    ['FILE FILE', /give one configuration file/],
     ['FILE --bogus', /--bogus/],
     ['FILE --from 10.0.0.5', /--from ADDRESS and --to HOST:PORT/],
     ['FILE --user alice', /--from ADDRESS and --to HOST:PORT/],
@@ -320,8 +320,8 @@ test('wrong usage says what to write', async () => {
     ['FILE --from 10.0.0.5 --to ::1:80', /write a name or an address and a port/],
     ['FILE --from 10.0.0.5 --to a:1 --command listen', /connect, bind, udp, resolve/],
     ['FILE --from 10.0.0.5 --to a:1 --method password', /--user NAME/],
-    ['FILE --from 10.0.0.5 --to a:1 --method certificate', /--method certificate goes with --user NAME/],
-    ['FILE --from 10.0.0.5 --to a:1 --method none --user alice', /without --user/],
+    ['FILE --from 10.0.0.5 --to a:1 --method certificate', /--method certificate needs --user NAME/],
+    ['FILE --from 10.0.0.5 --to a:1 --method none --user alice', /does not go with --user/],
     ['FILE --from 10.0.0.5 --to a:1 --method gssapi', /password, certificate, none/],
     ['FILE --from 10.0.0.5 --to a:1 --protocol socks4 --user alice', /SOCKS4 has no passwords/],
     ['FILE --from 10.0.0.5 --to a:1 --protocol socks4 --command udp', /SOCKS4 has no UDP/],

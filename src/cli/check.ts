@@ -18,23 +18,23 @@ const HELP = `Usage: garter check FILE
        garter check FILE --from ADDRESS --to HOST:PORT [--user NAME] [--command C] [--method M] [--protocol P]
                     [--listener ADDRESS] [--address ADDRESS]... [--at TIME]
 
-Shows everything that is wrong in a configuration, with line, column and what to write instead. With --from and --to, says what
-the server would answer: which accept rule, which method, which rule and which route decide, and where they stand.
+Reports every mistake in a configuration, with line, column and what to write instead. With --from and --to, shows what the server would
+answer to a request: the accept rule, method, rule and route that decide, and where they are written.
 
-  --from ADDRESS      the client: 10.0.0.5, or 10.0.0.5:40000 where rules look at its port
+  --from ADDRESS      the client: 10.0.0.5, or 10.0.0.5:40000 if rules look at its port
   --to HOST:PORT      the destination, as the client would send it
-  --user NAME         the user; the groups come from the users file, neither password nor certificate is asked for
+  --user NAME         the user, with groups from the users file; neither password nor certificate is needed
   --command C         connect (the default), bind, udp or resolve
-  --method M          what the client has: password, certificate or none; by default none, and with --user all of them
-  --protocol P        socks5 (the default), socks4, or http for its CONNECT
-  --listener ADDRESS  which listener, as 10.0.3.1:1080; by default the first
-  --address ADDRESS   takes the destination's name to have this address instead of resolving it; may be repeated
-  --at TIME           2026-11-21T10:00 by this machine's clock, or with a zone: 2026-11-21T10:00Z; by default now
-  -h, --help          shows this
+  --method M          the client's method: password, certificate or none; by default none, or any of them with --user
+  --protocol P        socks5 (the default), socks4, or http for HTTP CONNECT
+  --listener ADDRESS  the listener, such as 10.0.3.1:1080; by default the first
+  --address ADDRESS   use this address for the destination's name instead of resolving it; may be repeated
+  --at TIME           2026-11-21T10:00 in this machine's time zone, or with a zone: 2026-11-21T10:00Z; by default now
+  -h, --help          show this help
 
-Variables that garter serve reads, such as GARTER_LISTEN, count here too.
+The environment variables of garter serve, such as GARTER_LISTEN, apply here too.
 
-Exit status: 0 fine or allowed, 1 refused, 2 wrong usage or configuration.
+Exit status: 0 valid or allowed, 1 refused, 2 usage or configuration error.
 
 Example: garter check garter.yaml --from 10.0.0.5 --user alice --to www.example.com:443 --at 2026-11-21T10:00
 `;
@@ -88,7 +88,7 @@ async function readUsers({ users }: Settings, { stderr }: Io): Promise<readonly 
     }
     const code = codeOf(error);
     if (code === undefined) throw error;
-    const remedy = code === 'ENOENT' ? `garter user add NAME --file ${users.file} makes it` : code;
+    const remedy = code === 'ENOENT' ? `garter user add NAME --file ${users.file} creates it` : code;
     stderr.write(`${users.file}: error: the users file cannot be read\n    ${remedy}\n`);
   }
   return undefined;
@@ -97,7 +97,7 @@ async function readUsers({ users }: Settings, { stderr }: Io): Promise<readonly 
 function exposure(file: string): Problem {
   return {
     where: file,
-    message: 'anybody on this machine can read the hashes of the users file',
+    message: 'everyone on this machine can read the hashes in the users file',
     remedy: `chmod o-r ${file}`,
   };
 }
@@ -111,7 +111,7 @@ function strangers({ policy, routes = [] }: Settings, users: readonly User[]): P
       .map((one) => ({
         where: origin?.file ?? name,
         ...(origin?.line !== undefined && { line: origin.line }),
-        message: one.startsWith('@') ? `no user is in the group ${one}` : `there is no user ${one}`,
+        message: one.startsWith('@') ? `there is no user in the group ${one}` : `there is no user ${one}`,
         remedy: one.startsWith('@')
           ? `garter user add NAME --group ${one.slice(1)}`
           : `garter user add ${one}`,
@@ -144,7 +144,7 @@ function readOptions(args: readonly string[]): { file: string; question: Questio
   const { help, ...question } = values;
   if (help) return undefined;
   const [file, ...more] = positionals;
-  if (file === undefined || more.length > 0) throw new UsageError('name one configuration file');
+  if (file === undefined || more.length > 0) throw new UsageError('give one configuration file');
   return {
     file,
     question: Object.keys(question).length === 0 ? undefined : readQuestion(question, Date.now()),

@@ -4,14 +4,14 @@ const HELP = `Usage: garter COMMAND [OPTIONS]
 
 A SOCKS 4, 4a and 5 proxy server.
 
-  serve      runs the server; without a configuration file on 127.0.0.1:1080
-  agent      runs it for this machine only, in front of other proxy servers
-  check      shows what is wrong in a configuration, or what its rules would decide
-  user       keeps the users file
-  schema     prints the JSON Schema of the configuration, for editors
-  version    prints the version
+  serve      run the server; without a configuration file, on 127.0.0.1:1080
+  agent      run a local proxy that forwards to other proxy servers
+  check      check a configuration, or show what it decides about a request
+  user       manage the users file
+  schema     print the JSON Schema of the configuration, for editors
+  version    print the version
 
-Every command has --help.
+Each command has --help.
 
 Example: garter serve --listen 127.0.0.1:1080
 `;

@@ -58,7 +58,7 @@ export class Notifier implements Disposable {
         resolve();
       });
       child.on('exit', (code, signal) => {
-        if (code !== 0) this.#failed(`systemd-notify ended with ${code ?? signal}`);
+        if (code !== 0) this.#failed(`systemd-notify exited with ${code ?? signal}`);
         resolve();
       });
     });

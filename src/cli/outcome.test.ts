@@ -34,7 +34,7 @@ const CERTIFIED: readonly (readonly [string, boolean, string, string, string])[]
     false,
     '--user @staff',
     '',
-    'refused: the name in the certificate begins with "@", which stands for a group',
+    'refused: the name in the certificate begins with "@", which marks a group',
   ],
   ['certificate', true, '--user alice --protocol http', 'certificate alice @staff @dev', 'allowed'],
   ['certificate', true, '--user router-7', '', 'refused: there is no user router-7'],
@@ -205,7 +205,7 @@ const AS_THE_SERVER: readonly (readonly [string, string, readonly string[]])[] =
   [
     'health: 127.0.0.1:29080\nrules: [{ allow: any, to: [loopback] }]',
     '--to 127.0.0.1:29080',
-    ['  reply     2', '  record    policy:request:own-port', 'refused: it is a port of garter itself'],
+    ['  reply     2', '  record    policy:request:own-port', "refused: it is one of garter's own ports"],
   ],
   [
     'rules: [{ name: ftp, allow: bind, to: [192.0.2.0/24] }]',

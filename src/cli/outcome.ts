@@ -113,7 +113,7 @@ async function follow(
   note('listener', `${formatPlace(listener.address)}${place(listener.origin)}`);
 
   const admission = accept(basis.policy, client.ip, basis.ports);
-  if (basis.policy.acceptRules === undefined) note('accept', 'everybody: there are no accept rules');
+  if (basis.policy.acceptRules === undefined) note('accept', 'everyone: there are no accept rules');
   else
     note(
       'accept',
@@ -122,7 +122,7 @@ async function follow(
         : `${admission.rule.name}${place(admission.rule.origin)}`,
     );
   const methods = refusedAs(
-    () => 'the connection is closed unread',
+    () => 'the connection is closed before anything is read',
     () => methodsFor(admission, listener),
   );
   if (!listener.protocols.includes(protocol))
@@ -324,9 +324,9 @@ function refusal(
     case 'no-rule':
       return say(`no rule allows ${what}`);
     case 'method':
-      return say(`the rule demands ${rule!.method!.join(' or ')}, the client came by ${method}`);
+      return say(`the rule demands ${rule!.method!.join(' or ')}, the client used ${method}`);
     case 'own-port':
-      return say('it is a port of garter itself');
+      return say("it is one of garter's own ports");
     case 'bad-name':
       return say('it is not a host name');
     case 'no-address':

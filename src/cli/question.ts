@@ -53,7 +53,7 @@ const EPHEMERAL = 49_152;
 export function readQuestion(options: QuestionOptions, now: number): Question {
   const { from, to, user, at, listener, address = [] } = options;
   if (from === undefined || to === undefined)
-    throw new UsageError('a question has --from ADDRESS and --to HOST:PORT');
+    throw new UsageError('give both --from ADDRESS and --to HOST:PORT');
   const command = oneOf('--command', options.command ?? 'connect', COMMANDS);
   const protocol = oneOf('--protocol', options.protocol ?? 'socks5', PROTOCOLS);
   if (protocol === 'socks4' && command === 'udp') throw new UsageError('SOCKS4 has no UDP');
@@ -100,11 +100,11 @@ function readMethods(
 ): readonly Method[] {
   const offered = method === undefined ? undefined : oneOf('--method', method, METHODS);
   if (protocol === 'socks4' && (offered === 'password' || (user !== undefined && offered === undefined)))
-    throw new UsageError('SOCKS4 has no passwords: leave out --user, or write --method certificate');
+    throw new UsageError('SOCKS4 has no passwords: remove --user, or write --method certificate');
   if (user === undefined && offered !== undefined && offered !== 'none')
-    throw new UsageError(`--method ${offered} goes with --user NAME`);
+    throw new UsageError(`--method ${offered} needs --user NAME`);
   if (user !== undefined && offered === 'none')
-    throw new UsageError('--method none goes without --user: nobody vouches for the name');
+    throw new UsageError('--method none does not go with --user: the name would not be authenticated');
   // Whoever has shown a certificate has nothing left to say.
   if (offered === 'certificate') return ['certificate', 'none'];
   if (offered !== undefined) return [offered];

@@ -23,7 +23,7 @@ export async function startAs(user: string, settings: Settings): Promise<Server>
   } catch (error) {
     await server.close();
     if (codeOf(error) === 'EACCES')
-      (error as Error).message += `; with run-as, ${user} has to be able to do that`;
+      (error as Error).message += `; with run-as, ${user} must be able to do that`;
     throw error;
   }
   return server;

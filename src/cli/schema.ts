@@ -3,9 +3,9 @@ import type { Io } from './serve.ts';
 
 const HELP = `Usage: garter schema
 
-Prints the JSON Schema of the configuration file, by which an editor completes and checks it.
+Prints the JSON Schema of the configuration file, with which an editor can complete and check it.
 
-  -h, --help  shows this
+  -h, --help  show this help
 
 Example: garter schema > garter.schema.json
 and as the first line of garter.yaml: # yaml-language-server: $schema=garter.schema.json
@@ -20,7 +20,7 @@ export async function schema(
   if (first === undefined) stdout.write(`${JSON.stringify(jsonSchema(), undefined, 2)}\n`);
   else if (first === '--help' || first === '-h') stdout.write(HELP);
   else {
-    stderr.write(`garter schema: ${JSON.stringify(first)} is not understood; see garter schema --help\n`);
+    stderr.write(`garter schema: ${JSON.stringify(first)} is not an option; see garter schema --help\n`);
     return 2;
   }
   return 0;

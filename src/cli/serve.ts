@@ -15,23 +15,23 @@ import { isRoot, mayRead, startAs } from './run-as.ts';
 
 const HELP = `Usage: garter serve [--config FILE] [--listen ADDR]... [--users FILE] [--engine auto|fast|portable] [--log-level L]
 
-Runs the SOCKS server until SIGTERM or SIGINT. Without --config: on 127.0.0.1:1080, without users, everything allowed
-that can be routed, loopback too for clients on loopback.
+Runs the SOCKS server until SIGTERM or SIGINT. Without --config it listens on 127.0.0.1:1080, has no users, and allows all routable
+destinations; clients on loopback may reach loopback too.
 
-  --config FILE    the configuration, see docs/configuration.md
-  --listen ADDR    host:port, [v6]:port, interface:port, unix:/path or systemd; port 0 takes a free one; may be repeated
-  --users FILE     the users file, made by garter user
+  --config FILE    configuration file, see docs/configuration.md
+  --listen ADDR    host:port, [v6]:port, interface:port, unix:/path or systemd; port 0 takes any free port; may be repeated
+  --users FILE     users file, created with garter user
   --engine E       auto, fast or portable
   --log-level L    error, warn, info or debug
-  -h, --help       shows this
+  -h, --help       show this help
 
-Variables, for containers: GARTER_LISTEN (several with commas), GARTER_USERS, and GARTER_USER with GARTER_PASSWORD for one user
-without a file; GARTER_ENGINE. A flag wins over its variable, and both over the file.
+Environment variables, for containers: GARTER_LISTEN (comma-separated), GARTER_USERS, GARTER_USER and GARTER_PASSWORD for a single user
+without a file, and GARTER_ENGINE. Flags override variables, and both override the file.
 
-Signals: SIGHUP reloads configuration and users and opens the log file anew; a bad file changes nothing. SIGTERM or SIGINT ends: no new
-connections, the open ones may finish (timeouts: drain); a second one ends at once. SIGUSR2 prints the open sessions.
+Signals: SIGHUP reloads configuration and users and reopens the log file; a faulty file changes nothing. SIGTERM and SIGINT stop accepting
+connections and let open ones finish (timeouts: drain); a second signal ends garter at once. SIGUSR2 prints the open sessions.
 
-Exit status: 0 ended, 1 could not start, 2 wrong usage or configuration.
+Exit status: 0 stopped, 1 could not start, 2 usage or configuration error.
 
 Example: garter serve --listen 127.0.0.1:1080 --log-level debug
 `;
@@ -102,9 +102,14 @@ async function startServer(settings: Settings, config: string | undefined): Prom
   }
   const server = await startAs(user, settings);
   if (config !== undefined && !mayRead(config))
-    server.log.warn('no reload will work: run-as may not read the configuration', { user, file: config });
+    server.log.warn('reloads will fail: the run-as user cannot read the configuration', {
+      user,
+      file: config,
+    });
   if (!mayRead(import.meta.filename))
-    server.log.warn('a thread that dies will not be replaced: run-as may not read garter itself', { user });
+    server.log.warn('threads that die will not be replaced: the run-as user cannot read garter itself', {
+      user,
+    });
   return server;
 }
 
@@ -144,10 +149,10 @@ function startFault(error: unknown): string {
   const { message, syscall } = error as NodeJS.ErrnoException;
   switch (codeOf(error)) {
     case 'EADDRINUSE':
-      return `garter: ${message}: another program listens there, or this one by its old configuration; stop it, or choose another port`;
+      return `garter: ${message}: another program listens there, or this one does with its old configuration; stop it, or choose another port`;
     case 'EACCES':
       if (syscall !== 'listen') return `garter: ${message}`;
-      return `garter: ${message}; a port below 1024 needs root or the capability CAP_NET_BIND_SERVICE, a unix socket a folder that can be written to`;
+      return `garter: ${message}; a port below 1024 needs root or the capability CAP_NET_BIND_SERVICE; a unix socket needs a writable directory`;
     case 'EADDRNOTAVAIL':
       return `garter: ${message}: this machine does not have that address`;
     default:
@@ -169,17 +174,17 @@ function welcome({ places: [at] }: Server, { users }: Settings): string {
         `chromium --proxy-server=socks5://${at}`,
       ];
   return `
-A SOCKS 4, 4a and 5 proxy for ${withUsers ? 'users with a password' : 'programs on this machine'}. Ctrl-C ends it. To try it:
+A SOCKS 4, 4a and 5 proxy for ${withUsers ? 'users with a password' : 'programs on this machine'}. Press Ctrl-C to stop. To try it:
 
 ${tries.map((line) => `  ${line}\n`).join('')}
-Its rules are yours to write: docs/configuration.md, then garter serve --config garter.yaml
+To write rules, see docs/configuration.md, then run garter serve --config garter.yaml
 
 `;
 }
 
 /** Obeys signals, from this call on, until one of them has ended the server. */
 function untilEnded(server: Server, load: () => Loaded, io: Io): Promise<void> {
-  const notifier = new Notifier(io.env, (reason) => server.log.warn('systemd was not told', { reason }));
+  const notifier = new Notifier(io.env, (reason) => server.log.warn('could not notify systemd', { reason }));
   const status = (): string => `listening on ${server.places.join(', ')}`;
   void notifier.ready(status());
   return new Promise((resolve) => {
@@ -232,13 +237,13 @@ async function reload(server: Server, load: () => Loaded): Promise<void> {
   const { settings, errors, warnings } = load();
   if (warnings.length > 0) server.log.warn('configuration', { report: formatProblems(warnings, 'warning') });
   if (settings === undefined) {
-    server.log.error('not reloaded, nothing has changed', { report: formatProblems(errors, 'error') });
+    server.log.error('not reloaded; nothing has changed', { report: formatProblems(errors, 'error') });
     return;
   }
   try {
     await server.reload(settings);
     server.log.info('reloaded');
   } catch (error) {
-    server.log.error('not reloaded, nothing has changed', { report: startFault(error) });
+    server.log.error('not reloaded; nothing has changed', { report: startFault(error) });
   }
 }

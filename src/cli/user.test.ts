@@ -61,7 +61,7 @@ async function hashOf(file: string, name: string): Promise<string> {
   return line!.split(':')[1]!;
 }
 
-test('add makes the file, for its owner only, and the password is right', async () => {
+test('add makes the file, for its owner only, and the password is correct', async () => {
   await using dir = await folder();
   const added = await run(
     'add alice --file FILE --stdin --group staff,night --expires 2099-01-31',
@@ -132,10 +132,10 @@ test('list shows names, groups and last days, and no hash', async () => {
 });
 
 const VERIFIED: readonly (readonly [string, string, string, number, RegExp])[] = [
-  ['the right password', 'alice', 'password\n', 0, /^the password is right\n$/],
-  ['no end of line', 'alice', 'password', 0, /^the password is right\n$/],
-  ['an end of line of Windows', 'alice', 'password\r\n', 0, /^the password is right\n$/],
-  ['more lines', 'alice', 'password\nmore\n', 0, /^the password is right\n$/],
+  ['the right password', 'alice', 'password\n', 0, /^the password is correct\n$/],
+  ['no end of line', 'alice', 'password', 0, /^the password is correct\n$/],
+  ['an end of line of Windows', 'alice', 'password\r\n', 0, /^the password is correct\n$/],
+  ['more lines', 'alice', 'password\nmore\n', 0, /^the password is correct\n$/],
   ['a wrong password', 'alice', 'Password\n', 1, /^garter user: wrong password\n$/],
   ['a blank too many', 'alice', 'password \n', 1, /^garter user: wrong password\n$/],
   ['nothing', 'alice', '', 1, /^garter user: wrong password\n$/],
@@ -146,7 +146,7 @@ const VERIFIED: readonly (readonly [string, string, string, number, RegExp])[] =
     'old',
     'password\n',
     1,
-    /^garter user: the password is right, but the last day was 2001-01-31\n$/,
+    /^garter user: the password is correct, but it expired after 2001-01-31\n$/,
   ],
 ];
 
@@ -161,22 +161,22 @@ for (const [name, who, input, status, said] of VERIFIED) {
 }
 
 const WRONG: readonly (readonly [string, RegExp])[] = [
-  ['', /say what to do: add, remove, list, verify/],
-  ['frob alice --file FILE', /say what to do/],
-  ['constructor alice --file FILE', /say what to do/],
+  ['', /give an action: add, remove, list, verify/],
+  ['frob alice --file FILE', /give an action/],
+  ['constructor alice --file FILE', /give an action/],
   ['add --file FILE --stdin', /add takes a NAME/],
   ['list alice --file FILE', /list takes no NAME/],
-  ['add alice --stdin', /say which users file: --file FILE/],
+  ['add alice --stdin', /give the users file: --file FILE/],
   ['add alice hunter2 --file FILE --stdin', /a password is never taken from the command line/],
   ['add alice --password=hunter2 --file FILE', /Unknown option '--password'/],
   ['add alice -phunter2 --file FILE', /Unknown option '-p'/],
   ['list --stdin --file FILE', /--stdin does not go with list/],
   ['verify alice --group a --file FILE', /--group does not go with verify/],
   ['add @alice --file FILE --stdin', /the name begins with "@"/],
-  ['add a:b --file FILE --stdin', /the name has a ":"/],
+  ['add a:b --file FILE --stdin', /the name contains ":"/],
   ['add alice --group a,,b --file FILE --stdin', /the group is empty/],
-  ['add alice --expires tomorrow --file FILE --stdin', /the last day is no day of the calendar/],
-  ['add alice --file FILE', /no terminal; pass the password with --stdin/],
+  ['add alice --expires tomorrow --file FILE --stdin', /the last day is not a calendar date/],
+  ['add alice --file FILE', /not a terminal; use --stdin/],
 ];
 
 for (const [line, said] of WRONG) {
@@ -208,7 +208,7 @@ test('a bad file is shown with line, column and caret, without what may be a pas
     const { status, out, err } = await run(`${line} --file FILE`, dir.file, 'password\n');
     assert.equal(status, 2);
     assert.equal(out, '');
-    assert(err.startsWith(`${dir.file}:2:7: what follows the name is no Argon2id hash`), err);
+    assert(err.startsWith(`${dir.file}:2:7: the part after the name is not an Argon2id hash`), err);
     assert(err.includes('\n  alice:***\n        ^\n'), err);
     assert(err.endsWith(`:3:${HASH.length + 8}: the group is empty\n  bob:***:a,,b\n            ^\n`), err);
     assert(!err.includes('hunter2') && !err.includes('nf65'), err);
@@ -222,7 +222,7 @@ test('a file that cannot be used: status 2, and what is the matter', async () =>
   assert.deepEqual(none, {
     status: 2,
     out: '',
-    err: `garter user: ${dir.file} is not there; "garter user add" makes it\n`,
+    err: `garter user: ${dir.file} does not exist; "garter user add" creates it\n`,
   });
   const isFolder = await run('list --file FILE', tmpdir());
   assert.equal(isFolder.status, 2);
@@ -233,7 +233,7 @@ test('a file that cannot be used: status 2, and what is the matter', async () =>
   await writeFile(`${dir.file}.lock`, '');
   const locked = await run('add alice --stdin --file FILE', dir.file, 'hunter2');
   assert.equal(locked.status, 2);
-  assert.match(locked.err, /users\.txt\.lock is there: somebody is changing the file/);
+  assert.match(locked.err, /users\.txt\.lock exists: someone is changing the file/);
 });
 
 test('help has an example', async () => {
@@ -269,7 +269,7 @@ for (const [name, keys, password] of TYPED) {
 }
 
 const UNTYPED: readonly (readonly [string, readonly (string | Buffer)[], number, RegExp])[] = [
-  ['two that differ', ['hunter2\r', 'hunter3\r'], 1, /the two passwords differ; nothing was changed/],
+  ['two that differ', ['hunter2\r', 'hunter3\r'], 1, /the passwords differ; nothing was changed/],
   ['Ctrl-C', ['hunt\x03'], 130, /interrupted; nothing was changed/],
   ['Ctrl-C the second time', ['hunter2\r', '\x03'], 130, /interrupted; nothing was changed/],
   ['nothing', ['\r'], 2, /the password is empty/],
@@ -292,7 +292,7 @@ test('verify asks once', async () => {
   await using dir = await folder(`alice:${HASH}\n`);
   assert.deepEqual(await type('verify alice --file FILE', dir.file, 'password\r'), {
     status: 0,
-    out: 'the password is right\n',
+    out: 'the password is correct\n',
     err: 'Password for alice: \n',
   });
 });

@@ -21,18 +21,18 @@ const HELP = `Usage: garter user add NAME --file FILE [--group G,G] [--expires D
        garter user list --file FILE
        garter user verify NAME --file FILE [--stdin]
 
-Keeps the users file of a garter server.
+Manages the users file of a garter server.
 
-  --file FILE     the users file; add makes it when it is not there, readable by its owner only
-  --group G,G     the groups of the user, which rules call @G; "" for none
-  --expires DAY   the last day on which the user may log in, in UTC, as 2027-01-31; "" for none
-  --stdin         takes the password from the first line of standard input instead of asking for it
-  -h, --help      shows this
+  --file FILE     users file; add creates it if necessary, readable only by its owner
+  --group G,G     the user's groups, written @G in rules; "" for none
+  --expires DAY   the last day on which the user may log in, in UTC, such as 2027-01-31; "" for none
+  --stdin         read the password from the first line of standard input instead of asking for it
+  -h, --help      show this help
 
-add on a name that is there replaces its password, and keeps its groups and last day unless they are given.
-A running server takes the change within about a second.
+For an existing user, add replaces the password, and keeps groups and expiry date unless they are given.
+A running server applies changes within about a second.
 
-Exit status: 0 done, 1 wrong password or no such user, 2 wrong usage or bad file, 130 interrupted.
+Exit status: 0 success, 1 wrong password or no such user, 2 usage error or faulty file, 130 interrupted.
 
 Example: garter user add alice --file users.txt --group staff
 `;
@@ -94,14 +94,14 @@ function parseCommand(args: readonly string[]): Command | undefined {
   const { values, positionals } = parse(args);
   if (values.help) return undefined;
   const [action, name = '', ...more] = positionals;
-  if (!isAction(action)) throw usage(`say what to do: ${Object.keys(ALLOWED).join(', ')}`);
+  if (!isAction(action)) throw usage(`give an action: ${Object.keys(ALLOWED).join(', ')}`);
   const stray = Object.keys(values).find((option) => !ALLOWED[action].includes(option));
   if (stray !== undefined) throw usage(`--${stray} does not go with ${action}`);
-  if (more.length > 0) throw usage('one NAME at a time; a password is never taken from the command line');
+  if (more.length > 0) throw usage('give one NAME; a password is never taken from the command line');
   if (action === 'list' ? name !== '' : name === '') {
     throw usage(action === 'list' ? 'list takes no NAME' : `${action} takes a NAME`);
   }
-  if (!values.file) throw usage('say which users file: --file FILE');
+  if (!values.file) throw usage('give the users file: --file FILE');
   const groups = values.group?.flatMap((list) => (list === '' ? [] : list.split(',')));
   if (action === 'add') {
     check('the name', nameFault(name));
@@ -138,7 +138,7 @@ async function add(command: Command, io: Io, replaces: boolean): Promise<string>
   );
   check('the password', passwordFault(password));
   if (!command.stdin && (await readPassword(command, io, 'Once more: ')) !== password) {
-    throw new Stop(1, 'garter user: the two passwords differ; nothing was changed');
+    throw new Stop(1, 'garter user: the passwords differ; nothing was changed');
   }
   const hash = await hashPassword(password);
   await edit(command.file, (text) => {
@@ -156,14 +156,15 @@ async function verify(command: Command, io: Io, found: User): Promise<string> {
   const password = await readPassword(command, io, `Password for ${command.name}: `);
   if (!(await verifyPassword(found.hash, password))) throw new Stop(1, 'garter user: wrong password');
   if (isExpired(found, Date.now())) {
-    throw new Stop(1, `garter user: the password is right, but the last day was ${found.expires}`);
+    throw new Stop(1, `garter user: the password is correct, but it expired after ${found.expires}`);
   }
-  return 'the password is right\n';
+  return 'the password is correct\n';
 }
 
 async function readPassword(command: Command, io: Io, prompt: string): Promise<string> {
   if (command.stdin) return pipedPassword(io);
-  if (!io.stdin.isTTY) throw usage('standard input is no terminal; pass the password with --stdin');
+  if (!io.stdin.isTTY)
+    throw usage('standard input is not a terminal; use --stdin to read the password from it');
   const password = await askPassword(io, prompt);
   if (password === undefined) throw new Stop(130, 'garter user: interrupted; nothing was changed');
   return password;
@@ -172,7 +173,8 @@ async function readPassword(command: Command, io: Io, prompt: string): Promise<s
 async function load({ action, file }: Command): Promise<readonly User[]> {
   const loaded = await loadUsers(file).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw unusable(file, error);
-    if (action !== 'add') throw new Stop(2, `garter user: ${file} is not there; "garter user add" makes it`);
+    if (action !== 'add')
+      throw new Stop(2, `garter user: ${file} does not exist; "garter user add" creates it`);
     return { users: [], faults: [] };
   });
   if (loaded.faults.length > 0) throw new Stop(2, formatFaults(file, loaded.faults));
@@ -184,7 +186,7 @@ function edit(file: string, change: (text: string) => string): Promise<void> {
     if (error.code !== 'EEXIST') throw unusable(file, error);
     throw new Stop(
       2,
-      `garter user: ${error.path} is there: somebody is changing the file right now; if nobody is, remove it`,
+      `garter user: ${error.path} exists: someone is changing the file right now; if not, remove it`,
     );
   });
 }

@@ -28,7 +28,7 @@ test('a file that cannot be read says why', async () => {
       Buffer.concat([Buffer.from('# \uFFFD\nå: '), Buffer.of(0xff)]),
       `${file}:2:4 the file is not UTF-8 text`,
     ],
-    ['', `${file} there is nothing here`],
+    ['', `${file} the configuration is empty`],
     [`rules: ${'['.repeat(2000)}`, `${file}:1 YAML: nested too deeply`],
   ] as const;
   for (const [content, message] of rows) {
@@ -38,7 +38,7 @@ test('a file that cannot be read says why', async () => {
   }
 
   await mkdir(join(directory.path, 'folder'));
-  assert.match(messages(loadConfig(join(directory.path, 'folder'), {}, {}))[0]!, /this is a folder$/);
+  assert.match(messages(loadConfig(join(directory.path, 'folder'), {}, {}))[0]!, /this is a directory$/);
 });
 
 test('a byte order mark and CRLF make no difference', () => {
@@ -72,7 +72,7 @@ test('lists of 100,000 load, and of as many mistakes the first are shown', () =>
   assert.equal(parseConfig(denying(24), 'garter.yaml', {}, {}).settings?.policy.rules[0]?.to.length, 100_000);
   const { errors } = parseConfig(denying(8), 'garter.yaml', {}, {});
   assert.equal(errors.length, 1000);
-  assert.match(formatProblems(errors, 'error'), /and more of them\n$/);
+  assert.match(formatProblems(errors, 'error'), /and more\n$/);
 });
 
 test('aliases that add without end are stopped', () => {
@@ -82,7 +82,7 @@ test('aliases that add without end are stopped', () => {
   );
   const found = messages(parseConfig(`l0: &l0 [x]\n${layers.join('')}`, 'garter.yaml', {}, {}));
   assert(
-    found.some((message) => message.includes('aliases add more than')),
+    found.some((message) => message.includes('aliases expand to more than')),
     found.join('\n'),
   );
 });
@@ -107,7 +107,7 @@ test('an interface that is not there is warned of, for it may still come', () =>
   assert.deepEqual(errors, []);
   assert.deepEqual(
     warnings.map(({ line, column, message }) => [line, column, message]),
-    [[1, 48, 'there is no interface garter0: nobody gets in until there is one']],
+    [[1, 48, 'there is no interface garter0: no client can connect until there is']],
   );
   assert.equal(settings?.listeners[0]?.interface, 'garter0');
 });
@@ -152,18 +152,18 @@ test('flags and variables without a file', () => {
 
 test('mistakes in flags and variables are told where they are', () => {
   const rows = [
-    [{ listen: ['0.0.0.0:1080'] }, {}, '--listen others can reach 0.0.0.0:1080, and it asks for no password'],
+    [{ listen: ['0.0.0.0:1080'] }, {}, '--listen others can reach 0.0.0.0:1080, which asks for no password'],
     [
       {},
       { GARTER_LISTEN: '0.0.0.0:1080' },
-      'GARTER_LISTEN others can reach 0.0.0.0:1080, and it asks for no password',
+      'GARTER_LISTEN others can reach 0.0.0.0:1080, which asks for no password',
     ],
     [{ listen: ['1080'] }, {}, '--listen "1080" is not an address with a port'],
     [{ listen: [] }, {}, '--listen there is no listener'],
-    [{ logLevel: 'loud' }, {}, '--log-level "loud" is not known here'],
+    [{ logLevel: 'loud' }, {}, '--log-level "loud" is not a valid value'],
     [{ users: '' }, {}, '--users "" is not text'],
-    [{}, { GARTER_USER: 'alice' }, 'GARTER_USER a user with a name and without a password'],
-    [{}, { GARTER_PASSWORD: 'hunter2' }, 'GARTER_PASSWORD a user with a password and without a name'],
+    [{}, { GARTER_USER: 'alice' }, 'GARTER_USER a user with a name but no password'],
+    [{}, { GARTER_PASSWORD: 'hunter2' }, 'GARTER_PASSWORD a user with a password but no name'],
     [
       {},
       { GARTER_USER: 'a', GARTER_PASSWORD: 'x'.repeat(256) },
@@ -195,7 +195,7 @@ test('flags and variables win over the file, key by key', () => {
   });
   assert.deepEqual(settings?.log, { level: 'debug', format: 'json', to: 'stderr' });
   assert.deepEqual(messages(parseConfig('users: none\n', 'g', {}, { GARTER_USERS: 'u.txt' })), [
-    'g:1:8 "none" stands where keys and values are expected',
+    'g:1:8 "none" is not a mapping of keys and values',
   ]);
 });
 
@@ -208,7 +208,7 @@ test('an object of JavaScript has paths for places', () => {
     'listen[0].udp.advertise["10.0.0.1/8"] "10.0.0.1/8" is not a network',
     'rules[0].to[0] "10.0.0.1/8" is not a destination',
   ]);
-  assert.deepEqual(messages(settingsFromObject(null, false)), ['configuration there is nothing here']);
+  assert.deepEqual(messages(settingsFromObject(null, false)), ['configuration the configuration is empty']);
   assert.deepEqual(messages(settingsFromObject({ decide: () => true }, false)), [
     'decide there is no key "decide" here',
   ]);

@@ -83,7 +83,7 @@ function logPlaceIn(directory: string, to: LogSettings['to']): LogSettings['to']
 /** A program that embeds the server has other work to do under its own user. */
 function checkRunAs(draft: Draft, { role }: Purpose, { error }: Reports): void {
   if (draft['run-as'] === undefined || role !== 'library') return;
-  error(['run-as'], 'only garter serve can become another user', 'take run-as away', 'key');
+  error(['run-as'], 'only garter serve can switch to another user', 'remove run-as', 'key');
 }
 
 function completeUsers(
@@ -96,11 +96,7 @@ function completeUsers(
   }
   if ((name === undefined) !== (password === undefined)) {
     const [has, lacks] = name === undefined ? ['password', 'name'] : ['name', 'password'];
-    error(
-      ['users', has],
-      `a user with a ${has} and without a ${lacks}`,
-      `add the ${lacks}, or take the ${has} away`,
-    );
+    error(['users', has], `a user with a ${has} but no ${lacks}`, `add the ${lacks}, or remove the ${has}`);
   }
   return {
     ...(file !== undefined && { file: resolve(directory, file) }),

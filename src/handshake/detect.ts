@@ -69,7 +69,7 @@ function switchedOff(protocol: ServerProtocol, side: ServerSide): ServerSide {
   return {
     ...side,
     read() {
-      throw new WireError('ERR_SOCKS_VERSION', `${protocol}, which is switched off`);
+      throw new WireError('ERR_SOCKS_VERSION', `${protocol}, which is not enabled`);
     },
   };
 }

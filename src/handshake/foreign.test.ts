@@ -51,7 +51,7 @@ suite('HTTP that is no CONNECT', () => {
   const rows = [
     ['what nobody answers', 'GET /other HTTP/1.1\r\n\r\n', 1],
     ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 0],
-    ['a field that is none', 'GET /known HTTP/1.1\r\nHost\r\n\r\n', 0],
+    ['a malformed field', 'GET /known HTTP/1.1\r\nHost\r\n\r\n', 0],
     ['a head without an end', `GET /known HTTP/1.1\r\nX: ${'x'.repeat(20_000)}`, 0],
     ['CONNECT that is switched off', 'CONNECT a:443 HTTP/1.1\r\n\r\n', 1],
   ] as const;

@@ -40,7 +40,7 @@ export class Socks4Client implements ClientSide {
 
   constructor({ protocol, command, destination, userId = '' }: ClientHandshakeOptions) {
     if (protocol === 'socks4' && destination.type === AddressType.name)
-      throw new RangeError('SOCKS4 carries no names, SOCKS4A does');
+      throw new RangeError('SOCKS4 cannot carry names, SOCKS4A can');
     this.#request = encodeSocks4Request({ command, destination, userId });
   }
 

@@ -21,7 +21,7 @@ test('a worker has the portable one, and may end with it at any time', async () 
   const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(script)}`));
   const [{ name, why, message }] = await once(worker, 'message');
   assert.equal(name, 'portable');
-  assert.match(why, /a worker ends/);
-  assert.match(message, /a worker ends/);
+  assert.match(why, /worker that runs it ends/);
+  assert.match(message, /worker that runs it ends/);
   await worker.terminate();
 });

@@ -26,11 +26,11 @@ export async function chooseEngine(wanted: EngineName): Promise<Choice> {
 
 /** Only now is anything of it loaded, so that nothing can go wrong where it is not wanted. */
 async function openFast(): Promise<Engine> {
-  if (process.platform !== 'linux') throw new Error(`it is for Linux, and this is ${process.platform}`);
+  if (process.platform !== 'linux') throw new Error(`it needs Linux, and this is ${process.platform}`);
   if (process.arch !== 'x64' && process.arch !== 'arm64') {
-    throw new Error(`it knows x64 and arm64, and this is ${process.arch}`);
+    throw new Error(`it needs x64 or arm64, and this is ${process.arch}`);
   }
-  if (!isMainThread) throw new Error('Node aborts a process when a worker ends in which it runs');
+  if (!isMainThread) throw new Error('Node aborts the process when a worker that runs it ends');
   const { probe } = await import('../sys/probe.ts');
   probe();
   const { FastEngine } = await import('./fast.ts');

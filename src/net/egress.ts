@@ -104,6 +104,6 @@ function isSource(from: string, to: string): boolean {
 }
 
 function noAddress({ addresses }: EgressOptions, to: string): Error {
-  const message = `no address to reach ${to} from among ${addresses.join(', ')}`;
+  const message = `no address from which to reach ${to} among ${addresses.join(', ')}`;
   return Object.assign(new Error(message), { code: 'EADDRNOTAVAIL' });
 }

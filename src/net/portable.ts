@@ -36,7 +36,7 @@ export class PortableEngine implements Engine {
   }
 
   deviceFault(): string {
-    return 'needs the fast engine; engine: fast says why it is not used';
+    return 'needs the fast engine; start with engine: fast to see why it is not used';
   }
 
   listen(

@@ -38,13 +38,13 @@ export function conditionRemedy(text: string): string {
   const cidr = parseCidr(text);
   if (cidr !== undefined) {
     const range = rangeOf(cidr);
-    if (isMapped(range)) return 'write the IPv4 address or network: ::ffff:0:0/96 is nothing else';
+    if (isMapped(range)) return 'write the IPv4 address or network that ::ffff:0:0/96 stands for';
     const address = formatIp(cidr.ip);
     return `write ${formatIp(range.first)}/${cidr.size} for the network, or ${address} for the one address`;
   }
   if (text.startsWith('*.') && parseCondition(text.slice(1)) !== undefined) return `write ${text.slice(1)}`;
   if (text === '*' || text === '.') return 'write any';
-  if (text.includes('%')) return 'leave the zone out: rules look at addresses without it';
+  if (text.includes('%')) return 'remove the zone: rules ignore it';
   const name = parseName(text);
   if (name !== undefined && isSetName(name)) return `write ${name} for the set`;
   if (parseCondition(text.replace(/:\d+$/, '')) !== undefined) return 'write the port under `port`';

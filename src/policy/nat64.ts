@@ -16,7 +16,7 @@ export class Nat64 {
   constructor(texts: readonly string[] = []) {
     this.#prefixes = texts.map((text) => {
       const cidr = parseNat64(text);
-      if (cidr === undefined) throw new TypeError(`nat64: ${text} is no prefix of a NAT64`);
+      if (cidr === undefined) throw new TypeError(`nat64: ${text} is not a NAT64 prefix`);
       return { addresses: AddressSet.of([rangeOf(cidr)]), size: cidr.size };
     });
   }
@@ -49,14 +49,13 @@ export function nat64Remedy(text: string): string | undefined {
   const { ip, size } = cidr;
   if (!SIZES.includes(size)) return `write one of ${SIZES.map((one) => `/${one}`).join(', ')} (RFC 6052)`;
   const { first } = rangeOf(cidr);
-  if (first.words.some((word, i) => word !== ip.words[i])) return `clear the bits behind the first ${size}`;
+  if (first.words.some((word, i) => word !== ip.words[i])) return `clear the bits after the first ${size}`;
   if (ip.words[2] >>> 24 !== 0)
-    return 'bits 64 to 71 are 0 in such a prefix (RFC 6052): look it up in your NAT64';
-  if (ip.words[0] === 0) return '::/32 has loopback and IPv4 itself in it: write the prefix of your NAT64';
+    return 'bits 64 to 71 of such a prefix are 0 (RFC 6052): check the prefix of your NAT64';
+  if (ip.words[0] === 0) return '::/32 includes loopback and mapped IPv4: write the prefix of your NAT64';
   const isWellKnown = ip.words[0] === 0x64_ff9b && ip.words[1] === 0;
   // Around the well-known prefix or inside of 6to4 nobody could tell which of two IPv4 addresses is meant.
   if (isWellKnown && (ip.words[2] !== 0 || size !== 96)) return 'write 64:ff9b::/96';
-  if (!isWellKnown && embeddedIpv4(ip) !== undefined)
-    return '2002::/16 is 6to4 and translates nothing: leave it out';
+  if (!isWellKnown && embeddedIpv4(ip) !== undefined) return '2002::/16 is 6to4, not NAT64: remove it';
   return undefined;
 }

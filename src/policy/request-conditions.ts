@@ -54,7 +54,7 @@ type Named = Pick<RequestConditionOptions, 'name'>;
 function conditionsOf({ name }: Named, texts: readonly string[]): Condition[] {
   return texts.map((text) => {
     const condition = parseCondition(text);
-    if (condition === undefined) throw new TypeError(`${name}: ${text} is no condition`);
+    if (condition === undefined) throw new TypeError(`${name}: ${text} is not a condition`);
     return condition;
   });
 }

@@ -71,7 +71,7 @@ class Walk {
     let { at } = this;
     let jumps = 0;
     for (;;) {
-      if (++this.#steps > MAX_STEPS) throw new Error('names of too many parts');
+      if (++this.#steps > MAX_STEPS) throw new Error('names with too many parts');
       const length = this.bytes.readUInt8(at);
       if (length < 0x40) {
         at += 1 + length;
@@ -80,7 +80,7 @@ class Walk {
       }
       const target = this.bytes.readUInt16BE(at) & 0x3fff;
       if (jumps++ === 0) this.at = at + 2;
-      if (jumps > MAX_JUMPS) throw new Error('a name of too many pointers');
+      if (jumps > MAX_JUMPS) throw new Error('a name with too many pointers');
       at = target;
     }
     if (jumps === 0) this.at = at;

@@ -148,7 +148,7 @@ for (const [kind, { start, encrypted }] of Object.entries(kinds)) {
       using resolver = resolverFor([{ ...server.endpoint, encrypted }]);
       await assert.rejects(find(resolver, 'www.test'), {
         code: 'ESERVFAIL',
-        message: /no answer to this query/,
+        message: /no response to this query/,
       });
     });
 

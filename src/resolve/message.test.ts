@@ -264,7 +264,7 @@ for (const [jumps, type] of [
   });
 }
 
-test('names of too many parts in all are not read', () => {
+test('names with too many parts in all are not read', () => {
   const name = `${'a.'.repeat(100)}test`;
   const answers = (count: number): Says => ({
     answers: Array.from({ length: count }, () => address(name, '192.0.2.1')),

@@ -96,7 +96,7 @@ export function decodeReply(bytes: Buffer, query: Query, most: number = Infinity
   if (failed) return { type: 'failure', rcode };
   if ((flags & 0x0200) !== 0) return { type: 'truncated' };
   try {
-    if (bytes.length > most) throw new Error('much longer than was asked for');
+    if (bytes.length > most) throw new Error('much longer than requested');
     const extended = (limitWork(bytes) << 4) | rcode;
     if (extended !== rcode) return { type: 'failure', rcode: extended };
     const packet = decode(bytes);

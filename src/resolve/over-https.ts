@@ -73,7 +73,9 @@ export class HttpsChannel implements Channel {
       const reply = status === 200 ? decodeReply(Buffer.concat(chunks), query) : undefined;
       if (reply !== undefined && reply.type !== 'truncated') settle(reply);
       else
-        fail(this.#fault ?? new Error(status === 200 ? 'no answer to this query' : `HTTP status ${status}`));
+        fail(
+          this.#fault ?? new Error(status === 200 ? 'no response to this query' : `HTTP status ${status}`),
+        );
     });
     request.end(query.bytes);
     return () => {

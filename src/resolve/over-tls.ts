@@ -28,7 +28,7 @@ export class TlsChannel implements Channel {
     this.#socket.setNoDelay(true);
     this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     this.#socket.on('error', (error) => this.#end(error));
-    this.#socket.on('end', () => this.#end(new Error('connection closed before the answer was complete')));
+    this.#socket.on('end', () => this.#end(new Error('connection closed before the response was complete')));
     this.#socket.setTimeout(IDLE, () => {
       if (this.#waiting.size === 0) this.close();
     });
@@ -69,7 +69,7 @@ export class TlsChannel implements Channel {
     const { query, settle, fail } = waiting;
     this.#done(query.id);
     const reply = decodeReply(message, query);
-    if (reply === undefined || reply.type === 'truncated') fail(new Error('no answer to this query'));
+    if (reply === undefined || reply.type === 'truncated') fail(new Error('no response to this query'));
     else settle(reply);
   }
 

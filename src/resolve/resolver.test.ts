@@ -356,7 +356,10 @@ test('the wait in line counts', async () => {
   let now = 0;
   await using all = await setUp(silent, { family: 'ipv4', timeout: 300 }, { now: () => now });
   const first = Array.from({ length: 256 }, (_, i) => all.resolver.resolve(`n${i}.test`));
-  const late = assert.rejects(all.resolver.resolve('last.test'), { code: 'ETIMEOUT', message: /in line/ });
+  const late = assert.rejects(all.resolver.resolve('last.test'), {
+    code: 'ETIMEOUT',
+    message: /in the queue/,
+  });
   now = 300;
   for (const end of await Promise.allSettled(first)) assert.equal(end.status, 'rejected');
   await late;

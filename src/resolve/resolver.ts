@@ -116,7 +116,8 @@ export class Resolver implements Disposable {
       [this.options.family, options.family ?? 'any'].every((one) => one === 'any' || one === `ipv${family}`);
     const { source = ANYBODY } = options;
     const found = await this.#unlessAborted(options.signal, () => this.#find(name, wanted, source));
-    if (found.length === 0) throw new ResolveError('ENOTFOUND', `${name}: no such name, or no address`);
+    if (found.length === 0)
+      throw new ResolveError('ENOTFOUND', `${name}: no such name, or it has no address`);
     return orderDestinations(found, (ip) => this.#sources.of(ip));
   }
 
@@ -161,7 +162,7 @@ export class Resolver implements Disposable {
     const literal = parseIp(text);
     if (literal !== undefined) return wanted(literal.family) ? [literal] : [];
     const name = canonicalName(text);
-    if (name === undefined) throw new ResolveError('EBADNAME', `${JSON.stringify(text)}: no host name`);
+    if (name === undefined) throw new ResolveError('EBADNAME', `${JSON.stringify(text)}: not a host name`);
     const local = addressesOf(name, this.#hosts.value).filter((ip) => wanted(ip.family));
     if (local.length > 0 || UNASKED.some((domain) => isWithin(name, domain))) return local;
 
@@ -200,8 +201,7 @@ export class Resolver implements Disposable {
 
   async #findServices(text: string, source: Asker): Promise<Services> {
     const name = canonicalName(text);
-    if (name === undefined)
-      throw new ResolveError('EBADNAME', `${JSON.stringify(text)}: no name of a service`);
+    if (name === undefined) throw new ResolveError('EBADNAME', `${JSON.stringify(text)}: not a service name`);
     const deadline = this.#now() + this.options.timeout;
     this.#nameServers();
     return shareQuery(this.#services, name, async () => {
@@ -216,11 +216,12 @@ export class Resolver implements Disposable {
     const records = await this.#turns.run(source, () => {
       this.#closing.signal.throwIfAborted();
       const left = deadline - this.#now();
-      if (left <= 0) throw new ResolveError('ETIMEOUT', `${name}: waited too long in line`);
+      if (left <= 0) throw new ResolveError('ETIMEOUT', `${name}: waited too long in the queue`);
       const means = { channels: this.#channels, memory: this.#edns };
       return query(name, type, this.#nameServers(), left, means, this.#closing.signal);
     });
-    if (records === undefined) throw new ResolveError('EBUSY', `${name}: too many names wait to be resolved`);
+    if (records === undefined)
+      throw new ResolveError('EBUSY', `${name}: too many names are waiting to be resolved`);
     return records;
   }
 

@@ -205,14 +205,14 @@ async function overStream(
       const received = Buffer.allocUnsafe(2 + 0xffff);
       let size = 0;
       socket.on('error', fail);
-      socket.on('end', () => fail(new Error('connection closed before the answer was complete')));
+      socket.on('end', () => fail(new Error('connection closed before the response was complete')));
       socket.on('data', (chunk: Buffer) => {
         size += chunk.copy(received, size);
         if (size < 2) return;
         const end = 2 + received.readUInt16BE(0);
         if (size < end) return;
         const reply = decodeReply(received.subarray(2, end), message);
-        if (reply === undefined || reply.type === 'truncated') fail(new Error('no answer to this query'));
+        if (reply === undefined || reply.type === 'truncated') fail(new Error('no response to this query'));
         else settle(reply);
       });
       const length = Buffer.alloc(2);

@@ -36,7 +36,7 @@ export async function firstFromHere<T>(
 /** The local address towards a literal one. Throws ENETUNREACH when the kernel knows no way there. */
 export function wayFromHere(host: string): string {
   const source = sourceFor(host);
-  if (source === undefined) throw Object.assign(new Error(`no way to ${host}`), { code: 'ENETUNREACH' });
+  if (source === undefined) throw Object.assign(new Error(`no route to ${host}`), { code: 'ENETUNREACH' });
   return source;
 }
 

@@ -109,7 +109,7 @@ export class Server implements AsyncDisposable {
     this.#drainTime = settings.timeouts.drain;
     this.#users = new Users(
       () => void this.#usersChanged(),
-      (report) => this.#log.error('users file not reloaded, the old users stay', { report }),
+      (report) => this.#log.error('users file not reloaded; the previous users stay in force', { report }),
     );
     const { authenticate, decide } = hooks;
     const embedder = authenticate && embedded(authenticate);
@@ -226,7 +226,7 @@ export class Server implements AsyncDisposable {
     const users = settings.users && (await readUsers(settings.users));
     if (users?.file?.exposed === true) {
       const { path } = users.file;
-      this.#log.warn('anybody on this machine can read the users file', {
+      this.#log.warn('everyone on this machine can read the users file', {
         path,
         remedy: `chmod o-r ${path}`,
       });
@@ -255,7 +255,7 @@ export class Server implements AsyncDisposable {
   #possible(limits: ConnectionLimitSettings): ConnectionLimitSettings {
     const possible = this.#possibleConnections;
     if (possible >= limits.connections) return limits;
-    this.#log.warn('descriptors are too few for limits: connections; raise ulimit -n or LimitNOFILE=', {
+    this.#log.warn('too few descriptors for limits: connections; raise ulimit -n or LimitNOFILE=', {
       connections: limits.connections,
       possible,
     });
@@ -280,10 +280,10 @@ export class Server implements AsyncDisposable {
     const short = standing.filter(({ cap, fault: ails }) => cap !== Infinity && ails === undefined);
     const cap = short.reduce((sum, one) => sum + one.cap, 0);
     const faults = [
-      ...(this.#ending ? ['ending: no new connections'] : []),
-      ...(short.length === 0 ? [] : [`memory is short: ${cap} connections at most`]),
+      ...(this.#ending ? ['shutting down: no new connections'] : []),
+      ...(short.length === 0 ? [] : [`memory is short: at most ${cap} connections`]),
       ...standing.flatMap((one) => one.fault ?? []),
-      ...(fault === undefined ? [] : [`the log cannot be written: ${fault}, ${lost} lines lost`]),
+      ...(fault === undefined ? [] : [`the log cannot be written: ${fault}; ${lost} lines lost`]),
     ];
     // Without its log garter still serves.
     return { ready: !this.#ending && standing.some((one) => one.open < one.cap), faults };

@@ -34,7 +34,7 @@ export function outboundFor(
           : log.warn('upstream down', { upstream, why }),
       ),
       discovery: new Discovery((service, why) =>
-        log.warn('a service could not be looked up; servers found before are still used', { service, why }),
+        log.warn('could not look up a service; using the servers found before', { service, why }),
       ),
       links: new Links(linkFailed),
       isOwnPort: (ip, port) => ports.isOwnPort(ip, port, 'tcp'),

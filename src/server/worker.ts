@@ -100,7 +100,7 @@ export class Worker implements Workers {
     };
     this.#listeners = new Listeners(engine, ports, {
       accepted: (client, listener) => this.#accepted(client, listener),
-      failed: (code, { place }) => log.warn('a connection could not be accepted', { listener: place, code }),
+      failed: (code, { place }) => log.warn('could not accept a connection', { listener: place, code }),
     });
     this.#clock = setInterval(() => recheckByClock(this.#state), RECHECK_INTERVAL).unref();
   }

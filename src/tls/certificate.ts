@@ -98,36 +98,33 @@ export function adviceOnClient(code: string): string | undefined {
   return ON_CLIENT[code];
 }
 
-const SERVER_ISSUER = 'no known CA has issued its certificate; name the CA under tls: ca';
+const SERVER_ISSUER = 'its certificate is not from a known CA; name the CA under tls: ca';
 const CLIENT_ISSUER =
-  'no CA under tls: client-ca has issued its certificate; give it one of them, or add its CA';
+  'its certificate is not from a CA under tls: client-ca; give it one from such a CA, or add its CA';
 
 const ON_SERVER: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: 'its certificate has expired; it needs a new one',
   CERT_NOT_YET_VALID: 'its certificate is not valid yet; compare the clocks of both machines',
-  [WRONG_NAME]:
-    'its certificate is for another name; write the one that it has under tls: name, or have it issued anew',
+  [WRONG_NAME]: 'its certificate is for another name; write that name under tls: name, or have it reissued',
   [WRONG_PIN]:
-    'its key is none of those under tls: pin; ask whoever runs it for the new one before you change that',
+    'its key is not among those under tls: pin; verify the new key with its operator before you change the pin',
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: SERVER_ISSUER,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: SERVER_ISSUER,
   UNABLE_TO_GET_ISSUER_CERT: SERVER_ISSUER,
   SELF_SIGNED_CERT_IN_CHAIN: SERVER_ISSUER,
-  DEPTH_ZERO_SELF_SIGNED_CERT:
-    'it has signed its certificate itself; name that under tls: ca, or pin its key',
-  INVALID_PURPOSE: 'its certificate is not for servers; have it issued anew',
-  'alert-certificate-required': 'it wants to see a certificate; name one under tls: cert and key',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed; name it under tls: ca, or pin its key',
+  INVALID_PURPOSE: 'its certificate is not for servers; have it reissued',
+  'alert-certificate-required': 'it requires a certificate; name one under tls: cert and key',
   'alert-certificate-expired':
     'it says that our certificate has expired or is not valid yet; renew tls: cert',
   'alert-unknown-ca':
-    'it does not know the CA of our certificate; name another under tls: cert, or have it add the CA',
-  'alert-unsupported-certificate':
-    'it says that our certificate is not for clients; have tls: cert issued anew',
+    'it does not know the CA of our certificate; name another certificate under tls: cert, or have the CA added there',
+  'alert-unsupported-certificate': 'it says that our certificate is not for clients; have tls: cert reissued',
   'alert-access-denied':
-    'our certificate names nobody who is a user there; add the user, or name another under tls: cert',
-  'alert-no-application-protocol': 'it does not speak this protocol over TLS; write another scheme',
-  ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS; take the tls out of the URL',
-  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'it does not speak TLS; take the tls out of the URL',
+    'our certificate does not name a user there; have the user added, or name another certificate under tls: cert',
+  'alert-no-application-protocol': 'it does not speak this protocol over TLS; use another scheme',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS; use a URL without TLS',
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'it does not speak TLS; use a URL without TLS',
   'alert-protocol-version': 'it does not speak TLS 1.3',
   ERR_SSL_UNSUPPORTED_PROTOCOL: 'it does not speak TLS 1.3',
 };
@@ -139,18 +136,15 @@ const ON_CLIENT: Readonly<Record<string, string>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: CLIENT_ISSUER,
   UNABLE_TO_GET_ISSUER_CERT: CLIENT_ISSUER,
   SELF_SIGNED_CERT_IN_CHAIN: CLIENT_ISSUER,
-  DEPTH_ZERO_SELF_SIGNED_CERT:
-    'it has signed its certificate itself; give it one of a CA under tls: client-ca',
-  INVALID_PURPOSE: 'its certificate is not for clients; have it issued anew',
-  [NO_CERTIFICATE]: 'it has shown no certificate; give it one of a CA under tls: client-ca',
-  [NO_USER]: 'its certificate names nobody who is a user; add the user, or give it another one',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed; give it one from a CA under tls: client-ca',
+  INVALID_PURPOSE: 'its certificate is not for clients; have it reissued',
+  [NO_CERTIFICATE]: 'it showed no certificate; give it one from a CA under tls: client-ca',
+  [NO_USER]: 'its certificate does not name a user; add the user, or give it another certificate',
   'alert-certificate-expired':
     'it says that our certificate has expired or is not valid yet; renew tls: cert',
-  'alert-bad-certificate':
-    'it refuses our certificate, which is for another name than it expects; see tls: cert',
-  'alert-certificate-unknown':
-    'it refuses our certificate, whose key is not the one that it has pinned; see tls: cert',
-  'alert-unknown-ca': 'it does not know the CA of our certificate; tell it, or name another under tls: cert',
-  'alert-unsupported-certificate':
-    'it says that our certificate is not for servers; have tls: cert issued anew',
+  'alert-bad-certificate': 'it rejects our certificate: it expects another name; see tls: cert',
+  'alert-certificate-unknown': 'it rejects our certificate: it has pinned another key; see tls: cert',
+  'alert-unknown-ca':
+    'it does not know the CA of our certificate; have the CA added there, or name another certificate under tls: cert',
+  'alert-unsupported-certificate': 'it says that our certificate is not for servers; have tls: cert reissued',
 };

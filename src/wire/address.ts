@@ -83,7 +83,7 @@ export function encodeAddress(address: Address): Uint8Array {
   }
   const family = address.type === AddressType.ipv4 ? 4 : 6;
   const ip = parseIp(address.host);
-  if (ip?.family !== family) throw new RangeError(`${address.host} is no IPv${family} address`);
+  if (ip?.family !== family) throw new RangeError(`${address.host} is not an IPv${family} address`);
   const bytes = new Uint8Array(family === 4 ? 7 : 19);
   bytes[0] = address.type;
   writeIp(ip, bytes, 1);
@@ -93,7 +93,7 @@ export function encodeAddress(address: Address): Uint8Array {
 
 /** The two bytes of a port, in network order. */
 export function encodePort(port: number): [number, number] {
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new RangeError(`${port} is no port`);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new RangeError(`${port} is not a port`);
   return [port >>> 8, port & 0xff];
 }
 

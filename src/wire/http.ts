@@ -47,7 +47,7 @@ export function decodeHttpRequest(
   if (head === undefined) return undefined;
   const { first, headers, size } = head;
   const [, method, target] = /^([!#$%&'*+.^_`|~\dA-Za-z-]+) ([\x21-\x7e]+) HTTP\/1\.[01]$/.exec(first) ?? [];
-  if (method === undefined || target === undefined) throw fault('no request line of HTTP/1');
+  if (method === undefined || target === undefined) throw fault('not an HTTP/1 request line');
   return { value: { method, target, headers }, size };
 }
 
@@ -113,7 +113,7 @@ export function decodeHttpReply(
     const head = decodeHead(bytes, scan);
     if (head === undefined) return undefined;
     const status = statusOf(head.first);
-    if (status === undefined) throw fault('no status line of HTTP/1');
+    if (status === undefined) throw fault('not an HTTP/1 status line');
     // All of them together are one head.
     if (status < 200) {
       scan.start = head.size;
@@ -236,7 +236,7 @@ function decodeHead(bytes: Uint8Array, scan: HeadScan): Head | undefined {
   const headers = new Map<string, string>();
   for (const field of fields) {
     const [, name, value] = /^([!#$%&'*+.^_`|~\dA-Za-z-]+):([^\r\n\0]*)$/.exec(field) ?? [];
-    if (name === undefined || value === undefined) throw fault('a field that is none');
+    if (name === undefined || value === undefined) throw fault('a malformed field');
     const key = name.toLowerCase();
     const before = headers.get(key);
     headers.set(key, before === undefined ? trimmed(value) : `${before}, ${trimmed(value)}`);

@@ -43,7 +43,7 @@ function decodeLine(bytes: Uint8Array): Decoded<ProxyHeader> | undefined {
     /^PROXY TCP([46]) (\S+) (\S+) (0|[1-9]\d{0,4}) (0|[1-9]\d{0,4})\r\n$/.exec(line) ?? [];
   const source = endpointOf(from, fromPort, family);
   const destination = endpointOf(to, toPort, family);
-  if (source === undefined || destination === undefined) throw fault('a line that is not understood');
+  if (source === undefined || destination === undefined) throw fault('a malformed line');
   return { value: { addresses: { source, destination } }, size };
 }
 

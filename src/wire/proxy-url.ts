@@ -72,12 +72,12 @@ export function parseProxyUrl(written: string): ProxyUrl | ProxyUrlFault {
     url.password,
   ].map(decode);
   if (bare === undefined || path === undefined || username === undefined || password === undefined)
-    return { fault: 'a % stands for itself', remedy: 'write %25' };
+    return { fault: 'a % is not followed by a valid code', remedy: 'write %25' };
   const ip = parseIp(bare);
   const host = ip === undefined ? bare : formatIp(ip);
   if (url.search !== '' || url.hash !== '' || (path !== '' && (host !== 'localhost' || url.port !== '')))
     return {
-      fault: 'something stands behind host and port',
+      fault: 'there is something after host and port',
       remedy: isCut
         ? ENCODE
         : `write ${PROXY_URL_EXAMPLE}, or for a unix socket socks5h://localhost/run/tor/socks`,

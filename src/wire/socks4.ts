@@ -120,11 +120,11 @@ function decodeIpv4(bytes: Uint8Array): Address {
 
 function encodeHead(version: number, code: number, address: Address): Uint8Array {
   const ip = parseIp(address.host);
-  if (ip?.family !== 4) throw new RangeError(`${address.host} is no IPv4 address`);
+  if (ip?.family !== 4) throw new RangeError(`${address.host} is not an IPv4 address`);
   return concat([version, code], encodePort(address.port), ipBytes(ip));
 }
 
 function encodeTerminated(text: string, field: string): Uint8Array {
-  if (text.includes('\0')) throw new RangeError(`${field} holds a NUL, which would end it`);
+  if (text.includes('\0')) throw new RangeError(`${field} contains a NUL, which would end it`);
   return concat(encodeText(text, field), [0]);
 }

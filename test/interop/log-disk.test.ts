@@ -126,7 +126,7 @@ suite('garter with its log on a disk', () => {
       },
       () => 'the disk does not fill up',
     );
-    assert.match(await readiness(), /^ready\nthe log cannot be written: ENOSPC, 0 lines lost\n$/);
+    assert.match(await readiness(), /^ready\nthe log cannot be written: ENOSPC; 0 lines lost\n$/);
     for (let i = 0; i < 20; i++) await connectOnce();
     open.send(Buffer.from('still there'));
     await open.expect(Buffer.from('still there'));
@@ -145,7 +145,7 @@ suite('garter with its log on a disk', () => {
     assert.equal(lines.filter((line) => line.includes('again code=ENOSPC lost=0')).length, 1);
     assert.match(
       garter.stderr(),
-      /^\S+ error the log cannot be written, connections go on to=\S+garter\.log code=ENOSPC\n$/,
+      /^\S+ error the log cannot be written; connections continue to=\S+garter\.log code=ENOSPC\n$/,
     );
   });
 
@@ -181,7 +181,7 @@ suite('garter with its log on a disk', () => {
     try {
       await check(['mount', '-o', 'remount,bind,ro', disk.path]);
       garter.signal('SIGHUP');
-      await untilLogged(/ error not reloaded, nothing has changed report=.*EROFS/);
+      await untilLogged(/ error not reloaded; nothing has changed report=.*EROFS/);
     } finally {
       await check(['umount', disk.path]);
     }

@@ -76,7 +76,7 @@ log: { to: { file: theirs/${log} } }
     await configure('link.log');
     const { code, stderr } = await run([garterCommand, 'serve', '--config', config]);
     assert.equal(code, 1);
-    assert.match(stderr, /EACCES.*link\.log.*nobody has to be able/);
+    assert.match(stderr, /EACCES.*link\.log.*nobody must be able/);
     assert.equal(await readFile(ours, 'utf8'), 'precious');
     assert.equal((await stat(ours)).uid, 0);
     assert.equal((await stat(join(theirs, 'garter.state'))).uid, uid);
@@ -105,7 +105,7 @@ log: { to: { file: theirs/${log} } }
     await chmod(directory.path, 0o755);
     await writeFile(config, 'listen: [{ address: 127.0.0.1:0 }]\nrun-as: nobody\n', { mode: 0o600 });
     const stderr = await serveBriefly(config);
-    assert.match(stderr, /warn no reload will work: .*user=nobody file=\S+garter\.yaml$/m);
+    assert.match(stderr, /warn reloads will fail: .*user=nobody file=\S+garter\.yaml$/m);
   });
 
   for (const [name, lines, message] of [
@@ -113,17 +113,17 @@ log: { to: { file: theirs/${log} } }
     [
       'a users file that the user may not read',
       'run-as: nobody\nusers: { file: users.txt }',
-      /EACCES.*users\.txt.*nobody has to be able/,
+      /EACCES.*users\.txt.*nobody must be able/,
     ],
     [
       'a state file that the user could not replace',
       'run-as: nobody\nstate: garter.state',
-      /EACCES.*garter\.state.*nobody has to be able/,
+      /EACCES.*garter\.state.*nobody must be able/,
     ],
     [
       'a log in a folder of root',
       'run-as: nobody\nlog: { to: { file: garter.log } }',
-      /EACCES.*garter\.log.*nobody has to be able/,
+      /EACCES.*garter\.log.*nobody must be able/,
     ],
   ] as const) {
     test(`${name} is told at the start`, async () => {

@@ -60,7 +60,7 @@ suite('systemd', () => {
     );
     const { code, stderr } = await run([garterCommand, 'serve', '--config', config]);
     assert.equal(code, 1);
-    assert.match(stderr, /systemd has passed no socket; is the socket unit started\?/);
+    assert.match(stderr, /systemd passed no socket; is the socket unit running\?/);
   });
 
   test('readiness, reload, watchdog and the end are told', async () => {
@@ -92,7 +92,7 @@ suite('systemd', () => {
       env: { NOTIFY_SOCKET: '/nowhere/notify' },
     });
     await until(
-      () => garter.stderr().includes('systemd was not told'),
+      () => garter.stderr().includes('could not notify systemd'),
       () => garter.stderr(),
     );
     using client = await RawClient.connect({ host: '127.0.0.1', port: Number(garter.ready[1]) });

@@ -52,8 +52,8 @@ async function get(agent: Agent, ...lines: readonly string[]): Promise<string> {
 /** What stands on standard error beside the greeting, and what this machine may be short of. */
 function complaints({ process: { stderr } }: Agent): string {
   return stderr()
-    .replace(/^\nThe programs of this machine [^]*?\n\n {2}[^]*?\n\n/, '')
-    .replace(/^\S+ warn descriptors are too few .*\n/m, '');
+    .replace(/^\nPrograms on this machine [^]*?\n\n {2}[^]*?\n\n/, '')
+    .replace(/^\S+ warn too few descriptors .*\n/m, '');
 }
 
 suite('garter agent', () => {
@@ -253,7 +253,7 @@ resolve: { servers: ["127.0.0.1:${near.endpoint.port}"] }
       );
       const outcome = await run([garterCommand, 'check', file]);
       assert.notEqual(outcome.code, 0);
-      assert.match(outcome.stdout + outcome.stderr, /no listener here is for browsers of this machine only/);
+      assert.match(outcome.stdout + outcome.stderr, /no listener is only for browsers on this machine/);
     });
   });
 });

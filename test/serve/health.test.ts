@@ -43,7 +43,7 @@ test('not ready while it drains, and still alive', async () => {
     async () => (await fetch(`${url}/readyz`)).status === 503,
     () => 'still ready',
   );
-  assert.match(await (await fetch(`${url}/readyz`)).text(), /^not ready\nending/);
+  assert.match(await (await fetch(`${url}/readyz`)).text(), /^not ready\nshutting down/);
   assert.equal((await fetch(`${url}/healthz`)).status, 200);
   client.reset();
 });
@@ -82,7 +82,7 @@ test('a log that cannot be written is told, and garter stays ready', async () =>
   await using garter = await startGarter({
     config: CONFIG,
     log: '/dev/full',
-    complaint: /^\S+ error the log cannot be written, connections go on to=\/dev\/full code=ENOSPC\n$/,
+    complaint: /^\S+ error the log cannot be written; connections continue to=\/dev\/full code=ENOSPC\n$/,
   });
   const url = await urlOf(garter);
   using client = await RawClient.connect(garter);

@@ -71,7 +71,10 @@ test('a users file that others can write stops the start, and one that they can 
   const { code, stdout, stderr } = await run([garterCommand, ...second]);
   assert.equal(code, 2, stderr);
   assert.equal(stdout, '');
-  assert.ok(stderr.endsWith(`${file}: others than its owner can write it: chmod go-w ${file}\n`), stderr);
+  assert.ok(
+    stderr.endsWith(`${file}: users other than its owner can write it: chmod go-w ${file}\n`),
+    stderr,
+  );
 });
 
 test('SIGTERM: no new connections, the open ones go on, and it ends with the last', async () => {
@@ -188,7 +191,7 @@ test('SIGHUP with what cannot be put in force changes nothing, and can be mended
     const broken = fault.startsWith('log') ? next.replace(/^log:.*$/m, fault) : `${next}\n${fault}\n`;
     await writeFile(file, broken);
     garter.process.signal('SIGHUP');
-    await saying('not reloaded, nothing has changed');
+    await saying('not reloaded; nothing has changed');
     await assert.rejects(RawClient.connect({ host: '127.0.0.1', port }), { code: 'ECONNREFUSED' });
     assert.equal((await fetch(`http://127.0.0.1:${health}/healthz`)).status, 200);
     await rename(join(garter.directory, 'log.jsonl'), join(garter.directory, fault.slice(0, 3)));

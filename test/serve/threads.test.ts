@@ -289,7 +289,7 @@ suite('a thread that throws', () => {
     const before = await descriptors(garter.process.pid);
     await order(fault, 'throw');
     await until(
-      async () => (await garter.log()).some(({ event }) => event.startsWith('a thread has ended')),
+      async () => (await garter.log()).some(({ event }) => event.startsWith('a thread died')),
       () => 'its death is not in the log',
     );
     const answered = await Promise.all(clients.map(isAlive));
@@ -371,7 +371,7 @@ test('a thread that hangs is told to balancers, and does not hold up the end', a
     },
     () => 'no fault is told',
   );
-  assert.match(text, /^ready\nthread \d does not answer\n$/);
+  assert.match(text, /^ready\nthread \d does not respond\n$/);
 });
 
 function unlessReset(error: NodeJS.ErrnoException): undefined {

@@ -30,8 +30,8 @@ suite('syslog messages', () => {
 
   const ids: readonly (readonly [event: string, id: string])[] = [
     ['disconnect', 'disconnect'],
-    ['not reloaded, nothing has changed', 'not-reloaded-nothing-has-changed'],
-    ['memory is short: new connections are refused', 'memory-is-short-new-connections'],
+    ['not reloaded; nothing has changed', 'not-reloaded-nothing-has-changed'],
+    ['memory is short; refusing new connections', 'memory-is-short-refusing-new'],
     ['1234567890 1234567890 12345678901', '1234567890-1234567890'],
     ['1234567890 1234567890 1234567890', '1234567890-1234567890-1234567890'],
     ['é \n', '-'],

@@ -61,5 +61,5 @@ function frame(line: Line): Buffer[] {
 }
 
 function timedOut(): Error {
-  return Object.assign(new Error('nothing was taken for too long'), { code: 'ETIMEDOUT' });
+  return Object.assign(new Error('nothing was accepted for too long'), { code: 'ETIMEDOUT' });
 }

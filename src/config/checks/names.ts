@@ -16,7 +16,7 @@ export function reportTaken(
     else
       error(
         [...path, 'name'],
-        `the name ${quote(made.name)} is taken ${whereIs(earlier, source)}`,
+        `the name ${quote(made.name)} is already used ${whereIs(earlier, source)}`,
         `write another one: ${why}`,
       );
   }

@@ -14,8 +14,8 @@ export function markPac(
   if (all.length > 0 && !marked.some(({ pac }) => pac))
     error(
       ['pac'],
-      'no listener here is for browsers of this machine only',
-      'add one on 127.0.0.1, or take pac away',
+      'no listener is only for browsers on this machine',
+      'add one on 127.0.0.1, or remove pac',
       'key',
     );
   return marked;

@@ -45,7 +45,7 @@ function refuseReachable(reachable: readonly Placed<ListenerSettings>[], { error
   for (const { made, path } of reachable)
     error(
       [...path, 'address'],
-      `others can reach ${formatPlace(made.address)}, and an agent is for this machine only`,
+      `others can reach ${formatPlace(made.address)}, but an agent is only for this machine`,
       'listen on 127.0.0.1, or run garter serve',
     );
 }
@@ -64,10 +64,10 @@ function refuseOpen(
     const isFlag = source.file === undefined && /^(--|GARTER_)/.test(source.place(at).where);
     error(
       at,
-      `others can reach ${formatPlace(made.address)}, and it asks for no password`,
+      `others can reach ${formatPlace(made.address)}, which asks for no password`,
       isFlag
         ? 'give --users FILE, or GARTER_USER and GARTER_PASSWORD, or listen on 127.0.0.1'
-        : `add ${ACCEPT_LINE}, or ${isWritten ? 'take none out of methods' : USERS_LINE}`,
+        : `add ${ACCEPT_LINE}, or ${isWritten ? 'delete "none" from methods' : USERS_LINE}`,
     );
   }
 }
@@ -85,8 +85,8 @@ function warnOfOpen(
     if (!isForAll || !(rule.methods?.includes('none') ?? reachable.some(isOpen))) continue;
     warning(
       ['accept', i],
-      'everybody may connect and needs no password: an open proxy',
-      'say under from who is meant, or write methods: [password]',
+      'everyone may connect, and without a password: an open proxy',
+      'list the clients under from, or write methods: [password]',
     );
     return;
   }
@@ -105,18 +105,18 @@ function isOpen({ made }: Placed<ListenerSettings>): boolean {
 
 function warnOfNobody(draft: Draft, isCertified: boolean, { warning }: Reports): void {
   for (const path of methodsIn(draft, 'password')) {
-    warning(path, 'nobody has a password: there are no users', `add ${USERS_LINE}`);
+    warning(path, 'nobody can have a password: there are no users', `add ${USERS_LINE}`);
   }
   for (const [i, rule] of (draft.rules ?? []).entries()) {
     if (rule?.user === undefined || isCertified) continue;
-    warning(['rules', i, 'user'], 'nobody has a name: there are no users', `add ${USERS_LINE}`);
+    warning(['rules', i, 'user'], 'nobody can have a user name: there are no users', `add ${USERS_LINE}`);
   }
 }
 
 /** Listeners are told by themselves. */
 function warnOfNoCertificate({ accept = [], rules = [] }: Draft, { warning }: Reports): void {
   for (const path of methodsIn({ accept, rules }, 'certificate')) {
-    warning(path, 'nobody is asked for a certificate', 'add tls: { …, client-ca: … } to a listener');
+    warning(path, 'no client is asked for a certificate', 'add tls: { …, client-ca: … } to a listener');
   }
 }
 

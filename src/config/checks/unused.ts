@@ -8,7 +8,7 @@ export function warnOfUnused(draft: Draft, { warning }: Reports): void {
   const names = Object.keys(upstreams);
   if (names.length > 0 && !('routes' in draft)) {
     const remedy = `add routes: [{ to: [any], via: ${names[0]} }]`;
-    warning(['upstreams'], 'there are no routes: everything goes out directly', remedy, 'key');
+    warning(['upstreams'], 'there are no routes: everything leaves directly', remedy, 'key');
     return;
   }
   const used = new Set(['direct', ...routes.flatMap((section) => namesIn([section?.via]))]);
@@ -20,7 +20,7 @@ export function warnOfUnused(draft: Draft, { warning }: Reports): void {
   const isSure = [...used].every((name) => name === 'direct' || Object.hasOwn(upstreams, name));
   if (draft.routes === undefined || routes.includes(undefined) || !isSure) return;
   for (const name of names.filter((one) => !used.has(one))) {
-    const remedy = `write via: ${name} in a route, or take it away`;
+    const remedy = `write via: ${name} in a route, or remove it`;
     warning(['upstreams', name], 'no route leads to this upstream', remedy, 'key');
   }
 }

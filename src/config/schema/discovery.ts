@@ -20,7 +20,7 @@ export const serviceName: Schema<ServiceName, string> = value(
     const [, kind, domain = ''] = /^_(socks5s?)\._tcp\.(.+)$/i.exec(written) ?? [];
     const name = parseName(written);
     if (kind === undefined || name === undefined || domain.startsWith('_'))
-      throw new ValueError(`${quote(written)} is no service that garter can use`, example);
+      throw new ValueError(`${quote(written)} is not a service that garter can use`, example);
     return { name, domain: parseName(domain)!, encrypted: kind.toLowerCase() === 'socks5s' };
   },
 );

@@ -22,7 +22,7 @@ export function readDraft({ value }: Source, report: Report): Draft {
   const draft: Record<string, unknown> = {};
   if (!isKeys(value)) {
     const found =
-      value === null ? 'there is nothing here' : `${quote(value)} stands where keys and values are expected`;
+      value === null ? 'the configuration is empty' : `${quote(value)} is not a mapping of keys and values`;
     report([], found, 'write at least: listen: [{ address: 127.0.0.1:1080 }]');
     return draft;
   }
@@ -38,7 +38,7 @@ export function readDraft({ value }: Source, report: Report): Draft {
       draft[key] = entries?.map((entry, i) => read(lists[key], entry, [key, i]));
       if (entries === undefined) {
         const remedy = `write ${key}: [ … ], or one "- …" for each entry`;
-        report([key], `${quote(input)} stands where a list is expected`, remedy);
+        report([key], `${quote(input)} is not a list`, remedy);
       }
     } else if (isIn(sections, key)) draft[key] = read(sections[key], input, [key]);
     else reportUnknown([key], Object.keys({ ...lists, ...sections }), report);

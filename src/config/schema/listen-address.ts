@@ -62,7 +62,7 @@ export function addressesOf(host: string): string[] {
     .map(({ address }) => address);
   if (addresses.length > 0) return addresses;
   throw new ValueError(
-    `${quote(host)} is not an address, and no interface of this machine with one`,
+    `${quote(host)} is neither an address nor an interface of this machine that has one`,
     `write an address, or one of its interfaces: ${either(Object.keys(interfaces))}`,
   );
 }
@@ -73,9 +73,12 @@ const PATH_LIMIT = 107;
 /** Of a unix socket. */
 export function socketPath(path: string): string {
   if (path === '' || path.includes('\0'))
-    throw new ValueError('there is no path', 'write unix:/run/garter/socks');
+    throw new ValueError('the path is missing', 'write unix:/run/garter/socks');
   if (Buffer.byteLength(path) > PATH_LIMIT)
-    throw new ValueError(`a unix socket's path has ${PATH_LIMIT} bytes at most`, 'write a shorter one');
+    throw new ValueError(
+      `the path of a unix socket can have at most ${PATH_LIMIT} bytes`,
+      'write a shorter one',
+    );
   return path;
 }
 
@@ -84,7 +87,7 @@ export function parseEndpoint(written: string, example: string): Endpoint {
   const host = bracketed ?? plain;
   if ([written.replace(/:\d+$/, ''), written].some((one) => ipOf(one)?.family === 6)) {
     throw new ValueError(
-      `${quote(written)} can be read in two ways`,
+      `${quote(written)} is ambiguous`,
       'write the IPv6 address in brackets: "[::1]:1080"',
     );
   }

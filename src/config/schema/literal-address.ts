@@ -24,7 +24,7 @@ export function literalAddress(written: string): string | undefined {
   if (zone !== undefined && INTERFACE.test(zone)) return `${host}%${zone}`;
   throw new ValueError(
     zone === undefined
-      ? `${quote(written)} is link-local, and does not say on which interface`
+      ? `${quote(written)} is link-local, but does not say on which interface`
       : `${quote(zone)} is not the name of a network interface`,
     `write it with its interface: ${host}%${interfaceWith(host)}`,
   );

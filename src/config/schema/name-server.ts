@@ -45,12 +45,12 @@ function faultIn(
   path: string | undefined,
   name: string | undefined,
 ): string | undefined {
-  if (ipOf(place)?.family === 6) return 'an IPv6 address stands in brackets';
+  if (ipOf(place)?.family === 6) return 'an IPv6 address needs brackets';
   if (scheme === 'tls' && path !== undefined) return 'DNS over TLS has no path';
   if (scheme === 'https' && path === undefined) return 'DNS over HTTPS has a path';
   if (path !== undefined && !/^[\x21-\x7e]+$/.test(path)) return 'the path has characters that no URL has';
   if (name !== undefined && (parseName(name) === undefined || parseIp(name) !== undefined))
-    return 'behind # stands no name';
+    return 'there is no name after #';
   return undefined;
 }
 

@@ -35,9 +35,9 @@ const FAULTS: readonly (readonly [url: string, message: string])[] = [
   ['socks5h://alice:s3cret@127.1', 'the host is neither a name nor an address'],
   ['http://alice:s3cret@127.1', 'the host is neither a name nor an address'],
   ['socks5h://s3%20cret', 'the host is neither a name nor an address'],
-  ['socks5h://alice:s3cret@proxy.example/path', 'something stands behind host and port'],
-  ['socks5h://alice:s3cret%@proxy.example', 'a % stands for itself'],
-  ['socks4://alice:s3cret@proxy.example', 'SOCKS4 has a user id and no password'],
+  ['socks5h://alice:s3cret@proxy.example/path', 'there is something after host and port'],
+  ['socks5h://alice:s3cret%@proxy.example', 'a % is not followed by a valid code'],
+  ['socks4://alice:s3cret@proxy.example', 'SOCKS4 has a user id but no password'],
 ];
 
 test('what is wrong is told without the URL', () => {

@@ -45,11 +45,11 @@ export function checkCredentials(
 ): void {
   if (isSocks4(protocol) && password !== '')
     throw new ValueError(
-      'SOCKS4 has a user id and no password',
+      'SOCKS4 has a user id but no password',
       'write the id alone: socks4a://ID@HOST:PORT',
     );
   if (protocol === 'http' && username.includes(':'))
-    throw new ValueError('HTTP cannot carry a user name with a colon', 'take another name');
+    throw new ValueError('HTTP cannot carry a user name with a colon', 'use another name');
   for (const [what, said] of [
     ['user name', username],
     ['password', password],

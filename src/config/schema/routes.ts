@@ -77,8 +77,8 @@ export const route: Schema<RouteSection, RouteConfig> = keys<RouteSection, Route
   '{ to: [any], via: direct }',
   {
     name: optional(leaf.label, 'For records and messages. Default: route-1, route-2, …'),
-    to: list(leaf.toCondition, { example: 'to: [any], or the destinations that are meant' }).describe(
-      'Destinations, as in rules; any is everything here.',
+    to: list(leaf.toCondition, { example: 'to: [any], or the destinations you mean' }).describe(
+      'Destinations, as in rules; any means everything here.',
     ),
     command: optional(list(leaf.command), 'Default: all.'),
     from: optional(list(leaf.fromCondition), 'Clients: CIDRs, addresses and sets. Default: all.'),
@@ -87,14 +87,14 @@ export const route: Schema<RouteSection, RouteConfig> = keys<RouteSection, Route
     via: upstreamRef.describe('direct, the name of an upstream, or the URL of a proxy server.'),
     egress: optional(
       list(leaf.localAddress, { example: 'egress: [192.0.2.1], addresses of this machine' }),
-      'Addresses of this machine from which connections go out, or network interfaces, on which they stay (fast engine only).',
+      'Local addresses to connect from, or network interfaces to which traffic is confined (fast engine only).',
     ),
     rotate: optional(
       choice(['none', 'route', 'same-as-incoming', 'random']),
-      'Which of several: the first (none, the default), the one that the system would take (route), the one that the client has ' +
+      'Which of several to use: the first (none, the default), the one that the system would choose (route), the one that the client ' +
         'connected to, or a random one.',
     ),
-    resolve: optional(choice(['here']), 'Names are resolved here, also where the upstream would do it.'),
+    resolve: optional(choice(['here']), 'Resolve names here, even if the upstream could.'),
     dns: optional(list(nameServer), "Name servers for this route. Default: resolve's."),
   },
 );
@@ -102,20 +102,20 @@ export const route: Schema<RouteSection, RouteConfig> = keys<RouteSection, Route
 const serverLogin: Shape<ServerLogin, ServerLoginConfig> = {
   login: optional(
     keys<Login, LoginConfig>('{ name: alice, password: { file: p1.password } }', {
-      name: leaf.userName.describe('The user name that the server is shown.'),
+      name: leaf.userName.describe('The user name for the server.'),
       password: leaf.secret.describe('"${NAME}" from the environment, or { file: path }.'),
     }),
-    'User name and password, where they are not part of the URL.',
+    'User name and password, unless they are part of the URL.',
   ),
-  credentials: optional(choice(['client']), 'client: what the client has shown is shown to the server.'),
-  tls: optional(linkTls, 'Of a server whose URL says that it speaks TLS.'),
+  credentials: optional(choice(['client']), "client: pass the client's credentials on to the server."),
+  tls: optional(linkTls, 'For a server whose URL says TLS.'),
 };
 
 const member = standsFor(
   'url',
   keys<MemberSection, MemberConfig>('{ url: socks5h://10.0.3.1:1080, weight: 2 }', {
     url: upstreamRef.describe('The URL of a server, or the name of an upstream.'),
-    weight: optional(leaf.count, 'Its share, beside those of the others. Default: 1.'),
+    weight: optional(leaf.count, 'Its share relative to the others. Default: 1.'),
     ...serverLogin,
   }),
 );
@@ -126,34 +126,37 @@ export const upstream: Schema<UpstreamSection, string | UpstreamConfig> = stands
   keys<UpstreamSection, UpstreamConfig>('socks5h://10.0.3.1:1080, or { servers: [ … ] }', {
     url: optional(
       proxyUrl,
-      'A proxy server: socks4, socks4a, socks5, socks5h or http; over TLS with +tls behind it, and https.',
+      'A proxy server: socks4, socks4a, socks5, socks5h or http; over TLS with +tls, and https.',
     ),
-    servers: optional(list(member), 'A group: servers, chains and other groups, of which one is taken.'),
-    chain: optional(list(upstreamRef), 'Servers one behind the other, the nearest first.'),
-    discover: optional(serviceName, 'A group whose servers stand in SRV records: the name of these records.'),
+    servers: optional(list(member), 'A group: servers, chains and other groups, one of which is used.'),
+    chain: optional(list(upstreamRef), 'A chain of servers, nearest first.'),
+    discover: optional(
+      serviceName,
+      'A group whose servers are listed in SRV records: the name of these records.',
+    ),
     choose: optional(
       choice<Choice>(['order', 'random', 'round-robin', 'least-sessions', 'source-hash']),
-      'Which of a group is tried first. Default: order, the first that works; of servers that are discovered, random.',
+      'Which server of a group is tried first. Default: order, the first that works; for discovered servers, random.',
     ),
     health: optional(
       keys<HealthSection, HealthConfig>('{ every: 5s, fail: 2 }', {
-        fail: optional(leaf.count, 'Failures in a row until a server is passed over. Default: 1.'),
-        every: optional(
-          leaf.time,
-          'The servers are checked, too: the time between two checks. Default: never.',
-        ),
+        fail: optional(leaf.count, 'Consecutive failures after which a server is down. Default: 1.'),
+        every: optional(leaf.time, 'The interval between health checks. Default: no checks.'),
         recover: optional(
           leaf.count,
-          'Good ones in a row, in use and in checks, until it is up again. Default: 1.',
+          'Consecutive successes, in use and in checks, after which it is up again. Default: 1.',
         ),
-        connect: optional(leaf.destination, 'What a server has to connect to in a check. Default: nothing.'),
+        connect: optional(
+          leaf.destination,
+          'A destination that a check must be able to connect to. Default: none.',
+        ),
       }),
-      'When a server of a group is passed over, and for how long.',
+      'When a server of a group is considered down, and for how long.',
     ),
-    tries: optional(leaf.count, 'Servers of a group that are tried for one connection. Default: 3.'),
+    tries: optional(leaf.count, 'How many servers of a group are tried per connection. Default: 3.'),
     udp: optional(
       choice(['refuse', 'clear']),
-      'Datagrams where links are encrypted: refuse (the default), or send them in clear.',
+      'Datagrams if links are encrypted: refuse them (the default), or send them in clear text.',
     ),
     ...serverLogin,
   }),

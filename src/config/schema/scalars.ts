@@ -59,7 +59,7 @@ export const startups: Schema<EarlyDrop, string> = value(
     if (start > 0 && percent > 0 && percent <= 100 && full >= start) return { start, percent, full };
     throw new ValueError(
       `${quote(input)} is not a start, a percentage and an end`,
-      'write 60:30:100: from 60 on 30 in 100 are dropped, more and more of them, and all from 100 on',
+      'write 60:30:100: from 60 on, 30 % of new ones are dropped, increasing to all at 100',
     );
   },
 );
@@ -121,7 +121,7 @@ export const fromCondition: Schema<string, string> = value(
     if (condition.type !== 'name') return canonical(condition, written);
     const set = nearest(written, SET_NAMES);
     throw new ValueError(
-      `${quote(written)} is a name, and clients are known by address only`,
+      `${quote(written)} is a name, but clients are known only by address`,
       set === undefined ? 'write their address or network' : `did you mean the set ${set}?`,
     );
   },
@@ -211,7 +211,7 @@ export const userOrGroup: Schema<string, string> = value(
   (input) => {
     refuseFile(input);
     const written = text(input, 'a name or a @group, in quotes: "alice", "@staff"');
-    if (written.startsWith('ident:')) throw notYet('a name that is merely claimed (ident:)');
+    if (written.startsWith('ident:')) throw notYet('a name that is only claimed (ident:)');
     const isGroup = written.startsWith('@');
     const fault = isGroup ? groupFault(written.slice(1)) : nameFault(written);
     if (fault === undefined) return written;

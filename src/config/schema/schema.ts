@@ -153,56 +153,56 @@ const revoke = choice<Revoke>(['close', 'keep']);
 
 const listener = keys<ListenerSection, ListenerConfig>('{ address: 127.0.0.1:1080 }', {
   address: listenAddress.describe(
-    'host:port, "[v6]:port" or interface:port, for each address of the interface; unix:/path; systemd or systemd:NAME ' +
-      'for the sockets that systemd passes. Port 0 takes any free one.',
+    'host:port, "[v6]:port", or interface:port for each address of the interface; unix:/path; systemd or systemd:NAME ' +
+      'for the sockets that systemd passes. Port 0 takes any free port.',
   ),
-  mode: optional(leaf.mode, 'Of a unix socket: who may connect. Default: 0660.'),
+  mode: optional(leaf.mode, 'The file mode of a unix socket: who may connect. Default: 0660.'),
   interface: optional(
     leaf.interfaceName,
-    'Only connections that arrive on this network interface are let in. Needs the fast engine.',
+    'Accept only connections that arrive on this network interface. Needs the fast engine.',
   ),
-  protocols: optional(list(protocol), 'Told apart by the first byte. Default: [socks5, socks4].'),
+  protocols: optional(list(protocol), 'Recognised by their first byte. Default: [socks5, socks4].'),
   methods: optional(
     list(method),
-    'Authentication methods by preference. Default: [certificate] with client-ca, [password] when there are users, else [none].',
+    'Authentication methods, in order of preference. Default: [certificate] with client-ca, [password] if there are users, otherwise [none].',
   ),
-  tls: optional(listenerTls, 'TLS 1.3 before anything else.'),
+  tls: optional(listenerTls, 'TLS 1.3 on the whole connection.'),
   'proxy-protocol': optional(
     keys<ProxyProtocolSection, ProxyProtocolConfig>('{ from: [10.0.0.2] }', {
       from: list(leaf.fromCondition, { example: 'from: [ … ] with the addresses of the balancers' }).describe(
         'The balancers: CIDRs, addresses and sets.',
       ),
     }),
-    'The PROXY protocol, versions 1 and 2: these peers have to send a header, and nobody else may.',
+    'The PROXY protocol, versions 1 and 2: these peers must send a header, and no others may.',
   ),
   udp: optional(
     keys<UdpSection, UdpConfig>('{ ports: 40000-40999 }', {
-      ports: optional(leaf.ports, 'Ports for the datagrams of clients. Default: any free one.'),
+      ports: optional(leaf.ports, "Ports for clients' datagrams. Default: any free port."),
       advertise: optional(
         keyed(leaf.network, leaf.literal, '{ "198.51.100.0/24": 203.0.113.10 }'),
-        'The address to tell clients, by client network. Default: the one that the TCP connection reached.',
+        'The address announced to clients, by client network. Default: the one that the TCP connection reached.',
       ),
       replies: optional(
         choice(['peers', 'any']),
-        'Whose datagrams come back: only from an address and port already sent to (peers, the default), or from anyone.',
+        'Whose datagrams are passed back: only from an address and port already sent to (peers, the default), or from anyone.',
       ),
       'declared-port': optional(
         choice(['require', 'hint']),
-        'The port that a client says it will send from: it has to say one and is heard from there only (require), or NAT may change it (hint, the default).',
+        'The port that a client says it will send from: clients must declare it and send from there (require), or NAT may change it (hint, the default).',
       ),
     }),
     'UDP ASSOCIATE.',
   ),
   resolve: optional(
     choice<ResolveOrder>(['ipv4-first', 'system']),
-    'Which address of a name RESOLVE answers with: an IPv4 one where there is one (ipv4-first, the default), or the first by RFC 6724 (system).',
+    'Which address of a name RESOLVE returns: an IPv4 address if there is one (ipv4-first, the default), or the first by RFC 6724 (system).',
   ),
 });
 
 const acceptRule = keys<AcceptSection, AcceptConfig>('{ name: inside, allow: true, from: [10.0.0.0/8] }', {
   name: optional(leaf.label, 'For records and messages. Default: accept-1, accept-2, …'),
   allow: leaf.truth('allow').describe('true accepts the connection, false closes it.'),
-  from: optional(list(leaf.fromCondition), 'CIDRs, addresses and sets. Default: everybody.'),
+  from: optional(list(leaf.fromCondition), 'CIDRs, addresses and sets. Default: everyone.'),
   methods: optional(list(method), "Authentication methods instead of the listener's."),
 });
 
@@ -213,52 +213,55 @@ const rule = keys<RuleSection, RuleConfig>('{ name: web, allow: connect, to: [an
   from: optional(list(leaf.fromCondition), 'Clients: CIDRs, addresses and sets. Default: all.'),
   user: optional(
     list(leaf.userOrGroup),
-    'Names that a password vouches for, and "@group" for groups of the users file. Default: all, anonymous ones too.',
+    'Authenticated user names, and "@group" for groups of the users file. Default: all, including anonymous clients.',
   ),
-  to: list(leaf.toCondition, { example: 'to: [any], or the destinations that are meant' }).describe(
-    'Destinations: CIDR, address, name, .suffix (the name itself too), or a set: any, public, private, loopback, ' +
-      'link-local, multicast, self, metadata, reserved. Of an allowing rule, any and public reach the last six only where they are named.',
+  to: list(leaf.toCondition, { example: 'to: [any], or the destinations you mean' }).describe(
+    'Destinations: CIDR, address, name, .suffix (including the name itself), or a set: any, public, private, loopback, ' +
+      'link-local, multicast, self, metadata, reserved. In an allowing rule, any and public do not include the last six: name these explicitly.',
   ),
   port: optional(list(leaf.ports), 'Ports of the destination. Default: all.'),
   'source-port': optional(list(leaf.ports), 'Ports that the client comes from. Default: all.'),
   protocol: optional(list(protocol), 'Default: all.'),
   method: optional(
     list(method),
-    'What an allowing rule demands; a client that came by another method is refused, with no further rule.',
+    'The method that an allowing rule demands; a client that used another one is refused, and no further rule is tried.',
   ),
   when: optional(
     keys<WhenSection, WhenConfig>('{ days: mon-fri, hours: "08:00-18:00", zone: Europe/Oslo }', {
       days: optional(list(leaf.days), 'Default: every day.'),
-      hours: optional(leaf.hours, 'An end before the start runs past midnight. Default: all day.'),
+      hours: optional(
+        leaf.hours,
+        'If the end is before the start, the range runs past midnight. Default: all day.',
+      ),
       zone: optional(leaf.zone, "An IANA time zone. Default: this machine's."),
     }),
     'The days and hours at which this rule applies.',
   ),
   limit: optional(
     keys<RuleLimitsSection, RuleLimitsConfig>('{ sessions: 1000, sessions-per-user: 20 }', {
-      sessions: optional(leaf.count, 'Sessions at a time by this rule.'),
-      'sessions-per-user': optional(leaf.count, 'Sessions at a time of each user.'),
-      'sessions-per-address': optional(leaf.count, 'Sessions at a time of each client address.'),
-      rate: optional(leaf.rate, 'New sessions by this rule.'),
-      'rate-per-address': optional(leaf.rate, 'New sessions of each client address.'),
-      bandwidth: optional(leaf.bandwidth, 'Bytes each way of all sessions by this rule.'),
-      'bandwidth-per-session': optional(leaf.bandwidth, 'Bytes each way of each session.'),
+      sessions: optional(leaf.count, 'Concurrent sessions of this rule.'),
+      'sessions-per-user': optional(leaf.count, 'Concurrent sessions per user.'),
+      'sessions-per-address': optional(leaf.count, 'Concurrent sessions per client address.'),
+      rate: optional(leaf.rate, 'New sessions of this rule.'),
+      'rate-per-address': optional(leaf.rate, 'New sessions per client address.'),
+      bandwidth: optional(leaf.bandwidth, 'Bytes in each direction, for all sessions of this rule together.'),
+      'bandwidth-per-session': optional(leaf.bandwidth, 'Bytes in each direction, for each session.'),
       'quota-per-user': optional(
         leaf.quota,
-        'Bytes of each user in a day (UTC), both ways together; kept in the file that state names.',
+        'Bytes per user and day (UTC), both directions together; kept in the file named by state.',
       ),
-      duration: optional(leaf.time, 'The longest that a session may last.'),
-      idle: optional(leaf.time, 'How long a session may be silent. Default: timeouts.idle.'),
+      duration: optional(leaf.time, 'How long a session may last.'),
+      idle: optional(leaf.time, 'How long a session may be idle. Default: timeouts.idle.'),
     }),
-    'A limit that is reached refuses; it never falls through to the next rule.',
+    'A request beyond a limit is refused; it never falls through to the next rule.',
   ),
   log: optional(
     list(choice<LogKind>(['connect', 'disconnect', 'error']), { least: 0 }),
-    'What is recorded of each session. Default: [disconnect, error], one record for each; [] records nothing.',
+    'What to record of each session. Default: [disconnect, error], one record per session; [] records nothing.',
   ),
   revoke: optional(
     revoke,
-    'What happens to open sessions when the rule stops applying. Default: the top-level revoke.',
+    'What happens to open sessions when the rule no longer applies. Default: the top-level revoke.',
   ),
 }).meta({ oneOf: [{ required: ['allow'] }, { required: ['deny'] }] });
 
@@ -269,11 +272,13 @@ type Entry<T> = T extends readonly (infer E)[] ? E : never;
 export const lists: { readonly [K in keyof Lists]: Schema<Lists[K], Entry<FileConfig[K]>> } = {
   listen: listener.describe('A listener.'),
   accept: acceptRule.describe(
-    'An accept rule: before any byte is read; the first match decides, nothing matches = closed.',
+    'An accept rule, applied before any byte is read: the first match decides; if none matches, the connection is closed.',
   ),
-  rules: rule.describe('A rule for each request: the first match decides, nothing matches = refused.'),
+  rules: rule.describe(
+    'A rule for requests: the first match decides; if none matches, the request is refused.',
+  ),
   routes: route.describe(
-    'A way out: the first match decides, nothing matches = refused. Without routes everything goes out directly.',
+    'A route: the first match decides; if none matches, the request is refused. Without routes everything leaves directly.',
   ),
 };
 
@@ -284,39 +289,42 @@ export const sections: {
   users: keys<Users, UsersConfig>('{ file: users.txt }', {
     file: optional(
       leaf.path,
-      'A users file, made by `garter user add NAME --file FILE`; reloaded when it changes. Others than its owner must not be able to write it.',
+      'A users file, created with `garter user add NAME --file FILE`; reloaded when it changes. Only its owner may be able to write it.',
     ),
-    name: optional(leaf.userName, 'One user without a users file.'),
+    name: optional(leaf.userName, 'A single user without a users file.'),
     password: optional(leaf.secret, 'Its password: "${NAME}" from the environment, or { file: path }.'),
   }).describe('Who may log in with a password.'),
   upstreams: keyed(leaf.label, upstream, '{ p1: socks5h://10.0.3.1:1080 }').describe(
-    'Other proxy servers, by name, for routes to go through.',
+    'Other proxy servers, by name, for use in routes.',
   ),
   resolve: keys<Partial<ResolveSection>, ResolveConfig>(
     '{ servers: [10.0.0.53], family: any, timeout: 5s }',
     {
       servers: optional(
         list(nameServer),
-        "Name servers, in this order: addresses, tls://ADDRESS or https://ADDRESS/PATH. Default: the system's.",
+        "Name servers, in the order in which they are asked: addresses, tls://ADDRESS or https://ADDRESS/PATH. Default: the system's.",
       ),
       family: optional(
         choice<Family>(['any', 'ipv4', 'ipv6']),
-        'Which addresses of a name are used. Default: any.',
+        'Which addresses of a name to use. Default: any.',
       ),
-      timeout: optional(leaf.time, 'How long a name may take in all. Default: 5s.'),
+      timeout: optional(leaf.time, 'Total time for resolving a name. Default: 5s.'),
     },
-  ).describe('How names become addresses.'),
+  ).describe('Name resolution.'),
   nat64: list(leaf.nat64, { example: 'nat64: [64:ff9b::/96], or leave the key out' }).describe(
-    'Prefixes by which a NAT64 of this network translates: addresses in them stand for the IPv4 address inside, also in allowing rules.',
+    'The prefixes of the NAT64 of this network: addresses in them stand for the IPv4 address inside, in allowing rules too.',
   ),
   timeouts: keys<TimeoutsSection, TimeoutsConfig>('{ handshake: 15s, idle: 2h }', {
-    handshake: optional(leaf.time, 'From the connection to its request, in all. Default: 15s.'),
-    connect: optional(leaf.time, 'From the request to the destination, names included. Default: 30s.'),
+    handshake: optional(leaf.time, 'Total time from connection to request. Default: 15s.'),
+    connect: optional(
+      leaf.time,
+      'From the request to the connection with the destination, including name resolution. Default: 30s.',
+    ),
     bind: optional(leaf.time, 'How long BIND waits for its connection. Default: 2m.'),
-    idle: optional(leaf.time, 'Without a byte either way. Default: 2h.'),
+    idle: optional(leaf.time, 'Without a byte in either direction. Default: 2h.'),
     'half-close': optional(leaf.time, 'After one side has ended. Default: 5m.'),
-    'udp-idle': optional(leaf.time, 'Without a datagram either way. Default: 3m.'),
-    drain: optional(leaf.time, 'For open sessions when garter is told to end. Default: 30s.'),
+    'udp-idle': optional(leaf.time, 'Without a datagram in either direction. Default: 3m.'),
+    drain: optional(leaf.time, 'For open sessions when garter shuts down. Default: 30s.'),
   }).describe('How long to wait.'),
   log: keys<Partial<LogSettings>, LogConfig>('{ level: info, format: text, to: stderr }', {
     level: optional(choice<Level>(['error', 'warn', 'info', 'debug']), 'Default: info.'),
@@ -340,30 +348,30 @@ export const sections: {
     {
       connections: optional(
         leaf.count,
-        'Client connections at a time. Default: 10000, less where descriptors are fewer.',
+        'Concurrent client connections. Default: 10000, or fewer if descriptors are short.',
       ),
       'per-address': optional(
         leaf.count,
-        'Client connections at a time of each address (IPv6: /64). Default: no limit.',
+        'Concurrent client connections per address (IPv6: /64). Default: no limit.',
       ),
       unauthenticated: optional(
         leaf.startups,
-        "Connections whose request has not come yet, as OpenSSH's MaxStartups. Default: 500:30:1000.",
+        "Connections that have not made their request yet, like OpenSSH's MaxStartups. Default: 500:30:1000.",
       ),
       memory: optional(
         leaf.size,
-        'Resident memory from which on new connections are refused, destinations of UDP associations forgotten, and those ended that hold most. Default: 80 % of what the machine or container has.',
+        'Resident memory beyond which new connections are refused, UDP destinations forgotten, and the sessions that hold the most ended. Default: 80 % of the memory of the machine or container.',
       ),
     },
   ).describe('Limits on connections, before their requests are known.'),
-  state: leaf.path.describe('The file that keeps quotas across restarts.'),
+  state: leaf.path.describe('The file in which quotas survive a restart.'),
   health: healthAddress.describe('host:port of an HTTP server for GET /healthz and /readyz. Default: none.'),
-  pac: leaf
-    .truth('pac')
-    .describe('GET /proxy.pac tells browsers of this machine how to use it. Default: false.'),
-  'run-as': leaf.userName.describe('The user to become after the listeners are bound, when started as root.'),
+  pac: leaf.truth('pac').describe('Serve GET /proxy.pac to browsers on this machine. Default: false.'),
+  'run-as': leaf.userName.describe(
+    'The user to switch to once the listeners are bound, when started as root.',
+  ),
   revoke: revoke.describe(
-    'What happens to open sessions when their rule stops applying: close (the default) or keep.',
+    'What happens to open sessions when their rule no longer applies: close (the default) or keep.',
   ),
   engine: choice(['auto', 'fast', 'portable']).describe('Which implementation of sockets. Default: auto.'),
   workers: value<Settings['workers'], 'auto' | number>(

@@ -49,11 +49,11 @@ const host: Schema<string, string> = value({ type: 'string', examples: ['proxy.e
 export const listenerTls: Schema<TlsSection, ListenerTlsConfig> = keys<TlsSection, ListenerTlsConfig>(
   '{ cert: server.pem, key: server.key }',
   {
-    cert: leaf.path.describe('The certificate and those of the CAs between it and the root, as PEM.'),
-    key: leaf.path.describe('Its private key, as PEM; nobody else may read the file.'),
+    cert: leaf.path.describe('The certificate, followed by any intermediate CAs, as PEM.'),
+    key: leaf.path.describe('The private key, as PEM; no one else may be able to read the file.'),
     'client-ca': optional(
       leaf.path,
-      'CAs whose certificates clients have to show, as PEM. Then methods is [certificate] by default.',
+      'The CAs that issue client certificates, as PEM. Then methods defaults to [certificate].',
     ),
   },
 );
@@ -61,13 +61,13 @@ export const listenerTls: Schema<TlsSection, ListenerTlsConfig> = keys<TlsSectio
 export const linkTls: Schema<LinkSection, LinkConfig> = keys<LinkSection, LinkConfig>(
   '{ name: proxy.example.org, ca: ca.pem }',
   {
-    name: optional(host, 'What the certificate has to be for. Default: the host in the URL.'),
-    ca: optional(leaf.path, "CAs that may have issued it, as PEM. Default: the system's."),
-    cert: optional(leaf.path, 'What is shown to a server that asks for a certificate, as PEM.'),
-    key: optional(leaf.path, 'Its private key, as PEM; nobody else may read the file.'),
+    name: optional(host, 'The name in the certificate. Default: the host in the URL.'),
+    ca: optional(leaf.path, "The CAs that may have issued it, as PEM. Default: the system's."),
+    cert: optional(leaf.path, 'The certificate shown to a server that asks for one, as PEM.'),
+    key: optional(leaf.path, 'The private key, as PEM; no one else may be able to read the file.'),
     pin: optional(
       list(pin),
-      "SHA-256 of the server's public key; of several, one has to be it. Without ca no CA is asked then.",
+      "SHA-256 of the server's public key, or a list of which one must match. Then no CA is checked unless ca is set.",
     ),
   },
 );

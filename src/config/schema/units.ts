@@ -13,7 +13,7 @@ export function parseTime(input: unknown): number {
   if (count === undefined)
     throw new ValueError(`${quote(input)} is not a time`, 'write 500ms, 30s, 15m, 8h or 2d');
   const ms = Number(count) * TIMES[unit!]!;
-  if (ms === 0) throw new ValueError('a time of 0 would never wait', 'write 500ms, 30s, 15m, 8h or 2d');
+  if (ms === 0) throw new ValueError('a time of 0 would not wait at all', 'write 500ms, 30s, 15m, 8h or 2d');
   if (ms > LONGEST) throw new ValueError(`${quote(input)} is too long`, 'write at most 24d');
   return ms;
 }
@@ -51,7 +51,7 @@ function bytesIn(input: unknown, pattern: RegExp, what: string, remedy: string):
   const [, count, unit] = pattern.exec(plain(input)) ?? [];
   if (count === undefined) throw new ValueError(`${quote(input)} is not ${what}`, remedy);
   const bytes = Math.round(Number(count) * SIZES[unit!]!);
-  if (bytes < 1) throw new ValueError(`${quote(input)} would let nothing pass`, remedy);
+  if (bytes < 1) throw new ValueError(`${quote(input)} would let nothing through`, remedy);
   return bytes;
 }
 

@@ -42,7 +42,7 @@ export function choice<const T extends string>(
     const word = words.find((one) => one === input);
     if (word !== undefined) return word;
     if (typeof input === 'string' && later.includes(input)) throw notYet(quote(input));
-    throw new ValueError(`${quote(input)} is not known here`, `write ${either(words)}`);
+    throw new ValueError(`${quote(input)} is not a valid value`, `write ${either(words)}`);
   });
 }
 
@@ -60,7 +60,7 @@ export function list<T, In>(item: Schema<T, In>, options: ListOptions = {}): Sch
     .preprocess((input: OneOrMany<In>, context) => {
       const values = Array.isArray(input) ? input : [input];
       if (values.length >= least && input !== undefined && input !== null) return values;
-      return refuse(context, input, new ValueError('there is nothing in this list', `write ${example}`));
+      return refuse(context, input, new ValueError('this list is empty', `write ${example}`));
     }, z.array(item))
     .meta({ minItems: least, [ALONE]: true });
 }
@@ -145,7 +145,7 @@ function expectKeys(input: unknown, example: string, context: z.core.$Refinement
   return refuse(
     context,
     input,
-    new ValueError(`${quote(input)} stands where keys and values are expected`, `write ${example}`),
+    new ValueError(`${quote(input)} is not a mapping of keys and values`, `write ${example}`),
   );
 }
 

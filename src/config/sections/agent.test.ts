@@ -101,11 +101,11 @@ test('a login file', async () => {
   }
 
   assert.deepEqual(faultsOf({ upstream: ['socks5h://bob@a.example'], loginFile }), [
-    '--upstream: credentials stand here twice',
+    '--upstream: credentials are given twice',
   ]);
   for (const scheme of ['socks4', 'socks4a', 'SOCKS4a+tls'])
     assert.deepEqual(faultsOf({ upstream: [ONE, `${scheme}://a.example`], loginFile }), [
-      '--login-file: SOCKS4 has a user id and no password',
+      '--login-file: SOCKS4 has a user id but no password',
     ]);
   await chmod(loginFile, 0o644);
   assert.deepEqual(faultsOf({ upstream: [ONE], loginFile }), [
@@ -113,14 +113,14 @@ test('a login file', async () => {
   ]);
   await chmod(loginFile, 0o600);
   for (const [content, fault] of [
-    ['hunter2', 'there is no login'],
-    ['alice:hunter2\nbob:hunter2\n', 'there is more than one line'],
-    ['alice\nbob:hunter2\n', 'there is more than one line'],
+    ['hunter2', 'it contains no login'],
+    ['alice:hunter2\nbob:hunter2\n', 'it has more than one line'],
+    ['alice\nbob:hunter2\n', 'it has more than one line'],
     [' alice:hunter2', 'the name begins or ends with a blank'],
     [`alice:${'hunter2'.repeat(37)}`, 'the password is longer than 255 bytes'],
   ] as const) {
     await writeFile(loginFile, content);
-    assert.deepEqual(faultsOf({ upstream: [ONE], loginFile }), [`--login-file: in ${loginFile} ${fault}`]);
+    assert.deepEqual(faultsOf({ upstream: [ONE], loginFile }), [`--login-file: ${loginFile}: ${fault}`]);
   }
   assert.match(faultsOf({ upstream: [ONE], loginFile: '/nowhere' })[0]!, /^--login-file: .*ENOENT/);
 });
@@ -163,29 +163,29 @@ routes: [{ to: [any], via: "${ONE}" }]
 
   await writeFile(file, 'listen: [{ address: 0.0.0.0:1080 }]\naccept: [{ allow: true, from: [private] }]\n');
   assert.deepEqual(faultsOf({}, {}, file), [
-    `${file}: others can reach 0.0.0.0:1080, and an agent is for this machine only`,
+    `${file}: others can reach 0.0.0.0:1080, but an agent is only for this machine`,
   ]);
   for (const flags of [{ choose: 'random' }, { direct: ['private'] }, { loginFile: 'x' }])
-    assert.match(faultsOf(flags, {}, file)[0]!, /^--[a-z-]+: the configuration says that$/);
+    assert.match(faultsOf(flags, {}, file)[0]!, /^--[a-z-]+: this belongs in the configuration$/);
 });
 
 suite('exactly one source of upstreams', () => {
   const rows: readonly (readonly [AgentFlags, Environment, string | undefined, string])[] = [
-    [{}, {}, undefined, 'garter agent: no upstream is given'],
-    [{}, { GARTER_UPSTREAM: '' }, undefined, 'garter agent: no upstream is given'],
-    [{ upstream: [ONE] }, {}, 'g.yaml', '--upstream: there are upstreams by --config already'],
-    [{ discover: 'a.example' }, {}, 'g.yaml', '--discover: there are upstreams by --config already'],
+    [{}, {}, undefined, 'garter agent: there is no upstream'],
+    [{}, { GARTER_UPSTREAM: '' }, undefined, 'garter agent: there is no upstream'],
+    [{ upstream: [ONE] }, {}, 'g.yaml', '--upstream: upstreams are already given by --config'],
+    [{ discover: 'a.example' }, {}, 'g.yaml', '--discover: upstreams are already given by --config'],
     [
       { upstream: [ONE], discover: 'a.example' },
       {},
       undefined,
-      '--discover: there are upstreams by --upstream already',
+      '--discover: upstreams are already given by --upstream',
     ],
     [
       {},
       { GARTER_UPSTREAM: ONE, GARTER_DISCOVER: 'a.example' },
       undefined,
-      'GARTER_DISCOVER: there are upstreams by GARTER_UPSTREAM already',
+      'GARTER_DISCOVER: upstreams are already given by GARTER_UPSTREAM',
     ],
   ];
   for (const [flags, environment, file, fault] of rows)
@@ -199,7 +199,7 @@ test('mistakes are told where they are, and without passwords', () => {
     [
       { upstream: ['socks5h://alice:hunter2@a.example'] },
       {},
-      '--upstream: a password on the command line can be read by everybody on this machine',
+      '--upstream: everyone on this machine can read a password on the command line',
     ],
     [
       {},
@@ -209,19 +209,19 @@ test('mistakes are told where they are, and without passwords', () => {
     [
       { discover: 'not a domain' },
       {},
-      '--discover: "_socks5._tcp.not a domain" is no service that garter can use',
+      '--discover: "_socks5._tcp.not a domain" is not a service that garter can use',
     ],
-    [{ upstream: [ONE], choose: 'best' }, {}, '--choose: "best" is not known here'],
+    [{ upstream: [ONE], choose: 'best' }, {}, '--choose: "best" is not a valid value'],
     [{ upstream: [ONE], direct: ['10.0.0.1/8'] }, {}, '--direct: "10.0.0.1/8" is not a destination'],
     [
       { upstream: [ONE], listen: ['0.0.0.0:1080'] },
       {},
-      '--listen: others can reach 0.0.0.0:1080, and an agent is for this machine only',
+      '--listen: others can reach 0.0.0.0:1080, but an agent is only for this machine',
     ],
     [
       { upstream: [ONE], listen: ['unix:/run/x'], pac: true },
       {},
-      '--pac: no listener here is for browsers of this machine only',
+      '--pac: no listener is only for browsers on this machine',
     ],
   ];
   for (const [flags, environment, fault] of rows) {

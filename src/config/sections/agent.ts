@@ -93,15 +93,11 @@ function sourceOf(flags: AgentFlags, environment: Environment, file: string | un
   if (source === undefined)
     throw new FlagError(
       'garter agent',
-      'no upstream is given',
+      'there is no upstream',
       'write --upstream socks5h://proxy.example.org:1080, --discover example.org, or --config FILE',
     );
   if (other !== undefined)
-    throw new FlagError(
-      other.from,
-      `there are upstreams by ${source.from} already`,
-      'leave one of the two out',
-    );
+    throw new FlagError(other.from, `upstreams are already given by ${source.from}`, 'remove one of the two');
   return source;
 }
 
@@ -119,7 +115,7 @@ function withoutPassword(url: string): string {
   if (passwordIn(url) === undefined) return url;
   throw new FlagError(
     '--upstream',
-    'a password on the command line can be read by everybody on this machine',
+    'everyone on this machine can read a password on the command line',
     'write NAME:PASSWORD into a file for --login-file, or give the URL in GARTER_UPSTREAM',
   );
 }
@@ -128,7 +124,11 @@ function refuseBesideFile({ choose, direct, loginFile }: AgentFlags): void {
   const given = { '--choose': choose, '--direct': direct, '--login-file': loginFile };
   for (const [flag, value] of Object.entries(given)) {
     if (value === undefined) continue;
-    throw new FlagError(flag, 'the configuration says that', 'write it there, under upstreams or routes');
+    throw new FlagError(
+      flag,
+      'this belongs in the configuration',
+      'write it there, under upstreams or routes',
+    );
   }
 }
 
@@ -136,7 +136,7 @@ function refuseUserIds(urls: readonly string[]): void {
   if (!urls.some((url) => /^\s*socks4/i.test(url))) return;
   throw new FlagError(
     '--login-file',
-    'SOCKS4 has a user id and no password',
+    'SOCKS4 has a user id but no password',
     'write the id into the URL, as in socks4a://ID@proxy.example.org:1080',
   );
 }
@@ -147,7 +147,7 @@ function readLogin(path: string): { readonly name: string; readonly password: st
     const [, name = '', password = ''] = /^([^:]+):(.+)$/s.exec(readSecret(resolve(path))) ?? [];
     const fault = loginFault(name, password);
     if (fault === undefined) return { name, password };
-    throw new ValueError(`in ${path} ${fault}`, 'write NAME:PASSWORD into it, and nothing else');
+    throw new ValueError(`${path}: ${fault}`, 'write only NAME:PASSWORD into it');
   } catch (error) {
     if (error instanceof ValueError) throw new FlagError('--login-file', error.message, error.remedy);
     throw error;
@@ -155,8 +155,8 @@ function readLogin(path: string): { readonly name: string; readonly password: st
 }
 
 function loginFault(name: string, password: string): string | undefined {
-  if (name === '') return 'there is no login';
-  if (/[\r\n]/.test(name + password)) return 'there is more than one line';
+  if (name === '') return 'it contains no login';
+  if (/[\r\n]/.test(name + password)) return 'it has more than one line';
   const [ofName, ofPassword] = [nameFault(name), passwordFault(password)];
   if (ofName !== undefined) return `the name ${ofName}`;
   return ofPassword && `the password ${ofPassword}`;

@@ -41,18 +41,14 @@ export function completeListeners(
     if (methods.includes('certificate') && !isCertified)
       error(
         ['listen', i, 'methods'],
-        'nobody is asked for a certificate here',
+        'no client is asked for a certificate here',
         'add tls: { cert: …, key: …, client-ca: … }',
       );
     const balancers = section['proxy-protocol']?.from;
     return placesOf(section, i).map((address) => {
       const written = formatPlace(address);
       if (taken.has(written))
-        error(
-          ['listen', i, 'address'],
-          `another listener has ${written} already`,
-          'take one of the two away',
-        );
+        error(['listen', i, 'address'], `another listener already has ${written}`, 'remove one of the two');
       if (!('port' in address) || address.port !== 0) taken.add(written);
       const { ports, advertise = {}, replies = 'peers', 'declared-port': declaredPort } = section.udp ?? {};
       const made: ListenerSettings = {
@@ -80,7 +76,7 @@ export function completeListeners(
 
   function placesOf({ address, mode }: ListenerSection, i: number): readonly ListenerSettings['address'][] {
     if (mode !== undefined && !('path' in address))
-      error(['listen', i, 'mode'], 'only a unix socket has a mode', 'take it away', 'key');
+      error(['listen', i, 'mode'], 'only a unix socket has a mode', 'remove it', 'key');
     if ('activated' in address) return [address];
     if ('path' in address) return [{ path: resolve(directory, address.path), mode: mode ?? 0o660 }];
     try {
@@ -100,15 +96,15 @@ export function checkInterfaces({ listen = [], engine }: Draft, { error, warning
     const { address, interface: name } = section;
     const path = ['listen', i, 'interface'];
     if ('path' in address)
-      error(path, 'no connection to a unix socket comes by an interface', 'take it away', 'key');
+      error(path, 'connections to a unix socket do not arrive on an interface', 'remove it', 'key');
     else if ('activated' in address)
-      error(path, 'systemd has opened this socket', 'write BindToDevice= in the socket unit', 'key');
+      error(path, 'systemd opens this socket', 'write BindToDevice= in the socket unit', 'key');
     else if (engine === 'portable')
-      error(path, 'only the fast engine knows interfaces', 'write engine: fast, or take it away', 'key');
+      error(path, 'only the fast engine supports interface', 'write engine: fast, or remove it', 'key');
     else if (!existsSync(`/sys/class/net/${name}`))
       warning(
         path,
-        `there is no interface ${name}: nobody gets in until there is one`,
+        `there is no interface ${name}: no client can connect until there is`,
         `this machine has ${either(Object.keys(networkInterfaces()))}`,
       );
   }

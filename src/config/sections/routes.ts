@@ -33,7 +33,7 @@ export function completeRoutes(
     if (engine === 'portable') refuseInterfaces(section, path, reports);
     return made === undefined ? [] : [{ made, path }];
   });
-  reportTaken(placed, 'messages tell routes apart by name', source, reports);
+  reportTaken(placed, 'messages identify routes by name', source, reports);
   reportUnreachable(placed, source, reports);
   reportLoops(placed, listeners, reports);
   return placed.map(({ made }) => made);
@@ -54,7 +54,7 @@ export function warnOfPassedOn(
     if (at < 0) continue;
     warning(
       ['rules', i, 'to', at],
-      `this does not hold for names that the route ${quote(passing.name)} passes on: their addresses are not known here`,
+      `this does not apply to names that the route ${quote(passing.name)} passes on, since they are not resolved here`,
       'deny the names too, or write resolve: here on that route',
     );
   }
@@ -80,19 +80,14 @@ function complete(
   if (rotate !== undefined && egress === undefined && rotate !== 'same-as-incoming')
     reports.error(
       [...path, 'rotate'],
-      'there are no addresses to rotate',
+      'there are no addresses to choose from',
       'add egress: [ … ] with addresses of this machine',
       'key',
     );
   for (const [j, address] of (egress ?? []).entries())
     warnOfForeign(address, [...path, 'egress', j], reports);
   if (section.resolve !== undefined && isDirect)
-    reports.warning(
-      [...path, 'resolve'],
-      'names of a direct route are always resolved here',
-      'take it away',
-      'key',
-    );
+    reports.warning([...path, 'resolve'], 'a direct route always resolves names here', 'remove it', 'key');
   const words: readonly CommandWord[] = command;
   const commands = words.filter((word) => word !== 'any');
   return {
@@ -119,7 +114,7 @@ function refuseInterfaces({ egress = [] }: RouteSection, path: Path, { error }: 
     if (ipOf(address) === undefined)
       error(
         [...path, 'egress', j],
-        `only the fast engine can keep to the interface ${address}`,
+        `only the fast engine can bind to the interface ${address}`,
         'write addresses, or engine: fast',
       );
 }
@@ -132,14 +127,14 @@ function warnOfForeign(address: string, path: Path, { warning }: Reports): void 
   if (ipOf(address) === undefined)
     warning(
       path,
-      `there is no interface ${quote(address)} now: nothing goes out by this route until there is one`,
+      `there is no interface ${quote(address)} now: nothing can leave by this route until there is`,
       `this machine has ${either(Object.keys(interfaces))}`,
     );
   else
     warning(
       path,
       `this machine does not have the address ${address} now`,
-      'nothing goes out by this route until it has',
+      'nothing can leave by this route until it does',
     );
 }
 
@@ -152,8 +147,8 @@ function reportUnreachable(
     const [later, earlier] = [placed[rule]!, placed[by]!];
     error(
       later.path,
-      `the route ${quote(later.made.name)} is never taken: ${quote(earlier.made.name)} ${whereIs(earlier.path, source)} matches all of it`,
-      'move it above that one, or take it away',
+      `the route ${quote(later.made.name)} is never used: ${quote(earlier.made.name)} ${whereIs(earlier.path, source)} matches all of it`,
+      'move it above that one, or remove it',
     );
   }
 }

@@ -51,7 +51,7 @@ export function completePolicy(
         const remedy = 'add state: garter.state, a file that garter can write';
         reports.error(
           [...path, 'limit', 'quota-per-user'],
-          'a quota is kept across restarts, but not where',
+          'a quota needs a file that keeps it across restarts',
           remedy,
         );
       }
@@ -84,7 +84,7 @@ function completeEach<S extends AcceptSection | RuleSection, T extends Common>(
     const name = section.name ?? `${key === 'rules' ? 'rule' : key}-${i + 1}`;
     return [{ made: complete(section, { name, ...originOf(source, path) }, path), path }];
   });
-  reportTaken(placed, 'records tell rules apart by name', source, reports);
+  reportTaken(placed, 'records identify rules by name', source, reports);
   return placed;
 }
 
@@ -99,7 +99,7 @@ function reportUnreachable<T extends { readonly name: string }>(
     error(
       later.path,
       `the rule ${quote(later.made.name)} is never reached: ${quote(earlier.made.name)} ${whereIs(earlier.path, source)} matches all of it`,
-      'move it above that one, or take it away',
+      'move it above that one, or remove it',
     );
   }
 }
@@ -155,24 +155,24 @@ function limitOptions(limit: NonNullable<RuleSection['limit']>): LimitOptions {
 function checkRule(section: RuleSection, path: Path, { error, warning }: Reports): void {
   const { allow, deny, to, protocol, user } = section;
   if (allow === undefined && deny === undefined)
-    error(path, 'a rule allows or denies', 'add allow: any, or deny: any');
+    error(path, 'a rule needs allow or deny', 'add allow: any, or deny: any');
   if (allow !== undefined && deny !== undefined)
-    error([...path, 'deny'], 'a rule allows or denies, not both', 'write two rules', 'key');
+    error([...path, 'deny'], 'a rule has allow or deny, not both', 'write two rules', 'key');
   if (deny !== undefined) {
     if (section.method !== undefined) {
-      const remedy = 'demand the method in the allowing rule, or say under user whom this one is for';
-      error([...path, 'method'], 'a rule that denies demands no method', remedy, 'key');
+      const remedy = 'demand the method in the allowing rule, or name the users under user';
+      error([...path, 'method'], 'a denying rule cannot demand a method', remedy, 'key');
     }
     for (const key of ['limit', 'revoke'] as const) {
       if (section[key] !== undefined)
-        error([...path, key], `a rule that denies has no ${key}`, 'take it away', 'key');
+        error([...path, key], `a denying rule has no ${key}`, 'remove it', 'key');
     }
   }
   if (user !== undefined && protocol?.every((one) => one === 'socks4') === true) {
     warning(
       [...path, 'user'],
-      'nobody vouches for a name in SOCKS4: this rule matches nothing',
-      'leave protocol or user out',
+      'SOCKS4 cannot authenticate users: this rule matches nothing',
+      'remove protocol or user',
       'key',
     );
   }
@@ -183,7 +183,7 @@ function checkRule(section: RuleSection, path: Path, { error, warning }: Reports
     if (set !== undefined)
       warning(
         [...path, 'to', i],
-        `${quote(written)} is taken for the name of a host`,
+        `${quote(written)} is taken as a host name`,
         `did you mean the set ${set}?`,
       );
   }

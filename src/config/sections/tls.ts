@@ -45,7 +45,7 @@ export function completeLink(
   const own = cert !== undefined && key !== undefined ? files.pair(cert, key) : undefined;
   if ((cert === undefined) !== (key === undefined)) {
     const [has, lacks] = cert === undefined ? ['key', 'cert'] : ['cert', 'key'];
-    reports.error([...path, has], `${has} without ${lacks}`, `add ${lacks}, or take ${has} away`, 'key');
+    reports.error([...path, has], `${has} without ${lacks}`, `add ${lacks}, or remove ${has}`, 'key');
     return undefined;
   }
   if (files.failed) return undefined;
@@ -129,7 +129,7 @@ function readCertificates(
   readonly text: string;
   readonly certificates: readonly X509Certificate[];
 } {
-  const remedy = 'name a PEM file, which has -----BEGIN CERTIFICATE----- in it';
+  const remedy = 'name a PEM file, one that contains -----BEGIN CERTIFICATE-----';
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -141,7 +141,7 @@ function readCertificates(
   try {
     return { text: blocks.join('\n'), certificates: blocks.map((block) => new X509Certificate(block)) };
   } catch (error) {
-    throw new ValueError(`a certificate in ${file} is broken (${codeOf(error)})`, 'copy the file anew');
+    throw new ValueError(`a certificate in ${file} is broken (${codeOf(error)})`, 'copy the file again');
   }
 }
 
@@ -152,7 +152,7 @@ function readKey(file: string, path: string): { readonly text: string; readonly 
   try {
     return { text, key: createPrivateKey(text) };
   } catch {
-    throw new ValueError(`there is no private key in ${file}`, 'name a PEM file with PRIVATE KEY in it');
+    throw new ValueError(`there is no private key in ${file}`, 'name a PEM file that contains PRIVATE KEY');
   }
 }
 
@@ -161,6 +161,6 @@ function tryOut(file: string, cert: string, key: string): void {
   try {
     createSecureContext({ cert, key });
   } catch (error) {
-    throw new ValueError(`OpenSSL does not take ${file} (${codeOf(error)})`, 'have it issued anew');
+    throw new ValueError(`OpenSSL does not accept ${file} (${codeOf(error)})`, 'have it reissued');
   }
 }

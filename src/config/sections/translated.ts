@@ -13,7 +13,11 @@ export function checkNat64(prefixes: readonly string[], { error }: Reports): rea
       (range, j) => j !== i && AddressSet.of([range]).covers(ranges[i]!) && (j < i || prefixes[j] !== prefix),
     );
     if (around >= 0)
-      error(['nat64', i], `this lies in ${prefixes[around]}, which is here too`, 'leave one of the two out');
+      error(
+        ['nat64', i],
+        `this is inside ${prefixes[around]}, which is also listed`,
+        'remove one of the two',
+      );
   }
   return ranges;
 }
@@ -33,7 +37,7 @@ export function checkTranslated(
     if (carriesIpv4(range) || translated.covers(range))
       error(
         [...path, 'to', i],
-        `${quote(written)} leads to IPv4 addresses, and an allowing rule matches by these`,
+        `${quote(written)} leads to IPv4 addresses, and allowing rules match those`,
         'write any or public, or the IPv4 network, with the prefix under nat64',
       );
   }

@@ -20,7 +20,7 @@ const FAIL = 1;
 /** Good checks in a row until it is taken again. */
 const RECOVER = 1;
 const HOW_SECRET =
-  'write ${NAME} for the password and set NAME in the environment, or login: { name: alice, password: { file: path } } beside url';
+  'write ${NAME} for the password and set NAME in the environment, or login: { name: alice, password: { file: path } } next to url';
 const HOW_TLS = 'write socks5h+tls:// or https:// in its URL, or take tls away';
 
 /** The upstreams of a draft, each name replaced by what it stands for. A name that leads back to itself is an error. */
@@ -43,7 +43,7 @@ export class Upstreams {
     if (Object.hasOwn(upstreams, 'direct'))
       reports.error(
         ['upstreams', 'direct'],
-        'via: direct stands for no upstream at all',
+        'via: direct means no upstream',
         'give this one another name',
         'key',
       );
@@ -54,7 +54,7 @@ export class Upstreams {
   find(ref: UpstreamRef, path: Path): UpstreamOptions | undefined {
     if ('name' in ref) return this.#named(ref.name, path);
     if (showsPassword(this.#source.written(path) ?? ''))
-      this.#reports.error(path, 'a secret is never written here', HOW_SECRET);
+      this.#reports.error(path, 'secrets must not be written here', HOW_SECRET);
     return { type: 'server', ...ref };
   }
 
@@ -62,7 +62,7 @@ export class Upstreams {
     const { error } = this.#reports;
     if (this.#under.includes(name)) {
       const loop = [...this.#under.slice(this.#under.indexOf(name)), name];
-      error(path, `${quote(name)} leads back to itself: ${loop.join(', ')}`, 'take one of these steps away');
+      error(path, `${quote(name)} leads back to itself: ${loop.join(', ')}`, 'remove one of these steps');
       return undefined;
     }
     if (this.#made.has(name)) return this.#made.get(name);
@@ -98,18 +98,18 @@ export class Upstreams {
     if (kinds.length !== 1) {
       error(
         path,
-        'an upstream is one of url, servers, chain and discover',
+        'an upstream needs exactly one of url, servers, chain and discover',
         `write ${name}: socks5h://10.0.3.1:1080`,
       );
       return undefined;
     }
     for (const key of ['choose', 'health', 'tries'] as const) {
       if (section[key] !== undefined && section.servers === undefined && section.discover === undefined)
-        error([...path, key], `only a group of servers has ${key}`, 'take it away', 'key');
+        error([...path, key], `only a group of servers has ${key}`, 'remove it', 'key');
     }
     for (const key of ['login', 'credentials', 'tls'] as const) {
       if (section[key] !== undefined && section.url === undefined && section.discover === undefined)
-        error([...path, key], `${key} belongs to a single server`, 'write it beside its url', 'key');
+        error([...path, key], `${key} belongs to a single server`, 'move it next to its url', 'key');
     }
     if (section.url !== undefined) return this.#server(section, path);
     if (section.chain !== undefined) return this.#chain(name, section.chain, path);
@@ -124,8 +124,12 @@ export class Upstreams {
     const isAll = login === undefined && credentials === undefined && tls === undefined;
     if (found === undefined || isAll) return found;
     if (found.type !== 'server') {
-      const what = tls === undefined ? 'these credentials are' : 'tls is';
-      this.#reports.error(path, `${what} for no single server`, 'write that where its URL stands');
+      const what = tls === undefined ? 'credentials are' : 'tls is';
+      this.#reports.error(
+        path,
+        `${what} not allowed here, since this is not a single server`,
+        'move it next to the URL',
+      );
       return undefined;
     }
     const shown = this.#shown(found, section, path);
@@ -144,7 +148,7 @@ export class Upstreams {
     path: Path,
   ): ServerOptions['credentials'] {
     if ([inUrl, login, credentials].filter((one) => one !== undefined).length > 1) {
-      this.#reports.error(path, 'credentials stand here twice', 'leave all but one of them out');
+      this.#reports.error(path, 'credentials are given twice', 'keep one of them');
       return undefined;
     }
     if (login === undefined) return inUrl ?? credentials;
@@ -168,7 +172,7 @@ export class Upstreams {
   ): LinkOptions | undefined {
     if (tls === undefined) return inUrl;
     if (inUrl === undefined) {
-      this.#reports.error([...path, 'tls'], 'this server is spoken to without TLS', HOW_TLS, 'key');
+      this.#reports.error([...path, 'tls'], 'this server is used without TLS', HOW_TLS, 'key');
       return undefined;
     }
     const given = completeLink(tls, [...path, 'tls'], this.#directory, this.#reports);
@@ -214,7 +218,7 @@ export class Upstreams {
     if (credentials !== undefined && !encrypted) {
       this.#reports.error(
         [...path, section.login === undefined ? 'credentials' : 'login'],
-        'a server that is discovered gets a password over TLS only: who forges DNS would get it',
+        'a discovered server gets a password only over TLS: otherwise anyone who forges DNS would get it',
         `write discover: _socks5s._tcp.${domain}`,
         'key',
       );
@@ -245,7 +249,7 @@ export class Upstreams {
       };
     const [key] = Object.entries({ recover, connect }).find(([, value]) => value !== undefined) ?? [];
     if (key !== undefined)
-      this.#reports.error([...path, key], 'there are no checks', 'write every: 5s beside it', 'key');
+      this.#reports.error([...path, key], 'there are no health checks', 'add every: 5s', 'key');
     return { fail };
   }
 }

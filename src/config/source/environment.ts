@@ -6,7 +6,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export function expand(text: string, environment: Environment): string {
   return text.replaceAll(/\$\{([^}]*)\}?/g, (written: string, name: string) => {
     if (!/^[A-Za-z_]\w*\}$/.test(written.slice(2))) {
-      throw new ValueError(`${written} names no variable`, 'write ${NAME} with letters, digits and _');
+      throw new ValueError(`${written} is not a variable`, 'write ${NAME} with letters, digits and _');
     }
     const value = environment[name];
     if (value === undefined)

@@ -31,9 +31,12 @@ function explain(code: string): { message: string; remedy: string } {
     case 'ENOENT':
       return { message: 'there is no such file', remedy: 'name the configuration file' };
     case 'EACCES':
-      return { message: 'the file may not be read', remedy: 'let the user that runs garter read it' };
+      return {
+        message: 'garter has no permission to read the file',
+        remedy: 'let the user that runs garter read it',
+      };
     case 'EISDIR':
-      return { message: 'this is a folder', remedy: 'name the configuration file' };
+      return { message: 'this is a directory', remedy: 'name the configuration file' };
     default:
       return { message: `the file cannot be read (${code})`, remedy: 'name the configuration file' };
   }

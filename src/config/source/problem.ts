@@ -41,7 +41,7 @@ export interface Reports {
 /** The problems as lines of text, in order; of very many, the first. */
 export function formatProblems(problems: readonly Problem[], severity: 'error' | 'warning'): string {
   const shown = problems.slice(0, SHOWN).map((problem) => formatProblem(problem, severity));
-  if (problems.length > SHOWN) shown.push('and more of them');
+  if (problems.length > SHOWN) shown.push('and more');
   return shown.map((text) => `${text}\n`).join('');
 }
 

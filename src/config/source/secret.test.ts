@@ -68,6 +68,6 @@ test('the password of a user comes from such a file', MODES, async () => {
   const { errors } = settingsFromObject(config, false);
   assert.deepEqual(
     errors.map(({ where, remedy }) => [where, remedy]),
-    [['users.password', `close it to them: chmod o-rw ${file}`]],
+    [['users.password', `run chmod o-rw ${file}`]],
   );
 });

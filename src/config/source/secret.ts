@@ -9,7 +9,7 @@ export function readSecret(path: string): string {
   try {
     // Windows has no such mode bits.
     if (process.platform !== 'win32' && (statSync(path).mode & 0o006) !== 0) {
-      throw new ValueError(`others can read or write ${path}`, `close it to them: chmod o-rw ${path}`);
+      throw new ValueError(`others can read or write ${path}`, `run chmod o-rw ${path}`);
     }
     const bytes = readFileSync(path);
     if (isUtf16(bytes)) throw new ValueError(`${path} is UTF-16 text`, 'save it as UTF-8');
@@ -17,12 +17,8 @@ export function readSecret(path: string): string {
   } catch (error) {
     const code = codeOf(error);
     if (code === undefined) throw error;
-    throw new ValueError(
-      `${path} cannot be read (${code})`,
-      'name a file that holds the secret and nothing else',
-    );
+    throw new ValueError(`${path} cannot be read (${code})`, 'name a file that contains only the secret');
   }
-  if (secret === '')
-    throw new ValueError(`${path} is empty`, 'name a file that holds the secret and nothing else');
+  if (secret === '') throw new ValueError(`${path} is empty`, 'name a file that contains only the secret');
   return secret;
 }

@@ -13,7 +13,7 @@ export class ValueError extends Error {
 
 /** What is known, but not built. */
 export function notYet(what: string): ValueError {
-  return new ValueError(`not yet: ${what} is not built in this version`, 'leave it out');
+  return new ValueError(`not yet: ${what} is not part of this version`, 'leave it out');
 }
 
 /** A value as messages show it: short, control characters escaped, passwords of URLs masked. */

@@ -194,7 +194,7 @@ function remedyOf(code: YAMLError['code'], line: string): string {
     case 'MULTIPLE_DOCS':
       return 'a file holds one configuration: remove the line ---';
     case 'RESOURCE_EXHAUSTION':
-      return 'look for brackets that are never closed';
+      return 'look for a bracket that is never closed';
     default:
       return 'look for a missing quote, bracket or space after a colon, and at the indentation of the lines above';
   }

@@ -81,13 +81,13 @@ class Reader {
     for (const { key, value } of map.items) {
       const name = keyText(key);
       if (name === undefined) {
-        this.#report(key, 'a key is text', 'write KEY: VALUE');
+        this.#report(key, 'a key must be text', 'write KEY: VALUE');
         continue;
       }
       if (entries.has(name)) {
         this.#report(
           key,
-          `the key ${quote(name)} is here twice`,
+          `the key ${quote(name)} occurs twice`,
           `remove one; the first is on line ${this.#document.place([...path, name], 'key').line}`,
         );
         continue;
@@ -97,7 +97,7 @@ class Reader {
       if (SECRET_KEYS.has(name) && isWritten && !read.includes('${')) {
         this.#report(
           value,
-          'a secret is never written here',
+          'secrets must not be written here',
           `write "\${NAME}" and set NAME in the environment, or { file: path }`,
         );
       }
@@ -110,7 +110,7 @@ class Reader {
     const { value } = node;
     if (typeof value === 'string') return this.#expand(node, value, path);
     if (value === null || typeof value === 'number' || typeof value === 'boolean') return value;
-    this.#report(node, 'this kind of value is not used here', 'write text, a number, true or false');
+    this.#report(node, 'this kind of value is not allowed here', 'write text, a number, true or false');
     return null;
   }
 
@@ -130,12 +130,13 @@ class Reader {
   #follow(alias: Alias, path: Path): unknown {
     const target = this.#anchors.get(alias.source);
     if (target === undefined) {
-      const remedy = 'put what starts with * in quotes; for a domain and all below it write .example.com';
-      this.#report(alias, `* starts a YAML alias, and nothing is called &${alias.source}`, remedy);
+      const remedy =
+        'put a value that starts with * in quotes; for a domain and everything below it write .example.com';
+      this.#report(alias, `* starts a YAML alias, but there is no anchor &${alias.source}`, remedy);
       return null;
     }
     if (this.#within.has(target)) {
-      this.#report(alias, `*${alias.source} stands inside of &${alias.source}`, 'write the values out');
+      this.#report(alias, `*${alias.source} is inside &${alias.source}`, 'write the values out');
       return null;
     }
     this.#document.aliases.set(alias, target);
@@ -144,7 +145,7 @@ class Reader {
     const value = this.read(target, path);
     this.#aliases--;
     if (before <= ALIASED_LIMIT && this.#aliased > ALIASED_LIMIT && this.#aliases === 0) {
-      this.#report(alias, `aliases add more than ${ALIASED_LIMIT} values`, 'write the values out');
+      this.#report(alias, `aliases expand to more than ${ALIASED_LIMIT} values`, 'write the values out');
     }
     return value;
   }

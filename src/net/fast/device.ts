@@ -12,7 +12,7 @@ export function deviceFault(): string | undefined {
     const { code } = error as NodeJS.ErrnoException;
     // Any interface would do; a machine without this one says nothing about what is allowed.
     if (code === 'EADDRNOTAVAIL') return undefined;
-    return `needs Linux 5.7, or the capability CAP_NET_RAW: the system does not let this user do it (${code})`;
+    return `needs Linux 5.7, or the capability CAP_NET_RAW: the system does not permit it to this user (${code})`;
   } finally {
     libc.close(fd);
   }

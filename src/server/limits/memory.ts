@@ -105,7 +105,7 @@ export class MemoryWatch implements Disposable {
       if (isCollected) this.#relieve((share - RELIEF) * of);
     } else if (share < RELIEF && this.cap !== Infinity) {
       this.cap = Infinity;
-      this.#log.info('memory suffices again', { open: this.#open.size });
+      this.#log.info('memory is sufficient again', { open: this.#open.size });
     }
   }
 
@@ -116,7 +116,7 @@ export class MemoryWatch implements Disposable {
   #lower(): void {
     const open = this.#open.size;
     if (this.cap === Infinity)
-      this.#log.warn('memory is short: new connections are refused', { open, limit: Math.round(this.limit) });
+      this.#log.warn('memory is short; refusing new connections', { open, limit: Math.round(this.limit) });
     // It is still short with those beyond the cap gone.
     if (open <= this.cap) this.cap = Math.max(MIN_CONNECTIONS, Math.floor(open * 0.9));
   }
@@ -135,10 +135,13 @@ export class MemoryWatch implements Disposable {
     }
     if (forgotten === 0 && ended === 0) return;
     this.#freed = true;
-    this.#log.warn('memory is short: what can be is forgotten, then those who hold most are ended', {
-      forgotten: Math.round(forgotten),
-      ended,
-    });
+    this.#log.warn(
+      'memory is still short; UDP destinations are forgotten, then the sessions that hold the most are ended',
+      {
+        forgotten: Math.round(forgotten),
+        ended,
+      },
+    );
   }
 }
 

@@ -50,7 +50,8 @@ export class QuotaStore implements Usage {
     this.#today();
     if (file !== undefined) await save(file, state ?? this.#state());
     const commit = async (): Promise<void> => {
-      if (loaded === 'damaged') this.#log.error('the state file is damaged: quotas begin anew', { file });
+      if (loaded === 'damaged')
+        this.#log.error('the state file is damaged; quotas start again from zero', { file });
       if (state !== undefined) this.#restore(state);
       this.#today();
       this.#file = file;
@@ -123,7 +124,7 @@ export class QuotaStore implements Usage {
     this.#dirty = false;
     try {
       await save(this.#file, this.#state());
-      if (this.#fault !== undefined) this.#log.info('quotas are saved again', { file: this.#file });
+      if (this.#fault !== undefined) this.#log.info('quotas can be saved again', { file: this.#file });
       this.#fault = undefined;
     } catch (error) {
       this.#dirty = true;

@@ -4,7 +4,7 @@ const FIRST = 3;
 const MAX_DESCRIPTORS = 1024;
 
 /**
- * The sockets that systemd has passed to this process. They belong to one owner: the variables that name them are removed from
+ * The sockets that systemd passed to this process. They belong to one owner: the variables that name them are removed from
  * `env`, so that nobody takes a descriptor that has been closed since and is another file's now.
  */
 export class ActivatedSockets {
@@ -28,22 +28,18 @@ export class ActivatedSockets {
   take(name: string): { readonly fd: number }[] {
     const place = name === '' ? 'systemd' : `systemd:${name}`;
     if (this.#count > MAX_DESCRIPTORS)
-      throw new Error(
-        `${place}: LISTEN_FDS is ${this.#count}, and more than ${MAX_DESCRIPTORS} are not believed`,
-      );
+      throw new Error(`${place}: LISTEN_FDS is ${this.#count}, but at most ${MAX_DESCRIPTORS} are accepted`);
     const found = Array.from({ length: this.#count }, (_, i) => i)
       .filter((i) => name === '' || this.#names[i] === name)
       .map((i) => FIRST + i);
     if (found.length === 0) {
       const passed =
-        this.#count === 0 ? 'systemd has passed no socket' : `systemd has passed ${this.#names.join(', ')}`;
-      throw new Error(`${place}: ${passed}; is the socket unit started?`);
+        this.#count === 0 ? 'systemd passed no socket' : `systemd passed ${this.#names.join(', ')}`;
+      throw new Error(`${place}: ${passed}; is the socket unit running?`);
     }
     const again = found.find((fd) => this.#used.has(fd));
     if (again !== undefined) {
-      throw new Error(
-        `${place}: descriptor ${again} has been used for a listener before; systemd passes each once`,
-      );
+      throw new Error(`${place}: descriptor ${again} is already used by another listener`);
     }
     for (const fd of found) this.#used.add(fd);
     return found.map((fd) => ({ fd }));

@@ -96,7 +96,7 @@ export class Threads implements Workers {
 
   async status(): Promise<readonly WorkerStatus[]> {
     const all = await this.#all(async (thread) => {
-      const fault = `thread ${thread.number} ${thread.serves ? 'does not answer' : 'is starting'}`;
+      const fault = `thread ${thread.number} ${thread.serves ? 'does not respond' : 'is starting'}`;
       const none = [{ open: 0, cap: 0, fault }];
       return thread.serves ? patiently(thread.ask('status')).catch(() => none) : none;
     });
@@ -152,10 +152,10 @@ export class Threads implements Workers {
   /** If it is not gone, it hangs, and must not be terminated: nobody waits for it any more. */
   #giveUp(thread: WorkerHandle): void {
     if (!this.#threads.has(thread)) return;
-    this.#common.log.error('a thread does not answer, and is left behind', { thread: thread.number });
+    this.#common.log.error('a thread does not respond; it is abandoned', { thread: thread.number });
     this.#abandoned = true;
     this.#threads.delete(thread);
-    thread.end(new Error(`thread ${thread.number} does not answer`));
+    thread.end(new Error(`thread ${thread.number} does not respond`));
   }
 
   /** What each thread answers; those that die meanwhile have nothing to say. */
@@ -196,7 +196,7 @@ export class Threads implements Workers {
     this.#threads.delete(thread);
     closeAll(thread.owned);
     if (this.#closing || this.#settings === undefined) return;
-    this.#common.log.error('a thread has ended with its connections, another takes its place', {
+    this.#common.log.error('a thread died with its connections; starting another', {
       thread: thread.number,
       error: error?.stack ?? 'no error',
     });
@@ -218,7 +218,7 @@ export class Threads implements Workers {
       // One that has died is told already, and has a successor.
       if (!this.#threads.has(thread)) return;
       const { message } = error as Error;
-      this.#common.log.error('a thread could not start', { thread: thread.number, reason: message });
+      this.#common.log.error('could not start a thread', { thread: thread.number, reason: message });
       await patiently(thread.ask('close')).catch(() => this.#giveUp(thread));
     }
   }
@@ -253,7 +253,7 @@ export class Threads implements Workers {
 /** Rejects when there is no answer for so long. */
 async function patiently<T>(work: Promise<T>, patience: number = PATIENCE): Promise<T> {
   const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error('a thread does not answer')), patience);
+  const timer = setTimeout(() => late.reject(new Error('a thread does not respond')), patience);
   try {
     return await Promise.race([work, late.promise]);
   } finally {
