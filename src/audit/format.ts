@@ -6,7 +6,7 @@ export function formatText(time: string, level: string, message: string, fields:
   return formatPrefix(time, level) + formatMessage(message, fields);
 }
 
-/** `2026-11-21T10:00:00.123Z info `, what stands in front of a message. */
+/** `2026-11-21T10:00:00.123Z info `, the prefix of a message. */
 export function formatPrefix(time: string, level: string): string {
   return `${time} ${level} `;
 }

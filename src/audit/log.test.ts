@@ -80,7 +80,7 @@ suite('the log', () => {
     await log.close();
     const lines = linesOf('seldom').map((line) => line.replace(/^\S+ /, ''));
     assert.deepEqual(lines.slice(0, 2), ['warn trouble i=0', 'warn trouble i=1']);
-    assert.equal(lines.length, 2 + 300 + 1, 'what was forgotten is told again');
+    assert.equal(lines.length, 2 + 300 + 1, 'what was forgotten is reported again');
   });
 
   test('leaves out what is below its level', async () => {
@@ -119,7 +119,7 @@ suite('the log', () => {
   });
 });
 
-suite('the log is opened anew', () => {
+suite('the log is reopened', () => {
   test('after a rotation, and loses nothing', async () => {
     const log = new Log(to('rotate'));
     for (let i = 0; i < 100; i++) {
@@ -175,7 +175,7 @@ function timesOpen(name: string): number {
   }).length;
 }
 
-test('opened anew after its end, the log holds no file, and closes none but its own', async () => {
+test('reopened after its end, the log holds no file, and closes none but its own', async () => {
   const log = new Log(to('over'));
   await log.close();
   await until(() => timesOpen('over') === 0);
@@ -297,7 +297,7 @@ suite('standard error', () => {
     await runProgram({ ...full, to: 'stderr' }, { listen: false });
   });
 
-  test('is told once when another place fails', async () => {
+  test('is reported once when another place fails', async () => {
     assert.match(
       await runProgram(full, { listen: true }),
       /^\S+ error the log cannot be written; connections continue to=\/dev\/full code=ENOSPC\n$/,

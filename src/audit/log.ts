@@ -71,7 +71,7 @@ export class Log {
     return this.#queue?.lost ?? 0;
   }
 
-  /** Changes level, format and place, and opens a file anew (after a rotation). On an error everything stays as it was. */
+  /** Changes level, format and place, and reopens a file (after a rotation). On an error everything stays as it was. */
   reopen(settings: LogSettings): void {
     const isFile = typeof settings.to === 'object' && 'file' in settings.to;
     if (isFile || formatPlace(settings.to) !== formatPlace(this.#settings.to))

@@ -13,7 +13,7 @@ const GATHER = 10;
 /** The fault of a sink that takes lines, but not as fast as they come. */
 const TOO_SLOW = 'ENOBUFS';
 
-/** Is told when lines cannot be written, and when they can again. */
+/** Hears when lines cannot be written, and when they can again. */
 export interface Outages {
   begins(fault: string): void;
   /** `lost`: lines that this outage has cost. */

@@ -251,7 +251,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
   ],
 ];
 
-test('what the rules decide, and where they stand', async () => {
+test('what the rules decide, and where they are', async () => {
   await using prepared = await prepare(CONFIG);
   for (const [line, status, lines] of ANSWERS) {
     const outcome = await run(`FILE ${line}`, prepared.file);

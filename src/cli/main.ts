@@ -71,7 +71,7 @@ async function version(args: readonly string[]): Promise<number> {
 process.stderr.on('error', () => {});
 // A reader that has seen enough (garter schema | head) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // A server serves on, whoever reads where it listens.
+  // A server goes on, even if nobody reads where it listens.
   if (!['serve', 'agent'].includes(process.argv[2] ?? '')) process.exit(error.code === 'EPIPE' ? 0 : 1);
 });
 process.exit(await main(process.argv.slice(2)));

@@ -11,7 +11,7 @@ export class Notifier implements Disposable {
   /** One after the other: `ready` must not overtake `reloading`. */
   #last: Promise<void> = Promise.resolve();
 
-  /** `failed` is told why systemd could not be. */
+  /** `failed` gets the reason when systemd could not be notified. */
   constructor(env: NodeJS.ProcessEnv, failed: (reason: string) => void) {
     const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID } = env;
     this.#socket = NOTIFY_SOCKET;

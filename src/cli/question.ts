@@ -105,7 +105,7 @@ function readMethods(
     throw new UsageError(`--method ${offered} needs --user NAME`);
   if (user !== undefined && offered === 'none')
     throw new UsageError('--method none does not go with --user: the name would not be authenticated');
-  // Whoever has shown a certificate has nothing left to say.
+  // A client that has shown a certificate needs nothing else.
   if (offered === 'certificate') return ['certificate', 'none'];
   if (offered !== undefined) return [offered];
   return user === undefined ? ['none'] : ['certificate', 'password', 'none'];

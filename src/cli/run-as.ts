@@ -7,7 +7,7 @@ import type { Settings } from '../server/settings.ts';
 
 /**
  * Starts a server as root and becomes another user for good. As root it opens ports and writes nothing: in a folder that the
- * user may write to, root would follow the links that the user has put there. What that user may not do is told at once.
+ * user may write to, root would follow the links that the user has put there. What that user may not do is reported at once.
  * Rejects as `Server.start` does, or with an Error that says what is in the way.
  */
 export async function startAs(user: string, settings: Settings): Promise<Server> {

@@ -63,7 +63,7 @@ export async function serve(args: readonly string[], io: Io): Promise<number> {
 export interface RunOptions {
   /** The configuration file, if there is one. */
   readonly config?: string;
-  /** What to say to whoever has started it, when it listens. */
+  /** What to print once it listens. */
   readonly welcome?: (server: Server, settings: Settings) => string;
 }
 

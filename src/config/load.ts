@@ -24,7 +24,7 @@ export interface Loaded {
 const SERVER: Purpose = { authenticates: false, role: 'server' };
 const AGENT: Purpose = { authenticates: false, role: 'agent' };
 
-/** Reads a configuration file. Flags and variables (`GARTER_LISTEN`, …) win over what stands in it. */
+/** Reads a configuration file. Flags and variables (`GARTER_LISTEN`, …) override it. */
 export function loadConfig(file: string, flags: Flags, environment: Environment): Loaded {
   return loadFile(file, flagOverrides(flags, environment), environment, SERVER);
 }

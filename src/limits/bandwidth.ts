@@ -16,7 +16,7 @@ export interface Meter {
 }
 
 /**
- * So many bytes per second in one direction, shared by whoever spends from it. What was spent is spread evenly over the time
+ * So many bytes per second in one direction, shared by all that spend from it. What was spent is spread evenly over the time
  * after it (the generic cell rate algorithm). Times are milliseconds on a clock that never jumps.
  */
 export class Bandwidth {

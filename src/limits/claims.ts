@@ -38,7 +38,7 @@ export function connectionClaims({ connections, perAddress }: ConnectionCounts):
 }
 
 /**
- * What a session claims of the limits of its rule. Rules are told apart by their names, so that a reload that changes a limit
+ * What a session claims of the limits of its rule. Rules are identified by name, so that a reload that changes a limit
  * goes on with the count; sessions that began before a limit was written are not in it. Clients without a user count
  * together as one.
  */

@@ -29,7 +29,7 @@ export function createLimitMemory(
   return memory;
 }
 
-/** Counts what is claimed of each limit. Whoever has the memory counts in the same table. */
+/** Counts what is claimed of each limit. All threads that have the memory count in the same table. */
 export class Limits {
   readonly #words: Int32Array;
   /** The same memory; the value of an entry is its second half. */
@@ -134,7 +134,7 @@ export class Limits {
     return { lease: { entries: entries.slice() } };
   }
 
-  /** The entry of a key or, where it has none, a free one. A key stands within PROBES entries from where it belongs, or nowhere. */
+  /** The entry of a key or, where it has none, a free one. A key is within PROBES entries of its place, or nowhere. */
   #find([low, high]: Key, now: number): number | undefined {
     const words = this.#words;
     let free: number | undefined;
@@ -149,7 +149,7 @@ export class Limits {
     }
     // Rates of strangers must not keep anybody out: the one that is over first is forgotten.
     free ??= soonest;
-    // Whoever had it before left a value that means nothing now.
+    // Its previous owner left a value that means nothing now.
     if (free !== undefined) this.#values[free / 2 + VALUE] = 0;
     return free;
   }

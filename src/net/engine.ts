@@ -13,7 +13,7 @@ export interface Engine {
   deviceFault(): string | undefined;
 
   /**
-   * Listens; port 0 takes a free one; `::` takes IPv4 as well. `failed` is told the code when a connection could not be
+   * Listens; port 0 takes a free one; `::` takes IPv4 as well. `failed` gets the code when a connection could not be
    * accepted (EMFILE, …). Rejects with Node's error (EADDRINUSE, EACCES, …).
    * Out of descriptors, the portable engine tells nobody: libuv takes what waits and closes it.
    */
@@ -145,7 +145,7 @@ export interface Connection {
   /**
    * The orderly farewell: sends what was written and the end of stream, reads and forgets what the peer still sends (an
    * unread byte would turn the close into a reset that can overtake the reply), closes when the peer has ended or after `linger`
-   * milliseconds. Resolves when it is closed, whoever did that; ignored once the connection is lost or belongs to a relay.
+   * milliseconds. Resolves when it is closed, by either side; ignored once the connection is lost or belongs to a relay.
    */
   closeGracefully(linger: number): Promise<void>;
 

@@ -60,7 +60,7 @@ export class PortableEngine implements Engine {
   }
 
   adopt(stream: Duplex, local: Endpoint, remote: Endpoint, reset?: Reset): Connection {
-    // Whoever opened the stream may not have asked for half-close, which a relay cannot do without.
+    // The stream may have been opened without half-close, which a relay cannot do without.
     stream.allowHalfOpen = true;
     return new PortableConnection(stream, local, remote, reset);
   }

@@ -1,6 +1,6 @@
 /** Who can be on a roster, one at a time. */
 export interface Member {
-  /** Where it stands there; the roster's alone. -1 = nowhere. */
+  /** Its place there; the roster's alone. -1 = nowhere. */
   index: number;
 }
 
@@ -20,7 +20,7 @@ export class Roster<T extends Member> implements Iterable<T> {
     member.index = this.#members.push(member) - 1;
   }
 
-  /** Whoever is not there is left alone. */
+  /** One that is not there is left alone. */
   delete(member: T): void {
     const { index } = member;
     if (index < 0) return;
@@ -31,7 +31,7 @@ export class Roster<T extends Member> implements Iterable<T> {
     last.index = index;
   }
 
-  /** Those who are there now, whoever comes or goes meanwhile. */
+  /** Those that are there now, even if some come or go meanwhile. */
   [Symbol.iterator](): Iterator<T> {
     return [...this.#members].values();
   }

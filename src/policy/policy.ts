@@ -5,7 +5,7 @@ export type Method = 'none' | 'password' | 'certificate';
 export type Protocol = 'socks4' | 'socks5' | 'http';
 export type LogKind = 'connect' | 'disconnect' | 'error';
 
-/** Where a rule stands in the configuration, for records and `garter check`. Lines count from 1. */
+/** Where a rule is in the configuration, for records and `garter check`. Lines count from 1. */
 export interface Origin {
   readonly file?: string;
   readonly line?: number;

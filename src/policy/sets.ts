@@ -22,7 +22,7 @@ const BLOCKS = {
   loopback: ['127.0.0.0/8', '::1'],
   'link-local': ['169.254.0.0/16', 'fe80::/10'],
   multicast: ['224.0.0.0/4', 'ff00::/8'],
-  // The clouds' services that hand credentials to whoever asks.
+  // The clouds' services that hand credentials to anyone who asks.
   metadata: [
     '169.254.169.254', // AWS, Azure, Google and most others
     '100.100.100.200', // Alibaba

@@ -51,7 +51,7 @@ test('loads of one key that are under way are shared', async () => {
   assert.equal(await again, 'A2');
 });
 
-test('a failed load is told to all who wait, and forgotten', async () => {
+test('a failed load is reported to all who wait, and forgotten', async () => {
   const cache = new Cache<string>(10, () => 0);
   const both = [1, 2].map(() => cache.load('a', () => Promise.reject(new Error('no'))));
   for (const one of both) await assert.rejects(one, { message: 'no' });
@@ -74,7 +74,7 @@ test('cleared, it neither keeps nor shares what is under way, except for those w
   assert.equal(cache.get('a'), 'young');
 });
 
-test('loaded anew, it shares nothing with the load before, and keeps the latest', async () => {
+test('loaded again, it shares nothing with the load before, and keeps the latest', async () => {
   const cache = new Cache<string>(10, () => 0);
   const slow = Promise.withResolvers<Fresh<string>>();
   const first = cache.load('a', () => slow.promise);

@@ -37,7 +37,7 @@ export class Cache<T> {
     else this.#entries.set(key, { value, expires: this.#now() + ttl });
   }
 
-  /** The value at hand, or the one that `load` brings; whoever asks meanwhile gets the same. */
+  /** The value at hand, or the one that `load` brings; all that ask meanwhile get the same. */
   async load(key: string, load: () => Promise<Fresh<T>>): Promise<T> {
     const value = this.get(key);
     if (value !== undefined) return value;

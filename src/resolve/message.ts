@@ -119,7 +119,7 @@ const EDNS: OptAnswer = {
   options: [],
 };
 
-/** Whoever sees an encrypted query is not to know the name by its length. */
+/** The length of an encrypted query must not reveal the name. */
 function paddingFor(size: number): PacketOpt {
   const before = size + EDNS_SIZE + OPTION_SIZE;
   return { code: PADDING, length: Math.ceil(before / PADDED_TO) * PADDED_TO - before };

@@ -32,7 +32,7 @@ export class HttpsChannel implements Channel {
         return socket;
       },
     });
-    // Each request that is under way is told, too.
+    // Each request under way gets the error, too.
     this.#session.on('error', (error) => (this.#fault = error));
     this.#session.setTimeout(IDLE, () => {
       if (this.#asking === 0) this.close();

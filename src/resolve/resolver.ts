@@ -256,7 +256,7 @@ type Wanted = (family: 4 | 6) => boolean;
 /** There is no record that can be used. */
 const NO_SERVICES: Services = { services: [], ttl: 0 };
 
-/** Whoever shares a query that loses its place in the line tries once more alone: the one who asked first may be a flood. */
+/** A client that shares a query which loses its place in the queue tries once more alone: the first to ask may be a flood. */
 async function shareQuery<T>(cache: Cache<T>, key: string, ask: () => Promise<Fresh<T>>): Promise<T> {
   let mine = false;
   try {

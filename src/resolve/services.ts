@@ -13,7 +13,7 @@ const MAX_SERVICES = 32;
 
 /**
  * What of an answer can be used, each target as it is resolved; `undefined` where nothing can. A target `.` says that there is
- * no such service, and only when it stands alone (RFC 2782).
+ * no such service, and only when it is the only one (RFC 2782).
  */
 export function servicesOf(records: readonly Service[]): readonly Service[] | undefined {
   if (records.length === 1 && records[0]!.target === '.') return [];

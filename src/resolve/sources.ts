@@ -2,7 +2,7 @@ import { sourceFor } from '../net/source.ts';
 import { formatIp, parseIp, type Ip } from '../wire/ip.ts';
 import { Cache } from './cache.ts';
 
-/** Routes are looked up anew after this many milliseconds. */
+/** Routes are looked up again after this many milliseconds. */
 const SOURCE_TTL = 5000;
 
 /** The addresses of this machine that are used towards others. */

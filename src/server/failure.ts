@@ -6,7 +6,7 @@ import { isShortage, replyTo } from '../route/reply.ts';
 import { WireError } from '../wire/error.ts';
 import { Reply } from '../wire/socks5.ts';
 
-/** A connection that cannot go on: how its record ends, and what its client is told if a reply is still due. */
+/** A connection that cannot go on: how its record ends, and the reply to its client if one is still due. */
 export class Failure extends Error implements End {
   override readonly name = 'Failure';
   readonly by: EndedBy;

@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import type { Endpoint } from '../wire/address.ts';
 import type { OwnPorts } from './listen/own-ports.ts';
 
-/** What is told to whoever asks. */
+/** What the health server answers. */
 export interface Readiness {
   /** Whether new clients should come. */
   readonly ready: boolean;

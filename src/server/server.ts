@@ -157,7 +157,7 @@ export class Server implements AsyncDisposable {
    */
   reload(settings: Settings): Promise<void> {
     const reloading = this.#turn.then(() => this.#reload(settings));
-    this.#turn = reloading.catch(() => undefined); // its caller is told
+    this.#turn = reloading.catch(() => undefined); // its caller gets the error
     return reloading;
   }
 

@@ -7,7 +7,7 @@ import type { Method, Origin, PolicyOptions, PortRange, Protocol } from '../poli
 import type { ResolveOptions } from '../resolve/resolver.ts';
 import type { RouteOptions } from '../route/options.ts';
 
-/** Everything that a server is told, checked and complete: config/ makes it of a file, of flags or of an object. Milliseconds and bytes. */
+/** All settings of a server, checked and complete: config/ makes them from a file, flags or an object. Milliseconds and bytes. */
 export interface Settings {
   readonly listeners: readonly ListenerSettings[];
   readonly policy: PolicyOptions;

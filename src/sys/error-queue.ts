@@ -19,7 +19,7 @@ const control = reserve(CONTROL_SIZE);
 int32[(message >> 2) + CONTROL] = addressOf(control);
 
 /**
- * What ICMP had to say about datagrams that a socket with IP_RECVERR has sent, as errno. Takes away the error that would fail
+ * What ICMP had to say about datagrams that a socket with IP_RECVERR has sent, as errno. Clears the error that would fail
  * the next call.
  */
 export function takeErrors(fd: number): readonly number[] {

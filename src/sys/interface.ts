@@ -12,7 +12,7 @@ import { addressOf, int32, reserve } from './memory.ts';
 import { setOption } from './socket.ts';
 
 const ROOM = 128;
-// Of what is told, behind a struct cmsghdr: ipi_ifindex begins struct in_pktinfo, and stands behind the address in in6_pktinfo.
+// Of the control message, after a struct cmsghdr: ipi_ifindex begins struct in_pktinfo, and follows the address in in6_pktinfo.
 const INDEX4 = 16;
 const INDEX6 = 32;
 

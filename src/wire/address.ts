@@ -8,9 +8,9 @@ export const AddressType = { ipv4: 1, name: 3, ipv6: 4 } as const;
 export type AddressType = (typeof AddressType)[keyof typeof AddressType];
 
 /**
- * A host and a port as they stand in a request, a reply or a UDP header. `host` is a dotted quad, an IPv6 literal in the
+ * A host and a port as in a request, a reply or a UDP header. `host` is a dotted quad, an IPv6 literal in the
  * form of RFC 5952, or the name exactly as it was sent (UTF-8, 0 to 255 bytes). A literal that was sent as a name stays
- * a name here; whoever judges it looks again.
+ * a name here; its judge looks again.
  */
 export interface Address {
   readonly type: AddressType;
@@ -32,7 +32,7 @@ export interface Endpoint {
   readonly port: number;
 }
 
-/** 0.0.0.0:0, what stands where there is nothing to say. */
+/** 0.0.0.0:0, where there is nothing to say. */
 export const UNSPECIFIED: Address = { type: AddressType.ipv4, host: '0.0.0.0', port: 0 };
 
 /**

@@ -16,7 +16,7 @@ const CR = 0x0d;
 const LF = 0x0a;
 const COLON = 0x3a;
 
-/** A request of HTTP/1 (RFC 9112 section 2.1). Header names are lower case; of several fields of one name the values stand with commas between. */
+/** A request of HTTP/1 (RFC 9112 section 2.1). Header names are lower case; the values of several fields of one name are joined with commas. */
 export interface HttpRequest {
   readonly method: string;
   readonly target: string;

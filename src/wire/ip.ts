@@ -1,6 +1,6 @@
 /**
  * IP addresses as four 32-bit words, so that rules compare numbers and never text.
- * An IPv4 address stands in the last word, the others are 0; `family` tells the two apart.
+ * An IPv4 address is in the last word, the others are 0; `family` distinguishes the two.
  */
 export interface Ip {
   readonly family: 4 | 6;

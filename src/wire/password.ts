@@ -4,7 +4,7 @@ import { WireError } from './error.ts';
 
 const VERSION = 1;
 
-/** What a user shows (RFC 1929). Both are UTF-8 on the wire, 255 bytes at most; an empty one is let through to whoever judges it. */
+/** What a user shows (RFC 1929). Both are UTF-8 on the wire, 255 bytes at most; an empty one is passed on to be judged. */
 export interface Credentials {
   readonly username: string;
   readonly password: string;

@@ -22,7 +22,7 @@ const Family = { tcp4: 0x11, tcp6: 0x21 } as const;
 
 /**
  * The header of either version at the front of a connection; it takes 65,551 bytes at most. What is unknown or not TCP
- * (UNKNOWN, LOCAL, unix sockets, datagrams) has no addresses; what stands behind the addresses (TLVs) is skipped.
+ * (UNKNOWN, LOCAL, unix sockets, datagrams) has no addresses; what follows the addresses (TLVs) is skipped.
  * Throws ERR_SOCKS_PROXY_HEADER.
  */
 export function decodeProxyHeader(bytes: Uint8Array): Decoded<ProxyHeader> | undefined {

@@ -44,7 +44,7 @@ const rows: { name: string; steps: Step[]; whole: string[] }[] = [
     whole: [],
   },
   {
-    name: 'a lower position begins anew',
+    name: 'a lower position starts over',
     steps: [
       [1, 'a'],
       [2, 'b'],

@@ -104,7 +104,7 @@ function announcesName(bytes: Uint8Array): boolean {
   return bytes[4] === 0 && bytes[5] === 0 && bytes[6] === 0 && bytes[7] !== 0;
 }
 
-/** Where the NUL of a text stands that begins at `start`; `undefined` while it has not come. */
+/** Where the NUL of a text is that begins at `start`; `undefined` while it has not come. */
 function findNul(bytes: Uint8Array, start: number, code: WireErrorCode): number | undefined {
   const end = bytes.indexOf(0, start);
   if ((end < 0 ? bytes.length : end) - start > TEXT_LIMIT) {

@@ -9,9 +9,9 @@ const HEAD_SIZE = 3;
 /** The high bit of FRAG: the last fragment of its sequence (RFC 1928 section 7). */
 export const LAST_FRAGMENT = 0x80;
 
-/** What stands before the data of a datagram between client and relay (RFC 1928 section 7). */
+/** The header of a datagram between client and relay (RFC 1928 section 7). */
 export interface UdpHeader {
-  /** FRAG as it was sent: 0 stands alone, 1 to 127 is a position, `LAST_FRAGMENT` is added to the last one. */
+  /** FRAG as it was sent: 0 is a whole datagram, 1 to 127 is a position, `LAST_FRAGMENT` is added to the last one. */
   readonly fragment: number;
   /** Where the data goes to; in a datagram from the relay, where it came from. */
   readonly address: Address;

@@ -469,10 +469,10 @@ suite('what does not fit is a RangeError', () => {
   for (const [name, run] of rows) test(name, () => assert.throws(run, RangeError));
 });
 
-test('a UDP header is read where it stands, and not beyond its end', () => {
+test('a UDP header is read in its place, and not beyond its end', () => {
   for (const address of [ipv4, ipv6, named('a')]) {
     const header = encodeUdpHeader({ fragment: 0, address });
-    // What stands behind the end would complete it.
+    // What follows the end would complete it.
     const buffer = Buffer.concat([new Uint8Array(32).fill(0xff), header, header]);
     const end = 32 + header.length;
     assert.deepEqual(decodeUdpHeader(buffer, 32, end), {

@@ -7,7 +7,7 @@ import { parseConfig } from '../../src/config/load.ts';
 import { formatProblems } from '../../src/config/source/problem.ts';
 
 // A file is a configuration, a line of dashes, and what garter says of it: its problems, or the settings it makes.
-// After a wanted change, write them anew with GOLDEN=write and read the difference.
+// After a wanted change, rewrite them with GOLDEN=write and read the difference.
 
 const DASHES = '-'.repeat(72);
 const ENVIRONMENT = {

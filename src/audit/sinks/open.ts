@@ -20,7 +20,7 @@ export function openSink(place: Place): Sink {
   return protocol === 'tcp:' ? new TcpSink(to) : new UdpSink(to);
 }
 
-/** As it stands in the configuration. */
+/** As written in the configuration. */
 export function formatPlace(place: Place): string {
   if (place === 'nowhere' || place === 'stderr') return place;
   return 'file' in place ? place.file : `syslog ${place.syslog}`;

@@ -4,7 +4,7 @@ import type { ListenerSettings } from '../../server/settings.ts';
 import { parseIp } from '../../wire/ip.ts';
 import type { Placed, Reports } from '../source/problem.ts';
 
-/** Reports each route that leads back to garter: whoever takes it would go round for ever. */
+/** Reports each route that leads back to garter: a request that takes it would loop. */
 export function reportLoops(
   routes: readonly Placed<RouteOptions>[],
   listeners: readonly Placed<ListenerSettings>[],

@@ -11,8 +11,8 @@ export interface Purpose {
   /** True where an embedder checks passwords. */
   readonly authenticates: boolean;
   /**
-   * An agent is for this machine only, and keeps no records unless it is told to. A library writes nothing and starts no thread unless
-   * it is told to.
+   * An agent is for this machine only, and keeps no records unless asked to. A library writes nothing and starts no thread unless
+   * asked to.
    */
   readonly role: 'server' | 'agent' | 'library';
 }
@@ -40,7 +40,7 @@ export function checkSafety(
   if (!isCertified) warnOfNoCertificate(draft, reports);
 }
 
-/** An agent acts for whoever runs it. */
+/** An agent acts for the user that runs it. */
 function refuseReachable(reachable: readonly Placed<ListenerSettings>[], { error }: Reports): void {
   for (const { made, path } of reachable)
     error(
@@ -113,7 +113,7 @@ function warnOfNobody(draft: Draft, isCertified: boolean, { warning }: Reports):
   }
 }
 
-/** Listeners are told by themselves. */
+/** Listeners are reported separately. */
 function warnOfNoCertificate({ accept = [], rules = [] }: Draft, { warning }: Reports): void {
   for (const path of methodsIn({ accept, rules }, 'certificate')) {
     warning(path, 'no client is asked for a certificate', 'add tls: { …, client-ca: … } to a listener');

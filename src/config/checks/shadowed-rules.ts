@@ -150,7 +150,7 @@ class Special {
   allowanceCovers(to: Conditions, condition: Condition, later: RuleOptions['action']): boolean {
     if (condition.type === 'name') return to.hasName(condition.name);
     if (condition.type === 'set') {
-      // After `allow any`, `deny any` still stands for the special addresses.
+      // After `allow any`, `deny any` still covers the special addresses.
       if (condition.set === 'any' && later === 'deny') return false;
       if (to.has(condition.set) || (condition.set === 'public' && to.has('any'))) return true;
     }

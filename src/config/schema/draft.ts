@@ -84,7 +84,7 @@ function steps(path: readonly PropertyKey[]): Path {
 function inside(input: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, step) => {
     if (Array.isArray(value)) return value[Number(step)];
-    // A value that stands alone is a list of one, a map too; text may stand for keys and values.
+    // A single value is a list of one, a map too; text may be short for keys and values.
     if (step === 0) return value;
     if (isKeys(value)) return value[String(step)];
     return typeof value === 'string' ? value : undefined;

@@ -17,7 +17,7 @@ export function jsonSchema(): object {
   };
 }
 
-/** A list whose only value may stand without brackets is that list or that value; keys for which the value of one may stand, likewise. */
+/** A list whose only value may be written without brackets is that list or that value; likewise keys that may be written as the value of one. */
 function asWritten(schema: object): object {
   const entries = Object.entries(schema).map(([key, part]) => [key, isObject(part) ? asWritten(part) : part]);
   const copy = Object.fromEntries(entries);

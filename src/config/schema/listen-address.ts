@@ -45,7 +45,7 @@ export const healthAddress: Schema<Endpoint, string> = value(
   },
 );
 
-/** The literal addresses that a host to listen on stands for. Throws a ValueError when it is none of this machine's. */
+/** The literal addresses of a host to listen on. Throws a ValueError when it is none of this machine's. */
 export function addressesOf(host: string): string[] {
   const literal = literalAddress(host);
   if (literal !== undefined) return [literal];

@@ -15,7 +15,7 @@ const EXAMPLES = {
 } as const;
 const PORTS = { plain: 53, tls: 853, https: 443 } as const;
 
-/** A name server by its address; the port may be left out. Behind # stands the name that its certificate is for. */
+/** A name server by its address; the port is optional. After # comes the name that its certificate is for. */
 export const nameServer: Schema<NameServer, string> = value(
   {
     type: 'string',

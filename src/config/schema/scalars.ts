@@ -302,7 +302,7 @@ export const zone: Schema<string, string> = value(
   },
 );
 
-/** A list whose entries stand in a file of their own. */
+/** A list whose entries are in a separate file. */
 function refuseFile(input: unknown): void {
   if (isKeys(input) && 'file' in input) throw notYet('a list in a file ({ file: … })');
 }

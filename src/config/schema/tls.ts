@@ -25,7 +25,7 @@ export interface LinkSection {
 
 const PIN = 'sha256/';
 
-/** SHA-256 in base64, 44 characters, without what stands in front of it. */
+/** SHA-256 in base64, 44 characters, without its prefix. */
 const pin: Schema<string, string> = value(
   { type: 'string', pattern: '^sha256/[A-Za-z0-9+/]{43}=$' },
   (input) => {

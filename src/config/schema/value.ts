@@ -8,7 +8,7 @@ import { ValueError, either, notYet, quote } from '../source/value-error.ts';
  */
 export interface Schema<out Out, in out In> extends z.ZodType<Out, In> {}
 
-/** What an editor is told of a value: a piece of JSON Schema. */
+/** What an editor needs to know of a value: a piece of JSON Schema. */
 export interface Hints {
   readonly type?: string | readonly string[];
   readonly enum?: readonly unknown[];
@@ -53,7 +53,7 @@ export interface ListOptions {
   readonly least?: 0 | 1;
 }
 
-/** A list; a value that stands alone is a list of one. */
+/** A list; a single value is a list of one. */
 export function list<T, In>(item: Schema<T, In>, options: ListOptions = {}): Schema<T[], OneOrMany<In>> {
   const { example = 'at least one value, or leave the key out', least = 1 } = options;
   return z
@@ -65,7 +65,7 @@ export function list<T, In>(item: Schema<T, In>, options: ListOptions = {}): Sch
     .meta({ minItems: least, [ALONE]: true });
 }
 
-/** Marks a list in the JSON Schema whose only value may stand without brackets. */
+/** Marks a list in the JSON Schema whose only value may be written without brackets. */
 export const ALONE = 'alone';
 
 /** The schema of each key of an object. What it takes and what it makes have the same keys, the same of them optional. */
@@ -89,14 +89,14 @@ export function keys<Out, In>(example: string, shape: Shape<Out, In>): Schema<Ou
   return schema as z.ZodType as Schema<Out, In>;
 }
 
-/** Keys and values, for which text may stand that is the value of one of the keys. */
+/** Keys and values, or text that is the value of one of the keys. */
 export function standsFor<T, In>(key: string, schema: Schema<T, In>): Schema<T, In | string> {
   return z
     .preprocess((input: In | string) => (typeof input === 'string' ? { [key]: input } : input), schema)
     .meta({ [SHORT]: key });
 }
 
-/** Marks keys and values in the JSON Schema for which the value of this one key may stand. */
+/** Marks keys and values in the JSON Schema that may be written as the value of this one key. */
 export const SHORT = 'short';
 
 /** Keys of one kind, and their values. */

@@ -162,7 +162,7 @@ function loginFault(name: string, password: string): string | undefined {
   return ofPassword && `the password ${ofPassword}`;
 }
 
-/** The name of the SRV records of a domain; one that is written out stands for itself. A login goes over TLS only. */
+/** The name of the SRV records of a domain; one that is written out is kept. A login goes over TLS only. */
 function serviceOf(domain: string, hasLogin: boolean): string {
   if (domain.startsWith('_')) return domain;
   return `${hasLogin ? '_socks5s' : '_socks5'}._tcp.${domain}`;

@@ -39,7 +39,7 @@ export function completeRoutes(
   return placed.map(({ made }) => made);
 }
 
-/** Where names are passed on, nobody here knows their addresses: a rule that denies these stands beside the way. */
+/** Where names are passed on, their addresses are not known here: a rule that denies these is bypassed. */
 export function warnOfPassedOn(
   rules: readonly RuleOptions[],
   routes: readonly RouteOptions[] | undefined,

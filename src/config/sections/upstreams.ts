@@ -23,7 +23,7 @@ const HOW_SECRET =
   'write ${NAME} for the password and set NAME in the environment, or login: { name: alice, password: { file: path } } next to url';
 const HOW_TLS = 'write socks5h+tls:// or https:// in its URL, or take tls away';
 
-/** The upstreams of a draft, each name replaced by what it stands for. A name that leads back to itself is an error. */
+/** The upstreams of a draft, each name replaced by its upstream. A name that leads back to itself is an error. */
 export class Upstreams {
   /** `undefined` where they could not be read, which has been reported. */
   readonly #sections: Draft['upstreams'];

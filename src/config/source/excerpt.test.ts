@@ -8,7 +8,7 @@ function show(line: string, word: string): string {
   return excerpt(line, 7, { start, end: start + word.length }, []);
 }
 
-test('carets stand below what is meant', () => {
+test('carets are below what is meant', () => {
   assert.equal(show('  - alow: any', 'alow'), '    7 |   - alow: any\n      |     ^^^^');
   assert.equal(show('\ta: b\r', 'b'), '    7 |  a: b\n      |     ^');
   assert.equal(excerpt('', 7, { start: 0, end: 0 }, []), '    7 | \n      | ^');

@@ -20,7 +20,7 @@ export function secretsInLine(line: string): Range[] {
   );
 }
 
-/** What stands in a URL as its password, or would if it were one. */
+/** The password of a URL, or of what looks like one. */
 export function passwordIn(url: string): string | undefined {
   return new RegExp(String.raw`${LOGIN}(.+)@`, 'is').exec(url)?.[1];
 }

@@ -11,7 +11,7 @@ export interface Source {
   readonly place: (path: Path, on?: 'key') => Place;
   /** A message about the value as it may be shown: what it quotes from the environment is its variable again. */
   readonly shown: (text: string, path: Path) => string;
-  /** A text as it stands in a file, `${NAME}` and all; `undefined` for what stands in none. */
+  /** A text as written in a file, `${NAME}` and all; `undefined` for what is in none. */
   readonly written: (path: Path) => string | undefined;
 }
 
@@ -33,7 +33,7 @@ export function objectSource(value: unknown): Source {
   };
 }
 
-/** Where in a file a rule or listener stands. */
+/** Where in a file a rule or listener is. */
 export function originOf({ file, place }: Source, path: Path): { readonly origin?: Origin } {
   const { line } = place(path);
   return file === undefined || line === undefined ? {} : { origin: { file, line } };
@@ -58,7 +58,7 @@ export function override(source: Source, overrides: readonly Override[]): Source
 
 function replace(whole: unknown, [step, ...rest]: Path, value: unknown): unknown {
   if (step === undefined) return value;
-  // What is no map is reported where it stands, not painted over.
+  // What is not a map is reported in its place, not painted over.
   if (typeof whole !== 'object' || whole === null || Array.isArray(whole)) return whole;
   const inner: unknown = Reflect.get(whole, step) ?? {};
   return { ...whole, [step]: replace(inner, rest, value) };

@@ -7,7 +7,7 @@ import type { Range } from './mask.ts';
 
 /** A text that was read as YAML, with the place of everything in it. */
 export class YamlDocument {
-  /** Where an alias leads to; whoever follows one notes it here. */
+  /** Where the aliases that were followed lead to. */
   readonly aliases: Map<Node, Node> = new Map();
   readonly #text: string;
   readonly #file: string;
@@ -56,7 +56,7 @@ export class YamlDocument {
     return this.placeOf(on === 'key' || isEmpty ? (key ?? node ?? this.root) : node);
   }
 
-  /** The text at a path; `undefined` when something else stands there. */
+  /** The text at a path; `undefined` when something else is there. */
   textAt(path: Path): string | undefined {
     const { node } = this.#find(path);
     const found = (node && this.aliases.get(node)) ?? node;
@@ -85,7 +85,7 @@ export class YamlDocument {
         key = undefined;
         node = inside.items[step] ?? null;
       }
-      // Else a value that stands alone is a list of one.
+      // Else a single value is a list of one.
     }
     return { node, key };
   }
@@ -104,7 +104,7 @@ export class YamlDocument {
     const place = this.#placeAt(pos[0], pos[1]);
     const { start, text } = this.#line(place.line!);
     const at = pos[0] - start;
-    // The library's message may quote what stands there.
+    // The library's message may quote the text.
     const isSecret = this.#secretsIn(start, text).some((range) => range.start <= at && at <= range.end);
     return {
       ...place,

@@ -40,7 +40,7 @@ export function readYaml(
 /** All that a message quotes: a text may have quotes and ellipses of its own. */
 const QUOTED = /".*["…]/s;
 
-/** The path of a value that stands where a list is meant, and is the first of that list. */
+/** The path of a single value where a list is meant: the first of that list. */
 function standingAlone(path: Path): string {
   return path.at(-1) === 0 ? path.slice(0, -1).join('\0') : '';
 }

@@ -166,7 +166,7 @@ export class FastConnection extends Stream implements Connection, Task {
     return stream;
   }
 
-  /** From now on `connection`, made of the detached stream, stands for this one. */
+  /** From now on `connection`, made of the detached stream, takes its place. */
   succeededBy(connection: Connection): void {
     this.#successor = connection;
   }
@@ -192,7 +192,7 @@ export class FastConnection extends Stream implements Connection, Task {
     else this.loop.soon(this);
   }
 
-  /** When everything has come to rest: sends what was written, and tells whoever wants to know that the peer has gone. */
+  /** When everything has come to rest: sends what was written, and reports that the peer has gone. */
   run(): void {
     const talk = this.#talk;
     if (talk === undefined) return;

@@ -197,7 +197,7 @@ function isShared(at: ListenAt): boolean {
   return 'fd' in at && at.shared === true;
 }
 
-/** Whoever has opened it need not have thought of what is needed here. */
+/** It may have been opened without what is needed here. */
 function passed(fd: number): number {
   checked(libc.fcntl(fd, F_SETFL, checked(libc.fcntl(fd, F_GETFL, 0), 'fcntl') | O_NONBLOCK), 'fcntl');
   setNoDelay(fd);

@@ -4,7 +4,7 @@ import { systemError } from '../../sys/errors.ts';
 import { watch } from '../../sys/event-loop.ts';
 import { errno, libc } from '../../sys/libc.ts';
 
-/** Has a descriptor in the set, and is told what happens there. */
+/** Has a descriptor in the set, and gets its events. */
 export interface Watcher {
   ready(events: number): void;
 }
@@ -15,7 +15,7 @@ export interface Task {
 
 /**
  * The epoll set of a thread, watched by Node's event loop. A descriptor has a slot there, and a slot a generation: an event
- * that was on its way when the descriptor was closed finds neither the old watcher nor whoever has got the number since.
+ * that was on its way when the descriptor was closed finds neither the old watcher nor the new owner of the number.
  */
 export class Loop {
   readonly #watchers: (Watcher | undefined)[] = [];
@@ -30,7 +30,7 @@ export class Loop {
   #soon: Task[] = [];
   #later: Task[] = [];
 
-  /** `owned`: where to note all descriptors that are open, for whoever cleans up after a thread that has died. */
+  /** `owned`: where to note all open descriptors, for the cleanup after a thread that died. */
   constructor(owned?: Int32Array) {
     this.#owned = owned;
   }
@@ -83,7 +83,7 @@ export class Loop {
 
   /** Before the descriptor is closed, which takes it out of the set. */
   release(slot: number): void {
-    // Twice free, it would be given to two, of whom one would hear nothing.
+    // Freed twice, it would be given to two watchers, one of which would hear nothing.
     if (this.#watchers[slot] === undefined) throw new Error(`slot ${slot} is free already`);
     this.#watchers[slot] = undefined;
     this.letGo(slot);

@@ -19,7 +19,7 @@ export interface Pipe {
   readonly into: number;
   readonly outOf: number;
   readonly size: number;
-  /** Bytes in it; whoever has the pipe keeps count. */
+  /** Bytes in it; the holder of the pipe keeps count. */
   held: number;
   /** Its places in the loop. */
   readonly slots: readonly [number, number];

@@ -176,7 +176,7 @@ export abstract class Stream {
   /** What it means that splice(2) gives nothing: 0 at the end of the peer's direction; WAIT. */
   splicedNone(): number {
     if (this.over) return 0;
-    // An urgent byte before the end looks the same, until both are told.
+    // An urgent byte before the end looks the same, until both are reported.
     this.#known &= ~READABLE;
     return WAIT;
   }
@@ -194,7 +194,7 @@ export abstract class Stream {
     this.fd = -1;
   }
 
-  /** The descriptor, for whoever goes on with it. */
+  /** The descriptor, for its next owner. */
   giveAway(): number {
     const { fd } = this;
     this.loop.remove(this.#slot, fd);

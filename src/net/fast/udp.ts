@@ -164,7 +164,7 @@ class FastUdpSocket implements UdpSocket, Watcher, Task {
     this.#loop.later(this);
   }
 
-  /** For the outbox. What cannot be sent is told and forgotten. */
+  /** For the outbox. What cannot be sent is reported and forgotten. */
   sendAll(messages: Messages, count: number): void {
     let next = 0;
     let again = true;

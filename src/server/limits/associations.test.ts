@@ -31,7 +31,7 @@ function mayAnswer(scene: Scene, association: { readonly received: number }, por
 }
 
 suite('the associations of a thread', () => {
-  test('beyond the budget whoever holds most forgets what it has not used for longest', async () => {
+  test('beyond the budget the association that holds most forgets what it has not used for longest', async () => {
     const scene = new Scene('peers', 0, ports, new Associations(() => BUDGET));
     const other = new Scene('peers', 0, ports, scene.associations);
     const [small, large] = [await scene.open(), await other.open()];

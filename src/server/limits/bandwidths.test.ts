@@ -34,7 +34,7 @@ async function taken(pace: Pace): Promise<number> {
   return bytes;
 }
 
-test('a bandwidth that is taken away and put back holds for those who had it, and those who come', async () => {
+test('a bandwidth that is removed and restored holds for sessions that had it, and for new ones', async () => {
   const bandwidths = start({ bandwidth: 1000 });
   const reload = (limit: LimitOptions): void => bandwidths.use(compile({ rules: [ruleOf(limit)] }));
   const flow = bandwidths.flows(ruleOf({ bandwidth: 1000 })).send;

@@ -20,7 +20,7 @@ export interface Flows {
   readonly receive: Flow;
 }
 
-/** The bandwidths that the sessions of a rule share. Rules are told apart by name, so that they outlive a reload. */
+/** The bandwidths that the sessions of a rule share. Rules are identified by name, so that they outlive a reload. */
 export class Bandwidths {
   readonly #limits: Limits;
   readonly #shared = new Map<string, { readonly send: Shaper; readonly receive: Shaper }>();

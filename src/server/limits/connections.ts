@@ -31,7 +31,7 @@ export class ConnectionLimits {
   readonly #random: () => number;
   /** Those that have not made a request yet, by their networks. */
   readonly #waiting = new Crowd<Waiting>();
-  /** Of all threads. Whoever has to give way is one of this thread's. */
+  /** Of all threads. The one to be dropped is one of this thread's. */
   readonly #count: Int32Array;
   readonly #threads: number;
   #ours = 0;

@@ -9,7 +9,7 @@ const SAVE_INTERVAL = 10_000;
 
 const DAY = 86_400_000;
 
-/** What stands in the state file: bytes by rule and user, of one day. */
+/** The contents of the state file: bytes by rule and user, of one day. */
 interface State {
   readonly day: string;
   readonly quotas: Readonly<Record<string, Readonly<Record<string, number>>>>;
@@ -117,7 +117,7 @@ export class QuotaStore implements Usage {
     return this.#saving;
   }
 
-  /** A file that cannot be written is told once, and tried again. */
+  /** A file that cannot be written is reported once, and tried again. */
   async #saveAfter(last: Promise<void>): Promise<void> {
     await last;
     if (!this.#dirty || this.#file === undefined) return;

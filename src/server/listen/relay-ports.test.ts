@@ -91,7 +91,7 @@ test('each address has its own ports, and each range', async () => {
   assert.ok((await setup.bind(40_000, 40_004)) >= 40_000);
 });
 
-test('another fault is told, and takes no port away', async () => {
+test('another fault is reported, and uses up no port', async () => {
   const setup = new Setup();
   setup.engine.fault = 'EMFILE';
   for (let i = 0; i < 3; i++) await assert.rejects(setup.bind(40_000, 40_000), { code: 'EMFILE' });

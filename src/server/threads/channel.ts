@@ -3,7 +3,7 @@ import { codeOf } from '../failure.ts';
 /** What one end of a channel can be told or asked; values are copied. */
 type Calls = { readonly [name: string]: (value: never) => unknown };
 
-/** A worker, seen from outside, or the port to whoever has started this one. */
+/** A worker, seen from outside, or the port to the thread that started this one. */
 interface Port {
   postMessage(message: Message | Answer): void;
   on(event: 'message', listener: (message: Message | Answer) => void): unknown;
@@ -58,7 +58,7 @@ export class Channel<Ours extends Calls, Theirs extends Calls> {
     return asked.promise as Promise<Awaited<ReturnType<Theirs[Name]>>>;
   }
 
-  /** The other end has gone: whoever waits for it learns so. */
+  /** The other end has gone: all that wait for it get the error. */
   end(reason: Error): void {
     this.#ended = reason;
     for (const { reject } of this.#asked.values()) reject(reason);

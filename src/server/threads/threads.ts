@@ -215,7 +215,7 @@ export class Threads implements Workers {
       await patiently(thread.ask('prepare', settings), LONG_PATIENCE);
       if (!this.#closing) await this.#commit(thread);
     } catch (error) {
-      // One that has died is told already, and has a successor.
+      // One that has died is reported already, and has a successor.
       if (!this.#threads.has(thread)) return;
       const { message } = error as Error;
       this.#common.log.error('could not start a thread', { thread: thread.number, reason: message });

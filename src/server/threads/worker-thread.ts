@@ -53,7 +53,7 @@ const farUsers: Authentication = {
   },
 };
 
-/** What is used here is told at once, and what is used elsewhere is heard of. */
+/** Reports at once what is used here, and hears of what is used elsewhere. */
 class FarUsage implements Usage {
   readonly #used = new Map<string, Map<string, number>>();
 

@@ -125,7 +125,7 @@ export class Association implements Counters, Member {
     return this.#inside.local;
   }
 
-  /** Where the client is told to send to. */
+  /** The address that the client is given to send to. */
   get advertised(): Endpoint {
     const host = advertisedAddress(this.#session.ip, this.#session.listener.udp.advertise) ?? this.local.host;
     return { host, port: this.local.port };

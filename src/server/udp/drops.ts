@@ -1,4 +1,4 @@
-/** Reasons that are told apart. */
+/** How many reasons are counted separately. */
 const REASONS = 24;
 
 type Reason = 'stranger' | 'malformed' | 'refused' | 'limit' | 'unasked' | 'overflow' | 'bandwidth';
