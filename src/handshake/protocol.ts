@@ -55,8 +55,7 @@ export type ServerEvent =
   | { readonly type: 'foreign'; readonly kind: ForeignKind };
 
 /**
- * The server's side of one protocol: what its messages say, and how its answers are written. What is due when is known to
- * `ServerHandshake`.
+ * The server's side of one protocol: what its messages say, and how its answers are written. `ServerHandshake` knows what is due when.
  *
  * An authentication method of many rounds (GSS-API, RFC 1961) is one more state, read here, with an event for each token and an
  * answer in bytes. What it does to every byte from then on is no business of the handshake: `trailing` gives back what
@@ -123,7 +122,9 @@ export type ClientEvent = SendEvent | ReplyEvent | RefusedEvent;
 
 /**
  * The client's side of one protocol. It is made with the request, and its constructor throws a RangeError for what the protocol cannot carry.
- * A method of many rounds is here, too, one more state, and an event that asks for the next token.
+ *
+ * Here, too, a method of many rounds is one more state, with an event that asks for the next token. A protocol that sends request
+ * and authentication together (SOCKS6) awaits `reply` from the start, and reads there what the server says to the authentication first.
  */
 export interface ClientSide {
   start(): SendEvent;
