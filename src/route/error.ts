@@ -1,7 +1,7 @@
 import { Reply } from '../wire/socks5.ts';
 
 /**
- * Something is wrong with the way, or at the end of it:
+ * Something is wrong with the upstream, or at its far end:
  * `unreachable`: a server cannot be reached, or does not speak the protocol, and another one may do.
  * `silent`: it may have the request, and does not answer, closes or answers what is no reply; another one may do, and the destination may be to blame.
  * `refused`: it wants other credentials. `reply`: it, or one behind it, says what became of the request. `unable`: this kind
@@ -44,5 +44,11 @@ export class UpstreamError extends Error {
     this.trouble = trouble;
     this.code = code;
     this.reply = reply;
+  }
+  /** This kind of server cannot do what is asked for, as we know or as it says itself. */
+  get isUnable(): boolean {
+    const { trouble, reply } = this;
+    const says = reply === Reply.commandNotSupported || reply === Reply.addressTypeNotSupported;
+    return trouble === 'unable' || (trouble === 'reply' && says);
   }
 }

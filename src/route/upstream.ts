@@ -119,7 +119,7 @@ async function openGroup(
           if (error.trouble === 'silent') doubtful.push(upstream);
           else if (error.trouble === 'unreachable') health.failed(upstream.label, group.health, error.code);
         }
-        if (!isUnable(error)) tries--;
+        if (!error.isUnable) tries--;
         last = error;
       }
     }
@@ -149,14 +149,7 @@ async function ask(
 /** What a server says about the destination is the same everywhere; about the next server of ours, another one may know better. */
 function isFinal(error: UpstreamError, { leadsOn }: Request): boolean {
   if (error.trouble === 'refused') return true;
-  return error.trouble === 'reply' && leadsOn !== true && !isUnable(error);
-}
-
-/** This kind of server cannot do what is asked for, as we know or as it says itself. */
-function isUnable({ trouble, reply }: UpstreamError): boolean {
-  if (trouble === 'unable') return true;
-  const says = reply === Reply.commandNotSupported || reply === Reply.addressTypeNotSupported;
-  return trouble === 'reply' && says;
+  return error.trouble === 'reply' && leadsOn !== true && !error.isUnable;
 }
 
 async function openDiscovered(

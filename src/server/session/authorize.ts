@@ -4,14 +4,11 @@ import type { Permit } from '../../policy/decide.ts';
 import type { Command, Destination, RuleOptions } from '../../policy/policy.ts';
 import { judge } from '../../route/judge.ts';
 import type { Need, RoutedPermit } from '../../route/judge.ts';
-import type { Address, HostPort } from '../../wire/address.ts';
-import { ipOf } from '../../wire/ip.ts';
 import type { Ip } from '../../wire/ip.ts';
 import { monotonic } from '../clock.ts';
-import { destinationOf } from '../destination.ts';
 import { Failure } from '../failure.ts';
 import type { Decide } from '../hooks.ts';
-import type { GrantedRequest, Session } from './session.ts';
+import type { Session } from './session.ts';
 import type { Counting, Deciding } from './state.ts';
 
 /**
@@ -70,30 +67,6 @@ async function askEmbedder(
       throw Failure.refusal('embedder');
   } finally {
     clearTimeout(timer);
-  }
-}
-
-/** What a connection was granted that is open by now. Asked about after a reload at most, it is parsed only then. */
-export class DialledGrant implements GrantedRequest {
-  readonly #asked: Address;
-  readonly #dialled: HostPort | undefined;
-
-  /** `dialled` is not known where a name was passed on. */
-  constructor(asked: Address, dialled: HostPort | undefined) {
-    this.#asked = asked;
-    this.#dialled = dialled;
-  }
-
-  get command(): Command {
-    return 'connect';
-  }
-
-  get destination(): Destination {
-    return destinationOf(this.#asked);
-  }
-
-  get addresses(): readonly Ip[] | 'passed-on' {
-    return this.#dialled === undefined ? 'passed-on' : [ipOf(this.#dialled.host)!];
   }
 }
 

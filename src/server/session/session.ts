@@ -7,7 +7,7 @@ import type { Member } from '../../net/roster.ts';
 import { groupsOf } from '../../limits/claims.ts';
 import type { Crowd } from '../../limits/crowd.ts';
 import type { Lease } from '../../limits/limits.ts';
-import type { Command, Destination, Facts, Method, Protocol, RuleOptions } from '../../policy/policy.ts';
+import type { Command, Facts, Method, Protocol, RuleOptions } from '../../policy/policy.ts';
 import type { Asker } from '../../limits/fair-queue.ts';
 import type { Refused, Subject } from '../../route/judge.ts';
 import type { OutboundClient } from '../../route/outbound.ts';
@@ -20,32 +20,13 @@ import type { OpenListener } from '../listen/listeners.ts';
 import type { Waiting } from '../limits/connections.ts';
 import type { Holder } from '../limits/memory.ts';
 import type { ListenerSettings } from '../settings.ts';
+import { endOf, NOTHING } from './counters.ts';
+import type { Counters } from './counters.ts';
+import type { GrantedRequest } from './grant.ts';
 import { StopSignal } from './stop-signal.ts';
-
-/** Bytes relayed so far; a relay and an association both have them. */
-export interface Counters {
-  readonly sent: number;
-  readonly received: number;
-  /** Bytes of memory that are kept for the peers now, about. @default 0 */
-  readonly held?: number;
-  /** The rules that an association has used. */
-  readonly used?: readonly RuleOptions[];
-  /** Gives back what an association holds of their limits. */
-  readonly release?: () => void;
-  /** Datagrams that went nowhere. */
-  readonly dropped?: string | undefined;
-}
 
 /** Where something is, as it was found; written down in the record only, which most of a connection's life has no need of. */
 type Place = HostPort | string;
-
-/** What was asked of the rules; no destination where it is decided later (UDP ASSOCIATE, BIND for anybody). */
-export interface GrantedRequest {
-  readonly command: Command;
-  readonly destination: Destination | undefined;
-  /** Of a name; those that somebody else knows are `passed-on`. */
-  readonly addresses: readonly Ip[] | 'passed-on';
-}
 
 /**
  * For what is allowed piece by piece, as the datagrams of an association: asks the rules again. Where the session may not go on
@@ -58,7 +39,6 @@ interface Recorder {
   close(session: Session, end: End): void;
 }
 
-const NOTHING: Counters = { sent: 0, received: 0 };
 const NO_GROUPS: readonly string[] = [];
 
 /** One client connection from accept to end: what is known of it so far, and the one way to stop it. */
@@ -407,24 +387,4 @@ function format(place: Place | undefined): string | undefined {
 
 function isUnix(place: string): boolean {
   return place.startsWith('unix:');
-}
-
-/** How a relay has ended, for the record. */
-function endOf({ by, error }: RelayEnd): End {
-  switch (by) {
-    case 'client':
-    case 'target':
-      return error === undefined
-        ? { by, phase: 'relay' }
-        : { by, phase: 'relay', detail: error as EndDetail };
-    case 'idle':
-    case 'half-close':
-      return { by: 'timeout', phase: 'relay', detail: by };
-    case 'duration':
-      return { by: 'limit', phase: 'relay', detail: by };
-    case 'abort':
-      return { by: 'admin', phase: 'relay' };
-    default:
-      return by satisfies never;
-  }
 }

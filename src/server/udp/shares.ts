@@ -4,7 +4,8 @@ import type { Flows } from '../limits/bandwidths.ts';
 import { Failure } from '../failure.ts';
 import { claim } from '../session/authorize.ts';
 import type { Metered } from '../limits/quotas.ts';
-import type { Counters, Session } from '../session/session.ts';
+import type { Counters } from '../session/counters.ts';
+import type { Session } from '../session/session.ts';
 import type { Counting, ServerState } from '../session/state.ts';
 
 /** What shares are of. */

@@ -1,0 +1,39 @@
+import type { End, EndDetail } from '../../audit/record.ts';
+import type { RelayEnd } from '../../net/engine.ts';
+import type { RuleOptions } from '../../policy/policy.ts';
+
+/** Bytes relayed so far; a relay and an association both have them. */
+export interface Counters {
+  readonly sent: number;
+  readonly received: number;
+  /** Bytes of memory that are kept for the peers now, about. @default 0 */
+  readonly held?: number;
+  /** The rules that an association has used. */
+  readonly used?: readonly RuleOptions[];
+  /** Gives back what an association holds of their limits. */
+  readonly release?: () => void;
+  /** Datagrams that went nowhere. */
+  readonly dropped?: string | undefined;
+}
+
+export const NOTHING: Counters = { sent: 0, received: 0 };
+
+/** How a relay has ended, for the record. */
+export function endOf({ by, error }: RelayEnd): End {
+  switch (by) {
+    case 'client':
+    case 'target':
+      return error === undefined
+        ? { by, phase: 'relay' }
+        : { by, phase: 'relay', detail: error as EndDetail };
+    case 'idle':
+    case 'half-close':
+      return { by: 'timeout', phase: 'relay', detail: by };
+    case 'duration':
+      return { by: 'limit', phase: 'relay', detail: by };
+    case 'abort':
+      return { by: 'admin', phase: 'relay' };
+    default:
+      return by satisfies never;
+  }
+}
