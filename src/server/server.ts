@@ -15,8 +15,8 @@ import { formatAddress } from '../wire/address.ts';
 import { NONE } from './change.ts';
 import type { Change } from './change.ts';
 import { Worker } from './worker.ts';
-import type { Common, Workers } from './workers.ts';
 import { connectionsPossible, sparePossible, threadsPossible } from './limits/descriptors.ts';
+import type { Common, SessionPage, Workers } from './workers.ts';
 import { checkDevices } from './listen/devices.ts';
 import { Health } from './health.ts';
 import type { Readiness } from './health.ts';
@@ -147,8 +147,14 @@ export class Server implements AsyncDisposable {
   }
 
   /** The open sessions, as records without an end. */
-  sessions(): Promise<readonly ConnectionRecord[]> {
-    return this.#workers.sessions();
+  async sessions(): Promise<readonly ConnectionRecord[]> {
+    const records: ConnectionRecord[] = [];
+    let page: SessionPage | undefined;
+    do {
+      page = await this.#workers.sessions(page?.next);
+      records.push(...page.records);
+    } while (page.next !== undefined);
+    return records;
   }
 
   /**
@@ -170,7 +176,7 @@ export class Server implements AsyncDisposable {
     const timer = setTimeout(() => late.resolve(), this.#drainTime);
     await Promise.race([this.#workers.empty(), late.promise]);
     clearTimeout(timer);
-    this.#workers.stopSessions('drain');
+    await this.#workers.stopSessions('drain');
     await this.close();
   }
 
@@ -193,7 +199,7 @@ export class Server implements AsyncDisposable {
     this.#checks?.close();
     this.#outbound.close();
     await this.#workers.stopListening();
-    this.#workers.stopSessions('close');
+    await this.#workers.stopSessions('close');
     await this.#workers.empty();
     await this.#users[Symbol.asyncDispose]();
     await this.#workers.close();

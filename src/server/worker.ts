@@ -1,4 +1,4 @@
-import type { ConnectionRecord, EndDetail } from '../audit/record.ts';
+import type { EndDetail } from '../audit/record.ts';
 import { recordLines } from '../audit/record-lines.ts';
 import type { Connection, Engine } from '../net/engine.ts';
 import { Spare } from '../limits/spare.ts';
@@ -10,7 +10,7 @@ import type { Change } from './change.ts';
 import { ConnectionLimits } from './limits/connections.ts';
 import { serve } from './connection.ts';
 import { RECHECK_INTERVAL } from './clock.ts';
-import type { Common, Workers, WorkerStatus } from './workers.ts';
+import type { Common, SessionPage, Workers, WorkerStatus } from './workers.ts';
 import { lingeringPossible, sparePossible } from './limits/descriptors.ts';
 import { Failure } from './failure.ts';
 import { Listeners } from './listen/listeners.ts';
@@ -18,6 +18,8 @@ import type { OpenListener } from './listen/listeners.ts';
 import { defaultLimit, MemoryWatch } from './limits/memory.ts';
 import { OwnPorts } from './listen/own-ports.ts';
 import { Quotas } from './limits/quotas.ts';
+import { matches } from './session/filter.ts';
+import type { SessionFilter } from './session/filter.ts';
 import { recheckByClock, recheckUsers } from './session/recheck.ts';
 import { RelayPorts } from './listen/relay-ports.ts';
 import { Sessions } from './session/sessions.ts';
@@ -138,8 +140,10 @@ export class Worker implements Workers {
     return this.#rechecked;
   }
 
-  async sessions(): Promise<readonly ConnectionRecord[]> {
-    return [...this.#state.sessions].map((session) => session.record());
+  async sessions(after?: string): Promise<SessionPage> {
+    const { sessions, next } = this.#state.sessions.page(Number(after ?? 0));
+    const records = sessions.map((session) => session.record());
+    return next === undefined ? { records } : { records, next: String(next) };
   }
 
   async status(): Promise<readonly WorkerStatus[]> {
@@ -150,8 +154,10 @@ export class Worker implements Workers {
     return this.#listeners.close();
   }
 
-  stopSessions(detail: EndDetail): void {
-    for (const session of this.#state.sessions) session.stop(new Failure('admin', session.phase, detail));
+  async stopSessions(detail: EndDetail, filter: SessionFilter = {}): Promise<number> {
+    return this.#state.sessions.stop((session) =>
+      matches(session, filter) ? new Failure('admin', session.phase, detail) : undefined,
+    );
   }
 
   empty(): Promise<void> {

@@ -6,6 +6,7 @@ import type { Change } from './change.ts';
 import type { OpenListener } from './listen/listeners.ts';
 import type { Usage } from './limits/quota-store.ts';
 import type { Settings } from './settings.ts';
+import type { SessionFilter } from './session/filter.ts';
 import type { SharedMemory } from './shared-memory.ts';
 
 /** What a server has once, however many threads serve. */
@@ -27,17 +28,24 @@ export interface Workers {
   prepare(settings: Settings): Promise<Change>;
   /** The users are others: asks who they are now, then the rules about every open session again. */
   recheck(): Promise<void>;
-  /** The open sessions, as records without an end. */
-  sessions(): Promise<readonly ConnectionRecord[]>;
+  /** The open sessions, a page at a time. `after`: the `next` of the page before. */
+  sessions(after?: string): Promise<SessionPage>;
   status(): Promise<readonly WorkerStatus[]>;
   /** Takes no new connections. */
   stopListening(): Promise<void>;
-  /** Ends every session; `detail` goes into the records. */
-  stopSessions(detail: EndDetail): void;
+  /** Ends the sessions that match; how many. `detail` goes into their records. */
+  stopSessions(detail: EndDetail, filter?: SessionFilter): Promise<number>;
   /** Resolves when no connection is left. */
   empty(): Promise<void>;
   /** Lets go of everything, once there is no connection left. */
   close(): Promise<void>;
+}
+
+/** Open sessions, as records without an end. */
+export interface SessionPage {
+  readonly records: readonly ConnectionRecord[];
+  /** Where the next page begins; absent on the last one. */
+  readonly next?: string;
 }
 
 /** How a thread does. */

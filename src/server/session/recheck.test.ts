@@ -3,6 +3,7 @@ import { suite, test } from 'node:test';
 import type { Authentication, Identity } from '../../auth/identity.ts';
 import type { Connection } from '../../net/engine.ts';
 import type { Method } from '../../policy/policy.ts';
+import type { Failure } from '../failure.ts';
 import type { OpenListener } from '../listen/listeners.ts';
 import { recheckByClock, recheckUsers } from './recheck.ts';
 import { Session } from './session.ts';
@@ -30,7 +31,14 @@ class Scene {
   state(authenticator: Authentication | undefined): ServerState {
     const log = { error: (_: string, fields: unknown): void => void this.errors.push(fields) };
     return {
-      sessions: this.sessions,
+      sessions: Object.assign(this.sessions, {
+        stop: (reason: (session: Session) => Failure | undefined) => {
+          for (const session of this.sessions) {
+            const failure = reason(session);
+            if (failure !== undefined) session.stop(failure);
+          }
+        },
+      }),
       authenticator,
       log,
       decisions: 0,

@@ -43,11 +43,11 @@ export function confirm(session: Session, state: Basis & Pick<ServerState, 'deci
  */
 function recheck(state: Revoking): void {
   state.decisions++;
-  for (const session of state.sessions) {
+  state.sessions.stop((session) => {
     const reason = revocation(session, state);
     const isKept = session.recheck?.(reason) === true;
-    if (reason !== undefined && !isKept) session.stop(Failure.refusal(reason, session.phase));
-  }
+    return reason === undefined || isKept ? undefined : Failure.refusal(reason, session.phase);
+  });
 }
 
 /** Why a session may not go on; `undefined` when it may. */

@@ -46,7 +46,8 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
   /** Among the open ones. */
   index = -1;
   readonly #run: string;
-  readonly #number: number;
+  /** Grows from session to session. */
+  readonly number: number;
   /** What goes through TLS, where the listener speaks it. */
   #client: Connection;
   readonly listener: ListenerSettings;
@@ -89,7 +90,7 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
   /** `run` and `number` make its id. */
   constructor(run: string, client: Connection, { settings, place }: OpenListener, number = 0) {
     this.#run = run;
-    this.#number = number;
+    this.number = number;
     this.#client = client;
     this.listener = settings;
     this.place = place;
@@ -98,7 +99,7 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
   }
 
   get id(): string {
-    return `${this.#run}-${this.#number}`;
+    return `${this.#run}-${this.number}`;
   }
 
   get ip(): Ip {

@@ -11,6 +11,16 @@ import type { OpenListener } from '../listen/listeners.ts';
 import type { Quotas } from '../limits/quotas.ts';
 import { Session } from './session.ts';
 
+/** Sessions in one page of a list. */
+const PAGE = 1000;
+
+/** The oldest sessions that are open, but for those on earlier pages. */
+interface Page {
+  readonly sessions: readonly Session[];
+  /** Where the next page begins; absent on the last one. */
+  readonly next?: number;
+}
+
 /** Every open session, and the place where each is recorded when it ends. */
 export class Sessions {
   readonly #open = new Roster<Session>();
@@ -50,6 +60,30 @@ export class Sessions {
 
   [Symbol.iterator](): Iterator<Session> {
     return this.#open[Symbol.iterator]();
+  }
+
+  /**
+   * The open sessions a page at a time, the oldest first. Whoever comes or goes meanwhile, those that stay are on one page, each once.
+   * `after`: the `next` of the page before.
+   */
+  page(after = 0, size: number = PAGE): Page {
+    const left = [...this.#open].filter(({ number }) => number > after);
+    if (left.length <= size) return { sessions: left.toSorted(byAge) };
+    // Numbers are quickly sorted, however many are open.
+    const next = Float64Array.from(left, ({ number }) => number).toSorted()[size - 1]!;
+    return { sessions: left.filter(({ number }) => number <= next).toSorted(byAge), next };
+  }
+
+  /** Ends those for which there is a reason; how many. */
+  stop(reason: (session: Session) => Failure | undefined): number {
+    let stopped = 0;
+    for (const session of this.#open) {
+      const failure = reason(session);
+      if (failure === undefined) continue;
+      session.stop(failure);
+      stopped++;
+    }
+    return stopped;
   }
 
   open(client: Connection, listener: OpenListener): Session {
@@ -124,4 +158,8 @@ export class Sessions {
     if (this.#isEmpty) return Promise.resolve();
     return new Promise((resolve) => this.#whenEmpty.push(resolve));
   }
+}
+
+function byAge(one: Session, other: Session): number {
+  return one.number - other.number;
 }

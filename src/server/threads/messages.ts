@@ -1,7 +1,8 @@
 import type { Line } from '../../audit/line.ts';
 import type { ConnectionRecord, EndDetail, RecordEvent } from '../../audit/record.ts';
 import type { Identity, PasswordVerdict } from '../../auth/identity.ts';
-import type { WorkerStatus } from '../workers.ts';
+import type { SessionFilter } from '../session/filter.ts';
+import type { SessionPage, WorkerStatus } from '../workers.ts';
 import type { Settings } from '../settings.ts';
 import type { SharedMemory } from '../shared-memory.ts';
 
@@ -46,10 +47,13 @@ export type ThreadCalls = {
   /** In all. */
   readonly used: (used: Used) => void;
   readonly newDay: () => void;
-  readonly sessions: () => Promise<readonly ConnectionRecord[]>;
+  readonly sessions: (after: string | undefined) => Promise<SessionPage>;
   readonly status: () => Promise<readonly WorkerStatus[]>;
   readonly stopListening: () => Promise<void>;
-  readonly stopSessions: (detail: EndDetail) => void;
+  readonly stopSessions: (which: {
+    readonly detail: EndDetail;
+    readonly filter: SessionFilter | undefined;
+  }) => Promise<number>;
   readonly empty: () => Promise<void>;
   readonly close: () => Promise<void>;
 };

@@ -1,11 +1,12 @@
 import { writeSync } from 'node:fs';
 import { inspect } from 'node:util';
-import type { ConnectionRecord, EndDetail } from '../../audit/record.ts';
 import type { Identity, PasswordVerdict } from '../../auth/identity.ts';
+import type { EndDetail } from '../../audit/record.ts';
 import { closeAll, exitAtOnce, openListener } from '../../net/threads.ts';
 import type { Change } from '../change.ts';
 import { RECHECK_INTERVAL } from '../clock.ts';
-import type { Common, Workers, WorkerStatus } from '../workers.ts';
+import type { SessionFilter } from '../session/filter.ts';
+import type { Common, SessionPage, Workers, WorkerStatus } from '../workers.ts';
 import { Listeners } from '../listen/listeners.ts';
 import type { ListenersChange, OpenListener } from '../listen/listeners.ts';
 import { OwnPorts } from '../listen/own-ports.ts';
@@ -90,8 +91,16 @@ export class Threads implements Workers {
     await this.#all((thread) => patiently(thread.ask('recheck')));
   }
 
-  async sessions(): Promise<readonly ConnectionRecord[]> {
-    return (await this.#all((thread) => patiently(thread.ask('sessions')))).flat();
+  /** One thread after the other: `THREAD`, or `THREAD:NEXT` of one that has more than a page. */
+  async sessions(after = '0'): Promise<SessionPage> {
+    const [number, inThread] = after.split(':');
+    const [thread, following] = [...this.#threads].filter((one) => one.number >= Number(number));
+    if (thread === undefined) return NO_SESSIONS;
+    const from = thread.number === Number(number) ? inThread : undefined;
+    // One that does not answer has nothing to say.
+    const { records, next } = await patiently(thread.ask('sessions', from)).catch(() => NO_SESSIONS);
+    if (next !== undefined) return { records, next: `${thread.number}:${next}` };
+    return following === undefined ? { records } : { records, next: String(following.number) };
   }
 
   async status(): Promise<readonly WorkerStatus[]> {
@@ -111,8 +120,9 @@ export class Threads implements Workers {
     await this.#listeners.close();
   }
 
-  stopSessions(detail: EndDetail): void {
-    for (const thread of this.#threads) thread.tell('stopSessions', detail);
+  async stopSessions(detail: EndDetail, filter?: SessionFilter): Promise<number> {
+    const counts = await this.#all((thread) => patiently(thread.ask('stopSessions', { detail, filter })));
+    return counts.reduce((sum, count) => sum + count, 0);
   }
 
   async empty(): Promise<void> {
@@ -266,6 +276,7 @@ function tellOnStderr(error: Error): void {
   writeSync(2, `${inspect(error)}\n`);
 }
 
+const NO_SESSIONS: SessionPage = { records: [] };
 const NOBODY: PasswordVerdict = { ok: false, reason: 'wrong' };
 
 /** For threads, which find the listeners open, and ask about passwords. */

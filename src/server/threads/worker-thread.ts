@@ -119,10 +119,10 @@ const server: Channel<ThreadCalls, ServerCalls> = new Channel(parentPort!, {
   recheck: () => worker.recheck(),
   used: (used) => usage.set(used),
   newDay: () => usage.clear(),
-  sessions: () => worker.sessions(),
+  sessions: (after) => worker.sessions(after),
   status: () => worker.status(),
   stopListening: () => worker.stopListening(),
-  stopSessions: (detail) => worker.stopSessions(detail),
+  stopSessions: ({ detail, filter }) => worker.stopSessions(detail, filter),
   empty: () => worker.empty(),
   async close() {
     await worker.close();
