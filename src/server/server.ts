@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { Journal } from '../audit/journal.ts';
 import { Log } from '../audit/log.ts';
@@ -144,6 +145,14 @@ export class Server implements AsyncDisposable {
 
   get log(): Log {
     return this.#log;
+  }
+
+  /**
+   * Serves a TCP connection that somebody else accepted, and has not read from, as if it had come to one of `places`. Throws where
+   * several threads serve, and a RangeError when there is no such place.
+   */
+  handIn(socket: Socket, place: string): void {
+    this.#workers.handIn(socket, place);
   }
 
   /** The open sessions, as records without an end. */

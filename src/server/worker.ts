@@ -1,6 +1,8 @@
 import type { EndDetail } from '../audit/record.ts';
+import type { Socket } from 'node:net';
 import { recordLines } from '../audit/record-lines.ts';
 import type { Connection, Engine } from '../net/engine.ts';
+import { handedIn } from '../net/handed-in.ts';
 import { Spare } from '../limits/spare.ts';
 import { compile } from '../policy/compile.ts';
 import { Limits } from '../limits/limits.ts';
@@ -138,6 +140,12 @@ export class Worker implements Workers {
     this.#state.decisions++;
     this.#rechecked = this.#rechecked.then(() => recheckUsers(this.#state));
     return this.#rechecked;
+  }
+
+  handIn(socket: Socket, place: string): void {
+    const listener = this.#listeners.at(place);
+    const client = handedIn(socket);
+    if (client !== undefined) this.#accepted(client, listener);
   }
 
   async sessions(after?: string): Promise<SessionPage> {

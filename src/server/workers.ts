@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Journal } from '../audit/journal.ts';
 import type { Log } from '../audit/log.ts';
 import type { ConnectionRecord, EndDetail } from '../audit/record.ts';
@@ -28,6 +29,8 @@ export interface Workers {
   prepare(settings: Settings): Promise<Change>;
   /** The users are others: asks who they are now, then the rules about every open session again. */
   recheck(): Promise<void>;
+  /** Serves a socket that somebody else accepted as if it had come to the listener at this place. */
+  handIn(socket: Socket, place: string): void;
   /** The open sessions, a page at a time. `after`: the `next` of the page before. */
   sessions(after?: string): Promise<SessionPage>;
   status(): Promise<readonly WorkerStatus[]>;

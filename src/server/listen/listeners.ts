@@ -98,6 +98,13 @@ export class Listeners {
     return { open, commit, abort };
   }
 
+  /** Throws a RangeError when there is none. */
+  at(place: string): OpenListener {
+    const listener = this.open.find((one) => one.place === place);
+    if (listener === undefined) throw new RangeError(`there is no listener at ${place}`);
+    return listener;
+  }
+
   async close(): Promise<void> {
     await closeAll(this.#groups.splice(0));
   }

@@ -91,6 +91,11 @@ export class Threads implements Workers {
     await this.#all((thread) => patiently(thread.ask('recheck')));
   }
 
+  /** A socket cannot leave its thread. */
+  handIn(): never {
+    throw new Error('a connection can be handed in only where one thread serves: workers: 1');
+  }
+
   /** One thread after the other: `THREAD`, or `THREAD:NEXT` of one that has more than a page. */
   async sessions(after = '0'): Promise<SessionPage> {
     const [number, inThread] = after.split(':');
