@@ -140,6 +140,7 @@ suite('a datagram obeys the rule that allows its destination', () => {
       await client.send(scene.dns, 'hello');
       await scene.dns.receive();
       const answering = way.startsWith('from') ? stranger : scene.web;
+      const start = performance.now();
       for (let i = 0; i < 50; i++) {
         await client.send(scene.web, Buffer.alloc(1000));
         await answering.send(Buffer.alloc(1000), { host: '127.0.0.1', port: from.port });
@@ -147,8 +148,10 @@ suite('a datagram obeys the rule that allows its destination', () => {
         await scene.dns.receive();
       }
       await delay(100);
-      assert.ok(scene.web.waiting < 40, `${scene.web.waiting} of 50 came`);
-      assert.ok(client.datagrams.waiting < 40, `${client.datagrams.waiting} of 50 came back`);
+      // Ten in a second, and what may be caught up with.
+      const most = 10 + (performance.now() - start) / 100;
+      assert.ok(scene.web.waiting < most, `${scene.web.waiting} of 50 came`);
+      assert.ok(client.datagrams.waiting < most, `${client.datagrams.waiting} of 50 came back`);
       client.end();
       assert.ok((await scene.dropped('bandwidth')) >= 20);
     });
