@@ -13,7 +13,7 @@ import { readProxyHeader } from './listen/proxy-header.ts';
 import { bind } from './commands/bind.ts';
 import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
-import { handshake } from './handshake.ts';
+import { receiveRequest } from './handshake.ts';
 import { lookUp } from './commands/resolve.ts';
 import { answerPac } from './pac.ts';
 import { acquireLimits, authorize } from './session/authorize.ts';
@@ -32,7 +32,7 @@ const LINGER = 2000;
 export async function serve(client: Connection, listener: OpenListener, state: ServerState): Promise<void> {
   const session = state.sessions.open(client, listener);
   watchClient(session);
-  const machine = machineOf(session, state);
+  const handshake = handshakeOf(session, state);
   const deadline = setTimeout(
     () => session.stop(new Failure('timeout', session.phase)),
     state.timeouts.handshake,
@@ -49,15 +49,15 @@ export async function serve(client: Connection, listener: OpenListener, state: S
       certified = await secure(session, listener.tls, methods, state);
       watchClient(session);
     }
-    const request = await handshake(session, machine, methods, state, certified);
+    const request = await receiveRequest(session, handshake, methods, state, certified);
     clearTimeout(deadline);
     state.connections.stopsWaiting(session);
     // decide, route, dial and relay
-    end = await runCommand(session, machine, request, state);
+    end = await runCommand(session, handshake, request, state);
   } catch (error) {
     const failure = session.failure ?? Failure.from(error, session.phase);
     if (failure.isBug) state.log.error('a connection failed', { id: session.id, error: stackOf(failure) });
-    const refusal = machine.refuse(failure.reply);
+    const refusal = handshake.refuse(failure.reply);
     if (refusal !== undefined) session.client.write(refusal);
     end = failure;
   }
@@ -78,7 +78,7 @@ function watchClient(session: Session): void {
   });
 }
 
-function machineOf(session: Session, { outbound }: Pick<ServerState, 'outbound'>): ServerHandshake {
+function handshakeOf(session: Session, { outbound }: Pick<ServerState, 'outbound'>): ServerHandshake {
   const { protocols, pac } = session.listener;
   if (pac !== true) return new ServerHandshake({ protocols });
   const answerHttp: AnswerHttp = (request) =>
@@ -114,7 +114,7 @@ function stackOf({ cause, message }: Failure): string {
 /** Nothing is awaited while a connection is relayed, where most of its life is: then there is no end yet. */
 function runCommand(
   session: Session,
-  machine: ServerHandshake,
+  handshake: ServerHandshake,
   request: RequestEvent,
   state: ServerState,
 ): Promise<End | undefined> {
@@ -123,13 +123,13 @@ function runCommand(
   session.requestReceived(protocol, command ?? String(request.command), destination);
   switch (command) {
     case 'connect':
-      return connect(session, machine, request, state);
+      return connect(session, handshake, request, state);
     case 'bind':
-      return bind(session, machine, request, state);
+      return bind(session, handshake, request, state);
     case 'udp':
-      return associate(session, machine, request, state);
+      return associate(session, handshake, request, state);
     case 'resolve':
-      return lookUp(session, machine, request, state);
+      return lookUp(session, handshake, request, state);
     case undefined:
       throw new Failure('client', 'request', 'command', Reply.commandNotSupported);
     default:
@@ -157,7 +157,7 @@ function commandOf({ command, protocol }: RequestEvent): Command | undefined {
 
 async function connect(
   session: Session,
-  machine: ServerHandshake,
+  handshake: ServerHandshake,
   request: RequestEvent,
   state: Deciding & Counting & Relaying & Pick<ServerState, 'authenticator'>,
 ): Promise<undefined> {
@@ -181,6 +181,6 @@ async function connect(
   }
 
   // relay
-  client.write(machine.reply(Reply.succeeded, bound));
-  relay(session, machine, target, routed.permit, state);
+  client.write(handshake.reply(Reply.succeeded, bound));
+  relay(session, handshake, target, routed.permit, state);
 }

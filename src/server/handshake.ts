@@ -13,13 +13,13 @@ import type { ServerState } from './session/state.ts';
 type Identifying = Pick<ServerState, 'authenticator' | 'connections' | 'log' | 'outbound'>;
 
 /**
- * From the first byte to the request: feeds the machine, picks the method and asks who it is. The caller still holds
- * the machine when this fails, so that it can refuse in the client's protocol. `certified`: who the client is by the
+ * From the first byte to the request: feeds the handshake, picks the method and asks who it is. The caller still holds
+ * it when this fails, so that it can refuse in the client's protocol. `certified`: who the client is by the
  * certificate that it has shown.
  */
-export async function handshake(
+export async function receiveRequest(
   session: Session,
-  machine: ServerHandshake,
+  handshake: ServerHandshake,
   methods: readonly Method[],
   state: Identifying,
   certified: Identity | undefined,
@@ -27,24 +27,24 @@ export async function handshake(
   const { client } = session;
   session.enters('greeting');
   for (;;) {
-    const event = machine.next();
+    const event = handshake.next();
     if (event === undefined) {
       const bytes = await client.read();
       if (bytes === undefined) throw new Failure('client', session.phase);
-      machine.receive(bytes);
+      handshake.receive(bytes);
       continue;
     }
     switch (event.type) {
       case 'greeting': {
         const method = chooseMethod(methods, event.methods, certified !== undefined);
         if (method === undefined) throw noMethod('socks5');
-        client.write(machine.chooseMethod(METHOD_CODES[method]));
+        client.write(handshake.chooseMethod(METHOD_CODES[method]));
         session.usesMethod(method, certified);
         break;
       }
       case 'password':
         await identify(session, event, state);
-        accept(session, machine);
+        accept(session, handshake);
         break;
       case 'request':
         if (session.method === undefined) {
@@ -53,7 +53,7 @@ export async function handshake(
           if (method === undefined) throw noMethod(event.protocol);
           session.usesMethod(method, certified);
           if (method === 'password') await identify(session, event.credentials!, state);
-          accept(session, machine);
+          accept(session, handshake);
         }
         return event;
       case 'foreign':
@@ -64,8 +64,8 @@ export async function handshake(
   }
 }
 
-function accept(session: Session, machine: ServerHandshake): void {
-  const answer = machine.accept();
+function accept(session: Session, handshake: ServerHandshake): void {
+  const answer = handshake.accept();
   if (answer !== undefined) session.client.write(answer);
   session.enters('request');
 }

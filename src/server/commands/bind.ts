@@ -21,7 +21,7 @@ import type { Counting, Deciding, Relaying } from '../session/state.ts';
  */
 export async function bind(
   session: Session,
-  machine: ServerHandshake,
+  handshake: ServerHandshake,
   request: RequestEvent,
   state: Deciding & Counting & Relaying,
 ): Promise<undefined> {
@@ -33,7 +33,7 @@ export async function bind(
 
   session.enters('bind');
   if (session.clientEnded) throw new Failure('client', 'bind');
-  const { peer, permit } = await awaitPeer(session, machine, request, routed, state);
+  const { peer, permit } = await awaitPeer(session, handshake, request, routed, state);
   const { connection, remote } = peer;
   session.reaches(remote);
   if (anybody) {
@@ -45,14 +45,14 @@ export async function bind(
       throw error;
     }
   }
-  session.client.write(machine.reply(Reply.succeeded, remote));
-  relay(session, machine, connection, permit, state);
+  session.client.write(handshake.reply(Reply.succeeded, remote));
+  relay(session, handshake, connection, permit, state);
 }
 
 /** Opens a port, sends the first reply, and waits until the right peer has come. */
 async function awaitPeer(
   session: Session,
-  machine: ServerHandshake,
+  handshake: ServerHandshake,
   request: RequestEvent,
   routed: RoutedPermit,
   state: Deciding,
@@ -84,7 +84,7 @@ async function awaitPeer(
   try {
     session.signal.throwIfAborted();
     session.bindsAt(port.bound);
-    session.client.write(machine.reply(Reply.succeeded, port.bound));
+    session.client.write(handshake.reply(Reply.succeeded, port.bound));
     return { peer: await Promise.race([port.peer, ended]), permit };
   } finally {
     endWait();

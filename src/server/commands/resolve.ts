@@ -17,7 +17,7 @@ import type { Counting, Deciding, ServerState } from '../session/state.ts';
  */
 export async function lookUp(
   session: Session,
-  machine: ServerHandshake,
+  handshake: ServerHandshake,
   request: RequestEvent,
   state: Deciding & Counting & Pick<ServerState, 'sessions'>,
 ): Promise<End> {
@@ -32,14 +32,14 @@ export async function lookUp(
   const deadline = performance.now() + state.timeouts.connect;
   if (backwards) {
     const host = await state.outbound.reverse(routed, session, deadline);
-    session.client.write(machine.reply(Reply.succeeded, { host, port: 0 }));
+    session.client.write(handshake.reply(Reply.succeeded, { host, port: 0 }));
   } else {
     const addresses = await state.outbound.resolve(routed, session, deadline);
     const ip = chosen(addresses, request, session.listener);
     if (ip === undefined) throw new Failure('target', 'resolve', 'ENOTFOUND', Reply.hostUnreachable);
     const host = formatIp(ip);
     session.reaches(host);
-    session.client.write(machine.reply(Reply.succeeded, { host, port: 0 }));
+    session.client.write(handshake.reply(Reply.succeeded, { host, port: 0 }));
   }
   state.sessions.recordGrant(session);
   return { by: 'none', phase: 'resolve' };

@@ -9,14 +9,14 @@ import type { Relaying } from './state.ts';
 /** Joins client and target under the limits of the permit's rule. The session tells its own end. */
 export function relay(
   session: Session,
-  machine: ServerHandshake,
+  handshake: ServerHandshake,
   target: Connection,
   permit: Permit,
   state: Relaying,
 ): void {
   const { client } = session;
   const { limit = NO_LIMIT } = permit.rule;
-  client.unread(machine.trailing());
+  client.unread(handshake.trailing());
   const { send, receive } = state.bandwidths.flows(permit.rule);
   const options = {
     idle: limit.idle ?? state.timeouts.idle,

@@ -20,7 +20,7 @@ const MEANINGLESS = 256;
 /** UDP ASSOCIATE (RFC 1928 section 7): the association lives as long as its TCP connection, whose further bytes mean nothing; a few are put up with. */
 export async function associate(
   session: Session,
-  machine: ServerHandshake,
+  handshake: ServerHandshake,
   request: RequestEvent,
   state: Associating,
 ): Promise<End> {
@@ -35,8 +35,8 @@ export async function associate(
   try {
     session.bindsAt(association.local);
     session.enters('relay');
-    client.write(machine.reply(Reply.succeeded, association.advertised));
-    await untilEnded(client, machine.trailing().length);
+    client.write(handshake.reply(Reply.succeeded, association.advertised));
+    await untilEnded(client, handshake.trailing().length);
     return { by: 'client', phase: 'relay' };
   } finally {
     association.close();
