@@ -106,7 +106,7 @@ function likelyPeers(clientSide: string): readonly Ip[] {
 
 /** Waits at the last server of a route, which has sent its first reply. Whom it lets in is the only one to come. */
 export function awaitPeerThere(asked: Opened, { ipv4Only, accepts }: BindOptions): BoundPort {
-  const { stream, session, servers } = asked;
+  const { stream, handshake, servers } = asked;
   const { label } = servers.at(-1)!;
   const at = boundAt(asked);
   let isTaken = false;
@@ -119,7 +119,7 @@ export function awaitPeerThere(asked: Opened, { ipv4Only, accepts }: BindOptions
     throw noRoom('unable', label);
   }
   const arrival = async (): Promise<Peer> => {
-    const { ok, reply, bound } = await nextReply(stream, session, label, () => {});
+    const { ok, reply, bound } = await nextReply(stream, handshake, label, () => {});
     if (!ok) throw new UpstreamError('reply', label, `reply-${reply}`, reply);
     const remote = normalised(bound);
     if (!accepts(remote)) throw new UpstreamError('reply', label, 'wrong-peer');

@@ -60,7 +60,7 @@ export interface Opened {
   /** BND.ADDR and BND.PORT of the last server's reply. */
   readonly bound: HostPort;
   /** The handshake with the last server, which for BIND has another reply to come. */
-  readonly session: ClientHandshake;
+  readonly handshake: ClientHandshake;
   /** The servers on the way, the nearest first. */
   readonly servers: readonly ServerOptions[];
   /** When it is not used any more. */

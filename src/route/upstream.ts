@@ -190,12 +190,12 @@ export async function openServer(
       const asked = { ...request, destination: addressOf(host, destination.port) };
       return openServer(reach, server, asked, context);
     });
-  const options = sessionOptions(server, request, context);
+  const options = handshakeOptions(server, request, context);
   // What it cannot carry is known before it is reached.
-  const able = sessionFor(label, options);
+  const able = handshakeFor(label, options);
   const below = await reached(reach, server, context);
   const { others = [], servers, release } = below;
-  const session = sessionOver(below, server, options) ?? able;
+  const handshake = handshakeOver(below, server, options) ?? able;
   const link = linkTo(server, below, context);
   const stream = link?.connection ?? below.stream;
   const late = (error: () => UpstreamError, after: number): NodeJS.Timeout =>
@@ -217,10 +217,10 @@ export async function openServer(
     if (link !== undefined && server.protocol !== 'socks5') asked();
     const { ok, reply, bound } =
       request.greetsOnly === true
-        ? await greet(stream, session, label)
-        : await nextReply(stream, session, label, asked);
+        ? await greet(stream, handshake, label)
+        : await nextReply(stream, handshake, label, asked);
     if (!ok) throw new UpstreamError('reply', label, `reply-${reply}`, reply);
-    return { stream, bound: normalised(bound), session, servers: [...servers, server], release };
+    return { stream, bound: normalised(bound), handshake, servers: [...servers, server], release };
   } catch (error) {
     stream.destroy();
     release();
@@ -262,7 +262,7 @@ function isWorthAnother({ trouble }: UpstreamError): boolean {
 }
 
 /** Not every protocol carries everything: SOCKS4 no IPv6, HTTP nothing but CONNECT. */
-function sessionFor(label: string, options: ClientHandshakeOptions): ClientHandshake {
+function handshakeFor(label: string, options: ClientHandshakeOptions): ClientHandshake {
   try {
     return new ClientHandshake(options);
   } catch (error) {
@@ -279,7 +279,7 @@ function sessionFor(label: string, options: ClientHandshakeOptions): ClientHands
  * The unspecified address, which says that there is nothing to say, has the family of the connection to the server: some refuse
  * the other one. `undefined` where it is right as it is.
  */
-function sessionOver(
+function handshakeOver(
   { stream, servers }: Reached,
   { at, protocol }: ServerOptions,
   options: ClientHandshakeOptions,
@@ -293,7 +293,7 @@ function sessionOver(
   return new ClientHandshake({ ...options, destination: addressOf(unspecified(family), port) });
 }
 
-function sessionOptions(
+function handshakeOptions(
   { protocol, credentials }: ServerOptions,
   { command, destination }: Request,
   context: DialContext,
