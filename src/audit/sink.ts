@@ -1,4 +1,5 @@
 import type { Line } from './line.ts';
+import { codeOf } from '../wire/error-code.ts';
 
 /** Where lines go. */
 export interface Sink {
@@ -19,6 +20,5 @@ export interface Outcome {
 
 /** The code of Node's error, for `Outcome.fault`. */
 export function faultOf(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return code ?? message;
+  return codeOf(error) ?? (error as Error).message;
 }

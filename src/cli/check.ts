@@ -7,7 +7,7 @@ import { formatProblems } from '../config/source/problem.ts';
 import type { Problem } from '../config/source/problem.ts';
 import { matchesAll } from '../config/sections/routes.ts';
 import type { RouteOptions } from '../route/options.ts';
-import { codeOf } from '../server/failure.ts';
+import { codeOf } from '../wire/error-code.ts';
 import type { Settings } from '../server/settings.ts';
 import { QUESTION_OPTIONS, UsageError, readQuestion } from './question.ts';
 import type { Question } from './question.ts';

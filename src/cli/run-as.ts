@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { tellOnStderr } from '../audit/sinks/file.ts';
-import { codeOf } from '../server/failure.ts';
+import { codeOf } from '../wire/error-code.ts';
 import { Server } from '../server/server.ts';
 import type { Settings } from '../server/settings.ts';
 

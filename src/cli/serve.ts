@@ -7,7 +7,7 @@ import type { Flags } from '../config/source/flags.ts';
 import { loadConfig, settingsFromFlags } from '../config/load.ts';
 import type { Loaded } from '../config/load.ts';
 import { formatAddress } from '../wire/address.ts';
-import { codeOf } from '../server/failure.ts';
+import { codeOf } from '../wire/error-code.ts';
 import { Server } from '../server/server.ts';
 import type { Settings } from '../server/settings.ts';
 import { Notifier } from './notify.ts';

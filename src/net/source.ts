@@ -1,5 +1,6 @@
 import { createSocket } from 'node:dgram';
 import type { UnixPath } from './engine.ts';
+import { codeOf } from '../wire/error-code.ts';
 import type { Endpoint } from '../wire/address.ts';
 
 /** Any port does: connecting a UDP socket sends nothing, it only asks the kernel for the way. */
@@ -15,7 +16,7 @@ export function sourceFor(host: string): string | undefined {
     socket.connectSync(DISCARD_PORT, host);
     return socket.address().address;
   } catch (error) {
-    if (EXHAUSTED.has((error as NodeJS.ErrnoException).code!)) throw error;
+    if (EXHAUSTED.has(codeOf(error)!)) throw error;
     return undefined;
   } finally {
     socket.close();

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { lstat, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import type { UnixSocket } from './engine.ts';
+import { codeOf } from '../wire/error-code.ts';
 import type { Endpoint } from '../wire/address.ts';
 
 /** Either end of a connection over a unix socket. */
@@ -30,14 +31,14 @@ export function withMode<T>({ mode }: UnixSocket, bind: () => T): T {
 
 /** Whether the path is a socket that nobody listens on any more. */
 async function isLeftBehind({ path }: UnixSocket, error: unknown): Promise<boolean> {
-  if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') return false;
+  if (codeOf(error) !== 'EADDRINUSE') return false;
   if (!(await lstat(path)).isSocket()) return false;
   const socket = connect(path);
   try {
     await once(socket, 'connect');
     return false;
   } catch (refusal) {
-    return (refusal as NodeJS.ErrnoException).code === 'ECONNREFUSED';
+    return codeOf(refusal) === 'ECONNREFUSED';
   } finally {
     socket.destroy();
   }

@@ -1,4 +1,5 @@
 import type { Reply } from './message.ts';
+import { codeOf } from '../wire/error-code.ts';
 
 /** What became of asking a server. */
 export type Outcome =
@@ -37,6 +38,6 @@ export function outcomeOf(
 /** What it means that a connection to a server could not be made. */
 export function unconnected(cause: unknown, signal: AbortSignal): Outcome {
   signal.throwIfAborted();
-  const isSilent = (cause as NodeJS.ErrnoException).code === 'ETIMEDOUT';
+  const isSilent = codeOf(cause) === 'ETIMEDOUT';
   return isSilent ? { type: 'silent' } : { type: 'unreachable', cause };
 }

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import type { WithId } from './channel.ts';
 import type { EdnsMemory } from './edns.ts';
 import type { Channels } from './encrypted.ts';
+import { withTimeout } from '../limits/timeout.ts';
 import { ResolveError } from './error.ts';
 import { decodeReply, encodeQuery, type Query, type QueryType, type Records } from './message.ts';
 import { outcomeOf, unconnected, type Outcome } from './outcome.ts';
@@ -106,7 +107,8 @@ async function askBy(
   const first = send(true);
   first.catch(() => {}); // awaited, or given up
   try {
-    const early = isEncrypted ? await first : await within(first, (deadline - performance.now()) / 2);
+    const half = (deadline - performance.now()) / 2;
+    const early = isEncrypted ? await first : await withTimeout(first, half, () => undefined);
     if (early !== undefined && early.outcome.type !== 'failure') {
       if (isAnswer(early.outcome)) memory.note(server, true);
       return early;
@@ -124,19 +126,6 @@ async function askBy(
 
 function isAnswer({ type }: Outcome): boolean {
   return type === 'records' || type === 'truncated';
-}
-
-/** `undefined` when it takes longer. */
-async function within<T>(work: Promise<T>, milliseconds: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), milliseconds);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** The id and the source port are all that keeps a forger out (RFC 5452): new ones for every query. */

@@ -4,6 +4,7 @@ import type { Spare } from '../limits/spare.ts';
 import { ResolveError } from '../resolve/error.ts';
 import type { Resolver } from '../resolve/resolver.ts';
 import type { Asker } from '../limits/fair-queue.ts';
+import { withTimeout } from '../limits/timeout.ts';
 import type { ClientHandshake } from '../handshake/client.ts';
 import { addressOf } from '../wire/address.ts';
 import type { Address, HostPort } from '../wire/address.ts';
@@ -89,14 +90,8 @@ export function remaining(until: number): number {
 }
 
 /** A look-up takes no more of the time than the server has that it is for. */
-export async function withTimeout<T>(lookUp: Promise<T>, { hopDeadline }: DialContext): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new ResolveError('ETIMEOUT', 'no time left')), remaining(hopDeadline));
+export function withinHop<T>(lookUp: Promise<T>, { hopDeadline }: DialContext): Promise<T> {
+  return withTimeout(lookUp, remaining(hopDeadline), () => {
+    throw new ResolveError('ETIMEOUT', 'no time left');
   });
-  try {
-    return await Promise.race([lookUp, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -1,6 +1,7 @@
 import type { Connection } from '../net/engine.ts';
 import type { ClientHandshake } from '../handshake/client.ts';
 import type { ClientEvent, ClientHandshakeState, ReplyEvent, SendEvent } from '../handshake/protocol.ts';
+import { codeOf } from '../wire/error-code.ts';
 import { UNSPECIFIED } from '../wire/address.ts';
 import { Reply } from '../wire/socks5.ts';
 import { UpstreamError } from './error.ts';
@@ -96,5 +97,5 @@ function troubleIn(state: ClientHandshakeState): Trouble {
 
 /** Of the server, or on the way to it; other errors are the reasons of those who destroyed the stream. */
 function isFault(error: unknown): error is Error & { readonly code: UpstreamCode } {
-  return !(error instanceof UpstreamError) && typeof (error as NodeJS.ErrnoException).code === 'string';
+  return !(error instanceof UpstreamError) && codeOf(error) !== undefined;
 }

@@ -1,3 +1,4 @@
+import { codeOf } from '../wire/error-code.ts';
 import { addressOf, UNSPECIFIED } from '../wire/address.ts';
 import { Command } from '../wire/socks5.ts';
 import { UpstreamError } from './error.ts';
@@ -45,8 +46,7 @@ async function faultOf(
     // One that lets in none but clients that it knows is there.
     if (error instanceof UpstreamError && error.trouble === 'refused' && passesCredentials(upstream))
       return undefined;
-    const { code, message } = error as NodeJS.ErrnoException;
-    return code ?? message;
+    return codeOf(error) ?? (error as Error).message;
   }
 }
 

@@ -5,6 +5,7 @@ import type { SecureContext, TLSSocket } from 'node:tls';
 import { LruMap } from '../limits/lru-map.ts';
 import type { Connection, Engine } from '../net/engine.ts';
 import { systemAuthorities } from '../tls/authorities.ts';
+import { codeOf } from '../wire/error-code.ts';
 import { decodeAlert, encodeAlert } from '../wire/tls-alert.ts';
 import { adviceOnServer, alertCode, alertOn, serverFault } from '../tls/certificate.ts';
 import type { Expected } from '../tls/certificate.ts';
@@ -166,9 +167,10 @@ export class Link {
       await this.connection.read();
       return undefined;
     } catch (error) {
-      const { code } = error as { readonly code?: UpstreamCode };
-      const isKnown = error instanceof UpstreamError || typeof code !== 'string';
-      return isKnown ? error : new UpstreamError('unreachable', this.#label, code, undefined, error);
+      const code = codeOf(error);
+      return error instanceof UpstreamError || code === undefined
+        ? error
+        : new UpstreamError('unreachable', this.#label, code, undefined, error);
     }
   }
 }

@@ -3,16 +3,16 @@ import { ClientHandshake } from '../handshake/client.ts';
 import type { Share } from '../limits/spare.ts';
 import type { Connection } from '../net/engine.ts';
 import { ResolveError } from '../resolve/error.ts';
+import { codeOf } from '../wire/error-code.ts';
 import { addressOf, AddressType } from '../wire/address.ts';
 import { ipOf, isWildcard, parseIp, sameIp, unmapped, unspecified } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { firstFromThere } from './addresses.ts';
-import { normalised, remaining, withTimeout } from './dial-context.ts';
+import { normalised, remaining, withinHop } from './dial-context.ts';
 import type { DialContext, Opened, Request } from './dial-context.ts';
 import { greet, nextReply } from './driver.ts';
 import { UpstreamError } from './error.ts';
-import type { UpstreamCode } from './error.ts';
 import { examine } from './examine.ts';
 import { candidates } from './group.ts';
 import { race } from './happy-eyeballs.ts';
@@ -161,7 +161,7 @@ async function openDiscovered(
   const { discovery, resolver, source, signal } = context;
   let group: GroupOptions;
   try {
-    group = await withTimeout(discovery.group(upstream, resolver, { source, signal }), context);
+    group = await withinHop(discovery.group(upstream, resolver, { source, signal }), context);
   } catch (error) {
     if (!(error instanceof ResolveError)) throw error;
     throw new UpstreamError('unreachable', upstream.label, error.code, undefined, error);
@@ -316,7 +316,7 @@ async function addressesFor(
   const family = isSocks4(protocol) ? 'ipv4' : 'any';
   const { resolver, source, signal } = context;
   try {
-    return await withTimeout(resolver.resolve(name, { family, source, signal }), context);
+    return await withinHop(resolver.resolve(name, { family, source, signal }), context);
   } catch (error) {
     if (!(error instanceof ResolveError)) throw error;
     // One that takes names would need none.
@@ -348,7 +348,7 @@ export const directly: Reach = async (server, context) => {
   }
   const addresses = nearest
     ? [nearest]
-    : await withTimeout(resolver.resolve(server.at.host, { source, signal }), context);
+    : await withinHop(resolver.resolve(server.at.host, { source, signal }), context);
   return oneOf(notOwn(addresses, server, context))(server, context);
 };
 
@@ -386,9 +386,9 @@ export async function reached(reach: Reach, server: ServerOptions, context: Dial
   } catch (error) {
     if (context.signal.aborted) throw context.signal.reason;
     if (error instanceof UpstreamError && error.trouble !== 'reply') throw error;
-    const { code } = error as { readonly code?: UpstreamCode };
+    const code = codeOf(error);
     // What this machine lacks is no fault of the server's.
-    if (typeof code !== 'string' || isShortage(code)) throw error;
+    if (code === undefined || isShortage(code)) throw error;
     throw new UpstreamError('unreachable', server.label, code, undefined, error);
   }
 }

@@ -3,6 +3,7 @@ import type { End, EndDetail, EndedBy, Phase } from '../audit/record.ts';
 import { UpstreamError } from '../route/error.ts';
 import type { Refused } from '../route/judge.ts';
 import { isShortage, replyTo } from '../route/reply.ts';
+import { codeOf } from '../wire/error-code.ts';
 import { WireError } from '../wire/error.ts';
 import { Reply } from '../wire/socks5.ts';
 
@@ -73,12 +74,6 @@ export class Failure extends Error implements End {
     const by = isShortage(code) ? 'internal' : BLAME[phase];
     return new Failure(by, phase, code, replyTo(code), error);
   }
-}
-
-/** The error code that Node, an engine or the resolver put on an error. */
-export function codeOf(error: unknown): Uppercase<string> | undefined {
-  const code = (error as { code?: unknown } | undefined)?.code;
-  return typeof code === 'string' ? (code as Uppercase<string>) : undefined;
 }
 
 /** Where a request would have gone on that no upstream can carry. */

@@ -12,6 +12,7 @@ import type { Endpoint } from '../wire/address.ts';
 import { chooseEngine } from '../net/choose.ts';
 import { Checks } from '../route/checks.ts';
 import type { Outbound } from '../route/outbound.ts';
+import { withTimeout } from '../limits/timeout.ts';
 import { formatAddress } from '../wire/address.ts';
 import { NONE } from './change.ts';
 import type { Change } from './change.ts';
@@ -181,10 +182,7 @@ export class Server implements AsyncDisposable {
     this.#ending = true;
     await this.#turn;
     await this.#workers.stopListening();
-    const late = Promise.withResolvers<void>();
-    const timer = setTimeout(() => late.resolve(), this.#drainTime);
-    await Promise.race([this.#workers.empty(), late.promise]);
-    clearTimeout(timer);
+    await withTimeout(this.#workers.empty(), this.#drainTime, () => {});
     await this.#workers.stopSessions('drain');
     await this.close();
   }

@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { dateFault } from '../../tls/certificate.ts';
 import type { LinkOptions } from '../../route/options.ts';
-import { codeOf } from '../../server/failure.ts';
+import { codeOf } from '../../wire/error-code.ts';
 import type { TlsSettings } from '../../server/settings.ts';
 import type { Path, Reports } from '../source/problem.ts';
 import { readSecret } from '../source/secret.ts';

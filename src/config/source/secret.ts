@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { codeOf } from '../../server/failure.ts';
+import { codeOf } from '../../wire/error-code.ts';
 import { isUtf16, textOf } from '../../wire/text-file.ts';
 import { ValueError } from './value-error.ts';
 

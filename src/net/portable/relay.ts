@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { codeOf } from '../../wire/error-code.ts';
 import { concat } from '../../wire/bytes.ts';
 import type { Pace, Paced, Relay, RelayEnd, RelayOptions, RelayOwner } from '../engine.ts';
 import type { PortableConnection, Consumer } from './connection.ts';
@@ -54,7 +55,7 @@ export class PortableRelay extends TimedRelay implements Relay {
   /** A reset shows by reading only. The other side has one turn of the sweep to take what came before. */
   protected look(): void {
     if (this.endedFirst === undefined && !this.#client.rests && !this.#target.rests) return;
-    if (this.#lost !== undefined) this.cut({ by: this.#lost.name, ...codeOf(resetError()) });
+    if (this.#lost !== undefined) this.cut({ by: this.#lost.name, error: nameOf(resetError()) });
     this.#lost = [this.#client, this.#target].find(({ connection }) =>
       this.#signs.isReset(connection.stream),
     );
@@ -84,7 +85,7 @@ export class PortableRelay extends TimedRelay implements Relay {
 
   /** For a side: its connection is gone. */
   sideClosed(side: Side, error: Error | undefined): void {
-    if (error !== undefined) this.cut({ by: side.name, ...codeOf(error) });
+    if (error !== undefined) this.cut({ by: side.name, error: nameOf(error) });
     this.#open--;
     if (this.#open > 0) return;
     this.#leave();
@@ -231,6 +232,6 @@ class Side implements Consumer, Paced {
   }
 }
 
-function codeOf(error: Error): { readonly error: string } {
-  return { error: 'code' in error && typeof error.code === 'string' ? error.code : error.name };
+function nameOf(error: Error): string {
+  return codeOf(error) ?? error.name;
 }

@@ -1,5 +1,6 @@
 import { Socket } from 'node:net';
 import type { TcpSocketConnectOpts } from 'node:net';
+import { codeOf } from '../../wire/error-code.ts';
 import { needsZone, seenFrom, zoneOf } from '../../wire/ip.ts';
 import type { Connection, ConnectOptions, UnixPath } from '../engine.ts';
 import type { Endpoint } from '../../wire/address.ts';
@@ -31,7 +32,7 @@ export function connectTo(to: Endpoint | UnixPath, options: ConnectOptions): Pro
     const fail = (error: unknown): void => {
       settle();
       socket.destroy();
-      const { code } = error as NodeJS.ErrnoException;
+      const code = codeOf(error);
       reject(code === 'EADDRNOTAVAIL' ? connectError(code, to) : error);
     };
     const aborted = (): void => fail(signal?.reason);

@@ -2,7 +2,7 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import type { Log } from '../../audit/log.ts';
 import { NONE } from '../change.ts';
 import type { Change } from '../change.ts';
-import { codeOf } from '../failure.ts';
+import { codeOf } from '../../wire/error-code.ts';
 
 /** Milliseconds between two savings. */
 const SAVE_INTERVAL = 10_000;

@@ -4,7 +4,8 @@ import type { PortRange } from '../../policy/policy.ts';
 import { AddressSet, parseAddressRange } from '../../policy/addresses.ts';
 import type { Ip } from '../../wire/ip.ts';
 import { Reply } from '../../wire/socks5.ts';
-import { codeOf, Failure } from '../failure.ts';
+import { codeOf } from '../../wire/error-code.ts';
+import { Failure } from '../failure.ts';
 import type { UdpSettings } from '../settings.ts';
 
 /** Ports that are tried for one request: other threads and other programs may have some of those that are free here. */

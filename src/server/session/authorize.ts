@@ -1,5 +1,6 @@
 import type { Lease } from '../../limits/limits.ts';
 import { ruleClaims } from '../../limits/claims.ts';
+import { withTimeout } from '../../limits/timeout.ts';
 import type { Permit } from '../../policy/decide.ts';
 import type { Command, Destination, RuleOptions } from '../../policy/policy.ts';
 import { judge } from '../../route/judge.ts';
@@ -58,16 +59,10 @@ async function askEmbedder(
   decideToo: Decide,
   timeout: number,
 ): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Failure('timeout', 'request', 'embedder')), timeout);
+  const mayGoOn = await withTimeout(session.whileOpen(decideToo(request)), timeout, () => {
+    throw new Failure('timeout', 'request', 'embedder');
   });
-  try {
-    if (!(await session.whileOpen(Promise.race([decideToo(request), late]))))
-      throw Failure.refusal('embedder');
-  } finally {
-    clearTimeout(timer);
-  }
+  if (!mayGoOn) throw Failure.refusal('embedder');
 }
 
 /** Counts the session against the limits of the rule that allows it, until it ends. */

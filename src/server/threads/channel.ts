@@ -1,4 +1,4 @@
-import { codeOf } from '../failure.ts';
+import { codeOf } from '../../wire/error-code.ts';
 
 /** What one end of a channel can be told or asked; values are copied. */
 type Calls = { readonly [name: string]: (value: never) => unknown };

@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs';
 import { inspect } from 'node:util';
 import type { Identity, PasswordVerdict } from '../../auth/identity.ts';
 import type { EndDetail } from '../../audit/record.ts';
+import { withTimeout } from '../../limits/timeout.ts';
 import { closeAll, exitAtOnce, openListener } from '../../net/threads.ts';
 import type { Change } from '../change.ts';
 import { RECHECK_INTERVAL } from '../clock.ts';
@@ -266,14 +267,10 @@ export class Threads implements Workers {
 }
 
 /** Rejects when there is no answer for so long. */
-async function patiently<T>(work: Promise<T>, patience: number = PATIENCE): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error('a thread does not respond')), patience);
-  try {
-    return await Promise.race([work, late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+function patiently<T>(work: Promise<T>, patience: number = PATIENCE): Promise<T> {
+  return withTimeout(work, patience, () => {
+    throw new Error('a thread does not respond');
+  });
 }
 
 /** Node would tell it only after its `exit`, which is too late here. */
