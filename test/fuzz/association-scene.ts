@@ -22,8 +22,8 @@ import { parseIp } from '../../src/wire/ip.ts';
 import type { Ip } from '../../src/wire/ip.ts';
 import { decodeUdpHeader } from '../../src/wire/udp.ts';
 import type { UdpHeader } from '../../src/wire/udp.ts';
-import { MemoryEngine } from './memory-engine.ts';
-import type { MemorySocket, SentDatagram } from './memory-engine.ts';
+import { MemoryEngine } from '../support/memory-engine.ts';
+import type { MemorySocket, SentDatagram } from '../support/memory-engine.ts';
 import { keeps, same } from './target.ts';
 
 /** The client, and the address of the relay. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { MemoryEngine } from '../../../test/fuzz/memory-engine.ts';
+import { MemoryEngine } from '../../../test/support/memory-engine.ts';
 import type { Connection, Peer } from '../../net/engine.ts';
 import { compile } from '../../policy/compile.ts';
 import type { Policy } from '../../policy/compile.ts';

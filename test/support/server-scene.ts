@@ -1,0 +1,247 @@
+import assert from 'node:assert/strict';
+import { Journal } from '../../src/audit/journal.ts';
+import { Log } from '../../src/audit/log.ts';
+import type { ConnectionRecord } from '../../src/audit/record.ts';
+import type { LogEntry } from '../../src/audit/line.ts';
+import type { Authentication } from '../../src/auth/identity.ts';
+import { settingsFromObject } from '../../src/config/load.ts';
+import type { ServerConfig } from '../../src/config/input/server-config.ts';
+import type { RequestEvent } from '../../src/handshake/protocol.ts';
+import { ServerHandshake } from '../../src/handshake/server.ts';
+import { Limits } from '../../src/limits/limits.ts';
+import { Spare } from '../../src/limits/spare.ts';
+import { compile } from '../../src/policy/compile.ts';
+import { ResolveError } from '../../src/resolve/error.ts';
+import { Discovery } from '../../src/route/discovery.ts';
+import { Health } from '../../src/route/health.ts';
+import { Links } from '../../src/route/link.ts';
+import type { RoutedPermit } from '../../src/route/judge.ts';
+import { Outbound } from '../../src/route/outbound.ts';
+import type { OutboundClient } from '../../src/route/outbound.ts';
+import { serve } from '../../src/server/connection.ts';
+import { receiveRequest } from '../../src/server/handshake.ts';
+import type { Decide } from '../../src/server/hooks.ts';
+import { Associations } from '../../src/server/limits/associations.ts';
+import { Bandwidths } from '../../src/server/limits/bandwidths.ts';
+import { ConnectionLimits } from '../../src/server/limits/connections.ts';
+import { MemoryWatch } from '../../src/server/limits/memory.ts';
+import { Quotas } from '../../src/server/limits/quotas.ts';
+import type { OpenListener } from '../../src/server/listen/listeners.ts';
+import { OwnPorts } from '../../src/server/listen/own-ports.ts';
+import { RelayPorts } from '../../src/server/listen/relay-ports.ts';
+import { recheckUsers } from '../../src/server/session/recheck.ts';
+import type { Session } from '../../src/server/session/session.ts';
+import { Sessions } from '../../src/server/session/sessions.ts';
+import type { ServerState } from '../../src/server/session/state.ts';
+import type { Settings } from '../../src/server/settings.ts';
+import { createSharedMemory } from '../../src/server/shared-memory.ts';
+import { formatIp, parseIp } from '../../src/wire/ip.ts';
+import type { Ip } from '../../src/wire/ip.ts';
+import { MemoryClient } from './memory-client.ts';
+import { MemoryConnection } from './memory-connection.ts';
+import { MemoryEngine } from './memory-engine.ts';
+
+/** Where the server is, and from where it hears a client unless something else is said. */
+export const SERVER = '192.0.2.1';
+export const CLIENT = '198.51.100.7';
+
+export interface SceneOptions {
+  /** @default one of its own, where nobody listens */
+  readonly engine?: MemoryEngine;
+  /** The addresses of a name. @default no name is known */
+  readonly lookUp?: LookUp;
+  /** The name of an address. @default none has a name */
+  readonly nameOf?: (address: string) => string | undefined;
+  readonly authenticator?: Authentication;
+  readonly decide?: Decide;
+}
+
+type LookUp = (name: string) => readonly string[] | undefined | Promise<readonly string[] | undefined>;
+
+/** A client's end, what the server knows of it, and how far its handshake is. */
+export interface Asked {
+  readonly client: MemoryClient;
+  readonly session: Session;
+  readonly handshake: ServerHandshake;
+  readonly request: RequestEvent;
+}
+
+/** The state of a server without a process, without sockets and without listeners: clients come as they are called. */
+export class ServerScene implements Disposable {
+  readonly engine: MemoryEngine;
+  readonly state: ServerState;
+  readonly records: ConnectionRecord[] = [];
+  readonly log: LogEntry[] = [];
+  /** Bytes of every quota. */
+  used = 0;
+  readonly listener: OpenListener;
+  readonly #memory: MemoryWatch;
+  readonly #options: SceneOptions;
+
+  constructor(config: Partial<ServerConfig>, options: SceneOptions = {}) {
+    const settings = settingsOf(config, options);
+    const engine = options.engine ?? new MemoryEngine();
+    const memory = createSharedMemory();
+    const limits = new Limits(memory.limits);
+    const log = new Log(settings.log, { pass: () => {}, reader: (entry) => this.log.push(entry) });
+    const journal = new Journal(log);
+    journal.subscribe({
+      take: (record, event) => {
+        if (event !== 'connect') this.records.push(record);
+      },
+    });
+    const quotas = new Quotas({ used: () => this.used, add: () => undefined });
+    const sessions = new Sessions({ log, journal }, limits, quotas, 4);
+    const ports = new OwnPorts(memory.ports);
+    this.engine = engine;
+    this.#options = options;
+    this.#memory = new MemoryWatch(undefined, sessions, log);
+    this.state = {
+      engine,
+      ports,
+      relayPorts: new RelayPorts(engine),
+      sessions,
+      limits,
+      connections: new ConnectionLimits(
+        settings.limits,
+        limits,
+        { waiting: memory.waiting, threads: 1 },
+        this.#memory,
+      ),
+      bandwidths: new Bandwidths(limits),
+      quotas,
+      associations: new Associations(() => 100_000),
+      log,
+      policy: compile(settings.policy),
+      decisions: 0,
+      outbound: new SceneOutbound(engine, ports, settings, options),
+      timeouts: settings.timeouts,
+      authenticator: options.authenticator,
+      decide: options.decide,
+    };
+    this.state.bandwidths.use(this.state.policy);
+    const [listener] = settings.listeners;
+    this.listener = {
+      settings: listener!,
+      balancers: undefined,
+      tls: undefined,
+      place: `${SERVER}:1080`,
+      local: { host: SERVER, port: 1080 },
+      fd: undefined,
+      close: async () => {},
+    };
+  }
+
+  /** Other settings, but for the listener's. */
+  async reload(config: Partial<ServerConfig>): Promise<void> {
+    const settings = settingsOf(config, this.#options);
+    const { state } = this;
+    state.policy = compile(settings.policy);
+    state.bandwidths.use(state.policy);
+    state.timeouts = settings.timeouts;
+    state.connections.use(settings.limits);
+    state.outbound.use(settings);
+    state.decisions++;
+    await recheckUsers(state);
+  }
+
+  /** A client whose connection nobody serves. */
+  open(from: string = CLIENT): Pick<Asked, 'client' | 'session'> {
+    const [client, near] = this.#connection(from);
+    return { client, session: this.state.sessions.open(near, this.listener) };
+  }
+
+  /** Goes as far as a client's request, which has been received. */
+  async ask(bytes: Uint8Array, from?: string): Promise<Asked> {
+    const { client, session } = this.open(from);
+    const handshake = new ServerHandshake({ protocols: this.listener.settings.protocols });
+    client.send(...(bytes[0] === 5 ? ['05 01 00'] : []), bytes);
+    const { methods } = this.listener.settings;
+    const request = await receiveRequest(session, handshake, methods, this.state, undefined);
+    if (bytes[0] === 5) await client.expect('05 00');
+    return { client, session, handshake, request };
+  }
+
+  /** Serves those who connect there by the engine. */
+  async listen(host: string, port: number): Promise<void> {
+    await this.engine.listen({ host, port }, (client) => void serve(client, this.listener, this.state));
+  }
+
+  /** A client who is served to the end of its connection. */
+  serve(from: string = CLIENT): MemoryClient {
+    const [client, near] = this.#connection(from);
+    void serve(near, this.listener, this.state);
+    return client;
+  }
+
+  /** The end of the next record. */
+  async end(): Promise<string | undefined> {
+    while (this.records.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    return this.records.shift()!.end;
+  }
+
+  [Symbol.dispose](): void {
+    this.#memory[Symbol.dispose]();
+    this.state.outbound.close();
+    this.state.quotas[Symbol.dispose]();
+    this.state.associations[Symbol.dispose]();
+  }
+
+  #connection(from: string): readonly [MemoryClient, MemoryConnection] {
+    const to = { host: from.includes(':') ? '2001:db8::1' : SERVER, port: 1080 };
+    const [far, near] = MemoryConnection.pair({ host: from, port: ++this.#port }, to);
+    return [new MemoryClient(far), near];
+  }
+
+  #port = 50_000;
+}
+
+/** Asks no name server. */
+class SceneOutbound extends Outbound {
+  readonly #names: Pick<SceneOptions, 'lookUp' | 'nameOf'>;
+
+  constructor(
+    engine: MemoryEngine,
+    ports: OwnPorts,
+    settings: Settings,
+    names: Pick<SceneOptions, 'lookUp' | 'nameOf'>,
+  ) {
+    super(
+      {
+        engine,
+        spare: new Spare(100),
+        health: new Health(),
+        discovery: new Discovery(() => {}),
+        links: new Links(() => {}),
+        isOwnPort: (ip, port) => ports.isOwnPort(ip, port, 'tcp'),
+      },
+      settings,
+    );
+    this.#names = names;
+  }
+
+  override async lookUp(name: string): Promise<readonly Ip[]> {
+    const addresses = await this.#names.lookUp?.(name);
+    if (addresses === undefined) throw new ResolveError('ENOTFOUND', name);
+    return addresses.map((address) => parseIp(address)!);
+  }
+
+  override async reverse(routed: RoutedPermit, client: OutboundClient, deadline: number): Promise<string> {
+    if (routed.route.passesNames) return super.reverse(routed, client, deadline);
+    const address = formatIp(routed.permit.addresses[0]!);
+    const name = this.#names.nameOf?.(address);
+    if (name === undefined) throw new ResolveError('ENOTFOUND', address);
+    return name;
+  }
+}
+
+function settingsOf(config: Partial<ServerConfig>, { authenticator }: SceneOptions): Settings {
+  const whole = {
+    listen: [{ address: '127.0.0.1:0' }],
+    rules: [{ allow: 'any', to: ['any', 'loopback'] }],
+    ...config,
+  };
+  const { settings, errors } = settingsFromObject(whole, authenticator !== undefined);
+  assert.deepEqual(errors, []);
+  return settings!;
+}
