@@ -37,9 +37,9 @@ async function makeCgroup(limit: number): Promise<Cgroup> {
   };
 }
 
-test('in a container of 160 MiB: newcomers are refused, those who are there go on, and nothing is killed', async (t: TestContext) => {
+test('in a container of 140 MiB: newcomers are refused, those who are there go on, and nothing is killed', async (t: TestContext) => {
   await using echo = await startEcho();
-  await using cgroup = await makeCgroup(160 * MIB);
+  await using cgroup = await makeCgroup(140 * MIB);
   await using garter = await startGarter({
     prefix: cgroup.prefix,
     config: 'limits: { unauthenticated: 20000:100:20000 }',
