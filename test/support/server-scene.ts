@@ -83,7 +83,7 @@ export class ServerScene implements Disposable {
     const engine = options.engine ?? new MemoryEngine();
     const memory = createSharedMemory();
     const limits = new Limits(memory.limits);
-    const log = new Log(settings.log, { pass: () => {}, reader: (entry) => this.log.push(entry) });
+    const log = new Log(settings.log, { reader: (entry) => this.log.push(entry) });
     const journal = new Journal(log);
     journal.subscribe({
       take: (record, event) => {
@@ -238,6 +238,7 @@ class SceneOutbound extends Outbound {
 function settingsOf(config: Partial<ServerConfig>, { authenticator }: SceneOptions): Settings {
   const whole = {
     listen: [{ address: '127.0.0.1:0' }],
+    log: { level: 'debug' },
     rules: [{ allow: 'any', to: ['any', 'loopback'] }],
     ...config,
   };

@@ -270,10 +270,7 @@ suite('the embedder', () => {
   });
 
   test('throws', async () => {
-    const decide = (): never => {
-      throw new Error('out of order');
-    };
-    using scene = new ServerScene({ rules: [ALLOW] }, { decide });
+    using scene = new ServerScene({ rules: [ALLOW] }, { decide: () => assert.fail('out of order') });
     await assert.rejects(ask(scene, TARGET), { message: 'out of order' });
   });
 

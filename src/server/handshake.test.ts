@@ -1,0 +1,286 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import type { MemoryClient } from '../../test/support/memory-client.ts';
+import { formatHex, request4, request5 } from '../../test/support/raw.ts';
+import { ServerScene } from '../../test/support/server-scene.ts';
+import type { Identity, PasswordVerdict } from '../auth/identity.ts';
+import { ServerHandshake } from '../handshake/server.ts';
+import type { Method } from '../policy/policy.ts';
+import { Failure } from './failure.ts';
+import { receiveRequest } from './handshake.ts';
+import type { Session } from './session/session.ts';
+
+const ANN: Identity = { user: 'ann', groups: ['staff'] };
+const CERTIFIED: Identity = { user: 'device', groups: [] };
+const VERDICTS: Readonly<Record<string, PasswordVerdict>> = {
+  right: { ok: true, identity: ANN },
+  wrong: { ok: false, reason: 'wrong' },
+  late: { ok: false, reason: 'expired' },
+  again: { ok: false, reason: 'back-off' },
+};
+
+/** Knows all by their passwords. */
+const authenticator = {
+  async verify(_: string, password: string): Promise<PasswordVerdict> {
+    const verdict = VERDICTS[password];
+    if (verdict === undefined) throw new Error('the directory is down');
+    return verdict;
+  },
+};
+
+const REQUEST = request5(1, '203.0.113.1', 443);
+const REQUEST_4 = request4(1, '203.0.113.1', 443);
+const text = (value: string): Buffer => Buffer.from(value, 'latin1');
+const login = (password: string): Buffer =>
+  text(`\x01\x03ann${String.fromCharCode(password.length)}${password}`);
+const httpRequest = (password?: string): Buffer => {
+  const header = password === undefined ? '' : `Proxy-Authorization: Basic ${btoa(`ann:${password}`)}\r\n`;
+  return text(`CONNECT 203.0.113.1:443 HTTP/1.1\r\nHost: x\r\n${header}\r\n`);
+};
+
+interface Row {
+  readonly title: string;
+  readonly methods?: readonly Method[];
+  readonly certified?: Identity;
+  readonly says: readonly (string | Uint8Array)[];
+  /** What it has got by then. */
+  readonly gets?: string;
+  /** @default its request is received */
+  readonly end?: string;
+  readonly method?: Method;
+  readonly user?: string;
+}
+
+const NO_LOGIN: readonly Method[] = ['none'];
+
+const ROWS: readonly Row[] = [
+  { title: 'no method is needed', says: ['05 01 00', REQUEST], gets: '05 00', method: 'none' },
+  {
+    title: 'both know two methods',
+    methods: ['password', 'none'],
+    says: ['05 02 00 02', login('right'), REQUEST],
+    gets: '05 02 01 00',
+    method: 'password',
+    user: 'ann',
+  },
+  {
+    title: 'a wrong password',
+    methods: ['password'],
+    says: ['05 01 02', login('wrong')],
+    gets: '05 02',
+    end: 'policy:auth:wrong',
+    method: 'password',
+  },
+  {
+    title: 'a user whose time is over',
+    methods: ['password'],
+    says: ['05 01 02', login('late')],
+    gets: '05 02',
+    end: 'policy:auth:expired',
+    method: 'password',
+  },
+  {
+    title: 'one guess after the other',
+    methods: ['password'],
+    says: ['05 01 02', login('again')],
+    gets: '05 02',
+    end: 'policy:auth:back-off',
+    method: 'password',
+  },
+  {
+    title: 'nobody can tell who it is',
+    methods: ['password'],
+    says: ['05 01 02', login('?')],
+    gets: '05 02',
+    end: 'internal:auth',
+    method: 'password',
+  },
+  {
+    title: 'no method in common',
+    methods: ['password'],
+    says: ['05 01 00'],
+    end: 'policy:greeting:no-method',
+  },
+  {
+    title: 'a certificate has said it',
+    methods: ['certificate'],
+    certified: CERTIFIED,
+    says: ['05 01 00', REQUEST],
+    gets: '05 00',
+    method: 'certificate',
+    user: 'device',
+  },
+  {
+    title: 'a certificate is wanted',
+    methods: ['certificate'],
+    says: ['05 01 00'],
+    end: 'policy:greeting:no-method',
+  },
+  {
+    title: 'a password says more than a certificate',
+    methods: ['password'],
+    certified: CERTIFIED,
+    says: ['05 01 02', login('right'), REQUEST],
+    gets: '05 02 01 00',
+    method: 'password',
+    user: 'ann',
+  },
+  { title: 'SOCKS4 needs no method', says: [REQUEST_4], method: 'none' },
+  {
+    title: 'SOCKS4 has no password',
+    methods: ['password'],
+    says: [REQUEST_4],
+    end: 'policy:request:no-method',
+  },
+  {
+    title: 'SOCKS4 over TLS, with a certificate',
+    methods: ['certificate'],
+    certified: CERTIFIED,
+    says: [REQUEST_4],
+    method: 'certificate',
+    user: 'device',
+  },
+  { title: 'HTTP needs no method', says: [httpRequest()], method: 'none' },
+  {
+    title: 'HTTP with a password',
+    methods: ['password'],
+    says: [httpRequest('right')],
+    method: 'password',
+    user: 'ann',
+  },
+  {
+    title: 'HTTP with a password where none is wanted',
+    methods: ['none', 'password'],
+    says: [httpRequest('wrong')],
+    method: 'none',
+  },
+  {
+    title: 'HTTP with a wrong password',
+    methods: ['password'],
+    says: [httpRequest('wrong')],
+    end: 'policy:auth:wrong',
+    method: 'password',
+  },
+  {
+    title: 'HTTP without the password',
+    methods: ['password'],
+    says: [httpRequest()],
+    end: 'policy:greeting:no-method',
+  },
+  {
+    title: 'HTTP for a page',
+    says: [text('GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
+    end: 'client:greeting:http',
+  },
+  { title: 'TLS', says: ['16 03 01 00 05 01 00 00 01 03'], end: 'client:greeting:tls' },
+  {
+    title: 'a PROXY header',
+    says: [text('PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n')],
+    end: 'client:greeting:proxy',
+  },
+  { title: 'something else', says: ['00 01 02 03'], end: 'client:greeting:unknown' },
+];
+
+interface Received {
+  readonly client: MemoryClient;
+  readonly session: Session;
+  /** `undefined`: its request was received. */
+  readonly outcome: Promise<string | undefined>;
+}
+
+function receive(scene: ServerScene, methods: readonly Method[], certified?: Identity): Received {
+  const { client, session } = scene.open();
+  const handshake = new ServerHandshake({ protocols: ['socks5', 'socks4', 'http'] });
+  const outcome = receiveRequest(session, handshake, methods, scene.state, certified).then(
+    () => undefined,
+    (error: unknown) => Failure.from(error, session.phase).message,
+  );
+  return { client, session, outcome };
+}
+
+async function got({ session, client }: Received): Promise<string> {
+  session.client.destroy();
+  return formatHex(await client.rest());
+}
+
+suite('up to the request', () => {
+  for (const { title, methods = NO_LOGIN, certified, says, gets = '', end, method, user } of ROWS) {
+    for (const inPieces of [false, true]) {
+      test(inPieces ? `${title}, byte by byte` : title, async () => {
+        using scene = new ServerScene({}, { authenticator });
+        const received = receive(scene, methods, certified);
+        const { client, session, outcome } = received;
+        if (inPieces) for (const byte of Buffer.concat(says.map(bytesOf))) client.send(Buffer.of(byte));
+        else client.send(...says);
+        assert.equal(await outcome, end);
+        assert.deepEqual([session.method, session.identity?.user], [method, user]);
+        assert.equal(await got(received), gets);
+      });
+    }
+  }
+
+  for (const [says, end] of [
+    [[], 'client:greeting'],
+    [['05 01 00'], 'client:request'],
+    [['05 01 02', login('right').subarray(0, 4)], 'client:auth'],
+  ] as const) {
+    test(`the client goes: ${end}`, async () => {
+      using scene = new ServerScene({}, { authenticator });
+      const { client, outcome } = receive(scene, ['none', 'password']);
+      client.send(...says);
+      client.end();
+      assert.equal(await outcome, end);
+    });
+  }
+});
+
+suite('what a client has shown', () => {
+  for (const [title, via, expected] of [
+    [
+      'is kept for upstreams that want it',
+      { url: 'socks5://192.0.2.9:1080', credentials: 'client' },
+      { username: 'ann', password: 'right' },
+    ],
+    ['is forgotten where no upstream does', 'socks5://192.0.2.9:1080', undefined],
+  ] as const) {
+    test(title, async () => {
+      const config = { upstreams: { up: via }, routes: [{ to: 'any', via: 'up' }] } as object;
+      using scene = new ServerScene(config, { authenticator });
+      const { client, session, outcome } = receive(scene, ['password']);
+      client.send('05 01 02', login('right'), REQUEST);
+      assert.equal(await outcome, undefined);
+      assert.deepEqual(session.credentials, expected);
+    });
+  }
+
+  test('is asked about with the address, without its zone, and warned of when it is wrong', async () => {
+    const asked: unknown[] = [];
+    const verify = async (...all: unknown[]): Promise<PasswordVerdict> => {
+      asked.push(all);
+      return VERDICTS.wrong!;
+    };
+    using scene = new ServerScene({}, { authenticator: { verify } });
+    const { client, session } = scene.open('fe80::1%eth0');
+    client.send('05 01 02', login('x'));
+    await assert.rejects(
+      receiveRequest(session, new ServerHandshake(), ['password'], scene.state, undefined),
+    );
+    assert.deepEqual(asked, [['ann', 'x', 'fe80::1']]);
+    assert.partialDeepStrictEqual(scene.log, [
+      { level: 'warn', event: 'login failed', fields: { client: 'fe80::1', user: 'ann', reason: 'wrong' } },
+    ]);
+  });
+});
+
+test('an answer that never comes is not waited for beyond the end of the session', async () => {
+  using scene = new ServerScene({}, { authenticator: { verify: () => new Promise(() => {}) } });
+  const { client, session, outcome } = receive(scene, ['password']);
+  client.send('05 01 02', login('right'));
+  await client.expect('05 02');
+  session.stop(new Failure('timeout', 'auth'));
+  assert.equal(await outcome, 'timeout:auth');
+});
+
+function bytesOf(part: string | Uint8Array): Uint8Array {
+  return typeof part === 'string' ? Buffer.from(part.replaceAll(' ', ''), 'hex') : part;
+}
