@@ -174,10 +174,15 @@ export class ServerScene implements Disposable {
     return client;
   }
 
-  /** The end of the next record. */
+  /** The next record. */
+  async record(): Promise<ConnectionRecord> {
+    while (this.records.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    return this.records.shift()!;
+  }
+
+  /** The end that it tells. */
   async end(): Promise<string | undefined> {
-    while (this.records.length === 0) await new Promise((resolve) => setImmediate(resolve));
-    return this.records.shift()!.end;
+    return (await this.record()).end;
   }
 
   [Symbol.dispose](): void {
