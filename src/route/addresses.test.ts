@@ -7,7 +7,7 @@ import { UpstreamError } from './error.ts';
 
 const ADDRESSES = ['::1', '::2', '::3', '192.0.2.1', '192.0.2.2'].map((host) => parseIp(host)!);
 
-/** Fails with what stands beside an address, and remembers what was tried. */
+/** Fails with the error listed for an address, and records the attempts. */
 function attempts(failures: Readonly<Record<string, unknown>>): {
   readonly tried: string[];
   readonly use: (host: string) => Promise<string>;
@@ -32,20 +32,20 @@ suite('from here', () => {
     assert.deepEqual(tried, ['::1', '192.0.2.1', '::2']);
   });
 
-  test('none: the error that says most', async () => {
+  test('none: the most telling error', async () => {
     const none = Object.fromEntries(['::1', '::2', '::3'].map((host) => [host, failed('ENETUNREACH')]));
     const { use } = attempts({ ...none, '192.0.2.1': failed('EADDRNOTAVAIL') });
     await assert.rejects(firstFromHere(ADDRESSES.slice(0, 4), use), { code: 'EADDRNOTAVAIL' });
   });
 
-  test('the kernel is asked for the way', () => {
+  test("the local address is that of the kernel's route", () => {
     assert.equal(wayFromHere('127.0.0.1'), '127.0.0.1');
     assert.throws(() => wayFromHere('fe80::1'), { code: 'ENETUNREACH' });
   });
 });
 
 suite('from a far end', () => {
-  test('the families in turn, as long as it has no way there', async () => {
+  test('the families in turn, while there is no route', async () => {
     const { tried, use } = attempts({ '::1': said(Reply.networkUnreachable) });
     assert.equal(await firstFromThere(ADDRESSES, use), '192.0.2.1');
     assert.deepEqual(tried, ['::1', '192.0.2.1']);
@@ -60,7 +60,7 @@ suite('from a far end', () => {
     assert.equal(tried.length, 3);
   });
 
-  test('what it says of anything else is final', async () => {
+  test('any other error is final', async () => {
     const { tried, use } = attempts({ '::1': said(Reply.connectionRefused) });
     await assert.rejects(firstFromThere(ADDRESSES, use), { code: 'reply-5' });
     assert.equal(tried.length, 1);

@@ -5,9 +5,9 @@ import { Reply } from '../wire/socks5.ts';
 import { UpstreamError } from './error.ts';
 import { alternate, mostTelling } from './happy-eyeballs.ts';
 
-/** Addresses of a name that are tried at a far end that cannot reach them. */
+/** How many addresses of a name are tried at a far end that cannot reach them. */
 const FAR = 3;
-/** The far end lacks the way to one address, and may have one to another. */
+/** The far end has no route to one address, but may have one to another. */
 const NO_WAY: ReadonlySet<Reply> = new Set<Reply>([
   Reply.networkUnreachable,
   Reply.hostUnreachable,
@@ -15,8 +15,9 @@ const NO_WAY: ReadonlySet<Reply> = new Set<Reply>([
 ]);
 
 /**
- * For what shakes no hands, so that no race can tell: the first address that can be used from here, one after the other in the order of
- * a race. `use` throws for those that cannot, as they have another family than the egress. Rejects with the error that says most.
+ * For protocols without a handshake, where no race can be run: tries the addresses in the order of a race and
+ * returns the first that is usable from here. `use` throws for one that is not, for instance because its
+ * family differs from the egress's. Rejects with the most telling error.
  */
 export async function firstFromHere<T>(
   addresses: readonly Ip[],
@@ -33,14 +34,17 @@ export async function firstFromHere<T>(
   throw mostTelling(errors);
 }
 
-/** The local address towards a literal one. Throws ENETUNREACH when the kernel knows no way there. */
+/**
+ * The local address from which the kernel reaches a literal address. Throws ENETUNREACH when there is no
+ * route.
+ */
 export function wayFromHere(host: string): string {
   const source = sourceFor(host);
   if (source === undefined) throw Object.assign(new Error(`no route to ${host}`), { code: 'ENETUNREACH' });
   return source;
 }
 
-/** The first address that the far end of a way can reach. Rejects with the first error. */
+/** The first address that the far end of a route can reach. Rejects with the first error. */
 export async function firstFromThere<T>(
   addresses: readonly Ip[],
   ask: (host: string) => Promise<T>,

@@ -12,25 +12,25 @@ import { nextReply } from './driver.ts';
 import { UpstreamError } from './error.ts';
 import type { RoutedPermit } from './judge.ts';
 
-/** What is wanted of a port for one peer. */
+/** Requirements of a port that awaits one peer. */
 export interface BindOptions {
-  /** SOCKS4 has no room for other addresses. */
+  /** SOCKS4 replies have no room for other addresses. */
   readonly ipv4Only: boolean;
-  /** The network interface that hears clients, which then hears their peers too. */
+  /** The network interface to which the client listener is bound; the port for peers is bound to it too. */
   readonly device: string | undefined;
-  /** Whether a peer may come in; one that may not is closed, and here the next one may come. */
+  /** Whether a peer is acceptable. Another is closed; on this machine, the next one then gets its chance. */
   readonly accepts: (remote: HostPort) => boolean;
-  /** garter's own port, until the returned function is called. */
+  /** Marks the port as garter's own until the returned function is called. */
   readonly own: (port: Endpoint) => () => void;
 }
 
 /** A port where one peer is awaited. */
 export interface BoundPort {
-  /** Where the peer has to connect to. */
+  /** The address to which the peer must connect. */
   readonly bound: HostPort;
-  /** The one that may come in. Rejects when none can come any more. */
+  /** The accepted peer. Rejects once none can arrive any more. */
   readonly peer: Promise<Peer>;
-  /** Ends the wait; a peer that has come in stays. */
+  /** Ends the wait; a peer that has arrived keeps its connection. */
   close(): Promise<void>;
 }
 
@@ -47,7 +47,7 @@ export async function awaitPeerHere(
   options: BindOptions,
 ): Promise<BoundPort> {
   const { promise: peer, resolve, reject } = Promise.withResolvers<Peer>();
-  // It is awaited later, and may have failed by then.
+  // It is awaited only later, and may have rejected by then.
   peer.catch(() => {});
   let isWaiting = true;
   const arrived = (connection: Connection): void => {
@@ -69,7 +69,7 @@ export async function awaitPeerHere(
   return { bound: listener.local, peer, close };
 }
 
-/** Listens where the peer can be expected: at the local address towards it that the route wants. */
+/** Listens where the peer can be expected: at the route's local address towards it. */
 async function openTowards(
   { permit, route, addresses }: RoutedPermit,
   clientSide: string,
@@ -80,8 +80,8 @@ async function openTowards(
   const fits = (one: 4 | 6): boolean => one === 4 || !ipv4Only;
   const egress = route.egress && egressFrom(route.egress, clientSide);
   const isNamed = permit.addresses.length > 0;
-  // A peer that is not named may have either family; most likely it has the client's. And a listener that hears clients by one
-  // interface only hears peers there too.
+  // An unspecified peer can have either family; most likely it has the client's. And a listener that is bound
+  // to one interface receives peers only there.
   if (egress === undefined && (!isNamed || device !== undefined) && fits(family))
     return listenAt(withZone(clientSide, device));
   const towards = (isNamed ? addresses : likelyPeers(clientSide)).filter((one) => fits(one.family));
@@ -91,20 +91,20 @@ async function openTowards(
       listenAt(egress?.(one) ?? withZone(wayFromHere(one), device)),
     );
   } catch (error) {
-    // A link-local address shows no way without its zone: then the peer is where the client is.
+    // A link-local address without its zone has no route: assume that the peer is on the client's network.
     if (egress !== undefined || !towards.some((one) => one.family === family)) throw error;
     return listenAt(clientSide);
   }
 }
 
-/** The peer of a client on this machine may be elsewhere. */
+/** The peer of a client on this machine may be on another. */
 function likelyPeers(clientSide: string): readonly Ip[] {
   const family = familyOf(clientSide);
   const near = isLoopback(clientSide) ? unspecified(family) : clientSide;
   return [near, unspecified(family === 4 ? 6 : 4)].map((one) => ipOf(one)!);
 }
 
-/** Waits at the last server of a route, which has sent its first reply. Whom it lets in is the only one to come. */
+/** Waits at the last server of a route, which has sent its first reply. That server accepts one peer only. */
 export function awaitPeerThere(asked: Opened, { ipv4Only, accepts }: BindOptions): BoundPort {
   const { stream, handshake, servers } = asked;
   const { label } = servers.at(-1)!;
@@ -113,7 +113,7 @@ export function awaitPeerThere(asked: Opened, { ipv4Only, accepts }: BindOptions
   const close = async (): Promise<void> => {
     if (!isTaken) stream.destroy();
   };
-  // 0.0.0.0 would be this machine.
+  // 0.0.0.0 would mean this machine.
   if (ipv4Only && at.type !== AddressType.ipv4) {
     stream.destroy();
     throw noRoom('unable', label);
@@ -131,7 +131,7 @@ export function awaitPeerThere(asked: Opened, { ipv4Only, accepts }: BindOptions
   return { bound: at.type === AddressType.name ? asked.bound : at, peer, close };
 }
 
-/** The target is to blame for its address, and a server for that of its port. */
+/** The target is to blame for its own address, a server for that of its port. */
 function noRoom(trouble: 'reply' | 'unable', label: string): UpstreamError {
   return new UpstreamError(trouble, label, 'address-type', Reply.addressTypeNotSupported);
 }

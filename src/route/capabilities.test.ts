@@ -36,7 +36,7 @@ const http = server('h', 'http');
 const secret = server('t', 'socks5', { tls: {} });
 const open = server('u', 'socks5', { tls: {}, udp: 'clear' });
 
-/** What is left, as text. */
+/** The remaining upstream, as text. */
 function told(upstream: UpstreamOptions | undefined): string {
   switch (upstream?.type) {
     case 'group':

@@ -3,9 +3,9 @@ import type { ServerOptions, UpstreamOptions } from './options.ts';
 import { isEncrypted } from './options.ts';
 
 /**
- * What of a upstream can carry out a command: groups lose the members that cannot; `undefined` when nothing is left.
- * BIND takes SOCKS at the end of the upstream, RESOLVE SOCKS5. For UDP all servers have to speak SOCKS5, and no link may be
- * encrypted, for datagrams are not, unless that is fine (`clear`).
+ * The part of an upstream that can carry out a command: groups lose the members that cannot; `undefined` when
+ * nothing is left. BIND requires SOCKS at the end of the upstream, RESOLVE SOCKS5. UDP requires SOCKS5 at
+ * every server and, unless `clear` is set, no encrypted link, since datagrams would not be encrypted.
  */
 export function ableTo(
   command: Command,

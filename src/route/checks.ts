@@ -8,12 +8,15 @@ import type { Route } from './routes.ts';
 import { open } from './upstream.ts';
 import type { CheckOptions, DiscoverOptions, GroupOptions, UpstreamOptions } from './options.ts';
 
-/** Checks at a time, of which one may always be, and those that wait for others to end. */
+/** The number of concurrent checks, the number that is always possible, and the number that can wait. */
 const AT_ONCE = { running: 16, least: 1, waiting: 4096 } as const;
-/** The longest and the shortest of two intervals, as parts of what is wanted: so that those who check do not do so in step. */
+/**
+ * The shortest and the longest interval, relative to the configured one: keeps several instances from
+ * checking in step.
+ */
 const JITTER = [0.9, 1.1] as const;
 
-/** A group whose members are checked, the first route that leads there, and the servers before it. */
+/** A group whose members are checked, the first route that leads to it, and the servers before it. */
 interface Checked {
   readonly group: GroupOptions | DiscoverOptions;
   readonly check: CheckOptions;
@@ -21,7 +24,7 @@ interface Checked {
   readonly before: readonly UpstreamOptions[];
 }
 
-/** Sees from time to time whether the servers are well to which routes lead, until it is closed. */
+/** Checks periodically whether the servers of the routes are healthy, until it is closed. */
 export class Checks implements Disposable {
   readonly #outbound: Outbound;
   readonly #closing = new AbortController();
@@ -45,7 +48,10 @@ export class Checks implements Disposable {
     const { every } = checked.check;
     const { signal } = this.#closing;
     const [least, most] = JITTER;
-    /** Those that take their time: none is checked twice at once, and none holds up the others. */
+    /**
+     * Members with a check in progress: none is checked twice at once, and a slow one does not hold up the
+     * others.
+     */
     const busy = new Set<string>();
     let pause = Math.random() * every;
     while (await passed(pause, signal)) {
@@ -70,7 +76,7 @@ export class Checks implements Disposable {
     );
   }
 
-  /** What cannot be discovered has no members; that is logged where it is discovered. */
+  /** A group that cannot be discovered has no members; discovery logs the failure. */
   async #membersOf({ group, route }: Checked): Promise<Pick<GroupOptions, 'members'>> {
     if (group.type === 'group') return group;
     const { discovery, resolver } = this.#outbound.ownContext(route, this.#closing.signal);
@@ -83,7 +89,7 @@ export class Checks implements Disposable {
   }
 }
 
-/** Every group that is to be checked, once. */
+/** Every group that has checks, once. */
 function checkedIn(routes: readonly Route[]): Iterable<Checked> {
   const found = new Map<string, Checked>();
   const look = (upstream: UpstreamOptions, before: readonly UpstreamOptions[], route: Route): void => {
@@ -112,7 +118,7 @@ function checkedIn(routes: readonly Route[]): Iterable<Checked> {
   return found.values();
 }
 
-/** True after a time, false when the signal comes before. */
+/** True after the time has passed, false when the signal is aborted first. */
 async function passed(milliseconds: number, signal: AbortSignal): Promise<boolean> {
   try {
     return await delay(milliseconds, true, { signal, ref: false });

@@ -17,7 +17,7 @@ import type { Health } from './health.ts';
 import type { ServerOptions } from './options.ts';
 import type { Links } from './link.ts';
 
-/** What a request needs to find its way through upstreams. */
+/** What a request needs on its way through upstreams. */
 export interface DialContext {
   readonly engine: Engine;
   readonly resolver: Resolver;
@@ -26,51 +26,54 @@ export interface DialContext {
   readonly links: Links;
   readonly spare: Spare;
   readonly signal: Signal;
-  /** When it is over in all, by `performance.now`. */
+  /** When the whole attempt ends, by `performance.now`. */
   readonly deadline: number;
-  /** When the server that is tried now must have been reached and must have understood; what comes then is up to the destination. */
+  /**
+   * When the server that is being tried must have been reached and have understood; after that, the
+   * destination is to blame.
+   */
   readonly hopDeadline: number;
-  /** Where connections come from. @default the kernel's choice */
+  /** The local address of connections. @default the kernel's choice */
   readonly localAddress: LocalAddress | undefined;
-  /** What that goes by. */
+  /** The egress from which `localAddress` is chosen. */
   readonly egress?: EgressOptions | undefined;
-  /** The address of the nearest server, where that is known already. @default those of its name */
+  /** The address of the nearest server, if already known. @default those of its name */
   readonly nearest?: Ip | undefined;
-  /** Whom it is for: leads to the same server again where a group wants that. */
+  /** The client's network: a `source-hash` group chooses by it, and spare descriptors are shared by it. */
   readonly client: string;
-  /** Who it is that takes turns with others. @default nobody in particular */
+  /** Identifies the client in fair queues. @default anonymous */
   readonly source?: Asker | undefined;
   readonly credentials: Credentials | undefined;
   /** True for garter's own ports. */
   readonly isOwnPort: (ip: Ip, port: number) => boolean;
 }
 
-/** What is asked of the last server. */
+/** The request for the last server. */
 export interface Request {
   readonly command: Command;
   readonly destination: Address;
-  /** Nothing is: the last server is greeted and left there. @default false */
+  /** Makes no request: the last server is only greeted. @default false */
   readonly greetsOnly?: boolean;
-  /** The destination is the next server of ours. @default false */
+  /** The destination is the next server of the chain. @default false */
   readonly leadsOn?: boolean;
 }
 
-/** The end of a way. */
+/** An open connection through an upstream. */
 export interface Opened {
   readonly stream: Connection;
   /** BND.ADDR and BND.PORT of the last server's reply. */
   readonly bound: HostPort;
-  /** The handshake with the last server, which for BIND has another reply to come. */
+  /** The handshake with the last server; for BIND, a second reply is still to come. */
   readonly handshake: ClientHandshake;
-  /** The servers on the way, the nearest first. */
+  /** The servers that were used, the nearest first. */
   readonly servers: readonly ServerOptions[];
-  /** When it is not used any more. */
+  /** Must be called when the connection is no longer used. */
   readonly release: () => void;
 }
 
 /**
- * BND.ADDR and BND.PORT. What is no address, or an unspecified one, means the server's own, which may be a name that only the
- * server before it knows.
+ * BND.ADDR and BND.PORT. Anything but a specified address means the server's own, which may be a name that
+ * only the server before it can resolve.
  */
 export function boundAt({ bound, stream, servers }: Opened): Address {
   if (parseIp(bound.host) !== undefined && !isWildcard(bound.host)) return addressOf(bound.host, bound.port);
@@ -78,18 +81,18 @@ export function boundAt({ bound, stream, servers }: Opened): Address {
   return addressOf(host, bound.port);
 }
 
-/** An address as a server tells it: a dual-stack one may write ::ffff:192.0.2.1. */
+/** An address as servers report it: a dual-stack one may send ::ffff:192.0.2.1. */
 export function normalised({ host, port }: HostPort): HostPort {
   const ip = host.includes(':') ? parseIp(host) : undefined;
   return { host: ip === undefined ? host : formatIp(unmapped(ip)), port };
 }
 
-/** Milliseconds, one at least. */
+/** Milliseconds, at least one. */
 export function remaining(until: number): number {
   return Math.max(1, until - performance.now());
 }
 
-/** A look-up takes no more of the time than the server has that it is for. */
+/** Limits a look-up to the time that is left for the server that requires it. */
 export function withinHop<T>(lookUp: Promise<T>, { hopDeadline }: DialContext): Promise<T> {
   return withTimeout(lookUp, remaining(hopDeadline), () => {
     throw new ResolveError('ETIMEOUT', 'no time left');

@@ -21,7 +21,7 @@ const way: DiscoverOptions = {
 
 type Record = readonly [target: string, priority: number, weight: number];
 
-/** A name server whose records change, a clock, and what was missed. */
+/** A name server whose records change, a clock, and the failed look-ups. */
 class Setup implements AsyncDisposable {
   records: readonly Record[] = [];
   ttl = 60;
@@ -61,7 +61,7 @@ class Setup implements AsyncDisposable {
     return this.discovery.group(way, this.#resolver, {});
   }
 
-  /** Its members, each as target:priority:weight. */
+  /** The members, each as target:priority:weight. */
   async members(): Promise<string> {
     const { members } = await this.group();
     return members
@@ -147,7 +147,7 @@ suite('discovery', () => {
     assert.equal(setup.asked, 2);
   });
 
-  test('what is long over is waited for', async () => {
+  test('callers wait for the answer when the last one expired long ago', async () => {
     await using setup = await Setup.start();
     setup.records = [['a.test', 0, 1]];
     await setup.group();

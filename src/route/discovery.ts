@@ -7,22 +7,27 @@ import { formatAddress } from '../wire/address.ts';
 import { UpstreamError } from './error.ts';
 import type { DiscoverOptions, GroupOptions, MemberOptions } from './options.ts';
 
-/** Milliseconds that an answer serves, whatever its time to live says: no less, and no more. */
+/** Bounds, in milliseconds, on how long an answer is used, regardless of its time to live. */
 const MIN_TTL = 5000;
 const MAX_TTL = 3_600_000;
-/** Milliseconds for which it serves on while it is asked for again. Then whoever needs it waits. */
+/**
+ * Milliseconds for which an expired answer remains in use while it is refreshed. After that, callers wait for
+ * the new one.
+ */
 const GRACE = 60_000;
-/** The share of a weight of 0 beside others: very little (RFC 2782). */
+/** The share of a member of weight 0 beside others: very small (RFC 2782). */
 const NEXT_TO_NONE = 0.01;
 
-/** Told of a service that cannot be looked up, and why; once, until it can again. */
+/**
+ * Called once when a service cannot be looked up, and again only after a look-up has succeeded in between.
+ */
 export type Missed = (service: string, why: string) => void;
 
 interface Found {
   readonly services: readonly Service[];
-  /** When to ask again. */
+  /** When to refresh it. */
   expires: number;
-  /** When to wait for the answer. */
+  /** When to wait for the new answer. */
   readonly spoils: number;
 }
 
@@ -32,14 +37,14 @@ interface Caller {
 }
 
 /**
- * Groups whose servers are found by SRV records: asked for when somebody needs them, and again when the answer has become
- * old and somebody needs them still. Where that fails, the last good answer stays.
+ * Groups whose servers are found by SRV records. A service is looked up on demand, and again on the first use
+ * after the answer has expired. If that fails, the last good answer stays.
  */
 export class Discovery {
   readonly #missed: Missed;
-  /** By who was asked: others may say something else. */
+  /** By resolver: another may answer differently. */
   readonly #found = new WeakMap<Resolver, Map<string, Found>>();
-  /** What could not be looked up the last time, by who was asked. */
+  /** Services whose last look-up failed, by resolver. */
   readonly #missing = new WeakMap<Resolver, Set<string>>();
   readonly #now: () => number;
 
@@ -49,7 +54,9 @@ export class Discovery {
     this.#now = now;
   }
 
-  /** The group as it is now. Rejects with an UpstreamError when nothing is known of it, or with the signal's reason. */
+  /**
+   * The current group. Rejects with an UpstreamError when no answer is known, or with the signal's reason.
+   */
   async group(upstream: DiscoverOptions, resolver: Resolver, caller: Caller): Promise<GroupOptions> {
     const services = await this.#services(upstream, resolver, caller);
     if (services.length === 0) throw new UpstreamError('unreachable', upstream.label, 'ENOTFOUND');
@@ -65,7 +72,7 @@ export class Discovery {
     const now = this.#now();
     if (known === undefined) return this.#ask(upstream, resolver, caller);
     if (now < known.expires) return known.services;
-    // Nobody else asks meanwhile.
+    // Keeps other callers from asking at the same time.
     known.expires = now + MIN_TTL;
     if (now >= known.spoils) return this.#ask(upstream, resolver, caller, known);
     void this.#ask(upstream, resolver, {}, known);
@@ -106,7 +113,7 @@ export class Discovery {
   }
 }
 
-/** In the order of the services, for whoever chooses by order. */
+/** In the order of the services, for groups that choose by order. */
 function membersOf(
   { scheme, server }: DiscoverOptions,
   services: readonly Service[],
@@ -123,7 +130,7 @@ function membersOf(
   });
 }
 
-/** So that those who take turns by their weight take them often. */
+/** Reduces the weights, so that a round of turns is short. */
 function greatestDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestDivisor(b, a % b);
 }

@@ -8,9 +8,9 @@ import { UpstreamError } from './error.ts';
 import type { Trouble, UpstreamCode } from './error.ts';
 
 /**
- * Talks to a proxy server until its next reply, the first or, for BIND, the second. What it has sent behind the reply stays in
- * the stream. `asked` is called when the server is known to be there and the request is on its way: what takes time from then on
- * is the destination.
+ * Talks to a proxy server until its next reply: the first or, for BIND, the second. Bytes behind the reply
+ * stay in the stream. `asked` is called once the server has responded and the request is on its way: any
+ * delay from then on is the destination's.
  */
 export async function nextReply(
   stream: Connection,
@@ -28,8 +28,8 @@ export async function nextReply(
 }
 
 /**
- * Talks to a server until it is known to let us in: one that speaks SOCKS5 has said so before it is asked for anything. The
- * other protocols begin with the request, and any reply will do.
+ * Talks to a server until it is known to accept us. A SOCKS5 server shows this before the request; the other
+ * protocols begin with the request, and any reply will do.
  */
 export async function greet(
   stream: Connection,
@@ -46,8 +46,8 @@ export async function greet(
 }
 
 /**
- * What the server does next; `undefined` when it has ended its direction with nothing said. What it has sent behind its last reply
- * goes back into the stream. Rejects with a WireError, or as the stream's `read` does.
+ * The server's next event; `undefined` when it has ended its direction before one. Bytes behind its last
+ * reply go back into the stream. Rejects with a WireError, or as the stream's `read` does.
  */
 export async function nextEvent(
   stream: Connection,
@@ -72,7 +72,7 @@ export async function nextEvent(
   }
 }
 
-/** An event that needs something done; a refusal is an error, as everything is that goes wrong. */
+/** An event that requires action. Refusals and all failures are thrown. */
 async function upstreamEvent(
   stream: Connection,
   handshake: ClientHandshake,
@@ -90,12 +90,15 @@ async function upstreamEvent(
   return event;
 }
 
-/** With the request it has the destination, which may have made it do that. */
+/** Once the server has the request, the destination may be the cause. */
 function troubleIn(state: ClientHandshakeState): Trouble {
   return state === 'reply' || state === 'bind' ? 'silent' : 'unreachable';
 }
 
-/** Of the server, or on the way to it; other errors are the reasons of those who destroyed the stream. */
+/**
+ * A fault of the server or of the path to it; any other error is the reason for which the stream was
+ * destroyed.
+ */
 function isFault(error: unknown): error is Error & { readonly code: UpstreamCode } {
   return !(error instanceof UpstreamError) && codeOf(error) !== undefined;
 }

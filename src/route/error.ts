@@ -1,15 +1,17 @@
 import { Reply } from '../wire/socks5.ts';
 
 /**
- * Something is wrong with the upstream, or at its far end:
- * `unreachable`: a server cannot be reached, or does not speak the protocol, and another one may do.
- * `silent`: it may have the request, and does not answer, closes or answers what is no reply; another one may do, and the destination may be to blame.
- * `refused`: it wants other credentials. `reply`: it, or one behind it, says what became of the request. `unable`: this kind
- * of server cannot do what is asked for.
+ * What is wrong with the upstream, or at its far end:
+ * `unreachable`: a server cannot be reached or does not speak the protocol; another one may work.
+ * `silent`: a server may have the request, but does not answer, closes, or sends something that is no reply;
+ * another one may work, and the destination may be to blame.
+ * `refused`: a server requires other credentials.
+ * `reply`: a server, or one behind it, reports a failure of the request.
+ * `unable`: this kind of server cannot carry out the request.
  */
 export type Trouble = 'unreachable' | 'silent' | 'refused' | 'reply' | 'unable';
 
-/** What failed, in words of garter's own, or the code of an error, a TLS alert or a reply. */
+/** The cause: one of garter's own codes, or that of an error, a TLS alert or a reply. */
 export type UpstreamCode =
   | 'closed'
   | 'loop'
@@ -24,13 +26,13 @@ export type UpstreamCode =
   | `alert-${string}`
   | `reply-${number}`;
 
-/** An upstream failed, or refused. It holds no credentials. */
+/** A failure or refusal of an upstream. Contains no credentials. */
 export class UpstreamError extends Error {
   override readonly name = 'UpstreamError';
   readonly trouble: Trouble;
-  /** For the record: an error code, or what was refused. */
+  /** For the record: an error code, or the name of what was refused. */
   readonly code: UpstreamCode;
-  /** What the client is told. */
+  /** The reply for the client. */
   readonly reply: Reply;
 
   constructor(
@@ -45,7 +47,7 @@ export class UpstreamError extends Error {
     this.code = code;
     this.reply = reply;
   }
-  /** This kind of server cannot do what is asked for, as we know or as it says itself. */
+  /** This kind of server cannot carry out the request, as its protocol or its reply shows. */
   get isUnable(): boolean {
     const { trouble, reply } = this;
     const says = reply === Reply.commandNotSupported || reply === Reply.addressTypeNotSupported;

@@ -7,14 +7,17 @@ import type { CheckOptions, HealthOptions, UpstreamOptions } from './options.ts'
 import { isShortage } from './reply.ts';
 import type { Opened, Request, DialContext } from './dial-context.ts';
 
-/** Milliseconds that a server has to answer. */
+/** Milliseconds within which a server must answer. */
 const PATIENCE = 5000;
 
 type Timeless = Omit<DialContext, 'deadline' | 'hopDeadline'>;
 /** Makes a request of the server. */
 type Open = (request: Request, context: DialContext) => Promise<Opened>;
 
-/** Sees whether a server is well by a request of garter's own, in which no client has a say, and notes it. Never rejects. */
+/**
+ * Checks whether a server is healthy, by a request of garter's own that no client can influence, and records
+ * the result. Never rejects.
+ */
 export async function examine(
   upstream: UpstreamOptions,
   options: HealthOptions,
@@ -23,7 +26,7 @@ export async function examine(
 ): Promise<void> {
   const { health, signal } = context;
   const why = await faultOf(upstream, options, context, open);
-  // What this machine lacks is no fault of the server's.
+  // A shortage on this machine is not the server's fault.
   if (signal.aborted || (why !== undefined && isShortage(why))) return;
   if (why === undefined) health.succeeded(upstream.label, options);
   else health.failed(upstream.label, options, why);
@@ -43,7 +46,7 @@ async function faultOf(
     release();
     return undefined;
   } catch (error) {
-    // One that lets in none but clients that it knows is there.
+    // A server that refuses a client without credentials is up.
     if (error instanceof UpstreamError && error.trouble === 'refused' && passesCredentials(upstream))
       return undefined;
     return codeOf(error) ?? (error as Error).message;

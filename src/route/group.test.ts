@@ -37,11 +37,11 @@ function firsts(times: number, one: (i: number) => string): Record<string, numbe
 }
 
 suite('a group', () => {
-  test('order: as it is written', () => {
+  test('order: as written', () => {
     assert.equal(order(group('order', { a: 1, b: 9, c: 1 }), new Health()), 'abc');
   });
 
-  test('random: as the weights say', () => {
+  test('random: in proportion to the weights', () => {
     const of = group('random', { a: 1, b: 3 });
     const { a = 0, b = 0 } = firsts(4000, () => order(of, new Health()));
     assert.equal(a + b, 4000);
@@ -83,7 +83,7 @@ suite('a group', () => {
     }
   });
 
-  test('who has failed is tried last, until it is found well', () => {
+  test('a failed member is tried last until it has recovered', () => {
     const of = group('order', { a: 1, b: 1, c: 1 });
     const health = new Health();
     health.failed('a', of.health, 'test');
@@ -96,7 +96,7 @@ suite('a group', () => {
     assert.equal(order(of, health), 'abc', 'all of them');
   });
 
-  test('a lower priority comes behind, until all of the higher one have failed', () => {
+  test('a lower priority comes later, until all of the higher one have failed', () => {
     const { members, ...rest } = group('round-robin', { a: 1, b: 1, c: 1, d: 1 });
     const of = { ...rest, members: members.map((one, i) => ({ ...one, priority: i < 2 ? 20 : 10 })) };
     const health = new Health();

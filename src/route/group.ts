@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Health } from './health.ts';
 import type { GroupOptions, MemberOptions, UpstreamOptions } from './options.ts';
 
-/** The members of a group in the order in which they are to be tried for a client; those that have failed come last. */
+/** The members of a group in the order in which to try them for a client; those that are down come last. */
 export function candidates(group: GroupOptions, client: string, health: Health): readonly UpstreamOptions[] {
   const ordered = tiers(group)
     .flatMap((tier) => arrange(tier, client, health))
@@ -11,7 +11,7 @@ export function candidates(group: GroupOptions, client: string, health: Health):
   return [...up, ...ordered.filter((upstream) => !up.includes(upstream))];
 }
 
-/** A group for each priority. */
+/** One group per priority. */
 function tiers(group: GroupOptions): readonly GroupOptions[] {
   const byPriority = Map.groupBy(group.members, ({ priority = 0 }) => priority);
   return [...byPriority]
@@ -30,7 +30,7 @@ function arrange(tier: GroupOptions, client: string, health: Health): readonly M
       return fromTurn(members, health.takeTurn(label));
     case 'least-sessions':
       return sortedBy(
-        // Among equals, not always the same one.
+        // Equals in random order, so that it is not always the same one.
         sortedBy(members, Math.random),
         ({ upstream, weight }) => health.sessions(upstream.label) / weight,
       );
@@ -44,17 +44,20 @@ function arrange(tier: GroupOptions, client: string, health: Health): readonly M
   }
 }
 
-/** When something happens that happens `weight` times as often: the earliest wins in proportion to its weight. */
+/**
+ * The arrival time of an event with rate `weight`: the earliest arrival is distributed in proportion to the
+ * weights.
+ */
 function arrival(unit: number, weight: number): number {
   return -Math.log(1 - unit) / weight;
 }
 
-/** A number from 0 to 1, and never 1. */
+/** A number in [0, 1). */
 function unitHash(text: string): number {
   return createHash('sha256').update(text).digest().readUIntBE(0, 6) / 2 ** 48;
 }
 
-/** Each member has as many turns in a row of all as its weight; the others follow behind it. */
+/** In each round, a member has as many consecutive turns as its weight; the other members follow it. */
 function fromTurn(members: readonly MemberOptions[], turn: number): readonly MemberOptions[] {
   const turns = members.reduce((sum, { weight }) => sum + weight, 0);
   let left = turn % turns;

@@ -10,10 +10,13 @@ const [a6, b6, c6] = ['2001:db8::a', '2001:db8::b', '2001:db8::c'] as const;
 const [a4, b4, c4] = ['192.0.2.1', '192.0.2.2', '192.0.2.3'] as const;
 type Address = typeof a4 | typeof b4 | typeof c4;
 
-/** What an attempt at an address comes to: never anything, or, `after` milliseconds, a connection or this error. */
+/**
+ * The outcome of an attempt at an address: never any, or after `after` milliseconds a connection or this
+ * error.
+ */
 type Fate = 'silent' | { readonly after: number; readonly error?: string; readonly evenIfAborted?: true };
 
-/** An engine in which everything goes as scripted; what happens is in `log`, with the time. */
+/** An engine that follows a script; `log` lists the events with their times. */
 class ScriptedEngine implements Pick<Engine, 'connect'> {
   readonly log: string[] = [];
   readonly #fates: Readonly<Record<string, Fate>>;
@@ -67,7 +70,7 @@ class ScriptedEngine implements Pick<Engine, 'connect'> {
 
 interface Run {
   readonly engine: ScriptedEngine;
-  /** The address that was connected, or the error's message. */
+  /** The connected address, or the error's message. */
   readonly outcome: () => string;
   readonly tick: (ms: number) => Promise<void>;
 }
@@ -107,7 +110,7 @@ function unused(): never {
   assert.fail('not for a race');
 }
 
-/** Lets everything go on that waits for nothing but its turn. */
+/** Runs pending microtasks. */
 async function turn(): Promise<void> {
   for (let i = 0; i < 20; i++) await Promise.resolve();
 }
@@ -175,7 +178,7 @@ test('two winners in the same moment: one is closed', async (t) => {
   assert.deepEqual(engine.log, [`0 +${a6}`, `250 +${a4}`, `300 -${a4}`]);
 });
 
-test('nobody answers in time', async (t) => {
+test('no answer in time', async (t) => {
   const { engine, outcome, tick } = run(t, [a6, a4], { [a4]: { after: 11_000, evenIfAborted: true } });
   await tick(9990);
   assert.equal(outcome(), 'waits');
@@ -185,7 +188,7 @@ test('nobody answers in time', async (t) => {
   assert.deepEqual(engine.log, [`0 +${a6}`, `250 +${a4}`, `10000 x${a6}`, `11250 -${a4}`]);
 });
 
-test('who asked has gone', async (t) => {
+test('aborted by the caller', async (t) => {
   const controller = new AbortController();
   const { engine, outcome, tick } = run(
     t,
@@ -201,14 +204,14 @@ test('who asked has gone', async (t) => {
   assert.deepEqual(engine.log, [`0 +${a6}`, `250 +${a4}`, `300 x${a6}`, `350 -${a4}`]);
 });
 
-test('who asked had gone before', async (t) => {
+test('aborted before the start', async (t) => {
   const { engine, outcome, tick } = run(t, [a6], {}, AbortSignal.abort(new Error('gone')));
   await tick(10);
   assert.equal(outcome(), 'gone');
   assert.deepEqual(engine.log, []);
 });
 
-/** The codes in the order of the addresses, and the address whose error is told. */
+/** The codes in the order of the addresses, and the address whose error is reported. */
 const failures: readonly (readonly [told: Address, ...codes: string[]])[] = [
   [b4, 'ENETUNREACH', 'ECONNREFUSED'],
   [a4, 'ECONNREFUSED', 'ENETUNREACH'],
@@ -224,7 +227,7 @@ const failures: readonly (readonly [told: Address, ...codes: string[]])[] = [
 ];
 
 for (const [told, ...codes] of failures) {
-  test(`of ${codes.join(' and ')} the client hears the one of ${told}`, async (t) => {
+  test(`of ${codes.join(' and ')} the error of ${told} is reported`, async (t) => {
     const addresses: readonly Address[] = [a4, b4, c4].slice(0, codes.length);
     const fates = Object.fromEntries(codes.map((error, i) => [addresses[i]!, { after: 10, error }]));
     const { outcome, tick } = run(t, addresses, fates);
@@ -233,13 +236,13 @@ for (const [told, ...codes] of failures) {
   });
 }
 
-test('a refusal says more than the time-out of the others', async (t) => {
+test('a refusal is more telling than a time-out', async (t) => {
   const { outcome, tick } = run(t, [a6, a4], { [a6]: { after: 10, error: 'ECONNREFUSED' } });
   await tick(10_000);
   assert.equal(outcome(), `${a6} ECONNREFUSED`);
 });
 
-test('a time-out says more than that there is no way to the others', async (t) => {
+test('a time-out is more telling than a missing route', async (t) => {
   const { outcome, tick } = run(t, [a6, a4], { [a6]: { after: 10, error: 'ENETUNREACH' } });
   await tick(10_000);
   assert.equal(outcome(), 'no connection after 10000 ms');
@@ -247,7 +250,7 @@ test('a time-out says more than that there is no way to the others', async (t) =
 
 const many = Array.from({ length: 32 }, (_, i) => `192.0.2.${i + 1}`);
 
-/** The most attempts that were open at a time. */
+/** The largest number of concurrent attempts. */
 function mostAtOnce(log: readonly string[]): number {
   let [open, most] = [0, 0];
   for (const line of log) {

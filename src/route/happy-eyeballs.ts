@@ -3,34 +3,38 @@ import type { Share } from '../limits/spare.ts';
 import { formatIp, type Ip } from '../wire/ip.ts';
 
 export interface RaceOptions {
-  /** Milliseconds in all. */
+  /** Milliseconds for the whole race. */
   readonly timeout: number;
   readonly signal?: Signal;
-  /** Where to connect from, by literal address. @default the kernel's choice */
+  /** The local address for a literal remote address. @default the kernel's choice */
   readonly localAddress?: (to: string) => string | undefined;
-  /** Milliseconds until the next address gets its chance beside those before it (RFC 8305 section 5). @default 250 */
+  /** Milliseconds until the next address is tried as well (RFC 8305 section 5). @default 250 */
   readonly attemptDelay?: number;
-  /** For attempts beside the first. @default as many as it takes */
+  /** Descriptors for attempts beyond the first. @default unlimited */
   readonly spare?: () => Share;
 }
 
-/** Attempts at a time. */
+/** Concurrent attempts. */
 const AT_ONCE = 5;
-/** Milliseconds after which an attempt may be ended for the next one, at most: by then a lost SYN has been sent again (RFC 6298). */
+/**
+ * The most milliseconds that an attempt can claim before it makes room for the next: by then a lost SYN has
+ * been sent again (RFC 6298).
+ */
 const FAIR = 2000;
 
 interface Attempt {
   readonly stop: AbortController;
-  /** Whether it has had its time while others wait. */
+  /** Whether it has had its fair time and can be dropped for a waiting address. */
   isOld: boolean;
   timer?: NodeJS.Timeout;
 }
 
 /**
- * Connects to the first of one or more addresses that answers (happy eyeballs, RFC 8305): one attempt after the other, the
- * families in turn, each as soon as the one before has failed or has taken the attempt delay. Of a few at a time, or fewer where
- * descriptors are, the oldest makes room for the next when it has had a fair time. All others are ended.
- * Rejects with the error of an attempt that says most, with ETIMEDOUT, or with the signal's reason.
+ * Connects to the first of one or more addresses that answers (happy eyeballs, RFC 8305). The families take
+ * turns, and each attempt starts as soon as the one before it has failed or the attempt delay has passed.
+ * Attempts are limited to a few at a time, or fewer when descriptors are short; the oldest makes room for the
+ * next after a fair time. The winner ends the others. Rejects with the most telling error of an attempt, with
+ * ETIMEDOUT, or with the signal's reason.
  */
 export function race(
   addresses: readonly Ip[],
@@ -54,10 +58,10 @@ export function race(
     const pending = new Set<Attempt>();
     const errors: unknown[] = [];
     let next: NodeJS.Timeout | undefined;
-    /** Whether the next one waits for room. */
+    /** Whether the next attempt waits for room. */
     let isBlocked = false;
 
-    /** Every attempt but one is a spare one. */
+    /** All attempts but one hold a spare descriptor. */
     const leave = (attempt: Attempt): void => {
       clearTimeout(attempt.timer);
       if (pending.delete(attempt) && pending.size > 0) spare?.give();
@@ -115,7 +119,7 @@ export function race(
         const [oldest] = pending;
         isBlocked = !oldest!.isOld;
         if (isBlocked) return;
-        // Another one has its place at once, and what it took with it.
+        // The next attempt inherits its slot at once, and its spare descriptor.
         clearTimeout(oldest!.timer);
         pending.delete(oldest!);
         errors.push(timedOut(fair));
@@ -130,7 +134,7 @@ export function race(
   });
 }
 
-/** The families in turn, beginning with that of the first address; within a family the order stays. */
+/** The families in turn, beginning with that of the first address; the order within a family is kept. */
 export function alternate(addresses: readonly Ip[]): readonly Ip[] {
   const family = addresses[0]?.family;
   const first = addresses.filter((ip) => ip.family === family);
@@ -139,8 +143,8 @@ export function alternate(addresses: readonly Ip[]): readonly Ip[] {
 }
 
 /**
- * What the client should hear of several failures: that the host answered, then that it was silent, then what is wrong
- * here. That there is no way there comes last: it is mostly the lack of a family on this machine.
+ * The error to report of several: first that the host refused, then that it was silent, then a fault on this
+ * machine. A missing route comes last: mostly, this machine lacks the family.
  */
 export function mostTelling(errors: readonly unknown[]): unknown {
   return errors.toSorted((a, b) => rank(a) - rank(b))[0];

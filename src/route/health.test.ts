@@ -37,7 +37,7 @@ suite('health', () => {
     assert.ok(isUpAfter(true));
   });
 
-  test('of several threads one tells', () => {
+  test('only one of several threads reports a change', () => {
     const memory = createHealthMemory();
     const changes: string[] = [];
     const threads = ['1', '2'].map((thread) => new Health(memory, (label) => changes.push(thread + label)));
@@ -60,7 +60,7 @@ suite('health', () => {
     assert.equal(other.sessions('a'), 1);
   });
 
-  test('more servers than it has room for share a place', () => {
+  test('servers beyond the capacity share a slot', () => {
     const health = new Health();
     for (let i = 0; i < 4200; i++) health.failed(`server ${i}`, { fail: 1 }, 'closed');
     assert.ok(!health.isUp('server 4199'));

@@ -2,49 +2,52 @@ import { createHash } from 'node:crypto';
 import { LruMap } from '../limits/lru-map.ts';
 import type { CheckOptions, HealthOptions } from './options.ts';
 
-/** Servers, groups and chains that can be told apart. */
+/** Servers, groups and chains that can be tracked separately. */
 const SLOTS = 4096;
-// Words of a slot.
+// Offsets of the words in a slot.
 const KEY = 0;
 const SESSIONS = 1;
 const FAILURES = 2;
-/** Seconds on the clock below until which it is passed over; 0 = it is well. */
+/** Until when it is passed over, in seconds of the clock below; 0 = healthy. */
 const DOWN_UNTIL = 3;
-/** Good ones in a row while it is passed over. */
+/** Consecutive successes while it is passed over. */
 const RECOVERED = 4;
 const TURN = 5;
 const WORDS = 6;
 
-/** Seconds for which one is passed over, at least. */
+/** Minimum time for which a member is passed over, in seconds. */
 const REST = 30;
-/** Where there are checks, it is until they say otherwise; if no more come, so many intervals. */
+/**
+ * With checks, a member is passed over until they succeed, or for this many intervals if there are no more
+ * checks.
+ */
 const UNCHECKED = 4;
 
-/** For the health of upstreams in all threads. */
+/** Memory for the health of upstreams, shared by all threads. */
 export function createHealthMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer(SLOTS * WORDS * Int32Array.BYTES_PER_ELEMENT);
 }
 
-/** Told that one has failed too often, and why, or without a reason that it is well again. */
+/** Called with a reason when a member goes down, and without one when it has recovered. */
 export type Changed = (label: string, why?: string) => void;
 
 /**
- * How the members of groups do, by label: counted by all threads together, from what happens in use and from checks. Passed
- * over means tried last, not never: when all are, the first may be well again.
+ * The health of group members by label, from real use and from checks, counted across all threads. A member
+ * that is passed over is tried last, not never: when all are down, the first may have recovered.
  */
 export class Health {
   readonly #words: Int32Array;
   readonly #changed: Changed;
-  /** Where the words of a label begin. Servers that are discovered come and go. */
+  /** The offset of each label's slot. Bounded, because discovered servers come and go. */
   readonly #slots = new LruMap<number>(SLOTS);
-  /** Labels of those that are asked right now whether they are well. */
+  /** Labels of members with a check after doubtful use in progress. */
   readonly asked: Set<string> = new Set();
-  /** Ends these questions. */
+  /** Ends these checks. */
   readonly closing: AbortController = new AbortController();
-  /** Of the sessions that are counted here. */
+  /** Undo the sessions that are counted by this thread. */
   readonly #leaves = new Set<() => void>();
 
-  /** Of all threads that share the memory, the one that makes a change is told. */
+  /** `changed` is called only in the thread that makes the change. */
   constructor(memory: SharedArrayBuffer = createHealthMemory(), changed: Changed = () => {}) {
     this.#words = new Int32Array(memory);
     this.#changed = changed;
@@ -54,7 +57,7 @@ export class Health {
     return Atomics.load(this.#words, this.#slot(label) + DOWN_UNTIL) <= seconds();
   }
 
-  /** It was reached, and understood. Where there are checks it has to be so several times in a row. */
+  /** The member was reached, and understood. With checks, it must succeed several times in a row. */
   succeeded(label: string, { check }: HealthOptions): void {
     const slot = this.#slot(label);
     Atomics.store(this.#words, slot + FAILURES, 0);
@@ -67,7 +70,7 @@ export class Health {
     if (isWell && before === downUntil) this.#changed(label);
   }
 
-  /** After `fail` times in a row it is passed over, and longer after each. */
+  /** After `fail` failures in a row the member is passed over; each further failure extends the time. */
   failed(label: string, { fail, check }: HealthOptions, why: string): void {
     const slot = this.#slot(label);
     Atomics.store(this.#words, slot + RECOVERED, 0);
@@ -80,7 +83,7 @@ export class Health {
     return Atomics.load(this.#words, this.#slot(label) + SESSIONS);
   }
 
-  /** Counts a session, until the returned function is called. */
+  /** Counts a session until the returned function is called. */
   enter(label: string): () => void {
     const at = this.#slot(label) + SESSIONS;
     Atomics.add(this.#words, at, 1);
@@ -91,22 +94,22 @@ export class Health {
     return leave;
   }
 
-  /** For a thread that dies: none of its sessions are counted any more. */
+  /** Drops all sessions of this thread from the count when it dies. */
   forgetAll(): void {
     for (const leave of this.#leaves) leave();
   }
 
-  /** 0, 1, 2, … for whoever asks. */
+  /** 0, 1, 2, … across all threads. */
   takeTurn(label: string): number {
     return Atomics.add(this.#words, this.#slot(label) + TURN, 1) & 0x7fff_ffff;
   }
 
-  /** Where the words of a label begin. All threads find the same place. */
+  /** The offset of a label's slot. All threads find the same one. */
   #slot(label: string): number {
     const known = this.#slots.get(label);
     if (known !== undefined) return known;
     const hash = createHash('sha256').update(label).digest();
-    // 0 is a slot that nobody has.
+    // 0 marks a free slot.
     const key = hash.readInt32LE(0) | 1;
     const first = hash.readUInt32LE(4) % SLOTS;
     let place = first;
@@ -114,7 +117,7 @@ export class Health {
       const before = Atomics.compareExchange(this.#words, place * WORDS + KEY, 0, key);
       if (before === 0 || before === key) break;
       place = (place + 1) % SLOTS;
-    } while (place !== first); // when all are taken, two share one
+    } while (place !== first); // when all are taken, two labels share one
     this.#slots.set(label, place * WORDS);
     return place * WORDS;
   }
@@ -125,7 +128,7 @@ function restOf(check: CheckOptions | undefined): number {
   return Math.max(REST, Math.ceil(((check?.every ?? 0) * UNCHECKED) / 1000));
 }
 
-/** Since the machine was started: the same for all threads. */
+/** Since boot: the same clock for all threads. */
 function seconds(): number {
   return process.hrtime()[0];
 }

@@ -8,63 +8,66 @@ import type { UpstreamOptions } from './options.ts';
 import { DIRECT } from './routes.ts';
 import type { Route, Routes } from './routes.ts';
 
-/** What decides. It is read at each step, so that a reload between two of them counts. */
+/** The basis of decisions. It is read at each step, so a reload between two steps takes effect. */
 export interface Basis {
   readonly policy: Policy;
   readonly ports: LocalAddresses;
   readonly outbound: { readonly routes: Routes };
 }
 
-/** Whose request it is. */
+/** The client that makes the request. */
 export interface Subject {
-  /** What is known of it at this moment. */
+  /** Its current facts. */
   facts(command: Command): Facts;
 }
 
-/** What the judge has to know before it can go on: the addresses of a name, asked for as this route wants it. */
+/** What the judge must know to continue: the addresses of a name, looked up as this route requires. */
 export interface Need {
   readonly type: 'addresses';
   readonly name: string;
   readonly route: Route | undefined;
 }
 
-/** The addresses; `undefined`: nobody can tell, and the name is judged by itself. */
+/** The addresses; `undefined` when they cannot be looked up, and the name is judged alone. */
 export type Answer = readonly Ip[] | undefined;
 
 export type Verdict = RoutedPermit | Refused;
-/** The word of the rules alone. */
+/** The decision of the rules alone. */
 export type Ruling = Exclude<Decision, { readonly type: 'resolve' }>;
 
-/** What the rules allow, and the route that it takes. */
+/** A permit of the rules, with its route. */
 export interface RoutedPermit {
   readonly type: 'allow';
   readonly permit: Permit;
   readonly route: Route;
-  /** What of the route's upstream can carry the command; `undefined`: it goes directly, or needs nobody. */
+  /**
+   * The part of the route's upstream that can carry the command; `undefined` when none is used or required.
+   */
   readonly upstream: UpstreamOptions | undefined;
-  /** Those of the permit's addresses that this route is for; none of a name that is passed on. */
+  /** Those of the permit's addresses that take this route; none for a name that is passed on. */
   readonly addresses: readonly Ip[];
 }
 
 export interface Refused {
   readonly type: 'refuse';
   /**
-   * As the rules refuse it · no route leads there · no upstream of the route can carry the `command` · those that could carry its
-   * datagrams are reached by `encrypted` links only.
+   * A reason of the rules · no route matches · no upstream of the route can carry the `command` · those that
+   * can carry its datagrams are reached by `encrypted` links only.
    */
   readonly reason: Refusal['reason'] | 'no-route' | 'command' | 'encrypted';
-  /** The rule that refuses it, or allows what has no route. */
+  /** The rule that refuses, or that allows a destination without a route. */
   readonly rule?: RuleOptions | undefined;
-  /** What of a name is refused, or has no route; of several, the first. */
+  /** The address of a name that is refused or has no route; of several, the first. */
   readonly address?: Ip | undefined;
-  /** The route that cannot carry it. */
+  /** The route that cannot carry the command. */
   readonly route?: Route;
 }
 
 /**
- * Decides about a request, step by step, and yields what it needs to know: the rules and the routes by name; where the route does
- * not pass names on, both again by address; then what the route can carry. Without a destination (UDP ASSOCIATE, and BIND for
- * anybody) whether anything could be allowed. The server, `garter check` and whatever else wants to know drive this one.
+ * Decides about a request step by step, and yields what it needs to know: first the rules and the routes by
+ * name; then, unless the route passes names on, both again by address; finally whether the route can carry
+ * the command. Without a destination (UDP ASSOCIATE, and BIND for any peer), decides whether anything could
+ * be allowed. The server and `garter check` both drive this generator.
  */
 export function* judge(
   basis: Basis,
@@ -83,7 +86,7 @@ export function* judge(
       const decision = decide(basis.policy, facts, destination, undefined, basis.ports);
       if (decision.type === 'refuse') return decision;
       addresses = (yield { type: 'addresses', name: destination.name, route }) ?? 'passed-on';
-      // The user may have other groups by now.
+      // The user's groups may have changed by now.
       facts = subject.facts(command);
     }
   }
@@ -92,13 +95,13 @@ export function* judge(
   const { permit } = decision;
   if (permit.addresses.length === 0) return carriedBy(route, command, permit, []);
   const { routes } = basis.outbound;
-  // Most servers have no routes.
+  // Fast path: most configurations have no routes.
   if (routes.areSame) return carriedBy(DIRECT, command, permit, permit.addresses);
   const found = routes.findAmong(facts, destination, permit.addresses, basis.ports);
   return carriedBy(found?.route, command, permit, found?.addresses ?? permit.addresses);
 }
 
-/** Asks the rules again about what is open, and about who comes to it: it stays on its route. */
+/** Asks the rules again about an open session, or about a peer that arrives in it: the route stays. */
 export function judgeOpen(
   { policy, ports }: Basis,
   facts: Facts,
@@ -110,13 +113,16 @@ export function judgeOpen(
     : ruled(decide(policy, facts, destination, addresses, ports));
 }
 
-/** What of a name is asked with its addresses, or passed on, is decided. */
+/** A decision that has the addresses, or a name that is passed on, is final. */
 function ruled(decision: Decision): Ruling {
   if (decision.type === 'resolve') throw new Error('a rule asks for addresses that it has');
   return decision;
 }
 
-/** Each destination of an association finds its own route, and a peer of BIND comes by that of the unspecified address. */
+/**
+ * Each destination of an association finds its own route; a peer of BIND takes that of the unspecified
+ * address.
+ */
 function judgeSome({ policy, ports, outbound: { routes } }: Basis, facts: Facts): Verdict {
   const { command } = facts;
   const decision = grantsSome(policy, facts, ports);
@@ -144,7 +150,7 @@ function carriedBy(
   const { via } = route;
   if (via === 'direct') return { type: 'allow', permit, route, upstream: undefined, addresses };
   const upstream = command === 'connect' ? via : ableTo(command, via);
-  // What is resolved here needs no upstream.
+  // A name that is resolved here needs no upstream.
   if (upstream !== undefined || (command === 'resolve' && addresses.length > 0))
     return { type: 'allow', permit, route, upstream, addresses };
   const isEncrypted = command === 'udp' && ableTo(command, { ...via, udp: 'clear' }) !== undefined;

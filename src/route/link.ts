@@ -17,23 +17,26 @@ import type { LinkOptions, ServerOptions } from './options.ts';
 /** Servers for which a ticket is kept. */
 const TICKETS = 64;
 
-/** Told of a certificate that is not right: of which server, with the code of the record, and in words. */
+/** Called when a certificate is wrong: the server, the code for the record, and advice in words. */
 export type LinkFailed = (server: string, fault: { readonly code: string; readonly advice: string }) => void;
 
-/** A session that can be resumed, and whose server it was: a resumed handshake shows no certificate. */
+/** A resumable session, with the server's certificate: a resumed handshake does not show it again. */
 interface Ticket {
   readonly session: Buffer;
   readonly certificate: X509Certificate;
 }
 
-/** What links with the same options share. */
+/** State shared by links with the same options. */
 interface Kept {
   readonly context: SecureContext;
   /** By server, the newest last. */
   readonly tickets: LruMap<Ticket>;
 }
 
-/** Encrypted links to servers, and their tickets: new options have none, so that no session outlives a change of CA, pin or key. */
+/**
+ * Encrypted links to servers, and their tickets. New options start without tickets, so no session outlives a
+ * change of CA, pin or key.
+ */
 export class Links {
   readonly #failed: LinkFailed;
   readonly #kept = new WeakMap<LinkOptions, Kept>();
@@ -42,7 +45,7 @@ export class Links {
     this.#failed = failed;
   }
 
-  /** Begins a link over a connection, which belongs to it from now on. */
+  /** Begins a link over a connection, and takes ownership of it. */
   begin(below: Connection, server: ServerOptions, options: LinkOptions, engine: Engine): Link {
     let kept = this.#kept.get(options);
     if (kept === undefined) {
@@ -55,17 +58,17 @@ export class Links {
 
 /** TLS over a connection to a server. */
 export class Link {
-  /** What is sent through the link; it can be written to and destroyed from the beginning on. */
+  /** The plain side of the link; it can be written to and destroyed right from the start. */
   readonly connection: Connection;
   readonly #tls: TLSSocket;
   readonly #label: string;
   readonly #expected: Expected;
   readonly #tickets: LruMap<Ticket>;
   readonly #failed: LinkFailed;
-  /** Of the server, once it is known to be right. */
+  /** The server's, once it has been verified. */
   #certificate: X509Certificate | undefined;
   #fault: UpstreamCode | undefined;
-  /** What the server has said in place of its first message. */
+  /** An alert that the server sent in place of its first message. */
   #refusal: UpstreamCode | undefined;
 
   constructor(
@@ -88,7 +91,7 @@ export class Link {
       host: name,
       ...(isIP(name) === 0 && { servername: name }),
       ALPNProtocols: [protocol === 'http' ? 'http/1.1' : 'socks'],
-      // The certificate is judged below, of a resumed session too.
+      // The certificate is verified below, that of a resumed session too.
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined,
       ...(ticket !== undefined && { session: ticket.session }),
@@ -105,7 +108,10 @@ export class Link {
     this.connection = engine.adopt(tls, below.local, below.remote, tls);
   }
 
-  /** Resolves when the server has shown the right certificate. Rejects with an UpstreamError, or with why the link was destroyed. */
+  /**
+   * Resolves when the server's certificate has been verified. Rejects with an UpstreamError, or with the
+   * reason for which the link was destroyed.
+   */
   async secured(): Promise<void> {
     const tls = this.#tls;
     await new Promise<void>((resolve) => tls.once('secureConnect', resolve).once('close', resolve));
@@ -120,7 +126,10 @@ export class Link {
     throw (await this.#loss()) ?? new UpstreamError('unreachable', this.#label, 'closed');
   }
 
-  /** An error of this link as what it is: a certificate that is not right, here or there. That is told, too. */
+  /**
+   * Turns an error of this link that was caused by a wrong certificate, on either side, into one that says
+   * so, and reports it.
+   */
   explained(error: unknown): unknown {
     if (!(error instanceof UpstreamError) || !(error.trouble === 'unreachable' || error.trouble === 'silent'))
       return error;
@@ -132,7 +141,7 @@ export class Link {
       : new UpstreamError('unreachable', this.#label, code, undefined, error);
   }
 
-  /** One that the server may resume, unless its certificate would not do any more. */
+  /** A ticket for resumption, unless its certificate is no longer acceptable. */
   #ticket(): Ticket | undefined {
     const ticket = this.#tickets.get(this.#label);
     if (ticket === undefined) return undefined;
@@ -161,7 +170,7 @@ export class Link {
     this.#tickets.set(this.#label, { session, certificate: this.#certificate });
   }
 
-  /** Why the connection was lost; nothing when the server has ended it. */
+  /** Why the connection was lost; `undefined` when the server has ended it. */
   async #loss(): Promise<unknown> {
     try {
       await this.connection.read();

@@ -5,23 +5,26 @@ import { formatAddress } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
 import type { Credentials } from '../wire/password.ts';
 
-/** The section `routes`: checked, with every upstream in its place. */
+/** The section `routes`: validated, with references to upstreams resolved. */
 export interface RouteOptions extends Pick<
   RequestConditionOptions,
   'name' | 'commands' | 'from' | 'user' | 'to' | 'port'
 > {
-  /** What `via` says, without secrets: for records. */
+  /** The text of `via` without secrets, for records. */
   readonly label: string;
   readonly via: 'direct' | UpstreamOptions;
   readonly egress?: EgressOptions;
-  /** Names are resolved here even where the upstream would do it. */
+  /** Names are resolved here even if the upstream could do it. */
   readonly resolvesHere: boolean;
   /** Name servers for this route. */
   readonly dns?: readonly NameServer[];
   readonly origin?: Origin;
 }
 
-/** The section `upstreams`. `udp`: datagrams, which are never encrypted, may go there although the link, or one below, is. */
+/**
+ * The section `upstreams`. `udp: 'clear'` permits datagrams, which are never encrypted, although this link or
+ * one below it is.
+ */
 export type UpstreamOptions = ServerOptions | GroupOptions | DiscoverOptions | ChainOptions;
 
 /** A proxy server. */
@@ -30,32 +33,38 @@ export interface ServerOptions {
   /** Its URL without secrets; equal labels are the same server. */
   readonly label: string;
   readonly protocol: 'socks4' | 'socks4a' | 'socks5' | 'http';
-  /** Names go there as names: socks4a, socks5h and http. */
+  /** Names are passed on as names: socks4a, socks5h and http. */
   readonly passesNames: boolean;
   readonly at: HostPort;
-  /** The unix socket where it listens, in place of `at`. */
+  /** The unix socket on which it listens, in place of `at`. */
   readonly path?: string;
-  /** It is spoken to over TLS. */
+  /** The link to it uses TLS. */
   readonly tls?: LinkOptions;
-  /** `client` is whatever the client has shown. In SOCKS4 the name is the user id. */
+  /** `client` passes on the client's credentials. In SOCKS4 the username is the user id. */
   readonly credentials?: Credentials | 'client';
   readonly udp?: 'clear';
 }
 
-/** An encrypted link; certificates and keys are PEM texts. Tickets are kept for one such object: another one begins anew. */
+/**
+ * An encrypted link; certificates and keys are PEM texts. Tickets belong to this object: a new one starts
+ * without any.
+ */
 export interface LinkOptions {
-  /** What the certificate has to be for, and the SNI. @default the host of the server */
+  /** The name that the certificate must have, and the SNI. @default the host of the server */
   readonly name?: string;
-  /** Who may have issued it. @default the system's CAs */
+  /** The trusted CAs. @default the system's CAs */
   readonly ca?: string;
-  /** What is shown to a server that wants to see a certificate, and its key. */
+  /** The client certificate for a server that requests one, and its key. */
   readonly cert?: string;
   readonly key?: string;
-  /** SHA-256 of the key that the certificate is for (its SubjectPublicKeyInfo), in base64: it has to be one of these. */
+  /**
+   * SHA-256 of acceptable public keys (SubjectPublicKeyInfo), in base64; the certificate must have one of
+   * these.
+   */
   readonly pins?: readonly string[];
 }
 
-/** Several ways of which one is taken. */
+/** Several upstreams, of which one is chosen. */
 export interface GroupOptions {
   readonly type: 'group';
   readonly label: string;
@@ -72,38 +81,38 @@ export type Choice = 'order' | 'random' | 'round-robin' | 'least-sessions' | 'so
 export interface MemberOptions {
   readonly upstream: UpstreamOptions;
   readonly weight: number;
-  /** Those with a lower number come first; `choose` is for those that have the same. @default 0 */
+  /** Members with a lower number come first; `choose` orders those with the same. @default 0 */
   readonly priority?: number;
 }
 
 /** A group whose servers are found by SRV records (RFC 2782). */
 export interface DiscoverOptions extends Pick<GroupOptions, 'label' | 'choose' | 'health' | 'tries' | 'udp'> {
   readonly type: 'discover';
-  /** The name of the records, `_socks5._tcp.example.org` for one. */
+  /** The name of the records, for example `_socks5._tcp.example.org`. */
   readonly service: string;
-  /** What the label of a server begins with: `socks5h://` and its like. */
+  /** The prefix of server labels, such as `socks5h://`. */
   readonly scheme: string;
-  /** What each of the servers is, but for its place. */
+  /** The options of each server, except its address. */
   readonly server: Omit<ServerOptions, 'type' | 'label' | 'at' | 'path'>;
 }
 
 export interface HealthOptions {
-  /** Failures in a row, in use and in checks, until a member is passed over. */
+  /** Consecutive failures, in use and in checks, after which a member is passed over. */
   readonly fail: number;
-  /** Each member is checked, too. */
+  /** Checks of each member. @default none */
   readonly check?: CheckOptions;
 }
 
 export interface CheckOptions {
   /** Milliseconds between two checks. */
   readonly every: number;
-  /** Good ones in a row until a member that was passed over is taken again. */
+  /** Consecutive successes after which a member that was passed over is used again. */
   readonly recover: number;
-  /** What a member has to connect to. @default nothing: it is greeted only */
+  /** The destination of a check. @default none: the member is only greeted */
   readonly connect?: HostPort;
 }
 
-/** Servers one behind the other, the nearest first. */
+/** Servers in series, the nearest first. */
 export interface ChainOptions {
   readonly type: 'chain';
   readonly label: string;
@@ -111,22 +120,24 @@ export interface ChainOptions {
   readonly udp?: 'clear';
 }
 
-/** Whether a server takes IPv4 addresses only, or names, and a user id in place of a password. */
+/**
+ * Whether the protocol is SOCKS4, with IPv4 addresses or names only, and a user id in place of a password.
+ */
 export function isSocks4(protocol: ServerOptions['protocol']): boolean {
   return protocol === 'socks4' || protocol === 'socks4a';
 }
 
-/** Whether what is sent to a server is encrypted on the way there. */
+/** Whether the link to a server is encrypted. */
 export function isEncrypted({ tls }: Pick<ServerOptions, 'tls'>): boolean {
   return tls !== undefined;
 }
 
-/** Where a server is, as it stands in records. */
+/** A server's address as it appears in records. */
 export function placeOf({ at, path }: ServerOptions): string {
   return path ?? formatAddress(at);
 }
 
-/** Whether some server that is reached first on this way has a unix socket. */
+/** Whether a server that can be the first hop is on a unix socket. */
 export function isHere(upstream: UpstreamOptions): boolean {
   switch (upstream.type) {
     case 'server':
@@ -142,7 +153,7 @@ export function isHere(upstream: UpstreamOptions): boolean {
   }
 }
 
-/** Whether names are passed on to whoever is at the end of this upstream. */
+/** Whether names are passed on to the last server of this upstream. */
 export function passesNames(upstream: UpstreamOptions): boolean {
   switch (upstream.type) {
     case 'server':
@@ -158,7 +169,7 @@ export function passesNames(upstream: UpstreamOptions): boolean {
   }
 }
 
-/** Whether some server on this way is shown what the client has shown. */
+/** Whether some server of this upstream receives the client's credentials. */
 export function passesCredentials(upstream: UpstreamOptions): boolean {
   switch (upstream.type) {
     case 'server':

@@ -30,27 +30,30 @@ import { associateThrough } from './udp-chain.ts';
 import type { AssociationOwner, UpstreamAssociation } from './udp-chain.ts';
 import { open } from './upstream.ts';
 
-/** For whom garter goes out. */
+/** The client on whose behalf garter goes out. */
 export interface OutboundClient {
-  /** Ends whatever is under way for it. */
+  /** Ends everything that is in progress for it. */
   readonly signal: Signal;
   readonly ip: Ip;
-  /** Where it has connected to. */
+  /** The local address of its connection. */
   readonly local: Endpoint;
-  /** How it takes turns with others. */
+  /** Identifies it in fair queues. */
   readonly asker: Asker;
-  /** What it has shown, for upstreams that want that. */
+  /** Its credentials, for upstreams that require them. */
   readonly credentials: Credentials | undefined;
-  /** Notes the route, and then the servers of a group or chain too: it holds them until it calls `release`. */
+  /**
+   * Records the route, then also the servers of a group or chain, which stay counted as in use until the
+   * client calls `release`.
+   */
   goesBy(route: string, release?: () => void): void;
 }
 
-/** A connection to where a permit allows to go. */
+/** A connection to a permitted destination. */
 export interface Dialled {
   readonly connection: Connection;
-  /** The end towards the target, here or at the last server. */
+  /** The local end of the connection to the target, here or at the last server. */
   readonly bound: HostPort;
-  /** The address of the target, unless only the last server knows it. */
+  /** The target's address, unless only the last server knows it. */
   readonly address: HostPort | undefined;
 }
 
@@ -60,21 +63,22 @@ export interface OutboundSettings {
   readonly policy: { readonly nat64?: readonly string[] };
 }
 
-/** What a way out is built on. */
+/** What an `Outbound` is built on. */
 export interface OutboundOptions {
   readonly engine: Engine;
   readonly spare: Spare;
   readonly health: Health;
   readonly discovery: Discovery;
   readonly links: Links;
-  /** True for garter's own ports, where no upstream is. */
+  /** True for garter's own ports, which cannot be an upstream. */
   readonly isOwnPort: (ip: Ip, port: number) => boolean;
 }
 
 /**
- * The way out: directly, or by the upstreams of a route. It owns the routes and the resolvers, which a reload replaces, and what is
- * known of upstreams, which outlives it. All that a peer asked for leaves by a RoutedPermit only. What fails rejects with an
- * UpstreamError, a ResolveError, Node's error or the reason of the client's signal.
+ * The way out: directly, or through the upstreams of a route. It owns the routes and resolvers, which a
+ * reload replaces, and the state of upstreams, which outlives it. Requests of clients leave only with a
+ * RoutedPermit. Failures reject with an UpstreamError, a ResolveError, Node's error or the reason of the
+ * client's signal.
  */
 export class Outbound implements Disposable {
   readonly health: Health;
@@ -95,10 +99,11 @@ export class Outbound implements Disposable {
     return this.#routes;
   }
 
-  /** Puts other settings in force. What resolvers that are asked in the same way know stays. */
+  /** Applies new settings. Resolvers with unchanged options keep their caches. */
   use(settings: OutboundSettings): void {
     const before = this.#resolvers;
-    // They are not closed: sessions may still wait for their answers, and soon after that they hold nothing.
+    // The old resolvers are not closed: sessions may still wait for their answers, and soon after that they
+    // hold nothing.
     this.#resolvers = new Resolvers(this.#options);
     this.#resolver = this.#resolvers.for(settings.resolve, before);
     this.#routes = this.#routesOf(settings, before);
@@ -123,7 +128,7 @@ export class Outbound implements Disposable {
     return { connection, bound: connection.local, address: connection.remote };
   }
 
-  /** BIND: opens a port where a peer is awaited, here or at the last server. */
+  /** BIND: opens a port that awaits a peer, here or at the last server. */
   async bind(
     routed: RoutedPermit,
     client: OutboundClient,
@@ -147,7 +152,7 @@ export class Outbound implements Disposable {
     return associateThrough(upstream, { ...this.#contextFor(route, client, deadline), signal }, owner);
   }
 
-  /** RESOLVE: the addresses that the permit has, or that the last server of the route finds. */
+  /** RESOLVE: the permit's addresses, or those that the last server of the route finds. */
   async resolve(routed: RoutedPermit, client: OutboundClient, deadline: number): Promise<readonly Ip[]> {
     const { addresses } = routed.permit;
     if (addresses.length > 0) return addresses;
@@ -163,7 +168,7 @@ export class Outbound implements Disposable {
     return this.#resolverOf(route).reverse(permit.addresses[0]!, { source, signal });
   }
 
-  /** The addresses of a name as a route wants it resolved, in the order of preference. */
+  /** The addresses of a name, resolved as the route requires, in order of preference. */
   lookUp(
     name: string,
     route: Route | undefined,
@@ -173,7 +178,7 @@ export class Outbound implements Disposable {
     return this.#resolverOf(route).resolve(name, asking);
   }
 
-  /** The context of garter's own requests along a route: no client has a say in them. */
+  /** The context of garter's own requests along a route, which no client can influence. */
   ownContext(route: Route, signal: Signal): Omit<DialContext, 'deadline' | 'hopDeadline'> {
     return {
       ...this.#options,
@@ -185,7 +190,7 @@ export class Outbound implements Disposable {
     };
   }
 
-  /** Ends what is under way. */
+  /** Ends everything that is in progress. */
   close(): void {
     this.health.closing.abort(new Error('closed'));
     this.#resolvers.close();
@@ -219,7 +224,10 @@ export class Outbound implements Disposable {
     return bound.host;
   }
 
-  /** Asks the last server: by the name where it is passed on, else by address. `address` is that of the target, if it is known here. */
+  /**
+   * Makes a request of the last server: by name where the name is passed on, else by address. The result's
+   * `address` is the target's, if it is known here.
+   */
   async #ask(
     command: Command,
     upstream: UpstreamOptions,
@@ -264,7 +272,7 @@ export class Outbound implements Disposable {
   }
 }
 
-/** A route for records: of groups and chains the servers that are used follow. */
+/** A route as it appears in records; for groups and chains, the servers that are used follow. */
 export function describePath({ label, via }: Route, servers: readonly ServerOptions[]): string {
   if (via === 'direct' || via.type === 'server') return label;
   return [label, ...servers.map(placeOf)].join('/');

@@ -1,6 +1,6 @@
 import { Reply } from '../wire/socks5.ts';
 
-/** The one table from a failure, by its error code, to what the client is told (RFC 1928 section 6). */
+/** The only mapping from error codes to replies (RFC 1928 section 6). */
 const REPLIES: Readonly<Record<string, Reply>> = {
   // rules and limits
   EACCES: Reply.notAllowed,
@@ -23,7 +23,9 @@ const REPLIES: Readonly<Record<string, Reply>> = {
   EAFNOSUPPORT: Reply.addressTypeNotSupported,
 };
 
-/** This machine is out of descriptors, memory, ports, addresses or queue, whatever was being done. */
+/**
+ * This machine is out of descriptors, memory, ports, addresses or queue space, whatever the operation was.
+ */
 export function isShortage(code: string): boolean {
   return SHORTAGES.has(code);
 }
@@ -37,7 +39,7 @@ const SHORTAGES: ReadonlySet<string> = new Set([
   'EBUSY',
 ]);
 
-/** What to answer when dialling, binding or resolving failed with this code; a failure of our own is `generalFailure`. */
+/** The reply for a failure to dial, bind or resolve; an unlisted code is a `generalFailure`. */
 export function replyTo(code: string | undefined): Reply {
   return REPLIES[code ?? ''] ?? Reply.generalFailure;
 }

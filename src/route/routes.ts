@@ -10,32 +10,32 @@ import type { Ip } from '../wire/ip.ts';
 import { passesCredentials, passesNames } from './options.ts';
 import type { RouteOptions } from './options.ts';
 
-/** A way out. */
+/** A route, ready for use. */
 export interface Route extends Pick<RouteOptions, 'name' | 'label' | 'via' | 'egress' | 'origin'> {
-  /** A name is not resolved here. */
+  /** Names are passed on, not resolved here. */
   readonly passesNames: boolean;
-  /** Its own, where it has name servers of its own. */
+  /** Its own resolver, if it has name servers of its own. */
   readonly resolver?: Resolver;
 }
 
-/** Where there are no routes. */
+/** The only route of a configuration without routes. */
 export const DIRECT: Route = { name: 'direct', label: 'direct', via: 'direct', passesNames: false };
 
-/** Every address is just an address here. */
+/** Routes treat every address alike. */
 const NOTHING_SPECIAL = AddressSet.of([]);
 
-/** Gives the resolver that asks in this way. */
+/** Returns a resolver with these options. */
 type ResolverFor = (names: ResolveOptions) => Resolver;
 
-/** The routes, ready to be asked: the first match decides. A reload makes new ones. */
+/** The compiled routes: the first match decides. A reload creates new ones. */
 export class Routes {
   readonly #routes: readonly (readonly [RequestConditions, Route])[] | undefined;
 
-  /** Prefixes by which addresses are translated. */
+  /** The prefixes of address translation. */
   readonly nat64: readonly string[];
   readonly #translation: Nat64;
 
-  /** As they were given; `undefined`: everything goes out directly. */
+  /** The original options; `undefined`: everything goes out directly. */
   readonly options: readonly RouteOptions[] | undefined;
 
   constructor(
@@ -51,22 +51,22 @@ export class Routes {
     this.passCredentials = options?.some(({ via }) => via !== 'direct' && passesCredentials(via)) ?? false;
   }
 
-  /** Some upstream wants what the client has shown. */
+  /** Whether some upstream requires the client's credentials. */
   readonly passCredentials: boolean;
 
-  /** In order; none where there are no routes. */
+  /** In order; empty without routes. */
   get all(): readonly Route[] {
     return (this.#routes ?? []).map(([, route]) => route);
   }
 
-  /** All addresses of a name go the same way. */
+  /** Whether all addresses of a name take the same route. */
   get areSame(): boolean {
     return this.#routes === undefined;
   }
 
   /**
-   * The route to a destination, a name by its address too once that is known; before, conditions about addresses match no
-   * name but `localhost`. `undefined` when no route matches.
+   * The route to a destination; for a name also by its address, once that is known. Until then, conditions
+   * about addresses match no name but `localhost`. `undefined` when no route matches.
    */
   find(
     facts: Facts,
@@ -88,7 +88,10 @@ export class Routes {
     return found?.[1];
   }
 
-  /** The route of the first address that has one, with those of the addresses that share it; `undefined` when none has. */
+  /**
+   * The route of the first address that has one, and the addresses that share it; `undefined` when none has
+   * one.
+   */
   findAmong(
     facts: Facts,
     destination: Destination,
@@ -100,7 +103,7 @@ export class Routes {
     return route && { route, addresses: addresses.filter((_, i) => found[i] === route) };
   }
 
-  /** The routes that requests of this kind may take, whatever their destinations. */
+  /** The routes that requests of this kind can take, whatever their destinations. */
   openTo(facts: Facts, surroundings: LocalAddresses): readonly Route[] {
     if (this.#routes === undefined) return [DIRECT];
     const client = unmapped(facts.client);
@@ -110,7 +113,7 @@ export class Routes {
   }
 }
 
-/** How a route asks for names: its own name servers from its own egress. */
+/** The resolver options of a route: its own name servers, from its own egress. */
 export function namesFor(
   { dns, egress }: Pick<RouteOptions, 'dns' | 'egress'>,
   names: ResolveOptions,

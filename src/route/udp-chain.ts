@@ -13,34 +13,38 @@ import type { ServerOptions, UpstreamOptions } from './options.ts';
 import { boundAt, normalised } from './dial-context.ts';
 import type { Opened, DialContext } from './dial-context.ts';
 
-/** Whose an association through upstreams is. */
+/** The owner of an association through upstreams. */
 export interface AssociationOwner {
-  /** Whether datagrams may go to what the nearest server says is its relay. */
+  /** Whether datagrams can be sent to the address that the nearest server reports as its relay. */
   mayBeRelay(relay: Endpoint, server: Endpoint): boolean;
-  /** The data of an answer begins at `dataStart`; at `start` its header, as the last server has sent it. */
+  /** An answer: its header, as sent by the last server, begins at `start`, its data at `dataStart`. */
   received(buffer: Uint8Array, start: number, dataStart: number, end: number, from: HostPort): void;
-  /** It came from somewhere else, or is no answer. */
+  /** A datagram came from elsewhere, or is no answer. */
   strange(): void;
-  /** As a socket tells it. */
+  /** The error code of the socket. */
   failed(code: string): void;
-  /** One of the connections that keep it has ended; it is closed. That may happen before it was handed over. */
+  /**
+   * One of the connections that keep the association alive has ended, and it is closed. This can happen
+   * before the association has been handed over.
+   */
   lost(association: UpstreamAssociation): void;
 }
 
 /**
- * An association with every server of a upstream: with the last one for the destinations, with each before it for the relay of
- * the next. A datagram goes to the nearest server's relay with a header for each, the nearest first.
+ * An association with every server of an upstream: with the last one for the destinations, with each one
+ * before it for the relay of the next. A datagram is sent to the nearest server's relay with one header per
+ * server, the nearest first.
  */
 export class UpstreamAssociation {
   /** The nearest first. */
   readonly servers: readonly ServerOptions[];
   readonly socket: UdpSocket;
-  /** The nearest server's. */
+  /** The nearest server's relay. */
   readonly relay: Peer;
-  /** Of the last server's relay, if that is known. */
+  /** The family of the last server's relay, if known. */
   readonly family: 4 | 6 | undefined;
   readonly #hops: readonly Opened[];
-  /** The headers for the relays behind the nearest. */
+  /** The headers for the relays beyond the nearest. */
   readonly #headers: Uint8Array;
   #closed = false;
 
@@ -70,7 +74,7 @@ export class UpstreamAssociation {
     return this.#closed;
   }
 
-  /** What goes in front of the data for a destination. */
+  /** The headers in front of the data for a destination. */
   headerFor(destination: Address): Uint8Array {
     return concat(this.#headers, encodeUdpHeader({ fragment: 0, address: destination }));
   }
@@ -83,7 +87,7 @@ export class UpstreamAssociation {
   }
 }
 
-/** Asks every server of a way for an association. Rejects as `open` does. */
+/** Requests an association from every server of an upstream. Rejects as `open` does. */
 export async function associateThrough(
   upstream: UpstreamOptions,
   context: DialContext,
@@ -91,10 +95,10 @@ export async function associateThrough(
 ): Promise<UpstreamAssociation> {
   const hops: Opened[] = [];
   try {
-    // The last one first: from then on it is known which server each group has taken.
+    // The last one first: it determines which server each group uses.
     const last = await open(upstream, REQUEST, context);
     hops.push(last);
-    // A name may be several machines.
+    // A name may have several machines behind it.
     const nearby = { ...context, nearest: ipOf(last.stream.remote.host) };
     for (let count = 1; count < last.servers.length; count++) {
       const before = { type: 'chain', label: upstream.label, hops: last.servers.slice(0, count) } as const;
@@ -114,7 +118,7 @@ export async function associateThrough(
   }
 }
 
-/** Where datagrams will come from is not known yet. */
+/** The source of the datagrams is not known yet. */
 const REQUEST = { command: Command.udpAssociate, destination: UNSPECIFIED };
 
 function leave({ stream, release }: Opened): void {
@@ -122,7 +126,7 @@ function leave({ stream, release }: Opened): void {
   release();
 }
 
-/** A server hears the address that has asked it. */
+/** A server accepts datagrams from the address that made the request. */
 function localHost(relay: Address, { stream }: Opened, context: DialContext): string {
   const { host } = stream.local;
   if (familyOf(host) === familyOf(relay.host)) return context.egress ? alongside(context.egress, host) : host;
@@ -147,7 +151,10 @@ interface Answer {
   readonly from: HostPort;
 }
 
-/** Takes off the headers of the relays behind the nearest; `undefined` when it does not come by all of them. */
+/**
+ * Strips the headers of the relays beyond the nearest; `undefined` when the datagram did not pass through all
+ * of them.
+ */
 function unwrap(
   beyond: readonly Address[],
   buffer: Uint8Array,
@@ -170,7 +177,7 @@ function unwrap(
   }
 }
 
-/** The address of a relay that we know by name is known to the server before it only. */
+/** If a relay is known by name, only the server before it knows the address. */
 function isFrom(from: HostPort, relay: Address): boolean {
   return from.port === relay.port && (relay.type === AddressType.name || from.host === relay.host);
 }

@@ -27,12 +27,12 @@ import type {
 } from './options.ts';
 import { isShortage, replyTo } from './reply.ts';
 
-/** Milliseconds within which a server that is well can be expected to answer. */
+/** Milliseconds within which a healthy server can be expected to answer. */
 const FAIR = 1000;
 
 /**
- * Makes a request of the server at the end of a upstream. Rejects with an UpstreamError, a ResolveError for a name that has to
- * become an address here, or the signal's reason.
+ * Makes a request of the last server of an upstream. Rejects with an UpstreamError, with a ResolveError for a
+ * name that must be resolved here, or with the signal's reason.
  */
 export function open(upstream: UpstreamOptions, request: Request, context: DialContext): Promise<Opened> {
   return openFrom(directly, upstream, request, context);
@@ -69,7 +69,7 @@ function openChain(
   return openFrom(reachLast, hops.at(-1)!, request, context);
 }
 
-/** Reaches a server by CONNECT through a upstream. */
+/** Reaches a server by CONNECT through an upstream. */
 function through(reach: Reach, upstream: UpstreamOptions): Reach {
   return (server, context) => {
     const { at } = server;
@@ -78,12 +78,12 @@ function through(reach: Reach, upstream: UpstreamOptions): Reach {
       destination: addressOf(at.host, at.port),
       leadsOn: true,
     };
-    // It is to be reached before the deadline of the hop.
+    // The server must be reached before the deadline of the hop.
     return openFrom(reach, upstream, request, { ...context, deadline: context.hopDeadline });
   };
 }
 
-/** One member after the other, until one is reached, able and understands. */
+/** Tries the members in turn, until one is reached, able to carry the request, and understands. */
 async function openGroup(
   reach: Reach,
   group: GroupOptions,
@@ -94,7 +94,7 @@ async function openGroup(
   const members = candidates(group, context.client, health);
   let { tries } = group;
   let last: unknown;
-  /** Not heard from, which may be the destination's doing. */
+  /** Members that stayed silent, possibly because of the destination. */
   const doubtful: UpstreamOptions[] = [];
   try {
     for (const [i, upstream] of members.entries()) {
@@ -110,11 +110,11 @@ async function openGroup(
       } catch (error) {
         leave();
         if (!(error instanceof UpstreamError)) throw error;
-        // It was reached, and it has understood.
+        // The member was reached, and understood.
         if (error.trouble === 'reply' && error.code !== 'ETIMEDOUT')
           health.succeeded(upstream.label, group.health);
         if (isFinal(error, request)) throw error;
-        // One that had hardly any time left may be well.
+        // A healthy member may fail if it had hardly any time left.
         if (hopDeadline - now >= FAIR) {
           if (error.trouble === 'silent') doubtful.push(upstream);
           else if (error.trouble === 'unreachable') health.failed(upstream.label, group.health, error.code);
@@ -125,12 +125,16 @@ async function openGroup(
     }
     throw last;
   } finally {
-    // Whatever became of the request: those that are never found down would be in front of the others for ever.
+    // Even if the request succeeded: otherwise a silent member would never be found down, and would stay in
+    // front of the others for ever.
     for (const upstream of doubtful) void ask(reach, upstream, group, context);
   }
 }
 
-/** What a client and its destination can bring about must not count for the others: a server is down if it fails a question of our own. */
+/**
+ * Failures that a client and its destination can cause must not affect other clients: a server is down only
+ * if it fails a request of our own.
+ */
 async function ask(
   reach: Reach,
   upstream: UpstreamOptions,
@@ -140,13 +144,16 @@ async function ask(
   const { asked, closing } = context.health;
   if (asked.has(upstream.label)) return;
   asked.add(upstream.label);
-  // The client may go, and others want to know all the same.
+  // The client may leave, but the result matters to others.
   const own = { ...context, signal: closing.signal, credentials: undefined };
   await examine(upstream, group.health, own, (request, timed) => openFrom(reach, upstream, request, timed));
   asked.delete(upstream.label);
 }
 
-/** What a server says about the destination is the same everywhere; about the next server of ours, another one may know better. */
+/**
+ * A server's reply about the destination holds for all servers; one about the next server of the chain does
+ * not.
+ */
 function isFinal(error: UpstreamError, { leadsOn }: Request): boolean {
   if (error.trouble === 'refused') return true;
   return error.trouble === 'reply' && leadsOn !== true && !error.isUnable;
@@ -191,7 +198,7 @@ export async function openServer(
       return openServer(reach, server, asked, context);
     });
   const options = handshakeOptions(server, request, context);
-  // What it cannot carry is known before it is reached.
+  // Fails before connecting if the server cannot carry the request.
   const able = handshakeFor(label, options);
   const below = await reached(reach, server, context);
   const { others = [], servers, release } = below;
@@ -213,7 +220,7 @@ export async function openServer(
         remaining(context.deadline),
       );
     };
-    // It has spoken TLS by now, so it is there.
+    // It has spoken TLS by now, so it is up.
     if (link !== undefined && server.protocol !== 'socks5') asked();
     const { ok, reply, bound } =
       request.greetsOnly === true
@@ -225,7 +232,7 @@ export async function openServer(
     stream.destroy();
     release();
     const fault = link === undefined ? error : link.explained(error);
-    // A name with several addresses may be several machines, of which not all are well.
+    // A name with several addresses may be several machines, of which only some are healthy.
     const mayTry = others.length > 0 && performance.now() < context.hopDeadline;
     if (mayTry && fault instanceof UpstreamError && isWorthAnother(fault))
       return await openServer(oneOf(others), server, request, context);
@@ -250,7 +257,10 @@ function linkTo(
   }
 }
 
-/** One that speaks SOCKS5 had only to answer a greeting; where the request comes first, the destination may be to blame as well. */
+/**
+ * A SOCKS5 server had only to answer a greeting; where the request comes first, the destination may also be
+ * to blame.
+ */
 function isSilent({ protocol, label }: ServerOptions): UpstreamError {
   return protocol === 'socks5'
     ? new UpstreamError('unreachable', label, 'ETIMEDOUT')
@@ -261,7 +271,7 @@ function isWorthAnother({ trouble }: UpstreamError): boolean {
   return trouble === 'unreachable' || trouble === 'silent';
 }
 
-/** Not every protocol carries everything: SOCKS4 no IPv6, HTTP nothing but CONNECT. */
+/** Not every protocol can carry everything: SOCKS4 has no IPv6, HTTP nothing but CONNECT. */
 function handshakeFor(label: string, options: ClientHandshakeOptions): ClientHandshake {
   try {
     return new ClientHandshake(options);
@@ -276,8 +286,8 @@ function handshakeFor(label: string, options: ClientHandshakeOptions): ClientHan
 }
 
 /**
- * The unspecified address, which says that there is nothing to say, has the family of the connection to the server: some refuse
- * the other one. `undefined` where it is right as it is.
+ * Gives an unspecified destination the family of the connection to the server, because some servers refuse
+ * the other one. `undefined` where nothing changes.
  */
 function handshakeOver(
   { stream, servers }: Reached,
@@ -286,7 +296,7 @@ function handshakeOver(
 ): ClientHandshake | undefined {
   const { host, port } = options.destination;
   if (protocol !== 'socks5' || !isWildcard(host)) return undefined;
-  // How the server before it has got there is not known: by its address, if that is one.
+  // How the server before it connected is unknown, unless its own address is a literal.
   const peer = parseIp(servers.length === 0 ? stream.remote.host : at.host);
   const family = peer === undefined ? 4 : unmapped(peer).family;
   if (host === unspecified(family)) return undefined;
@@ -307,7 +317,7 @@ function handshakeOptions(
   };
 }
 
-/** The next server's name, for one that takes addresses only. */
+/** The addresses of a name, for a server that accepts addresses only. */
 async function addressesFor(
   { protocol, label }: ServerOptions,
   name: string,
@@ -319,7 +329,7 @@ async function addressesFor(
     return await withinHop(resolver.resolve(name, { family, source, signal }), context);
   } catch (error) {
     if (!(error instanceof ResolveError)) throw error;
-    // One that takes names would need none.
+    // A server that accepts names could still carry the request.
     throw new UpstreamError('unable', label, error.code, replyTo(error.code), error);
   }
 }
@@ -327,14 +337,14 @@ async function addressesFor(
 /** How a server is reached: from here, or through the servers before it. */
 export type Reach = (server: ServerOptions, context: DialContext) => Promise<Reached>;
 
-/** A connection to a server to which nothing has been said yet. */
+/** A connection to a server before the first byte is sent. */
 export interface Reached {
   readonly stream: Connection;
   /** The servers before it, the nearest first. */
   readonly servers: readonly ServerOptions[];
-  /** When it is not used any more. */
+  /** Must be called when the connection is no longer used. */
   readonly release: () => void;
-  /** Addresses of the server that are still to be tried. @default none */
+  /** Addresses of the server that remain to be tried. @default none */
   readonly others?: readonly Ip[];
 }
 
@@ -363,13 +373,13 @@ export function oneOf(addresses: readonly Ip[]): Reach {
     const stream = await race(addresses, at.port, engine, options);
     const remote = ipOf(stream.remote.host);
     const others = addresses.filter((ip) => remote === undefined || !sameIp(unmapped(ip), unmapped(remote)));
-    // 0.0.0.0 is another address to the kernel, and would be tried for ever.
+    // The kernel connects 0.0.0.0 to another address, so it would be tried for ever.
     if (others.length === addresses.length) return { stream, servers: [], release: () => {} };
     return { stream, servers: [], release: () => {}, others };
   };
 }
 
-/** A server that leads back here would call itself without end. */
+/** A server that leads back here would loop. */
 function notOwn(addresses: readonly Ip[], { at, label }: ServerOptions, context: DialContext): readonly Ip[] {
   const others = addresses.filter((ip) => !context.isOwnPort(ip, at.port));
   if (others.length === 0) throw new UpstreamError('unable', label, 'loop');
@@ -377,8 +387,8 @@ function notOwn(addresses: readonly Ip[], { at, label }: ServerOptions, context:
 }
 
 /**
- * Reaches a server. Whatever keeps it from being reached, another server may do, but for what a server on the upstream there has
- * refused.
+ * Reaches a server. Any failure means that another server may work, except a refusal by a server on the way
+ * there.
  */
 export async function reached(reach: Reach, server: ServerOptions, context: DialContext): Promise<Reached> {
   try {
@@ -387,7 +397,7 @@ export async function reached(reach: Reach, server: ServerOptions, context: Dial
     if (context.signal.aborted) throw context.signal.reason;
     if (error instanceof UpstreamError && error.trouble !== 'reply') throw error;
     const code = codeOf(error);
-    // What this machine lacks is no fault of the server's.
+    // A shortage on this machine is not the server's fault.
     if (code === undefined || isShortage(code)) throw error;
     throw new UpstreamError('unreachable', server.label, code, undefined, error);
   }
