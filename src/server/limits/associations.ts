@@ -2,24 +2,27 @@ import { getHeapStatistics } from 'node:v8';
 import { Roster } from '../../net/roster.ts';
 import type { Member } from '../../net/roster.ts';
 
-/** Milliseconds between two looks at all of them. */
+/** Milliseconds between two sweeps over all associations. */
 const SWEEP_INTERVAL = 1000;
-/** Of the memory, and of V8's heap: what all destinations may take, with what waits for them. */
+/**
+ * The fraction of memory, and of V8's heap, that all destinations can use, with the datagrams that wait for
+ * them.
+ */
 const MEMORY_FRACTION = 1 / 16;
 
-/** An association, as far as all of them together are concerned. */
+/** The part of an association that counts towards the limits of all. */
 interface OpenAssociation extends Member {
-  /** Bytes, about. */
+  /** Bytes, approximately. */
   readonly held: number;
   /** Destinations that it could forget. */
   readonly known: number;
-  /** Forgets a part of what it knows, the least used. */
+  /** Forgets some destinations, the least recently used. */
   forget(): void;
-  /** Ends what has lasted or been silent for long enough. */
+  /** Ends destinations that have lasted or been idle for too long. */
   look(now: number): void;
 }
 
-/** The associations of a thread: one clock for their time-outs, and one budget for their destinations. */
+/** The associations of a thread, with one clock for their time-outs and one budget for their destinations. */
 export class Associations implements Disposable {
   readonly #open = new Roster<OpenAssociation>();
   readonly #budget: () => number;
@@ -54,18 +57,23 @@ export class Associations implements Disposable {
     if (this.#open.size === 0) this[Symbol.dispose]();
   }
 
-  /** One of them holds so many bytes more, or less. */
+  /** The memory of an association has changed by this many bytes. */
   hold(bytes: number): void {
     this.#held += bytes;
   }
 
-  /** Whether there is room for so many bytes more. Where it is short, the association that knows most destinations forgets some. */
+  /**
+   * Whether there is room for this many more bytes. When it is short, the association with the most
+   * destinations forgets some.
+   */
   makeRoom(bytes: number): boolean {
     const lacking = this.#held + bytes - this.#budget();
     return lacking <= 0 || this.forget(lacking) >= lacking;
   }
 
-  /** Forgets destinations of so many bytes, if there are that many; tells how many bytes that freed. */
+  /**
+   * Forgets destinations until this many bytes are free, or none is left; returns the bytes that this freed.
+   */
   forget(bytes: number): number {
     const before = this.#held;
     while (before - this.#held < bytes) {
@@ -84,7 +92,7 @@ export class Associations implements Disposable {
   }
 }
 
-/** What the destinations of one of so many threads may take. */
+/** The budget for the destinations of each thread. */
 export function budgetFor(memory: number, threads: number): number {
   return MEMORY_FRACTION * Math.min(memory / threads, HEAP);
 }

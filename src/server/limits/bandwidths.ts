@@ -6,11 +6,11 @@ import type { Limits } from '../../limits/limits.ts';
 import type { RuleOptions } from '../../policy/policy.ts';
 import { monotonic } from '../clock.ts';
 
-/** What a session may use in one direction; `undefined` = no limit. */
+/** The bandwidth of a session in one direction; `undefined` = no limit. */
 type Flow =
   | {
       readonly own: Bandwidth | undefined;
-      /** With the others of its rule. */
+      /** Shared with the rule's other sessions. */
       readonly shaper: Shaper;
     }
   | undefined;
@@ -20,11 +20,14 @@ export interface Flows {
   readonly receive: Flow;
 }
 
-/** The bandwidths that the sessions of a rule share. Rules are identified by name, so that they outlive a reload. */
+/**
+ * The bandwidths that the sessions of a rule share. Rules are identified by name, so a bandwidth outlives a
+ * reload.
+ */
 export class Bandwidths {
   readonly #limits: Limits;
   readonly #shared = new Map<string, { readonly send: Shaper; readonly receive: Shaper }>();
-  /** Of sessions that have a limit of their own only. */
+  /** For sessions that have only a limit of their own. */
   readonly #unlimited = new Shaper(new Bandwidth(Infinity), monotonic);
   /** Of the rules in force. */
   #rates: ReadonlyMap<string, number | undefined> = new Map();
@@ -33,7 +36,7 @@ export class Bandwidths {
     this.#limits = limits;
   }
 
-  /** For a new session, which may have been allowed by the rules before the last reload. */
+  /** For a new session. The rule that allowed it may predate the last reload. */
   flows({ name, limit = {} }: RuleOptions): Flows {
     const { bandwidth, bandwidthPerSession } = limit;
     if (bandwidth === undefined && bandwidthPerSession === undefined) return UNLIMITED;
@@ -45,7 +48,10 @@ export class Bandwidths {
     return { send: flow(shared?.send), receive: flow(shared?.receive) };
   }
 
-  /** New rules: what sessions already share changes its rate. Without a limit it limits nobody, until there is one again. */
+  /**
+   * Applies new rules: bandwidths in use change their rate. A rule that has lost its limit limits no one
+   * until it has one again.
+   */
   use({ rules }: Policy): void {
     this.#rates = new Map(rules.map(({ options }) => [options.name, options.limit?.bandwidth]));
     for (const [name, { send, receive }] of this.#shared) {
@@ -55,7 +61,7 @@ export class Bandwidths {
     }
   }
 
-  /** For a thread that dies: nobody waits here any more. */
+  /** For a thread that dies: drops those that wait here. */
   forgetAll(): void {
     for (const { send, receive } of this.#shared.values()) {
       send.abandon();
@@ -85,7 +91,7 @@ export function paceOf(flow: Flow): Pace | undefined {
   return flow?.shaper.pace(flow.own);
 }
 
-/** For a datagram, which does not wait: whether it may pass; if so, it is counted. */
+/** Whether a datagram, which does not wait, fits; if so, it is counted. */
 export function admitsDatagram(flow: Flow, bytes: number): boolean {
   if (flow === undefined) return true;
   const now = monotonic();
@@ -94,7 +100,7 @@ export function admitsDatagram(flow: Flow, bytes: number): boolean {
   return true;
 }
 
-/** The same where several hold at once. */
+/** The same for several flows that apply at once. */
 export function admitsByAll(flows: readonly Flow[], bytes: number): boolean {
   const now = monotonic();
   if (!flows.every((flow) => isFree(flow, now))) return false;

@@ -9,19 +9,20 @@ import { Failure } from '../failure.ts';
 import type { MemoryWatch } from './memory.ts';
 import type { ConnectionLimitSettings } from '../settings.ts';
 
-/** A connection as far as these limits are concerned. */
+/** The part of a session that these limits use. */
 export interface Waiting {
   readonly ip: Ip;
   readonly phase: Phase;
-  /** Where it counts among those that have made no request yet. */
+  /** Its crowd among the connections that have made no request yet. */
   waitsIn: Crowd<Waiting> | undefined;
   connectionLease: Lease | undefined;
   stop(failure: Failure): void;
 }
 
 /**
- * The limits that hold before anything is known of a client but its address. Connections whose request has not come yet give way to
- * newcomers, those of the network that holds most of them first: a flood crowds out itself, and a newcomer from elsewhere gets in.
+ * The limits that apply while only the client's address is known. Connections without a request give way to
+ * newcomers, first those of the network that has the most: a flood crowds itself out, and a newcomer from
+ * elsewhere gets in.
  */
 export class ConnectionLimits {
   #settings: ConnectionLimitSettings;
@@ -29,14 +30,14 @@ export class ConnectionLimits {
   readonly #limits: Limits;
   readonly #memory: MemoryWatch;
   readonly #random: () => number;
-  /** Those that have not made a request yet, by their networks. */
+  /** The connections without a request, by network. */
   readonly #waiting = new Crowd<Waiting>();
-  /** Of all threads. The one to be dropped is one of this thread's. */
+  /** Those of all threads. Only connections of this thread can be dropped here. */
   readonly #count: Int32Array;
   readonly #threads: number;
   #ours = 0;
 
-  /** `waiting`: memory for one number, which all threads share. `random` gives numbers from 0 to 1. */
+  /** `waiting`: memory for one number, shared by all threads. `random` returns numbers in [0, 1). */
   constructor(
     settings: ConnectionLimitSettings,
     limits: Limits,
@@ -59,7 +60,7 @@ export class ConnectionLimits {
     this.#claims = connectionClaims(settings);
   }
 
-  /** Lets a connection in, which may end another one; throws the Failure of one that has to stay out. */
+  /** Admits a connection, possibly by ending another; throws the Failure of one that is refused. */
   enter(session: Waiting, open: number): void {
     if (open > this.#memory.cap) throw Failure.limit('memory', session.phase);
     const claims = this.#claims(session.ip);
@@ -71,19 +72,19 @@ export class ConnectionLimits {
     session.connectionLease = acquired.lease;
     const others = Atomics.load(this.#count, 0) - 1;
     if (!this.#isCrowd(others) || this.#makeRoom(session)) return;
-    // The crowd may be in another thread, and makes room there.
+    // The crowd may be in another thread, which makes room there.
     if (this.#ours - 1 < Math.floor(others / this.#threads)) return;
     throw Failure.limit('unauthenticated', session.phase);
   }
 
-  /** Its password is being checked. Those give way only where they are more than those that say nothing. */
+  /** Its password is being checked. Such connections give way only when they outnumber the silent ones. */
   checks(session: Waiting): void {
     if (session.waitsIn === undefined) return;
     session.waitsIn.leave(session);
     session.waitsIn = this.#waiting.join(['checked', ...groupsOf(session.ip)], session);
   }
 
-  /** Its request has come, or it has gone. */
+  /** Its request has arrived, or it has gone. */
   stopsWaiting(session: Waiting): void {
     if (session.waitsIn === undefined) return;
     session.waitsIn.leave(session);
@@ -92,7 +93,7 @@ export class ConnectionLimits {
     Atomics.sub(this.#count, 0, 1);
   }
 
-  /** For a thread that ends: its sessions do not count any more. */
+  /** For a thread that ends: its sessions no longer count. */
   forgetAll(): void {
     Atomics.sub(this.#count, 0, this.#ours);
     this.#ours = 0;
@@ -108,7 +109,7 @@ export class ConnectionLimits {
     return count >= this.#settings.unauthenticated.start && this.#random() * 100 < this.#percentage(count);
   }
 
-  /** Ends another connection without a request; false when the newcomer is of those who hold most. */
+  /** Ends another connection without a request; false when the newcomer belongs to the largest crowd. */
   #makeRoom(newcomer: Waiting): boolean {
     const crowd = this.#waiting.largest(this.#random);
     const { oldest } = crowd;
@@ -119,7 +120,7 @@ export class ConnectionLimits {
     return true;
   }
 
-  /** How likely it is that somebody has to go, in 100. */
+  /** The probability of dropping a connection, in percent. */
   #percentage(count: number): number {
     const { start, percent, full } = this.#settings.unauthenticated;
     if (count >= full) return 100;

@@ -1,34 +1,43 @@
 import { readFileSync } from 'node:fs';
 
-/** For what garter has open besides connections, and for what a thread of several has. */
+/** Descriptors for everything but connections, and for each of several threads. */
 const RESERVE = 32;
 const PER_THREAD = 8;
-/** A session has its client and its target. A BIND has one more while it waits, an association two: three UDP sockets in all. */
+/**
+ * A session has its client and its target. A waiting BIND has one more; an association has up to three UDP
+ * sockets, two more.
+ */
 const PER_CONNECTION = 2;
 
-/** Of those that are left, one in so many is for connections that have ended and whose client has its answer still to read. */
+/**
+ * One in this many of the remaining descriptors is for connections that have ended, but whose client has yet
+ * to read its answer.
+ */
 const PER_LINGERING = 16;
 const MOST_LINGERING = 512;
-/** Of all descriptors, those that are lent for a moment: a sixteenth, within these bounds. */
+/** The share of all descriptors that can be borrowed for a moment, with its bounds. */
 const SPARE = { share: 1 / 16, least: 8, most: 512 } as const;
 
-/** The connections that this process has descriptors for (RLIMIT_NOFILE, which Node raises as far as it may). */
+/**
+ * The number of connections for which this process has descriptors (RLIMIT_NOFILE, which Node raises to its
+ * hard limit).
+ */
 export function connectionsPossible(threads: number): number {
   const left = free(threads) - lingering(threads) - sparePossible();
   return Math.max(1, Math.floor(left / PER_CONNECTION));
 }
 
-/** The connections of each thread that may wait for their client to read the answer. */
+/** The number of ended connections in each thread whose client has yet to read its answer. */
 export function lingeringPossible(threads: number): number {
   return Math.max(1, Math.floor(lingering(threads) / threads));
 }
 
-/** Descriptors that are left for what needs more than its connection has. */
+/** Descriptors for operations that need more than their connection's share. */
 export function sparePossible(): number {
   return Math.min(Math.max(Math.floor(descriptorLimit() * SPARE.share), SPARE.least), SPARE.most);
 }
 
-/** The threads that leave enough descriptors for connections. */
+/** The largest number of threads that leaves enough descriptors for connections. */
 export function threadsPossible(): number {
   return Math.max(1, Math.floor((descriptorLimit() - RESERVE) / PER_THREAD / 4));
 }
@@ -41,7 +50,7 @@ function free(threads: number): number {
   return descriptorLimit() - (threads === 1 ? RESERVE : RESERVE + threads * PER_THREAD);
 }
 
-/** Infinity where nobody tells. */
+/** Infinity where the system does not report it. */
 function descriptorLimit(): number {
   let text: string;
   try {

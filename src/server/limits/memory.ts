@@ -3,61 +3,67 @@ import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Log } from '../../audit/log.ts';
 
-/** Milliseconds between two looks, and between two collections while memory is short. */
+/** Milliseconds between two checks, and between two collections while memory is short. */
 const INTERVAL = 500;
 const COLLECT = 10_000;
-/** Until it is known what has come of what was let go: sockets close, and what they held becomes garbage. */
+/**
+ * Milliseconds until the effect of a release shows: sockets must close before their memory becomes garbage.
+ */
 const SETTLE = 2000;
-/** Of what the machine or the container has. */
+/** Fraction of the memory of the machine or container. */
 const MEMORY_FRACTION = 0.8;
-/** Of V8's heap, which ends the process when it is full. */
+/** Fraction of V8's heap limit, at which the process would die. */
 const HEAP_SHARE = 0.9;
-/** Below this share of the limit there is room again. */
+/** Below this fraction of the limit, memory is sufficient again. */
 const RELIEF = 0.95;
-/** Bytes. Ending those who hold less would free too little. */
+/** Bytes. Ending sessions that hold less would free too little. */
 const WORTHWHILE = 16_384;
-/** However short memory is, so many may be open: what is left then is not their fault. */
+/** Never refuse below this number, however short memory is: so few connections are not the cause. */
 const MIN_CONNECTIONS = 16;
 
-/** Something open that keeps bytes for its peers, and can be ended for it. */
+/** An open session that buffers bytes for its peers, and can be ended to free them. */
 export interface Holder {
-  /** Bytes, about. */
+  /** Bytes, approximately. */
   readonly held: number;
-  /** Ends it: memory is short. */
+  /** Ends it because memory is short. */
   shed(): void;
 }
 
-/** All that is open. */
+/** All open sessions. */
 export interface Holders extends Iterable<Holder> {
   readonly size: number;
 }
 
 interface MemoryWatchOptions {
-  /** Forgets so many bytes, if there are that many, without ending anybody; tells how many. @default there is nothing to forget */
+  /**
+   * Forgets up to this many bytes without ending a session; returns the bytes freed. @default there is
+   * nothing to forget
+   */
   readonly forget?: (bytes: number) => number;
-  /** How many threads share the memory, each with a watch of its own. @default 1 */
+  /** The number of threads that share the memory, each with its own watch. @default 1 */
   readonly threads?: number;
-  /** @default what the system and V8 say */
+  /** @default the figures of the system and V8 */
   readonly use?: () => Use | undefined;
-  /** Milliseconds on a clock that never jumps. @default performance.now */
+  /** Milliseconds of a monotonic clock. @default performance.now */
   readonly now?: () => number;
 }
 
-/** How much memory is in use. */
+/** The memory in use. */
 interface Use {
-  /** 1 = as much as may be. */
+  /** 1 = the whole limit. */
   readonly share: number;
-  /** Of so many bytes, which are this thread's. */
+  /** The limit in bytes: this thread's part. */
   readonly of: number;
 }
 
 /**
- * Watches resident memory and heap. When they run short, no more connections than there are, less a tenth, may be open:
- * newcomers are refused first, and those that leave make room for others. What can be forgotten is; if that is not enough, those
- * that hold most are ended, until as much is freed as is lacking. When there is enough again, all may come.
+ * Watches resident memory and the heap. When memory runs short, the number of connections is capped at nine
+ * tenths of those that are open: newcomers are refused, and sessions that end make room for others. First,
+ * whatever can be forgotten is; if that is not enough, the sessions that hold the most are ended until the
+ * shortage is covered. When memory is sufficient again, the cap is lifted.
  */
 export class MemoryWatch implements Disposable {
-  /** Connections that may be open. */
+  /** The largest number of open connections. */
   cap: number = Infinity;
   /** Bytes of resident memory. */
   limit: number;
@@ -68,7 +74,7 @@ export class MemoryWatch implements Disposable {
   readonly #now: () => number;
   readonly #timer: NodeJS.Timeout;
   #collectedAt = -Infinity;
-  /** Something was let go since the last collection, which shows only with the next. */
+  /** Something was released since the last collection; only the next one shows the effect. */
   #freed = false;
 
   constructor(
@@ -91,7 +97,7 @@ export class MemoryWatch implements Disposable {
     if (use === undefined) return;
     let isCollected = false;
     if (use.share > 1 && this.#now() - this.#collectedAt > (this.#freed ? SETTLE : COLLECT)) {
-      // V8 by itself would wait for its own limits, which are others than ours.
+      // V8 would collect only at its own limits, which differ from ours.
       this.#collectedAt = this.#now();
       this.#freed = false;
       collect();
@@ -101,7 +107,7 @@ export class MemoryWatch implements Disposable {
     const { share, of } = use;
     if (share > 1) {
       this.#lower();
-      // Before a collection nobody can tell what is garbage.
+      // Before a collection, it is unknown how much is garbage.
       if (isCollected) this.#relieve((share - RELIEF) * of);
     } else if (share < RELIEF && this.cap !== Infinity) {
       this.cap = Infinity;
@@ -117,11 +123,11 @@ export class MemoryWatch implements Disposable {
     const open = this.#open.size;
     if (this.cap === Infinity)
       this.#log.warn('memory is short; refusing new connections', { open, limit: Math.round(this.limit) });
-    // It is still short with those beyond the cap gone.
+    // Memory is still short although the open connections are within the cap.
     if (open <= this.cap) this.cap = Math.max(MIN_CONNECTIONS, Math.floor(open * 0.9));
   }
 
-  /** Lets go of so many bytes: what can be forgotten, then those who hold most. */
+  /** Frees this many bytes: first what can be forgotten, then the sessions that hold the most. */
   #relieve(bytes: number): void {
     const forgotten = this.#forget(bytes);
     let lacking = bytes - forgotten;
@@ -145,7 +151,10 @@ export class MemoryWatch implements Disposable {
   }
 }
 
-/** Of resident memory or heap, whichever is shorter. `undefined` when nobody can tell: Linux keeps it in a file, and there may be no descriptor to open it. */
+/**
+ * The use of resident memory or heap, whichever is shorter. `undefined` when it cannot be read: Linux reports
+ * it in a file, and there may be no descriptor to open it.
+ */
 function memoryUse(limit: number, threads: number): Use | undefined {
   const { used_heap_size: used, heap_size_limit: most } = getHeapStatistics();
   try {
@@ -158,7 +167,7 @@ function memoryUse(limit: number, threads: number): Use | undefined {
 }
 
 export function defaultLimit(): number {
-  // Without a limit it is 0, or a number beyond all memory.
+  // Without a limit this is 0, or a number larger than all memory.
   const constrained = process.constrainedMemory();
   const total = totalmem();
   return MEMORY_FRACTION * (constrained > 0 && constrained < total ? constrained : total);

@@ -4,25 +4,25 @@ import { NONE } from '../change.ts';
 import type { Change } from '../change.ts';
 import { codeOf } from '../../wire/error-code.ts';
 
-/** Milliseconds between two savings. */
+/** Milliseconds between two saves. */
 const SAVE_INTERVAL = 10_000;
 
 const DAY = 86_400_000;
 
-/** The contents of the state file: bytes by rule and user, of one day. */
+/** The contents of the state file: bytes by rule and user, for one day. */
 interface State {
   readonly day: string;
   readonly quotas: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
-/** What users have used of their quotas today; sessions without a user count together, as the user ''. */
+/** The users' consumption of their quotas today. Sessions without a user count together, as user ''. */
 export interface Usage {
   /** Bytes. */
   used(rule: string, user: string): number;
   add(rule: string, user: string, bytes: number): void;
 }
 
-/** Bytes of each user in a day (UTC), by rule, kept in a file. What a crash can forget is ten seconds. */
+/** The bytes of each user in a day (UTC), by rule, kept in a file. A crash loses ten seconds at most. */
 export class QuotaStore implements Usage {
   readonly #log: Log;
   readonly #now: () => number;
@@ -40,10 +40,13 @@ export class QuotaStore implements Usage {
     this.#now = now;
   }
 
-  /** Reads the file, to go on with what it says, and writes it to see that it can. Rejects with Node's error. */
+  /**
+   * Reads the file, whose counts will continue, and writes it to prove that it is writable. Rejects with
+   * Node's error.
+   */
   async prepare(file: string | undefined): Promise<Change> {
     if (file === this.#file) return NONE;
-    // What is not saved yet belongs to the old one.
+    // Unsaved counts belong to the old file.
     await this.#save();
     const loaded = file === undefined ? undefined : await load(file);
     const state = typeof loaded === 'object' ? loaded : undefined;
@@ -59,7 +62,7 @@ export class QuotaStore implements Usage {
     return { commit, abort: NONE.abort };
   }
 
-  /** The day that it counts in, as YYYY-MM-DD. */
+  /** The day that is being counted, as YYYY-MM-DD. */
   get day(): string {
     this.#today();
     return this.#day;
@@ -89,7 +92,9 @@ export class QuotaStore implements Usage {
     await this.#save();
   }
 
-  /** A new day forgets the one before. A clock that is set back by less than a day does not bring the old one back. */
+  /**
+   * A new day clears the counts. A clock that is set back by less than a day does not return to the old day.
+   */
   #today(): void {
     const day = dayOf(this.#now());
     if (day === this.#day || dayOf(this.#now() + DAY) === this.#day) return;
@@ -117,7 +122,7 @@ export class QuotaStore implements Usage {
     return this.#saving;
   }
 
-  /** A file that cannot be written is reported once, and tried again. */
+  /** A file that cannot be written is reported once, and retried. */
   async #saveAfter(last: Promise<void>): Promise<void> {
     await last;
     if (!this.#dirty || this.#file === undefined) return;
@@ -155,7 +160,10 @@ async function load(file: string): Promise<State | 'damaged' | undefined> {
   }
 }
 
-/** Whole or not at all: what a crash leaves is the old file. A draft that is there is not written to: it may be a link. */
+/**
+ * Atomic: after a crash, the old file is still there. An existing draft is removed, not written to: it may be
+ * a link.
+ */
 async function save(file: string, state: State): Promise<void> {
   const draft = `${file}.new`;
   await rm(draft, { force: true });

@@ -6,7 +6,7 @@ import type { Usage } from './quota-store.ts';
 /** Milliseconds between two readings of the open sessions' counters. */
 const SAMPLE_INTERVAL = 1000;
 
-/** What counts for a quota: a session, or what an association uses of one rule. */
+/** A unit that counts towards a quota: a session, or an association's traffic under one rule. */
 export interface Metered {
   readonly identity: { readonly user: string } | undefined;
   readonly phase: Phase;
@@ -14,13 +14,16 @@ export interface Metered {
   stop(failure: Failure): void;
 }
 
-/** By which rule it is counted, and the bytes that have been. */
+/** The rule by which it is counted, and the bytes counted so far. */
 interface Reading {
   readonly rule: RuleOptions;
   bytes: number;
 }
 
-/** Counts what sessions use of their users' quotas. Read every second: a session may exceed its quota by what it moves in one. */
+/**
+ * Counts sessions towards their users' quotas. Counters are read every second: a session can exceed its quota
+ * by one second's traffic.
+ */
 export class Quotas implements Disposable {
   readonly #usage: Usage;
   readonly #metered = new Map<Metered, Reading>();
@@ -30,7 +33,7 @@ export class Quotas implements Disposable {
     this.#usage = usage;
   }
 
-  /** Counts a session by this rule from now on; throws the Failure of a user who has used up the quota. */
+  /** Counts a session under this rule from now on; throws a Failure if the user's quota is used up. */
   begin(metered: Metered, rule: RuleOptions): void {
     this.end(metered);
     if (rule.limit?.quotaPerUser === undefined) return;
@@ -39,7 +42,7 @@ export class Quotas implements Disposable {
     this.#reader ??= setInterval(() => this.#readAll(), SAMPLE_INTERVAL).unref();
   }
 
-  /** Counts the rest of a session. */
+  /** Counts the remaining bytes of a session, then stops. */
   end(metered: Metered): void {
     const reading = this.#metered.get(metered);
     if (reading === undefined) return;
