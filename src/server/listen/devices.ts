@@ -3,7 +3,7 @@ import type { Engine } from '../../net/engine.ts';
 import { formatPlace } from './listeners.ts';
 import type { Settings } from '../settings.ts';
 
-/** Throws where something is to stay on a network interface and this engine cannot keep it there. */
+/** Throws when the settings bind something to a network interface and this engine cannot do that. */
 export function checkDevices(
   { listeners, routes = [] }: Settings,
   engine: Pick<Engine, 'deviceFault'>,

@@ -9,14 +9,14 @@ import { ActivatedSockets } from './systemd.ts';
 import { listenerTls } from './tls-context.ts';
 import type { ListenerTls } from './tls-context.ts';
 
-/** A listener that is open; a reload changes its settings for the connections to come. */
+/** An open listener; a reload changes its settings for later connections. */
 export interface OpenListener {
   settings: ListenerSettings;
-  /** Who has to send a PROXY header. */
+  /** The balancers that must send a PROXY header. */
   balancers: AcceptRule | undefined;
-  /** Where it speaks TLS. */
+  /** Present if it uses TLS. */
   tls: ListenerTls | undefined;
-  /** As `formatPlace` writes it, with the port that was taken. */
+  /** In the format of `formatPlace`, with the actual port. */
   readonly place: string;
   readonly local: Endpoint;
   /** For other threads. */
@@ -24,9 +24,9 @@ export interface OpenListener {
   readonly close: () => Promise<void>;
 }
 
-/** What one entry of `listen` has opened: systemd may pass several sockets for it. */
+/** The listeners of one entry of `listen`: systemd may pass several sockets for it. */
 interface Group {
-  /** As it was asked for. */
+  /** As configured. */
   readonly place: string;
   readonly settings: ListenerSettings;
   readonly listeners: readonly OpenListener[];
@@ -37,7 +37,7 @@ export interface ListenerEvents {
   failed(code: string, listener: OpenListener): void;
 }
 
-/** Beside what every change is: the listeners that will be open, each with its settings to be. */
+/** A change that also lists the listeners that will be open, each with its future settings. */
 export interface ListenersChange extends Change {
   readonly open: readonly (readonly [OpenListener, ListenerSettings])[];
 }
@@ -48,7 +48,7 @@ export class Listeners {
   readonly #ports: OwnPorts;
   readonly #events: ListenerEvents;
   #groups: Group[] = [];
-  /** Taken when the first listener asks for them. */
+  /** Created when the first listener requires them. */
   #activated: ActivatedSockets | undefined;
 
   constructor(engine: Pick<Engine, 'listen'>, ports: OwnPorts, events: ListenerEvents) {
@@ -62,8 +62,8 @@ export class Listeners {
   }
 
   /**
-   * Opens those of the wanted listeners that are not open yet, or none of them. Then `commit` puts all in force and closes
-   * those that are no longer wanted; `abort` leaves everything as it was.
+   * Opens the wanted listeners that are not open yet; if one fails, none. Then `commit` applies all settings
+   * and closes the listeners that are no longer wanted; `abort` leaves everything as it was.
    */
   async prepare(wanted: readonly ListenerSettings[]): Promise<ListenersChange> {
     const tls = new Map(wanted.map((settings) => [settings, listenerTls(settings)]));

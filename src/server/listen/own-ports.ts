@@ -8,18 +8,21 @@ import type { Ip } from '../../wire/ip.ts';
 
 type Transport = 'tcp' | 'udp';
 
-/** How long the list of this machine's addresses is believed. */
+/** Milliseconds for which the list of this machine's addresses is trusted. */
 const ADDRESSES_TTL = 5000;
 const OTHERS = 10_000;
 
-/** A count for each port of TCP and of UDP. */
+/** A count for each TCP and UDP port. */
 export function createPortMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer(2 * PORTS * Int32Array.BYTES_PER_ELEMENT);
 }
 
 const PORTS = 65_536;
 
-/** An address that a port is bound at; `counted` in the memory of all threads: 0 or 1. */
+/**
+ * An address to which a port is bound; `counted`: its contribution, 0 or 1, to the memory that all threads
+ * share.
+ */
 interface Bound {
   readonly host: string;
   readonly counted: number;
@@ -27,21 +30,24 @@ interface Bound {
 
 const NONE: readonly Bound[] = [];
 
-/** The ports that garter itself listens and relays on, and the addresses of this machine. */
+/** The ports on which garter itself listens and relays, and the addresses of this machine. */
 export class OwnPorts implements LocalAddresses {
   readonly #bound = { tcp: new Map<number, Bound[]>(), udp: new Map<number, Bound[]>() };
   #addresses = readAddresses() ?? new Set<string>();
-  /** Whether an address that is not in the list is one of this machine's after all. */
+  /** Whether an address that is not in the list nevertheless belongs to this machine. */
   readonly #others = new LruMap<boolean>(OTHERS);
   #readAt: number = performance.now();
-  /** What this thread and others have bound. */
+  /** Ports that this and other threads have bound. */
   readonly #counts: Int32Array;
 
   constructor(memory: SharedArrayBuffer = createPortMemory()) {
     this.#counts = new Int32Array(memory);
   }
 
-  /** Notes a port as garter's own, until the returned function is called. `everywhere`: other threads know it themselves. */
+  /**
+   * Marks a port as garter's own until the returned function is called. `everywhere`: every thread registers
+   * it itself.
+   */
   add(endpoint: Endpoint, transport: Transport, everywhere = false): () => void {
     const { port } = endpoint;
     const one: Bound = { host: formatIp(unmapped(ipOf(endpoint.host)!)), counted: everywhere ? 0 : 1 };
@@ -61,7 +67,7 @@ export class OwnPorts implements LocalAddresses {
     };
   }
 
-  /** By whatever spelling: through NAT64 or 6to4 too. */
+  /** In any spelling, including NAT64 and 6to4. */
   isOwnPort(address: Ip, port: number, transport: Transport): boolean {
     const ip = unmapped(address);
     const inside = embeddedIpv4(ip);
@@ -72,7 +78,7 @@ export class OwnPorts implements LocalAddresses {
 
   isSelf(ip: Ip): boolean {
     const judged = unmapped(ip);
-    // 127.0.0.0/8 and the unspecified addresses reach this machine too, though no interface lists them all.
+    // 127.0.0.0/8 and the unspecified addresses also reach this machine, though no interface lists them all.
     if (
       judged.family === 4
         ? judged.words[3] >>> 24 === 127 || judged.words[3] === 0
@@ -83,7 +89,7 @@ export class OwnPorts implements LocalAddresses {
     if (now - this.#readAt > ADDRESSES_TTL) {
       this.#readAt = now;
       const addresses = readAddresses();
-      // Out of descriptors, what was known is believed for longer.
+      // When out of descriptors, the old list is trusted for longer.
       if (addresses !== undefined) {
         this.#addresses = addresses;
         this.#others.clear();
@@ -93,7 +99,7 @@ export class OwnPorts implements LocalAddresses {
     return this.#addresses.has(host) || this.#isReachedFromItself(host);
   }
 
-  /** For a thread that ends and closes nothing by itself. */
+  /** For a thread that ends without closing its ports. */
   forgetAll(): void {
     for (const transport of ['tcp', 'udp'] as const) {
       for (const [port, bound] of this.#bound[transport])
@@ -105,7 +111,7 @@ export class OwnPorts implements LocalAddresses {
   #isBound(ip: Ip, port: number, transport: Transport): boolean {
     const bound = this.#bound[transport].get(port) ?? NONE;
     const counted = bound.reduce((sum, one) => sum + one.counted, 0);
-    // Of another thread's ports nobody here knows the address.
+    // The addresses of another thread's ports are not known here.
     if (Atomics.load(this.#counts, indexOf(port, transport)) > counted && this.isSelf(ip)) return true;
     if (bound.length === 0) return false;
     const asked = formatIp(ip);
@@ -117,7 +123,7 @@ export class OwnPorts implements LocalAddresses {
     );
   }
 
-  /** The list leaves out interfaces without a carrier (an idle bridge), whose addresses work all the same. */
+  /** The list omits interfaces without a carrier (an idle bridge), whose addresses work nevertheless. */
   #isReachedFromItself(host: string): boolean {
     const known = this.#others.get(host);
     if (known !== undefined) return known;
@@ -125,7 +131,7 @@ export class OwnPorts implements LocalAddresses {
     try {
       own = sourceFor(host) === host;
     } catch {
-      return true; // nobody knows, so it might be
+      return true; // unknown, so assume the worst
     }
     this.#others.set(host, own);
     return own;

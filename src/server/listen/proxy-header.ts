@@ -4,7 +4,10 @@ import { decodeProxyHeader } from '../../wire/proxy-header.ts';
 import type { ProxyHeader } from '../../wire/proxy-header.ts';
 import { Failure } from '../failure.ts';
 
-/** Reads the PROXY header with which a balancer begins each connection; what came behind it is given back. */
+/**
+ * Reads the PROXY header with which a balancer begins each connection; the bytes behind it go back into the
+ * stream.
+ */
 export async function readProxyHeader(client: Connection): Promise<ProxyHeader> {
   const inbox = new Inbox();
   for (;;) {

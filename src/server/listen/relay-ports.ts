@@ -8,20 +8,25 @@ import { codeOf } from '../../wire/error-code.ts';
 import { Failure } from '../failure.ts';
 import type { UdpSettings } from '../settings.ts';
 
-/** Ports that are tried for one request: other threads and other programs may have some of those that are free here. */
+/**
+ * Ports that are tried for one request: other threads and programs may hold some of those that are free here.
+ */
 const TRIES = 32;
-/** Milliseconds until a port that somebody else has is tried again. */
+/** Milliseconds until a port that was in use elsewhere is tried again. */
 const RETRY_DELAY = 1000;
-/** Lists that are kept; a client on this machine may come to any of 16 million addresses. */
+/** Lists that are kept; a client on this machine can connect to any of 16 million addresses. */
 const LISTS = 64;
 
-/** A socket, and what gives its port back once it is closed. */
+/** A socket, and the function that returns its port once the socket is closed. */
 export interface RelayPort {
   readonly socket: UdpSocket;
   readonly release: () => void;
 }
 
-/** The client's sides of associations: of the ranges that listeners have, the ports that are free in this thread. */
+/**
+ * The client sides of associations: hands out the ports of the listeners' ranges that are free in this
+ * thread.
+ */
 export class RelayPorts {
   readonly #engine: Pick<Engine, 'udp'>;
   readonly #now: () => number;
@@ -34,7 +39,7 @@ export class RelayPorts {
     this.#now = now;
   }
 
-  /** Binds one, within a range where there is one. */
+  /** Binds a port, within the range if there is one. */
   async bind(host: string, range: PortRange | undefined, events: UdpEvents): Promise<RelayPort> {
     if (range === undefined) {
       const socket = await this.#engine.udp({ host, port: 0 }, events);
@@ -68,18 +73,18 @@ export class RelayPorts {
     return list;
   }
 
-  /** Of a range that nobody uses there is nothing to remember. */
+  /** A range without ports in use needs no list. */
   #release(port: number, key: string, list: FreePorts): void {
     list.put(port);
     if (list.isWhole && this.#lists.get(key) === list) this.#lists.delete(key);
   }
 }
 
-/** The ports of a range that may be free, in no order. */
+/** The ports of a range that may be free, unordered. */
 class FreePorts {
   readonly #ports: Uint16Array;
   #count: number;
-  /** Those of others, and until when; the oldest first. */
+  /** Ports in use elsewhere, with the time of the next try; the oldest first. */
   readonly #others = new Map<number, number>();
 
   constructor({ first, last }: PortRange) {
@@ -91,7 +96,7 @@ class FreePorts {
     return this.#count === this.#ports.length;
   }
 
-  /** One of them, by chance. */
+  /** A random one. */
   take(now: number): number | undefined {
     for (const [port, until] of this.#others) {
       if (now < until) break;
@@ -114,7 +119,7 @@ class FreePorts {
   }
 }
 
-/** The address that this client is to be told, when the listener is known by another one in its network. */
+/** The address to report to this client, when its network knows the listener by another one. */
 export function advertisedAddress(client: Ip, advertise: UdpSettings['advertise']): string | undefined {
   return advertise.find(({ network }) => AddressSet.of([parseAddressRange(network)!]).has(client))?.address;
 }

@@ -1,16 +1,16 @@
 /** The first descriptor that systemd passes (sd_listen_fds(3)). */
 const FIRST = 3;
-/** More than anybody passes. */
+/** More than is ever passed in practice. */
 const MAX_DESCRIPTORS = 1024;
 
 /**
- * The sockets that systemd passed to this process. They belong to one owner: the variables that name them are removed from
- * `env`, so that nobody takes a descriptor that has been closed since and is another file's now.
+ * The sockets that systemd passed to this process. They have one owner: the variables that name them are
+ * removed from `env`, so that no other code uses a descriptor that has since been closed and reused.
  */
 export class ActivatedSockets {
   readonly #count: number;
   readonly #names: readonly string[];
-  /** Descriptors that a listener has had: once it is closed, the number is somebody else's. */
+  /** Descriptors that a listener has used: once it is closed, the number may belong to another file. */
   readonly #used = new Set<number>();
 
   constructor(env: NodeJS.ProcessEnv = process.env) {
@@ -22,8 +22,8 @@ export class ActivatedSockets {
   }
 
   /**
-   * The sockets of this name (`FileDescriptorName=` of the socket unit, which is the unit's own name without one), or all of
-   * them; each once. Throws when there is none.
+   * The sockets with this name (`FileDescriptorName=` of the socket unit, by default the unit's own name), or
+   * all of them; each only once. Throws when there is none.
    */
   take(name: string): { readonly fd: number }[] {
     const place = name === '' ? 'systemd' : `systemd:${name}`;

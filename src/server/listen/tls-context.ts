@@ -2,16 +2,19 @@ import { createSecureContext } from 'node:tls';
 import type { SecureContext } from 'node:tls';
 import type { ListenerSettings } from '../settings.ts';
 
-/** What the connections of a TLS listener share. */
+/** State shared by the connections of a TLS listener. */
 export interface ListenerTls {
   readonly context: SecureContext;
-  /** Clients are asked for a certificate. */
+  /** Whether clients are asked for a certificate. */
   readonly asks: boolean;
-  /** Names of protocols (ALPN). */
+  /** Protocol names (ALPN). */
   readonly protocols: readonly string[];
 }
 
-/** `undefined` for a listener without TLS. Throws OpenSSL's error for what the configuration has let pass. */
+/**
+ * `undefined` for a listener without TLS. Throws OpenSSL's error for anything that validation of the
+ * configuration has missed.
+ */
 export function listenerTls({ tls, protocols }: ListenerSettings): ListenerTls | undefined {
   if (tls === undefined) return undefined;
   const { cert, key, clientCa, ticketKeys } = tls;
@@ -22,7 +25,8 @@ export function listenerTls({ tls, protocols }: ListenerSettings): ListenerTls |
       key,
       ca: clientCa ?? [],
       ticketKeys: Buffer.from(ticketKeys),
-      // Node resumes no session with a certificate without one; the ticket keys are what tells listeners apart.
+      // Without a context, Node resumes no session that has a certificate; listeners are told apart by their
+      // ticket keys.
       sessionIdContext: 'garter',
     }),
     asks: clientCa !== undefined,
