@@ -13,8 +13,8 @@ import type { Session } from './session.ts';
 import type { Counting, Deciding } from './state.ts';
 
 /**
- * Asks the judge about one destination, or whether there could be one (`undefined`), and finds out what it has to know. Throws a
- * Failure when the request is refused, or its name does not resolve.
+ * Drives the judge for one destination, or for whether any could be allowed (`undefined`), and answers its
+ * questions. Throws a Failure when the request is refused, or its name does not resolve.
  */
 export async function authorize(
   session: Session,
@@ -39,7 +39,7 @@ export async function authorize(
       state.decide,
       state.timeouts.connect,
     );
-    // The rules may have changed while it thought about it.
+    // The rules may have changed while the embedding program was deciding.
     if (session.decisions === state.decisions) return verdict;
   }
 }
@@ -52,7 +52,7 @@ async function lookUp({ name, route }: Need, session: Session, state: Deciding):
   }
 }
 
-/** The embedding program's word, which may take as long as a connection. */
+/** The embedding program's decision, with the time limit of a connection attempt. */
 async function askEmbedder(
   session: Session,
   request: Parameters<Decide>[0],
@@ -79,12 +79,14 @@ export function acquireLimits(
   session.holds(claim(session, rule, state));
 }
 
-/** For what has no destination yet: it counts in no rule until it has one, for that may be allowed by another rule. */
+/**
+ * For a request without a destination yet: it is counted only once it has one, which another rule may allow.
+ */
 export function admitSome(session: Session, command: Command, { rule }: Permit): void {
   session.granted(rule, { command, destination: undefined, addresses: [] });
 }
 
-/** Takes one of each limit of a rule; throws the Failure of the one that is reached. */
+/** Takes one of each limit of a rule; throws the Failure of the one that is exhausted. */
 export function claim(session: Session, rule: RuleOptions, { limits }: Pick<Counting, 'limits'>): Lease {
   const claims = ruleClaims(rule, session.identity?.user, session.ip);
   const outcome = limits.acquire(claims, monotonic());

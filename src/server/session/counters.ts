@@ -2,23 +2,23 @@ import type { End, EndDetail } from '../../audit/record.ts';
 import type { RelayEnd } from '../../net/engine.ts';
 import type { RuleOptions } from '../../policy/policy.ts';
 
-/** Bytes relayed so far; a relay and an association both have them. */
+/** Bytes relayed so far, by a relay or an association. */
 export interface Counters {
   readonly sent: number;
   readonly received: number;
-  /** Bytes of memory that are kept for the peers now, about. @default 0 */
+  /** Bytes currently buffered for the peers, approximately. @default 0 */
   readonly held?: number;
   /** The rules that an association has used. */
   readonly used?: readonly RuleOptions[];
-  /** Gives back what an association holds of their limits. */
+  /** Releases an association's leases on their limits. */
   readonly release?: () => void;
-  /** Datagrams that went nowhere. */
+  /** Datagrams that were dropped. */
   readonly dropped?: string | undefined;
 }
 
 export const NOTHING: Counters = { sent: 0, received: 0 };
 
-/** How a relay has ended, for the record. */
+/** The end of a relay, for the record. */
 export function endOf({ by, error }: RelayEnd): End {
   switch (by) {
     case 'client':

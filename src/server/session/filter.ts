@@ -1,7 +1,10 @@
 import { ipOf, formatIp } from '../../wire/ip.ts';
 import type { Session } from './session.ts';
 
-/** Sessions that have all of these; nothing = every one. As their records say it, but for the client. */
+/**
+ * Sessions that match all of these, as their records show them, except for the client; an empty filter
+ * matches every one.
+ */
 export interface SessionFilter {
   readonly id?: string;
   readonly user?: string;

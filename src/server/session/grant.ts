@@ -4,20 +4,23 @@ import { ipOf } from '../../wire/ip.ts';
 import type { Ip } from '../../wire/ip.ts';
 import { destinationOf } from '../destination.ts';
 
-/** What was asked of the rules; no destination where it is decided later (UDP ASSOCIATE, BIND for anybody). */
+/**
+ * The request that the rules allowed; without a destination where that is decided later (UDP ASSOCIATE, BIND
+ * for any peer).
+ */
 export interface GrantedRequest {
   readonly command: Command;
   readonly destination: Destination | undefined;
-  /** Of a name; those that somebody else knows are `passed-on`. */
+  /** Those of a name; `passed-on` when they are resolved elsewhere. */
   readonly addresses: readonly Ip[] | 'passed-on';
 }
 
-/** What a connection was granted that is open by now. Asked about after a reload at most, it is parsed only then. */
+/** The grant of an open connection. It is parsed only when needed, at most after a reload. */
 export class DialledGrant implements GrantedRequest {
   readonly #asked: Address;
   readonly #dialled: HostPort | undefined;
 
-  /** `dialled` is not known where a name was passed on. */
+  /** `dialled` is unknown for a name that was passed on. */
   constructor(asked: Address, dialled: HostPort | undefined) {
     this.#asked = asked;
     this.#dialled = dialled;

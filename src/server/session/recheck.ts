@@ -8,15 +8,17 @@ import type { Session } from './session.ts';
 import type { Sessions } from './sessions.ts';
 import type { ServerState } from './state.ts';
 
-/** What open sessions depend on. */
+/** The state on which open sessions depend. */
 type Revoking = Basis & Pick<ServerState, 'decisions' | 'sessions'>;
 
-/** The clock has moved, which ends hours of rules and users that expire. */
+/** The clock has moved: hours of rules may be over, and users may have expired. */
 export function recheckByClock(state: Revoking): void {
   if (state.policy.timed || someExpire(state.sessions)) recheck(state);
 }
 
-/** The rules or the users may be others: asks who those with open sessions are now, then the rules. */
+/**
+ * The rules or users may have changed: refreshes the identities of open sessions, then rechecks the rules.
+ */
 export async function recheckUsers(
   state: Revoking & Pick<ServerState, 'authenticator' | 'log'>,
 ): Promise<void> {
@@ -30,7 +32,7 @@ export async function recheckUsers(
   recheck(state);
 }
 
-/** For a session that the rules allowed some time ago: throws a Failure when they do no more. */
+/** For a session that the rules allowed some time ago: throws a Failure when they no longer do. */
 export function confirm(session: Session, state: Basis & Pick<ServerState, 'decisions'>): void {
   if (session.decisions === state.decisions) return;
   const reason = revocation(session, state);
@@ -38,8 +40,8 @@ export function confirm(session: Session, state: Basis & Pick<ServerState, 'deci
 }
 
 /**
- * Asks the rules about every open session again: one that is no longer allowed ends, unless the rule that had allowed it says
- * `revoke: keep`. That protects what it had allowed and nothing more.
+ * Checks every open session against the rules again. One that is no longer allowed ends, unless the rule that
+ * allowed it has `revoke: keep`; that protects only what this rule allowed.
  */
 function recheck(state: Revoking): void {
   state.decisions++;
@@ -50,10 +52,10 @@ function recheck(state: Revoking): void {
   });
 }
 
-/** Why a session may not go on; `undefined` when it may. */
+/** Why a session must end; `undefined` when it can continue. */
 function revocation(session: Session, state: Basis): 'user-gone' | 'revoked' | undefined {
   const { grant, identity } = session;
-  // What has no destination yet will be asked about by what is known of the client then.
+  // A session without a destination will be decided later by the client's current facts.
   if (grant?.destination !== undefined && session.rule?.revoke === 'keep') return undefined;
   if (identity !== undefined && isOver(identity, Date.now())) return 'user-gone';
   if (session.phase !== 'accept' && !accept(state.policy, session.ip, state.ports).allow) return 'revoked';
@@ -64,8 +66,9 @@ function revocation(session: Session, state: Basis): 'user-gone' | 'revoked' | u
 }
 
 /**
- * Who they are now, each asked about once: the groups may be others, and the time of those that are gone is over. An embedding program
- * is not asked again, nor a CA, whose word does where there are no users. Those who log in meanwhile are known well enough.
+ * Refreshes the identities, looking up each user once: groups may have changed, and deleted users expire at
+ * once. An embedding program is not asked again, and neither is a CA, whose certificates suffice where there
+ * are no users. Users who log in meanwhile are up to date anyway.
  */
 async function identifyAgain(sessions: Sessions, authenticator: Authentication | undefined): Promise<void> {
   if (authenticator !== undefined && authenticator.identities === undefined) return;

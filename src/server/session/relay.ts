@@ -6,7 +6,7 @@ import { paceOf } from '../limits/bandwidths.ts';
 import type { Session } from './session.ts';
 import type { Relaying } from './state.ts';
 
-/** Joins client and target under the limits of the permit's rule. The session tells its own end. */
+/** Joins client and target under the limits of the permit's rule. The session reports its own end. */
 export function relay(
   session: Session,
   handshake: ServerHandshake,

@@ -25,39 +25,41 @@ import type { Counters } from './counters.ts';
 import type { GrantedRequest } from './grant.ts';
 import { StopSignal } from './stop-signal.ts';
 
-/** Where something is, as it was found; written down in the record only, which most of a connection's life has no need of. */
+/**
+ * An address as it was found; it is formatted only for the record, because most sessions never need the text.
+ */
 type Place = HostPort | string;
 
 /**
- * For what is allowed piece by piece, as the datagrams of an association: asks the rules again. Where the session may not go on
- * as a whole, for the reason that is given, whether something is left that `revoke: keep` protects.
+ * For a session that is allowed piece by piece, such as an association: asks the rules again. `revoked` is
+ * the reason if the session as a whole must end; returns whether `revoke: keep` still protects a part of it.
  */
 type Recheck = (revoked: EndDetail | undefined) => boolean;
 
-/** Where it is written down how a session has ended. */
+/** Receives the end of a session, and records it. */
 interface Recorder {
   close(session: Session, end: End): void;
 }
 
 const NO_GROUPS: readonly string[] = [];
 
-/** One client connection from accept to end: what is known of it so far, and the one way to stop it. */
+/** One client connection from accept to end: its state so far, and the only way to stop it. */
 export class Session implements Member, RelayOwner, Holder, OutboundClient, Subject {
-  /** Among the open ones. */
+  /** Its position among the open sessions. */
   index = -1;
   readonly #run: string;
-  /** Grows from session to session. */
+  /** Increases from session to session. */
   readonly number: number;
-  /** What goes through TLS, where the listener speaks it. */
+  /** The plain side of TLS, where the listener uses it. */
   #client: Connection;
   readonly listener: ListenerSettings;
-  /** Where it listens, as `formatPlace` writes it. */
+  /** The listener's address, in the format of `formatPlace`. */
   readonly place: string;
-  /** The client, which is behind the balancer where there is one. */
+  /** The client; the one behind the balancer, if there is one. */
   #remote: Endpoint;
-  /** Until it is relayed: after that it is seldom asked for. */
+  /** Kept until the relay begins; after that it is seldom required. */
   #ip: Ip | undefined;
-  /** A whole number, which needs no object of its own. */
+  /** An integer, which does not need a heap object of its own. */
   readonly #startedAt = Math.floor(performance.now());
 
   #phase: Phase = 'accept';
@@ -78,16 +80,19 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
   #credentials: Credentials | undefined;
   #releaseUpstreams: (() => void) | undefined;
   #recheck: Recheck | undefined;
-  /** Where it counts among those that have made no request yet, and what it holds of the limits on connections: of ConnectionLimits. */
+  /**
+   * Owned by ConnectionLimits: its crowd among connections without a request, and its lease on the limits on
+   * connections.
+   */
   waitsIn: Crowd<Waiting> | undefined;
   connectionLease: Lease | undefined;
-  /** What is to be ended with the session; before there is something, its client's connection. */
+  /** Ended with the session; until there is a relay, the client's connection is. */
   #relay: Relay | undefined;
   #book: Recorder | undefined;
   #signal: StopSignal | undefined;
   #failure: Failure | undefined;
 
-  /** `run` and `number` make its id. */
+  /** `run` and `number` form the id. */
   constructor(run: string, client: Connection, { settings, place }: OpenListener, number = 0) {
     this.#run = run;
     this.number = number;
@@ -114,7 +119,7 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
     return this.#remote;
   }
 
-  /** What is being done: errors belong to it. */
+  /** The current phase, to which errors are attributed. */
   get phase(): Phase {
     return this.#phase;
   }
@@ -132,12 +137,12 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
     return this.#rule;
   }
 
-  /** The request as the rules have allowed it, to be asked again after a reload. */
+  /** The request as the rules have allowed it, kept for rechecks. */
   get grant(): GrantedRequest | undefined {
     return this.#grant;
   }
 
-  /** What it holds of the limits of its rule. */
+  /** Its lease on the limits of its rule. */
   get lease(): Lease | undefined {
     return this.#lease;
   }
@@ -160,22 +165,22 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
     return this.#counters;
   }
 
-  /** What the client has shown, until it is known whether its upstreams want that. */
+  /** The client's credentials, until it is known whether its upstreams require them. */
   get credentials(): Credentials | undefined {
     return this.#credentials;
   }
 
-  /** Asks again about the pieces of a session; `undefined` for one that is allowed as a whole. */
+  /** Rechecks the parts of a session; `undefined` for one that is allowed as a whole. */
   get recheck(): Recheck | undefined {
     return this.#recheck;
   }
 
-  /** Who takes turns with others. */
+  /** Identifies it in fair queues. */
   get asker(): Asker {
     return () => groupsOf(this.ip, this.#identity?.user);
   }
 
-  /** Where the client has connected to. */
+  /** The local address of the client's connection. */
   get local(): Endpoint {
     return this.#client.local;
   }
@@ -184,7 +189,7 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
     this.#phase = phase;
   }
 
-  /** Whom the balancer speaks for. */
+  /** Replaces the balancer's address by that of its client. */
   applyProxyHeader({ host, port }: Endpoint): void {
     const ip = unmapped(parseIp(host)!);
     this.#remote = { host: formatIp(ip), port };
@@ -196,14 +201,14 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
     this.#client = tls;
   }
 
-  /** How the client says who it is; by a certificate it has done so. */
+  /** Sets the method of identification; a certificate has already identified the client. */
   usesMethod(method: Method, certified: Identity | undefined): void {
     this.#method = method;
     if (method === 'certificate') this.#identity = certified;
     this.#phase = method === 'password' ? 'auth' : 'request';
   }
 
-  /** Who the client is. `credentials`: what upstreams may want to see. */
+  /** Identifies the client. `credentials`: those that upstreams may require. */
   identifiedAs(identity: Identity, credentials?: Credentials): void {
     this.#identity = identity;
     if (credentials !== undefined) this.#credentials = credentials;
@@ -215,12 +220,15 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
     this.#destination = destination;
   }
 
-  /** The rules and routes were asked when the server's decisions had this number. */
+  /** The rules and routes decided when the server's `decisions` had this value. */
   decidedAt(decisions: number): void {
     this.#decisions = decisions;
   }
 
-  /** For the record. An association's names the rule that has granted it, not one that later refused a datagram. */
+  /**
+   * For the record. An association keeps the rule that granted it, rather than one that later refused a
+   * datagram.
+   */
   refusedBy({ rule, address, route }: Refused): void {
     if (this.#rule !== undefined) return;
     this.#rule = rule;
@@ -233,12 +241,12 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
     this.#grant = request;
   }
 
-  /** Holds a place in the limits of its rule until its end. */
+  /** Holds a lease on the limits of its rule until the session ends. */
   holds(lease: Lease): void {
     this.#lease = lease;
   }
 
-  /** Notes its route and, once it is known by which servers it goes, keeps these until its end. */
+  /** Records its route and, once its servers are known, counts as one of their sessions until it ends. */
   goesBy(route: string, release?: () => void): void {
     this.#route = route;
     if (release === undefined) return;
@@ -246,35 +254,35 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
     this.#credentials = undefined;
   }
 
-  /** The target is reached. The grant is about its address from now on. */
+  /** The target has been reached. From now on the grant is for its address. */
   dialled(bound: HostPort, address: HostPort | undefined, grant: GrantedRequest): void {
     this.#bound = bound;
     this.#address = address;
     this.#grant = grant;
   }
 
-  /** A port is open for the client's peers. */
+  /** A port for the client's peers is open. */
   bindsAt(bound: HostPort): void {
     this.#bound = bound;
   }
 
-  /** What a name has been resolved to, or who has come to a BIND. */
+  /** The address to which a name resolved, or the peer of a BIND. */
   reaches(address: Place): void {
     this.#address = address;
   }
 
-  /** An association counts for it, and is asked about again by `recheck`. */
+  /** An association provides its counters and rechecks. */
   associates(association: Counters, recheck: Recheck): void {
     this.#counters = association;
     this.#recheck = recheck;
   }
 
-  /** Its upstreams' groups count it no more. */
+  /** Removes it from the session counts of its upstreams. */
   releaseUpstreams(): void {
     this.#releaseUpstreams?.();
   }
 
-  /** Aborted when the connection is to stop, whatever it waits for. */
+  /** Aborted when the session must stop, whatever it is waiting for. */
   get signal(): Signal {
     this.#signal ??= new StopSignal(this.#failure);
     return this.#signal;
@@ -285,7 +293,7 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
     return this.#failure;
   }
 
-  /** Ends whatever the session is doing; the first failure stands. */
+  /** Ends whatever the session is doing; only the first failure counts. */
   stop(failure: Failure): void {
     if (this.#failure !== undefined) return;
     this.#failure = failure;
@@ -302,7 +310,7 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
     this.stop(Failure.limit('memory', this.#phase));
   }
 
-  /** From now on its bytes are the relay's business, and it ends when the relay does. */
+  /** From now on the relay carries its bytes, and the session ends with it. */
   relays(relay: Relay, book: Recorder): void {
     this.#phase = 'relay';
     this.#counters = relay;
@@ -317,15 +325,18 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
   }
 
   /**
-   * The client has ended its direction. It may still wait for an answer; but one that waits for a BIND, or is going to, has
-   * gone.
+   * The client has ended its direction. It may still wait for an answer, unless the answer is a BIND's peer:
+   * then it has gone.
    */
   clientEnds(): void {
     this.#clientEnded = true;
     if (this.#phase === 'bind') this.stop(new Failure('client', 'bind'));
   }
 
-  /** Waits for work that knows no signal, but not beyond the end of the session. Rejects with the failure that stopped it. */
+  /**
+   * Waits for work that cannot be aborted, but no longer than the session is open. Rejects with the failure
+   * that stopped it.
+   */
   whileOpen<T>(work: T | Promise<T>): Promise<T> {
     const { signal } = this;
     return new Promise((resolve, reject) => {
@@ -338,7 +349,7 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
     });
   }
 
-  /** What the rules are told, at this moment. */
+  /** The current facts for the rules. */
   facts(command: Command): Facts {
     return {
       client: this.ip,
@@ -352,14 +363,14 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
     };
   }
 
-  /** Those that have allowed or refused what was asked for; of an association the ones in use, if any is. */
+  /** The rules that have allowed or refused the request; for an association, those in use, if any. */
   get rules(): readonly RuleOptions[] {
     const { used = [] } = this.#counters;
     if (used.length > 0) return used;
     return this.#rule === undefined ? [] : [this.#rule];
   }
 
-  /** The record as it stands; without `end` while the session is open. */
+  /** The current record; without `end` while the session is open. */
   record(end?: End): ConnectionRecord {
     return {
       id: this.id,

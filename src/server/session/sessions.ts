@@ -14,17 +14,20 @@ import { Session } from './session.ts';
 /** Sessions in one page of a list. */
 const PAGE = 1000;
 
-/** The oldest sessions that are open, but for those on earlier pages. */
+/** The oldest open sessions that were not on earlier pages. */
 interface Page {
   readonly sessions: readonly Session[];
-  /** Where the next page begins; absent on the last one. */
+  /** The start of the next page; absent on the last one. */
   readonly next?: number;
 }
 
-/** Every open session, and the place where each is recorded when it ends. */
+/** Every open session, and the recording of each one's end. */
 export class Sessions {
   readonly #open = new Roster<Session>();
-  /** Ended sessions whose client has its answer still to read. Each takes the next seat, and the one that sits there is closed. */
+  /**
+   * Ended sessions whose client has yet to read its answer. Each takes the next seat, and the previous
+   * occupant is closed.
+   */
   readonly #lingering: (Session | undefined)[];
   #nextSeat = 0;
   #lingerers = 0;
@@ -36,7 +39,10 @@ export class Sessions {
   #last = 0;
   #whenEmpty: (() => void)[] = [];
 
-  /** `lingering`: how many at most may have their answer still to read. `thread`: which of several it is. */
+  /**
+   * `lingering`: the largest number of sessions with an unread answer. `thread`: the index among several
+   * threads.
+   */
   constructor(
     { journal, log }: { readonly journal: Journal; readonly log: Log },
     limits: Limits,
@@ -53,7 +59,7 @@ export class Sessions {
     this.#lingering = Array.from({ length: lingering });
   }
 
-  /** Those that have not ended. */
+  /** The open ones. */
   get size(): number {
     return this.#open.size;
   }
@@ -63,18 +69,18 @@ export class Sessions {
   }
 
   /**
-   * The open sessions a page at a time, the oldest first. Whoever comes or goes meanwhile, those that stay are on one page, each once.
-   * `after`: the `next` of the page before.
+   * The open sessions, one page at a time, the oldest first. Sessions that stay open appear exactly once,
+   * even if others start or end meanwhile. `after`: the `next` of the previous page.
    */
   page(after = 0, size: number = PAGE): Page {
     const left = [...this.#open].filter(({ number }) => number > after);
     if (left.length <= size) return { sessions: left.toSorted(byAge) };
-    // Numbers are quickly sorted, however many are open.
+    // Numbers sort quickly, however many are open.
     const next = Float64Array.from(left, ({ number }) => number).toSorted()[size - 1]!;
     return { sessions: left.filter(({ number }) => number <= next).toSorted(byAge), next };
   }
 
-  /** Ends those for which there is a reason; how many. */
+  /** Ends the sessions for which there is a reason; returns their number. */
   stop(reason: (session: Session) => Failure | undefined): number {
     let stopped = 0;
     for (const session of this.#open) {
@@ -92,14 +98,15 @@ export class Sessions {
     return session;
   }
 
-  /** Records the grant; few rules want a line of it. */
+  /** Records the grant; few rules log it. */
   recordGrant(session: Session, rule: RuleOptions | undefined = session.rule): void {
     this.#journal.write(session, 'connect', rule?.log.includes('connect') !== true);
   }
 
   /**
-   * Writes the record of a session and gives back what it held, its place among the connections too: a client that does not read its
-   * answer keeps nobody out. Its connection is closed when that is `gone`, or when too many have come after it.
+   * Writes the record of a session and releases everything it held, including its slot among the connections:
+   * a client that does not read its answer keeps no one else out. Its connection is closed when `gone`
+   * resolves, or when too many have come after it.
    */
   async closeWhen(gone: Promise<void>, session: Session, end: End): Promise<void> {
     this.#end(session, end);
@@ -114,13 +121,13 @@ export class Sessions {
     this.#tellIfEmpty();
   }
 
-  /** The same for one whose connection is gone. */
+  /** The same for a session whose connection is already closed. */
   close(session: Session, end: End): void {
     this.#end(session, end);
     this.#tellIfEmpty();
   }
 
-  /** For a thread that dies: records them all, and gives back what they hold. */
+  /** For a thread that dies: records all sessions, and releases what they hold. */
   abandon(detail: EndDetail): void {
     for (const session of this.#open) this.close(session, new Failure('internal', session.phase, detail));
   }
@@ -139,7 +146,7 @@ export class Sessions {
     if (silenced && end.by === 'upstream') this.#warnOf(session, end);
   }
 
-  /** Where no line tells of it: whoever runs an agent has to know. */
+  /** For rules that do not log it: an agent's user must still learn of it. */
   #warnOf({ route }: Session, end: End): void {
     const error = end instanceof Failure && end.cause instanceof Error ? end.cause.message : formatEnd(end);
     this.#log.warnSeldom('the upstream failed', { route, error });

@@ -15,8 +15,8 @@ import type { Sessions } from './sessions.ts';
 import type { Timeouts } from '../settings.ts';
 
 /**
- * What every connection of a server shares. A reload puts new things in their places; a connection reads each when it
- * needs it, so that it sees the newest.
+ * State shared by all connections of a server. A reload replaces its members; a connection reads each one
+ * when it needs it, and thus sees the newest.
  */
 export interface ServerState {
   readonly engine: Engine;
@@ -30,28 +30,28 @@ export interface ServerState {
   readonly associations: Associations;
   readonly log: Log;
   policy: Policy;
-  /** Grows whenever an earlier decision may no longer hold. */
+  /** Increases whenever an earlier decision may no longer hold. */
   decisions: number;
   readonly outbound: Outbound;
   timeouts: Timeouts;
   authenticator: Authentication | undefined;
-  /** An embedder's further word on what the rules have allowed. */
+  /** An embedding program's further decision on requests that the rules have allowed. */
   readonly decide: Decide | undefined;
 }
 
-/** What those see of it who decide about requests. */
+/** The parts for deciding about requests, */
 export type Deciding = Pick<
   ServerState,
   'policy' | 'ports' | 'outbound' | 'decisions' | 'decide' | 'timeouts'
 >;
 
-/** … who count sessions in the limits of a rule, */
+/** … for counting sessions against the limits of a rule, */
 export type Counting = Pick<ServerState, 'limits' | 'quotas'>;
 
-/** … who join two connections, */
+/** … for joining two connections, */
 export type Relaying = Pick<ServerState, 'engine' | 'bandwidths' | 'sessions' | 'timeouts'>;
 
-/** … and who carry datagrams. */
+/** … and for carrying datagrams. */
 export type Associating = Deciding &
   Counting &
   Pick<ServerState, 'engine' | 'bandwidths' | 'sessions' | 'associations' | 'relayPorts' | 'log'>;

@@ -1,11 +1,14 @@
 import type { Signal } from '../../net/engine.ts';
 
-/** The signal of a session. Every connection has one, and an AbortSignal would cost more than its rules do. */
+/**
+ * The signal of a session. Every connection has one, and an AbortSignal would cost more than evaluating its
+ * rules.
+ */
 export class StopSignal implements Signal {
   #reason: Error | undefined;
   #listeners: readonly (() => void)[] = NONE;
 
-  /** `reason` when it is aborted already. */
+  /** `reason`: already aborted, with this reason. */
   constructor(reason?: Error) {
     this.#reason = reason;
   }
