@@ -14,10 +14,13 @@ import { admitSome, authorize } from '../session/authorize.ts';
 import type { Session } from '../session/session.ts';
 import type { Associating } from '../session/state.ts';
 
-/** Bytes that a client may send after its request, though they mean nothing. */
+/** Meaningless bytes that a client may send after its request. */
 const MEANINGLESS = 256;
 
-/** UDP ASSOCIATE (RFC 1928 section 7): the association lives as long as its TCP connection, whose further bytes mean nothing; a few are put up with. */
+/**
+ * UDP ASSOCIATE (RFC 1928 section 7): the association lives as long as its TCP connection. Further bytes
+ * there mean nothing; a few are tolerated.
+ */
 export async function associate(
   session: Session,
   handshake: ServerHandshake,
@@ -45,8 +48,8 @@ export async function associate(
 }
 
 /**
- * What the client's word for where it will send from is worth. Behind NAT it cannot know: its port may become another one on the
- * way, unless it has given the address that we see. The address as such is no business of ours.
+ * How far to trust the declared source of datagrams. Behind NAT the client cannot know it: its port may be
+ * translated on the way, unless it has declared the address that we see. The address itself does not matter.
  */
 function clientPortOf({ ip, listener }: Session, declared: Address): ClientPort {
   const { port } = declared;
@@ -60,7 +63,9 @@ function clientPortOf({ ip, listener }: Session, declared: Address): ClientPort 
   return new ClientPort(isOwn ? port : 0, isOwn);
 }
 
-/** Reads and forgets. A client has no need to send much there: a flood is meant for something else. */
+/**
+ * Reads and discards. A client has little reason to send anything here: a flood is meant for something else.
+ */
 async function untilEnded(client: Connection, sent: number): Promise<void> {
   try {
     let bytes: Uint8Array | undefined;

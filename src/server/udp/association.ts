@@ -25,19 +25,19 @@ import type { Associating } from '../session/state.ts';
 import type { Allowed } from './udp-path.ts';
 import { keyOf, Destinations } from './destinations.ts';
 
-/** Milliseconds between two searches for destinations that are silent. */
+/** Milliseconds between two searches for idle destinations. */
 const SILENT = 15_000;
 
 /**
- * The UDP relay of one client (RFC 1928 section 7). Towards the client it has a port of its own, which hears the client's
- * address only; towards the destinations it has outbound sockets, which hear only whom the client wrote to.
- * Every destination is decided by the rules when it is first used, and counts by the rule that allows it. Whatever is wrong with a
- * datagram drops that datagram.
+ * The UDP relay of one client (RFC 1928 section 7). On the client's side it has a port of its own, which
+ * accepts datagrams from the client's address only; towards the destinations it has outbound sockets, which
+ * accept answers only from addresses that the client has sent to. Each destination is decided by the rules on
+ * first use, and counts under the rule that allows it. Any fault in a datagram drops just that datagram.
  */
 export class Association implements Counters, Member {
-  /** Among the open ones. */
+  /** Its position among the open associations. */
   index = -1;
-  /** Bytes of what it knows of destinations, and of what waits. */
+  /** Bytes of memory for destinations and waiting datagrams. */
   held = 0;
   sent = 0;
   received = 0;
@@ -54,7 +54,7 @@ export class Association implements Counters, Member {
   #client: Peer | undefined;
   #last: { readonly header: Uint8Array; readonly key: string; readonly address: Address } | undefined;
   #activeAt = performance.now();
-  /** Milliseconds of silence that end it where no rule is in use. */
+  /** Milliseconds of silence that end it while no rule is in use. */
   readonly #idle: number;
   #lookedAt = performance.now();
   #closed = false;
@@ -113,7 +113,7 @@ export class Association implements Counters, Member {
     state.associations.add(this);
   }
 
-  /** Datagrams that went nowhere, by reason. */
+  /** Dropped datagrams, by reason. */
   get counts(): Drops['counts'] {
     return this.#drops.counts;
   }
@@ -126,7 +126,7 @@ export class Association implements Counters, Member {
     return this.#inside.local;
   }
 
-  /** The address that the client is given to send to. */
+  /** The address to which the client is to send. */
   get advertised(): Endpoint {
     const host = advertisedAddress(this.#session.ip, this.#session.listener.udp.advertise) ?? this.local.host;
     return { host, port: this.local.port };
@@ -140,7 +140,10 @@ export class Association implements Counters, Member {
     this.#shares.close();
   }
 
-  /** Ends the shares that have lasted long enough, and forgets who is silent; once all are, ends the session. */
+  /**
+   * Ends shares that have reached their duration, and forgets idle destinations; ends the session when all
+   * are idle.
+   */
   look(now: number): void {
     this.#shares.look(now);
     const idle = this.#shares.idle;
@@ -181,7 +184,7 @@ export class Association implements Counters, Member {
       return;
     }
     try {
-      // Most datagrams go where the one before went: the same header needs no second reading.
+      // Most datagrams have the same destination as the one before: an identical header is not decoded again.
       const last = this.#last;
       if (isSettled && last !== undefined && beginsWith(buffer, start, end, last.header)) {
         const size = last.header.length;
@@ -223,7 +226,10 @@ export class Association implements Counters, Member {
     this.#associations.hold(bytes);
   }
 
-  /** Whether a valid datagram is the client's. Where that cannot be told the association ends: nothing more reaches anybody. */
+  /**
+   * Whether a valid datagram is the client's. If that is undecidable, the association ends, and nothing more
+   * is relayed.
+   */
   #isClient(from: Peer): boolean {
     const sender = this.#clientPort.claim(from.port, performance.now());
     if (sender === 'client') {
@@ -258,7 +264,9 @@ export class Association implements Counters, Member {
     }
   }
 
-  /** A datagram on the destinations' side: the header goes in front of it, in the engine's own buffer. */
+  /**
+   * A datagram on the destinations' side: its header is written in front of it, in the engine's own buffer.
+   */
   #fromTarget(buffer: Uint8Array, start: number, end: number, from: Peer): void {
     const entry = this.#destinations.answerer(from);
     if (!this.#mayPass(entry, end - start)) return;
@@ -277,8 +285,8 @@ export class Association implements Counters, Member {
   }
 
   /**
-   * Whether an answer may go to the client; if so, it is counted, by the rule of the destination that it comes from. Where nobody
-   * can tell which that is, it counts by all rules in use, so that none is passed by.
+   * Whether an answer may be sent to the client; if so, it is counted under the rule of its destination. If
+   * the destination is ambiguous, it counts under all rules in use, so that none is bypassed.
    */
   #mayPass(entry: Allowed | undefined, bytes: number): boolean {
     const isAsked =

@@ -14,49 +14,58 @@ import type { Deciding, ServerState } from '../session/state.ts';
 import { Allowed } from './udp-path.ts';
 import type { UdpPath } from './udp-path.ts';
 
-/** Destinations that one association remembers; the oldest is forgotten first, and may no longer answer. */
+/**
+ * Destinations that one association remembers. The oldest is forgotten first, and can then no longer answer.
+ */
 const DESTINATIONS = 4096;
-/** Bytes that one takes, as measured with the header of its answers, without the text of its key; of that each character four times. */
+/**
+ * Bytes per destination, as measured with the header of its answers, but without its key; each character of
+ * the key counts four times.
+ */
 const DESTINATION = 640;
-/** Destinations that are being decided at a time: each may take a place in the line for names. */
+/** Destinations that can be decided at the same time: each may occupy a slot in the queue for names. */
 const DECIDING = 64;
-/** Datagrams that wait for one destination to be decided, and for all, which have so many bytes. */
+/** Limits on waiting datagrams: for one destination, for all, and their bytes. */
 const WAITING_PER_DESTINATION = 32;
 const WAITING = 64;
 const WAITING_BYTES = 128 * 1024;
-/** Milliseconds until a decision is made again: one that was not used, a refusal, one by a limit, and a name that did not resolve. */
+/**
+ * Milliseconds until a decision is made again: one that was not used, a refusal, an exhausted limit, and a
+ * name that did not resolve.
+ */
 const UNUSED = 60_000;
 const REFUSED = 60_000;
 const LIMITED = 1000;
 const FAILED = 5000;
 
-/** What is known of one destination. */
+/** The state of one destination. */
 type Entry =
   | { readonly state: 'deciding'; readonly waiting: Uint8Array[] }
   | { readonly state: 'refused'; readonly until: number; readonly why: string }
   | Allowed;
 
-/** What destinations need of their association. */
+/** The services that an association provides to its destinations. */
 interface Outside {
   pathTo(routed: RoutedPermit): Promise<UdpPath>;
-  /** The `room` bytes before `start` may be written on. */
+  /** The `room` bytes before `start` can be overwritten. */
   send(entry: Allowed, buffer: Uint8Array, start: number, end: number, room: number, now: number): void;
-  /** `why` is a reason of its own, or the code of what failed. */
+  /** `why` is one of garter's own reasons, or an error code. */
   dropped(why: string): void;
-  /** Whether so many bytes more may be held in memory. */
+  /** Whether this many more bytes may be held in memory. */
   hasRoom(bytes: number): boolean;
-  /** So many more, or less, are. */
+  /** The bytes held have changed by this many. */
   holds(bytes: number): void;
 }
 
-/** A destination as text. It is that of a peer where it is an address, which so needs no second look-up for its answers. */
+/** A destination as text. For an address it equals the peer's key, so answers need no second look-up. */
 export function keyOf({ host, port }: Address): string {
   return `${host} ${port}`;
 }
 
 /**
- * The destinations of one association. Each is decided by the rules when it is first used, and again when the rules change;
- * datagrams wait for it meanwhile, within limits. It is counted and metered by the rule that allows it.
+ * The destinations of one association. Each is decided by the rules on first use, and again when the rules
+ * change; meanwhile datagrams wait for it, within limits. It is counted and metered under the rule that
+ * allows it.
  */
 export class Destinations {
   readonly #session: Session;
@@ -64,9 +73,9 @@ export class Destinations {
   readonly #shares: Shares;
   readonly #outside: Outside;
   readonly #entries = new Map<string, Entry>();
-  /** By who may answer, where that is not the destination's own key. */
+  /** By the key of the answering peer, where that differs from the destination's own. */
   readonly #answerers = new Map<string, Allowed[]>();
-  /** Why this client gets nothing new any more. */
+  /** Why this client gets no new destinations. */
   #revoked: EndDetail | undefined;
   #deciding = 0;
   #waiting = 0;
@@ -84,7 +93,10 @@ export class Destinations {
     this.#outside = outside;
   }
 
-  /** Sends a datagram, now or when its destination is decided, or drops it. `key` is the address as text; of `room` see `send`. */
+  /**
+   * Sends a datagram, now or once its destination is decided, or drops it. `key` is the address as text; for
+   * `room`, see `send`.
+   */
   forward(key: string, address: Address, buffer: Uint8Array, start: number, end: number, room: number): void {
     const now = performance.now();
     const known = this.#entries.get(key);
@@ -109,7 +121,7 @@ export class Destinations {
     }
   }
 
-  /** The destination that this peer answers for, directly. */
+  /** The destination for which this peer answers, directly. */
   answerer(peer: Peer): Allowed | undefined {
     const entry = this.#entries.get(peer.key);
     if (entry?.state === 'allowed' && entry.answers === peer.key) return entry;
@@ -121,25 +133,25 @@ export class Destinations {
     return this.#answerers.get(answers)?.at(-1);
   }
 
-  /** How many are decided. */
+  /** The number of decided destinations. */
   get known(): number {
     return this.#entries.size - this.#deciding;
   }
 
-  /** The sockets that destinations are reached by. */
+  /** The sockets through which destinations are reached. */
   get sockets(): ReadonlySet<UdpSocket> {
     const sockets = new Set<UdpSocket>();
     for (const entry of this.#entries.values()) if (entry.state === 'allowed') sockets.add(entry.socket);
     return sockets;
   }
 
-  /** The destinations that are behind a socket which is no more, or belong to a share. */
+  /** Forgets the destinations of a closed socket or an ended share. */
   forgetAll(gone: UdpSocket | Share): void {
     for (const [key, entry] of this.#entries)
       if (entry.state === 'allowed' && (entry.socket === gone || entry.share === gone)) this.#forget(key);
   }
 
-  /** Those that have been silent for as long as their rule allows, and refusals that are over. */
+  /** Forgets destinations that have been idle for as long as their rule allows, and expired refusals. */
   forgetSilent(now: number): void {
     for (const [key, entry] of this.#entries) {
       if (entry.state === 'allowed' ? now - entry.usedAt >= entry.share.idle : isOld(entry, now))
@@ -147,7 +159,7 @@ export class Destinations {
     }
   }
 
-  /** A quarter of all, those that have been unused for longest. */
+  /** Forgets a quarter of all: those that have been unused for longest. */
   forgetOldest(): void {
     const uses = Float64Array.from(this.#entries.values(), lastUse).toSorted();
     let left = Math.ceil(uses.length / 4);
@@ -161,9 +173,9 @@ export class Destinations {
   }
 
   /**
-   * Asks the rules again, about the addresses in use: a flow that is still allowed stays where it goes, and counts by the rule
-   * that allows it now. With `revoked`, the reason why this client gets nothing more, only what is kept is left; whether
-   * something is.
+   * Asks the rules again, about the addresses in use: a flow that is still allowed keeps its path, and counts
+   * under the rule that allows it now. With `revoked`, the reason why the client as a whole is no longer
+   * allowed, only destinations with `revoke: keep` stay; returns whether there are any.
    */
   recheck(revoked: EndDetail | undefined): boolean {
     this.#revoked = revoked;
@@ -192,12 +204,12 @@ export class Destinations {
       this.#shares.leave(before);
       this.#mix(entry.answers);
     } catch {
-      // The next datagram finds out which limit it was.
+      // The next datagram determines which limit it was.
       this.#forget(key);
     }
   }
 
-  /** Notes of destinations with the same answers when they go by several rules. */
+  /** Marks destinations with the same answering peer as mixed if their rules differ. */
   #mix(answers: string): void {
     const those = this.#answerers.get(answers);
     if (those === undefined) return;
@@ -224,14 +236,14 @@ export class Destinations {
     return !isFull && this.#outside.hasRoom(bytes);
   }
 
-  /** Puts an entry last; beyond the limit the first, which is the oldest, makes room. */
+  /** Appends an entry; beyond the limit, the first and thus oldest makes room. */
   #remember(key: string, entry: Entry): void {
     this.#forget(key);
     if (this.#entries.size >= DESTINATIONS) this.#forget(this.#entries.keys().next().value!);
     if (entry.state !== 'allowed') this.#entries.set(key, entry);
     else {
       const { answers, peer } = entry;
-      // Of two texts that are the same one is enough.
+      // Keep only one of two equal strings.
       this.#entries.set(key === peer.key ? peer.key : key, entry);
       if (key !== answers) {
         const those = this.#answerers.get(answers) ?? [];
@@ -243,7 +255,7 @@ export class Destinations {
     this.#outside.holds(sizeOf(key));
   }
 
-  /** A destination that is no longer one; its peer may answer only if another leads there. */
+  /** Forgets a destination; its peer can answer only if another destination leads to it. */
   #forget(key: string): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
@@ -269,8 +281,9 @@ export class Destinations {
   }
 
   /**
-   * Begins to decide about a destination, unless that is done for too many or there is no room, for its first datagram either: one that
-   * is never sent to may not answer. What was known of it is in force no more.
+   * Begins to decide about a destination, unless too many are being decided or there is no room for it and
+   * its first datagram: a destination that nothing is sent to must not answer. Its earlier state no longer
+   * applies.
    */
   #begin(key: string, address: Address, before: Entry | undefined, bytes: number): Entry | undefined {
     if (this.#deciding >= DECIDING || !this.#mayWait(bytes) || !this.#outside.hasRoom(sizeOf(key)))
@@ -280,7 +293,7 @@ export class Destinations {
       if (address.port === 0) throw Failure.refusal('port-0');
       const destination = destinationOf(address);
       entry = { state: 'deciding', waiting: [] };
-      // A rule that will go on to be used counts no second session for it.
+      // A rule that remains in use does not count a second session for this.
       const held = before?.state === 'allowed' ? this.#shares.claim(before.share.rule) : undefined;
       void this.#decide(key, address, destination, entry.waiting, held);
     } catch (error) {
@@ -290,7 +303,7 @@ export class Destinations {
     return entry;
   }
 
-  /** Asks the rules, then sends what has waited. */
+  /** Asks the rules, then sends the waiting datagrams. */
   async #decide(
     key: string,
     address: Address,
@@ -328,7 +341,7 @@ export class Destinations {
       const share = this.#shares.claim(routed.permit.rule);
       try {
         const path = await this.#outside.pathTo(routed);
-        // `recheck` asks about the destinations in use, and this is none yet; nor has the end of its share forgotten it.
+        // The entry does not exist yet, so neither `recheck` nor the end of its share could have reached it.
         if (decisions === this.#state.decisions && share.isOpen)
           return new Allowed(routed.permit, path, share);
       } catch (error) {
@@ -340,13 +353,13 @@ export class Destinations {
   }
 }
 
-/** What is known is too old to be believed. */
+/** Whether the state has expired. */
 function isOld(entry: Entry, now: number): boolean {
   if (entry.state === 'allowed') return now - entry.usedAt >= UNUSED;
   return entry.state === 'refused' && now >= entry.until;
 }
 
-/** Refusals are missed least, and what is being decided is still awaited. */
+/** Refusals are the least valuable, and a pending decision is still awaited. */
 function lastUse(entry: Entry): number {
   if (entry.state === 'allowed') return entry.usedAt;
   return entry.state === 'refused' ? -1 : Infinity;

@@ -1,17 +1,17 @@
-/** How many reasons are counted separately. */
+/** Reasons that are counted separately. */
 const REASONS = 24;
 
 type Reason = 'stranger' | 'malformed' | 'refused' | 'limit' | 'unasked' | 'overflow' | 'bandwidth';
 type Counts = Record<Reason, number> & { [code: string]: number };
 
-/** The datagrams of one association that went nowhere. */
+/** The dropped datagrams of one association. */
 export class Drops {
-  /** By reason: one of these, or the code of what failed, ICMP errors too where the engine sees them. */
+  /** By reason: one of these, or an error code, including ICMP errors where the engine receives them. */
   readonly counts: Counts = {
     stranger: 0,
     malformed: 0,
     refused: 0,
-    /** By a limit of a rule. */
+    /** Refused by a limit of a rule. */
     limit: 0,
     unasked: 0,
     overflow: 0,
@@ -24,7 +24,7 @@ export class Drops {
     return counted.length === 0 ? undefined : counted.map(([why, count]) => `${why}:${count}`).join(',');
   }
 
-  /** Counts one. Of codes there are few, unless somebody far away makes them up. */
+  /** Counts one. There are few codes, unless a remote peer makes them up. */
   add(why: string): void {
     const isNew = this.counts[why] === undefined && Object.keys(this.counts).length >= REASONS;
     const reason = isNew ? 'other' : why;

@@ -17,20 +17,23 @@ import type { ServerState } from '../session/state.ts';
 import { StopSignal } from '../session/stop-signal.ts';
 import type { UdpPath } from './udp-path.ts';
 
-/** Milliseconds from one attempt to associate with the servers of a route to the next, and from one look at a socket's address to the next. */
+/**
+ * Minimum milliseconds between two attempts to associate with the servers of a route, and between two checks
+ * of a socket's address.
+ */
 const RETRY_DELAY = 1000;
 
-/** What sockets are opened with. */
+/** The state that is used to open sockets. */
 type Sockets = Pick<ServerState, 'engine' | 'outbound' | 'policy' | 'ports' | 'timeouts'>;
 
-/** What these sockets tell their association. */
+/** The association, as its sockets see it. */
 interface Inside {
-  /** Directly from a destination. */
+  /** A datagram directly from a destination. */
   received(buffer: Uint8Array, start: number, end: number, from: Peer): void;
   receivedUpstream(answer: UpstreamReply): void;
-  /** `why` is a reason of its own, or the code of what failed. */
+  /** `why` is one of garter's own reasons, or an error code. */
   dropped(why: string): void;
-  /** There is no way by this socket any more. */
+  /** This socket can no longer be used. */
   lost(socket: UdpSocket): void;
 }
 
@@ -41,21 +44,21 @@ export interface UpstreamReply {
   readonly start: number;
   readonly dataStart: number;
   readonly end: number;
-  /** The sender, as destinations may know it. */
+  /** The sender, under the keys by which destinations may know it. */
   readonly from: readonly string[];
 }
 
-/** What is open. */
+/** An open socket. */
 interface LocalSocket {
   readonly close: () => void;
-  /** The next destination opens another. */
+  /** Makes the next destination open another. */
   readonly forget: () => void;
   readonly freePort: () => void;
 }
 
 type UpstreamPermit = RoutedPermit & { readonly upstream: UpstreamOptions };
 
-/** For all destinations of a route. */
+/** Shared by all destinations of a route. */
 interface UpstreamSocket {
   readonly route: Route;
   association: Promise<UpstreamAssociation> | undefined;
@@ -63,8 +66,8 @@ interface UpstreamSocket {
 }
 
 /**
- * Where the datagrams of one association leave garter: for direct routes by one socket for each local address, through upstreams
- * by an association of its own for each route. Each is opened when it is first needed.
+ * The outbound side of one association: a socket per local address for direct routes, and an upstream
+ * association per route. Each is opened on first use.
  */
 export class OutboundSockets {
   readonly #session: Session;
@@ -89,8 +92,8 @@ export class OutboundSockets {
     const { port } = destination;
     if (upstream === undefined) {
       return firstFromHere(addresses, async (host) => {
-        // Nobody answers a datagram, so the kernel is asked before one is sent. Where there is no choice it will say so then, and
-        // what an egress leads to it does not know.
+        // Datagrams have no handshake, so the kernel is asked for a route beforehand. With only one address,
+        // sending will report the error; and the kernel's routes do not apply to an egress.
         if (addresses.length > 1 && route.egress === undefined) wayFromHere(host);
         const socket = await this.#socketTowards(host, route);
         this.#note(route.label);
@@ -101,7 +104,7 @@ export class OutboundSockets {
     const association = await this.#associationBy({ ...routed, upstream });
     const { socket, relay, servers, family } = association;
     this.#note(describePath(route, servers));
-    // What the last server can reach nobody knows; but it has the family of its relay.
+    // The reach of the last server is unknown; assume the family of its relay.
     const ip = addresses.find((one) => one.family === family) ?? addresses[0];
     const isPassedOn = destination.type === 'name' && ip === undefined;
     const host = isPassedOn ? destination.name : formatIp(ip!);
@@ -109,7 +112,7 @@ export class OutboundSockets {
     return { socket, peer: relay, header, ip, answers: farKey(socket, isPassedOn ? ANYBODY : host, port) };
   }
 
-  /** Closes those that no destination is behind. */
+  /** Closes sockets without destinations. */
   closeUnused(used: ReadonlySet<UdpSocket>): void {
     for (const [socket, { close, forget }] of this.#open) {
       if (used.has(socket)) continue;
@@ -139,7 +142,7 @@ export class OutboundSockets {
     this.#session.goesBy([...this.#routes].join(','));
   }
 
-  /** Of the family of a literal address, and with the local one that the route wants. */
+  /** A socket of the family of a literal address, bound to the route's local address. */
   #socketTowards(host: string, { egress }: Route): Promise<UdpSocket> {
     const from = egress && egressFrom(egress, this.#session.client.local.host)(host);
     const local = from ?? unspecified(familyOf(host));
@@ -147,7 +150,7 @@ export class OutboundSockets {
     if (socket === undefined) {
       socket = this.#openSocket(local);
       this.#sockets.set(local, socket);
-      // One that fails is tried again by the next destination.
+      // After a failure, the next destination tries again.
       socket.catch(() => this.#sockets.delete(local));
     }
     return socket;
@@ -161,7 +164,8 @@ export class OutboundSockets {
         received: (buffer, start, end, from) => this.#inside.received(buffer, start, end, from),
         failed: (code) => {
           this.#inside.dropped(code);
-          // It may be the destination's, or the interface has another address now; one look a second is enough.
+          // The error may be the destination's, or the interface has lost its address: check, at most once a
+          // second.
           if (code !== 'ENODEV') {
             if (performance.now() - lookedAt < RETRY_DELAY) return;
             lookedAt = performance.now();
@@ -231,7 +235,10 @@ export class OutboundSockets {
     return association;
   }
 
-  /** A server may have its relay elsewhere, but no server leads datagrams to this machine or where they have no business. */
+  /**
+   * A server may have its relay elsewhere, but must not direct datagrams to this machine or to special
+   * addresses.
+   */
   #mayBeRelay({ host, port }: Endpoint, server: Endpoint): boolean {
     const { ports, policy } = this.#state;
     const ip = parseIp(host)!;
@@ -239,7 +246,10 @@ export class OutboundSockets {
     return host === withoutZone(server.host) || !classify(ip, policy.special, policy.nat64, ports).special;
   }
 
-  /** Its port is garter's own as long as it is open. The session may have ended while it was being opened. */
+  /**
+   * The port counts as garter's own while the socket is open. The session may have ended while it was being
+   * opened.
+   */
   #hold(socket: UdpSocket, exit: { close(): void }, forget: () => void): void {
     if (this.#closing.aborted) exit.close();
     else {
@@ -248,7 +258,7 @@ export class OutboundSockets {
     }
   }
 
-  /** What is sent next finds another way. */
+  /** The next datagram opens a new path. */
   #lose(socket: UdpSocket, exit: { close(): void }): void {
     exit.close();
     this.#free(socket);
@@ -261,10 +271,10 @@ export class OutboundSockets {
   }
 }
 
-/** In place of the address of a name that an upstream resolves. */
+/** Replaces the address of a name that an upstream resolves. */
 const ANYBODY = '*';
 
-/** Who may answer through upstreams. */
+/** The key of a peer that answers through upstreams. */
 function farKey({ local }: UdpSocket, host: string, port: number): string {
   return `${formatAddress(local)} ${host} ${port}`;
 }

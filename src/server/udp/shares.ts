@@ -8,20 +8,20 @@ import type { Counters } from '../session/counters.ts';
 import type { Session } from '../session/session.ts';
 import type { Counting, ServerState } from '../session/state.ts';
 
-/** What shares are of. */
+/** The state that shares use. */
 type Sharing = Counting & Pick<ServerState, 'bandwidths' | 'sessions' | 'timeouts'>;
 
-/** What one association uses of one rule, where it counts as one session. */
+/** One association's use of one rule, which counts as one session. */
 export class Share implements Metered, Counters {
   sent = 0;
   received = 0;
   readonly rule: RuleOptions;
   readonly flows: Flows;
-  /** Milliseconds that a destination may be silent. */
+  /** Milliseconds for which a destination may be silent. */
   readonly idle: number;
   /** By `performance.now`. */
   readonly endsAt: number;
-  /** How many lead by this rule; the share ends with the last of them. */
+  /** The number of destinations under this rule; the share ends with the last of them. */
   destinations = 0;
   isOpen = true;
   lease: Lease | undefined;
@@ -49,36 +49,36 @@ export class Share implements Metered, Counters {
     return this.#session.phase;
   }
 
-  /** Its quota is used up; the association goes on by other rules. */
+  /** Its quota is used up; the association continues under other rules. */
   stop(): void {
     this.#shares.end(this);
   }
 }
 
-/** The shares of one association, by the names of their rules, so that they outlive a reload. */
+/** The shares of one association, by the names of their rules, so they outlive a reload. */
 export class Shares {
   readonly #session: Session;
   readonly #state: Sharing;
   readonly #ended: (share: Share) => void;
   readonly #open = new Map<string, Share>();
-  /** Rules whose `duration` has ended a share: a new one would undo that. */
+  /** Rules whose `duration` has ended a share: they must not start another. */
   readonly #over = new Set<string>();
   readonly #used = new Map<string, RuleOptions>();
   #closed = false;
 
-  /** `ended` is to forget the destinations of a share. */
+  /** `ended` must forget the destinations of a share. */
   constructor(session: Session, state: Sharing, ended: (share: Share) => void) {
     this.#session = session;
     this.#state = state;
     this.#ended = ended;
   }
 
-  /** Every rule that was used, in the order of first use. */
+  /** Every rule that has been used, in the order of first use. */
   get used(): readonly RuleOptions[] {
     return [...this.#used.values()];
   }
 
-  /** How long the most patient rule allows silence, and the least patient one; `undefined` where none is used. */
+  /** The longest and shortest idle time-outs of the rules in use; `undefined` when there are none. */
   get idle(): { readonly most: number; readonly least: number } | undefined {
     if (this.#open.size === 0) return undefined;
     const idle = [...this.#open.values()].map((share) => share.idle);
@@ -90,30 +90,30 @@ export class Shares {
     return this.#open.size > 0;
   }
 
-  /** For datagrams whose rule cannot be told: the bandwidths of all rules in use. */
+  /** For datagrams whose rule is ambiguous: the bandwidths of all rules in use. */
   get receive(): readonly Flows['receive'][] {
     return [...this.#open.values()].map(({ flows }) => flows.receive);
   }
 
-  /** They count by each rule. */
+  /** Such datagrams count under each rule. */
   received(bytes: number): void {
     for (const share of this.#open.values()) share.received += bytes;
   }
 
-  /** For one more destination; throws the Failure of a limit of the rule. */
+  /** Adds a destination; throws the Failure of an exhausted limit of the rule. */
   claim(rule: RuleOptions): Share {
     const share = this.#open.get(rule.name) ?? this.#begin(rule);
     share.destinations++;
     return share;
   }
 
-  /** For one destination less. */
+  /** Removes a destination. */
   leave(share: Share): void {
     share.destinations--;
     if (share.destinations === 0) this.end(share);
   }
 
-  /** Gives back what it holds. */
+  /** Releases what the share holds. */
   end(share: Share): void {
     if (!share.isOpen) return;
     share.isOpen = false;
@@ -123,7 +123,7 @@ export class Shares {
     this.#ended(share);
   }
 
-  /** Ends what has lasted long enough. */
+  /** Ends shares that have reached their duration. */
   look(now: number): void {
     for (const share of this.#open.values()) {
       if (now < share.endsAt) continue;
@@ -132,7 +132,7 @@ export class Shares {
     }
   }
 
-  /** What is still being decided gets no share. */
+  /** Destinations that are still being decided will get no share. */
   close(): void {
     this.#closed = true;
     for (const share of this.#open.values()) this.end(share);

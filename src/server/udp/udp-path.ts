@@ -5,37 +5,37 @@ import { formatIp, parseIp } from '../../wire/ip.ts';
 import type { Ip } from '../../wire/ip.ts';
 import type { Share } from './shares.ts';
 
-/** Where datagrams for one destination go to. */
+/** The path of datagrams to one destination. */
 export interface UdpPath {
   readonly socket: UdpSocket;
   readonly peer: Peer;
-  /** What upstreams want in front of the data. */
+  /** The headers for upstreams, in front of the data. */
   readonly header: Uint8Array | undefined;
-  /** Where it leads to; not known of a name that is passed on. */
+  /** The destination's address; unknown for a name that is passed on. */
   readonly ip: Ip | undefined;
-  /** Who may answer; of those who do so directly the key. */
+  /** The key of the answering peer; for a direct path, the peer's own. */
   readonly answers: string;
 }
 
-/** A destination that the rules allow. An association has thousands: what can be told from something else is not kept. */
+/** A destination that the rules allow. An association has thousands, so derivable values are not stored. */
 export class Allowed {
   readonly state = 'allowed';
   readonly socket: UdpSocket;
   readonly peer: Peer;
   readonly header: Uint8Array | undefined;
   readonly answers: string;
-  /** Of the rule that allows it. */
+  /** That of the rule that allows it. */
   share: Share;
-  /** What its answers carry, once there has been one. */
+  /** The header of its answers, after the first. */
   answerHeader: Uint8Array | undefined = undefined;
-  /** Its answers cannot be told from those of a destination that another rule allows. */
+  /** Its answers cannot be distinguished from those of a destination under another rule. */
   isMixed = false;
-  /** By `revoke: keep` of the rule as it was when that allowed it. */
+  /** Whether the rule had `revoke: keep` when it allowed the destination. */
   isKept: boolean;
-  /** Milliseconds, without a fraction: that would take an object of its own. */
+  /** Milliseconds, as an integer: a fraction would take a heap object. */
   usedAt: number;
   readonly #name: string | undefined;
-  /** Not known of a name that is passed on. */
+  /** Unknown for a name that is passed on. */
   readonly #host: string | undefined;
   readonly #port: number;
 
@@ -53,7 +53,7 @@ export class Allowed {
     this.#port = destination.port;
   }
 
-  /** As the rules are asked about it. */
+  /** As the rules see it. */
   get destination(): Destination {
     const port = this.#port;
     if (this.#name !== undefined) return { type: 'name', name: this.#name, port };
