@@ -1,9 +1,9 @@
 import { codeOf } from '../../wire/error-code.ts';
 
-/** What one end of a channel can be told or asked; values are copied. */
+/** The messages and questions that one end of a channel accepts; values are copied. */
 type Calls = { readonly [name: string]: (value: never) => unknown };
 
-/** A worker, seen from outside, or the port to the thread that started this one. */
+/** A worker, seen from outside, or the port to its parent thread. */
 interface Port {
   postMessage(message: Message | Answer): void;
   on(event: 'message', listener: (message: Message | Answer) => void): unknown;
@@ -12,7 +12,7 @@ interface Port {
 interface Message {
   readonly name: string;
   readonly value: unknown;
-  /** Of a question; its answer has the same. */
+  /** Identifies a question, and its answer. */
   readonly number?: number;
 }
 
@@ -20,11 +20,11 @@ interface Answer {
   readonly answered: number;
   readonly value?: unknown;
   readonly error?: Error;
-  /** Of the error: copies of errors lose it. */
+  /** The error's code, which is lost when errors are copied. */
   readonly code?: string | undefined;
 }
 
-/** Between two threads: news, and questions with answers. In order, both ways. */
+/** Messages, and questions with answers, between two threads. Each direction keeps its order. */
 export class Channel<Ours extends Calls, Theirs extends Calls> {
   readonly #port: Port;
   readonly #ours: Ours;
@@ -45,7 +45,7 @@ export class Channel<Ours extends Calls, Theirs extends Calls> {
     this.#port.postMessage({ name, value });
   }
 
-  /** Rejects with what the other end threw, or once that has gone. */
+  /** Rejects with the other end's error, or once the other end has gone. */
   ask<Name extends keyof Theirs & string>(
     name: Name,
     ...[value]: Parameters<Theirs[Name]>
@@ -58,7 +58,7 @@ export class Channel<Ours extends Calls, Theirs extends Calls> {
     return asked.promise as Promise<Awaited<ReturnType<Theirs[Name]>>>;
   }
 
-  /** The other end has gone: all that wait for it get the error. */
+  /** The other end has gone: pending questions reject with this error. */
   end(reason: Error): void {
     this.#ended = reason;
     for (const { reject } of this.#asked.values()) reject(reason);

@@ -6,45 +6,45 @@ import type { SessionPage, WorkerStatus } from '../workers.ts';
 import type { Settings } from '../settings.ts';
 import type { SharedMemory } from '../shared-memory.ts';
 
-/** What a thread is started with. */
+/** The initial data of a thread. */
 export interface ThreadStart {
   readonly number: number;
-  /** How many there are. */
+  /** The number of threads. */
   readonly threads: number;
   readonly memory: SharedMemory;
-  /** Where it notes its descriptors: see `Loop`. */
+  /** Where it records its descriptors: see `Loop`. */
   readonly owned: SharedArrayBuffer;
   readonly settings: Settings;
-  /** Somebody hears of every line of the log. */
+  /** Some subscriber receives every log line. */
   readonly hasLogReader: boolean;
 }
 
 /** Bytes that users have used today. */
 export type Used = readonly (readonly [rule: string, user: string, bytes: number])[];
 
-/** What a journal has taken. */
+/** An entry of a journal. */
 export interface Entry {
   readonly record: ConnectionRecord;
   readonly event: RecordEvent;
   readonly silenced: boolean;
 }
 
-/** What a thread has to know of what the server has once. */
+/** A thread's view of what the server has only once. */
 export interface ThreadCommon {
-  /** There are users, about whom it asks. */
+  /** There are users; the thread asks the server about them. */
   readonly users: boolean;
-  /** The server's own journal wants records, too. */
+  /** The server's own journal has subscribers too. */
   readonly journal: boolean;
   readonly used: Used;
 }
 
-/** What a thread can be told and asked. */
+/** Messages and questions for a thread. */
 export type ThreadCalls = {
   readonly prepare: (settings: Settings) => Promise<void>;
   readonly commit: (common: ThreadCommon) => Promise<void>;
   readonly abort: () => Promise<void>;
   readonly recheck: () => Promise<void>;
-  /** In all. */
+  /** The totals of all threads. */
   readonly used: (used: Used) => void;
   readonly newDay: () => void;
   readonly sessions: (after: string | undefined) => Promise<SessionPage>;
@@ -58,7 +58,7 @@ export type ThreadCalls = {
   readonly close: () => Promise<void>;
 };
 
-/** What a thread tells and asks the server. */
+/** Messages and questions for the server. */
 export type ServerCalls = {
   readonly lines: (lines: readonly Line[]) => void;
   readonly entries: (entries: readonly Entry[]) => void;
@@ -67,8 +67,8 @@ export type ServerCalls = {
     readonly password: string;
     readonly client: string;
   }) => Promise<PasswordVerdict>;
-  /** Who these users are now: a few at a time. */
+  /** The current identities of these users, a few at a time. */
   readonly identities: (names: readonly string[]) => Promise<readonly (Identity | undefined)[]>;
-  /** More. */
+  /** Additional bytes. */
   readonly used: (used: Used) => void;
 };

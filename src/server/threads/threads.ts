@@ -16,16 +16,22 @@ import type { ListenerSettings, Settings } from '../settings.ts';
 import type { ThreadCommon, Used } from './messages.ts';
 import { WorkerHandle } from './worker-handle.ts';
 
-/** Milliseconds: from the death of a thread to its successor's start, longer while they die young. */
+/**
+ * Milliseconds from a thread's death to its successor's start; the delay grows while successors die young.
+ */
 const RESTART = { first: 100, last: 10_000 } as const;
 const MIN_UPTIME = 10_000;
-/** Milliseconds that a thread may take to answer and to end; and to get ready for a reload, which is work with long lists. */
+/**
+ * Milliseconds within which a thread must answer or end, and prepare a reload, which takes a while with long
+ * lists.
+ */
 const PATIENCE = 3000;
 const LONG_PATIENCE = 10_000;
 
 /**
- * Threads that serve, each with its own loop and connections. The server's own thread opens the listeners, which all of them
- * accept from; it writes the log, checks passwords and keeps the quotas. A thread that dies is replaced.
+ * Threads that serve, each with its own loop and connections. The server's own thread opens the listeners,
+ * from which all threads accept; it writes the log, checks passwords and keeps the quotas. A thread that dies
+ * is replaced.
  */
 export class Threads implements Workers {
   readonly #common: Common;
@@ -35,14 +41,14 @@ export class Threads implements Workers {
   readonly #count: number;
   readonly #threads = new Set<WorkerHandle>();
   #last = 0;
-  /** In force. */
+  /** The settings in force. */
   #settings: Settings | undefined;
   #day = '';
   #restart: number = RESTART.first;
-  /** Over when nobody changes the settings. */
+  /** Settles when no change of settings is in progress. */
   #turn: Promise<unknown> = Promise.resolve();
   #closing = false;
-  /** There is one that hangs. */
+  /** A thread that hangs was abandoned. */
   #abandoned = false;
 
   constructor(common: Common, quotas: QuotaStore, count: number) {
@@ -97,13 +103,16 @@ export class Threads implements Workers {
     throw new Error('a connection can be handed in only where one thread serves: workers: 1');
   }
 
-  /** One thread after the other: `THREAD`, or `THREAD:NEXT` of one that has more than a page. */
+  /**
+   * One thread after the other. Cursors are `THREAD`, or `THREAD:NEXT` within a thread that has more than a
+   * page.
+   */
   async sessions(after = '0'): Promise<SessionPage> {
     const [number, inThread] = after.split(':');
     const [thread, following] = [...this.#threads].filter((one) => one.number >= Number(number));
     if (thread === undefined) return NO_SESSIONS;
     const from = thread.number === Number(number) ? inThread : undefined;
-    // One that does not answer has nothing to say.
+    // Skip a thread that does not answer.
     const { records, next } = await patiently(thread.ask('sessions', from)).catch(() => NO_SESSIONS);
     if (next !== undefined) return { records, next: `${thread.number}:${next}` };
     return following === undefined ? { records } : { records, next: String(following.number) };
@@ -145,7 +154,7 @@ export class Threads implements Workers {
     process.off('uncaughtExceptionMonitor', tellOnStderr);
   }
 
-  /** A thread that dies meanwhile has nothing against the new settings: its successor gets them. */
+  /** The death of a thread does not count against the new settings: its successor gets them. */
   async #prepare(thread: WorkerHandle, settings: Settings): Promise<void> {
     try {
       await patiently(thread.ask('prepare', settings), LONG_PATIENCE);
@@ -165,7 +174,7 @@ export class Threads implements Workers {
     thread.serves = true;
   }
 
-  /** If it is not gone, it hangs, and must not be terminated: nobody waits for it any more. */
+  /** A thread that has not gone hangs, and must not be terminated: stop waiting for it. */
   #giveUp(thread: WorkerHandle): void {
     if (!this.#threads.has(thread)) return;
     this.#common.log.error('a thread does not respond; it is abandoned', { thread: thread.number });
@@ -174,7 +183,7 @@ export class Threads implements Workers {
     thread.end(new Error(`thread ${thread.number} does not respond`));
   }
 
-  /** What each thread answers; those that die meanwhile have nothing to say. */
+  /** The answers of all threads; those that die meanwhile are left out. */
   async #all<T>(ask: (thread: WorkerHandle) => Promise<T>): Promise<T[]> {
     const answers = await Promise.allSettled(Array.from(this.#threads, ask));
     return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
@@ -231,7 +240,7 @@ export class Threads implements Workers {
       await patiently(thread.ask('prepare', settings), LONG_PATIENCE);
       if (!this.#closing) await this.#commit(thread);
     } catch (error) {
-      // One that has died is reported already, and has a successor.
+      // A thread that died has been reported, and has a successor.
       if (!this.#threads.has(thread)) return;
       const { message } = error as Error;
       this.#common.log.error('could not start a thread', { thread: thread.number, reason: message });
@@ -266,14 +275,14 @@ export class Threads implements Workers {
   };
 }
 
-/** Rejects when there is no answer for so long. */
+/** Rejects when there is no answer in time. */
 function patiently<T>(work: Promise<T>, patience: number = PATIENCE): Promise<T> {
   return withTimeout(work, patience, () => {
     throw new Error('a thread does not respond');
   });
 }
 
-/** Node would tell it only after its `exit`, which is too late here. */
+/** Node would print it only after its `exit` event, which is too late here. */
 function tellOnStderr(error: Error): void {
   writeSync(2, `${inspect(error)}\n`);
 }
@@ -281,7 +290,7 @@ function tellOnStderr(error: Error): void {
 const NO_SESSIONS: SessionPage = { records: [] };
 const NOBODY: PasswordVerdict = { ok: false, reason: 'wrong' };
 
-/** For threads, which find the listeners open, and ask about passwords. */
+/** The settings for threads: listeners are already open, and passwords are checked by the server. */
 function settingsFor(settings: Settings, { open }: ListenersChange): Settings {
   const listeners = open.map(([{ fd, place }, listener]): ListenerSettings => {
     return { ...listener, address: { shared: fd!, place } };

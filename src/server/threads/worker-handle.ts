@@ -4,17 +4,17 @@ import { createOwnedMemory } from '../../net/threads.ts';
 import { Channel } from './channel.ts';
 import type { ServerCalls, ThreadCalls, ThreadStart } from './messages.ts';
 
-/** MiB of its heap for young objects: as in bin/garter, of which V8 takes three. */
+/** MiB of its heap for young objects: as in bin/garter, with the factor of three that V8 applies. */
 const YOUNG_OBJECTS = 24;
 
-/** A thread that serves, seen from the server's own. */
+/** A serving thread, as seen by the server's own. */
 export class WorkerHandle extends Channel<ServerCalls, ThreadCalls> {
   readonly number: number;
   /** Its descriptors: see `Loop`. */
   readonly owned: Int32Array;
-  /** It has settings and listeners. */
+  /** It has its settings and listeners. */
   serves = false;
-  /** Resolves when it is gone, with the error that it died of. */
+  /** Resolves when the thread has gone, with the error that ended it, if any. */
   readonly ended: Promise<Error | undefined>;
 
   constructor(start: Omit<ThreadStart, 'owned'>, calls: ServerCalls) {
@@ -22,7 +22,7 @@ export class WorkerHandle extends Channel<ServerCalls, ThreadCalls> {
     const worker = new Worker(new URL(`worker-thread${extname(import.meta.url)}`, import.meta.url), {
       workerData: { ...start, owned } satisfies ThreadStart,
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_OBJECTS },
-      // Not those of the program: some of Node's options are for its main script only.
+      // Not the program's: some of Node's options are valid for the main script only.
       execArgv: [],
     });
     super(worker, calls);

@@ -1,4 +1,7 @@
-/** What runs in a thread: connections, and lines to the server's own thread for all that a server has once. */
+/**
+ * The main module of a thread: serves connections, and uses the channel to the server's own thread for
+ * everything that a server has only once.
+ */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Line } from '../../audit/line.ts';
 import { Journal } from '../../audit/journal.ts';
@@ -13,12 +16,12 @@ import type { Usage } from '../limits/quota-store.ts';
 import type { Settings } from '../settings.ts';
 import type { Entry, ServerCalls, ThreadCalls, ThreadStart, Used } from './messages.ts';
 
-/** Milliseconds from a log line or record to the message that takes it along. */
+/** Milliseconds for which log lines and records are batched. */
 const GATHER = 10;
-/** Names of users in one message. */
+/** User names in one message. */
 const NAMES = 256;
 
-/** What is on its way to the server's own thread, many at a time. */
+/** Batches messages to the server's own thread. */
 class Batches<T> {
   readonly #send: (batch: readonly T[]) => void;
   #waiting: T[] = [];
@@ -42,7 +45,7 @@ class Batches<T> {
   }
 }
 
-/** Passwords are checked where all the guesses are counted, and users are known there only. */
+/** The server's own thread checks passwords, since only it has the users and counts all guesses. */
 const farUsers: Authentication = {
   verify: (name, password, client) => server.ask('verify', { name, password, client }),
   async identities(names) {
@@ -53,7 +56,7 @@ const farUsers: Authentication = {
   },
 };
 
-/** Reports at once what is used here, and hears of what is used elsewhere. */
+/** Reports local use at once, and receives the totals of all threads. */
 class FarUsage implements Usage {
   readonly #used = new Map<string, Map<string, number>>();
 
@@ -93,7 +96,7 @@ const engine = new FastEngine(new Int32Array(owned), threads);
 const common = { log, journal, memory, usage, authenticator: () => (hasUsers ? farUsers : undefined) };
 const worker = new Worker(engine, common, first, { thread: number, threads });
 
-/** Prepared, and not in force yet. */
+/** Prepared, but not in force yet. */
 let next: { readonly change: Change; readonly settings: Settings } | undefined;
 
 const server: Channel<ThreadCalls, ServerCalls> = new Channel(parentPort!, {
@@ -128,12 +131,12 @@ const server: Channel<ThreadCalls, ServerCalls> = new Channel(parentPort!, {
     await worker.close();
     lines.send();
     entries.send();
-    // Nothing keeps this thread any more, once the answer is sent.
+    // Lets this thread end once the answer has been sent.
     parentPort!.unref();
   },
 });
 
-// However it ends: Node would abort the whole process for a descriptor that is still watched.
+// However the thread ends: Node would abort the whole process for a descriptor that is still watched.
 process.once('exit', () => {
   engine.stop();
   worker.abandon();
