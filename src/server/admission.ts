@@ -5,7 +5,10 @@ import { Method as MethodCode } from '../wire/socks5.ts';
 import { Failure } from './failure.ts';
 import type { ListenerSettings } from './settings.ts';
 
-/** The methods that a client may use which the accept rules let in, by preference. Throws the Failure of one that they do not. */
+/**
+ * The methods open to a client under the accept rules, by preference. Throws the Failure of a client that
+ * they refuse.
+ */
 export function methodsFor(
   { allow, rule }: Admission,
   { methods }: Pick<ListenerSettings, 'methods'>,
@@ -14,19 +17,22 @@ export function methodsFor(
   return rule?.methods ?? methods;
 }
 
-/** Methods as SOCKS5 has them. */
+/** The codes of the methods in SOCKS5. */
 export const METHOD_CODES: Readonly<Record<Method, 0 | 2>> = {
   none: MethodCode.none,
   password: MethodCode.password,
-  // It was shown before; SOCKS has nothing left to ask.
+  // The certificate has already been verified in TLS, so SOCKS has nothing left to ask.
   certificate: MethodCode.none,
 };
 
-/** What a request offers that comes without a greeting: in SOCKS4 nothing, in HTTP a password if it shows one. */
+/**
+ * The methods offered by a request without a greeting: in SOCKS4 none with credentials, in HTTP also a
+ * password if it sends one.
+ */
 export const NO_PASSWORD: readonly number[] = [MethodCode.none];
 export const ANY_METHOD: readonly number[] = [MethodCode.none, MethodCode.password];
 
-/** The first method that the client offers too; without a certificate it has no use for that one. */
+/** The first method that the client offers too; `certificate` only if the client has one. */
 export function chooseMethod(
   methods: readonly Method[],
   offered: readonly number[],
@@ -37,14 +43,14 @@ export function chooseMethod(
   );
 }
 
-/** A certificate is refused in the handshake of TLS, a password with its reason in the record. */
+/** A certificate is refused in the TLS handshake, a password with its reason in the record. */
 export function noUser(method: Method, reason: 'wrong' | 'expired'): Failure {
   return method === 'certificate'
     ? new Failure('client', 'greeting', NO_USER)
     : Failure.refusal(reason, 'auth');
 }
 
-/** There is no such method. SOCKS4 has no greeting. */
+/** No acceptable method. SOCKS4 has no greeting. */
 export function noMethod(protocol: Protocol): Failure {
   return Failure.refusal('no-method', protocol === 'socks4' ? 'request' : 'greeting');
 }

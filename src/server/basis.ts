@@ -9,13 +9,16 @@ import { Outbound } from '../route/outbound.ts';
 import { OwnPorts } from './listen/own-ports.ts';
 import type { Settings } from './settings.ts';
 
-/** What a server with these settings decides by, for questions about it: it opens nothing, and asks name servers at most. */
+/**
+ * The basis on which a server with these settings would decide. It opens nothing, and sends queries to name
+ * servers at most.
+ */
 export async function basisOf(settings: Settings): Promise<Basis & { readonly outbound: Outbound }> {
   const { listeners, routes, health, policy, engine: name } = settings;
   const ports = new OwnPorts();
   for (const { address } of listeners) if ('host' in address) ports.add(address, 'tcp');
   if (health !== undefined) ports.add(health, 'tcp');
-  // The name servers of a route are asked from its egress, which not every engine can do.
+  // The name servers of a route are queried from its egress, which not every engine supports.
   const asks = routes?.some(({ dns, egress }) => dns !== undefined && egress !== undefined) === true;
   const { engine } = await chooseEngine(asks ? name : 'portable');
   const outbound = new Outbound(

@@ -1,8 +1,8 @@
-/** Something that is ready to be put in force, or to be given up. Neither fails. */
+/** A prepared change, to be committed or aborted. Neither can fail. */
 export interface Change {
   readonly commit: () => Promise<void>;
   readonly abort: () => Promise<void>;
 }
 
-/** Everything stays as it is. */
+/** Nothing changes. */
 export const NONE: Change = { commit: async () => {}, abort: async () => {} };

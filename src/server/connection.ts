@@ -25,10 +25,10 @@ import type { OpenListener } from './listen/listeners.ts';
 import type { Counting, Deciding, Relaying, ServerState } from './session/state.ts';
 import { secure } from './tls-handshake.ts';
 
-/** How long a refused client may take to read its reply; RFC 1928 section 6 allows 10 s. */
+/** Milliseconds for which a refused client may take to read its reply; RFC 1928 section 6 allows 10 s. */
 const LINGER = 2000;
 
-/** The way of one connection, from accept to record. Never rejects. */
+/** The course of one connection, from accept to record. Never rejects. */
 export async function serve(client: Connection, listener: OpenListener, state: ServerState): Promise<void> {
   const session = state.sessions.open(client, listener);
   watchClient(session);
@@ -66,7 +66,7 @@ export async function serve(client: Connection, listener: OpenListener, state: S
   // record
   if (end === undefined) return;
   if (end.phase === 'accept') session.client.destroy();
-  // A session that was stopped has no connection any more.
+  // A session that was stopped no longer has a connection.
   if (end.phase === 'accept' || session.failure !== undefined) state.sessions.close(session, end);
   else await state.sessions.closeWhen(session.client.closeGracefully(LINGER), session, end);
 }
@@ -91,13 +91,13 @@ function checkInterface({ client, listener }: Session): void {
     throw Failure.refusal('interface', 'accept');
 }
 
-/** Whom the balancer speaks for; it may also speak for itself. */
+/** Replaces the balancer's address by the client's; a balancer may also connect on its own behalf. */
 async function expectProxyHeader(session: Session): Promise<void> {
   const { addresses } = await readProxyHeader(session.client);
   if (addresses !== undefined) session.applyProxyHeader(addresses.source);
 }
 
-/** Before any byte of the client is read: the methods it may use. */
+/** Checks the client's address before any of its bytes is read; returns the methods open to it. */
 function checkAccept(
   session: Session,
   state: Pick<ServerState, 'connections' | 'policy' | 'ports' | 'sessions'>,
@@ -111,7 +111,9 @@ function stackOf({ cause, message }: Failure): string {
   return cause instanceof Error ? (cause.stack ?? cause.message) : message;
 }
 
-/** Nothing is awaited while a connection is relayed, where most of its life is: then there is no end yet. */
+/**
+ * While a connection is relayed, for most of its life, nothing is awaited: the result is then `undefined`.
+ */
 function runCommand(
   session: Session,
   handshake: ServerHandshake,
@@ -137,7 +139,7 @@ function runCommand(
   }
 }
 
-/** As the rules name it; SOCKS4 has no UDP, and no place for the name in its reply. */
+/** The command's name in rules. SOCKS4 has no UDP, and no room for a name in its reply. */
 function commandOf({ command, protocol }: RequestEvent): Command | undefined {
   switch (command) {
     case CommandCode.connect:

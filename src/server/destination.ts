@@ -8,8 +8,8 @@ import { Reply } from '../wire/socks5.ts';
 import { Failure } from './failure.ts';
 
 /**
- * What a request asks for, as rules see it. An address that was sent as a name, as Chromium does, is an address; a name
- * becomes lower case, ASCII (RFC 5891) and loses its trailing dot.
+ * The destination of a request, as rules see it. A literal address that was sent as a name, as Chromium does,
+ * is an address; a name is converted to lower case and ASCII (RFC 5891), and loses its trailing dot.
  */
 export function destinationOf(address: Address): Destination {
   const { host, port } = address;
@@ -18,12 +18,12 @@ export function destinationOf(address: Address): Destination {
   if (literal !== undefined) return ipDestination(literal, port);
   const name = parseName(host);
   if (name === undefined) throw new Failure('client', 'request', 'bad-name', Reply.hostUnreachable);
-  // 127.1 or 0x7f.1: what one program takes for a name is an address to the next.
+  // 127.1 or 0x7f.1: some programs parse it as a name, others as an address.
   if (isNumericName(name)) throw Failure.refusal('numeric-name');
   return { type: 'name', name, port };
 }
 
-/** 0.0.0.0, :: or an empty name: the client does not say. */
+/** 0.0.0.0, :: or an empty name: the client leaves it open. */
 export function isUnspecified(address: Address): boolean {
   return isWildcard(address.host) || address.host === '';
 }

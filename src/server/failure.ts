@@ -7,7 +7,10 @@ import { codeOf } from '../wire/error-code.ts';
 import { WireError } from '../wire/error.ts';
 import { Reply } from '../wire/socks5.ts';
 
-/** A connection that cannot go on: how its record ends, and the reply to its client if one is still due. */
+/**
+ * The end of a connection that cannot continue: its end in the record, and the reply to its client if one is
+ * still due.
+ */
 export class Failure extends Error implements End {
   override readonly name = 'Failure';
   readonly by: EndedBy;
@@ -29,7 +32,7 @@ export class Failure extends Error implements End {
     this.reply = reply;
   }
 
-  /** True for a mistake in garter's own code, which nobody else can have caused. */
+  /** True for a fault in garter's own code. */
   get isBug(): boolean {
     return this.by === 'internal' && this.detail === undefined;
   }
@@ -39,7 +42,7 @@ export class Failure extends Error implements End {
     return new Failure('policy', phase, detail, Reply.notAllowed);
   }
 
-  /** As the judge refuses a request. */
+  /** A refusal by the judge. */
   static ofVerdict({ reason }: Refused, command: Command): Failure {
     if (reason !== 'command' && reason !== 'encrypted') return Failure.refusal(reason);
     return new Failure('upstream', CARRIED_IN[command], reason, Reply.commandNotSupported);
@@ -50,7 +53,7 @@ export class Failure extends Error implements End {
     return Failure.refusal((rule ?? 'no-rule') as EndDetail, 'accept');
   }
 
-  /** A limit is reached (RFC 1928 reply 2). */
+  /** A limit is exhausted (RFC 1928 reply 2). */
   static limit(name: EndDetail, phase: Phase): Failure {
     return new Failure('limit', phase, name, Reply.notAllowed);
   }
@@ -60,7 +63,7 @@ export class Failure extends Error implements End {
     return new Failure('client', phase, codeOf(error), Reply.generalFailure, error);
   }
 
-  /** What the network or a peer did while `phase` was being done. */
+  /** Attributes an error of the network or a peer to the current `phase`. */
   static from(error: unknown, phase: Phase): Failure {
     if (error instanceof Failure) return error;
     if (error instanceof UpstreamError) {
@@ -76,7 +79,7 @@ export class Failure extends Error implements End {
   }
 }
 
-/** Where a request would have gone on that no upstream can carry. */
+/** The phase in which a request would have continued if an upstream could carry it. */
 const CARRIED_IN: Readonly<Record<Command, Phase>> = {
   connect: 'dial',
   bind: 'bind',
@@ -84,7 +87,7 @@ const CARRIED_IN: Readonly<Record<Command, Phase>> = {
   resolve: 'resolve',
 };
 
-/** Whose error it is when a socket fails in this phase. */
+/** The party to blame when a socket fails in this phase. */
 const BLAME: Readonly<Record<Phase, EndedBy>> = {
   accept: 'client',
   greeting: 'client',

@@ -9,13 +9,13 @@ import { Failure } from './failure.ts';
 import type { Session } from './session/session.ts';
 import type { ServerState } from './session/state.ts';
 
-/** What identifies clients. */
+/** The state that is used to identify clients. */
 type Identifying = Pick<ServerState, 'authenticator' | 'connections' | 'log' | 'outbound'>;
 
 /**
- * From the first byte to the request: feeds the handshake, picks the method and asks who it is. The caller still holds
- * it when this fails, so that it can refuse in the client's protocol. `certified`: who the client is by the
- * certificate that it has shown.
+ * From the first byte to the request: feeds the handshake, chooses the method and identifies the client. The
+ * caller owns the handshake, so that it can refuse in the client's protocol when this fails. `certified`: the
+ * identity from the client's certificate.
  */
 export async function receiveRequest(
   session: Session,
@@ -49,7 +49,7 @@ export async function receiveRequest(
       case 'request':
         if (session.method === undefined) {
           const method = chooseMethod(methods, shownWith(event), certified !== undefined);
-          // SOCKS4 can show nothing: its user id is a claim, and nobody vouches for it.
+          // SOCKS4 has no credentials: its user id is an unverified claim.
           if (method === undefined) throw noMethod(event.protocol);
           session.usesMethod(method, certified);
           if (method === 'password') await identify(session, event.credentials!, state);
@@ -70,13 +70,13 @@ function accept(session: Session, handshake: ServerHandshake): void {
   session.enters('request');
 }
 
-/** Ends with the identity of the session, or throws. */
+/** Sets the identity of the session, or throws. */
 async function identify(
   session: Session,
   { username, password }: Credentials,
   state: Identifying,
 ): Promise<void> {
-  // Counts, firewalls and embedding programs know addresses without a zone.
+  // Counters, firewalls and embedding programs expect addresses without a zone.
   const address = withoutZone(session.remote.host);
   let verdict: PasswordVerdict;
   state.connections.checks(session);
@@ -96,10 +96,10 @@ async function identify(
   session.identifiedAs(verdict.identity, isPassedOn ? { username, password } : undefined);
 }
 
-/** The methods that a request offers which comes without a greeting. */
+/** The methods offered by a request without a greeting. */
 function shownWith({ credentials }: RequestEvent): readonly number[] {
   return credentials === undefined ? NO_PASSWORD : ANY_METHOD;
 }
 
-/** A listener may ask for passwords before there are users. */
+/** A listener can require passwords before there are users. */
 const NOBODY: PasswordVerdict = { ok: false, reason: 'wrong' };

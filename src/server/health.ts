@@ -5,11 +5,11 @@ import type { Socket } from 'node:net';
 import type { Endpoint } from '../wire/address.ts';
 import type { OwnPorts } from './listen/own-ports.ts';
 
-/** What the health server answers. */
+/** The answer of the health server. */
 export interface Readiness {
-  /** Whether new clients should come. */
+  /** Whether new clients should be sent here. */
   readonly ready: boolean;
-  /** What is wrong, one line each. */
+  /** The faults, one line each. */
   readonly faults: readonly string[];
 }
 
@@ -20,12 +20,12 @@ const LIMITS = {
   connectionsCheckingInterval: 1000,
   maxHeaderSize: 4096,
 };
-/** Open at a time; a newcomer takes the place of the oldest, so that nobody keeps others from asking. */
+/** Concurrent connections; a newcomer replaces the oldest, so that no client can block the others. */
 const CONNECTIONS = 16;
 
-/** GET /healthz: the process is alive. GET /readyz: it takes new clients, else 503 and why. */
+/** GET /healthz: the process is alive. GET /readyz: it accepts new clients, else 503 with the reasons. */
 export class Health implements AsyncDisposable {
-  /** As it was asked for, and with the port that was taken. */
+  /** As configured, and with the actual port. */
   readonly wanted: Endpoint;
   readonly at: Endpoint;
   readonly #server: HttpServer;
@@ -38,7 +38,7 @@ export class Health implements AsyncDisposable {
       { method, url, socket }: IncomingMessage,
       response: ServerResponse,
     ): Promise<void> => {
-      // One request is answered; what was sent behind it is not.
+      // Only one request is answered per connection.
       if (asked.has(socket)) return;
       asked.add(socket);
       const { status, lines } = await answer(method, url, readiness);
@@ -61,7 +61,7 @@ export class Health implements AsyncDisposable {
     const listening = once(server, 'listening');
     server.listen({ host: wanted.host, port: wanted.port, exclusive: true });
     await listening;
-    // It asks nothing of anybody; without descriptors it is silent, and a time-out tells that.
+    // The server makes no requests. Without descriptors it is silent, which the prober sees as a time-out.
     server.on('error', () => {});
     server.unref();
     const address = server.address();

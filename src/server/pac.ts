@@ -11,10 +11,10 @@ import type { HttpRequest } from '../wire/http.ts';
 import { formatIp, isLoopback } from '../wire/ip.ts';
 
 const PATHS: ReadonlySet<string> = new Set(['/proxy.pac', '/wpad.dat']);
-/** A site whose name leads here (DNS rebinding) has that name in its requests. */
+/** A site whose name resolves to this machine (DNS rebinding) sends that name in its requests. */
 const OWN_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i;
 
-/** The answer to a browser of this machine that asks how to reach the network; `undefined` for any other request. */
+/** The answer to a browser on this machine that requests the PAC file; `undefined` for any other request. */
 export function answerPac(
   { method, target, headers }: HttpRequest,
   client: string,
@@ -30,7 +30,7 @@ export function answerPac(
     'Content-Type: application/x-ns-proxy-autoconfig',
     `Content-Length: ${file.length}`,
     'Cache-Control: no-cache',
-    // Else any site could load it as a script, and read the exceptions in it.
+    // Otherwise any site could load it as a script, and read its exceptions.
     'X-Content-Type-Options: nosniff',
     'Cross-Origin-Resource-Policy: same-origin',
     'Connection: close',
@@ -41,8 +41,8 @@ export function answerPac(
 }
 
 /**
- * A proxy auto-config file, in ASCII: what these routes send directly goes directly, as far as such a file can tell without
- * resolving a name; everything else goes to the proxy, which knows.
+ * A proxy auto-config file, in ASCII: destinations that these routes reach directly bypass the proxy, as far
+ * as a PAC file can tell without resolving a name; everything else goes to the proxy, which decides.
  */
 export function pacFile(
   routes: readonly RouteOptions[],
@@ -86,16 +86,16 @@ function translatedTo(nat64: readonly string[]): string[] {
   return nat64.map((prefix) => `  if (${rangeTest(parseAddressRange(prefix)!)}) return garter;\n`);
 }
 
-/** One line for each condition of a route, in order; up to the route that is for all that is left. */
+/** One line for each condition of a route, in order, up to the route that matches everything else. */
 function linesOf(routes: readonly RouteOptions[]): string[] {
   const lines: string[] = [];
-  // Where a route to elsewhere is for some addresses, any name after it may lead to one of them.
+  // After a proxied route for some addresses, any name may resolve to one of them.
   let knowsNames = true;
   for (const route of routes) {
     if (route.commands?.includes('connect') === false) continue;
     const conditions = route.to.map((text) => parseCondition(text)!);
     if (isPlainlyDirect(route)) {
-      // Who it is for, and which port: nobody asks that here.
+      // A PAC file cannot test the user, source or port.
       if ([route.user, route.from, route.port].some((one) => one !== undefined)) continue;
       const told = conditions.filter(({ type }) => knowsNames || type !== 'name');
       lines.push(...told.flatMap(testsOf).map((test) => `  if (${test}) return "DIRECT";\n`));
@@ -108,12 +108,15 @@ function linesOf(routes: readonly RouteOptions[]): string[] {
   return lines;
 }
 
-/** A browser would do what garter does: not where garter takes an address or name servers of the route's own. */
+/** Whether a browser would do the same as garter: not if the route has its own egress or name servers. */
 function isPlainlyDirect({ via, egress, dns }: RouteOptions): boolean {
   return via === 'direct' && egress === undefined && dns === undefined;
 }
 
-/** Expressions of JavaScript that together are a condition; none for one that takes in what nobody can list. */
+/**
+ * JavaScript expressions for a condition, of which any one suffices; none for a condition that cannot be
+ * listed.
+ */
 function testsOf(condition: Condition): string[] {
   switch (condition.type) {
     case 'name':
@@ -122,7 +125,7 @@ function testsOf(condition: Condition): string[] {
       return [rangeTest(condition.range)];
     case 'set': {
       const { set } = condition;
-      // What is reserved is more than a browser has to know.
+      // A browser does not need the reserved ranges.
       const isListed = set !== 'any' && set !== 'public' && set !== 'self' && set !== 'reserved';
       return isListed ? rangesOf(set).map(rangeTest) : [];
     }
@@ -136,7 +139,7 @@ function nameTest(name: string): string {
   return `host == ${JSON.stringify(name.slice(1))} || dnsDomainIs(host, ${JSON.stringify(name)})`;
 }
 
-/** Of literals only: isInNet would resolve a name. */
+/** For literals only: isInNet would resolve a name. */
 function rangeTest({ first, last }: AddressRange): string {
   const network = JSON.stringify(formatIp(first));
   const masks = first.words.map((word, i) => ~(word ^ last.words[i]!) >>> 0);

@@ -32,14 +32,17 @@ import type { Threads as ThreadsType } from './threads/threads.ts';
 import { outboundFor } from './upstreams.ts';
 import { readUsers, Users } from './users.ts';
 
-/** Beside the hooks of an embedding program: where to complain when the log cannot be written. */
+/** The hooks of an embedding program, and where to complain when the log cannot be written. */
 export interface StartOptions extends ServerHooks {
   readonly complain?: ((text: string) => void) | undefined;
 }
 
-/** A running SOCKS server: what it has once, and workers, which serve the connections. */
+/** A running SOCKS server: everything that exists once, and the workers, which serve the connections. */
 export class Server implements AsyncDisposable {
-  /** Takes the records of all sessions. Who subscribes once it serves gets those of several threads from the next reload on. */
+  /**
+   * Receives the records of all sessions. With several threads, a later subscriber receives theirs from the
+   * next reload on.
+   */
   readonly journal: Journal;
   readonly #engine: Engine;
   readonly #hooks: StartOptions;
@@ -47,7 +50,7 @@ export class Server implements AsyncDisposable {
   readonly #users: Users;
   readonly #quotas: QuotaStore;
   readonly #ports: OwnPorts;
-  /** For the checks of upstreams. */
+  /** For checks of upstreams. */
   readonly #outbound: Outbound;
   readonly #spare: Spare;
   #checks: Checks | undefined;
@@ -56,7 +59,7 @@ export class Server implements AsyncDisposable {
   #drainTime: number;
   #health: Health | undefined;
   #ending = false;
-  /** What has to be over before the next thing may change the server. */
+  /** Settles when the next change of the server can begin. */
   #turn: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
 
@@ -65,7 +68,7 @@ export class Server implements AsyncDisposable {
     hooks.signal?.throwIfAborted();
     const { engine, why } = await chooseEngine(settings.engine);
     const workers = workersFor(settings, engine, hooks);
-    // They load the fast engine, which need not work here.
+    // This module loads the fast engine, which may not work here.
     const { Threads } = workers === 1 ? {} : await import('./threads/threads.ts');
     const server = new Server(engine, { workers, Threads }, settings, hooks);
     server.log.info('engine', { name: engine.name, why, workers });
@@ -105,7 +108,7 @@ export class Server implements AsyncDisposable {
       ports: this.#ports,
       log: this.#log,
       health: memory.health,
-      // What is wrong with a certificate is why the upstream is down.
+      // A certificate's fault is logged as the reason why the upstream is down.
       linkFailed: () => {},
     });
     this.#drainTime = settings.timeouts.drain;
@@ -129,17 +132,17 @@ export class Server implements AsyncDisposable {
         : new Threads(common, this.#quotas, workers);
   }
 
-  /** Where it listens, with real ports: `host:port`, or `unix:/path`. */
+  /** The listening addresses, with actual ports: `host:port`, or `unix:/path`. */
   get places(): readonly string[] {
     return this.#workers.open.map(({ place }) => place);
   }
 
-  /** The listeners that have an address, with real ports. */
+  /** The listening addresses other than unix sockets, with actual ports. */
   get addresses(): readonly Endpoint[] {
     return this.#workers.open.filter(({ place }) => !place.startsWith('unix:')).map(({ local }) => local);
   }
 
-  /** Where /healthz and /readyz are answered. */
+  /** The address that answers /healthz and /readyz. */
   get health(): Endpoint | undefined {
     return this.#health?.at;
   }
@@ -149,8 +152,8 @@ export class Server implements AsyncDisposable {
   }
 
   /**
-   * Serves a TCP connection that somebody else accepted, and has not read from, as if it had come to one of `places`. Throws where
-   * several threads serve, and a RangeError when there is no such place.
+   * Serves a TCP connection that was accepted elsewhere, and not read from, as if it had come to one of
+   * `places`. Throws where several threads serve, and a RangeError when there is no such place.
    */
   handIn(socket: Socket, place: string): void {
     this.#workers.handIn(socket, place);
@@ -168,8 +171,8 @@ export class Server implements AsyncDisposable {
   }
 
   /**
-   * Puts new settings in force, then ends the sessions that they no longer allow. When it rejects, nothing has changed.
-   * One at a time, and none once the server ends.
+   * Applies new settings, then ends the sessions that they no longer allow. When it rejects, nothing has
+   * changed. Reloads run one at a time, and none starts once the server is ending.
    */
   reload(settings: Settings): Promise<void> {
     const reloading = this.#turn.then(() => this.#reload(settings));
@@ -232,7 +235,10 @@ export class Server implements AsyncDisposable {
     await change.commit();
   }
 
-  /** Does all that can fail, and nothing that shows: `commit` puts it in force, `abort` leaves everything as it was. */
+  /**
+   * Does everything that can fail, without visible effect: `commit` applies it, `abort` leaves everything as
+   * it was.
+   */
   async #prepare(wanted: Settings): Promise<Change> {
     checkDevices(wanted, this.#engine);
     const settings = { ...wanted, limits: this.#possible(wanted.limits) };
@@ -264,7 +270,7 @@ export class Server implements AsyncDisposable {
     return { commit, abort: () => prepared.disposeAsync() };
   }
 
-  /** As many connections as there are descriptors for, so that those that are let in can also be served. */
+  /** Limits connections to the available descriptors, so that every accepted one can be served. */
   #possible(limits: ConnectionLimitSettings): ConnectionLimitSettings {
     const possible = this.#possibleConnections;
     if (possible >= limits.connections) return limits;
@@ -298,12 +304,12 @@ export class Server implements AsyncDisposable {
       ...standing.flatMap((one) => one.fault ?? []),
       ...(fault === undefined ? [] : [`the log cannot be written: ${fault}; ${lost} lines lost`]),
     ];
-    // Without its log garter still serves.
+    // Even without its log, garter serves.
     return { ready: !this.#ending && standing.some((one) => one.open < one.cap), faults };
   }
 }
 
-/** Functions of the embedding program are called in its own thread, and the portable engine has only that. */
+/** An embedding program's functions are called in its own thread, and the portable engine has no other. */
 function workersFor({ workers }: Settings, { name }: Engine, { authenticate, decide }: ServerHooks): number {
   if (name !== 'fast' || authenticate !== undefined || decide !== undefined) return 1;
   return workers === 'auto' ? Math.min(availableParallelism(), threadsPossible()) : workers;

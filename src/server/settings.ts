@@ -7,11 +7,14 @@ import type { Method, Origin, PolicyOptions, PortRange, Protocol } from '../poli
 import type { ResolveOptions } from '../resolve/resolver.ts';
 import type { RouteOptions } from '../route/options.ts';
 
-/** All settings of a server, checked and complete: config/ makes them from a file, flags or an object. Milliseconds and bytes. */
+/**
+ * All settings of a server, validated and complete: config/ creates them from a file, flags or an object.
+ * Milliseconds and bytes.
+ */
 export interface Settings {
   readonly listeners: readonly ListenerSettings[];
   readonly policy: PolicyOptions;
-  /** The ways out; `undefined` = everything goes directly. */
+  /** The routes; `undefined` = everything goes out directly. */
   readonly routes?: readonly RouteOptions[];
   readonly users?: UsersSettings;
   readonly resolve: ResolveOptions;
@@ -32,11 +35,11 @@ export interface ConnectionLimitSettings {
   readonly connections: number;
   readonly perAddress?: number;
   readonly unauthenticated: EarlyDrop;
-  /** Bytes of resident memory. @default 80 % of what the machine or container has */
+  /** Bytes of resident memory. @default 80 % of the memory of the machine or container */
   readonly memory?: number;
 }
 
-/** As OpenSSH's MaxStartups: from `start` on a percentage is dropped, which rises to all at `full`. */
+/** Like OpenSSH's MaxStartups: from `start` on a percentage is dropped, which rises to 100 at `full`. */
 export interface EarlyDrop {
   readonly start: number;
   readonly percent: number;
@@ -45,7 +48,7 @@ export interface EarlyDrop {
 
 export interface ListenerSettings {
   /**
-   * A literal address, a unix socket, what systemd calls the sockets that it passes ('' = by any name), or one that the
+   * A literal address, a unix socket, systemd's name of passed sockets ('' = any), or a socket that the
    * server's own thread has opened for others.
    */
   readonly address:
@@ -59,12 +62,12 @@ export interface ListenerSettings {
   readonly udp: UdpSettings;
   /** @default 'ipv4-first' */
   readonly resolve?: ResolveOrder;
-  /** Only what arrives on this network interface is let in; needs the fast engine. */
+  /** Accepts only connections that arrive on this network interface; requires the fast engine. */
   readonly interface?: string;
   readonly tls?: TlsSettings;
-  /** Browsers get a proxy.pac here; only where nobody else can ask. */
+  /** Serves a proxy.pac to browsers; only on loopback. */
   readonly pac?: true;
-  /** Peers that have to send a PROXY header; address conditions. */
+  /** Peers that must send a PROXY header; address conditions. */
   readonly balancers?: readonly string[];
   readonly origin?: Origin;
 }
@@ -73,29 +76,35 @@ export interface ListenerSettings {
 export interface TlsSettings {
   readonly cert: string;
   readonly key: string;
-  /** Who issues the certificates of clients, which are asked for then. */
+  /** The CAs of client certificates, which are then requested. */
   readonly clientCa?: string;
-  /** For the tickets of all threads: 48 random bytes, new ones with each reload. */
+  /** For the tickets of all threads: 48 random bytes, new with each reload. */
   readonly ticketKeys: Uint8Array;
 }
 
-/** Which address of a name RESOLVE answers with: an IPv4 one where there is one, or the first in the order of RFC 6724. */
+/**
+ * The address that RESOLVE returns for a name: an IPv4 one if there is any, or the first in the order of RFC
+ * 6724.
+ */
 export type ResolveOrder = 'ipv4-first' | 'system';
 
 export interface UdpSettings {
   /** Ports of the relay's client side; `undefined` = any free one. */
   readonly ports?: PortRange;
-  /** The address to announce, by client network; the first match decides. Default: the address that the TCP connection reached. */
+  /**
+   * The address to announce, by client network; the first match decides. @default the address that the TCP
+   * connection reached
+   */
   readonly advertise: readonly { readonly network: string; readonly address: string }[];
   readonly replies: 'peers' | 'any';
-  /** Whether a client has to say which port it will send from, and is heard from there only. @default 'hint' */
+  /** Whether a client must declare its source port, and only that port is accepted. @default 'hint' */
   readonly declaredPort?: 'require' | 'hint';
 }
 
 export interface Timeouts {
-  /** From accept to the request, in all. */
+  /** From accept to the request. */
   readonly handshake: number;
-  /** From the request to the connection, name resolution included. */
+  /** From the request to the connection, including name resolution. */
   readonly connect: number;
   readonly bind: number;
   readonly idle: number;

@@ -4,7 +4,7 @@ import { createLimitMemory } from '../limits/limits.ts';
 import { createHealthMemory } from '../route/health.ts';
 import { createPortMemory } from './listen/own-ports.ts';
 
-/** What the threads of a server count in together. */
+/** Memory in which the threads of a server count together. */
 export interface SharedMemory {
   readonly limits: SharedArrayBuffer;
   readonly ports: SharedArrayBuffer;

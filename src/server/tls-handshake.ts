@@ -17,7 +17,10 @@ import type { ListenerTls } from './listen/tls-context.ts';
 /** The first byte of a handshake. */
 const HANDSHAKE = 22;
 
-/** Speaks TLS with a client, whose connection from then on is what goes through it; who the client is, if its certificate says so. */
+/**
+ * Performs the TLS handshake with a client; from then on, the session's connection is the plain side. Returns
+ * the identity from the client's certificate, if any.
+ */
 export async function secure(
   session: Session,
   { context, asks, protocols }: ListenerTls,
@@ -59,12 +62,12 @@ export async function secure(
   }
 }
 
-/** Beside other methods it does instead of them; otherwise it is demanded, whatever else is. */
+/** Whether a certificate is mandatory: always, unless it is an alternative to other methods. */
 function demandsCertificate(methods: readonly Method[]): boolean {
   return !methods.includes('certificate') || methods.every((method) => method === 'certificate');
 }
 
-/** OpenSSL would wait for more of what can never become TLS. */
+/** OpenSSL would wait for more bytes of something that cannot be TLS. */
 async function expectTls(client: Connection): Promise<void> {
   const bytes = await client.read();
   if (bytes === undefined) throw new Failure('client', 'greeting');
@@ -81,11 +84,11 @@ async function secured(tls: TLSSocket, client: Connection): Promise<void> {
       .once('close', lost);
   });
   if (isSecure && !tls.destroyed) return;
-  await client.read(); // rejects with why it was lost
+  await client.read(); // rejects with the reason for the loss
   throw new Failure('client', 'greeting');
 }
 
-/** Whom the certificate names; nobody where it is not asked who it is. */
+/** The identity from the certificate; `undefined` if it is not used for identification. */
 async function identify(
   tls: TLSSocket,
   session: Session,
@@ -103,14 +106,14 @@ async function identify(
   throw new Failure('client', 'greeting', refusal as EndDetail);
 }
 
-/** What OpenSSL has against those who have issued a client's certificate: Node tells servers of its own only. */
+/** OpenSSL's verdict on a client's chain; Node exposes it only on servers of its own. */
 function chainFault(tls: TLSSocket): string | undefined {
   const { ssl } = tls as TLSSocket & { readonly ssl: { verifyError(): Error | null } };
   const error = ssl.verifyError();
   return error === null || error === undefined ? undefined : (codeOf(error) ?? 'unknown');
 }
 
-/** Where there are users, it has to be one of them; elsewhere the CA's word will do. */
+/** If there are users, it must be one of them; otherwise the CA's signature suffices. */
 async function identityOf(
   certificate: X509Certificate,
   authenticator: Authentication | undefined,
@@ -122,10 +125,13 @@ async function identityOf(
   return identity;
 }
 
-/** An entry of subjectAltName; one in quotation marks has something in it that no name has. */
+/** An entry of subjectAltName; a quoted one contains characters that are invalid in names. */
 const ENTRY = /([^:,"]+):(?:"(?:[^"\\]|\\.)*"|([^,"]*))(?:, |$)/gy;
 
-/** Its common name; without one, the first DNS name or, without that, mail address of its subjectAltName. Of two common names, neither. */
+/**
+ * The common name; without one, the first DNS name or else the first mail address of subjectAltName. With two
+ * common names, neither is used.
+ */
 function nameIn(certificate: X509Certificate): string | undefined {
   const common = certificate.toLegacyObject().subject.CN as string | readonly string[] | undefined;
   if (common === undefined) {
@@ -140,7 +146,7 @@ function usable(name: string | undefined): string | undefined {
   return name === undefined || nameFault(name) !== undefined ? undefined : name;
 }
 
-/** A client that refuses the certificate of this listener says so in place of its first message. */
+/** A client that refuses this listener's certificate sends an alert in place of its first message. */
 async function expectNoAlert(client: Connection): Promise<void> {
   const bytes = await client.read();
   if (bytes === undefined) return;

@@ -15,11 +15,11 @@ interface Surroundings {
   readonly ports: OwnPorts;
   readonly log: Log;
   readonly linkFailed: LinkFailed;
-  /** What all threads have noted of upstreams. */
+  /** The health of upstreams, shared by all threads. */
   readonly health: SharedArrayBuffer;
 }
 
-/** The way out of one thread; what happens to upstreams is logged. */
+/** The way out of one thread; changes of upstreams are logged. */
 export function outboundFor(
   settings: Settings,
   { engine, spare, ports, log, linkFailed, health }: Surroundings,

@@ -6,15 +6,15 @@ import { loadUsers, UsersFileError, watchUsers } from '../auth/users-disk.ts';
 import { formatFaults } from '../auth/users-file.ts';
 import type { User } from '../auth/users-file.ts';
 
-/** What the settings say about users, read and hashed, but not in force yet. */
+/** The users of the settings, read and hashed, but not in force yet. */
 export interface ReadUsers {
-  /** The one of the environment. */
+  /** The single user of the settings. */
   readonly own: readonly User[];
   readonly file?: {
     readonly path: string;
     readonly version: string;
     readonly users: readonly User[];
-    /** Anybody on this machine can read the hashes. */
+    /** The hashes are readable by everyone on this machine. */
     readonly exposed: boolean;
   };
 }
@@ -28,7 +28,7 @@ export async function readUsers({ file, single }: UsersSettings): Promise<ReadUs
   return { own, file: { path: file, version, users, exposed } };
 }
 
-/** The local users in force: those of the settings, followed as their file changes. */
+/** The local users in force: those of the settings, updated when their file changes. */
 export class Users implements AsyncDisposable {
   #local: LocalUsers | undefined;
   #authenticator: Authenticator | undefined;
@@ -36,7 +36,10 @@ export class Users implements AsyncDisposable {
   readonly #changed: () => void;
   readonly #failed: (report: string) => void;
 
-  /** `changed` is called after the file has changed and its users are in force; `failed` when it has become unreadable. */
+  /**
+   * `changed` is called after the file has changed and its users are in force; `failed` when it has become
+   * unreadable.
+   */
   constructor(changed: () => void, failed: (report: string) => void) {
     this.#changed = changed;
     this.#failed = failed;
@@ -46,7 +49,7 @@ export class Users implements AsyncDisposable {
     return this.#authenticator;
   }
 
-  /** Puts other users in force. Back-off counts outlive it. */
+  /** Replaces the users. Back-off counts outlive this. */
   async use(read: ReadUsers | undefined): Promise<void> {
     await this.#watch?.[Symbol.asyncDispose]();
     this.#watch = undefined;

@@ -30,18 +30,18 @@ import type { Decide } from './hooks.ts';
 import type { ServerState } from './session/state.ts';
 import { outboundFor } from './upstreams.ts';
 
-/** Connections that may come between the opening of the listeners and the first settings. */
+/** Connections that can arrive between the opening of the listeners and the first settings. */
 const EARLY = 1024;
 
 export interface WorkerOptions {
-  /** Which thread of several it is; part of its sessions' ids. @default the only one */
+  /** The index among several threads, which is part of session ids. @default the only one */
   readonly thread?: number;
-  /** How many there are. @default 1 */
+  /** The number of threads. @default 1 */
   readonly threads?: number;
   readonly decide?: Decide | undefined;
 }
 
-/** The connections of one thread, and all that they share. */
+/** The connections of one thread, and their shared state. */
 export class Worker implements Workers {
   readonly #common: Common;
   readonly #state: ServerState;
@@ -49,9 +49,9 @@ export class Worker implements Workers {
   readonly #memory: MemoryWatch;
   readonly #clock: NodeJS.Timeout;
   readonly #spare: Spare;
-  /** Over when nobody asks who users are now. */
+  /** Settles when no look-up of users' identities is in progress. */
   #rechecked = Promise.resolve();
-  /** Those who came before the first settings were in force. */
+  /** Connections that arrived before the first settings were in force. */
   #early: [Connection, OpenListener][] | undefined = [];
 
   constructor(
@@ -135,7 +135,7 @@ export class Worker implements Workers {
     return { commit, abort: listeners.abort };
   }
 
-  /** One at a time, so that what is known of users last counts. */
+  /** One at a time, so that the latest identities win. */
   recheck(): Promise<void> {
     this.#state.decisions++;
     this.#rechecked = this.#rechecked.then(() => recheckUsers(this.#state));
@@ -187,7 +187,7 @@ export class Worker implements Workers {
     else client.destroy();
   }
 
-  /** For a thread that dies: its sessions are recorded, and what it counts in shared memory is given back. It closes nothing. */
+  /** For a thread that dies: records its sessions, and undoes its counts in shared memory. Closes nothing. */
   abandon(): void {
     const { sessions, connections, ports, outbound, bandwidths } = this.#state;
     sessions.abandon('thread');

@@ -10,10 +10,10 @@ import type { Settings } from './settings.ts';
 import type { SessionFilter } from './session/filter.ts';
 import type { SharedMemory } from './shared-memory.ts';
 
-/** What a server has once, however many threads serve. */
+/** Everything that a server has only once, however many threads serve. */
 export interface Common {
   readonly log: Log;
-  /** Takes the records of all sessions. */
+  /** Receives the records of all sessions. */
   readonly journal: Journal;
   readonly memory: SharedMemory;
   readonly usage: Usage;
@@ -21,41 +21,44 @@ export interface Common {
   authenticator(): Authentication | undefined;
 }
 
-/** Those who serve connections: one thread, which is the server's own, or several. */
+/** One or more threads that serve connections: the server's own, or several others. */
 export interface Workers {
-  /** The listeners that are open. */
+  /** The open listeners. */
   readonly open: readonly OpenListener[];
-  /** Gets ready to serve by these settings, and by the authenticator that is in force when they are committed. */
+  /**
+   * Prepares to serve with these settings, and with the authenticator that is in force when they are
+   * committed.
+   */
   prepare(settings: Settings): Promise<Change>;
-  /** The users are others: asks who they are now, then the rules about every open session again. */
+  /** The users have changed: refreshes identities, then checks every open session against the rules. */
   recheck(): Promise<void>;
-  /** Serves a socket that somebody else accepted as if it had come to the listener at this place. */
+  /** Serves a socket that was accepted elsewhere as if it had come to the listener at this place. */
   handIn(socket: Socket, place: string): void;
   /** The open sessions, a page at a time. `after`: the `next` of the page before. */
   sessions(after?: string): Promise<SessionPage>;
   status(): Promise<readonly WorkerStatus[]>;
-  /** Takes no new connections. */
+  /** Accepts no new connections. */
   stopListening(): Promise<void>;
-  /** Ends the sessions that match; how many. `detail` goes into their records. */
+  /** Ends the sessions that match; returns their number. `detail` appears in their records. */
   stopSessions(detail: EndDetail, filter?: SessionFilter): Promise<number>;
   /** Resolves when no connection is left. */
   empty(): Promise<void>;
-  /** Lets go of everything, once there is no connection left. */
+  /** Releases everything, once no connection is left. */
   close(): Promise<void>;
 }
 
 /** Open sessions, as records without an end. */
 export interface SessionPage {
   readonly records: readonly ConnectionRecord[];
-  /** Where the next page begins; absent on the last one. */
+  /** The start of the next page; absent on the last one. */
   readonly next?: string;
 }
 
-/** How a thread does. */
+/** The status of a thread. */
 export interface WorkerStatus {
-  /** Connections, and how many there may be for want of memory; Infinity as a rule. */
+  /** Open connections, and the most allowed while memory is short; normally Infinity. */
   readonly open: number;
   readonly cap: number;
-  /** What is wrong with it. */
+  /** Its fault, if any. */
   readonly fault?: string;
 }

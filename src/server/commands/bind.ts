@@ -16,8 +16,8 @@ import type { Session } from '../session/session.ts';
 import type { Counting, Deciding, Relaying } from '../session/state.ts';
 
 /**
- * BIND (RFC 1928 section 4; SOCKS4): waits for one connection from the host that the client names, here or at the last server of
- * its route, and relays it.
+ * BIND (RFC 1928 section 4; SOCKS4): waits for one connection from the named host, here or at the last server
+ * of its route, and relays it.
  */
 export async function bind(
   session: Session,
@@ -37,7 +37,7 @@ export async function bind(
   const { connection, remote } = peer;
   session.reaches(remote);
   if (anybody) {
-    // Now it is known whom it is for.
+    // The peer is known only now.
     try {
       acquireLimits(session, 'bind', permit.destination, permit, state);
     } catch (error) {
@@ -49,7 +49,7 @@ export async function bind(
   relay(session, handshake, connection, permit, state);
 }
 
-/** Opens a port, sends the first reply, and waits until the right peer has come. */
+/** Opens a port, sends the first reply, and waits for the right peer. */
 async function awaitPeer(
   session: Session,
   handshake: ServerHandshake,
@@ -58,7 +58,7 @@ async function awaitPeer(
   state: Deciding,
 ): Promise<{ readonly peer: Peer; readonly permit: Permit }> {
   const { promise: ended, reject: end } = Promise.withResolvers<never>();
-  // Until it is awaited below nobody listens.
+  // It has no handler until it is awaited below.
   ended.catch(() => {});
   const isHere = routed.upstream === undefined;
   const ipv4Only = request.protocol === 'socks4';
@@ -73,7 +73,8 @@ async function awaitPeer(
         ({ permit } = decision);
         return true;
       }
-      // SOCKS4 ends with a wrong peer; in SOCKS5 a stranger who is quicker does not spoil it. At a server there is only one.
+      // In SOCKS4 a wrong peer ends the wait; in SOCKS5 a stranger who is quicker cannot spoil it. At a
+      // server there is only one peer.
       if (!isHere) session.reaches(remote);
       if (isHere && ipv4Only) end(new Failure('target', 'bind', 'wrong-peer'));
       else if (!isHere && decision !== undefined) end(Failure.refusal(decision.reason, 'bind'));
@@ -92,7 +93,7 @@ async function awaitPeer(
   }
 }
 
-/** Ends a wait when its time is over or the session is, until the returned function is called. */
+/** Ends a wait when its time is over or the session ends, until the returned function is called. */
 function limitWait(session: Session, { timeouts }: Deciding, end: (why: Failure) => void): () => void {
   const { signal } = session;
   const timer = setTimeout(
@@ -108,8 +109,8 @@ function limitWait(session: Session, { timeouts }: Deciding, end: (why: Failure)
 }
 
 /**
- * Whether this peer may come in: it must be the host that was named or, where none was, one that the rules allow. `undefined`: it
- * is not the one that was named.
+ * Whether this peer is acceptable: it must be the named host or, if none was named, one that the rules allow.
+ * `undefined`: it is not the named host.
  */
 function decideAbout(
   { host, port }: HostPort,
@@ -118,7 +119,8 @@ function decideAbout(
   state: Deciding,
 ): Ruling | undefined {
   const named = { type: 'allow', permit } as const;
-  // Who is behind a name is known to the last server only, and an unspecified address is that of nobody else.
+  // Only the last server knows the address behind a name, and it may report an unspecified address for the
+  // named host.
   if (permit.destination.type === 'name' && permit.addresses.length === 0) return named;
   const ip = ipOf(host);
   if (ip === undefined) return undefined;

@@ -12,8 +12,8 @@ import type { ListenerSettings } from '../settings.ts';
 import type { Counting, Deciding, ServerState } from '../session/state.ts';
 
 /**
- * Tor's RESOLVE and RESOLVE_PTR (socks-extensions): the reply carries the answer as its address, and the connection ends.
- * Where the route passes names on, the last server is asked.
+ * Tor's RESOLVE and RESOLVE_PTR (socks-extensions): the reply carries the answer as its address, and the
+ * connection ends. Where the route passes names on, the last server resolves.
  */
 export async function lookUp(
   session: Session,
@@ -45,7 +45,10 @@ export async function lookUp(
   return { by: 'none', phase: 'resolve' };
 }
 
-/** Programs that ask by RESOLVE often know IPv4 only, and torsocks breaks on anything else. SOCKS4 has no room for it. */
+/**
+ * Clients of RESOLVE often support IPv4 only, and torsocks breaks on anything else. SOCKS4 has no room for
+ * it.
+ */
 function chosen(
   addresses: readonly Ip[],
   { protocol }: RequestEvent,

@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 const RESERVE = 32;
 const PER_THREAD = 8;
 /**
- * A session has its client and its target. A waiting BIND has one more; an association has up to three UDP
- * sockets, two more.
+ * A session has its client and its target. A waiting BIND has one more; an association two more: its client
+ * and three UDP sockets.
  */
 const PER_CONNECTION = 2;
 
