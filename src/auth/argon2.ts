@@ -2,8 +2,8 @@ import { argon2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 
 /**
- * An Argon2id hash with what it takes to make it again (RFC 9106). Its text is the PHC string
- * `$argon2id$v=19$m=19456,t=2,p=1$SALT$TAG`, both in base64 without padding.
+ * An Argon2id hash with its parameters (RFC 9106). As text it is the PHC string
+ * `$argon2id$v=19$m=19456,t=2,p=1$SALT$TAG`, with salt and tag in base64 without padding.
  */
 export interface PasswordHash {
   /** KiB. */
@@ -14,34 +14,34 @@ export interface PasswordHash {
   readonly tag: Uint8Array;
 }
 
-/** What new hashes cost: 19 MiB, two passes, one lane. */
+/** The cost of new hashes: 19 MiB, two passes, one lane. */
 export const COST = { memory: 19_456, passes: 2, parallelism: 1 } as const;
 
 const SALT_SIZE = 16;
 const TAG_SIZE = 32;
 
-/** What a hash in a file may cost; the file must not be able to stop the machine. */
+/** Bounds on the cost of a hash in a file, which must not be able to stall the machine. */
 const BOUNDS = { memory: 262_144, passes: 10, parallelism: 16 } as const;
 
 const PHC = /^\$argon2id\$v=19\$m=(\d{1,9}),t=(\d{1,9}),p=(\d{1,9})\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$/;
 
 const derive = promisify(argon2);
 
-/** Hashes a password with a fresh salt, off the event loop; the PHC string. */
+/** Hashes a password with a fresh salt, off the event loop; returns the PHC string. */
 export async function hashPassword(password: string): Promise<string> {
   const salt = randomBytes(SALT_SIZE);
   const tag = await tagOf(password, { ...COST, salt }, TAG_SIZE);
   return formatHash({ ...COST, salt, tag });
 }
 
-/** True when the PHC string was made of this password. Off the event loop, compared in constant time. */
+/** True when the PHC string matches the password. Runs off the event loop, and compares in constant time. */
 export async function verifyPassword(hash: string, password: string): Promise<boolean> {
   const parsed = parseHash(hash);
   if (typeof parsed === 'string') throw new RangeError(`the stored hash ${parsed}`);
   return timingSafeEqual(await tagOf(password, parsed, parsed.tag.length), parsed.tag);
 }
 
-/** Reads a PHC string. A text instead of a hash says what is wrong with it and never quotes it. */
+/** Parses a PHC string. A returned string is the fault, which never quotes the hash. */
 export function parseHash(text: string): PasswordHash | string {
   const match = PHC.exec(text);
   if (match === null) return 'is not an Argon2id hash ($argon2id$v=19$m=…,t=…,p=…$…$…)';

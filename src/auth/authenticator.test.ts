@@ -9,7 +9,7 @@ import { BackOff } from './back-off.ts';
 import { LocalUsers, plainUser } from './local-users.ts';
 import type { User } from './users-file.ts';
 
-// "password" at little cost (the first vector of argon2.test.ts).
+// "password" at a low cost (the first vector of argon2.test.ts).
 const HASH = '$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4';
 const OTHER_COST = HASH.replace('m=256', 'm=64');
 const alice: User = { name: 'alice', hash: HASH, groups: ['staff'] };
@@ -45,7 +45,7 @@ function reloading(local: LocalUsers, authenticator: Authenticator) {
   };
 }
 
-/** A comparison that ends when it is told to. */
+/** A comparison that ends on request. */
 function setupHeld(queue?: FairQueue) {
   const calls: { password: string; answer: (right: boolean) => void; fail: (error: Error) => void }[] = [];
   const local = new LocalUsers([alice], {
@@ -69,7 +69,7 @@ test('knows a right password from a wrong one', async () => {
   assert.deepEqual(await authenticator.verify('Alice', 'password', HOME), refused('wrong'));
 });
 
-/** Users whose hashes take 10 ms, and one whose hash takes 100, by a clock of their own. */
+/** Users whose hashes take 10 ms, and one whose hash takes 100, by a separate clock. */
 function setupUnequal(users: readonly User[]) {
   const clock = { elapsed: 1000, dear: 0 };
   const elapsed = (): number => clock.elapsed;
@@ -105,7 +105,7 @@ const UNEQUAL = [cheap('bob'), cheap('carol'), alice, { ...alice, name: 'dave', 
 
 test('where hashes differ in cost, every refusal takes as long as the dearest, which is not made for it', async () => {
   const { clock, time } = setupUnequal([...UNEQUAL, cheap('erin')]);
-  // The first waits for the measurement, which was made when the users were read.
+  // The first waits for the measurement that began when the users were read.
   await time('nobody', 'first');
   assert.equal(clock.dear, 1);
   for (const [name, password, dear] of [
@@ -355,7 +355,7 @@ test('the real thing: hashing leaves the event loop alone', async () => {
   assert(turns > 0, 'no timer ran during the hash');
 });
 
-/** A back end that answers what it is given, in turn. */
+/** A back end that returns the given answers in turn. */
 function saying(answers: readonly Answer[]): PasswordBackEnd & { readonly asked: unknown[] } {
   const asked: unknown[] = [];
   return {

@@ -9,42 +9,45 @@ import type { Authentication, Identity, PasswordVerdict } from './identity.ts';
 
 export interface AuthenticatorOptions {
   readonly backOff?: BackOff;
-  /** Shares out the checks at a time. @default as many as the back end allows, 64 in line */
+  /** Queues checks. @default the back end's concurrency, with 64 waiting */
   readonly queue?: FairQueue;
   /** Milliseconds since the epoch, for users that expire. @default Date.now */
   readonly now?: () => number;
-  /** Milliseconds on a clock that never jumps. @default performance.now */
+  /** Milliseconds of a monotonic clock. @default performance.now */
   readonly elapsed?: () => number;
-  /** Lets so many milliseconds go by. @default a timer, which keeps no process alive */
+  /** Waits this many milliseconds. @default a timer that keeps no process alive */
   readonly wait?: (ms: number) => Promise<unknown>;
 }
 
-/** Checks that may wait for their turn. */
+/** Checks that can wait for their turn. */
 const LINE = 64;
-/** Answers that are remembered. */
+/** Answers that are cached. */
 const REMEMBERED = 10_000;
-/** The longest check is measured again when its time is needed and was not for so long. */
+/**
+ * Milliseconds after which the time of the longest check is stale, and is measured again when next required.
+ */
 const STALE = 60_000;
-/** The group in which that measurement waits its turn. */
+/** The queue's group for that measurement. */
 const measurer = (): readonly string[] => ['measurement'];
-/** Refusals that wait until the longest check would be over. */
+/** Refusals that can be delayed at the same time. */
 const MAX_REFUSALS = 1024;
 
-/** What the back end has said, or is being asked, since its users were last changed. */
+/** The back end's answers and pending checks since its users last changed. */
 interface Memory {
   readonly answers: LruMap<Identity | 'wrong'>;
-  /** `undefined` when nobody has looked. */
+  /** `undefined` when no check was made. */
   readonly pending: Map<string, Promise<Answer | undefined>>;
 }
 
 /**
- * Stands in front of a back end that checks passwords, whichever it is.
+ * The common front of all back ends that check passwords.
  *
- * An answer is remembered under an HMAC of name and password, and those who ask at the same time share one: a browser's hundred
- * connections cost one check, and a program that repeats one wrong password all day makes one guess.
+ * Answers are cached under an HMAC of name and password, and simultaneous attempts share one check: a
+ * browser's hundred connections cost one check, and a program that repeats one wrong password all day makes
+ * one guess.
  *
- * No name can be told from another by time: where checks differ in length, every refusal after one waits until the longest of all would
- * have been over, which is not made for that.
+ * Timing does not reveal which names exist: where checks differ in duration, every refusal after a check is
+ * delayed until the longest of all would have ended, without running that.
  */
 export class Authenticator implements Authentication, Disposable {
   readonly #backEnd: PasswordBackEnd;
@@ -57,7 +60,7 @@ export class Authenticator implements Authentication, Disposable {
   readonly #closing = new AbortController();
   #memory = newMemory();
   #measuredAt = -Infinity;
-  /** Until the longest check's time is known. */
+  /** Until the time of the longest check is known. */
   #measuring: Promise<void> | undefined;
   #refusals = 0;
 
@@ -82,19 +85,19 @@ export class Authenticator implements Authentication, Disposable {
     return { ok: true, identity: answer };
   }
 
-  /** Absent where the back end cannot tell. */
+  /** Absent where the back end cannot identify users. */
   get identities(): Authentication['identities'] {
     if (this.#backEnd.identify === undefined) return undefined;
     return (names) => Promise.all(names.map((name) => this.#identify(name)));
   }
 
-  /** The users are others now: forgets every answer. Who has been guessing, or has logged in, is remembered. */
+  /** The users have changed: clears all answers. Records of guessing and of logins are kept. */
   usersChanged(): void {
     this.#memory = newMemory();
     this.#measureUnlessKnown();
   }
 
-  /** Nobody waits for answers any more. */
+  /** Answers are no longer awaited. */
   [Symbol.dispose](): void {
     this.#closing.abort();
   }
@@ -123,11 +126,15 @@ export class Authenticator implements Authentication, Disposable {
     }
   }
 
-  /** One that asks the same meanwhile waits for this, too, so that what is remembered does not tell when it was found out. */
+  /**
+   * Identical attempts meanwhile also await this, delay included: otherwise a cached answer would reveal when
+   * it was found.
+   */
   async #askInTurn(name: string, password: string, client: string): Promise<Answer | undefined> {
     const groups = (): readonly string[] => this.#backOff.groups(client);
     const checked = await this.#queue.run(groups, async () => {
-      // What failed while this one waited counts: a burst of guesses gets no more looks than guesses in turn.
+      // Failures while this one waited count: a burst of guesses gets no more checks than guesses in
+      // sequence.
       if (this.#backOff.holds(name, client) || this.#refusals >= MAX_REFUSALS) return undefined;
       const since = this.#elapsed();
       const answer = await this.#backEnd.verify(name, password, { client, signal: this.#closing.signal });
@@ -141,7 +148,7 @@ export class Authenticator implements Authentication, Disposable {
     return answer;
   }
 
-  /** Waits until the longest check would be over, begun at this time. */
+  /** Waits until the longest check, begun at `since`, would have ended. */
   async #outlast(since: number): Promise<void> {
     this.#refusals++;
     const { timing } = this.#backEnd;
@@ -158,7 +165,7 @@ export class Authenticator implements Authentication, Disposable {
     if (timing?.isUneven === true && timing.longest === undefined) this.#measuring = this.#measure();
   }
 
-  /** No client can bring that about more than once in a while. */
+  /** Clients cannot trigger this more than once per STALE. */
   async #measure(): Promise<void> {
     this.#measuredAt = this.#elapsed();
     const made = await this.#queue
@@ -167,12 +174,12 @@ export class Authenticator implements Authentication, Disposable {
         return true;
       })
       .catch(() => undefined);
-    // It found no place in the line, or broke: who needs it next has it made again.
+    // The queue was full, or the check failed: the next refusal measures again.
     if (made === undefined) this.#measuredAt = -Infinity;
   }
 
   #keyOf(name: string, password: string): string {
-    // As JSON, so that no two pairs make the same bytes.
+    // JSON, so that no two pairs yield the same bytes.
     return createHmac('sha256', this.#key)
       .update(JSON.stringify([name, password]))
       .digest('base64');

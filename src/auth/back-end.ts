@@ -1,37 +1,43 @@
 import type { Identity } from './identity.ts';
 
 /**
- * Checks user names and passwords (RFC 1929). `Authenticator` stands in front and does what is the same for all of them: it
- * remembers answers, slows down guessing, shares out the checks at a time, and looks at `expires`. `src/auth/contract/` holds a back
- * end to this.
+ * Checks user names and passwords (RFC 1929). An `Authenticator` in front of it does what all back ends have
+ * in common: it caches answers, slows down guessing, queues checks, and enforces `expires`.
+ * `src/auth/contract/` tests a back end against this contract.
  */
 export interface PasswordBackEnd {
-  /** Checks that may run at a time. */
+  /** The number of concurrent checks. */
   readonly concurrency: number;
-  /** Rejects only when it is broken. */
+  /** Rejects only when the back end is broken. */
   verify(name: string, password: string, attempt: Attempt): Promise<Answer>;
-  /** Who this user is, whatever the password; nobody once removed. Absent where only a password can bring that out. */
+  /**
+   * The user's identity, regardless of the password; `undefined` once removed. Absent where it cannot be
+   * found without a password.
+   */
   identify?(name: string): Promise<Identity | undefined>;
-  /** How long checks take, where that would tell which names exist. @default all take as long */
+  /** The duration of checks, where that would reveal which names exist. @default all take equally long */
   readonly timing?: Timing;
 }
 
 export interface Attempt {
   /** The client's address, as text. */
   readonly client: string;
-  /** Aborted when nobody waits for the answer any more. */
+  /** Aborted when the answer is no longer awaited. */
   readonly signal: AbortSignal;
 }
 
-/** `wrong` covers unknown names as well. `unavailable`: it cannot be said now, which is neither a guess nor a success. */
+/**
+ * `wrong` includes unknown names. `unavailable`: no answer is possible now, which counts as neither a guess
+ * nor a success.
+ */
 export type Answer = Identity | 'wrong' | 'unavailable';
 
-/** No refusal is given before the longest check would have been over, so that its time tells nothing. */
+/** Every refusal is delayed until the longest check would have ended, so that timing reveals nothing. */
 export interface Timing {
-  /** Milliseconds that the longest check hardly exceeds; `undefined` before it is known. */
+  /** Milliseconds that the longest check rarely exceeds; `undefined` before it is known. */
   readonly longest: number | undefined;
-  /** Some checks take longer than others: the longest has to be measured now and then. */
+  /** Checks differ in duration: the longest must be measured from time to time. */
   readonly isUneven: boolean;
-  /** Does the longest check, for its time. */
+  /** Runs the longest check in order to time it. */
   measure(): Promise<unknown>;
 }

@@ -10,7 +10,7 @@ function setup(options: { counts?: number; known?: number } = {}) {
   const fail = (times: number, user: string, address: string): void => {
     for (let i = 0; i < times; i++) backOff.failed(user, address);
   };
-  /** How long an attempt is refused from now on, to the millisecond; the clock stays where it is. */
+  /** How long an attempt is refused from now on, to the millisecond; the clock is reset afterwards. */
   const delay = (user: string, address: string): number => {
     const start = clock.time;
     const held = (ms: number): boolean => {
@@ -112,7 +112,7 @@ test('neighbours who guess at a login that was good before are slowed down like 
     lastLogin = clock.time;
   }
   assert.ok(guesses < 150, `${guesses} guesses in a day`);
-  // From elsewhere its owner gets in.
+  // Its owner can log in from elsewhere.
   assert.equal(delay('alice', '198.51.100.1'), 0);
 });
 

@@ -3,23 +3,23 @@ import { LruMap } from '../limits/lru-map.ts';
 import { ipOf } from '../wire/ip.ts';
 
 export interface BackOffOptions {
-  /** Milliseconds on a clock that never jumps. @default performance.now */
+  /** Milliseconds of a monotonic clock. @default performance.now */
   readonly now?: () => number;
-  /** Counts kept at most; the oldest goes first. @default 10_000 */
+  /** The most counts that are kept; the oldest is dropped first. @default 10_000 */
   readonly counts?: number;
-  /** Addresses and logins from them that are remembered as good, and as many networks. @default 100_000 */
+  /** Addresses, and logins from them, that are remembered as known, and as many networks. @default 100_000 */
   readonly known?: number;
 }
 
-/** Failures before the first delay, which is doubled with each further one. */
+/** Failures before the first delay, which doubles with each further one. */
 const FREE = 5;
 const FIRST_DELAY = 1000;
 const LONGEST_DELAY = 15 * 60_000;
-/** The longest delay that an address gets once it has logged in. */
+/** The longest delay of an address that has logged in. */
 const LONGEST_DELAY_KNOWN = 1000;
-/** Failures of a login that was good before, until its delay grows beyond that: so many are no slips of its owner. */
+/** Failures of a known login before its delay exceeds that: so many are not its owner's typing errors. */
 const SLIPS = 20;
-/** A count is forgotten so long after the last failure. */
+/** Milliseconds after the last failure until a count is forgotten. */
 const MEMORY = 60 * 60_000;
 
 interface Count {
@@ -29,30 +29,32 @@ interface Count {
   readonly until: number;
 }
 
-/** A count that an attempt is held against, and the longest delay that it can bring, up to so many failures. */
+/** A count that applies to an attempt, and the longest delay that it can cause within `slips` failures. */
 interface Charge {
   readonly key: string;
   readonly longest: number;
-  /** @default all */
+  /** @default unlimited */
   readonly slips?: number;
 }
 
 /**
- * Slows down guessing. Failures are counted per address (IPv6: per /64) and per user name, whether it exists or not.
+ * Slows down guessing. Failures are counted per address (IPv6: per /64) and per user name, whether it exists
+ * or not.
  *
- * An address that has logged in is not locked out: its delay stays at a second, and for the user that it logged in as
- * it has a count of its own, so that neither strangers who guess at that name nor neighbours behind the same address
- * who fail under another name can hold it up. Only when that very login fails again and again are neighbours guessing at it, and then it is
- * slowed down like any other.
+ * An address that has logged in is not locked out: its delay is limited to a second, and for the user that
+ * logged in there it has a separate count, so it cannot be held up by strangers who guess at that name, or by
+ * neighbours behind the same address who fail under another name. Only if that very login fails again and
+ * again are neighbours guessing at it; then it is slowed down like any other.
  *
- * A success does not clear the count of the user name, nor that of the login: else every login of the owner would give the guessers new tries.
+ * A success does not clear the count of the user name, nor that of the login: otherwise every login of the
+ * owner would give new attempts to the guessers.
  */
 export class BackOff {
   readonly #now: () => number;
   readonly #counts: LruMap<Count>;
   /** Addresses, and `address user`. */
   readonly #known: LruMap<true>;
-  /** Those around known addresses. */
+  /** The networks around known addresses. */
   readonly #networks: LruMap<true>;
 
   constructor(options: BackOffOptions = {}) {
@@ -62,7 +64,7 @@ export class BackOff {
     this.#networks = new LruMap(options.known ?? 100_000);
   }
 
-  /** True while an attempt must be refused unlooked-at. */
+  /** True while an attempt must be refused without a check. */
   holds(user: string, address: string): boolean {
     const now = this.#now();
     return this.#charges(user, address).some(({ key }) => now < (this.#counts.get(key)?.until ?? 0));
@@ -85,8 +87,8 @@ export class BackOff {
   }
 
   /**
-   * The groups among which turns are shared out: addresses that have logged in, those in a near or a wider network around one, and
-   * strangers take turns, and the networks within each of these.
+   * The groups among which turns are shared: first known addresses, their near and wider networks, and
+   * strangers take turns; then the networks within each of these.
    */
   groups(address: string): readonly string[] {
     const networks = networksOf(address);
@@ -112,12 +114,12 @@ function delayAfter(failures: number, longest: number, slips: number): number {
   return failures < FREE ? 0 : Math.min(FIRST_DELAY * 2 ** (failures - FREE), longest);
 }
 
-/** What counts as one address. */
+/** The unit that counts as one address. */
 function sourceOf(address: string): string {
   return networksOf(address).at(-1)!;
 }
 
-/** The networks of an address, the widest first; everything local is one. */
+/** The networks of an address, the widest first; all local clients share one. */
 function networksOf(address: string): readonly string[] {
   const ip = ipOf(address);
   return ip === undefined ? ['local'] : groupsOf(ip);

@@ -1,21 +1,21 @@
 import { COST, parseHash } from './argon2.ts';
 import type { PasswordHash } from './argon2.ts';
 
-/** Times that are kept of the dearest hash. */
+/** Times of the most expensive hash that are kept. */
 const KEPT = 16;
 
 type Cost = Omit<PasswordHash, 'salt' | 'tag'>;
 
-/** What the hashes of the users cost, and how long the dearest of them takes, with the machine as busy as it is. */
+/** The costs of the users' hashes, and the time of the most expensive one under the current load. */
 export class Costs {
-  /** What most of them cost; of two as many, the less. */
+  /** The most common cost; in a tie, the lower one. */
   readonly common: Cost;
   readonly dearest: Cost;
-  /** Not all cost the same. */
+  /** Whether the costs differ. */
   readonly differ: boolean;
   #times: number[] = [];
 
-  /** `before`: those that these replace. */
+  /** `before`: the costs that these replace. */
   constructor(hashes: Iterable<string>, before?: Costs) {
     const counts = new Map<string, { readonly cost: Cost; count: number }>();
     for (const hash of hashes) {
@@ -31,14 +31,17 @@ export class Costs {
     if (before !== undefined && workOf(before.dearest) === workOf(this.dearest)) this.#times = before.#times;
   }
 
-  /** A hash took so many milliseconds. */
+  /** Records the milliseconds that a hash took. */
   took(hash: string, time: number): void {
     if (workOf(costOf(hash)) !== workOf(this.dearest)) return;
     this.#times.push(time);
     if (this.#times.length > KEPT) this.#times.shift();
   }
 
-  /** Milliseconds that the dearest hardly exceeds: the longest but one of the last times. `undefined` before the first. */
+  /**
+   * Milliseconds that the most expensive hash rarely exceeds: the second longest of the last times.
+   * `undefined` before the first.
+   */
   get time(): number | undefined {
     return this.#times
       .toSorted((a, b) => b - a)

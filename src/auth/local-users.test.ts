@@ -5,7 +5,7 @@ import type { Attempt } from './back-end.ts';
 import { LocalUsers, plainUser } from './local-users.ts';
 import type { User } from './users-file.ts';
 
-// "password" at little cost (the first vector of argon2.test.ts).
+// "password" at a low cost (the first vector of argon2.test.ts).
 const HASH = '$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4';
 const alice: User = { name: 'alice', hash: HASH, groups: ['staff'] };
 const cheap: User = { ...alice, hash: HASH.replace('m=256', 'm=64') };

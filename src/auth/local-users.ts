@@ -7,7 +7,7 @@ import type { Identity } from './identity.ts';
 import { endOf, nameFault, passwordFault } from './users-file.ts';
 import type { User } from './users-file.ts';
 
-/** Where users come from: a file made by `garter user`, one user given by the environment, or both. */
+/** The sources of users: a file made by `garter user`, a single user from the environment, or both. */
 export interface UsersSettings {
   readonly file?: string;
   readonly single?: { readonly username: string; readonly password: string };
@@ -16,13 +16,13 @@ export interface UsersSettings {
 export interface LocalUsersOptions {
   /** Compares a PHC string with a password. @default Argon2id */
   readonly compare?: (hash: string, password: string) => Promise<boolean>;
-  /** Milliseconds on a clock that never jumps. @default performance.now */
+  /** Milliseconds of a monotonic clock. @default performance.now */
   readonly elapsed?: () => number;
 }
 
 /**
- * The users of the users file and of the environment. An unknown name costs the hash that most known ones cost; the longest check is that of
- * the dearest hash.
+ * The users of the users file and of the environment. An unknown name costs as much as the most common hash;
+ * the longest check is that of the most expensive hash.
  */
 export class LocalUsers implements PasswordBackEnd {
   readonly concurrency: number = onePerCore();
@@ -32,7 +32,7 @@ export class LocalUsers implements PasswordBackEnd {
   #users!: ReadonlyMap<string, User>;
   #costs!: Costs;
 
-  /** Of two users with one name the later counts. */
+  /** If two users have the same name, the later one counts. */
   constructor(users: readonly User[], { compare = verifyPassword, elapsed }: LocalUsersOptions = {}) {
     this.#compare = compare;
     this.#elapsed = elapsed ?? ((): number => performance.now());
@@ -61,7 +61,7 @@ export class LocalUsers implements PasswordBackEnd {
     const right = await this.#compareTimed(hash ?? this.#decoy(name), password);
     if (!right || hash === undefined) return 'wrong';
     const user = this.#users.get(name);
-    // A reload may have come between; what was compared is then no longer the user's hash.
+    // After a reload in between, the compared hash may no longer be the user's.
     return user?.hash === hash ? identityOf(user) : 'unavailable';
   }
 
@@ -77,7 +77,7 @@ export class LocalUsers implements PasswordBackEnd {
     return right;
   }
 
-  /** A hash that no password has, for an unknown name; always the same for one name. */
+  /** A hash that matches no password, for an unknown name; always the same for the same name. */
   #decoy(name: string): string {
     const tag = createHmac('sha256', this.#key).update(name).digest();
     return formatHash({ ...this.#costs.common, salt: tag.subarray(0, 16), tag });
@@ -88,7 +88,10 @@ function identityOf({ name, groups, expires }: User): Identity {
   return { user: name, groups, ...(expires !== undefined && { expires: endOf(expires) }) };
 }
 
-/** A user whose password is known in clear, GARTER_PASSWORD for one; only its hash is kept. Rejects with a RangeError. */
+/**
+ * A user with a plain-text password, for example from GARTER_PASSWORD; only the hash is kept. Rejects with a
+ * RangeError.
+ */
 export async function plainUser(name: string, password: string): Promise<User> {
   const ofName = nameFault(name);
   if (ofName !== undefined) throw new RangeError(`the name ${ofName}`);

@@ -185,7 +185,10 @@ test('a file that is not UTF-8 is not rewritten', async () => {
   assert.deepEqual(await readFile(path), bytes);
 });
 
-/** A watched file, and what the watcher says next. It looks so often that a file must change in one step. */
+/**
+ * A watched file, and the watcher's next report. The watcher checks so often that a file must change in one
+ * step.
+ */
 async function watched(path: string) {
   const said = new EventEmitter();
   const { version } = await loadUsers(path);
@@ -271,10 +274,10 @@ test('a closed watcher says nothing', async () => {
   await writeFile(path, line('alice'));
   const { watcher, said } = await watched(path);
   said.on('said', (what) => assert.fail(`said ${String(what)}`));
-  // At once, so that no look comes in between.
+  // At once, before the next check.
   appendFileSync(path, line('bob'));
   await watcher[Symbol.asyncDispose]();
-  // Twenty looks' worth of time.
+  // The time of twenty checks.
   await new Promise((resolve) => setTimeout(resolve, 100));
 });
 

@@ -7,30 +7,36 @@ import { isUtf16, textOf } from '../wire/text-file.ts';
 import { formatFaults, parseUsers } from './users-file.ts';
 import type { ParsedUsers, User, UsersFault } from './users-file.ts';
 
-/** The users file must not be used; the message names it and says why, without a hash in it. */
+/** The users file must not be used. The message names it and gives the reason, and never contains a hash. */
 export class UsersFileError extends Error {
   override readonly name = 'UsersFileError';
 }
 
 export interface LoadedUsers extends ParsedUsers {
-  /** Others than its owner and group can read the hashes. */
+  /** The hashes are readable by users other than its owner and group. */
   readonly exposed: boolean;
   /** Changes whenever the file does. */
   readonly version: string;
 }
 
 export interface WatchUsersOptions {
-  /** What has been loaded already, so that a change since then is seen too. */
+  /** The version that is already loaded, so that a change since then is detected. */
   readonly version: string;
-  /** Milliseconds between two looks; a change is loaded when two looks in a row agree, so never half-written. @default 500 */
+  /**
+   * Milliseconds between two checks. A change is loaded when two checks in a row agree, so never
+   * half-written. @default 500
+   */
   readonly interval?: number;
-  /** The file changed, and is good. */
+  /** The file has changed, and is valid. */
   readonly changed: (users: readonly User[]) => void;
-  /** The file changed, and is bad or gone; said once. The report names the file and has no hash in it. */
+  /**
+   * The file has changed, and is invalid or gone; reported once. The report names the file and never contains
+   * a hash.
+   */
   readonly failed: (report: string) => void;
 }
 
-/** One fault instead of one for each line. */
+/** One fault, instead of one for each line. */
 const UTF16: UsersFault = {
   line: 1,
   column: 1,
@@ -40,8 +46,8 @@ const UTF16: UsersFault = {
 };
 
 /**
- * Reads the users file. Rejects with Node's error when that is not possible, and with a UsersFileError when others than its owner can write
- * it, who could let in anybody; faults of the text are in the result.
+ * Reads the users file. Rejects with Node's error when it is unreadable, and with a UsersFileError when it is
+ * writable by users other than its owner, who could let anyone in; faults of the text are in the result.
  */
 export async function loadUsers(path: string): Promise<LoadedUsers> {
   await using file = await open(path, 'r');
@@ -56,8 +62,8 @@ export async function loadUsers(path: string): Promise<LoadedUsers> {
 }
 
 /**
- * Follows the users file until disposed of. It looks at the path, not at a descriptor or a folder, so that it
- * survives replacement by rename, changed symbolic links and network file systems. Keeps no process alive.
+ * Watches the users file until disposed of. Checks the path rather than a descriptor or a folder, and thus
+ * handles replacement by rename, changed symbolic links and network file systems. Keeps no process alive.
  */
 export function watchUsers(path: string, options: WatchUsersOptions): AsyncDisposable {
   const { interval = 500, changed, failed } = options;
@@ -84,7 +90,7 @@ export function watchUsers(path: string, options: WatchUsersOptions): AsyncDispo
     const file = await loadUsers(path).catch((error: Error) => error);
     if (closed) return;
     if (file instanceof Error) {
-      // It may be the moment's fault (no descriptor, no memory): it is tried again, and told once.
+      // The cause may be temporary (no descriptor, no memory): retry, but report it once.
       loaded = '';
       if (file.message !== fault)
         failed(file instanceof UsersFileError ? file.message : `${path}: ${file.message}`);
@@ -113,12 +119,13 @@ export function watchUsers(path: string, options: WatchUsersOptions): AsyncDispo
 }
 
 /**
- * Rewrites the users file in one step: a reader sees the old text or the new one, also after a power cut. The new text is
- * written to `FILE.lock` beside it, which also keeps a second writer out (EEXIST). The file keeps its owner and mode; a new
- * one is readable by its owner only. A file that is not there is edited as an empty one.
+ * Rewrites the users file atomically: a reader sees either the old text or the new one, even after a power
+ * cut. The new text is written to `FILE.lock` beside it, which also keeps a second writer out (EEXIST). The
+ * file keeps its owner and mode; a new one is readable by its owner only. A missing file is edited as an
+ * empty one.
  */
 export async function editUsers(path: string, edit: (text: string) => string): Promise<void> {
-  // A symbolic link stays one: what it points to is rewritten.
+  // A symbolic link is kept: its target is rewritten.
   const target = await realpath(path).catch(unlessMissing(path));
   const draft = `${target}.lock`;
   const file = await open(draft, 'wx', 0o600);
@@ -150,7 +157,7 @@ function versionOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
   return [dev, ino, size, mtimeNs, ctimeNs].join(':');
 }
 
-/** Turns ENOENT into a value; other errors stay errors. */
+/** Turns ENOENT into a value; other errors are rethrown. */
 function unlessMissing<T>(value: T): (error: NodeJS.ErrnoException) => T {
   return (error) => {
     if (error.code === 'ENOENT') return value;

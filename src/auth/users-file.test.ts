@@ -41,7 +41,7 @@ for (const [name, text, users] of GOOD) {
   test(`reads ${name}`, () => assert.deepEqual(parseUsers(text), { users, faults: [] }));
 }
 
-/** The text, and what is said about it: the whole report, with the file called `u`. */
+/** The text and its whole report, with the file called `u`. */
 const BAD: readonly [string, string, string][] = [
   [
     'a line that is only a name',

@@ -1,6 +1,6 @@
 import { parseHash } from './argon2.ts';
 
-/** What is known of a user beside the password. */
+/** The data of a user besides the password. */
 export interface Member {
   readonly name: string;
   readonly groups: readonly string[];
@@ -14,25 +14,25 @@ export interface User extends Member {
   readonly hash: string;
 }
 
-/** What is wrong in the file. Neither the message nor the excerpt has a hash or a password in it. */
+/** A fault in the file. Neither the message nor the excerpt contains a hash or a password. */
 export interface UsersFault {
   /** Both count from 1; the column in UTF-16 units. */
   readonly line: number;
   readonly column: number;
   readonly message: string;
-  /** The line as it may be shown: the hash is masked. */
+  /** The line, with its hash masked. */
   readonly excerpt: string;
-  /** Where the column is in the excerpt, from 1. */
+  /** The position of the column in the excerpt, from 1. */
   readonly caret: number;
 }
 
 export interface ParsedUsers {
-  /** The users of the lines without a fault. */
+  /** The users of the valid lines. */
   readonly users: readonly User[];
   readonly faults: readonly UsersFault[];
 }
 
-/** Reads the text of a users file and reports every fault in it. */
+/** Parses the text of a users file and reports every fault in it. */
 export function parseUsers(text: string): ParsedUsers {
   const users: User[] = [];
   const faults: UsersFault[] = [];
@@ -53,7 +53,9 @@ export function parseUsers(text: string): ParsedUsers {
   return { users, faults };
 }
 
-/** The faults for people: `FILE:LINE:COLUMN: message`, the line and a caret under the column; the first twenty. */
+/**
+ * A report of the first twenty faults: `FILE:LINE:COLUMN: message`, the line, and a caret under the column.
+ */
 export function formatFaults(file: string, faults: readonly UsersFault[]): string {
   const shown = faults.slice(0, SHOWN).map(({ line, column, message, excerpt, caret }) => {
     return `${file}:${line}:${column}: ${message}\n  ${excerpt}\n${' '.repeat(caret + 1)}^`;
@@ -62,7 +64,7 @@ export function formatFaults(file: string, faults: readonly UsersFault[]): strin
   return shown.join('\n');
 }
 
-/** One line, without its end. */
+/** One line, without its line break. */
 export function formatUser(user: User): string {
   const fields = [user.name, user.hash];
   if (user.groups.length > 0) fields.push(user.groups.join(','));
@@ -70,7 +72,7 @@ export function formatUser(user: User): string {
   return fields.join(':');
 }
 
-/** The text with this user added, or put in place of the one of the same name. Other lines stay as they are. */
+/** The text with this user added, or replaced if the name exists. Other lines stay as they are. */
 export function setUser(text: string, user: User): string {
   const lines = text.split('\n');
   const at = lines.findIndex((line) => !isComment(line) && nameOf(line) === user.name);
@@ -85,17 +87,17 @@ export function removeUser(text: string, name: string): string {
   return lines.filter((line) => isComment(line) || nameOf(line) !== name).join('\n');
 }
 
-/** Whether the user's last day is over at this time (milliseconds since the epoch). */
+/** Whether the user's last day has ended by this time (milliseconds since the epoch). */
 export function isExpired({ expires }: Pick<User, 'expires'>, time: number): boolean {
   return expires !== undefined && time >= endOf(expires);
 }
 
-/** When a last day ends, in milliseconds since the epoch. */
+/** The end of a day, in milliseconds since the epoch. */
 export function endOf(day: string): number {
   return Date.parse(day) + DAY;
 }
 
-/** What is wrong with the name of a user or a group, if anything. Names are at most 255 bytes in SOCKS (RFC 1929). */
+/** The fault of a user or group name, if any. Names have at most 255 bytes in SOCKS (RFC 1929). */
 export function nameFault(name: string): string | undefined {
   if (name === '') return 'is empty';
   if (Buffer.byteLength(name) > 255) return 'is longer than 255 bytes';
@@ -108,13 +110,13 @@ export function nameFault(name: string): string | undefined {
   return undefined;
 }
 
-/** What is wrong with the name of a group, if anything. */
+/** The fault of a group name, if any. */
 export function groupFault(name: string): string | undefined {
   if (/[,=]/.test(name)) return 'contains "," or "="';
   return nameFault(name);
 }
 
-/** What is wrong with a password that somebody wants to set, if anything (RFC 1929: 1 to 255 bytes). */
+/** The fault of a new password, if any (RFC 1929: 1 to 255 bytes). */
 export function passwordFault(password: string): string | undefined {
   if (password === '') return 'is empty';
   if (Buffer.byteLength(password) > 255) return 'is longer than 255 bytes';
@@ -122,16 +124,16 @@ export function passwordFault(password: string): string | undefined {
   return undefined;
 }
 
-/** What is wrong with a day, if anything. */
+/** The fault of a day, if any. */
 export function dayFault(day: string): string | undefined {
   const time = /^\d{4}-\d{2}-\d{2}$/.test(day) ? Date.parse(day) : NaN;
-  // The 30th of February would be taken for the 2nd of March.
+  // February 30 would be parsed as March 2.
   const exists = !Number.isNaN(time) && new Date(time).toISOString().startsWith(day);
   return exists ? undefined : 'is not a calendar date such as 2027-01-31';
 }
 
 const SHOWN = 20;
-/** What decoders put in the place of bytes that are no UTF-8. */
+/** The decoders' replacement for invalid UTF-8. */
 const NOT_UTF8 = '\u{FFFD}';
 const EXPIRES = 'expires=';
 const DAY = 86_400_000;
@@ -152,7 +154,7 @@ function parseLine(line: string, report: (offset: number, message: string) => vo
   }
   const parsed = parseHash(hash);
   if (typeof parsed === 'string') {
-    // What follows may be the end of a password that somebody wrote here: not read, not shown.
+    // The rest may be the end of a password that was written here: neither parse nor show it.
     report(offset, `the part after the name ${parsed}; \`garter user add NAME\` makes one`);
     return undefined;
   }
@@ -188,20 +190,21 @@ function nameOf(line: string): string {
 }
 
 /**
- * The line without its secret. The hash gives way to `***`; where it is none, everything after the name does. A line
- * with no ":" may be a password, and a name with a "$" in front may be a hash: nothing of them is shown.
+ * The line without its secret: `***` replaces the hash, or everything after the name if there is no valid
+ * hash. A line without ":" may be a password, and a name that begins with "$" may be a hash: then nothing is
+ * shown.
  */
 function mask(source: string, offset: number): { readonly excerpt: string; readonly caret: number } {
   const line = source.trimEnd();
   const [name = '', hash, ...rest] = line.split(':');
   const start = hash === undefined || name.startsWith('$') ? 0 : name.length + 1;
-  // A second hash further on is no less secret.
+  // A second hash further on is just as secret.
   const isHash =
     start > 0 && typeof parseHash(hash!) !== 'string' && !rest.some((field) => field.startsWith('$'));
   const end = isHash ? start + hash!.length : line.length;
   const excerpt = `${line.slice(0, start)}***${line.slice(end)}`;
   const caret = offset < start ? offset : offset < end ? start : offset - (end - start) + 3;
-  // Control characters would reach a terminal.
+  // Control characters would affect a terminal.
   return {
     excerpt: excerpt.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (one) => NOT_UTF8.repeat(one.length)),
     caret: Math.min(caret, excerpt.length) + 1,

@@ -17,7 +17,7 @@ const HOME = '192.0.2.1';
 
 const attempt = (signal = new AbortController().signal): Attempt => ({ client: HOME, signal });
 
-/** Nobody has these. */
+/** Logins that must fail. */
 const WRONG: readonly (readonly [name: string, password: string])[] = [
   ['alice', 'wrong'],
   ['alice', ''],
