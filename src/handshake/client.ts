@@ -13,8 +13,9 @@ import { Socks4Client } from './socks4.ts';
 import { Socks5Client } from './socks5.ts';
 
 /**
- * The client's side of a handshake: write `start()`, then bytes in by `receive` and events out by `next`. It does no I/O and
- * keeps no time. A call that is not due throws a plain Error: that is a mistake of the caller.
+ * The client's side of a handshake: write `start()`, then feed bytes to `receive` and take events from
+ * `next`. It does no I/O and keeps no time. A call that is not due throws a plain Error, as a fault of the
+ * caller.
  */
 export class ClientHandshake {
   readonly #inbox = new Inbox();
@@ -22,7 +23,7 @@ export class ClientHandshake {
   readonly #command: number;
   #state: ClientHandshakeState = 'start';
 
-  /** Throws a RangeError for what the protocol cannot carry. */
+  /** Throws a RangeError for a request that the protocol cannot carry. */
   constructor(options: ClientHandshakeOptions) {
     this.#side = sideOf(options);
     this.#command = options.command;
@@ -40,14 +41,16 @@ export class ClientHandshake {
     return bytes;
   }
 
-  /** Takes bytes from the server. The chunk is the handshake's from now on: the caller must not write to it. */
+  /**
+   * Takes bytes from the server. The chunk then belongs to the handshake: the caller must not write to it.
+   */
   receive(chunk: Uint8Array): void {
     if (this.#state !== 'closed') this.#inbox.add(chunk);
   }
 
   /**
-   * What to do next; `undefined` when more bytes are needed, or when the handshake is over. Throws a WireError, once, when
-   * the server broke the protocol: close.
+   * The next event; `undefined` when more bytes are needed, or when the handshake is over. Throws a
+   * WireError, once, when the server has violated the protocol: close.
    */
   next(): ClientEvent | undefined {
     if (!SERVERS_TURN.has(this.#state)) return undefined;
@@ -62,8 +65,8 @@ export class ClientHandshake {
   }
 
   /**
-   * The server has ended its direction, or broken it off: what it comes to all the same, a refusal whose end is missing. The
-   * handshake is closed.
+   * The server has ended or reset the connection: returns the event for a refusal that was cut off, if any,
+   * and closes the handshake.
    */
   ended(): ReplyEvent | RefusedEvent | undefined {
     const event = this.#state === 'reply' ? this.#side.readCut?.(this.#inbox) : undefined;
@@ -71,7 +74,7 @@ export class ClientHandshake {
     return event;
   }
 
-  /** After the last reply: takes what the server sent after it, the first bytes from the destination. */
+  /** After the last reply: takes the bytes that the server sent after it, the first from the destination. */
   trailing(): Uint8Array {
     this.#expect('done', 'closed');
     return this.#inbox.drain();

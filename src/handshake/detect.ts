@@ -5,16 +5,22 @@ import type { ForeignKind, ServerProtocol, ServerSide } from './protocol.ts';
 import { socks4Server } from './socks4.ts';
 import { socks5Server } from './socks5.ts';
 
-/** How a protocol opens. No text begins another one. */
+/** The first bytes of a protocol. None is a prefix of another. */
 interface Opening {
   readonly text: string;
   readonly protocol?: ServerProtocol;
   readonly side?: () => ServerSide;
-  /** What it is where that protocol is not spoken. @default the client gets a refusal in its own protocol */
+  /**
+   * The kind to report where the protocol is not enabled. @default the client gets a refusal in its own
+   * protocol
+   */
   readonly foreign?: ForeignKind;
 }
 
-/** SOCKS by its version, HTTP/1 and HTTP/2, the handshake record of TLS, and the PROXY protocol, versions 1 and 2. */
+/**
+ * SOCKS by its version, HTTP/1 and HTTP/2, the handshake record of TLS, and the PROXY protocol, versions 1
+ * and 2.
+ */
 const OPENINGS: readonly Opening[] = [
   { text: '\x05', protocol: 'socks5', side: () => socks5Server },
   { text: '\x04', protocol: 'socks4', side: () => socks4Server },
@@ -33,7 +39,7 @@ const OPENINGS: readonly Opening[] = [
   { text: '\r\n\r\n\0\r\nQUIT\n', foreign: 'proxy' },
 ];
 
-/** Tells by the first bytes what a client speaks; `undefined` while they could still become one of several. */
+/** Detects the protocol by a client's first bytes; `undefined` while several are still possible. */
 export function detect(
   bytes: Uint8Array,
   protocols: readonly ServerProtocol[],
@@ -48,7 +54,7 @@ export function detect(
   return isOpen ? undefined : new ForeignSide('unknown', undefined);
 }
 
-/** Whether one of them begins with the other. */
+/** Whether one of them is a prefix of the other. */
 function agree(bytes: Uint8Array, text: string): boolean {
   const common = Math.min(bytes.length, text.length);
   for (let i = 0; i < common; i++) if (bytes[i] !== text.charCodeAt(i)) return false;
@@ -64,7 +70,7 @@ function sideOf(
   return foreign === undefined ? switchedOff(protocol!, side!()) : new ForeignSide(foreign, answerHttp);
 }
 
-/** It can say no, and that is all. */
+/** A side that can only refuse. */
 function switchedOff(protocol: ServerProtocol, side: ServerSide): ServerSide {
   return {
     ...side,

@@ -8,7 +8,7 @@ import type { ServerHandshakeOptions } from './server.ts';
 
 const ANSWER = 'HTTP/1.1 204 No Content\r\n\r\n';
 
-/** What a handshake says to these bytes, and what it asked about. */
+/** The events and answers for these bytes, and the request that was passed on. */
 function play(
   text: string,
   size: number,

@@ -3,10 +3,10 @@ import { decodeHttpRequest, HeadScan, type HttpRequest } from '../wire/http.ts';
 import type { Inbox } from '../wire/inbox.ts';
 import type { ForeignKind, ServerEvent, ServerSide } from './protocol.ts';
 
-/** The whole answer to an HTTP request, head and body; `undefined`: the page that says what this port is. */
+/** The whole answer to an HTTP request, head and body; `undefined`: the page that describes this port. */
 export type AnswerHttp = (request: HttpRequest) => Uint8Array | undefined;
 
-/** What asks for no proxy. HTTP gets an answer, the others are closed. */
+/** Clients of no proxy protocol. HTTP gets an answer; the others are closed. */
 export class ForeignSide implements ServerSide {
   readonly #kind: ForeignKind;
   readonly #answerHttp: AnswerHttp | undefined;
@@ -18,7 +18,7 @@ export class ForeignSide implements ServerSide {
     this.#answerHttp = answerHttp;
   }
 
-  /** Where `answerHttp` has a say, not before the head of the request is there. */
+  /** With `answerHttp`, waits for the whole head of the request. */
   read({ bytes }: Inbox): ServerEvent | undefined {
     if (this.#kind === 'http') {
       this.#answer = this.#answerTo(bytes);
@@ -54,7 +54,7 @@ In a browser, set it as a SOCKS proxy; with curl:
     curl -x socks5h://HOST:PORT https://www.example.com/
 `;
 
-/** What this port is, and how to use it. */
+/** Describes this port, and how to use it. */
 function page(): Uint8Array {
   return new TextEncoder().encode(
     [

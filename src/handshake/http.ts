@@ -27,7 +27,10 @@ import type {
   ServerSide,
 } from './protocol.ts';
 
-/** CONNECT (RFC 9110 section 9.3.6): one message each way; user name and password come with the request (RFC 7617). */
+/**
+ * CONNECT (RFC 9110 section 9.3.6): one message each way; user name and password come with the request (RFC
+ * 7617).
+ */
 export class HttpServer implements ServerSide {
   readonly #scan = new HeadScan();
 
@@ -47,12 +50,12 @@ export class HttpServer implements ServerSide {
 
   encodeRefusal(code: Reply, state: ServerHandshakeState): Uint8Array {
     if (state === 'greeting') return encodeBadRequest();
-    // Before anybody was accepted, only what was shown can be what is not allowed.
+    // Before a client is accepted, only its credentials can be refused.
     return state === 'verdict' && code === Reply.notAllowed ? encodeHttpChallenge() : encodeHttpReply(code);
   }
 }
 
-/** The status that asks for user name and password. */
+/** The status that requests user name and password. */
 const PROXY_AUTHENTICATION = 407;
 
 export class HttpClient implements ClientSide {
@@ -87,7 +90,7 @@ export class HttpClient implements ClientSide {
   }
 }
 
-/** What follows the status line of a refusal never decides. */
+/** Fields after the status line of a refusal must not affect it. */
 function decodeLeniently(bytes: Uint8Array, scan: HeadScan): ReturnType<typeof decodeHttpReply> {
   try {
     return decodeHttpReply(bytes, scan);

@@ -9,7 +9,7 @@ import { ClientHandshake } from './client.ts';
 import type { ClientEvent, ClientHandshakeOptions, ServerEvent } from './protocol.ts';
 import { ServerHandshake } from './server.ts';
 
-/** Cuts bytes at the places that a property has drawn. */
+/** Splits bytes at drawn positions. */
 function split(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
   const places = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].toSorted((a, b) => a - b);
   return [0, ...places].map((from, i) => bytes.slice(from, places[i] ?? bytes.length));
@@ -59,7 +59,7 @@ const http: fc.Arbitrary<ClientHandshakeOptions> = fc.record(
   { requiredKeys: ['protocol', 'command', 'destination'] },
 );
 
-/** A server that takes whatever it can, and notes what it heard. */
+/** A server that accepts everything it can, and records its events. */
 function serve(handshake: ServerHandshake, heard: ServerEvent[]): Uint8Array[] {
   const out: Uint8Array[] = [];
   for (let event = handshake.next(); event !== undefined; event = handshake.next()) {
@@ -82,7 +82,7 @@ function choose(handshake: ServerHandshake, offered: readonly number[]): Uint8Ar
 
 const NOTHING = new Uint8Array(0);
 
-/** What a server hears of these pieces, and the error at their end. */
+/** A server's events for these pieces, and the error at their end. */
 function eventsOf(pieces: readonly Uint8Array[]): unknown[] {
   const handshake = new ServerHandshake();
   const heard: ServerEvent[] = [];
@@ -155,7 +155,7 @@ suite('client and server', () => {
 suite('a hostile peer', () => {
   const junk = fc.oneof(
     fc.uint8Array({ maxLength: 1200 }),
-    // Something that begins well.
+    // A message with a valid beginning.
     fc
       .tuple(
         fc.constantFrom(

@@ -3,19 +3,19 @@ import type { Inbox } from '../wire/inbox.ts';
 import type { Credentials } from '../wire/password.ts';
 import type { Command, Reply } from '../wire/socks5.ts';
 
-/** `http` is its CONNECT. */
+/** `http` is HTTP CONNECT. */
 export type ServerProtocol = 'socks4' | 'socks5' | 'http';
 
-/** `http` is its CONNECT, and knows no other command. */
+/** `http` is HTTP CONNECT, without other commands. */
 export type ClientProtocol = 'socks4' | 'socks4a' | 'socks5' | 'http';
 
-/** What a client speaks that asks for no proxy. */
+/** The protocol of a client that requests no proxy. */
 export type ForeignKind = 'http' | 'tls' | 'proxy' | 'unknown';
 
 /**
- * Where a server's handshake is. The client's turn: `greeting`, its first message whatever the protocol, `password`, `request`. The
- * server's turn: `method`, `verdict`, `reply`, and `bind` between the two replies to BIND. The end: `done`, all bytes belong to
- * the relay now, or `closed`, nothing may be sent any more.
+ * The state of a server's handshake. The client's turn: `greeting`, its first message in any protocol,
+ * `password`, `request`. The server's turn: `method`, `verdict`, `reply`, and `bind` between the two replies
+ * to BIND. The end: `done`, all further bytes belong to the relay, or `closed`, nothing more may be sent.
  */
 export type ServerHandshakeState =
   | 'greeting'
@@ -29,8 +29,8 @@ export type ServerHandshakeState =
   | 'closed';
 
 /**
- * A request. In protocols that begin with it, SOCKS4 and HTTP, nobody has been accepted yet: answer with `accept`, then with `reply`;
- * in SOCKS5 with `reply`.
+ * A request. SOCKS4 and HTTP begin with it, before the client has been accepted: answer with `accept`, then
+ * with `reply`; in SOCKS5 with `reply` only.
  */
 export interface RequestEvent {
   readonly type: 'request';
@@ -39,9 +39,9 @@ export interface RequestEvent {
   readonly command: number;
   /** A name in SOCKS4 makes it SOCKS4A. */
   readonly destination: Address;
-  /** SOCKS4: who the client says it is. Nobody vouches for it. */
+  /** SOCKS4: the user id that the client claims, unverified. */
   readonly userId?: string;
-  /** HTTP: what the client shows with its request, if anything. */
+  /** HTTP: the credentials in the request, if any. */
   readonly credentials?: Credentials;
 }
 
@@ -51,27 +51,30 @@ export type ServerEvent =
   /** Answer with `accept`. */
   | { readonly type: 'password'; readonly username: string; readonly password: string }
   | RequestEvent
-  /** No proxy protocol that is spoken here: send what `refuse` gives, if anything, and close. */
+  /** Not an enabled proxy protocol: send the result of `refuse`, if any, and close. */
   | { readonly type: 'foreign'; readonly kind: ForeignKind };
 
 /**
- * The server's side of one protocol: what its messages say, and how its answers are written. `ServerHandshake` knows what is due when.
+ * The server's side of one protocol: decodes its messages and encodes its answers. `ServerHandshake`
+ * determines which is due.
  *
- * An authentication method of many rounds (GSS-API, RFC 1961) is one more state, read here, with an event for each token and an
- * answer in bytes. What it does to every byte from then on is no business of the handshake: `trailing` gives back what
- * has not been read, and `receive` takes it unwrapped.
- * A protocol that sends its request first and shows with it who it is (SOCKS6) gives a request in its first state, as HTTP does;
- * methods that it offers besides lead on through `method` and back, and early data is what `trailing` begins with.
+ * An authentication method of many rounds (GSS-API, RFC 1961) is one more state, read here, with an event for
+ * each token and an answer in bytes. Its wrapping of all later bytes does not concern the handshake:
+ * `trailing` returns the unread bytes, and `receive` accepts them unwrapped.
+ *
+ * A protocol that sends the request first, together with authentication (SOCKS6), returns the request in its
+ * first state, as HTTP does; further methods lead through `method` and back, and `trailing` begins with any
+ * early data.
  */
 export interface ServerSide {
   /** The message that is due; `undefined` while bytes are missing. Throws a WireError. */
   read(inbox: Inbox, state: ServerHandshakeState): ServerEvent | undefined;
   /** @default there is no choice */
   encodeMethod?(method: number): Uint8Array;
-  /** The client is who it says. @default nothing: a reply follows */
+  /** The client has been accepted. @default nothing: a reply follows */
   encodeAccepted?(): Uint8Array;
   encodeReply(code: Reply, bound: Address): Uint8Array;
-  /** No, in the form of the answer that this state leads to. */
+  /** A refusal in the format of the answer that is due in this state. */
   encodeRefusal(code: Reply, state: ServerHandshakeState): Uint8Array | undefined;
 }
 
@@ -87,8 +90,9 @@ export interface ClientHandshakeOptions {
 }
 
 /**
- * Where a client's handshake is. The client's turn: `start`. The server's turn: `method`, `password`, `reply`, and `bind` between the
- * two replies to BIND. The end: `done`, all bytes belong to the application now, or `closed`, refused or broken.
+ * The state of a client's handshake. The client's turn: `start`. The server's turn: `method`, `password`,
+ * `reply`, and `bind` between the two replies to BIND. The end: `done`, all further bytes belong to the
+ * application, or `closed`, refused or broken.
  */
 export type ClientHandshakeState = 'start' | 'method' | 'password' | 'reply' | 'bind' | 'done' | 'closed';
 
@@ -96,23 +100,23 @@ export type ClientHandshakeState = 'start' | 'method' | 'password' | 'reply' | '
 export interface SendEvent {
   readonly type: 'send';
   readonly bytes: Uint8Array;
-  /** What the server answers to them. */
+  /** The server's answer to them. */
   readonly awaits: 'method' | 'password' | 'reply';
 }
 
-/** Two for BIND, unless the first is a failure. */
+/** BIND has two, unless the first is a failure. */
 export interface ReplyEvent {
   readonly type: 'reply';
   readonly ok: boolean;
-  /** The server's own: REP of SOCKS5 (`Reply`), CD of SOCKS4 (`Socks4Result`), the status of HTTP. */
+  /** The server's own code: REP of SOCKS5 (`Reply`), CD of SOCKS4 (`Socks4Result`), the status of HTTP. */
   readonly code: number;
-  /** What that means in SOCKS5. */
+  /** The equivalent in SOCKS5. */
   readonly reply: Reply;
-  /** A refusal and HTTP tell none: 0.0.0.0:0. */
+  /** 0.0.0.0:0 in refusals and in HTTP, which have none. */
   readonly bound: Address;
 }
 
-/** No method was acceptable, or the user name and password were not. */
+/** No method was acceptable, or user name and password were wrong. */
 export interface RefusedEvent {
   readonly type: 'refused';
   readonly phase: 'method' | 'password';
@@ -121,15 +125,20 @@ export interface RefusedEvent {
 export type ClientEvent = SendEvent | ReplyEvent | RefusedEvent;
 
 /**
- * The client's side of one protocol. It is made with the request, and its constructor throws a RangeError for what the protocol cannot carry.
+ * The client's side of one protocol. It is constructed with the request; the constructor throws a RangeError
+ * if the protocol cannot carry that.
  *
- * Here, too, a method of many rounds is one more state, with an event that asks for the next token. A protocol that sends request
- * and authentication together (SOCKS6) awaits `reply` from the start, and reads there what the server says to the authentication first.
+ * Here too, a method of many rounds is one more state, with an event that requests the next token. A protocol
+ * that sends request and authentication together (SOCKS6) awaits `reply` from the start, and first reads the
+ * answer to the authentication there.
  */
 export interface ClientSide {
   start(): SendEvent;
-  /** What follows from the answer that is due; `undefined` while bytes are missing. Throws a WireError. */
+  /**
+   * The event that follows from the answer that is due; `undefined` while bytes are missing. Throws a
+   * WireError.
+   */
   read(inbox: Inbox, state: ClientHandshakeState): ClientEvent | undefined;
-  /** What a reply comes to whose end never comes. @default nothing */
+  /** The event for a reply that was cut off. @default none */
   readCut?(inbox: Inbox): ReplyEvent | RefusedEvent | undefined;
 }

@@ -6,7 +6,7 @@ import { ServerHandshake } from './server.ts';
 
 const bytesOf = (hex: string): Uint8Array => Buffer.from(hex.replaceAll(' ', ''), 'hex');
 
-/** A handshake that has taken the client's bytes and answered yes to everything, except to what is asked in `until`. */
+/** A handshake that has received the client's bytes, and has accepted everything up to the state `until`. */
 function handshakeAt(until: ServerHandshakeState, hex: string): ServerHandshake {
   const handshake = new ServerHandshake({ protocols: ['socks5', 'socks4', 'http'] });
   handshake.receive(bytesOf(hex));
@@ -31,7 +31,7 @@ const badGateway = Buffer.from(
   'HTTP/1.1 502 Bad Gateway\r\nProxy-Status: garter; error=destination_unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
 ).toString('hex');
 
-/** Every state, with the bytes that lead there and the refusal that is due in it. */
+/** Every state, with the bytes that lead to it and its refusal. */
 const states: readonly (readonly [ServerHandshakeState, hex: string, refusal: string | undefined])[] = [
   ['greeting', '', undefined],
   ['greeting', '05 02', undefined],

@@ -7,28 +7,33 @@ import type { AnswerHttp } from './foreign.ts';
 import type { ServerEvent, ServerProtocol, ServerHandshakeState, ServerSide } from './protocol.ts';
 
 export interface ServerHandshakeOptions {
-  /** What is spoken; a client of another version of SOCKS gets a refusal. @default ['socks5', 'socks4'] */
+  /**
+   * The enabled protocols; a client of another version of SOCKS gets a refusal. @default ['socks5', 'socks4']
+   */
   readonly protocols?: readonly ServerProtocol[];
-  /** Answers HTTP that is no CONNECT; its head has 16 KiB at most. @default a page that says what this port is */
+  /**
+   * Answers HTTP other than CONNECT; the head has 16 KiB at most. @default a page that describes this port
+   */
   readonly answerHttp?: AnswerHttp;
 }
 
 /**
- * The server's side of a handshake, in whichever of its protocols the client begins: bytes in by `receive`, events out by
- * `next`, answers as bytes to write. It does no I/O and keeps no time. A call that is not due throws a plain Error: that is a
- * mistake of the caller. So nothing is granted before the client was accepted.
+ * The server's side of a handshake, in whichever enabled protocol the client begins: feed bytes to `receive`,
+ * take events from `next`, and write the bytes of the answers. It does no I/O and keeps no time. A call that
+ * is not due throws a plain Error, as a fault of the caller. Thus nothing is granted before the client has
+ * been accepted.
  */
 export class ServerHandshake {
   readonly #protocols: readonly ServerProtocol[];
   readonly #answerHttp: AnswerHttp | undefined;
   readonly #inbox = new Inbox();
   #state: ServerHandshakeState = 'greeting';
-  /** Once it is known which protocol this is. */
+  /** Set once the protocol is known. */
   #side: ServerSide | undefined;
   #offered: readonly number[] | undefined;
-  /** Once there is a request. */
+  /** Set once there is a request. */
   #command: number | undefined;
-  /** What a broken protocol, or a foreign one, calls for. */
+  /** The last bytes after a protocol violation, or for a foreign protocol. */
   #refusal: Uint8Array | undefined;
 
   constructor({ protocols = DEFAULT_PROTOCOLS, answerHttp }: ServerHandshakeOptions = {}) {
@@ -40,14 +45,17 @@ export class ServerHandshake {
     return this.#state;
   }
 
-  /** Takes bytes from the client. The chunk is the handshake's from now on: the caller must not write to it. */
+  /**
+   * Takes bytes from the client. The chunk then belongs to the handshake: the caller must not write to it.
+   */
   receive(chunk: Uint8Array): void {
     if (this.#state !== 'closed') this.#inbox.add(chunk);
   }
 
   /**
-   * What the client said; `undefined` when more bytes are needed, or when it is the server's turn. Throws a WireError, once,
-   * when the client broke the protocol: send what `refuse` gives, if anything, and close.
+   * The client's next message; `undefined` when more bytes are needed, or when it is the server's turn.
+   * Throws a WireError, once, when the client has violated the protocol: send the result of `refuse`, if any,
+   * and close.
    */
   next(): ServerEvent | undefined {
     if (!CLIENTS_TURN.has(this.#state)) return undefined;
@@ -62,7 +70,7 @@ export class ServerHandshake {
     }
   }
 
-  /** The answer to a greeting: a method out of those offered. */
+  /** The answer to a greeting: one of the offered methods. */
   chooseMethod(method: typeof Method.none | typeof Method.password): Uint8Array {
     this.#expect('method');
     if (this.#offered?.includes(method) !== true) throw new Error(`method ${method} was not offered`);
@@ -70,7 +78,7 @@ export class ServerHandshake {
     return this.#side!.encodeMethod!(method);
   }
 
-  /** The client is who it says, or need not say: what answers that, if the protocol has a word for it. */
+  /** Accepts the client, with or without credentials; returns the answer to them, if the protocol has one. */
   accept(): Uint8Array | undefined {
     this.#expect('verdict');
     this.#state = this.#command === undefined ? 'request' : 'reply';
@@ -78,8 +86,8 @@ export class ServerHandshake {
   }
 
   /**
-   * The answer to a request: one for every command, but two for BIND if the first is a success. `bound` is BND.ADDR, for
-   * RESOLVE and RESOLVE_PTR the answer itself; a host that is no literal goes as a name.
+   * The answer to a request: one for every command, but two for BIND if the first is a success. `bound` is
+   * BND.ADDR, for RESOLVE and RESOLVE_PTR the answer itself; a host that is not a literal is sent as a name.
    */
   reply(code: Reply, bound: HostPort = UNSPECIFIED): Uint8Array {
     this.#expect('reply', 'bind');
@@ -89,16 +97,20 @@ export class ServerHandshake {
     return bytes;
   }
 
-  /** Once the request is known, and its client accepted: takes what the client sent after it, the first bytes for the destination. */
+  /**
+   * Once the request is known and its client accepted: takes the bytes that the client sent after it, the
+   * first for the destination.
+   */
   trailing(): Uint8Array {
     this.#expect('reply', 'bind', 'done', 'closed');
     return this.#inbox.drain();
   }
 
   /**
-   * Ends the handshake, whatever its state, and gives the last bytes for the client; `undefined` when it waits for none. That is
-   * the refusal of what is due (with `code` if that is the answer to a request; in HTTP `Reply.notAllowed`, before the client was
-   * accepted, asks for user name and password), or what a WireError or a foreign protocol calls for.
+   * Ends the handshake in any state, and returns the last bytes for the client; `undefined` when it expects
+   * none. They are a refusal of the message that is due, or the answer to a WireError or a foreign protocol.
+   * `code` applies if a request is to be answered; in HTTP, `Reply.notAllowed` before the client was accepted
+   * requests user name and password.
    */
   refuse(code: Reply = Reply.generalFailure): Uint8Array | undefined {
     const refusal = SERVERS_TURN.has(this.#state) ? this.#refusalNow(code) : this.#refusal;

@@ -12,8 +12,8 @@ import { Reply } from '../wire/socks5.ts';
 import type { ClientHandshakeOptions, ClientSide, ReplyEvent, SendEvent, ServerSide } from './protocol.ts';
 
 /**
- * SOCKS4 and SOCKS4A: one message each way. The answer is granted or rejected, and has room for an IPv4 address only: 0.0.0.0
- * for any other, which there means the address of this server.
+ * SOCKS4 and SOCKS4A: one message each way. The reply is granted or rejected, and has room only for an IPv4
+ * address: any other becomes 0.0.0.0, which means the address of this server.
  */
 export const socks4Server: ServerSide = {
   read(inbox) {

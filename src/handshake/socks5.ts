@@ -31,7 +31,10 @@ import type {
   ServerSide,
 } from './protocol.ts';
 
-/** SOCKS5 (RFC 1928): a greeting that offers methods, what the chosen one asks for (RFC 1929), and the request. */
+/**
+ * SOCKS5 (RFC 1928): a greeting that offers methods, the exchange of the chosen method (RFC 1929), and the
+ * request.
+ */
 export const socks5Server: ServerSide = {
   read(inbox, state) {
     if (state === 'greeting') {
