@@ -19,14 +19,14 @@ export interface ConnectOptions {
   /** A name or a literal address. */
   readonly host: string;
   readonly port: number;
-  /** Milliseconds until the destination is reached, in all. @default 30_000 */
+  /** Milliseconds for the whole attempt. @default 30_000 */
   readonly timeout?: number;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Connects to a host through a SOCKS server (CONNECT). What the destination has said already is the first thing that the
- * socket gives. Rejects with a ProxyError, a WireError, Node's error, or the signal's reason.
+ * Connects to a host through a SOCKS server (CONNECT). Bytes that the destination has already sent are the
+ * first that the socket emits. Rejects with a ProxyError, a WireError, Node's error, or the signal's reason.
  */
 export async function connect(options: ConnectOptions): Promise<Socket> {
   const { host, port, timeout = 30_000, signal } = options;
@@ -47,7 +47,7 @@ export async function connect(options: ConnectOptions): Promise<Socket> {
     await Promise.race([once(socket, 'connect'), stopped]);
     return await Promise.race([shake(socket, handshake), stopped]);
   } catch (error) {
-    // What it still has to say about its end is no news.
+    // Later errors of the socket add nothing.
     socket?.on('error', () => {}).destroy();
     throw error;
   } finally {
@@ -56,7 +56,10 @@ export async function connect(options: ConnectOptions): Promise<Socket> {
   }
 }
 
-/** Runs the handshake on a connected socket; gives one that is as good as new, with the first bytes of the destination in it. */
+/**
+ * Runs the handshake on a connected socket; returns the socket in its initial state, with the destination's
+ * first bytes in it.
+ */
 async function shake(socket: Socket, handshake: ClientHandshake): Promise<Socket> {
   const stream = connectionOf(socket);
   if (stream === undefined) throw closed();

@@ -4,7 +4,7 @@ export type ProxyErrorCode =
   | 'ERR_PROXY_CLOSED'
   | 'ERR_PROXY_TIMEOUT';
 
-/** The SOCKS server did not do what was asked. It holds no credentials. */
+/** The SOCKS server did not carry out the request. Contains no credentials. */
 export class ProxyError extends Error {
   override readonly name = 'ProxyError';
   readonly code: ProxyErrorCode;

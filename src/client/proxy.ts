@@ -2,7 +2,7 @@ import { parseProxyUrl } from '../wire/proxy-url.ts';
 
 /** A SOCKS server and how to use it. */
 export interface Proxy {
-  /** curl's schemes: socks4 and socks5 resolve names here, socks4a and socks5h leave that to the server. */
+  /** curl's schemes: socks4 and socks5 resolve names here, socks4a and socks5h at the server. */
   readonly scheme: ProxyScheme;
   readonly host: string;
   /** @default 1080 */
@@ -17,7 +17,10 @@ export type ProxyScheme = 'socks4' | 'socks4a' | 'socks5' | 'socks5h';
 const SCHEMES: readonly string[] = ['socks4', 'socks4a', 'socks5', 'socks5h'] satisfies ProxyScheme[];
 const USAGE = `a proxy is written ${SCHEMES.join('|')}://[user:password@]host[:port]`;
 
-/** Reads `socks5h://user:password@host:port`. Throws a RangeError, which does not repeat the URL: there may be a password in it. */
+/**
+ * Parses `socks5h://user:password@host:port`. Throws a RangeError that does not repeat the URL, which may
+ * contain a password.
+ */
 export function parseProxy(text: string): Proxy {
   const url = parseProxyUrl(text);
   if ('fault' in url) throw new RangeError(`${url.fault}; ${USAGE}`);
