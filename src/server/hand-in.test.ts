@@ -15,7 +15,7 @@ function settingsWith(options: object): Settings {
     .settings!;
 }
 
-/** Accepts elsewhere, and hands in. */
+/** Accepts connections elsewhere, and hands them in. */
 async function startDoor(accepted: (socket: Socket) => void): Promise<TcpServer & AsyncDisposable> {
   const door = createServer({ pauseOnConnect: true }, accepted).listen(0, '127.0.0.1');
   await once(door, 'listening');
@@ -24,7 +24,7 @@ async function startDoor(accepted: (socket: Socket) => void): Promise<TcpServer 
 
 const portOf = (door: TcpServer): number => (door.address() as AddressInfo).port;
 
-/** What comes back for a CONNECT and five more bytes, to the end. */
+/** All bytes that are received for a CONNECT and five more bytes. */
 async function ask(port: number, target: number): Promise<Buffer> {
   const socket = connect(port, '127.0.0.1');
   const request = Buffer.from('050100050100017f000001', 'hex');

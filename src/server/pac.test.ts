@@ -32,7 +32,7 @@ function quad(text: string): number {
   return text.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
 }
 
-/** What a browser does with the file: its functions, of which none may resolve anything. */
+/** Evaluates the file as a browser does; none of the provided functions may resolve a name. */
 function ask(file: string, host: string): string {
   const context = createContext({
     dnsDomainIs: (name: string, domain: string) => name.endsWith(domain),

@@ -22,7 +22,7 @@ function settingsWith(log: readonly string[], options: object): Settings {
   return settings;
 }
 
-/** One connection that the rules refuse. */
+/** A connection that the rules refuse. */
 async function ask(server: Server): Promise<void> {
   const socket = connect(server.addresses[0]!.port, '127.0.0.1');
   socket.write(Buffer.from('05010005010001c00002010050', 'hex'));

@@ -20,7 +20,7 @@ async function assertClosed(port: number): Promise<void> {
 suite('reload', () => {
   test('closed meanwhile, a server leaves nothing open', async () => {
     for (let turns = 0; turns < 20; turns++) {
-      // With all threads too, which are dear.
+      // Sometimes with all threads, which are expensive.
       const workers = turns % 4 === 0 ? 'auto' : 1;
       const server = await Server.start(settingsAt(0, workers));
       const port = await closedPort();

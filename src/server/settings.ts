@@ -92,8 +92,8 @@ export interface UdpSettings {
   /** Ports of the relay's client side; `undefined` = any free one. */
   readonly ports?: PortRange;
   /**
-   * The address to announce, by client network; the first match decides. @default the address that the TCP
-   * connection reached
+   * The address to announce, by client network; the first match decides. If none matches, the address that
+   * the TCP connection reached.
    */
   readonly advertise: readonly { readonly network: string; readonly address: string }[];
   readonly replies: 'peers' | 'any';

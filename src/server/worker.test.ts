@@ -8,7 +8,7 @@ import { Server } from './server.ts';
 
 test('closed, a server waits for no name server any more, not for those of its routes either', async () => {
   const asked = Promise.withResolvers<Socket>();
-  // It never shakes hands.
+  // A name server that never completes its TLS handshake.
   await using names = await startTarget((socket) => asked.resolve(socket));
   const config = {
     listen: [{ address: '127.0.0.1:0' }],

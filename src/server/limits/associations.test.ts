@@ -23,7 +23,7 @@ async function use(scene: Scene, ...peers: readonly number[]): Promise<void> {
   await scene.settle();
 }
 
-/** Whether an answer of this peer comes to the client. */
+/** Whether an answer of this peer reaches the client. */
 function mayAnswer(scene: Scene, association: { readonly received: number }, port: number): boolean {
   const before = association.received;
   scene.answer(Uint8Array.of(1), { host: '203.0.113.1', port });

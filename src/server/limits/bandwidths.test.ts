@@ -11,14 +11,14 @@ function ruleOf(limit: LimitOptions = {}): RuleOptions {
   return { name: 'all', action: 'allow', to: ['any'], log: [], revoke: 'close', limit };
 }
 
-/** With this limit of the rule in force. */
+/** Bandwidths with this limit of the rule in force. */
 function start(limit: LimitOptions = {}): Bandwidths {
   const bandwidths = new Bandwidths(new Limits(createLimitMemory([1, 2])));
   bandwidths.use(compile({ rules: [ruleOf(limit)] }));
   return bandwidths;
 }
 
-/** Takes all that it may; how much that is in a quarter of a second. */
+/** Takes as much as possible; returns the amount in a quarter of a second. */
 async function taken(pace: Pace): Promise<number> {
   let bytes = 0;
   const source = {

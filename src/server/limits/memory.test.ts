@@ -10,7 +10,7 @@ suite('the watch over memory', () => {
   const folder = mkdtempSync(join(tmpdir(), 'garter-memory-'));
   after(() => rmSync(folder, { recursive: true }));
 
-  /** A watch over a machine with so much memory in use and so many connections open. */
+  /** A watch over a machine with this memory use and this number of connections. */
   function watch(
     name: string,
     {
@@ -84,7 +84,7 @@ suite('the watch over memory', () => {
     using _ = memory;
     memory.look();
     assert.deepEqual(ended, []);
-    machine.use = 1.03; // 80 MiB above what is enough
+    machine.use = 1.03; // 80 MiB above the relief level
     memory.look();
     assert.deepEqual(ended, [50, 40]);
     holders.splice(0, 3);

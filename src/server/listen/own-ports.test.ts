@@ -4,7 +4,7 @@ import { check } from '../../../test/support/process.ts';
 import { parseIp } from '../../wire/ip.ts';
 import { OwnPorts } from './own-ports.ts';
 
-/** Takes all descriptors, asks, and gives them back. */
+/** Takes all descriptors, asks, and releases them. */
 const PROGRAM = `
   import { closeSync, openSync } from 'node:fs';
   import { connectError } from '${import.meta.resolve('../../net/source.ts')}';

@@ -7,7 +7,7 @@ import type { RelayPort } from './relay-ports.ts';
 
 const EVENTS = { received: () => {}, failed: () => {} };
 
-/** An engine of which others have some ports; `binds` counts what it was asked for. */
+/** An engine in which some ports are in use elsewhere; `binds` counts the attempts. */
 class FakeEngine {
   readonly others = new Set<number>();
   fault: string | undefined;

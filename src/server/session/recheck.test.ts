@@ -11,7 +11,7 @@ import type { ServerState } from './state.ts';
 
 const identity = (user: string, rest: Partial<Identity> = {}): Identity => ({ user, groups: [], ...rest });
 
-/** A session before its request, which nothing but its user can end. */
+/** A session before its request, which only its user's state can end. */
 class Scene {
   readonly sessions: Session[] = [];
   readonly ended: string[] = [];

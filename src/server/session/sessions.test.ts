@@ -44,7 +44,7 @@ function setup() {
 
 const NO_QUOTAS = { used: () => 0, add: () => undefined };
 
-/** Their numbers. */
+/** The numbers of the sessions. */
 function numbers(page: readonly Session[]): number[] {
   return page.map(({ number }) => number);
 }

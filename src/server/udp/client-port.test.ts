@@ -3,7 +3,9 @@ import { test } from 'node:test';
 import { ClientPort } from './client-port.ts';
 import type { Sender } from './client-port.ts';
 
-/** What the client has declared, whether that is certain, and who a datagram is from: port, milliseconds after the start, outcome. */
+/**
+ * The declared port, whether it is certain, and the datagrams: port, milliseconds after the start, outcome.
+ */
 const rows: readonly (readonly [
   name: string,
   declared: number,

@@ -21,7 +21,7 @@ import type { Allowed, UdpPath } from './udp-path.ts';
 
 const TARGET = '203.0.114.1';
 
-/** Port 1 is allowed, and the others too where there is something in `to`. */
+/** Port 1 is allowed, and others too for the destinations in `to`. */
 function policyTo(...to: readonly string[]): Policy {
   const options = { action: 'allow', log: [], revoke: 'close' } as const;
   return compile({
@@ -55,12 +55,12 @@ class Scene {
     },
     decide: undefined,
   };
-  /** Ports that datagrams went to. */
+  /** The ports of the datagrams sent. */
   readonly sent: number[] = [];
   readonly dropped: string[] = [];
   held = 0;
   readonly shares: Shares;
-  /** Before the socket is there. */
+  /** Runs before the socket is open. */
   opening: () => Promise<void> = async () => {};
   readonly #destinations: Destinations;
 
@@ -95,7 +95,7 @@ class Scene {
     return this.answerer(port) !== undefined;
   }
 
-  /** Whether something is left that is kept. */
+  /** Returns whether any kept destination is left. */
   reload(policy: Policy, revoked?: 'revoked' | 'user-gone'): boolean {
     this.#state.policy = policy;
     this.#state.decisions++;
