@@ -3,7 +3,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 
-/** Where each class of errors keeps its codes, and the heading under which docs/errors.md explains them. */
+/**
+ * The file that defines the codes of each error class, and the heading under which docs/errors.md explains
+ * them.
+ */
 const CLASSES: readonly (readonly [heading: string, file: string, codes: RegExp])[] = [
   ['WireError', 'wire/error.ts', /'(ERR_(?:SOCKS|HTTP)_\w+)'/g],
   ['ProxyError', 'client/error.ts', /'(ERR_PROXY_\w+)'/g],

@@ -3,7 +3,10 @@ import { globSync, readFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { suite, test } from 'node:test';
 
-/** Each room may import from itself and from the rooms named after it. Entry points, the files beside the rooms, may import all. */
+/**
+ * Each room can import from itself and from the rooms listed after it. Entry points, the files beside the
+ * rooms, can import from all.
+ */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   wire: [],
   handshake: ['wire'],
@@ -124,10 +127,10 @@ suite('rooms', () => {
   });
 });
 
-/** A folder of a room, or a file that lies beside them. */
+/** A folder of a room, or a file beside such folders. */
 const partOf = (file: string): string => file.split('/').slice(0, 2).join('/');
 
-/** Which parts of a room import which others, types too. */
+/** The imports between the parts of a room, including those of types. */
 function importsWithin(room: string): ReadonlyMap<string, ReadonlySet<string>> {
   const found = new Map<string, Set<string>>();
   for (const { file, imports } of sources) {
@@ -143,7 +146,7 @@ function importsWithin(room: string): ReadonlyMap<string, ReadonlySet<string>> {
   return found;
 }
 
-/** Parts that lead from one back to itself. */
+/** Parts that form a circle. */
 function circleOf(graph: ReadonlyMap<string, ReadonlySet<string>>): readonly string[] | undefined {
   const done = new Set<string>();
   const follow = (part: string, path: readonly string[]): readonly string[] | undefined => {

@@ -8,7 +8,7 @@ import { connect, ProxyError } from './client.ts';
 import { ConfigError, createServer } from './server.ts';
 import type { ConnectionRecord, LogEntry, RuleConfig, Server, ServerConfig } from './server.ts';
 
-/** GARTER_ENGINE counts as it does for `garter serve`. */
+/** GARTER_ENGINE has the same effect as for `garter serve`. */
 const engine = (process.env.GARTER_ENGINE ?? 'auto') as ServerConfig['engine'];
 const anywhere: readonly RuleConfig[] = [{ name: 'here', allow: 'any', to: ['any', 'loopback'] }];
 
@@ -22,9 +22,9 @@ function stuck(): Promise<never> {
 }
 
 suite('the library', () => {
-  // Says hello first, then says back what it hears.
+  // Sends a greeting first, then echoes.
   const target = createTcpServer((socket) => {
-    // Tests end connections in every way.
+    // Tests end connections in every possible way.
     socket.on('error', () => {});
     socket.write('hello ');
     socket.pipe(socket);
@@ -125,7 +125,7 @@ suite('the library', () => {
       { authenticate: stuck, decide: stuck },
     );
     await assert.rejects(says(proxyOf(server, 'socks5h', 'ann:x@')), { code: 'ERR_PROXY_CLOSED' });
-    // The rules have allowed it, so there is a reply to give.
+    // The rules have allowed it, so a reply is due.
     await assert.rejects(says(proxyOf(server)), { code: 'ERR_PROXY_REFUSED' });
     await server.close();
     const patient = await createServer({ ...config, listen }, { authenticate: stuck, decide: stuck });
@@ -190,7 +190,7 @@ suite('the library', () => {
       return error instanceof ConfigError && error.problems[0]?.path?.join('.') === 'rules.0.to.0';
     });
     assert.equal((await server.sessions()).length, 1);
-    // A configuration that brings a warning.
+    // A configuration with a warning.
     const rules: RuleConfig[] = [{ name: 'other', allow: 'any', to: ['private', 'publik'] }];
     await server.reload({ ...config, rules });
     await gone;
@@ -279,7 +279,7 @@ suite('the library', () => {
     const signal = AbortSignal.abort(new Error('enough'));
     await assert.rejects(connect({ ...options, signal }), { message: 'enough' });
     await assert.rejects(connect({ ...options, timeout: 1 }), (error: { code?: string }) =>
-      // What is quicker is not known here: the clock, or the resolver that knows .invalid.
+      // Either can come first: the timer, or the resolver's error for .invalid.
       ['ERR_PROXY_TIMEOUT', 'ENOTFOUND', 'EAI_AGAIN'].includes(error.code ?? ''),
     );
   });

@@ -11,15 +11,15 @@ import type { Endpoint } from './wire/address.ts';
 
 /** A running server. */
 export interface Server extends AsyncDisposable {
-  /** Where it listens, with actual ports, in the order of `listen`; unix sockets are not among them. */
+  /** The listening addresses, with actual ports, in the order of `listen`; without unix sockets. */
   readonly addresses: readonly Endpoint[];
-  /** Where it answers `/healthz` and `/readyz`, with the actual port; `undefined` without `health`. */
+  /** The address of `/healthz` and `/readyz`, with the actual port; `undefined` without `health`. */
   readonly health: Endpoint | undefined;
   /** The open sessions, as records without an end. */
   sessions(): Promise<readonly ConnectionRecord[]>;
   /**
-   * Puts another configuration in force, then ends the sessions that it no longer allows. `engine` and `workers` stay as they were.
-   * Rejects as `createServer` does; then nothing has changed.
+   * Applies another configuration, then ends the sessions that it no longer allows. `engine` and `workers` do
+   * not change. Rejects as `createServer` does; then nothing has changed.
    */
   reload(config: ServerConfig): Promise<void>;
   /** Refuses new connections and lets open ones finish, up to `timeouts.drain`; then ends them and closes. */
@@ -28,11 +28,11 @@ export interface Server extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** The configuration has mistakes. The message shows each, and what to write instead. */
+/** The configuration is invalid. The message shows each mistake, and what to write instead. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly code = 'ERR_CONFIG';
-  /** Each mistake by itself. */
+  /** Each mistake separately. */
   readonly problems: readonly ConfigProblem[];
 
   constructor(problems: readonly ConfigProblem[]) {
@@ -42,10 +42,11 @@ export class ConfigError extends Error {
 }
 
 /**
- * Starts a server, and resolves once every listener is open. It writes nothing to standard error, and runs in the calling thread,
- * unless the configuration says otherwise.
+ * Starts a server, and resolves once every listener is open. It writes nothing to standard error, and runs in
+ * the calling thread, unless the configuration says otherwise.
  *
- * Rejects with a `ConfigError`, with Node's error when a listener or a file cannot be opened, or with the reason of the signal.
+ * Rejects with a `ConfigError`, with Node's error when a listener or a file cannot be opened, or with the
+ * reason of the signal.
  */
 export async function createServer(config: ServerConfig, hooks: ServerHooks = {}): Promise<Server> {
   const read = (written: ServerConfig): { settings: Settings; warnings: readonly Problem[] } => {
@@ -78,7 +79,7 @@ export async function createServer(config: ServerConfig, hooks: ServerHooks = {}
   };
 }
 
-/** A mistake in a configuration: where it is, what it is, and what to write instead. */
+/** A mistake in a configuration: its position, a description, and what to write instead. */
 export type ConfigProblem = Problem;
 
 export type { LogEntry } from './audit/line.ts';

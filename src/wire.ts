@@ -1,7 +1,7 @@
 /**
- * The wire of SOCKS 4, 4A and 5: the messages as bytes and back, and the handshakes of both sides, without any I/O.
- * A decoder gives a message and its size, `undefined` while bytes are missing, or throws a WireError; an encoder throws a
- * RangeError for what does not fit into the message.
+ * The wire of SOCKS 4, 4A and 5: encoding and decoding of messages, and the handshakes of both sides, without
+ * any I/O. A decoder returns a message and its size, returns `undefined` while bytes are missing, or throws a
+ * WireError; an encoder throws a RangeError for a value that does not fit into the message.
  */
 export {
   type Address,
