@@ -69,7 +69,7 @@ test('a call that is not due is an Error of the caller', () => {
   assert.throws(() => handshake.start(), /state method/);
 });
 
-test('a closed handshake hears nothing more', () => {
+test('a closed handshake accepts nothing more', () => {
   const handshake = new ClientHandshake(connect);
   handshake.start();
   handshake.receive(Uint8Array.of(5, 0xff));

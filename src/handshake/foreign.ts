@@ -6,7 +6,7 @@ import type { ForeignKind, ServerEvent, ServerSide } from './protocol.ts';
 /** The whole answer to an HTTP request, head and body; `undefined`: the page that describes this port. */
 export type AnswerHttp = (request: HttpRequest) => Uint8Array | undefined;
 
-/** Clients of no proxy protocol. HTTP gets an answer; the others are closed. */
+/** Clients that speak no proxy protocol. HTTP gets an answer; the others are closed. */
 export class ForeignSide implements ServerSide {
   readonly #kind: ForeignKind;
   readonly #answerHttp: AnswerHttp | undefined;

@@ -99,7 +99,7 @@ runClientTranscripts([
     ],
   },
   {
-    name: 'HTTP that wants a password',
+    name: 'HTTP that requires a password',
     options: { ...connect, protocol: 'http' },
     lines: [
       `> ${headOf('CONNECT example.com:80 HTTP/1.1', 'Host: example.com:80')}`,

@@ -196,7 +196,7 @@ suite('a hostile peer', () => {
     );
   });
 
-  test('in whatever pieces it comes, the same events', () => {
+  test('the same events, however the bytes are split', () => {
     fc.assert(
       fc.property(junk, cuts, (bytes, at) => {
         assert.deepEqual(eventsOf(split(bytes, at)), eventsOf([bytes]));
@@ -233,7 +233,7 @@ suite('a hostile peer', () => {
     );
   });
 
-  test('a handshake is never kept in more memory than its messages need', () => {
+  test('a handshake never holds more memory than its messages need', () => {
     const handshake = new ServerHandshake();
     assert.throws(
       () => {

@@ -75,7 +75,7 @@ for (const [state, hex, refusal] of states) {
       }
     });
 
-    test('a refusal says what is due, and ends it', () => {
+    test('a refusal has the format of the answer that is due, and ends the handshake', () => {
       const handshake = handshakeAt(state, hex);
       const bytes = handshake.refuse(Reply.hostUnreachable);
       assert.equal(bytes && Buffer.from(bytes).toString('hex'), refusal);

@@ -63,7 +63,7 @@ runServerTranscripts([
     lines: ['> 05 01 02', '< 05 02', '> 05 05', '! ERR_SOCKS_PASSWORD_VERSION', '< 01 01'],
   },
   {
-    name: 'a password that nobody asked for',
+    name: 'an unrequested password',
     lines: [...greeting, '> 01 01 61 01 61', '! ERR_SOCKS_VERSION', '< 05 01 00 01 00 00 00 00 00 00'],
   },
   {
@@ -110,7 +110,7 @@ runClientTranscripts([
     lines: [...toRequest, '< 05 05 00 01 00000000 0000 ff', '= no 5 0.0.0.0:0', '= closed'],
   },
   {
-    name: 'CONNECT refused with a code that nobody knows',
+    name: 'CONNECT refused with an unknown code',
     options: connect,
     lines: [...toRequest, '< 05 f4 00 01 00000000 0000', '= no 244 0.0.0.0:0', '= closed'],
   },
@@ -135,7 +135,7 @@ runClientTranscripts([
     lines: [...toStatus, '< 01 01', '= refused password', '= closed'],
   },
   {
-    name: 'a server that wants no password',
+    name: 'a server that requires no password',
     options: withPassword,
     lines: ['> 05 02 00 02', '< 05 00', toServer, '= reply'],
   },

@@ -40,7 +40,7 @@ export class Health {
   readonly #changed: Changed;
   /** The offset of each label's slot. Bounded, because discovered servers come and go. */
   readonly #slots = new LruMap<number>(SLOTS);
-  /** Labels of members with a check after doubtful use in progress. */
+  /** Labels of members that are being checked because they stayed silent. */
   readonly asked: Set<string> = new Set();
   /** Ends these checks. */
   readonly closing: AbortController = new AbortController();
