@@ -61,7 +61,7 @@ function setupHeld(queue?: FairQueue) {
   return { authenticator, reload: reloading(local, authenticator), calls };
 }
 
-test('knows a right password from a wrong one', async () => {
+test('distinguishes a right password from a wrong one', async () => {
   const { authenticator } = setup();
   assert.deepEqual(await authenticator.verify('alice', 'password', HOME), right);
   assert.deepEqual(await authenticator.verify('alice', 'Password', HOME), refused('wrong'));
@@ -103,7 +103,7 @@ function setupUnequal(users: readonly User[]) {
 const cheap = (name: string): User => ({ ...alice, name, hash: OTHER_COST });
 const UNEQUAL = [cheap('bob'), cheap('carol'), alice, { ...alice, name: 'dave', expires: '2027-01-31' }];
 
-test('where hashes differ in cost, every refusal takes as long as the dearest, which is not made for it', async () => {
+test('where hashes differ in cost, every refusal takes as long as the most expensive hash, without computing it', async () => {
   const { clock, time } = setupUnequal([...UNEQUAL, cheap('erin')]);
   // The first waits for the measurement that began when the users were read.
   await time('nobody', 'first');
@@ -120,7 +120,7 @@ test('where hashes differ in cost, every refusal takes as long as the dearest, w
   }
 });
 
-test('an attempt that is remembered or held back is refused at once', async () => {
+test('a cached or held-back attempt is refused at once', async () => {
   const { authenticator, time } = setupUnequal(UNEQUAL);
   await time('bob', 'first');
   assert.equal(await time('bob', 'first'), 0);
@@ -128,7 +128,7 @@ test('an attempt that is remembered or held back is refused at once', async () =
   assert.equal(await time('bob', 'more'), 0);
 });
 
-test('who asks the same meanwhile waits as long', async () => {
+test('identical attempts meanwhile wait just as long', async () => {
   const { authenticator, clock } = setupUnequal(UNEQUAL);
   await authenticator.verify('nobody', 'first', HOME);
   const waits: ((value: unknown) => void)[] = [];
@@ -157,7 +157,7 @@ test('who asks the same meanwhile waits as long', async () => {
   assert.equal(answers, 3);
 });
 
-test('the dearest is measured again after a while, however many ask, and after a change of the users', async () => {
+test('the most expensive hash is measured again after a while, once for many attempts, and after a change of the users', async () => {
   const { reload, clock, time } = setupUnequal(UNEQUAL);
   await time('nobody', 'first');
   const before = clock.dear;
@@ -216,7 +216,7 @@ test('a hundred wrong ones at once count as one guess', async () => {
   assert.deepEqual(await authenticator.verify('alice', 'password', HOME), right);
 });
 
-test('beyond the line it is busy, and says so at once', async () => {
+test('beyond the queue, attempts are refused as busy at once', async () => {
   const { authenticator, calls } = setupHeld(new FairQueue({ running: 1, waiting: 1 }));
   const first = authenticator.verify('alice', 'a', HOME);
   const second = authenticator.verify('alice', 'b', HOME);
@@ -227,7 +227,7 @@ test('beyond the line it is busy, and says so at once', async () => {
   assert.deepEqual(await second, refused('wrong'));
 });
 
-test('being busy counts as no failure and is not remembered', async () => {
+test('a busy refusal counts as no failure and is not cached', async () => {
   const { authenticator, calls } = setupHeld(new FairQueue({ running: 1, waiting: 0 }));
   const first = authenticator.verify('alice', 'other', HOME);
   for (let i = 0; i < 20; i++) {
@@ -240,7 +240,7 @@ test('being busy counts as no failure and is not remembered', async () => {
   assert.deepEqual(await again, right);
 });
 
-test('after five guesses the next is refused unlooked-at, even the right one', async () => {
+test('after five guesses the next is refused without a check, even the right one', async () => {
   const { authenticator, compared } = setup();
   for (let i = 0; i < 5; i++) {
     assert.deepEqual(await authenticator.verify('alice', `guess ${i}`, HOME), refused('wrong'));
@@ -249,14 +249,14 @@ test('after five guesses the next is refused unlooked-at, even the right one', a
   assert.equal(compared.length, 5);
 });
 
-test('a name that nobody has is held in the same way', async () => {
+test('an unknown name is held back in the same way', async () => {
   const { authenticator } = setup();
   for (let i = 0; i < 5; i++) await authenticator.verify('nobody', 'guess', `192.0.2.${i}`);
   for (let i = 0; i < 5; i++) await authenticator.verify('nobody', `guess ${i}`, `192.0.2.${i}`);
   assert.deepEqual(await authenticator.verify('nobody', 'password', '198.51.100.1'), refused('back-off'));
 });
 
-test('a burst of guesses gets no more looks than guesses in turn', async () => {
+test('a burst of guesses gets no more checks than guesses in sequence', async () => {
   const { authenticator, compared } = setup([alice], new FairQueue({ running: 1, waiting: 64 }));
   const verdicts = await Promise.all(
     Array.from({ length: 50 }, (_, i) => authenticator.verify('alice', `guess ${i}`, HOME)),
@@ -276,7 +276,7 @@ test('strangers who guess do not keep out an address that has logged in before',
   assert.deepEqual(await authenticator.verify('alice', 'password', HOME), right);
 });
 
-test('an expired user is refused, though only the owner of the password is told why', async () => {
+test('an expired user is refused, and the reason is given only for the right password', async () => {
   const { authenticator, clock } = setup([{ ...alice, expires: '2027-01-31' }]);
   const identity = { ...right.identity, expires: Date.UTC(2027, 1, 1) };
   assert.deepEqual(await authenticator.verify('alice', 'password', HOME), { ok: true, identity });
@@ -287,7 +287,7 @@ test('an expired user is refused, though only the owner of the password is told 
   assert.deepEqual(await authenticator.identities?.(['alice']), [undefined]);
 });
 
-test('reload replaces the users and forgets what was compared', async () => {
+test('reload replaces the users and clears the answers', async () => {
   const { authenticator, reload, compared } = setup();
   assert.deepEqual(await authenticator.verify('alice', 'password', HOME), right);
   reload([{ ...alice, groups: ['admins'] }]);
@@ -303,14 +303,14 @@ test('reload replaces the users and forgets what was compared', async () => {
   assert.deepEqual(await authenticator.verify('alice', 'password', HOME), refused('wrong'));
 });
 
-test('reload does not forget who is guessing', async () => {
+test('reload keeps the counts of guesses', async () => {
   const { authenticator, reload } = setup();
   for (let i = 0; i < 5; i++) await authenticator.verify('alice', `guess ${i}`, HOME);
   reload([alice]);
   assert.deepEqual(await authenticator.verify('alice', 'password', HOME), refused('back-off'));
 });
 
-test('who is removed, or gets a new password, during the comparison is not let in', async () => {
+test('a user who is removed, or gets a new password, during the comparison is refused', async () => {
   for (const users of [[], [{ ...alice, hash: OTHER_COST }]]) {
     const { authenticator, reload, calls } = setupHeld();
     const verdict = authenticator.verify('alice', 'password', HOME);
@@ -320,7 +320,7 @@ test('who is removed, or gets a new password, during the comparison is not let i
   }
 });
 
-test('a comparison that breaks rejects for all who wait, and is not remembered', async () => {
+test('a comparison that fails rejects for all who wait, and is not cached', async () => {
   const { authenticator, calls } = setupHeld();
   const both = [
     authenticator.verify('alice', 'password', HOME),
@@ -368,7 +368,7 @@ function saying(answers: readonly Answer[]): PasswordBackEnd & { readonly asked:
   };
 }
 
-test('a back end that cannot say is neither a guess nor a success, and is asked again', async () => {
+test('an unavailable back end counts as neither a guess nor a success, and is asked again', async () => {
   const answers: Answer[] = [...Array.from({ length: 10 }, () => 'unavailable' as const), right.identity];
   const backEnd = saying(answers);
   const backOff = new BackOff({ now: () => 0 });
@@ -382,11 +382,11 @@ test('a back end that cannot say is neither a guess nor a success, and is asked 
   assert.deepEqual(backEnd.asked[0], ['alice', 'password', HOME]);
 });
 
-test('where nobody can tell who a user is without the password, nobody is asked', () => {
+test('a back end that cannot identify users is not asked to', () => {
   assert.equal(new Authenticator(saying([])).identities, undefined);
 });
 
-test('an answer from before a change of the users is not remembered', async () => {
+test('an answer from before a change of the users is not cached', async () => {
   const { authenticator, reload, calls } = setupHeld();
   const before = authenticator.verify('alice', 'password', HOME);
   reload([alice]);
@@ -399,7 +399,7 @@ test('an answer from before a change of the users is not remembered', async () =
   assert.equal(calls.length, 2);
 });
 
-test('closed, it tells the back end that nobody waits', async () => {
+test("closing aborts the back end's checks", async () => {
   const signals: AbortSignal[] = [];
   const backEnd: PasswordBackEnd = {
     concurrency: 1,

@@ -29,7 +29,7 @@ function setup(options: { counts?: number; known?: number } = {}) {
   return { clock, backOff, fail, delay };
 }
 
-test('four failures cost nothing, the fifth a second, each further one the double, up to 15 minutes', () => {
+test('four failures cost nothing, the fifth a second, and each further one doubles the delay, up to 15 minutes', () => {
   const { backOff, delay } = setup();
   const delays = Array.from({ length: 17 }, () => {
     backOff.failed('alice', '192.0.2.1');
@@ -81,7 +81,7 @@ test('strangers who guess at a name do not hold up an address that has logged in
   assert.equal(delay('alice', '192.0.2.1'), 0);
 });
 
-test('neighbours behind the same address do not hold up who has logged in from it', () => {
+test('neighbours behind the same address do not hold up a user who has logged in from it', () => {
   const { backOff, fail, delay } = setup();
   backOff.succeeded('alice', '192.0.2.1');
   fail(30, 'bob', '192.0.2.1');
@@ -98,7 +98,7 @@ test('an address that has logged in waits a second at most for its own failures'
   assert.equal(delay('alice', '192.0.2.1'), 1000);
 });
 
-test('neighbours who guess at a login that was good before are slowed down like strangers, whenever its owner logs in', () => {
+test('neighbours who guess at a known login are slowed down like strangers, even if its owner logs in', () => {
   const { backOff, clock, delay } = setup();
   backOff.succeeded('alice', '192.0.2.1');
   let guesses = 0;
@@ -116,7 +116,7 @@ test('neighbours who guess at a login that was good before are slowed down like 
   assert.equal(delay('alice', '198.51.100.1'), 0);
 });
 
-test('who logs in under one name is not free to guess at another', () => {
+test('a login under one name gives no freedom to guess at another', () => {
   const { backOff, delay } = setup();
   for (let i = 0; i < 30; i++) {
     backOff.succeeded('mallory', '192.0.2.1');
@@ -160,7 +160,7 @@ test('the counts are bounded; the oldest goes first', () => {
   assert.equal(delay('dave', '192.0.2.4'), 1000);
 });
 
-test('what is known is bounded; a login in use stays', () => {
+test('known logins are bounded; one in use stays', () => {
   const { backOff, fail, delay } = setup({ known: 4 });
   backOff.succeeded('alice', '192.0.2.1');
   backOff.succeeded('bob', '192.0.2.2');

@@ -51,7 +51,7 @@ test('without any user an unknown name costs what a new hash does', async () => 
   assert.equal(decoy.memory, COST.memory);
 });
 
-test('of two users with one name the later counts', async () => {
+test('if two users have the same name, the later one counts', async () => {
   const { local } = setup([alice, { ...alice, groups: [] }]);
   assert.deepEqual((await local.identify('alice'))?.groups, []);
 });

@@ -81,7 +81,7 @@ for (const [mode, outcome] of [
   });
 }
 
-test('a watcher does not take users from a file that others can write', async () => {
+test('a watcher does not load a file that other users can write', async () => {
   await using dir = await folder();
   const path = join(dir.path, 'users');
   await writeFile(path, line('alice'), { mode: 0o600 });
@@ -109,7 +109,7 @@ test('UTF-16 is one fault, and not rewritten', async () => {
   );
 });
 
-test('a new file is for its owner only; nothing is left beside it', async () => {
+test('a new file is readable by its owner only; nothing is left beside it', async () => {
   await using dir = await folder();
   const path = join(dir.path, 'users');
   await editUsers(path, (text) => `${text}${line('alice')}`);
@@ -245,7 +245,7 @@ test('a change between loading and watching is seen', async () => {
   );
 });
 
-test('what fails when users have changed is told, and the watch goes on', async () => {
+test('an error of the changed callback is reported, and watching continues', async () => {
   await using dir = await folder();
   const path = join(dir.path, 'users');
   await writeFile(path, line('alice'));
@@ -268,7 +268,7 @@ test('what fails when users have changed is told, and the watch goes on', async 
   assert.deepEqual(await change, ['dave']);
 });
 
-test('a closed watcher says nothing', async () => {
+test('a closed watcher reports nothing', async () => {
   await using dir = await folder();
   const path = join(dir.path, 'users');
   await writeFile(path, line('alice'));

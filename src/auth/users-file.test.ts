@@ -142,7 +142,7 @@ test('shows the first twenty faults and counts the others', () => {
   assert.match(report, /\nu: and 39 more$/);
 });
 
-test('no report has a hash or a password in it', () => {
+test('no report contains a hash or a password', () => {
   const secret = 'hunter2';
   const lines = [
     secret,
@@ -213,7 +213,7 @@ test('replacing changes one line in its place', () => {
   assert.equal(setUser(FILE, { ...alice, name: 'bob' }), FILE.replace(':b\r', '\r'));
 });
 
-test('removing takes one line away', () => {
+test('removing deletes one line', () => {
   assert.equal(removeUser(FILE, 'alice'), FILE.replace(`alice:${HASH}:staff\n`, ''));
   assert.equal(removeUser(FILE, 'bob'), FILE.replace(`bob:${HASH}:b\r\n`, ''));
   assert.equal(removeUser(FILE, 'nobody'), FILE);

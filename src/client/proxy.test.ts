@@ -17,7 +17,7 @@ test('the URL of a proxy', () => {
   for (const [url, proxy] of URLS) assert.deepEqual(parseProxy(url), proxy, url);
 });
 
-test('what is no such URL is refused, and not repeated', () => {
+test('any other URL is refused, and not repeated', () => {
   for (const url of [
     '',
     'socks5h:alice:s3cret@proxy.example',

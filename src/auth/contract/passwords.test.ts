@@ -50,7 +50,7 @@ for (const { name: kind, open } of backEnds) {
   const opened = (): Promise<OpenBackEnd> => open(ACCOUNTS);
 
   suite(`${kind}: a back end that checks passwords`, () => {
-    test('the right password brings out who it is, with groups and end', async () => {
+    test('the right password returns the identity, with groups and expiry', async () => {
       await using scene = await opened();
       assert.deepEqual(await scene.backEnd.verify('alice', 'right-a', attempt()), ALICE);
       assert.deepEqual(await scene.backEnd.verify('bob', 'pässwörd ☂', attempt()), BOB);
@@ -58,7 +58,7 @@ for (const { name: kind, open } of backEnds) {
       assert.deepEqual(long, { user: 'x'.repeat(255), groups: ['staff'] });
     });
 
-    test('anything else is wrong, and breaks nothing', async () => {
+    test('anything else is wrong, and causes no error', async () => {
       await using scene = await opened();
       for (const [name, password] of WRONG)
         assert.equal(
@@ -69,7 +69,7 @@ for (const { name: kind, open } of backEnds) {
       assert.deepEqual(await scene.backEnd.verify('alice', 'right-a', attempt()), ALICE);
     });
 
-    test('who asks at the same time gets an answer of their own', async () => {
+    test('concurrent checks get their own answers', async () => {
       await using scene = await opened();
       const asked = [
         ['alice', 'right-a', ALICE],
@@ -84,13 +84,13 @@ for (const { name: kind, open } of backEnds) {
       );
     });
 
-    test('when nobody waits any more it lets nobody in', async () => {
+    test('an aborted check accepts no one', async () => {
       await using scene = await opened();
       const answer = await scene.backEnd.verify('alice', 'right-a', attempt(AbortSignal.abort()));
       assert.equal(answer, 'unavailable');
     });
 
-    test('without the password it says the same of who somebody is, if it can', async () => {
+    test('without the password it returns the same identity, if it can identify users', async () => {
       await using scene = await opened();
       if (scene.backEnd.identify === undefined) return;
       assert.deepEqual(await scene.backEnd.identify('alice'), ALICE);
@@ -117,7 +117,7 @@ for (const { name: kind, open } of backEnds) {
   });
 
   suite(`${kind}: behind an authenticator`, () => {
-    test('after five guesses the next is refused unlooked-at, and from where the user was before it is not', async () => {
+    test('after five guesses the next is refused without a check, except from an address that is known for the user', async () => {
       await using scene = await opened();
       using authenticator = authenticatorOf(scene);
       assert.equal((await authenticator.verify('alice', 'right-a', '198.51.100.1')).ok, true);
@@ -130,7 +130,7 @@ for (const { name: kind, open } of backEnds) {
       assert.equal((await authenticator.verify('alice', 'right-a', '198.51.100.1')).ok, true);
     });
 
-    test('the same again, right or wrong, asks the back end once', async () => {
+    test('a repeated attempt, right or wrong, asks the back end once', async () => {
       await using scene = await opened();
       let asked = 0;
       const { backEnd } = scene;
@@ -147,7 +147,7 @@ for (const { name: kind, open } of backEnds) {
       assert.equal(asked, 2);
     });
 
-    test('a user whose time is over is refused, and only who knows the password learns why', async () => {
+    test('an expired user is refused, and the reason is given only for the right password', async () => {
       await using scene = await opened();
       for (const [time, right] of [
         [BOB.expires - 1, { ok: true, identity: BOB }],
