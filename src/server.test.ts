@@ -59,7 +59,7 @@ suite('the library', () => {
     });
   }
 
-  test('authenticate says who it is, and rules see the groups', async () => {
+  test('authenticate identifies the user, and rules see the groups', async () => {
     const rules: RuleConfig[] = [
       { name: 'staff', allow: 'connect', user: ['@staff'], to: ['any', 'loopback'] },
     ];
@@ -117,7 +117,7 @@ suite('the library', () => {
     ]);
   });
 
-  test('hooks that never answer hold nobody for ever, and close() does not wait for them', async () => {
+  test('hooks that never answer block no client for ever, and close() does not wait for them', async () => {
     const timeouts = { handshake: '300ms', connect: '300ms' };
     const listen: ServerConfig['listen'] = [{ address: '127.0.0.1:0', methods: ['password', 'none'] }];
     const server = await createServer(
@@ -151,7 +151,7 @@ suite('the library', () => {
     await assert.rejects(createServer(config, { signal: stop.signal }), { name: 'AbortError' });
   });
 
-  test('a wrong configuration says what to write', async () => {
+  test('the error for an invalid configuration shows what to write', async () => {
     const wrong = { ...config, lisen: [], rules: [{ allow: 'any', to: 'any', port: '0-x' }] } as const;
     await assert.rejects(createServer(wrong), (error) => {
       assert.ok(error instanceof ConfigError);
@@ -202,7 +202,7 @@ suite('the library', () => {
   });
 
   for (const workers of [1, 2]) {
-    test(`every record and every line of the log is heard, from ${workers} thread(s)`, async () => {
+    test(`every record and every line of the log is delivered, from ${workers} thread(s)`, async () => {
       const records: ConnectionRecord[] = [];
       const logged: LogEntry[] = [];
       const rules: RuleConfig[] = [
@@ -237,7 +237,7 @@ suite('the library', () => {
     });
   }
 
-  test('callbacks that throw harm nothing, and are heard of where that is possible', async () => {
+  test('callbacks that throw have no effect, and are reported where possible', async () => {
     const logged: string[] = [];
     const server = await createServer(config, {
       onRecord: ({ sent }) => {
@@ -266,7 +266,7 @@ suite('the library', () => {
     assert.deepEqual(seen, []);
   });
 
-  test('the socket of connect() is as good as new: it flows when somebody listens', async () => {
+  test('the socket of connect() is in its initial state: it flows once it has a listener', async () => {
     await using server = await createServer(config);
     const socket = await connect({ proxy: proxyOf(server), host: 'localhost', port });
     const [first] = (await once(socket, 'data')) as [Buffer];
@@ -274,7 +274,7 @@ suite('the library', () => {
     socket.destroy();
   });
 
-  test('time-out and signal of connect() hold for the look-up of the name too', async () => {
+  test('time-out and signal of connect() apply to the name look-up too', async () => {
     const options = { proxy: 'socks5://127.0.0.1:9', host: 'nowhere.invalid', port: 9 };
     const signal = AbortSignal.abort(new Error('enough'));
     await assert.rejects(connect({ ...options, signal }), { message: 'enough' });

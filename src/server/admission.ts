@@ -25,10 +25,7 @@ export const METHOD_CODES: Readonly<Record<Method, 0 | 2>> = {
   certificate: MethodCode.none,
 };
 
-/**
- * The methods offered by a request without a greeting: in SOCKS4 none with credentials, in HTTP also a
- * password if it sends one.
- */
+/** What a request without a greeting offers: in SOCKS4 no password, in HTTP one if it is sent. */
 export const NO_PASSWORD: readonly number[] = [MethodCode.none];
 export const ANY_METHOD: readonly number[] = [MethodCode.none, MethodCode.password];
 

@@ -35,7 +35,7 @@ async function ask(port: number, target: number): Promise<Buffer> {
 }
 
 suite('a connection that somebody else accepted', () => {
-  test('is served as one of the listener, with its half-close, and recorded where it came in', async () => {
+  test("is served like the listener's own, including half-close, and recorded under that listener", async () => {
     await using echo = await startEcho();
     const rules = [{ name: 'here', allow: 'any', to: ['loopback'] }];
     await using server = await Server.start(settingsWith({ rules }));
@@ -49,7 +49,7 @@ suite('a connection that somebody else accepted', () => {
     assert.deepEqual(taken.at(-1), [`127.0.0.1:${portOf(door)}`, 'here', 'client:relay']);
   });
 
-  test('is held to the accept rules, too', async () => {
+  test('is subject to the accept rules too', async () => {
     const accept = [{ name: 'nobody', allow: false }];
     await using server = await Server.start(settingsWith({ accept }));
     const ends: unknown[] = [];
@@ -60,7 +60,7 @@ suite('a connection that somebody else accepted', () => {
     assert.deepEqual(ends, ['policy:accept:nobody']);
   });
 
-  test('to a place where nobody listens is a mistake', async () => {
+  test('to a place without a listener throws', async () => {
     await using server = await Server.start(settingsWith({}));
     const error = Promise.withResolvers<unknown>();
     await using door = await startDoor((socket) => {

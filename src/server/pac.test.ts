@@ -74,13 +74,13 @@ const rows: readonly {
     proxied: ['a.www.example.com', 'example.com', 'xcorp.example', 'corp.example.org'],
   },
   {
-    name: 'names without a dot are names like others',
+    name: 'names without a dot are ordinary names',
     routes: [through(['wiki']), direct(['intranet', '.local']), through(['any'])],
     direct: ['intranet', 'local'],
     proxied: ['wiki', 'printer'],
   },
   {
-    name: 'networks, of literals only',
+    name: 'networks, for literals only',
     routes: [
       direct(['10.0.0.0/8', '192.0.2.7', '100.64.0.0/10', 'fd00::/8', '2001:db8:0:8000::/49']),
       through(['any']),
@@ -103,19 +103,19 @@ const rows: readonly {
     proxied: ['172.32.0.1', '8.8.8.8', '2001:db8::1'],
   },
   {
-    name: 'what is reserved is for garter to tell',
+    name: 'reserved ranges are left to garter',
     routes: [direct(['reserved', '.example'])],
     direct: ['a.example'],
     proxied: ['192.0.2.1', '0.0.0.1', '0.0.0.0', '2001:db8::1'],
   },
   {
-    name: 'and nothing goes past it',
+    name: 'nothing bypasses garter',
     routes: [through(['reserved']), direct(['::/0'])],
     direct: [],
     proxied: ['2001:db8::1', 'fec0::1'],
   },
   {
-    name: 'sets that nobody can list',
+    name: 'sets that cannot be listed',
     routes: [direct(['public', 'self', 'any'])],
     direct: ['localhost'],
     proxied: ['8.8.8.8', '10.0.0.1', 'www.example.com'],
@@ -133,7 +133,7 @@ const rows: readonly {
     proxied: ['secret.corp.example'],
   },
   {
-    name: 'nothing behind a route for all',
+    name: 'nothing after a route for all',
     routes: [
       direct(['a.example']),
       through(['any'], { port: [{ first: 80, last: 80 }] }),
@@ -143,13 +143,13 @@ const rows: readonly {
     proxied: ['b.example'],
   },
   {
-    name: 'a name may lead to an address that an earlier route takes elsewhere; an address leads to itself',
+    name: 'a name may resolve to an address of an earlier route; an address cannot',
     routes: [through(['10.0.0.0/8']), direct(['.corp.example', '192.0.2.0/24', '10.0.0.0/7'])],
     direct: ['192.0.2.1', '11.0.0.1'],
     proxied: ['a.corp.example', '10.0.0.1'],
   },
   {
-    name: 'what only garter can tell goes to garter',
+    name: 'what only garter can decide goes to garter',
     routes: [
       direct(['a.example'], { user: ['alice'] }),
       direct(['b.example'], { port: [{ first: 443, last: 443 }] }),
@@ -161,7 +161,7 @@ const rows: readonly {
     proxied: ['c.example', 'd.example'],
   },
   {
-    name: 'routes for other commands say nothing',
+    name: 'routes for other commands have no effect',
     routes: [through(['any'], { commands: ['udp'] }), direct(['.example'], { commands: ['connect'] })],
     direct: ['a.example'],
     proxied: ['a.example.com'],
@@ -177,7 +177,7 @@ suite('proxy.pac', () => {
     });
   }
 
-  test('what a NAT64 translates is judged by garter too', () => {
+  test('addresses behind NAT64 are judged by garter too', () => {
     const routes = [through(['10.0.0.0/8']), direct(['::/0'])];
     const file = pacFile(routes, PROXY, ['64:ff9b:1::/48', '2001:db8:64::/96']);
     for (const host of ['64:ff9b:1:a00:0:100::', '2001:db8:64::a00:1'])
@@ -228,7 +228,7 @@ suite('who asks for it', () => {
       assert.equal(answer('GET /proxy.pac', host), undefined));
   }
 
-  test('by which requests, and from where', () => {
+  test('the requests that get it, and their sources', () => {
     for (const line of ['GET /wpad.dat', 'GET /proxy.pac?1']) assert.ok(answer(line, 'localhost'), line);
     for (const line of ['GET /', 'GET /proxy.pac/', 'POST /proxy.pac', 'GET http://localhost/proxy.pac'])
       assert.equal(answer(line, 'localhost'), undefined, line);

@@ -18,7 +18,7 @@ async function assertClosed(port: number): Promise<void> {
 }
 
 suite('reload', () => {
-  test('closed meanwhile, a server leaves nothing open', async () => {
+  test('a server that is closed during a reload leaves nothing open', async () => {
     for (let turns = 0; turns < 20; turns++) {
       // Sometimes with all threads, which are expensive.
       const workers = turns % 4 === 0 ? 'auto' : 1;
@@ -32,7 +32,7 @@ suite('reload', () => {
     }
   });
 
-  test('two at once: the second is in force, and nothing of the first is left', async () => {
+  test('of two concurrent reloads, the second is in force, and nothing of the first is left', async () => {
     const [one, two] = [await closedPort(), await closedPort()];
     await using server = await Server.start(settingsAt(0));
     await Promise.all([server.reload(settingsAt(one)), server.reload(settingsAt(two))]);

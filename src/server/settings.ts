@@ -65,7 +65,7 @@ export interface ListenerSettings {
   /** Accepts only connections that arrive on this network interface; requires the fast engine. */
   readonly interface?: string;
   readonly tls?: TlsSettings;
-  /** Serves a proxy.pac to browsers; only on loopback. */
+  /** Serves a proxy.pac to browsers; set only for listeners that no other machine can reach. */
   readonly pac?: true;
   /** Peers that must send a PROXY header; address conditions. */
   readonly balancers?: readonly string[];

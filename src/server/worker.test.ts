@@ -6,7 +6,7 @@ import { startTarget } from '../../test/support/targets.ts';
 import { settingsFromObject } from '../config/load.ts';
 import { Server } from './server.ts';
 
-test('closed, a server waits for no name server any more, not for those of its routes either', async () => {
+test('a closed server no longer waits for name servers, including those of its routes', async () => {
   const asked = Promise.withResolvers<Socket>();
   // A name server that never completes its TLS handshake.
   await using names = await startTarget((socket) => asked.resolve(socket));

@@ -21,7 +21,7 @@ export interface Common {
   authenticator(): Authentication | undefined;
 }
 
-/** One or more threads that serve connections: the server's own, or several others. */
+/** The threads that serve connections: the server's own, or several others. */
 export interface Workers {
   /** The open listeners. */
   readonly open: readonly OpenListener[];

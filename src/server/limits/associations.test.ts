@@ -31,7 +31,7 @@ function mayAnswer(scene: Scene, association: { readonly received: number }, por
 }
 
 suite('the associations of a thread', () => {
-  test('beyond the budget the association that holds most forgets what it has not used for longest', async () => {
+  test('beyond the budget, the largest association forgets its least recently used destinations', async () => {
     const scene = new Scene('peers', 0, ports, new Associations(() => BUDGET));
     const other = new Scene('peers', 0, ports, scene.associations);
     const [small, large] = [await scene.open(), await other.open()];
@@ -54,7 +54,7 @@ suite('the associations of a thread', () => {
     assert.equal(scene.associations.held, 0);
   });
 
-  test('short of memory: destinations first, then who holds most ends', async () => {
+  test('when memory is short, destinations are forgotten first, then the largest session ends', async () => {
     const scene = new Scene('peers', 0, ports, new Associations(() => Infinity));
     const waits = new Scene('peers', 0, ports, scene.associations);
     const [association, waiting] = [await scene.open(), await waits.open()];
@@ -78,7 +78,7 @@ suite('the associations of a thread', () => {
     assert.equal(scene.associations.held, 0);
   });
 
-  test('who is silent is forgotten by time, and a socket that nobody is behind is closed', async () => {
+  test('idle destinations are forgotten in time, and unused sockets closed', async () => {
     const scene = new Scene('peers', 0, ports);
     const association = await scene.open();
     await use(scene, 1000);
@@ -100,7 +100,7 @@ suite('the associations of a thread', () => {
     association.close();
   });
 
-  test('what cannot be forgotten is not let in beyond the budget', async () => {
+  test('beyond the budget, nothing is admitted that cannot be forgotten', async () => {
     const scene = new Scene('peers', 0, ports, new Associations(() => BUDGET));
     const association = await scene.open();
     for (let i = 0; i < 64; i++) hear(scene, `n${i}.silent.test`, 1000, new Uint8Array(1500));

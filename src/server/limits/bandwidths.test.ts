@@ -34,7 +34,7 @@ async function taken(pace: Pace): Promise<number> {
   return bytes;
 }
 
-test('a bandwidth that is removed and restored holds for sessions that had it, and for new ones', async () => {
+test('a bandwidth that is removed and restored applies to old sessions and new ones', async () => {
   const bandwidths = start({ bandwidth: 1000 });
   const reload = (limit: LimitOptions): void => bandwidths.use(compile({ rules: [ruleOf(limit)] }));
   const flow = bandwidths.flows(ruleOf({ bandwidth: 1000 })).send;
@@ -47,14 +47,14 @@ test('a bandwidth that is removed and restored holds for sessions that had it, a
   assert.equal(admitsDatagram(young, 100), false, 'they share it');
 });
 
-test('a session that was allowed before a reload, and begins after it, brings back no old rate', async () => {
+test('a session that was allowed before a reload and begins after it does not restore the old rate', async () => {
   const bandwidths = start({ bandwidth: 1000 });
   bandwidths.flows(ruleOf({ bandwidth: 1_000_000 }));
   const { send } = bandwidths.flows(ruleOf({ bandwidth: 1000 }));
   assert.ok((await taken(paceOf(send)!)) < 1000);
 });
 
-test('a session keeps to its own bandwidth and to that of its rule, each way by itself', async () => {
+test("a session keeps to its own bandwidth and its rule's, separately in each direction", async () => {
   for (const limit of [
     { bandwidth: 10_000, bandwidthPerSession: 1_000_000 },
     { bandwidth: 1_000_000, bandwidthPerSession: 10_000 },

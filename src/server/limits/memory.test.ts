@@ -42,7 +42,7 @@ suite('the watch over memory', () => {
     return { machine, memory, log, file };
   }
 
-  test('short: a tenth fewer than there are; still short with those gone: fewer again; enough: all', async () => {
+  test('the cap is a tenth below the open connections, falls again while memory stays short, and is lifted at last', async () => {
     const { machine, memory, log, file } = watch('sheds');
     using _ = memory;
     memory.look();
@@ -68,7 +68,7 @@ suite('the watch over memory', () => {
     assert.equal(lines.length, 2);
   });
 
-  test('some may always come: what is left is not their fault', () => {
+  test('the cap never falls below a minimum', () => {
     const { machine, memory } = watch('least');
     using _ = memory;
     machine.use = 2;
@@ -76,7 +76,7 @@ suite('the watch over memory', () => {
     assert.equal(memory.cap, 16);
   });
 
-  test('who holds most is ended, until as much is freed as is lacking', () => {
+  test('the sessions that hold the most are ended, until enough is freed', () => {
     const MIB = 1 << 20;
     const ended: number[] = [];
     const holders = [1, 50, 2, 0, 40, 30].map((size) => ({ held: size * MIB, shed: () => ended.push(size) }));
@@ -97,7 +97,7 @@ suite('the watch over memory', () => {
     assert.deepEqual(ended, [40, 30], 'all but those who hold next to nothing');
   });
 
-  test('what can be forgotten is, before anybody is ended', () => {
+  test('forgetting comes before ending sessions', () => {
     const MIB = 1 << 20;
     const ended: number[] = [];
     const holders = [50, 40].map((size) => ({ held: size * MIB, shed: () => ended.push(size) }));
@@ -117,7 +117,7 @@ suite('the watch over memory', () => {
     assert.deepEqual([asked, ended], [[60, 80], [50]]);
   });
 
-  test('threads that share the memory free a part each', () => {
+  test('threads that share the memory each free a part', () => {
     const MIB = 1 << 20;
     const ended: number[] = [];
     const holders = [50, 40, 30].map((size) => ({ held: size * MIB, shed: () => ended.push(size) }));
@@ -128,7 +128,7 @@ suite('the watch over memory', () => {
     assert.deepEqual(ended, [50]);
   });
 
-  test('when nobody can tell, nothing changes', () => {
+  test('nothing changes when the use is unknown', () => {
     const { machine, memory } = watch('unknown');
     using _ = memory;
     machine.use = 2;

@@ -24,21 +24,21 @@ for (const [what, change, message] of [
     /^route out: egress: lo needs the fast engine.*; or write its addresses$/,
   ],
 ] as const) {
-  test(`${what} is for the fast engine: without it no server starts, and none that runs takes it`, async () => {
+  test(`${what} requires the fast engine: without it no server starts, and none accepts it in a reload`, async () => {
     const portable = { ...settings, engine: 'portable' } as const;
     await assert.rejects(Server.start({ ...portable, ...change }), { message });
     await using server = await Server.start(portable);
     await assert.rejects(server.reload({ ...portable, ...change }), { message });
   });
 
-  test(`${what}, and the kernel does not let this user keep to one`, () => {
+  test(`${what} fails where the kernel does not allow binding to a device`, () => {
     assert.throws(() => checkDevices({ ...settings, ...change }, old), /: lo needs Linux 5\.7/);
     checkDevices(settings, old);
     checkDevices({ ...settings, ...change }, { deviceFault: () => undefined });
   });
 }
 
-test('an address as egress is for every engine', () => {
+test('every engine supports an address as egress', () => {
   const egress = { addresses: ['127.0.0.1', 'fe80::1%eth0'], rotate: 'none' } as const;
   checkDevices({ ...settings, routes: [{ ...route, egress }] }, { deviceFault: assert.fail });
 });

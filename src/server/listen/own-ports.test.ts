@@ -24,7 +24,7 @@ const PROGRAM = `
   console.log(JSON.stringify({ known, exhausted, code, again: isSelf('203.0.113.2') }));
 `;
 
-test('out of descriptors, an address that is not known yet counts as its own until it can be asked about', async () => {
+test("out of descriptors, an unknown address counts as garter's own until it can be looked up", async () => {
   const few = ['sh', '-c', 'ulimit -n 64; exec "$0" "$@"'];
   const output = await check([...few, process.execPath, '--input-type=module', '-e', PROGRAM]);
   assert.deepEqual(JSON.parse(output), {
@@ -35,7 +35,7 @@ test('out of descriptors, an address that is not known yet counts as its own unt
   });
 });
 
-test('a port is its own by whatever spelling, an address only as ::ffff:0:0/96', () => {
+test("a port is garter's own in any spelling, an address only as ::ffff:0:0/96", () => {
   const ports = new OwnPorts();
   ports.add({ host: '127.0.0.1', port: 1080 }, 'tcp');
   for (const host of ['127.0.0.1', '::ffff:127.0.0.1', '64:ff9b::127.0.0.1', '2002:7f00:1::1'])

@@ -40,7 +40,7 @@ class Setup {
   }
 }
 
-test('a range gives each of its ports once, in no order', async () => {
+test('each port of a range is handed out once, in no order', async () => {
   const setup = new Setup();
   const bound = await setup.fill(40_000, 40_999);
   assert.equal(new Set(bound).size, 1000);
@@ -50,7 +50,7 @@ test('a range gives each of its ports once, in no order', async () => {
   assert.equal(setup.engine.binds, 1000);
 });
 
-test('a full range costs nothing to refuse, and gives what comes back', async () => {
+test('a full range refuses at no cost, and hands out ports that come back', async () => {
   const setup = new Setup();
   await setup.fill(1024, 65_535);
   const { binds } = setup.engine;
@@ -62,7 +62,7 @@ test('a full range costs nothing to refuse, and gives what comes back', async ()
   assert.equal(setup.engine.binds, binds + 1);
 });
 
-test('ports that others have are passed over for a while, a few for one request', async () => {
+test('ports in use elsewhere are skipped for a while, a few per request', async () => {
   const setup = new Setup();
   const { engine } = setup;
   for (let port = 40_000; port < 41_000; port++) if (port !== 40_500) engine.others.add(port);
@@ -84,14 +84,14 @@ test('one request tries no more than a few', async () => {
   assert.equal(setup.engine.binds, 32);
 });
 
-test('each address has its own ports, and each range', async () => {
+test('each address and each range has its own ports', async () => {
   const setup = new Setup();
   await setup.fill(40_000, 40_003);
   assert.ok((await setup.bind(40_000, 40_003, '::1')) >= 40_000);
   assert.ok((await setup.bind(40_000, 40_004)) >= 40_000);
 });
 
-test('another fault is reported, and uses up no port', async () => {
+test('any other error is reported, and uses up no port', async () => {
   const setup = new Setup();
   setup.engine.fault = 'EMFILE';
   for (let i = 0; i < 3; i++) await assert.rejects(setup.bind(40_000, 40_000), { code: 'EMFILE' });
@@ -99,7 +99,7 @@ test('another fault is reported, and uses up no port', async () => {
   assert.equal(await setup.bind(40_000, 40_000), 40_000);
 });
 
-test('however many addresses clients come to, and whatever comes back late', async () => {
+test('the lists stay bounded with many addresses, and with ports that come back late', async () => {
   const setup = new Setup();
   for (let i = 1; i <= 200; i++) await setup.bind(40_000, 40_000, `127.0.0.${i}`);
   for (const { release } of setup.held) release();

@@ -25,13 +25,13 @@ suite('the sockets that systemd passes', () => {
     assert.deepEqual(first.take('socks'), [{ fd: 3 }]);
   });
 
-  test('those of another process are not taken', () => {
+  test('sockets of another process are not taken', () => {
     const env = passed('1', 'socks', process.pid + 1);
     assert.throws(() => new ActivatedSockets(env).take('socks'), /systemd passed no socket/);
     assert.equal(env.LISTEN_FDS, '1');
   });
 
-  test('a number that nobody passes', () => {
+  test('an impossible number of sockets', () => {
     assert.throws(() => new ActivatedSockets(passed('99999')).take(''), /LISTEN_FDS is 99999/);
   });
 });

@@ -60,7 +60,7 @@ function knowing(users: readonly Identity[]): Authentication & { readonly asked:
 }
 
 suite('when users may be others', () => {
-  test('each is asked about once; those that are gone lose all sessions, the others have their new groups', async () => {
+  test('each user is looked up once; removed users lose all sessions, the others get their new groups', async () => {
     const scene = new Scene();
     for (const name of ['a1', 'a2']) scene.open(name, identity('alice'));
     for (const name of ['b1', 'b2']) scene.open(name, identity('bob'));
@@ -75,7 +75,7 @@ suite('when users may be others', () => {
     );
   });
 
-  test('who logs in meanwhile is known well enough', async () => {
+  test('users who log in meanwhile are not looked up again', async () => {
     const scene = new Scene();
     scene.open('a', identity('alice'));
     const newcomer = identity('bob', { groups: ['new'] });
@@ -106,7 +106,7 @@ suite('when users may be others', () => {
     });
   }
 
-  test('where asking fails they stay, but those whose time is over', async () => {
+  test('when the look-up fails, all stay except expired users', async () => {
     const scene = new Scene();
     scene.open('a', identity('alice'));
     scene.open('b', identity('bob', { expires: 1 }));
@@ -121,7 +121,7 @@ suite('when users may be others', () => {
   });
 });
 
-test('the clock ends those whose time is over, and asks nobody', () => {
+test('the clock ends the sessions of expired users without a look-up', () => {
   const scene = new Scene();
   scene.open('a', identity('alice', { expires: Date.now() - 1 }));
   scene.open('b', identity('bob', { expires: Date.now() + 60_000 }));

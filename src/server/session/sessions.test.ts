@@ -50,7 +50,7 @@ function numbers(page: readonly Session[]): number[] {
 }
 
 suite('open sessions are listed in pages', () => {
-  test('the oldest first, each once, and the last page says so', () => {
+  test('the oldest first, each once, with the last page marked', () => {
     const { sessions, open } = setup();
     for (let i = 0; i < 7; i++) open();
     const first = sessions.page(undefined, 3);
@@ -63,7 +63,7 @@ suite('open sessions are listed in pages', () => {
     assert.deepEqual(sessions.page(7, 3), { sessions: [] });
   });
 
-  test('whoever comes or goes meanwhile, those that stay are listed once', () => {
+  test('sessions that stay are listed once, even if others start or end meanwhile', () => {
     const { sessions, open } = setup();
     const all = Array.from({ length: 50 }, () => open());
     const ended = all.filter((_, i) => i % 3 === 0);
@@ -154,7 +154,7 @@ for (const [log, expected] of LINES) {
   });
 }
 
-test('what no rule matched has a line', () => {
+test('a session that no rule matched has a line', () => {
   const { sessions, open, journal } = setup();
   const silence: boolean[] = [];
   journal.subscribe({ take: (_, __, silenced) => void silence.push(silenced) });

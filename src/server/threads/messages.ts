@@ -22,7 +22,7 @@ export interface ThreadStart {
 /** Bytes that users have used today. */
 export type Used = readonly (readonly [rule: string, user: string, bytes: number])[];
 
-/** An entry of a journal. */
+/** One record, as written to a journal. */
 export interface Entry {
   readonly record: ConnectionRecord;
   readonly event: RecordEvent;

@@ -4,7 +4,7 @@ import { createOwnedMemory } from '../../net/threads.ts';
 import { Channel } from './channel.ts';
 import type { ServerCalls, ThreadCalls, ThreadStart } from './messages.ts';
 
-/** MiB of its heap for young objects: as in bin/garter, with the factor of three that V8 applies. */
+/** MiB of its heap for young objects: V8 makes three semi-spaces of it, each as large as in bin/garter. */
 const YOUNG_OBJECTS = 24;
 
 /** A serving thread, as seen by the server's own. */

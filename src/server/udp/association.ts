@@ -54,7 +54,7 @@ export class Association implements Counters, Member {
   #client: Peer | undefined;
   #last: { readonly header: Uint8Array; readonly key: string; readonly address: Address } | undefined;
   #activeAt = performance.now();
-  /** Milliseconds of silence that end it while no rule is in use. */
+  /** Milliseconds of silence that end the association while no rule is in use. */
   readonly #idle: number;
   #lookedAt = performance.now();
   #closed = false;

@@ -113,7 +113,7 @@ class Scene {
 }
 
 suite('ways', () => {
-  test('the rules change while a socket is opened: the new ones decide', async () => {
+  test('rules that change while a socket is being opened decide', async () => {
     const scene = new Scene();
     const { promise, resolve } = Promise.withResolvers<void>();
     scene.opening = () => promise;
@@ -127,7 +127,7 @@ suite('ways', () => {
     assert.deepEqual([scene.mayAnswer(1000), scene.mayAnswer(1)], [false, true]);
   });
 
-  test('a peer may answer while some destination leads to it', async () => {
+  test('a peer can answer as long as some destination leads to it', async () => {
     const scene = new Scene();
     await scene.send(TARGET, 1000);
     await scene.send('a.test', 1000);
@@ -138,7 +138,7 @@ suite('ways', () => {
     assert.ok(!scene.mayAnswer(1000));
   });
 
-  test('answers that may come from destinations of several rules are known as such', async () => {
+  test('answers that may belong to several rules are marked as mixed', async () => {
     const scene = new Scene();
     const allow = { action: 'allow', log: [], revoke: 'close' } as const;
     const rules = ['a', 'b'].map((name) => ({ ...allow, name, to: [`.${name}.test`] }));
@@ -156,7 +156,7 @@ suite('ways', () => {
     assert.equal(before.answerer(1000)?.isMixed, true, 'a reload has parted them');
   });
 
-  test('the same of an address and a name that leads there, in either order, and when a reload parts them', async () => {
+  test('the same for an address and a name that resolves to it, in either order, and after a reload separates them', async () => {
     const allow = { action: 'allow', log: [], revoke: 'close' } as const;
     const rules = [
       { ...allow, name: 'b', to: ['.b.test'] },
@@ -176,7 +176,7 @@ suite('ways', () => {
   });
 
   for (const first of ['keep', 'close'] as const) {
-    test(`a reload makes of revoke: ${first} the other: each destination goes by what held when it was allowed`, async () => {
+    test(`a reload reverses revoke: ${first}: each destination keeps the value under which it was allowed`, async () => {
       const scene = new Scene();
       const other = first === 'keep' ? 'close' : 'keep';
       scene.reload(policyWith(first));
@@ -191,7 +191,7 @@ suite('ways', () => {
     });
   }
 
-  test('the oldest of 4,097 destinations may no longer answer', async () => {
+  test('the oldest of 4,097 destinations can no longer answer', async () => {
     const scene = new Scene();
     await scene.send(TARGET, 1000);
     await scene.send(TARGET, 1001);
