@@ -72,7 +72,7 @@ suite('what of a way is able to', () => {
     for (const command of ['connect', 'bind', 'udp', 'resolve'] as const) {
       const expected = left[command];
       if (expected === undefined) continue;
-      test(`${command}: of ${told(way)}${way.udp === undefined ? '' : ', in clear,'} is left ${expected || 'nothing'}`, () => {
+      test(`${command}: ${told(way)}${way.udp === undefined ? '' : ', in clear,'} leaves ${expected || 'nothing'}`, () => {
         assert.equal(told(ableTo(command, way)), expected);
       });
     }
