@@ -29,7 +29,7 @@ export class Bandwidths {
   readonly #shared = new Map<string, { readonly send: Shaper; readonly receive: Shaper }>();
   /** For sessions that have only a limit of their own. */
   readonly #unlimited = new Shaper(new Bandwidth(Infinity), monotonic);
-  /** Of the rules in force. */
+  /** The rates of the rules in force. */
   #rates: ReadonlyMap<string, number | undefined> = new Map();
 
   constructor(limits: Limits) {
