@@ -11,14 +11,14 @@ suite('Bandwidth', () => {
     assert.equal(bandwidth.reserve(1000, 5000), 5051);
   });
 
-  test('a long rest saves no more than that', () => {
+  test('a longer rest saves no more', () => {
     const bandwidth = new Bandwidth(1000);
     bandwidth.reserve(1, 0);
     bandwidth.reserve(1050, 3_600_000);
     assert.equal(bandwidth.reserve(1, 3_600_000), 3_601_000);
   });
 
-  test('what is given back is there for the next, and saves nothing for later', () => {
+  test('returned bytes are free for the next, and are not saved for later', () => {
     const bandwidth = new Bandwidth(1000);
     bandwidth.reserve(1000, 5000);
     bandwidth.giveBack(900, 5000);
@@ -34,7 +34,7 @@ suite('Bandwidth', () => {
   });
 
   for (const size of [100, 1000, 10_000]) {
-    test(`datagrams of ${size} bytes and streams that want all of it have half each`, () => {
+    test(`datagrams of ${size} bytes and streams that need all of the bandwidth get half each`, () => {
       const bandwidth = new Bandwidth(10_000);
       bandwidth.count(1, 1000);
       let streams = 0;
@@ -43,7 +43,7 @@ suite('Bandwidth', () => {
         bandwidth,
         20_000,
         (now) => {
-          // As a thread does: it reserves again when it may use what it has reserved.
+          // As a thread does: it reserves again once it can use its reservation.
           for (; from <= now; streams += 500) from = bandwidth.reserve(500, now);
         },
         size,
@@ -56,7 +56,7 @@ suite('Bandwidth', () => {
     });
   }
 
-  test('another rate holds from now on', () => {
+  test('a new rate applies at once', () => {
     const bandwidth = new Bandwidth(1000);
     assert.equal(bandwidth.reserve(1000, 1000), 950);
     bandwidth.rate = 10_000;
@@ -67,7 +67,7 @@ suite('Bandwidth', () => {
   });
 });
 
-/** Bytes of datagrams that pass, of one each millisecond. */
+/** Bytes of datagrams that pass, one sent each millisecond. */
 function passedOf(
   bandwidth: Bandwidth,
   milliseconds: number,

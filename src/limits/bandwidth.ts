@@ -1,23 +1,26 @@
-/** Milliseconds of unused bandwidth that may be caught up with at once. */
+/** Milliseconds of unused bandwidth that can be used in one burst. */
 const BURST = 50;
 
-/** Milliseconds of bandwidth that streams reserve at a time, all of them together. */
+/** Milliseconds of bandwidth that all streams together reserve at a time. */
 export const RESERVED = 50;
 
-/** Milliseconds of bandwidth that may be spoken for when a datagram passes. With twice what streams reserve, they do not keep it out. */
+/**
+ * Milliseconds of bandwidth that may already be reserved when a datagram passes. Twice what streams reserve,
+ * so streams cannot keep datagrams out.
+ */
 const DATAGRAMS = 2 * RESERVED;
 
-/** A moment, in milliseconds, that moves on as something is spent, and a count. */
+/** A point in time, in milliseconds, that advances as bandwidth is used, and a count. */
 export interface Meter {
-  /** Moves it on, from `from` where it lies before that; tells where it is then. */
+  /** Advances it, starting no earlier than `from`, and returns the result. */
   advance(by: number, from: number, now: number): number;
-  /** Counts so many more, or fewer; tells how many there are then. */
+  /** Adds to the count, and returns the result. */
   count(more: number, now: number): number;
 }
 
 /**
- * So many bytes per second in one direction, shared by all that spend from it. What was spent is spread evenly over the time
- * after it (the generic cell rate algorithm). Times are milliseconds on a clock that never jumps.
+ * A number of bytes per second in one direction, shared by all its users. Usage is spread evenly over the
+ * time after it (the generic cell rate algorithm). Times are milliseconds on a monotonic clock.
  */
 export class Bandwidth {
   /** Bytes per second; a reload may change it. */
@@ -25,31 +28,34 @@ export class Bandwidth {
   readonly #spent: Meter;
   readonly #byDatagrams: Meter;
 
-  /** `spent`: until when what was spent is spread, and who waits; shared by those who share the bandwidth, as is what datagrams have spent. */
+  /**
+   * `spent`: the time until which usage is spread, and the number of waiting streams; shared by all users of
+   * the bandwidth, as is `byDatagrams`.
+   */
   constructor(rate: number, spent: Meter = new OwnMeter(), byDatagrams: Meter = new OwnMeter()) {
     this.rate = rate;
     this.#spent = spent;
     this.#byDatagrams = byDatagrams;
   }
 
-  /** From when on these bytes may pass: behind all that were reserved before. */
+  /** The time at which these bytes may pass: after everything reserved before. */
   reserve(bytes: number, now: number): number {
     const time = this.#timeOf(bytes);
     return this.#spent.advance(time, now - BURST, now) - time;
   }
 
-  /** Bytes that were reserved and did not pass. */
+  /** For bytes that were reserved but did not pass. */
   giveBack(bytes: number, now: number): void {
     const time = this.#timeOf(bytes);
     this.#spent.advance(-time, now - BURST + time, now);
   }
 
-  /** So many more streams wait for their turn, or fewer: how many they are, in all threads. */
+  /** Adds to the number of waiting streams, and returns their number in all threads. */
   count(more: number, now: number): number {
     return this.#spent.count(more, now);
   }
 
-  /** For datagrams, which cannot wait: whether one may pass. */
+  /** Whether a datagram, which cannot wait, may pass. */
   isFree(now: number): boolean {
     const latest = now + DATAGRAMS;
     return (
@@ -57,13 +63,16 @@ export class Bandwidth {
     );
   }
 
-  /** One passes. While streams wait it counts twice among datagrams, so that those have half, however large each is. */
+  /**
+   * Records a datagram that passes. While streams wait, it counts twice against the datagrams' share, which
+   * limits them to half the bandwidth whatever their size.
+   */
   pass(bytes: number, now: number): void {
     this.reserve(bytes, now);
     if (this.#spent.count(0, now) > 0) this.#byDatagrams.advance(2 * this.#timeOf(bytes), now, now);
   }
 
-  /** Nothing is owed any more, as after a change of the rate. */
+  /** Clears all debt, as after a change of the rate. */
   forget(now: number): void {
     forget(this.#spent, now - BURST, now);
     forget(this.#byDatagrams, now, now);

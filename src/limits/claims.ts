@@ -2,7 +2,7 @@ import { unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import type { Rate, RuleOptions } from '../policy/policy.ts';
 
-/** The limits that sessions are counted in. */
+/** The limits that count sessions. */
 export type LimitName =
   | 'connections'
   | 'per-address'
@@ -12,15 +12,15 @@ export type LimitName =
   | 'rate'
   | 'rate-per-address';
 
-/** One of what a limit allows. */
+/** A claim on one unit of a limit. */
 export interface Claim {
   readonly limit: LimitName;
-  /** Who shares it: the rule, the user, the address. */
+  /** What the count belongs to: the rule, the user, the address. */
   readonly whom: readonly string[];
   readonly most: number;
-  /** Milliseconds: at most so many in this time. Absent: so many at a time, until they are released. */
+  /** Milliseconds: at most `most` in this time. Absent: at most `most` at a time, until released. */
   readonly per?: number;
-  /** Where the limits have found it to be counted; theirs to fill in, so that a claim which is made again and again is hashed once. */
+  /** Hash of the claim, filled in by `Limits` so that a repeated claim is hashed only once. */
   key?: readonly [low: number, high: number];
 }
 
@@ -30,7 +30,7 @@ export interface ConnectionCounts {
   readonly perAddress?: number;
 }
 
-/** What every connection claims: the same for all, and one for its address. */
+/** The claims of every connection: one shared by all, and one for its address. */
 export function connectionClaims({ connections, perAddress }: ConnectionCounts): (client: Ip) => Claim[] {
   const all: Claim[] = [{ limit: 'connections', whom: [], most: connections }];
   if (perAddress === undefined) return () => all;
@@ -38,9 +38,9 @@ export function connectionClaims({ connections, perAddress }: ConnectionCounts):
 }
 
 /**
- * What a session claims of the limits of its rule. Rules are identified by name, so that a reload that changes a limit
- * goes on with the count; sessions that began before a limit was written are not in it. Clients without a user count
- * together as one.
+ * The claims of a session on the limits of its rule. Rules are identified by name, so the count survives a
+ * reload that changes a limit; sessions that began before a limit was configured are not counted. All clients
+ * without a user count as one.
  */
 export function ruleClaims(
   { name, limit }: Pick<RuleOptions, 'name' | 'limit'>,
@@ -66,8 +66,8 @@ export function ruleClaims(
 const NONE: readonly Claim[] = [];
 
 /**
- * What counts as one address: an IPv4 address, or the IPv6 /64 that one subscriber has. `width` 1 and 2 take what is around it, of
- * which a subscriber may have all: a /24 or /56, a /16 or /48.
+ * What counts as one address: an IPv4 address, or an IPv6 /64, which one subscriber has. `width` 1 and 2
+ * return the surrounding network, all of which one subscriber may hold: a /24 or /56, a /16 or /48.
  */
 export function network(client: Ip, width: 0 | 1 | 2 = 0): string {
   const { family, words } = unmapped(client);
@@ -76,7 +76,10 @@ export function network(client: Ip, width: 0 | 1 | 2 = 0): string {
   return family === 4 ? `${words[3] >>> bits}${mark}` : `${words[0]}:${words[1] >>> bits}${mark}`;
 }
 
-/** The groups among which places and turns are shared out, the widest first: a user with many addresses counts once, and so does each user of one address. */
+/**
+ * The groups that slots and turns are divided among, widest first: a user with many addresses counts once,
+ * and so does each user at one address.
+ */
 export function groupsOf(client: Ip, user?: string): readonly string[] {
   const networks = [network(client, 2), network(client, 1), network(client)];
   return user === undefined ? networks : [`user ${user}`, ...networks];

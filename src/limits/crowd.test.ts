@@ -4,7 +4,7 @@ import { parseIp } from '../wire/ip.ts';
 import { groupsOf } from './claims.ts';
 import { Crowd } from './crowd.ts';
 
-/** Members are texts: where each is from, and which one of there. */
+/** Members are strings: their origin, and which one of that origin. */
 function crowdOf(...members: readonly string[]) {
   const crowd = new Crowd<string>();
   const places = new Map(members.map((member) => [member, crowd.join(groupsIn(member), member)]));
@@ -36,15 +36,15 @@ for (const [one, other, shared] of NETWORKS) {
   });
 }
 
-test('who gives way is of the largest group in the largest group', () => {
-  // One /48 with many /64s of one each, of which two are in one /56; a /64 with two.
+test('the member that gives way is in the largest group of the largest group', () => {
+  // One /48 with many /64s of one member each, two of them in one /56; a /64 with two members.
   const site = ['2001:db8:1:100::1', '2001:db8:1:200::1', '2001:db8:1:300::1', '2001:db8:1:301::1'];
   const { crowd } = crowdOf('192.0.2.1 a', '192.0.2.1 b', ...site);
   const left = crowd.largest(() => 0);
   assert.match(left.oldest!, /^2001:db8:1:30/);
 });
 
-test('of groups as large, the rank decides, and the whole name is asked about', () => {
+test('rank decides between equally large groups, and is asked for the whole name', () => {
   const { crowd } = crowdOf('192.0.2.1', '198.51.100.1', '203.0.113.1');
   for (const member of ['192.0.2.1', '198.51.100.1', '203.0.113.1']) {
     const groups = groupsIn(member);
@@ -52,7 +52,7 @@ test('of groups as large, the rank decides, and the whole name is asked about', 
   }
 });
 
-test('groups take turns at each level, and those in them', () => {
+test('groups take turns at each level, and so do their members', () => {
   const { crowd } = crowdOf(
     '10.0.0.1 a',
     '10.0.0.1 b',
@@ -71,7 +71,7 @@ test('groups take turns at each level, and those in them', () => {
   assert.equal(crowd.size, 0);
 });
 
-test('a user is one, from however many addresses, and those behind one address are each one', () => {
+test('a user counts once, however many addresses it has; so does each user behind one address', () => {
   const { crowd } = crowdOf(
     'alice@10.0.0.1',
     'alice@10.9.0.1',
@@ -87,7 +87,7 @@ test('a user is one, from however many addresses, and those behind one address a
   );
 });
 
-test('who leaves is gone, once; an empty group is none', () => {
+test('leaving twice has no effect; an empty group is removed', () => {
   const { crowd, places } = crowdOf('192.0.2.1 a', '192.0.2.1 b');
   const group = places.get('192.0.2.1 a')!;
   assert.deepEqual([group.oldest, group.newest], ['192.0.2.1 a', '192.0.2.1 b']);

@@ -1,14 +1,14 @@
 /**
- * Members that share something scarce, in nested groups: each belongs to one group at every level, the widest first. Groups of one
- * level count alike, however many members they have.
+ * Members that compete for a scarce resource, in nested groups: each member is in one group at every level,
+ * widest first. Groups at the same level count equally, however many members they have.
  */
 export class Crowd<T> {
   size = 0;
   readonly #name: string;
   readonly #within: Crowd<T> | undefined;
-  /** The first is the next that has a turn. */
+  /** The first is the next to have a turn. */
   #groups: Map<string, Crowd<T>> | undefined;
-  /** The oldest first. */
+  /** Oldest first. */
   #members: Set<T> | undefined;
 
   constructor(name = '', within?: Crowd<T>) {
@@ -16,7 +16,7 @@ export class Crowd<T> {
     this.#within = within;
   }
 
-  /** The group that it is in from now on, for `leave`. */
+  /** Returns the innermost group, to call `leave` on. */
   join(groups: readonly string[], member: T, level = 0): Crowd<T> {
     this.size++;
     if (level < groups.length) return this.#group(groups[level]!).join(groups, member, level + 1);
@@ -24,7 +24,7 @@ export class Crowd<T> {
     return this;
   }
 
-  /** Of the group that `join` gave. */
+  /** Call it on the group that `join` returned. */
   leave(member: T): void {
     if (this.#members?.delete(member) === true) this.#shrink();
   }
@@ -38,7 +38,10 @@ export class Crowd<T> {
     return [...(this.#members ?? [])].at(-1);
   }
 
-  /** Whose turn it is: groups take turns, and the groups in them. `passed` is called for each of its groups, the widest first. */
+  /**
+   * The next member: groups take turns, and so do the groups within them. `passed` is called for each of its
+   * groups, widest first.
+   */
   next(passed: (name: string) => void): T | undefined {
     const [first] = this.#groups?.values() ?? [];
     if (first !== undefined) {
@@ -52,7 +55,10 @@ export class Crowd<T> {
     return oldest;
   }
 
-  /** Where somebody has to give way: the largest group in the largest group. Of several as large, the one that `rank` puts highest. */
+  /**
+   * The group that gives way: at each level the largest, and among equally large ones the one with the
+   * highest `rank`.
+   */
   largest(rank: (name: string) => number): Crowd<T> {
     if (this.#groups === undefined || this.#groups.size === 0) return this;
     return largestOf(this.#groups, rank).largest(rank);

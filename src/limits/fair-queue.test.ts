@@ -27,7 +27,7 @@ test('runs so many at a time, lets so many wait, and refuses the rest at once', 
   assert.equal(await turns.run(here, () => Promise.resolve('free again')), 'free again');
 });
 
-test('a task that fails gives its turn on', async () => {
+test('a failed task passes on its turn', async () => {
   const turns = new FairQueue({ running: 1, waiting: 1 });
   const failing = turns.run(here, () => Promise.reject(new Error('broken')));
   const next = turns.run(here, () => Promise.resolve('next'));
@@ -35,8 +35,8 @@ test('a task that fails gives its turn on', async () => {
   assert.equal(await next, 'next');
 });
 
-test('sources take turns, and the one that has most waiting gives way', async () => {
-  // Of two with as many, the one that was there first stays.
+test('sources take turns, and the one with the most waiting gives way', async () => {
+  // Of two equally large groups, the older one stays.
   let drawn = 0;
   const turns = new FairQueue({ running: 1, waiting: 4, random: () => ++drawn / 10 });
   const held = Promise.withResolvers<void>();
@@ -76,7 +76,7 @@ test('sources take turns, and the one that has most waiting gives way', async ()
   assert.deepEqual(order, ['first', 'f1', 'o1', 't1', 'f2']);
 });
 
-/** A line of 64 with one task at a time, and time that goes by in turns. */
+/** A queue of 64 slots with one task at a time; time advances in turns. */
 function lineOf(random: () => number) {
   const turns = new FairQueue({ running: 1, waiting: 64, random });
   const due: (() => void)[] = [];
@@ -92,7 +92,7 @@ function lineOf(random: () => number) {
   return { ask, pass };
 }
 
-/** The same numbers every time (Park and Miller). */
+/** A fixed pseudo-random sequence (Park and Miller). */
 function numbers(seed: number): () => number {
   let state = seed;
   return () => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
@@ -112,10 +112,10 @@ const FLOODS = [
 ] as const;
 
 for (const { what, groups, least } of FLOODS) {
-  test(`strangers have a fair chance, and known ones all of it, while the line is full of ${what}`, async (t: TestContext) => {
+  test(`new clients have a fair chance, and known ones always get in, while the queue is full of ${what}`, async (t: TestContext) => {
     const { ask, pass } = lineOf(numbers(42));
     let asked = 0;
-    // Each asks again at once, whatever became of the last time, up to 50 times a turn.
+    // Each asks again immediately, whatever the outcome, up to 50 times a turn.
     const attack = async (i: number): Promise<void> => {
       for (let n = 0; n < 250; n++) {
         const served = await ask('stranger', ...groups(i, ++asked));
@@ -147,7 +147,7 @@ for (const { what, groups, least } of FLOODS) {
   });
 }
 
-test('beyond the least, tasks need spare descriptors, and go on when there are some', async () => {
+test('beyond `least`, tasks need spare descriptors, and continue when some are free', async () => {
   const spare = new Spare(5);
   const held = Array.from({ length: 8 }, () => Promise.withResolvers<void>());
   const turns = new FairQueue({ running: 6, waiting: 10, spare, each: 2, least: 1 });

@@ -9,34 +9,35 @@ export interface TurnsOptions {
   readonly waiting: number;
   /** Numbers from 0 to 1. @default Math.random */
   readonly random?: () => number;
-  /** Where tasks take descriptors from, `each` of them for one task. @default as many as it takes */
+  /** The pool of descriptors, `each` per task. @default unlimited */
   readonly spare?: Spare | undefined;
   /** @default 1 */
   readonly each?: number;
-  /** Tasks at a time for which there is always room: they take none of the spare ones. @default 1 */
+  /** Tasks that can always run: they take no spare descriptors. @default 1 */
   readonly least?: number;
 }
 
-/** The groups that the asker belongs to, the widest first (see `Crowd`). Called only when it has to wait. */
+/** The groups of the caller, widest first (see `Crowd`). Called only when it has to wait. */
 export type Asker = () => readonly string[];
 
-/** True when it is its turn; false when it has lost its place in the line. */
+/** True when its turn has come; false when it has lost its slot in the queue. */
 type Turn = (mine: boolean) => void;
 
-/** How soon a group has to give way: the highest first. */
+/** Decides which group gives way: the highest rank first. */
 interface Rank {
   readonly value: number;
-  /** The turns that had been had when it was drawn. */
+  /** The number of turns taken when the rank was drawn. */
   readonly since: number;
 }
 
-/** Groups whose rank is remembered. */
+/** Groups whose rank is kept. */
 const RANKS = 10_000;
 
 /**
- * Lets a few tasks run at a time and some more wait in line. Groups take turns, and when the line is full the largest gives way: a flood
- * holds up itself. Of groups of one size the one that had a turn last gives way, and among those that had none yet chance decides, for as
- * many turns as the line is long: asking more often gives no better chance.
+ * Runs a few tasks at a time while a limited number of others wait. Groups take turns, and when the queue is
+ * full the largest group gives way, so a flood delays only itself. Among groups of equal size, the one that
+ * had a turn most recently gives way; among those that have not had one, a random rank decides and holds for
+ * as many turns as the queue has slots, so asking more often does not improve the odds.
  */
 export class FairQueue {
   readonly #limit: number;
@@ -59,9 +60,9 @@ export class FairQueue {
     this.#random = random;
   }
 
-  /** Runs the task when its turn comes; `undefined` when the line has no place for it. */
+  /** Runs the task when its turn comes; `undefined` when the queue has no slot for it. */
   async run<T>(asker: Asker, task: () => Promise<T>): Promise<T | undefined> {
-    // Nobody overtakes the line.
+    // New tasks must not overtake waiting ones.
     if (this.#line.size === 0 && this.#mayRun()) this.#running++;
     else if (!(await this.#wait(asker))) return undefined;
     try {
@@ -97,7 +98,7 @@ export class FairQueue {
     });
   }
 
-  /** Descriptors may have come free elsewhere. */
+  /** Descriptors may have become free elsewhere. */
   #admit(): void {
     while (this.#line.size > 0 && this.#mayRun()) {
       this.#running++;
@@ -112,7 +113,7 @@ export class FairQueue {
     return next;
   }
 
-  /** From 1 on for those that have had a turn. */
+  /** At least 1 for groups that have had a turn. */
   readonly #rankOf = (group: string): number => {
     const rank = this.#ranks.get(group);
     if (rank !== undefined && (rank.value >= 1 || this.#turns - rank.since < this.#waiting))

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { halfSipHash } from './half-sip-hash.ts';
 
-/** The reference's vectors (vectors.h, hsip64): key 00 … 07, input 00 01 02 … of this row's length, both as bytes. */
+/**
+ * The reference vectors (vectors.h, hsip64): key 00 … 07, input 00 01 02 … as long as the row's index, both
+ * as bytes.
+ */
 const VECTORS = [
   '218d1f59b9b83cc8',
   'be552412f8387315',

@@ -1,6 +1,6 @@
 /**
- * HalfSipHash-2-4 with 64 bits of key and of result (github.com/veorq/SipHash): who does not know the key cannot choose
- * inputs that collide. Words are 32 bits, the key's and the result's first word is the lower one.
+ * HalfSipHash-2-4 with a 64-bit key and result (github.com/veorq/SipHash): without the key, colliding inputs
+ * cannot be chosen. Words are 32 bits; the first word of key and result is the low one.
  */
 export function halfSipHash(input: Uint8Array, key: readonly [number, number]): [number, number] {
   let v0 = key[0];

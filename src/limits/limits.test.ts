@@ -12,8 +12,8 @@ import type { Acquired, Lease } from './limits.ts';
 import type { LimitOptions, RuleOptions } from '../policy/policy.ts';
 
 /**
- * Steps: `+client user` acquires and says what came of it; `-n` releases the n-th that was acquired, counted from 1; `~n`
- * lets n milliseconds pass.
+ * Steps: `+client user` acquires, with the expected outcome; `-n` releases the n-th lease, counted from 1;
+ * `~n` advances the clock by n milliseconds.
  */
 const ROWS: readonly {
   readonly name: string;
@@ -26,7 +26,7 @@ const ROWS: readonly {
     steps: ['+10.0.0.1 alice ok', '+10.0.0.1 alice ok', '-1'],
   },
   {
-    name: 'limits of time are no business of this table',
+    name: 'time limits are not counted in this table',
     limit: { duration: 1, idle: 1 },
     steps: ['+10.0.0.1 alice ok', '+10.0.0.1 alice ok'],
   },
@@ -154,7 +154,7 @@ suite('Limits', () => {
     });
   }
 
-  test('each rule counts for itself, by its name, and goes on counting when the number changes', () => {
+  test('each rule has its own count, by name, which survives a change of the limit', () => {
     const limits = new Limits(createLimitMemory(SEED, 64));
     assert.ok('lease' in acquire(limits, rule('web', { sessions: 1 }), 'alice'));
     assert.ok('lease' in acquire(limits, rule('mail', { sessions: 1 }), 'alice'));
@@ -162,7 +162,7 @@ suite('Limits', () => {
     assert.deepEqual(acquire(limits, rule('web', { sessions: 2 }), 'alice'), { refused: 'sessions' });
   });
 
-  test('a full table refuses, whatever the limit, and takes again what was given back', () => {
+  test('a full table refuses whatever the limit, and accepts again after a release', () => {
     const memory = createLimitMemory(SEED, 32);
     const limits = new Limits(memory);
     const web = rule('web', { sessionsPerUser: 1000 });
@@ -175,7 +175,7 @@ suite('Limits', () => {
     assert.equal(counted(memory), 0);
   });
 
-  test('a table that refuses keeps nothing of the limits that were counted before', () => {
+  test('a refusal by the table undoes the limits that were counted before', () => {
     const memory = createLimitMemory(SEED, 32);
     const limits = new Limits(memory);
     for (let i = 0; i < 31; i++) lend(limits, rule('other', { sessionsPerUser: 1 }), `user${i}`);
@@ -209,18 +209,18 @@ suite('Limits', () => {
     assert.deepEqual(clients.map(come), ['ok', 'ok', 'per-address', 'ok', 'ok', 'connections']);
   });
 
-  test('rates of strangers keep nobody out: those that are over first are forgotten', () => {
+  test('rates of other clients cause no refusal: those that expire first are dropped', () => {
     const memory = createLimitMemory(SEED, 32);
     const limits = new Limits(memory);
     for (let i = 0; i < 100; i++) assert.ok('lease' in limits.acquire([rate(`stranger ${i}`)], i));
     const count = { limit: 'per-address', whom: ['somebody'], most: 1 } as const;
     assert.ok('lease' in limits.acquire([count], 100));
-    // The last stranger is still known.
+    // The latest stranger still has an entry.
     assert.deepEqual(limits.acquire([rate('stranger 99')], 101), { refused: 'rate-per-address' });
     assert.deepEqual(limits.acquire([count], 102), { refused: 'per-address' });
   });
 
-  test('rates that are over make room in the table', () => {
+  test('expired rates make room in the table', () => {
     const limits = new Limits(createLimitMemory(SEED, 32));
     const web = rule('web', { ratePerAddress: { most: 5, per: 1000 } });
     for (let second = 0; second < 50; second++) {
@@ -287,7 +287,7 @@ suite('Limits', () => {
 const SEED = [0x01234567, 0x89abcdef] as const;
 const CLIENT = parseIp('10.0.0.1')!;
 
-/** Acquires and releases two sessions at a time of a limit that three threads just keep to. */
+/** Acquires and releases two sessions at a time, against a limit that three threads exactly reach. */
 const THREAD = `
   const { parentPort, workerData } = require('node:worker_threads');
   import(${JSON.stringify(new URL('limits.ts', import.meta.url).href)}).then(({ Limits }) => {
@@ -319,7 +319,7 @@ function lend(limits: Limits, limited: LimitedRule, user: string): Lease {
   return acquired.lease;
 }
 
-/** The sum of all counts in the table: after two 64-bit words, every second. Rates are negative. */
+/** The sum of all counts in the table: every second 64-bit word after the first two. Rates are negative. */
 function counted(memory: SharedArrayBuffer): number {
   const counts = new Float64Array(memory).subarray(2).filter((value, i) => i % 2 === 1 && value > 0);
   assert.ok(counts.every((count) => Number.isInteger(count)));

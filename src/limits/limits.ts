@@ -2,20 +2,20 @@ import type { Meter } from './bandwidth.ts';
 import type { Claim, LimitName } from './claims.ts';
 import { halfSipHash } from './half-sip-hash.ts';
 
-/** What a session holds until it is released. */
+/** Held by a session until it is released. */
 export interface Lease {
-  /** Where it is counted; emptied by the release. */
+  /** The entries it is counted in; emptied on release. */
   readonly entries: number[];
 }
 
-/** `table` when there is no room left to count in. */
+/** `table`: the table has no room to count it. */
 export type Acquired = { readonly lease: Lease } | { readonly refused: LimitName | 'table' };
 
 /**
- * Memory for `Limits`, to be handed to every thread that counts in it. `seed` is 64 bits of randomness. Of `entries`, a
- * power of two from 32 on and 16 bytes each, a session takes up to six. A table that is full, or crowded where a key
- * belongs, forgets rates and, when only sessions are left, refuses: with twelve times as many entries as sessions, 131,072 for
- * 10,000, that does not come up.
+ * Memory for `Limits`, shared by all threads that count in it. `seed` is 64 random bits. `entries` is a power
+ * of two, at least 32, of 16 bytes each; a session uses up to six. When the table is full, or crowded around
+ * a key, rates are dropped first; when only sessions are left, the claim is refused. With about twelve times
+ * as many entries as sessions, 131,072 for 10,000, this does not happen.
  */
 export function createLimitMemory(
   seed: readonly [number, number],
@@ -29,10 +29,10 @@ export function createLimitMemory(
   return memory;
 }
 
-/** Counts what is claimed of each limit. All threads that have the memory count in the same table. */
+/** Counts claims against limits. All threads that share the memory count in the same table. */
 export class Limits {
   readonly #words: Int32Array;
-  /** The same memory; the value of an entry is its second half. */
+  /** The same memory as 64-bit words: the value of an entry is its second half. */
   readonly #values: Float64Array;
   readonly #seed: [number, number];
   readonly #mask: number;
@@ -44,7 +44,7 @@ export class Limits {
     this.#mask = (this.#words.length - HEADER) / ENTRY - 1;
   }
 
-  /** Takes all claims or none. `now`: milliseconds on a clock that never jumps, the same for all threads. */
+  /** Takes all claims or none. `now`: milliseconds on a monotonic clock that all threads share. */
   acquire(claims: readonly Claim[], now: number): Acquired {
     if (claims.length === 0) return NOTHING;
     for (const claim of claims) claim.key ??= this.#key(claim.limit, claim.whom);
@@ -56,7 +56,7 @@ export class Limits {
     }
   }
 
-  /** Gives back what was acquired. A second time does nothing. */
+  /** Gives back what was acquired. Releasing twice has no effect. */
   release({ entries }: Lease): void {
     if (entries.length === 0) return;
     this.#lock();
@@ -65,7 +65,7 @@ export class Limits {
     this.#unlock();
   }
 
-  /** What is spent of a bandwidth, and how many wait for it. */
+  /** The usage of a bandwidth, and the number of streams waiting for it. */
   meter(...whom: readonly string[]): Meter {
     const spent = this.#key('bandwidth', whom);
     const waiting = this.#key('waiting', whom);
@@ -75,7 +75,7 @@ export class Limits {
     };
   }
 
-  /** As a rate, it is a time, negated. Where there is no room for it, it is no more than `from`. */
+  /** Stored as a rate is: a time, negated. Without room in the table, usage starts at `from`. */
   #advance(key: Key, by: number, from: number, now: number): number {
     this.#lock();
     try {
@@ -91,7 +91,7 @@ export class Limits {
     }
   }
 
-  /** Where there is no room for it, it is no more than what the caller adds. */
+  /** Without room in the table, only the caller's own change is returned. */
   #count(key: Key, more: number, now: number): number {
     this.#lock();
     try {
@@ -108,7 +108,7 @@ export class Limits {
   }
 
   #key(limit: LimitName | 'bandwidth' | 'waiting', whom: readonly string[]): Key {
-    // The names of limits and rules have no NUL, so no two claims make the same text.
+    // Names of limits and rules contain no NUL, so different claims never produce the same text.
     return halfSipHash(encoder.encode(`${limit}\0${whom.join('\0')}`), this.#seed);
   }
 
@@ -130,11 +130,13 @@ export class Limits {
       this.#values[at] = after;
       if (claim.per === undefined) entries.push(entry);
     }
-    // A list that was pushed to has room for more, which a lease would keep as long as its session lives.
+    // An array that grew by push() has spare capacity, which a lease would hold for the life of its session.
     return { lease: { entries: entries.slice() } };
   }
 
-  /** The entry of a key or, where it has none, a free one. A key is within PROBES entries of its place, or nowhere. */
+  /**
+   * The entry of a key or, if it has none, a free one. A key is within PROBES entries of its hash, or absent.
+   */
   #find([low, high]: Key, now: number): number | undefined {
     const words = this.#words;
     let free: number | undefined;
@@ -147,14 +149,14 @@ export class Limits {
       else if (value < 0 && (soonest === undefined || value > this.#values[soonest / 2 + VALUE]!))
         soonest = entry;
     }
-    // Rates of strangers must not keep anybody out: the one that is over first is forgotten.
+    // Other clients' rates must not cause a refusal: the one that expires first is dropped.
     free ??= soonest;
-    // Its previous owner left a value that means nothing now.
+    // The previous owner's value no longer means anything.
     if (free !== undefined) this.#values[free / 2 + VALUE] = 0;
     return free;
   }
 
-  /** Held for the few stores of one acquire or release. */
+  /** Held only for the few stores of one acquire or release. */
   #lock(): void {
     if (Atomics.compareExchange(this.#words, LOCK, FREE, HELD) === FREE) return;
     while (Atomics.exchange(this.#words, LOCK, AWAITED) !== FREE) Atomics.wait(this.#words, LOCK, AWAITED, 1);
@@ -171,28 +173,29 @@ type Key = readonly [low: number, high: number];
 
 const NOTHING: Acquired = { lease: { entries: [] } };
 
-// The memory, in 32-bit words: a lock, the seed, then entries of a key's two words and a 64-bit value.
+// Layout in 32-bit words: a lock, the seed, then entries of a two-word key and a 64-bit value.
 const LOCK = 0;
 const [FREE, HELD, AWAITED] = [0, 1, 2];
 const SEED = 1;
 const HEADER = 4;
 const ENTRY = 4;
-/** In 64-bit words from the middle of an entry's first. */
+/** Offset of an entry's value from its start, in 64-bit words. */
 const VALUE = 1;
 const PROBES = 32;
 
-/** A count is free at 0; a rate, which is a time and negative, once that time is over. */
+/** A count is free at 0; a rate, a negated time, once that time has passed. */
 function isFree(value: number, now: number): boolean {
   return value <= 0 && -value <= now;
 }
 
 /**
- * The value with one more taken; `undefined` when the limit is reached. A rate is the time, negated, until which all that was
- * taken is spread evenly (the generic cell rate algorithm): it may lie as far ahead as the rate's own time.
+ * The value with one more taken; `undefined` when the limit is reached. A rate is stored as the negated time
+ * at which everything taken has been spread out evenly (the generic cell rate algorithm); it can lie up to
+ * `per` ahead.
  */
 function taken({ most, per }: Claim, value: number, now: number): number | undefined {
   if (per === undefined) return value < most ? value + 1 : undefined;
   const until = Math.max(-value, now) + per / most;
-  // What adding fractions loses is no reason to refuse.
+  // Rounding errors must not cause a refusal.
   return until - now <= per + 1e-6 ? -until : undefined;
 }

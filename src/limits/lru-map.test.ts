@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LruMap } from './lru-map.ts';
 
-test('keeps what was used last', () => {
+test('keeps the most recently used entries', () => {
   const recent = new LruMap<number>(2);
   recent.set('a', 1);
   recent.set('b', 2);

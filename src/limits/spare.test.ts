@@ -8,7 +8,7 @@ const taken = (share: { take(): boolean }): number => {
   return count;
 };
 
-test('no client has all that is for attempts to connect, nor do all of them have what is for names', () => {
+test('one client cannot take all descriptors for attempts, nor all clients those for name resolution', () => {
   const memory = createSpareMemory();
   const spare = new Spare(64, memory);
   assert.equal(taken(spare.shareOf('a')), 8);
@@ -18,7 +18,7 @@ test('no client has all that is for attempts to connect, nor do all of them have
   assert.equal(taken(new Spare(64, memory)), 32, 'a half is left, for every thread');
 });
 
-test('what a client gives back it may take again', () => {
+test('a client can take again what it gave back', () => {
   const spare = new Spare(64);
   const share = spare.shareOf('a');
   for (let i = 0; i < 3; i++) {

@@ -1,22 +1,23 @@
-/** Of all, the part for attempts to connect, and what one client may have of it in each thread. */
+/** Share of all descriptors for connection attempts, and the share that one client can use in each thread. */
 const FOR_ATTEMPTS = 1 / 2;
 const PER_CLIENT = 1 / 8;
 
-/** Lends one at a time. */
+/** Hands out one descriptor at a time. */
 export interface Share {
   take(): boolean;
   give(): void;
 }
 
 /**
- * Descriptors for what needs some for a moment beyond those that its connection has: attempts to connect beside the first, queries of
- * names, health checks. What gets none makes do with fewer, or waits. All threads of a server share the number.
+ * Descriptors for short-lived needs beyond those of the connection itself: additional connection attempts,
+ * DNS queries, health checks. Work that gets none makes do with fewer, or waits. All threads of a server
+ * share the count.
  */
 export class Spare {
   readonly #taken: Int32Array;
   readonly #most: number;
   #ours = 0;
-  /** Of these, what clients have by their shares. */
+  /** How many of these each client holds through its share. */
   readonly #held = new Map<string, number>();
 
   /** `memory`: one number, the same for all threads. */
@@ -25,7 +26,7 @@ export class Spare {
     this.#taken = new Int32Array(memory);
   }
 
-  /** False when there are not so many left, of all or of a part. */
+  /** False when fewer than `count` are left, in total or within `most`. */
   take(count = 1, most: number = this.#most): boolean {
     if (Atomics.add(this.#taken, 0, count) + count > most) {
       Atomics.sub(this.#taken, 0, count);
@@ -40,7 +41,10 @@ export class Spare {
     Atomics.sub(this.#taken, 0, count);
   }
 
-  /** What a client may take for its attempts to connect: none can keep the others from theirs, nor all of them names from being resolved. */
+  /**
+   * A client's share for its connection attempts: it cannot exhaust the share of other clients, and all
+   * clients together cannot exhaust what name resolution needs.
+   */
   shareOf(client: string): Share {
     return {
       take: () => {
@@ -58,7 +62,7 @@ export class Spare {
     };
   }
 
-  /** For a thread that dies. */
+  /** For a thread that has died. */
   forgetAll(): void {
     this.give(this.#ours);
   }

@@ -11,7 +11,7 @@ const LONG = 2 ** 30;
 test('work that is done in time', async () => {
   assert.equal(await withTimeout(Promise.resolve(1), LONG, assert.fail), 1);
   await assert.rejects(withTimeout(Promise.reject(new Error('no')), LONG, assert.fail), { message: 'no' });
-  // The process would wait for a timer that is left.
+  // A timer left running would keep the process alive.
 });
 
 test('work that is late', async () => {

@@ -1,4 +1,7 @@
-/** What becomes of the work or, after so many milliseconds, what `late` returns or throws. Nobody hears of the work from then on. */
+/**
+ * The outcome of the work or, after this many milliseconds, whatever `late` returns or throws. The late
+ * outcome of the work is then ignored.
+ */
 export async function withTimeout<T, L>(
   work: Promise<T>,
   milliseconds: number,
