@@ -1,4 +1,4 @@
-/** Values of one log line; what is `undefined` is left out. */
+/** The named values of a log line; those that are `undefined` are left out. */
 export type Fields = { readonly [name: string]: string | number | undefined };
 
 /** `2026-11-21T10:00:00.123Z info message name=value …` and a newline. */
@@ -6,12 +6,12 @@ export function formatText(time: string, level: string, message: string, fields:
   return formatPrefix(time, level) + formatMessage(message, fields);
 }
 
-/** `2026-11-21T10:00:00.123Z info `, the prefix of a message. */
+/** `2026-11-21T10:00:00.123Z info `, which precedes the message. */
 export function formatPrefix(time: string, level: string): string {
   return `${time} ${level} `;
 }
 
-/** `message name=value …` and a newline; a value is quoted as in JSON when it has anything but plain characters. */
+/** `message name=value …` and a newline; a value with anything but plain characters is quoted as in JSON. */
 export function formatMessage(message: string, fields: Fields): string {
   let text = message;
   let values = message;
@@ -24,7 +24,7 @@ export function formatMessage(message: string, fields: Fields): string {
     values += value;
     if (value === '') isPlain = false;
   }
-  // One look at all of them: nearly every line is plain, and a busy server writes thousands in a second.
+  // One test for all values: nearly every line is plain, and a busy server writes thousands per second.
   return isPlain && PLAIN.test(values) ? `${text}\n` : formatQuoting(message, fields);
 }
 
@@ -51,10 +51,13 @@ export function formatJson(time: string, level: string, message: string, fields:
 
 const PLAIN = /^[\w.:,@+/%*[\]-]+$/;
 const NEEDS_ESCAPE = /[^\x20-\x7e]/;
-/** Everything that moves a cursor, ends a line, hides or reorders text: controls, formats, separators, lone surrogates, unassigned. */
+/**
+ * Everything that moves the cursor, ends a line, or hides or reorders text: controls, formats, separators,
+ * lone surrogates, unassigned.
+ */
 const UNSAFE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 
-/** A JSON string that shows, and does not obey, whatever a peer has sent. */
+/** A JSON string that displays control characters from a peer instead of passing them to the terminal. */
 function quote(text: string): string {
   const quoted = JSON.stringify(text);
   return NEEDS_ESCAPE.test(quoted) ? escapeControls(quoted) : quoted;
@@ -70,7 +73,10 @@ function escapeControls(text: string): string {
   );
 }
 
-/** Formats times as ISO 8601 in UTC with milliseconds. The second's text is kept: a busy server logs thousands of lines in each. */
+/**
+ * Formats times as ISO 8601 in UTC with milliseconds. Caches the text of the current second: a busy server
+ * logs thousands of lines in each.
+ */
 export class Timestamps {
   #second = 0;
   #text = '1970-01-01T00:00:00.';

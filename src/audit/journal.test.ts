@@ -35,14 +35,14 @@ function setup(level: Level = 'info') {
   return { journal, log, lines, subject, made: () => made };
 }
 
-/** Notes what it takes. */
+/** Keeps what it takes. */
 function reader(): Subscriber & { readonly taken: unknown[] } {
   const taken: unknown[] = [];
   return { taken, take: ({ end }, event, silenced) => taken.push([event, silenced, end]) };
 }
 
 suite('the journal', () => {
-  test('a record that nobody wants is not made', () => {
+  test('a record without a taker is not made', () => {
     const { journal, log, subject, made } = setup();
     journal.write(subject, 'disconnect', false, 'client:relay');
     journal.subscribe(recordLines(log));
@@ -54,7 +54,7 @@ suite('the journal', () => {
     assert.equal(madeOfOther(), 0);
   });
 
-  test('what is silenced has no line, and everybody else gets it', () => {
+  test('a silenced record has no log line, but other subscribers get it', () => {
     const { journal, log, lines, subject, made } = setup();
     const [one, two] = [reader(), reader()];
     journal.subscribe(recordLines(log));

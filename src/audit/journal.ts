@@ -2,41 +2,46 @@ import { inspect } from 'node:util';
 import type { Log } from './log.ts';
 import type { ConnectionRecord, RecordEvent } from './record.ts';
 
-/** Takes records: the log line is one, a library's hook another. */
+/** Receives records: the log is one subscriber, a library's hook another. */
 export interface Subscriber {
-  /** Asked first, as a record costs something to make. `silenced`: its rule wants no line of it in the log. @default all are wanted */
+  /**
+   * Called first, as making a record costs something. `silenced`: its rule excludes it from the log. @default
+   * takes all
+   */
   wants?(event: RecordEvent, silenced: boolean): boolean;
-  /** What takes long has to be done elsewhere: connections wait for this. */
+  /** Must not take long: connections wait for it. */
   take(record: ConnectionRecord, event: RecordEvent, silenced: boolean): void;
 }
 
-/** What a record is made of. */
+/** The subject of a record. */
 export interface Recorded<Ending> {
   record(end?: Ending): ConnectionRecord;
 }
 
-/** Hands the record of every connection to those who subscribe. One that nobody wants is never made. */
+/**
+ * Passes the record of every connection to all subscribers. A record that no subscriber wants is never made.
+ */
 export class Journal {
   readonly #subscribers = new Set<Subscriber>();
   readonly #log: Log;
 
-  /** `log` says when a subscriber throws, which harms neither connections nor other subscribers. */
+  /** `log` is warned when a subscriber throws, which affects neither connections nor other subscribers. */
   constructor(log: Log) {
     this.#log = log;
   }
 
-  /** Somebody subscribes. */
+  /** True when there are subscribers. */
   get isRead(): boolean {
     return this.#subscribers.size > 0;
   }
 
-  /** Ends the subscription when it is called. */
+  /** Returns a function that ends the subscription. */
   subscribe(subscriber: Subscriber): () => void {
     this.#subscribers.add(subscriber);
     return () => this.#subscribers.delete(subscriber);
   }
 
-  /** Without `end` while it is open. */
+  /** Without `end` while the connection is open. */
   write<Ending>(subject: Recorded<Ending>, event: RecordEvent, silenced: boolean, end?: Ending): void {
     let record: ConnectionRecord | undefined;
     for (const subscriber of this.#subscribers) {

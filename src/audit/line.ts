@@ -3,23 +3,26 @@ import type { Fields } from './format.ts';
 export const Level = { error: 0, warn: 1, info: 2, debug: 3 } as const;
 export type Level = keyof typeof Level;
 
-/** What one line of the log says. */
+/** The content of a log line. */
 export interface LogEntry {
   /** ISO 8601 in UTC with milliseconds. */
   readonly time: string;
   readonly level: Level;
-  /** What happened; the same words each time. */
+  /** What happened, in constant words. */
   readonly event: string;
   /** The particulars. */
   readonly fields: Fields;
 }
 
-/** One line of the log, ready but for what its sink puts around it. */
+/** A log line, complete except for the framing that its sink adds. */
 export interface Line extends Omit<LogEntry, 'fields'> {
-  /** Time and level as text, for sinks that have no way of their own to tell them; empty when the message has them. */
+  /**
+   * Time and level as text, for sinks that cannot transmit them in any other form; empty when the message
+   * contains them.
+   */
   readonly prefix: string;
-  /** Ends with a newline, the only one in it. */
+  /** Ends with a newline, and contains no other. */
   readonly message: string;
-  /** Where the log has a reader. */
+  /** Only where the log has a reader. */
   readonly fields?: Fields;
 }

@@ -37,7 +37,10 @@ function linesOf(name: string): string[] {
   return readFileSync(join(folder, name), 'utf8').split('\n').slice(0, -1);
 }
 
-/** A reader of a named pipe, which it makes if need be; `read` reads what is there and gives all lines so far. */
+/**
+ * Reads a named pipe, and creates it if necessary; `read` reads what is available and returns all lines so
+ * far.
+ */
 function openPipe(name: string): { readonly read: () => string[]; readonly close: () => void } {
   if (!existsSync(join(folder, name))) execFileSync('mkfifo', [join(folder, name)]);
   const fd = openSync(join(folder, name), constants.O_RDONLY | constants.O_NONBLOCK);
@@ -72,7 +75,7 @@ suite('the log', () => {
     assert.equal(log.fault, undefined);
   });
 
-  test('warns of the same thing once a minute where that is wanted', async () => {
+  test('warns about the same thing once a minute where that is requested', async () => {
     const log = new Log(to('seldom'));
     for (let i = 0; i < 600; i++) log.warnSeldom('trouble', { i: i % 2 });
     for (let i = 0; i < 300; i++) log.warnSeldom('other trouble', { i });
@@ -83,7 +86,7 @@ suite('the log', () => {
     assert.equal(lines.length, 2 + 300 + 1, 'what was forgotten is reported again');
   });
 
-  test('leaves out what is below its level', async () => {
+  test('drops lines below its level', async () => {
     const log = new Log({ ...to('level'), level: 'warn' });
     log.debug('a');
     log.info('b');
@@ -96,7 +99,7 @@ suite('the log', () => {
     );
   });
 
-  test('takes no line after its end', async () => {
+  test('takes no line after it is closed', async () => {
     const log = new Log(to('closed'));
     await log.close();
     log.info('late');
@@ -105,7 +108,7 @@ suite('the log', () => {
     assert.equal(log.lost, 1);
   });
 
-  test('begins a line of its own after one that was torn by the end of a process', async () => {
+  test('starts a new line after one torn by the end of a process', async () => {
     writeFileSync(join(folder, 'torn'), '2026-11-21T10:15:02.007Z info disc');
     for (const event of ['first', 'second']) {
       const log = new Log(to('torn'));
@@ -149,12 +152,12 @@ suite('the log is reopened', () => {
     assert.equal(linesOf('stays').length, 1);
   });
 
-  test('while a write to the old place hangs', async () => {
+  test('while a write to the old destination hangs', async () => {
     const pipe = openPipe('stuck');
     const log = new Log(to('stuck'));
     for (let i = 0; i < 100; i++) log.info('x'.repeat(10_000));
     await until(() => pipe.read().length > 0);
-    // Every one but the last is closed without a write.
+    // All but the last are closed without a write.
     for (let i = 0; i < 10; i++) log.reopen(to('moved'));
     log.info('after');
     await until(() => linesOf('moved').length > 0);
@@ -164,22 +167,22 @@ suite('the log is reopened', () => {
   });
 });
 
-/** How often this process has the file open. */
+/** How many descriptors of this process refer to the file. */
 function timesOpen(name: string): number {
   return readdirSync('/proc/self/fd').filter((fd) => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`) === join(folder, name);
     } catch {
-      return false; // the one that the folder was read with
+      return false; // the descriptor used to read the folder
     }
   }).length;
 }
 
-test('reopened after its end, the log holds no file, and closes none but its own', async () => {
+test('reopened after it was closed, the log holds no file, and closes only its own', async () => {
   const log = new Log(to('over'));
   await log.close();
   await until(() => timesOpen('over') === 0);
-  // One of them gets the number that the log's had.
+  // One of them gets the number of the log's descriptor.
   const others = Array.from({ length: 64 }, () => openSync(join(folder, 'over'), 'r'));
   log.reopen(to('over'));
   await until(() => timesOpen('over') === others.length);
@@ -187,7 +190,7 @@ test('reopened after its end, the log holds no file, and closes none but its own
 });
 
 suite('a log that cannot be written', () => {
-  test('says why, keeps its lines, and goes on where there is room', async () => {
+  test('reports why, keeps its lines, and continues when there is space', async () => {
     const log = new Log({ ...full, level: 'error' });
     for (let i = 0; i < 10; i++) log.error('kept', { i });
     await until(() => log.fault === 'ENOSPC');
@@ -205,7 +208,7 @@ suite('a log that cannot be written', () => {
     assert.equal(log.lost, 0);
   });
 
-  test('does not hold up the end, which would be another fault, and counts what is lost', async () => {
+  test('does not delay close, and counts the lost lines', async () => {
     const log = new Log(full);
     for (let i = 0; i < 10; i++) log.info('lost');
     await log.close();
@@ -213,7 +216,7 @@ suite('a log that cannot be written', () => {
     assert.equal(log.fault, 'ENOSPC');
   });
 
-  test('keeps no more than a limit, and tells what was lost', async () => {
+  test('keeps lines up to a limit, and reports the loss', async () => {
     const log = new Log(to('bound'));
     for (let i = 0; i < 100; i++) log.info('x'.repeat(100_000));
     assert.equal(log.fault, 'ENOBUFS');
@@ -227,7 +230,7 @@ suite('a log that cannot be written', () => {
     assert.equal(log.lost, 59);
   });
 
-  test('a pipe that is full for a while loses nothing', async () => {
+  test('a pipe that is temporarily full loses nothing', async () => {
     const pipe = openPipe('slow');
     const log = new Log(to('slow'));
     for (let i = 0; i < 300; i++) log.info('x'.repeat(1000), { i });
@@ -255,7 +258,7 @@ suite('a log that cannot be written', () => {
     second.close();
   });
 
-  test('a pipe that nobody reads is given up, and not at once', async () => {
+  test('a pipe that is not read is given up, but not at once', async () => {
     const pipe = openPipe('unheard');
     const log = new Log(to('unheard'));
     for (let i = 0; i < 300; i++) log.info('x'.repeat(1000));
@@ -267,7 +270,7 @@ suite('a log that cannot be written', () => {
   });
 });
 
-/** A process of its own with this log, to its end; `listen` says whether somebody reads its standard error. */
+/** Runs a separate process with this log to completion; `listen`: whether its standard error is read. */
 async function runProgram(settings: LogSettings, { listen }: { listen: boolean }): Promise<string> {
   const source = `
     import { Log } from ${JSON.stringify(join(import.meta.dirname, 'log.ts'))};
@@ -288,16 +291,16 @@ async function runProgram(settings: LogSettings, { listen }: { listen: boolean }
 }
 
 suite('standard error', () => {
-  test('has the lines of a log that goes there', async () => {
+  test('receives the lines of a log sent to it', async () => {
     const text = await runProgram({ ...full, to: 'stderr' }, { listen: true });
     assert.equal(text.match(/^\S+ info x{1000}\n/gm)?.length, 300);
   });
 
-  test('that nobody reads does not hold up the end', async () => {
+  test('does not delay the end when it is not read', async () => {
     await runProgram({ ...full, to: 'stderr' }, { listen: false });
   });
 
-  test('is reported once when another place fails', async () => {
+  test('gets one report when another destination fails', async () => {
     assert.match(
       await runProgram(full, { listen: true }),
       /^\S+ error the log cannot be written; connections continue to=\/dev\/full code=ENOSPC\n$/,

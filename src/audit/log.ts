@@ -17,18 +17,21 @@ export interface LogSettings {
   readonly to: Place;
 }
 
-/** Milliseconds between two warnings that say the same, and how many different ones are known. */
+/** Milliseconds between two identical warnings, and how many different ones are remembered. */
 const SELDOM = 60_000;
 const KNOWN = 256;
-/** Milliseconds between two complaints on standard error, for a place that fails again and again. */
+/** Milliseconds between two reports on standard error about a destination that keeps failing. */
 const COMPLAINTS = 10_000;
 
 export interface LogOptions {
-  /** Another log writes the lines. */
+  /** Passes lines to another log, which writes them. */
   readonly pass?: ((line: Line) => void) | undefined;
-  /** Hears of every line, wherever it is written; it must not throw. Where lines are passed on, `true` says that the other log has one. */
+  /**
+   * Receives every line, wherever it is written; must not throw. Where lines are passed on, `true` means that
+   * the other log has a reader.
+   */
   readonly reader?: ((entry: LogEntry) => void) | true | undefined;
-  /** Hears why the log cannot be written: now and then, a line each time. */
+  /** Receives the reasons why the log cannot be written, one line each, at limited intervals. */
   readonly complain?: ((text: string) => void) | undefined;
 }
 
@@ -44,10 +47,10 @@ export class Log {
   readonly #complainTo: LogOptions['complain'];
   readonly #timestamps = new Timestamps();
   #complained = -Infinity;
-  /** Until when a warning is not given again. */
+  /** For each warning, the time until which it is not repeated. */
   readonly #silent = new LruMap<number>(KNOWN);
 
-  /** Opens the file; throws Node's error when it cannot. */
+  /** Throws Node's error if the file cannot be opened. */
   constructor(settings: LogSettings, { pass, reader, complain }: LogOptions = {}) {
     this.#settings = settings;
     this.#pass = pass;
@@ -56,12 +59,12 @@ export class Log {
     if (pass !== undefined) return;
     this.#queue = new Queue(openSink(settings.to), {
       begins: (code) => this.#complain(code),
-      // Whatever the level is.
+      // Written at any level.
       ends: (code, lost) => this.#put('warn', 'the log can be written again', { code, lost }),
     });
   }
 
-  /** Why nothing can be written at the moment, in one word: as a rule the system's error code. */
+  /** Why nothing can be written at the moment, in one word: usually the system's error code. */
   get fault(): string | undefined {
     return this.#queue?.fault;
   }
@@ -71,7 +74,10 @@ export class Log {
     return this.#queue?.lost ?? 0;
   }
 
-  /** Changes level, format and place, and reopens a file (after a rotation). On an error everything stays as it was. */
+  /**
+   * Changes level, format and destination, and reopens a file (after a rotation). On an error nothing
+   * changes.
+   */
   reopen(settings: LogSettings): void {
     const isFile = typeof settings.to === 'object' && 'file' in settings.to;
     if (isFile || formatPlace(settings.to) !== formatPlace(this.#settings.to))
@@ -83,7 +89,7 @@ export class Log {
     return this.#reader !== undefined;
   }
 
-  /** Whether a line of this level comes to anybody's eyes. */
+  /** Whether a line of this level is written or has a reader. */
   writes(level: Level): boolean {
     return Level[level] <= Level[this.#settings.level] && (this.#isWritten || this.hasReader);
   }
@@ -96,7 +102,7 @@ export class Log {
     if (this.writes('warn')) this.#put('warn', event, fields);
   }
 
-  /** Of warnings that say the same, one a minute: for what happens to many connections alike. */
+  /** A warning given at most once a minute in the same words, for conditions that affect many connections. */
   warnSeldom(event: string, fields: Fields): void {
     const now = performance.now();
     const what = JSON.stringify([event, fields]);
@@ -113,12 +119,12 @@ export class Log {
     if (this.writes('debug')) this.#put('debug', event, fields);
   }
 
-  /** Writes what waits and closes the place; waits two seconds at most. */
+  /** Writes the waiting lines and closes the sink; takes two seconds at most. */
   async close(): Promise<void> {
     await this.#queue?.close();
   }
 
-  /** A line that another log has made. */
+  /** Takes a line made by another log. */
   push(line: Line): void {
     if (this.#pass !== undefined) return this.#pass(line);
     if (typeof this.#reader === 'function' && line.fields !== undefined) {

@@ -2,30 +2,36 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import type { Line } from './line.ts';
 import type { Outcome, Sink } from './sink.ts';
 
-/** Characters that may wait for a sink; lines beyond are lost. */
+/** Characters that can wait for a sink; lines beyond are lost. */
 const LIMIT = 4 * 1024 * 1024;
-/** Milliseconds until a sink that failed is tried again: from the first to the last, doubled each time. */
+/** Milliseconds before a failed sink is tried again, doubled from `first` to `last`. */
 const BACK_OFF = { first: 200, last: 10_000 } as const;
-/** Milliseconds that a write may still take when its sink is to be left. */
+/** Milliseconds that a write can still take when its sink is to be closed. */
 const PATIENCE = 2000;
-/** Milliseconds from a write to the next: on a busy server a write for each line would cost more than the line. */
+/**
+ * Milliseconds from one write to the next: on a busy server, one write per line would cost more than the
+ * line.
+ */
 const GATHER = 10;
-/** The fault of a sink that takes lines, but not as fast as they come. */
+/** The fault of a sink that takes lines, but more slowly than they arrive. */
 const TOO_SLOW = 'ENOBUFS';
 
-/** Hears when lines cannot be written, and when they can again. */
+/** Notified when lines cannot be written, and when they can again. */
 export interface Outages {
   begins(fault: string): void;
-  /** `lost`: lines that this outage has cost. */
+  /** `lost`: lines lost in this outage. */
   ends(fault: string, lost: number): void;
 }
 
-/** Lines on their way to a sink, one write at a time. What it does not take is kept, up to a limit, and tried again. */
+/**
+ * Lines on their way to a sink, one write at a time. Lines that it does not take are kept, up to a limit, and
+ * tried again.
+ */
 export class Queue {
   readonly #outages: Outages;
   #sink: Sink;
   #waiting: Line[] = [];
-  /** Of what waits and what is being written. */
+  /** Characters waiting and being written. */
   #size = 0;
   #running: Promise<void> | undefined;
   #write: { readonly sink: Sink; readonly abandon: () => void } | undefined;
@@ -34,7 +40,7 @@ export class Queue {
   #backOff: number = BACK_OFF.first;
   #fault: string | undefined;
   #lost = 0;
-  /** Lines lost before the outage that is not over. */
+  /** Lines lost before the current outage. */
   #lostBefore = 0;
 
   constructor(sink: Sink, outages: Outages) {
@@ -66,7 +72,7 @@ export class Queue {
     }
   }
 
-  /** What waits, and what comes, goes to this sink from now on. A write to the old one may still end. */
+  /** Switches to another sink for waiting and future lines. A write to the old one can still finish. */
   use(sink: Sink): void {
     if (this.#closed !== undefined) return sink.close();
     const before = this.#sink;
@@ -77,7 +83,7 @@ export class Queue {
     this.#resume?.();
   }
 
-  /** Writes what waits, if that can be done at all, and closes the sink. */
+  /** Writes the waiting lines, if possible, and closes the sink. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
@@ -147,7 +153,7 @@ export class Queue {
     this.#backOff = Math.min(this.#backOff * 2, BACK_OFF.last);
   }
 
-  /** A new sink or the end cuts it short. */
+  /** Ends early when the sink changes or the queue is closed. */
   async #pause(milliseconds: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, milliseconds);

@@ -1,7 +1,7 @@
 import type { Subscriber } from './journal.ts';
 import type { Log } from './log.ts';
 
-/** Writes records as lines of the log, but for those that their rules silence. */
+/** Writes records as log lines, except those that their rules silence. */
 export function recordLines(log: Log): Subscriber {
   return {
     wants: (_, silenced) => !silenced && log.writes('info'),

@@ -1,10 +1,10 @@
-/** The parts of an end code, `by:phase` or `by:phase:detail`. docs/records.md explains each of them. */
+/** The parts of an end code, `by:phase` or `by:phase:detail`, explained in docs/records.md. */
 export const END_CODES = {
-  /** Who ended a connection. */
+  /** What ended the connection. */
   by: ['client', 'target', 'upstream', 'policy', 'limit', 'timeout', 'admin', 'internal', 'none'],
-  /** What was being done when it ended; in the order in which a connection goes through them. */
+  /** The phase in which it ended, in the order in which a connection passes through them. */
   phase: ['accept', 'greeting', 'auth', 'request', 'resolve', 'dial', 'bind', 'relay'],
-  /** Details in garter's own words. */
+  /** garter's own details. */
   detail: [
     // another protocol
     'http',
@@ -12,7 +12,7 @@ export const END_CODES = {
     'no-tls',
     'proxy',
     'unknown',
-    // who it is
+    // authentication
     'no-method',
     'wrong',
     'expired',
@@ -75,7 +75,7 @@ export const END_CODES = {
 export type EndedBy = (typeof END_CODES.by)[number];
 export type Phase = (typeof END_CODES.phase)[number];
 
-/** A detail in garter's own words, or somebody else's code: of an error, a TLS alert, or an upstream's reply. */
+/** One of garter's own details, or a foreign code: of an error, a TLS alert, or an upstream's reply. */
 export type EndDetail =
   | (typeof END_CODES.detail)[number]
   | Uppercase<string>
@@ -89,31 +89,38 @@ export interface End {
   readonly detail?: EndDetail;
 }
 
-/** When a record is made: a request was granted and goes on, or the connection has ended, in a natural way or not. */
+/**
+ * When a record is made: a request was granted and continues, or the connection has ended, normally or not.
+ */
 export type RecordEvent = 'connect' | 'disconnect' | 'error';
 
-/** One connection, from accept to end, whatever happened; the log puts the time in front. What is not known is absent. */
+/**
+ * One connection, from accept to end, whatever happened; the log adds the time in front. Unknown values are
+ * absent.
+ */
 export type ConnectionRecord = {
-  /** Unique in this process: its start in hexadecimal seconds, and a running number. */
+  /** Unique in this process: its start time in hexadecimal seconds, and a sequence number. */
   readonly id: string;
-  /** host:port, IPv6 in brackets; so are listener, destination, address and bound. */
+  /** host:port, IPv6 in brackets; the same for listener, destination, address and bound. */
   readonly client: string;
   readonly listener: string;
   readonly user?: string | undefined;
   readonly method?: string | undefined;
   readonly command?: string | undefined;
-  /** As it was asked for. */
+  /** As requested. */
   readonly destination?: string | undefined;
   /** The address that was dialled. */
   readonly address?: string | undefined;
   readonly rule?: string | undefined;
   readonly route?: string | undefined;
-  /** The local end towards the destination; of a UDP association, where the client sends to. */
+  /**
+   * The local address towards the destination; for a UDP association, the address that the client sends to.
+   */
   readonly bound?: string | undefined;
   /** Bytes from client to destination, and back. */
   readonly sent: number;
   readonly received: number;
-  /** Datagrams that went nowhere, by reason: `ENETUNREACH:2,refused:1`. */
+  /** Datagrams dropped, by reason: `ENETUNREACH:2,refused:1`. */
   readonly dropped?: string | undefined;
   /** Milliseconds. */
   readonly duration: number;
@@ -126,7 +133,7 @@ export function formatEnd({ by, phase, detail }: End): string {
   return detail === undefined ? `${by}:${phase}` : `${by}:${phase}:${detail}`;
 }
 
-/** True when a granted request came to its natural end. */
+/** True when a granted request ended normally. */
 export function endedWell({ by, detail }: End): boolean {
   return detail === undefined && (by === 'client' || by === 'target' || by === 'none');
 }

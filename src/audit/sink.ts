@@ -1,20 +1,20 @@
 import type { Line } from './line.ts';
 import { codeOf } from '../wire/error-code.ts';
 
-/** Where lines go. */
+/** A destination for lines. */
 export interface Sink {
-  /** Never rejects, and is not called again before it is done. */
+  /** Never rejects; not called again until it has settled. */
   write(lines: readonly Line[]): Promise<Outcome>;
-  /** Lets go of everything. A write that is still under way is cut short. */
+  /** Releases all resources. A write in progress is cut short. */
   close(): void;
 }
 
 export interface Outcome {
-  /** Lines that are done with, from the first on. The others will come again. */
+  /** Lines that are finished, counted from the first. The rest will be written again. */
   readonly taken: number;
-  /** Lines that were taken, now or earlier, and are known not to have arrived. @default 0 */
+  /** Lines that were taken, now or earlier, but are known to be lost. @default 0 */
   readonly lost?: number;
-  /** Why not all were taken, in one word: as a rule the system's error code. */
+  /** Why not all were taken, in one word: usually the system's error code. */
   readonly fault?: string;
 }
 

@@ -8,7 +8,7 @@ import type { Outcome, Sink } from '../sink.ts';
 const writeBytes = promisify(write);
 const STDERR = 2;
 const NEWLINE = 0x0a;
-/** Milliseconds until a pipe that is full is tried again. */
+/** Milliseconds before a full pipe is tried again. */
 const FULL_PIPE = 20;
 
 /** Standard error, a file, or a named pipe. */
@@ -16,12 +16,12 @@ export class FileSink implements Sink {
   readonly #fd: number;
   #busy = false;
   #closed = false;
-  /** What was written last is not a whole line. */
+  /** The last write ended in the middle of a line. */
   #torn: boolean;
 
-  /** Throws Node's error when it cannot be opened. */
+  /** Throws Node's error if the file cannot be opened. */
   static open(path: string): FileSink {
-    // Without O_NONBLOCK a named pipe that nobody reads would stop everything right here.
+    // Without O_NONBLOCK, opening a named pipe without a reader would block the process here.
     const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = constants;
     const fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o640);
     return new FileSink(fd, endsTorn(path, fd));
@@ -50,12 +50,12 @@ export class FileSink implements Sink {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    // The descriptor's number must not be used by another file while a write still has it.
+    // The number of the descriptor must not be reused while a write still holds it.
     if (!this.#busy) this.#release();
   }
 
   async #write(lines: readonly Line[]): Promise<Outcome> {
-    // What follows a torn line must not look like its end.
+    // A newline first, so that the next line is not appended to a torn one.
     const start = this.#torn ? '\n' : '';
     const bytes = Buffer.from(lines.reduce((text, { prefix, message }) => text + prefix + message, start));
     let written = 0;
@@ -80,23 +80,26 @@ export class FileSink implements Sink {
 
   #release(): void {
     if (this.#fd === STDERR) return;
-    // Whatever a full or broken disk still has to say here, there is nothing left to do about it.
+    // Errors on close, as from a full disk, can no longer be acted on.
     close(this.#fd, () => {});
   }
 }
 
-/** Tries it once: who does not read standard error holds up nothing. */
+/** Tries once: a reader that does not read standard error must not delay anything. */
 export function tellOnStderr(text: string): void {
   unblockStderr();
   write(STDERR, text, () => {});
 }
 
-/** Being asked for it, Node makes a pipe or socket non-blocking. A write that blocks could not be left behind: even process.exit() waits for it. */
+/**
+ * Reading `process.stderr` makes Node set a pipe or socket non-blocking. A blocking write could not be
+ * abandoned: even process.exit() waits for it.
+ */
 function unblockStderr(): void {
   void process.stderr;
 }
 
-/** Whether a file ends in the middle of a line: of a process that was killed, or of a disk that was full. */
+/** Whether a file ends in the middle of a line, left by a killed process or a full disk. */
 function endsTorn(path: string, fd: number): boolean {
   const stat = fstatSync(fd);
   if (!stat.isFile() || stat.size === 0) return false;
@@ -104,7 +107,7 @@ function endsTorn(path: string, fd: number): boolean {
   try {
     reading = openSync(path, 'r');
   } catch {
-    return false; // written by us, read by others only
+    return false; // writable by us, but not readable
   }
   const last = Buffer.alloc(1);
   readSync(reading, last, 0, 1, stat.size - 1);

@@ -7,14 +7,14 @@ import { sendAll } from './send.ts';
 import { cut, formatPriority, MESSAGE_LIMIT } from './syslog.ts';
 
 /**
- * Says a word when there is a syslog, which logger looks for before it reads. It is out of reach of signals to a whole service
- * or terminal: they mean garter, which still has lines to log. It ends at the end of its input.
+ * Prints `ready` if there is a syslog, which logger checks before it reads. Ignores signals sent to a whole
+ * service or terminal: they are meant for garter, which still has lines to log. Exits at end of input.
  */
 const COMMAND = 'trap "" HUP INT TERM; logger "$@" </dev/null && echo ready && exec logger "$@"';
 
 /**
- * The syslog of this machine through logger(1), as Node has no unix datagrams. It ends when syslog does: that counts as one
- * line lost, and the next write starts another.
+ * The local syslog through logger(1), as Node has no unix datagram sockets. logger exits when syslog does:
+ * that counts as one lost line, and the next write starts another logger.
  */
 export class LoggerSink implements Sink {
   #logger: ChildProcess | undefined;
@@ -44,12 +44,12 @@ export class LoggerSink implements Sink {
     if (logger === undefined) return;
     this.#logger = undefined;
     logger.stdin?.end();
-    // One that does not read would never see that end.
+    // A process that does not read would never see the end of input.
     if (this.#busy) logger.kill('SIGKILL');
     logger.unref();
   }
 
-  /** Rejects when it cannot be started, or ends at once. */
+  /** Rejects when it cannot be started, or exits at once. */
   #start(): Promise<ChildProcess> {
     const options = ['--prio-prefix', '--tag=garter', `--id=${process.pid}`, `--size=${MESSAGE_LIMIT}`];
     const logger = spawn('/bin/sh', ['-c', COMMAND, 'sh', ...options, '--socket-errors=on'], {
@@ -57,7 +57,8 @@ export class LoggerSink implements Sink {
       stdio: ['pipe', 'pipe', 'ignore'],
     });
     this.#logger = logger;
-    // The write that it ends tells the error. Where too few descriptors are left to start it, there are no pipes.
+    // The error is reported by the write that it fails. With too few descriptors to start the process, there
+    // are no pipes.
     logger.stdin?.on('error', () => {});
     return new Promise((resolve, reject) => {
       let ready = false;

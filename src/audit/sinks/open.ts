@@ -4,12 +4,15 @@ import { LoggerSink } from './logger.ts';
 import { TcpSink } from './tcp.ts';
 import { UdpSink } from './udp.ts';
 
-/** `udp://HOST:PORT` or `tcp://HOST:PORT` with a literal address, IPv6 in brackets; or `local`, the syslog of this machine. */
+/**
+ * `syslog`: `udp://HOST:PORT` or `tcp://HOST:PORT` with a literal address, IPv6 in brackets; or `local`, the
+ * syslog of this machine.
+ */
 export type Place = 'nowhere' | 'stderr' | { readonly file: string } | { readonly syslog: string };
 
 const NOWHERE: Sink = { write: async (lines) => ({ taken: lines.length }), close: () => {} };
 
-/** Throws Node's error when a file cannot be opened; anything else is only reached when there is something to write. */
+/** Throws Node's error when a file cannot be opened; other sinks connect on the first write. */
 export function openSink(place: Place): Sink {
   if (place === 'nowhere') return NOWHERE;
   if (place === 'stderr') return FileSink.stderr();

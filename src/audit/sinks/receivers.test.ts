@@ -13,7 +13,7 @@ function logTo(syslog: string): Log {
   return new Log({ level: 'info', format: 'text', to: { syslog } });
 }
 
-/** What a message says, without the header. */
+/** A message without its header. */
 function said(message: string): string {
   return message.replace(/^<\d+>1 (\S+ ){5}- /, '');
 }
@@ -35,7 +35,7 @@ async function receiveUdp(host: string, port = 0): Promise<UdpReceiver> {
 interface TcpReceiver extends Disposable {
   readonly port: number;
   readonly sockets: Set<Socket>;
-  /** Of all connections, in the order in which they came; throws when the octets are miscounted. */
+  /** Of all connections, in order of arrival; throws when the octet counts are wrong. */
   readonly messages: () => string[];
 }
 
@@ -46,7 +46,7 @@ async function receiveTcp(host: string, port = 0, { reads = true } = {}): Promis
     const chunks: Buffer[] = [];
     streams.push(chunks);
     sockets.add(socket);
-    socket.on('error', () => {}); // its own end is of no interest here
+    socket.on('error', () => {}); // how the connection ends does not matter here
     if (reads) socket.on('data', (chunk: Buffer) => chunks.push(chunk));
   });
   server.listen(port, host);
@@ -62,7 +62,7 @@ async function receiveTcp(host: string, port = 0, { reads = true } = {}): Promis
   };
 }
 
-/** `LENGTH MESSAGE` again and again; a last one that is not complete is left out. */
+/** Splits `LENGTH MESSAGE` repeated; an incomplete last one is left out. */
 function splitOctets(stream: Buffer): string[] {
   const messages: string[] = [];
   for (let rest = stream; rest.length > 0;) {
@@ -99,14 +99,14 @@ suite('syslog over UDP', () => {
     });
   }
 
-  test('notices that nobody listens, and goes on when somebody does', async () => {
+  test('notices a missing receiver, and continues when there is one', async () => {
     const { port } = await gone(receiveUdp('127.0.0.1'));
     const log = logTo(`udp://127.0.0.1:${port}`);
     log.info('first, refused');
     await delay(100);
     for (let i = 0; i < 100; i++) log.info('line', { i });
     await until(() => log.fault === 'ECONNREFUSED');
-    // Tries in between do not look like success.
+    // Attempts in between do not count as success.
     for (let i = 0; i < 20; i++) {
       await delay(50);
       assert.equal(log.fault, 'ECONNREFUSED');
@@ -137,7 +137,7 @@ suite('syslog over TCP', () => {
     });
   }
 
-  test('connects again after the receiver has closed', async () => {
+  test('connects again after the receiver has closed the connection', async () => {
     using receiver = await receiveTcp('127.0.0.1');
     const log = logTo(`tcp://127.0.0.1:${receiver.port}`);
     for (let i = 0; i < 5; i++) {
@@ -167,10 +167,10 @@ suite('syslog over TCP', () => {
     ]);
   });
 
-  test('a receiver that reads nothing holds up nobody', async () => {
+  test('a receiver that does not read blocks nothing', async () => {
     using receiver = await receiveTcp('127.0.0.1', 0, { reads: false });
     const log = logTo(`tcp://127.0.0.1:${receiver.port}`);
-    // More than the system's buffers take.
+    // More than the system's buffers hold.
     for (let round = 0; round < 10 && log.lost === 0; round++) {
       for (let i = 0; i < 500; i++) log.info('x'.repeat(8000));
       await delay(50);
@@ -185,7 +185,7 @@ suite('syslog over TCP', () => {
     assert.equal(log.fault, 'ETIMEDOUT');
   });
 
-  test('nobody there at the end: what waits is given up at once', async () => {
+  test('without a receiver at the end, waiting lines are dropped at once', async () => {
     const { port } = await gone(receiveTcp('127.0.0.1'));
     const log = logTo(`tcp://127.0.0.1:${port}`);
     for (let i = 0; i < 100; i++) log.info('line', { i });
@@ -211,7 +211,7 @@ suite('syslog of this machine', () => {
   });
 });
 
-/** A receiver that was there and is no more: nobody listens on its port. */
+/** A receiver that has closed: its port has no listener. */
 async function gone<T extends Disposable>(receiver: Promise<T>): Promise<T> {
   const before = await receiver;
   before[Symbol.dispose]();

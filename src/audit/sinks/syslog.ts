@@ -5,7 +5,7 @@ import type { Level, Line } from '../line.ts';
 const FACILITY = 3;
 /** RFC 5424, table 2. */
 const SEVERITY = { error: 3, warn: 4, info: 6, debug: 7 } as const satisfies Readonly<Record<Level, number>>;
-/** Bytes of a message: what receivers take unless told otherwise. */
+/** Bytes of a message that receivers accept by default. */
 export const MESSAGE_LIMIT = 8192;
 
 /** `<30>` and the like. */
@@ -13,14 +13,14 @@ export function formatPriority(level: Level): string {
   return `<${FACILITY * 8 + SEVERITY[level]}>`;
 }
 
-/** A message as in RFC 5424, without structured data. */
+/** An RFC 5424 message, without structured data. */
 export function encodeMessage({ time, level, event, message }: Line): Buffer {
   const origin = `${host()} garter ${process.pid}`;
   const header = `${formatPriority(level)}1 ${time} ${origin} ${messageId(event)} -`;
   return cut(Buffer.from(`${header} ${message.slice(0, -1)}`));
 }
 
-/** At most MESSAGE_LIMIT bytes of it, and whole characters. */
+/** Cuts to MESSAGE_LIMIT bytes at most, between characters. */
 export function cut(text: Buffer): Buffer {
   if (text.length <= MESSAGE_LIMIT) return text;
   let end = MESSAGE_LIMIT;
@@ -28,7 +28,7 @@ export function cut(text: Buffer): Buffer {
   return text.subarray(0, end);
 }
 
-/** As many of the event's words as fit into 32 characters: `login-failed`. */
+/** As many words of the event as fit into 32 characters: `login-failed`. */
 function messageId(event: string): string {
   const words = event.match(/\w+/g) ?? [];
   let id = '';

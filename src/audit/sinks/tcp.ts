@@ -8,10 +8,13 @@ import type { Outcome, Sink } from '../sink.ts';
 import { sendAll } from './send.ts';
 import { encodeMessage } from './syslog.ts';
 
-/** Milliseconds in which a receiver has to take a connection, or something of what was sent. */
+/** Milliseconds for the receiver to accept a connection, or to take any of the data sent. */
 const PATIENCE = 10_000;
 
-/** Syslog over TCP with octet counting (RFC 6587, 3.4.1). Lines that were on their way when the connection broke are sent again. */
+/**
+ * Syslog over TCP with octet counting (RFC 6587, 3.4.1). Lines in flight when the connection breaks are sent
+ * again.
+ */
 export class TcpSink implements Sink {
   readonly #to: Endpoint;
   #socket: Socket | undefined;
@@ -32,7 +35,7 @@ export class TcpSink implements Sink {
   }
 
   close(): void {
-    // What the system has taken is still delivered.
+    // Data already passed to the system is still delivered.
     this.#socket?.destroy();
     this.#socket = undefined;
   }
@@ -43,12 +46,12 @@ export class TcpSink implements Sink {
     socket.on('timeout', () => {
       if (socket.connecting || socket.writableLength > 0) socket.destroy(timedOut());
     });
-    // The write or the connecting that it ends tells the error.
+    // The error is reported by the write or connect that it fails.
     socket.on('error', () => {});
     socket.on('close', () => {
       if (this.#socket === socket) this.#socket = undefined;
     });
-    // Nothing is expected to come, but its end would not be seen otherwise.
+    // No data is expected, but without reading, the end of the stream would go unnoticed.
     socket.resume();
     await once(socket, 'connect');
     return socket;

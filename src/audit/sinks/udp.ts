@@ -8,15 +8,18 @@ import { faultOf } from '../sink.ts';
 import type { Outcome, Sink } from '../sink.ts';
 import { encodeMessage } from './syslog.ts';
 
-/** Datagrams until others have a turn, the receiver among them: it drops what comes faster than it reads. */
+/**
+ * Datagrams sent in one turn of the event loop, so that the receiver, which drops what it cannot read in
+ * time, keeps up.
+ */
 const BURST = 64;
-/** Milliseconds that a receiver has to refuse a datagram. */
+/** Milliseconds to wait for a receiver to refuse a datagram. */
 const VERDICT = 200;
 
 /**
- * Syslog over UDP, one datagram a message (RFC 5426). Nothing confirms a datagram, but a machine on which nobody listens
- * refuses it, and this error comes with or after a later one: it counts as one line lost. From then on one line alone is
- * sent, until none refuses it.
+ * Syslog over UDP, one datagram per message (RFC 5426). Datagrams are not confirmed, but a host without a
+ * listener refuses them; the error is reported with or after a later datagram, and counts as one lost line.
+ * From then on a single line is sent at a time, until one is not refused.
  */
 export class UdpSink implements Sink {
   readonly #to: Endpoint;
@@ -76,7 +79,7 @@ export class UdpSink implements Sink {
     });
   }
 
-  /** Throws what an earlier datagram has met. */
+  /** Throws the error that an earlier datagram caused. */
   #check(): void {
     const error = this.#error;
     this.#error = undefined;
