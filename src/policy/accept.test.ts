@@ -15,14 +15,14 @@ const BANNED: AcceptRuleOptions = { name: 'banned', allow: false, from: ['10.6.6
 const MYSELF: AcceptRuleOptions = { name: 'myself', allow: true, from: ['self'] };
 const REST: AcceptRuleOptions = { name: 'rest', allow: true };
 
-/** `name`: let in by that rule; `!name`: closed by it; `open` and `closed`: by none. */
+/** `name`: accepted by that rule; `!name`: closed by it; `open` and `closed`: no rule matched. */
 const ROWS: readonly {
   readonly name: string;
   readonly rules: readonly AcceptRuleOptions[] | undefined;
   readonly clients: Readonly<Record<string, string>>;
 }[] = [
-  { name: 'no accept at all: everybody', rules: undefined, clients: { '192.0.2.7': 'open', '::1': 'open' } },
-  { name: 'an empty list: nobody', rules: [], clients: { '127.0.0.1': 'closed' } },
+  { name: 'no accept rules: open to all', rules: undefined, clients: { '192.0.2.7': 'open', '::1': 'open' } },
+  { name: 'an empty list: closed to all', rules: [], clients: { '127.0.0.1': 'closed' } },
   {
     name: 'nothing matches: closed',
     rules: [INSIDE],
@@ -75,7 +75,7 @@ suite('accept', () => {
     });
   }
 
-  test('the rule is the one that was written, with its methods', () => {
+  test('returns the rule as written, with its methods', () => {
     const policy = compile({ accept: [INSIDE], rules: [] });
     assert.equal(accept(policy, parseIp('10.1.2.3')!, MACHINE).rule, INSIDE);
   });

@@ -80,7 +80,7 @@ const anyRange: fc.Arbitrary<AddressRange> = fc
   .tuple(anyIp, fc.nat(128))
   .map(([ip, size]) => parseAddressRange(`${formatIp(ip)}/${ip.family === 4 ? size % 33 : size}`)!);
 
-/** At most 16 addresses somewhere in 192.0.2.0 to 192.0.2.63, so that ranges meet. */
+/** At most 16 addresses within 192.0.2.0 to 192.0.2.63, so that ranges overlap. */
 const nearRange: fc.Arbitrary<AddressRange> = fc
   .tuple(fc.nat(63), fc.integer({ min: 28, max: 32 }))
   .map(([last, size]) => parseAddressRange(`192.0.2.${last}/${size}`)!);
@@ -98,7 +98,7 @@ function addressesOf({ first, last }: AddressRange): Ip[] {
   return Array.from({ length: count }, (_, i) => ({ family: 4, words: [0, 0, 0, first.words[3] + i] }));
 }
 
-/** The first and the last address and, where the lowest word allows, those before and after. */
+/** The first and last address and their neighbours, where the lowest word has them. */
 function aroundEdges({ first, last }: AddressRange): Ip[] {
   return [first, last].flatMap((ip) =>
     [-1, 0, 1]

@@ -1,25 +1,25 @@
 import { parseIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 
-/** All addresses from `first` to `last`, both included, of one family. */
+/** All addresses of one family from `first` to `last`, inclusive. */
 export interface AddressRange {
   readonly first: Ip;
   readonly last: Ip;
 }
 
-/** Reads a CIDR, or an address as the range of itself. Bits behind the prefix are dropped; `undefined` for anything else. */
+/** Parses a CIDR or a single address. Host bits are dropped; `undefined` for anything else. */
 export function parseAddressRange(text: string): AddressRange | undefined {
   const cidr = parseCidr(text);
   return cidr && rangeOf(cidr);
 }
 
-/** An address and how many of its leading bits count. */
+/** An address and the number of its leading bits that count. */
 export interface Cidr {
   readonly ip: Ip;
   readonly size: number;
 }
 
-/** Reads `10.0.0.0/8` or `fc00::/7`; an address alone counts whole. */
+/** Parses `10.0.0.0/8` or `fc00::/7`; in a single address, all bits count. */
 export function parseCidr(text: string): Cidr | undefined {
   const slash = text.indexOf('/');
   const ip = parseIp(slash < 0 ? text : text.slice(0, slash));
@@ -30,7 +30,7 @@ export function parseCidr(text: string): Cidr | undefined {
   return /^(0|[1-9]\d{0,2})$/.test(size) && Number(size) <= most ? { ip, size: Number(size) } : undefined;
 }
 
-/** Every address that begins with the same bits. */
+/** All addresses with the same prefix. */
 export function rangeOf({ ip: { family, words }, size }: Cidr): AddressRange {
   const [a, b, c, d] = words;
   const fixed = family === 4 ? size + 96 : size;
@@ -43,8 +43,8 @@ export function rangeOf({ ip: { family, words }, size }: Cidr): AddressRange {
 }
 
 /**
- * A set of addresses that answers in the same few steps whether it was made of ten CIDRs or of 100,000: overlapping and
- * touching ranges are merged, and what is left is found by its leading bits.
+ * A set of addresses whose look-up takes the same few steps for ten CIDRs as for 100,000: overlapping and
+ * adjacent ranges are merged, and edges are found by their leading bits.
  */
 export class AddressSet {
   readonly #ipv4: Edges;
@@ -72,7 +72,7 @@ export class AddressSet {
     return isInRange !== this.#inverted;
   }
 
-  /** True when the whole range is inside. */
+  /** True when the set contains the whole range. */
   covers({ first, last }: AddressRange): boolean {
     return this.has(first) && this.#edgesUpTo(first) === this.#edgesUpTo(last);
   }
@@ -85,14 +85,14 @@ export class AddressSet {
 type Words = Ip['words'];
 
 /**
- * Where the ranges of one family begin and where they are left, by turns and ascending: an address is in a range when an
- * odd number of edges is at or below it. A range up to the highest address needs no edge at its end.
+ * The edges at which ranges of one family alternately begin and end, ascending: an address is in a range when
+ * the number of edges at or below it is odd. A range up to the highest address has no end edge.
  */
 class Edges {
   /** Words of an address: one for IPv4, four for IPv6. */
   readonly #width: 1 | 4;
   readonly #words: Uint32Array;
-  /** How many edges come before those that begin with these leading bits; about as many buckets as edges. */
+  /** The number of edges before those that begin with these leading bits; about as many buckets as edges. */
   readonly #before: Uint32Array;
   readonly #shift: number;
 
@@ -109,7 +109,7 @@ class Edges {
     for (let bucket = 1; bucket <= 2 ** bits; bucket++) this.#before[bucket]! += this.#before[bucket - 1]!;
   }
 
-  /** How many edges are at or below an address. */
+  /** The number of edges at or below an address. */
   upTo(words: Words): number {
     const bucket = words[4 - this.#width]! >>> this.#shift;
     let low = this.#before[bucket]!;
@@ -149,7 +149,7 @@ function merge(ranges: readonly AddressRange[]): Words[] {
   return edges;
 }
 
-/** The address after this one; `undefined` after the highest of its family. */
+/** The next address; `undefined` after the highest of its family. */
 function following({ family, words }: Ip): Words | undefined {
   const next: [number, number, number, number] = [...words];
   for (let i = 3; i >= (family === 4 ? 3 : 0); i--) {
@@ -163,7 +163,7 @@ function compare(a: Words, b: Words): number {
   return a[0] - b[0] || a[1] - b[1] || a[2] - b[2] || a[3] - b[3];
 }
 
-/** The upper `bits` of a word, all of them from 32 on, none up to 0. */
+/** A mask of the upper `bits` of a word: all from 32 on, none at 0 or below. */
 function mask(bits: number): number {
   return bits <= 0 ? 0 : 0xffff_ffff << (32 - Math.min(bits, 32));
 }

@@ -4,21 +4,21 @@ import type { AddressSet } from './addresses.ts';
 import type { Nat64 } from './nat64.ts';
 import type { LocalAddresses } from './policy.ts';
 
-/** The address of a destination as rules judge it. */
+/** A destination address in the form that rules compare. */
 export interface Classified {
   readonly ip: Ip;
-  /** The IPv4 address that it leads to: by NAT64 or 6to4. */
+  /** The IPv4 address that it leads to through NAT64 or 6to4. */
   readonly inside: Ip | undefined;
-  /** The configuration says that it is translated to `inside`: then it stands for that, in allowing rules too. */
+  /** The configuration declares it translated to `inside`: allowing rules, too, then compare `inside`. */
   readonly translated: boolean;
-  /** An address of this machine. */
+  /** Whether it is an address of this machine. */
   readonly self: boolean;
   readonly insideSelf: boolean;
-  /** One that an allowing rule must name, itself or what it leads to. */
+  /** Whether an allowing rule must name it, for itself or for the address it leads to. */
   readonly special: boolean;
 }
 
-/** What rules and routes compare of a destination's address, so that no spelling goes around them. */
+/** Normalises a destination address for rules and routes, so that no spelling bypasses them. */
 export function classify(
   address: Ip,
   special: AddressSet,

@@ -4,19 +4,22 @@ import type { PolicyOptions } from './policy.ts';
 import { AcceptRule, Rule } from './rule.ts';
 import { specialRanges } from './sets.ts';
 
-/** Rules ready to be asked. A reload makes a new one. */
+/** Compiled rules. A reload creates a new policy. */
 export interface Policy {
-  /** `undefined` when there is no `accept` at all. */
+  /** `undefined` when the configuration has no `accept`. */
   readonly acceptRules: readonly AcceptRule[] | undefined;
   readonly rules: readonly Rule[];
-  /** The special addresses, without those of this machine. */
+  /** The special addresses, except those of this machine. */
   readonly special: AddressSet;
   readonly nat64: Nat64;
-  /** Some rule has a `when`: what was allowed or refused may change with time alone. */
+  /** Some rule has a `when`: decisions can change with time alone. */
   readonly timed: boolean;
 }
 
-/** Throws a TypeError for a condition that cannot be read and a RangeError for an unknown time zone: config/ has found both before. */
+/**
+ * Throws a TypeError for an invalid condition and a RangeError for an unknown time zone; config/ has already
+ * reported both.
+ */
 export function compile(options: PolicyOptions): Policy {
   const special = AddressSet.of(specialRanges());
   return {

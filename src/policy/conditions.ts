@@ -6,34 +6,37 @@ import type { PortRange } from './policy.ts';
 import { SET_NAMES, rangesOf } from './sets.ts';
 import type { SetName } from './sets.ts';
 
-/** One entry of `from` or `to`. `from` takes no names: a client is never looked up. */
+/** An entry of `from` or `to`. `from` takes no names: clients are never looked up. */
 export type Condition =
   | { readonly type: 'set'; readonly set: SetName }
-  /** A CIDR, or one address as the range of itself. */
+  /** A CIDR; a single address is a range of one. */
   | { readonly type: 'range'; readonly range: AddressRange }
   /** A host name, or a suffix with its leading dot. */
   | { readonly type: 'name'; readonly name: string };
 
-/** Reads an entry of `from` or `to`; `undefined` for what could mean nothing, or two things. `conditionRemedy` says why. */
+/**
+ * Parses an entry of `from` or `to`; `undefined` if it is invalid or ambiguous. `conditionRemedy` explains
+ * why.
+ */
 export function parseCondition(text: string): Condition | undefined {
   const set = SET_NAMES.find((name) => name === text.toLowerCase());
   if (set !== undefined) return { type: 'set', set };
   const cidr = parseCidr(text);
   if (cidr !== undefined) {
     const range = rangeOf(cidr);
-    // 10.0.3.1/24 may mean the network, or the one address.
+    // 10.0.3.1/24 could mean the network or the single address.
     if (!sameIp(cidr.ip, range.first) || isMapped(range)) return undefined;
     return { type: 'range', range };
   }
   const suffix = text.startsWith('.');
   const name = parseName(suffix ? text.slice(1) : text);
   if (name === undefined || isNumericName(name)) return undefined;
-  // `metadata.` would be a host, and a rule that denies it would deny nothing that was meant.
+  // `metadata.` would be a host name, and a rule denying it would not deny what its author meant.
   if (!suffix && isSetName(name)) return undefined;
   return { type: 'name', name: suffix ? `.${name}` : name };
 }
 
-/** What to write instead of a text that `parseCondition` does not take. */
+/** What to write instead of an entry that `parseCondition` rejects. */
 export function conditionRemedy(text: string): string {
   const cidr = parseCidr(text);
   if (cidr !== undefined) {
@@ -51,7 +54,7 @@ export function conditionRemedy(text: string): string {
   return `write a CIDR, an address, a name, a suffix such as .example.com, or one of ${SET_NAMES.join(', ')}`;
 }
 
-/** The networks that a condition lists; a name, `any`, `public` and `self` list none. */
+/** The ranges that a condition lists; names, `any`, `public` and `self` list none. */
 export function rangesIn(condition: Condition): readonly AddressRange[] {
   if (condition.type === 'range') return [condition.range];
   if (condition.type === 'name') return [];
@@ -59,7 +62,7 @@ export function rangesIn(condition: Condition): readonly AddressRange[] {
   return set === 'any' || set === 'public' || set === 'self' ? [] : rangesOf(set);
 }
 
-/** Reads `443` or `8000-8999`, each from 0 to 65535; `undefined` for anything else. */
+/** Parses `443` or `8000-8999`, each from 0 to 65535; `undefined` for anything else. */
 export function parsePortRange(text: string): PortRange | undefined {
   const [, from, to = from] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text) ?? [];
   if (from === undefined) return undefined;
@@ -71,12 +74,17 @@ function isSetName(name: string): boolean {
   return SET_NAMES.some((set) => set === name);
 }
 
-/** A range of IPv4 addresses in the spelling of IPv6, in which none is compared. */
+/**
+ * A range of IPv4-mapped addresses: addresses are unmapped before they are compared, so it would never match.
+ */
 function isMapped({ first, last }: AddressRange): boolean {
   return first.family === 6 && unmapped(first) !== first && unmapped(last) !== last;
 }
 
-/** A range of NAT64 or 6to4. An allowing rule knows these as `any` and `public` only, and would never match by it. */
+/**
+ * A range within NAT64 or 6to4. Allowing rules match these addresses only by `any` and `public`, so naming
+ * the range has no effect.
+ */
 export function carriesIpv4({ first, last }: AddressRange): boolean {
   return embeddedIpv4(first) !== undefined && embeddedIpv4(last) !== undefined;
 }

@@ -50,18 +50,18 @@ suite('decide', () => {
     assert.deepEqual(Object.keys(await import('./decide.ts')), ['decide', 'grantsSome']);
   });
 
-  test('a policy says whether time alone may change an answer', () => {
+  test('a policy reports whether time alone can change an answer', () => {
     assert.equal(compile({ rules: [readRule('allow any to any', 0)] }).timed, false);
     assert.equal(compile({ rules: [readRule('allow any to any when', 0)] }).timed, true);
   });
 
-  test('a condition that cannot be read is an error, never a rule that matches less', () => {
+  test('an unreadable condition is an error, not a rule that matches less', () => {
     for (const rule of ['deny any to 127.1', 'allow any to any from a.example', 'deny any to 10.0.0.1/8']) {
       assert.throws(() => compile({ rules: [readRule(rule, 0)] }), TypeError);
     }
   });
 
-  test('property: whatever is resolved, `to: [any]` gives no permit for a special address', () => {
+  test('property: whatever a name resolves to, `to: [any]` never permits a special address', () => {
     const policy = compile({ rules: [readRule('allow any to any 0.0.0.0/0 ::/0 private .example', 0)] });
     const property = fc.property(fc.array(anyIp, { minLength: 1, maxLength: 6 }), (ips) => {
       const destination: Destination = { type: 'name', name: 'a.example', port: 80 };
@@ -75,7 +75,7 @@ suite('decide', () => {
     fc.assert(property, { numRuns: 300 });
   });
 
-  test('property: an address is decided alike as a literal and as one of several addresses of a name', () => {
+  test('property: an address is decided in the same way as a literal and as one of several addresses of a name', () => {
     const policy = compile({
       rules: ['deny any to private', 'allow any to 0.0.0.0/1 loopback', 'allow any to any'].map(readRule),
     });
@@ -102,7 +102,10 @@ const OFFICE_HOURS: WhenOptions = {
   zone: 'Europe/Oslo',
 };
 
-/** As text, and independent of how sets.ts writes them: loopback, link-local, metadata, multicast, unspecified, reserved, self. */
+/**
+ * As a regular expression, independent of sets.ts: loopback, link-local, metadata, multicast, unspecified,
+ * reserved, self.
+ */
 const SPECIAL = new RegExp(
   [
     String.raw`^(127\.|169\.254\.|100\.100\.100\.200$|168\.63\.129\.16$|0\.|22[4-9]\.|2[345]\d\.|10\.0\.3\.1$`,
@@ -167,11 +170,11 @@ interface Block {
   readonly name: string;
   readonly rules: string[];
   readonly nat64: string[];
-  /** Each with its answer. */
+  /** Each with the expected answer. */
   readonly questions: string[];
 }
 
-/** A name at the margin, rules indented by 2, questions by 4. */
+/** Block names are not indented, rules are indented by 2, questions by 4. */
 function readBlocks(text: string): Block[] {
   const blocks: Block[] = [];
   for (const line of text.split('\n').filter((found) => found !== '' && !found.startsWith('#'))) {

@@ -10,32 +10,36 @@ import type { Rule } from './rule.ts';
 export type Decision =
   | { readonly type: 'allow'; readonly permit: Permit }
   | Refusal
-  /** This rule needs the addresses of the name: resolve it and ask again. */
+  /** This rule needs the addresses of the name: resolve it and call again. */
   | { readonly type: 'resolve'; readonly rule: RuleOptions };
 
 export interface Refusal {
   readonly type: 'refuse';
   /**
-   * `rule` denies it · no rule matches · the matching rule demands another `method` · it is one of garter's own ports ·
-   * `bad-name`: not a name as `parseName` gives it, or numeric · the name has no address.
+   * `rule` denies it · `no-rule` matches · the matching rule requires another `method` · `own-port`: one of
+   * garter's own ports · `bad-name`: not in the form that `parseName` returns, or numeric · `no-address`: the
+   * name has none.
    */
   readonly reason: 'rule' | 'no-rule' | 'method' | 'own-port' | 'bad-name' | 'no-address';
   /** The rule that decided, if one did. */
   readonly rule?: RuleOptions;
-  /** The address that was refused; of several, the first. */
+  /** The refused address; the first if there are several. */
   readonly address?: Ip;
 }
 
 /**
- * Proof that a rule allows it: what a peer asked for is dialled, bound and relayed for a permit only. Just its type is
- * exported, and no object literal is one, so that none is made outside this file.
+ * Proof that a rule allows a destination: requests are dialled, bound and relayed only with a permit. Only
+ * the type is exported and no object literal satisfies it, so no permit can be made outside this file.
  */
 class Permit {
-  /** Nobody reads it: a private member is what makes the type one of its own. */
+  /** Never read: a private member makes the type nominal. */
   declare private readonly proof: never;
   readonly rule: RuleOptions;
   readonly destination: Destination;
-  /** The addresses that may be dialled, in the order given: those that this rule allows. None for a name decided by name alone. */
+  /**
+   * The addresses that may be dialled, in the given order: those that this rule allows. Empty for a name
+   * decided by name alone.
+   */
   readonly addresses: readonly Ip[];
 
   constructor(rule: RuleOptions, destination: Destination, addresses: readonly Ip[]) {
@@ -47,12 +51,13 @@ class Permit {
 export type { Permit };
 
 /**
- * Asks the rules, read once from top to bottom: the first match decides, nothing matches = refused. Ask a name first by
- * itself (`resolved` undefined), then, if it is to be dialled from here, with its addresses in the order of preference:
- * each is decided by itself, and the first allowed one's rule gives the permit. Where somebody else will resolve the name,
- * it is `passed on`: address conditions then match nothing.
+ * Evaluates the rules once from top to bottom: the first match decides, no match = refused. Call it for a
+ * name without addresses first (`resolved` undefined), then, if the name is to be dialled from here, with its
+ * addresses in order of preference: each is decided separately, and the permit comes from the rule of the
+ * first one allowed. If the name will be resolved elsewhere, it is `passed-on`: address conditions then do
+ * not match.
  *
- * An open session is rechecked by asking again with the address it has, and a later time or another policy.
+ * To recheck an open session, call it again with the address in use, and the current time or a new policy.
  */
 export function decide(
   policy: Policy,
@@ -70,15 +75,15 @@ export function decide(
   };
   if (destination.type === 'ip') return decideAddresses(question, [destination.ip]);
   const { name } = destination;
-  // Spelt in another way, a name would slip past the rules.
+  // In another spelling, a name would bypass the rules.
   if (parseName(name) !== name || isNumericName(name)) return { type: 'refuse', reason: 'bad-name' };
   if (resolved === undefined || resolved === 'passed-on') return decideName(question, name, resolved);
   return decideAddresses(question, resolved);
 }
 
 /**
- * Whether some rule could let this client send anything: UDP ASSOCIATE, and BIND for a peer that is not named. Each
- * destination is decided by itself when it is used; the permit has none.
+ * Whether some rule could let this client send anything, for UDP ASSOCIATE, and for BIND without a named
+ * peer. The permit has no destinations: each is decided when it is used.
  */
 export function grantsSome(
   policy: Policy,
@@ -105,7 +110,7 @@ const NO_RULE: Refusal = { type: 'refuse', reason: 'no-rule' };
 interface Question {
   readonly policy: Policy;
   readonly facts: Facts;
-  /** The client's address as it is judged. */
+  /** The client's address as rules compare it. */
   readonly client: Ip;
   readonly destination: Destination;
   readonly surroundings: LocalAddresses;
@@ -137,14 +142,14 @@ function decideAddresses(question: Question, addresses: readonly Ip[]): Decision
     if (outcome.options === rule) allowed.push(address);
   }
   if (rule !== undefined) {
-    // As a rule all are, and then no second list has to live as long as the session.
+    // Usually all are allowed, and sharing the list saves memory for the life of the session.
     const dialled = allowed.length === addresses.length ? addresses : allowed;
     return { type: 'allow', permit: new Permit(rule, question.destination, dialled) };
   }
   return refusal ?? { type: 'refuse', reason: 'no-address' };
 }
 
-/** One pass for one address: the rule that allows it, or why it is refused. */
+/** One pass for one address: the rule that allows it, or the refusal. */
 function decideAddress(question: Question, address: Ip): Rule | Refusal {
   const { policy, facts, destination, surroundings } = question;
   const judged = classify(address, policy.special, policy.nat64, surroundings);
@@ -161,7 +166,7 @@ function isFor(rule: Rule, { facts, client, destination, surroundings }: Questio
 }
 
 function isOwnPort({ ip, inside }: Classified, { facts, destination, surroundings }: Question): boolean {
-  // RESOLVE reaches no port.
+  // RESOLVE does not connect to any port.
   if (facts.command === 'resolve') return false;
   const { port } = destination;
   const transport = facts.command === 'udp' ? 'udp' : 'tcp';
@@ -171,7 +176,7 @@ function isOwnPort({ ip, inside }: Classified, { facts, destination, surrounding
   );
 }
 
-/** What a rule that matches has against it, if anything. */
+/** The refusal by a matching rule, if any. */
 function refusalBy({ options }: Rule, { method }: Facts): Refusal | undefined {
   if (options.action === 'deny') return { type: 'refuse', reason: 'rule', rule: options };
   if (options.method === undefined || options.method.includes(method)) return undefined;

@@ -9,7 +9,10 @@ import { NameSet, isLocalhost } from './names.ts';
 import type { LocalAddresses } from './policy.ts';
 import { publicSet } from './sets.ts';
 
-/** The compiled `from` of a rule. A client's address is itself, whatever might be inside it. */
+/**
+ * The compiled `from` of a rule. Client addresses are compared as they are: embedded IPv4 addresses are not
+ * examined.
+ */
 export class SourceMatcher {
   readonly #addresses: Addresses;
 
@@ -30,14 +33,17 @@ export class SourceMatcher {
 
 /** The compiled `to` of a rule. */
 export class DestinationMatcher {
-  /** There are conditions that only an address can meet. */
+  /** Some conditions can only be met by an address. */
   readonly needsAddress: boolean;
   readonly #names: NameSet;
   readonly #addresses: Addresses;
-  /** The special addresses that an allowing rule names; a denying rule need not name them. */
+  /**
+   * The special addresses that an allowing rule names; undefined for a denying rule, which need not name
+   * them.
+   */
   readonly #named: AddressSet | undefined;
 
-  /** `special`: the addresses that have to be named. */
+  /** `special`: the addresses that must be named. */
   constructor(conditions: readonly Condition[], special: AddressSet | undefined) {
     const names = conditions.filter((condition) => condition.type === 'name').map(({ name }) => name);
     this.needsAddress = names.length < conditions.length;
@@ -46,19 +52,20 @@ export class DestinationMatcher {
     this.#named = special && AddressSet.of(namedRanges(conditions, special));
   }
 
-  /** `any` is among the conditions. */
+  /** Whether the conditions include `any`. */
   get any(): boolean {
     return this.#addresses.any;
   }
 
-  /** For a name whose addresses are not known: there `any` matches too. */
+  /** For a name whose addresses are not known: `any` matches it too. */
   hasName(name: string): boolean {
     return this.any || this.#names.has(name);
   }
 
   /**
-   * For a name that somebody else resolves: nobody here knows its addresses, but those of `localhost`, which are loopback
-   * there. An allowing rule means this machine's by `loopback`, and no loopback by `any`: it must name it.
+   * For a name resolved elsewhere: its addresses are unknown here, except for `localhost`, which is the
+   * remote loopback. In an allowing rule, `loopback` means this machine's and `any` excludes loopback, so the
+   * rule must name `localhost`.
    */
   hasPassedOn(name: string): boolean {
     if (!isLocalhost(name)) return this.hasName(name);
@@ -66,7 +73,7 @@ export class DestinationMatcher {
     return this.#named === undefined && LOCALHOST.some((judged) => this.#denies(judged));
   }
 
-  /** For an address, and the name that it was found by. */
+  /** For an address, and the name that it was resolved from. */
   has(name: string | undefined, judged: Classified): boolean {
     const isNamed = name !== undefined && this.#names.has(name);
     return this.#named === undefined
@@ -74,7 +81,7 @@ export class DestinationMatcher {
       : this.#allows(judged, isNamed, this.#named);
   }
 
-  /** A denial holds for an address and for what it leads to. */
+  /** A denial applies to an address and to the one it leads to. */
   #denies({ ip, inside, self, insideSelf }: Classified): boolean {
     const addresses = this.#addresses;
     return (
@@ -93,7 +100,7 @@ export class DestinationMatcher {
   ): boolean {
     const addresses = this.#addresses;
     if (addresses.self && (self || (translated && insideSelf))) return true;
-    // What it is translated to, if at all, is not known here: no network names it.
+    // Whether and where it is translated is not known here, so no network matches it.
     const meant = inside === undefined ? ip : translated ? inside : undefined;
     if (special) return meant !== undefined && named.has(meant);
     return (
@@ -114,7 +121,7 @@ const LOCALHOST: readonly Classified[] = ['127.0.0.1', '::1'].map((text) => ({
   special: true,
 }));
 
-/** What conditions say of addresses. */
+/** The address conditions of a rule. */
 class Addresses {
   readonly any: boolean;
   readonly self: boolean;
@@ -139,7 +146,10 @@ class Addresses {
   }
 }
 
-/** What names special addresses: their set, a CIDR inside it, or a single address; `private` and a CIDR around them do not. */
+/**
+ * The ranges that name special addresses: their set, a CIDR inside it, or a single address; not `private`,
+ * nor a CIDR that contains them.
+ */
 function namedRanges(conditions: readonly Condition[], special: AddressSet): readonly AddressRange[] {
   return conditions.flatMap((condition) => {
     const ranges = rangesIn(condition);

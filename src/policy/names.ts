@@ -1,6 +1,6 @@
 /**
- * A host name in the form in which names are compared: lower case, ASCII (RFC 5891), no trailing dot; `undefined` for what
- * is none. Labels are letters, digits, `-` and `_`.
+ * A host name in the form in which names are compared: lower case, ASCII (RFC 5891), no trailing dot;
+ * `undefined` if it is not a host name. Labels consist of letters, digits, `-` and `_`.
  */
 export function parseName(text: string): string | undefined {
   const ascii = ASCII.test(text) ? text.toLowerCase() : toAscii(text);
@@ -9,20 +9,26 @@ export function parseName(text: string): string | undefined {
   return name.length <= 253 && LABELS.test(name) ? name : undefined;
 }
 
-/** True for 127.1, 0x7f.1 or 2130706433: what one program takes for a name is an address to the next. */
+/** True for 127.1, 0x7f.1 or 2130706433, which some programs treat as a name and others as an address. */
 export function isNumericName(name: string): boolean {
   return NUMERIC.test(name);
 }
 
-/** The names that lead to loopback, wherever they are resolved (RFC 6761 section 6.3); `localhost.localdomain` is a name like others. */
+/**
+ * The names that resolve to loopback, whatever the resolver (RFC 6761 section 6.3); `localhost.localdomain`
+ * is an ordinary name.
+ */
 export function isLocalhost(name: string): boolean {
   return name === 'localhost' || name.endsWith('.localhost');
 }
 
-/** Names, and suffixes that begin with a dot and mean the name behind it too; written as `parseName` gives them. */
+/**
+ * A set of names, and of suffixes with a leading dot that also match the name after the dot; in the form that
+ * `parseName` returns.
+ */
 export class NameSet {
   readonly #names: ReadonlySet<string>;
-  /** 1 for each length that a suffix has: no other is looked up. */
+  /** 1 for each length of a suffix in the set: only these are looked up. */
   readonly #suffixLengths = new Uint8Array(256);
 
   constructor(names: readonly string[]) {
@@ -45,7 +51,7 @@ export class NameSet {
 const ASCII = /^[\x21-\x7e]*$/;
 const LABELS = /^[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/;
 const NUMERIC = /(^|\.)(\d+|0x[0-9a-f]*)$/;
-// Nothing in it may mean anything else to a URL.
+// Must not contain a character with a special meaning in a URL.
 const INTERNATIONAL = /^[a-zA-Z0-9._\-\u{80}-\u{10ffff}]+$/u;
 
 function toAscii(text: string): string | undefined {

@@ -3,16 +3,16 @@ import type { Ip } from '../wire/ip.ts';
 import { AddressSet, parseCidr, rangeOf } from './addresses.ts';
 import type { Cidr } from './addresses.ts';
 
-/** The lengths that RFC 6052 section 2.2 has for the prefix of a NAT64. */
+/** The prefix lengths of NAT64 (RFC 6052 section 2.2). */
 const SIZES: readonly number[] = [32, 40, 48, 56, 64, 96];
-/** The byte that is 0 in each of these addresses: the IPv4 address goes around it. */
+/** The byte that is always 0 (RFC 6052 section 2.2): the IPv4 address is split around it. */
 const GAP = 8;
 
-/** The prefixes by which a NAT64 translates, as `nat64` lists them. */
+/** The prefixes of NAT64 translators, as listed under `nat64`. */
 export class Nat64 {
   readonly #prefixes: readonly { readonly addresses: AddressSet; readonly size: number }[];
 
-  /** Throws a TypeError for any other text, which config/ has reported before. */
+  /** Throws a TypeError for an invalid prefix; config/ has already reported it. */
   constructor(texts: readonly string[] = []) {
     this.#prefixes = texts.map((text) => {
       const cidr = parseNat64(text);
@@ -21,7 +21,7 @@ export class Nat64 {
     });
   }
 
-  /** The IPv4 address to which an address in one of the prefixes is translated. */
+  /** The IPv4 address that an address in one of the prefixes is translated to. */
   translate(ip: Ip): Ip | undefined {
     if (ip.family === 4) return undefined;
     const prefix = this.#prefixes.find(({ addresses }) => addresses.has(ip));
@@ -36,12 +36,12 @@ export class Nat64 {
   }
 }
 
-/** Reads the prefix of a NAT64; `undefined` for what cannot be one. `nat64Remedy` says why. */
+/** Parses a NAT64 prefix; `undefined` if invalid. `nat64Remedy` explains why. */
 export function parseNat64(text: string): Cidr | undefined {
   return nat64Remedy(text) === undefined ? parseCidr(text) : undefined;
 }
 
-/** What to write instead of a text that is no prefix of a NAT64; `undefined` for one that is. */
+/** What to write instead of an invalid NAT64 prefix; `undefined` for a valid one. */
 export function nat64Remedy(text: string): string | undefined {
   const cidr = parseCidr(text);
   if (cidr === undefined || cidr.ip.family === 4 || !text.includes('/'))
@@ -54,7 +54,7 @@ export function nat64Remedy(text: string): string | undefined {
     return 'bits 64 to 71 of such a prefix are 0 (RFC 6052): check the prefix of your NAT64';
   if (ip.words[0] === 0) return '::/32 includes loopback and mapped IPv4: write the prefix of your NAT64';
   const isWellKnown = ip.words[0] === 0x64_ff9b && ip.words[1] === 0;
-  // Around the well-known prefix or inside of 6to4 nobody could tell which of two IPv4 addresses is meant.
+  // A prefix that overlaps the well-known one or 6to4 would make the IPv4 address ambiguous.
   if (isWellKnown && (ip.words[2] !== 0 || size !== 96)) return 'write 64:ff9b::/96';
   if (!isWellKnown && embeddedIpv4(ip) !== undefined) return '2002::/16 is 6to4, not NAT64: remove it';
   return undefined;

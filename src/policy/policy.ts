@@ -5,32 +5,32 @@ export type Method = 'none' | 'password' | 'certificate';
 export type Protocol = 'socks4' | 'socks5' | 'http';
 export type LogKind = 'connect' | 'disconnect' | 'error';
 
-/** Where a rule is in the configuration, for records and `garter check`. Lines count from 1. */
+/** Position of a rule in the configuration, for records and `garter check`. Lines count from 1. */
 export interface Origin {
   readonly file?: string;
   readonly line?: number;
 }
 
-/** The rules as config/ hands them over, already checked; `compile()` makes a Policy of them. */
+/** The validated rules from config/; `compile()` turns them into a Policy. */
 export interface PolicyOptions {
-  /** `undefined` when the file has no `accept` at all. */
+  /** `undefined` when the file has no `accept`. */
   readonly accept?: readonly AcceptRuleOptions[];
   readonly rules: readonly RuleOptions[];
-  /** Prefixes by which a NAT64 translates: addresses in them stand for the IPv4 address inside. */
+  /** Prefixes of NAT64 translators: an address in them is treated as the IPv4 address it contains. */
   readonly nat64?: readonly string[];
 }
 
 export interface AcceptRuleOptions {
   readonly name: string;
   readonly allow: boolean;
-  /** Address conditions: CIDR, address or a named set. `undefined` = everybody. */
+  /** Address conditions: CIDR, address or a named set. `undefined` = all clients. */
   readonly from?: readonly string[];
   /** Replaces the listener's methods. */
   readonly methods?: readonly Method[];
   readonly origin?: Origin;
 }
 
-/** What a rule, or a route, asks of a request: all of it has to hold. */
+/** The conditions of a rule or a route on a request; all must hold. */
 export interface RequestConditionOptions {
   readonly name: string;
   /** `undefined` = any. */
@@ -48,7 +48,10 @@ export interface RequestConditionOptions {
 
 export interface RuleOptions extends RequestConditionOptions {
   readonly action: 'allow' | 'deny';
-  /** What the matched rule demands; only an allowing rule has it. A client that came by another method is refused, with no further rule. */
+  /**
+   * Methods that the rule requires, for allowing rules only. A client that used another one is refused, and
+   * no further rule is tried.
+   */
   readonly method?: readonly Method[];
   readonly limit?: LimitOptions;
   readonly log: readonly LogKind[];
@@ -80,26 +83,26 @@ export interface LimitOptions {
   /** Bytes per second, each way. */
   readonly bandwidth?: number;
   readonly bandwidthPerSession?: number;
-  /** Bytes of a user in a day (UTC), both ways together. */
+  /** Bytes per user and day (UTC), both directions together. */
   readonly quotaPerUser?: number;
   /** Milliseconds. */
   readonly duration?: number;
   readonly idle?: number;
 }
 
-/** So many in so many milliseconds. */
+/** `most` events in `per` milliseconds. */
 export interface Rate {
   readonly most: number;
   readonly per: number;
 }
 
-/** What is known of a request before its destination is looked at. */
+/** The facts of a request known before its destination is examined. */
 export interface Facts {
   readonly client: Ip;
   readonly sourcePort: number;
   readonly protocol: Protocol;
   readonly method: Method;
-  /** Set when a method vouched for it. */
+  /** Set when the user was authenticated. */
   readonly user?: string | undefined;
   readonly groups: readonly string[];
   readonly command: Command;
@@ -107,14 +110,14 @@ export interface Facts {
   readonly time: number;
 }
 
-/** Where a request wants to go: a name (lower case, ASCII, no trailing dot) or an address. */
+/** The destination of a request: a name (lower case, ASCII, no trailing dot) or an address. */
 export type Destination =
   | { readonly type: 'name'; readonly name: string; readonly port: number }
   | { readonly type: 'ip'; readonly ip: Ip; readonly port: number };
 
-/** What the machine itself is: the set `self`, and garter's own ports, which are refused always. */
+/** The addresses of this machine, for the set `self`, and garter's own ports, which are always refused. */
 export interface LocalAddresses {
-  /** Every address of this machine; what might be inside one does not count. */
+  /** True for every address of this machine; embedded IPv4 addresses are not examined. */
   isSelf(ip: Ip): boolean;
   /** True when garter itself listens or relays on this address and port. */
   isOwnPort(ip: Ip, port: number, transport: 'tcp' | 'udp'): boolean;

@@ -6,7 +6,7 @@ import { DestinationMatcher, SourceMatcher } from './matchers.ts';
 import type { Facts, PortRange, RequestConditionOptions, LocalAddresses } from './policy.ts';
 import { TimeWindow } from './window.ts';
 
-/** What a rule or a route asks of a request, compiled. */
+/** The conditions of a rule or a route on a request, compiled. */
 export class RequestConditions {
   readonly options: RequestConditionOptions;
   readonly to: DestinationMatcher;
@@ -14,7 +14,7 @@ export class RequestConditions {
   readonly #users: ReadonlySet<string> | undefined;
   readonly #when: TimeWindow | undefined;
 
-  /** `special`: the addresses that are reached only where they are named. @default none, `any` is everything */
+  /** `special`: addresses that match only where they are named. @default none: `any` matches everything */
   constructor(options: RequestConditionOptions, special?: AddressSet) {
     this.options = options;
     this.to = new DestinationMatcher(conditionsOf(options, options.to), special);
@@ -23,7 +23,10 @@ export class RequestConditions {
     this.#when = options.when && new TimeWindow(options.when);
   }
 
-  /** True when all conditions hold but those about the destination. `client` is the address that is judged. */
+  /**
+   * True when all conditions except those on the destination hold. `client` is the address as rules compare
+   * it.
+   */
   isFor(facts: Facts, client: Ip, surroundings: LocalAddresses): boolean {
     const { commands, protocol, sourcePort } = this.options;
     return (
@@ -40,7 +43,10 @@ export class RequestConditions {
     return this.options.port === undefined || isIn(this.options.port, port);
   }
 
-  /** True when they hold whatever the destination is. Only meant where no address is special: elsewhere `any` is not everything. */
+  /**
+   * True when they hold for every destination. Only valid where no address is special; otherwise `any` does
+   * not match everything.
+   */
   get coversAll(): boolean {
     const { port } = this.options;
     return (
@@ -59,7 +65,7 @@ function conditionsOf({ name }: Named, texts: readonly string[]): Condition[] {
   });
 }
 
-/** A compiled `from`. Throws a TypeError for what cannot be in it. */
+/** Compiles a `from`. Throws a TypeError for an invalid entry. */
 export function sourcesOf(owner: Named, texts: readonly string[]): SourceMatcher {
   const conditions = conditionsOf(owner, texts);
   const name = conditions.find((condition) => condition.type === 'name');

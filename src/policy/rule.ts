@@ -4,17 +4,17 @@ import type { SourceMatcher } from './matchers.ts';
 import type { AcceptRuleOptions, RuleOptions, LocalAddresses } from './policy.ts';
 import { RequestConditions, sourcesOf } from './request-conditions.ts';
 
-/** A rule for requests, compiled: conditions, and what follows where they hold. */
+/** A compiled rule for requests: conditions and consequences. */
 export class Rule extends RequestConditions {
   declare readonly options: RuleOptions;
 
-  /** A denying rule means all that it says; an allowing one has to name special addresses. */
+  /** A denying rule applies to everything it matches; an allowing rule must name special addresses. */
   constructor(options: RuleOptions, special: AddressSet) {
     super(options, options.action === 'allow' ? special : undefined);
   }
 }
 
-/** A rule for connections, compiled. */
+/** A compiled rule for connections. */
 export class AcceptRule {
   readonly options: AcceptRuleOptions;
   readonly #from: SourceMatcher | undefined;

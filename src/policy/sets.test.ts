@@ -15,7 +15,10 @@ function setsOf(ip: Ip): string {
   return SETS.flatMap(([name, set]) => (set.has(ip) ? [name] : [])).join(' ');
 }
 
-/** Each row of IANA's special-purpose registries for IPv4 and IPv6, and what else is special; the sets that it is in. */
+/**
+ * The rows of IANA's special-purpose registries for IPv4 and IPv6, and other special addresses, each with the
+ * sets that contain it.
+ */
 const RANGES: Readonly<Record<string, string>> = {
   '0.0.0.1': 'reserved',
   '0.1.0.0/16': 'reserved',
@@ -92,7 +95,7 @@ suite('sets', () => {
     });
   }
 
-  test('the unspecified addresses are in no set, and special', () => {
+  test('the unspecified addresses are in no set, but special', () => {
     for (const ip of [parseIp('0.0.0.0')!, parseIp('::')!]) {
       assert.equal(setsOf(ip), '');
       assert.equal(SPECIAL.has(ip), true);
@@ -100,7 +103,7 @@ suite('sets', () => {
     }
   });
 
-  // What the registries call globally reachable, and what lies beside the special ranges.
+  // Addresses that the registries call globally reachable, and neighbours of the special ranges.
   const reachable =
     '1.0.0.0 192.0.0.9 192.0.0.10 192.0.1.0 192.0.3.0 192.31.196.1 192.52.193.1 192.88.98.255 192.88.100.0 192.175.48.1 198.17.255.255 ' +
     '198.20.0.0 198.51.101.0 203.0.112.255 203.0.114.0 223.255.255.255 168.63.129.17 ::1:0:0 ::fffe:ffff:ffff:ffff 64:ff9b::1 64:ff9b:2::1 ' +

@@ -1,7 +1,7 @@
 import { AddressSet, parseAddressRange } from './addresses.ts';
 import type { AddressRange } from './addresses.ts';
 
-/** The named sets of a rule file. What `self` is, the machine says. */
+/** The named sets of a rule file. `self` depends on the machine. */
 export const SET_NAMES = [
   'any',
   'public',
@@ -15,29 +15,29 @@ export const SET_NAMES = [
 ] as const;
 export type SetName = (typeof SET_NAMES)[number];
 
-/** Where a named set is just a list: of CIDRs, addresses, and what lies between two addresses. */
+/** The sets that are plain lists: of CIDRs, addresses, and ranges between two addresses. */
 const BLOCKS = {
   // RFC 1918, RFC 6598 (carrier-grade NAT), RFC 2544 (benchmarks), RFC 4193
   private: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '198.18.0.0/15', 'fc00::/7'],
   loopback: ['127.0.0.0/8', '::1'],
   'link-local': ['169.254.0.0/16', 'fe80::/10'],
   multicast: ['224.0.0.0/4', 'ff00::/8'],
-  // The clouds' services that hand credentials to anyone who asks.
+  // Cloud services that return credentials to any caller.
   metadata: [
     '169.254.169.254', // AWS, Azure, Google and most others
     '100.100.100.200', // Alibaba
     '168.63.129.16', // Azure
     '192.0.0.192', // Oracle
-    'fd00:ec2::/32', // AWS: metadata, names, time and whatever comes
+    'fd00:ec2::/32', // AWS: metadata, DNS, time and future services
     'fd20:ce::254', // Google
     'fd00:42::42', // Scaleway
     'fd00:c1::a9fe:a9fe', // Oracle
     'fd00:a9fe:a9fe::1', // Akamai
     'fd00:100::100:200', // Alibaba
   ],
-  // IANA's special-purpose registries for IPv4 and IPv6 (RFC 6890, RFC 8190): what is not globally reachable and in no set above.
-  // The registries count ORCHIDs (2001:20::/28, RFC 7343) and drones (2001:30::/28, RFC 9374) as reachable, but these name hosts
-  // and lead to none.
+  // IANA's special-purpose registries for IPv4 and IPv6 (RFC 6890, RFC 8190): addresses that are not globally
+  // reachable and in no set above. The registries list ORCHIDs (2001:20::/28, RFC 7343) and drones
+  // (2001:30::/28, RFC 9374) as reachable, but these are identifiers and cannot be reached.
   reserved: [
     '0.0.0.1-0.255.255.255', // this network (RFC 791)
     '192.0.0.0-192.0.0.8', // protocol assignments (RFC 6890, RFC 7335, RFC 7600); .9 and .10 are anycast services (RFC 7723, RFC 8155)
@@ -50,7 +50,7 @@ const BLOCKS = {
     '240.0.0.0/4', // future use (RFC 1112), and broadcast (RFC 919)
     '::2-::ffff:ffff', // IPv4-compatible, deprecated (RFC 4291 section 2.5.5.1)
     '::ffff:0:0:0/96', // IPv4-translated, deprecated (RFC 2765)
-    '64:ff9b:1::/48', // NAT64 of a network's own, which alone knows where in it the IPv4 address is (RFC 8215)
+    '64:ff9b:1::/48', // local-use NAT64, where only the network itself knows the position of the IPv4 address (RFC 8215)
     '100::/64', // discard (RFC 6666)
     '100:0:0:1::/64', // dummy prefix (RFC 9780)
     '2001::-2001:1::', // Teredo, which carries IPv4 addresses (RFC 4380); 2001:1::1 to ::3 are anycast services (RFC 7723, 8155, 9665)
@@ -64,10 +64,13 @@ const BLOCKS = {
   ],
 } as const;
 
-/** Of no set, so that no set opens them: towards them a connection ends at this machine (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.2). */
+/**
+ * In no set, so no rule can allow them: connections to them reach this machine (RFC 1122 section 3.2.1.3, RFC
+ * 4291 section 2.5.2).
+ */
 const UNSPECIFIED = ['0.0.0.0', '::'];
 
-/** A set that is one list of ranges. */
+/** A set that is a list of ranges. */
 export type BlockName = keyof typeof BLOCKS;
 
 export function rangesOf(set: BlockName): AddressRange[] {
@@ -75,15 +78,15 @@ export function rangesOf(set: BlockName): AddressRange[] {
 }
 
 /**
- * The addresses that no rule allows unless it names them: neither `any` nor `public` nor a network around them is enough.
- * `self` belongs to them too.
+ * The addresses that rules allow only by name: `any`, `public` or a containing network is not enough. `self`
+ * is special too.
  */
 export function specialRanges(): AddressRange[] {
   const { private: _, ...special } = BLOCKS;
   return read([...Object.values(special).flat(), ...UNSPECIFIED]);
 }
 
-/** Every address that is neither private nor special; `self` is not looked at. */
+/** All addresses that are neither private nor special; `self` is not considered. */
 export function publicSet(): AddressSet {
   return AddressSet.except([...specialRanges(), ...rangesOf('private')]);
 }

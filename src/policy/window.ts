@@ -1,6 +1,6 @@
 import type { WhenOptions } from './policy.ts';
 
-/** The `when` of a rule: days and hours by the clock on the wall of a time zone, summer time included. */
+/** The `when` of a rule: weekdays and hours in local time of a time zone, including daylight saving time. */
 export class TimeWindow {
   readonly #days: ReadonlySet<number>;
   readonly #start: number;
@@ -9,7 +9,7 @@ export class TimeWindow {
   #block = NaN;
   #blockMinute = 0;
 
-  /** Throws a RangeError for a zone that does not exist. */
+  /** Throws a RangeError for an unknown time zone. */
   constructor(options: WhenOptions) {
     this.#days = new Set(options.days);
     this.#start = options.hours?.start ?? 0;
@@ -23,7 +23,7 @@ export class TimeWindow {
     });
   }
 
-  /** `time` in milliseconds since the epoch. Hours that run past midnight belong to the day on which they began. */
+  /** `time`: milliseconds since the epoch. Hours that run past midnight belong to the day they began on. */
   has(time: number): boolean {
     const weekMinute = this.#minuteOfWeek(time);
     const day = Math.floor(weekMinute / MINUTES_OF_DAY);
@@ -34,7 +34,10 @@ export class TimeWindow {
     return (today && minute >= this.#start) || (yesterday && minute < this.#end);
   }
 
-  /** Minutes since Sunday 00:00. Every zone's clock is set by quarters of an hour, so within one it just runs on. */
+  /**
+   * Minutes since Sunday 00:00. UTC offsets change only at multiples of a quarter of an hour, so within one
+   * the clock runs steadily.
+   */
   #minuteOfWeek(time: number): number {
     const block = Math.floor(time / BLOCK);
     if (block !== this.#block) {
