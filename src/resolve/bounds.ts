@@ -1,8 +1,11 @@
-/** Records of an answer that are looked at. */
+/** Records of an answer that are examined. */
 const MAX_RECORDS = 256;
-/** Pointers of one name (RFC 1035 section 4.1.4), each to an earlier place: an honest server needs one or two. */
+/**
+ * Pointers within one name (RFC 1035 section 4.1.4), each to an earlier position: honest servers use one or
+ * two.
+ */
 const MAX_JUMPS = 16;
-/** Labels and pointers of all names together: 256 names of IPv6 addresses, and as much again. */
+/** Labels and pointers of all names together: enough for 256 names of IPv6 addresses, twice. */
 const MAX_STEPS = 16_384;
 const HEADER_SIZE = 12;
 /** Type, class, TTL and length of a record. */
@@ -10,7 +13,7 @@ const FIXED_SIZE = 10;
 
 const Type = { a: 1, cname: 5, soa: 6, ptr: 12, aaaa: 28, srv: 33, opt: 41, unknown: 0xff00 } as const;
 
-/** Where names begin in the data of the records that are of use; the second one of SOA follows the first. */
+/** Offsets of names in the data of supported records; the second name of a SOA follows the first. */
 const ANSWERS: ReadonlyMap<number, readonly number[]> = new Map([
   [Type.a, []],
   [Type.aaaa, []],
@@ -21,9 +24,10 @@ const ANSWERS: ReadonlyMap<number, readonly number[]> = new Map([
 const AUTHORITIES: ReadonlyMap<number, readonly number[]> = new Map([[Type.soa, [0, 0]]]);
 
 /**
- * Prepares a response with one question for a decoder that reads whatever it is given: counts are cut to what is of use, records
- * of other types lose their type, so that nobody looks into them. Throws when the names cost too much or a record is cut short. Gives
- * the upper bits of the RCODE (RFC 6891 section 6.1.3), which are with the additional records.
+ * Prepares a response with one question for a decoder without limits: counts are reduced to what is needed,
+ * and records of other types get an unknown type, so that their data is not decoded. Throws when the names
+ * cost too much or a record is truncated. Returns the upper bits of the RCODE (RFC 6891 section 6.1.3), which
+ * are in the additional records.
  */
 export function limitWork(bytes: Buffer): number {
   const walk = new Walk(bytes);
@@ -66,7 +70,7 @@ class Walk {
     this.at = end;
   }
 
-  /** Goes behind a name, and looks at all of it. */
+  /** Skips a name, after checking it. */
   name(): void {
     let { at } = this;
     let jumps = 0;
@@ -87,7 +91,7 @@ class Walk {
   }
 }
 
-/** What is broken there does no harm. */
+/** Malformed data there is ignored. */
 function extendedRcode(walk: Walk, additionals: number): number {
   try {
     for (let i = additionals; i > 0; i--) {
@@ -97,7 +101,7 @@ function extendedRcode(walk: Walk, additionals: number): number {
       walk.at = head + FIXED_SIZE + walk.bytes.readUInt16BE(head + 8);
     }
   } catch {
-    // Without an OPT record there are none.
+    // There are no upper bits without an OPT record.
   }
   return 0;
 }

@@ -13,7 +13,7 @@ test('an entry lives as long as its time to live', () => {
   assert.equal(cache.size, 0);
 });
 
-test('a time to live of 0 is not kept, and ends what was there', () => {
+test('a value with a time to live of 0 is not cached, and replaces an earlier one', () => {
   const cache = new Cache<string>(10, () => 0);
   cache.set('a', { value: 'old', ttl: 500 });
   cache.set('a', { value: 'new', ttl: 0 });
@@ -21,7 +21,7 @@ test('a time to live of 0 is not kept, and ends what was there', () => {
   assert.equal(cache.size, 0);
 });
 
-test('the entry least recently used goes first', () => {
+test('the least recently used entry is evicted first', () => {
   const cache = new Cache<number>(2, () => 0);
   cache.set('a', { value: 1, ttl: 500 });
   cache.set('b', { value: 2, ttl: 500 });
@@ -33,7 +33,7 @@ test('the entry least recently used goes first', () => {
   );
 });
 
-test('loads of one key that are under way are shared', async () => {
+test('concurrent loads of one key are shared', async () => {
   const cache = new Cache<string>(10, () => 0);
   const started: ((fresh: Fresh<string>) => void)[] = [];
   const load = (): Promise<Fresh<string>> => new Promise((resolve) => started.push(resolve));
@@ -51,14 +51,14 @@ test('loads of one key that are under way are shared', async () => {
   assert.equal(await again, 'A2');
 });
 
-test('a failed load is reported to all who wait, and forgotten', async () => {
+test('a failed load rejects for all waiting callers, and is not cached', async () => {
   const cache = new Cache<string>(10, () => 0);
   const both = [1, 2].map(() => cache.load('a', () => Promise.reject(new Error('no'))));
   for (const one of both) await assert.rejects(one, { message: 'no' });
   assert.equal(await cache.load('a', async () => ({ value: 'A', ttl: 1 })), 'A');
 });
 
-test('cleared, it neither keeps nor shares what is under way, except for those who wait already', async () => {
+test('clearing stops loads in progress from being cached or shared with new callers', async () => {
   const cache = new Cache<string>(10, () => 0);
   const old = Promise.withResolvers<Fresh<string>>();
   const young = Promise.withResolvers<Fresh<string>>();
@@ -74,7 +74,7 @@ test('cleared, it neither keeps nor shares what is under way, except for those w
   assert.equal(cache.get('a'), 'young');
 });
 
-test('loaded again, it shares nothing with the load before, and keeps the latest', async () => {
+test('a forced load is separate from the previous one, and the latest is cached', async () => {
   const cache = new Cache<string>(10, () => 0);
   const slow = Promise.withResolvers<Fresh<string>>();
   const first = cache.load('a', () => slow.promise);

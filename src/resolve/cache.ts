@@ -1,21 +1,21 @@
 import { LruMap } from '../limits/lru-map.ts';
 
-/** A value and the milliseconds that it may be kept; 0 = not at all. */
+/** A value and the milliseconds it may be cached; 0 = not at all. */
 export interface Fresh<T> {
   readonly value: T;
   readonly ttl: number;
 }
 
 /**
- * A bounded cache by time to live: the entry least recently used goes first. Loads of one key that are under way are
- * shared, and a failed load is forgotten.
+ * A bounded cache with times to live: the least recently used entry is evicted first. Concurrent loads of one
+ * key are shared, and a failed load is not cached.
  */
 export class Cache<T> {
   readonly #now: () => number;
   readonly #entries: LruMap<{ readonly value: T; readonly expires: number }>;
   readonly #loading = new Map<string, Promise<Fresh<T>>>();
 
-  /** `now` is a monotonic clock in milliseconds: no change of the system's time ages or freshens an entry. */
+  /** `now` is a monotonic clock in milliseconds, so that changes of the system time do not affect entries. */
   constructor(limit: number, now: () => number) {
     this.#entries = new LruMap(limit);
     this.#now = now;
@@ -37,7 +37,7 @@ export class Cache<T> {
     else this.#entries.set(key, { value, expires: this.#now() + ttl });
   }
 
-  /** The value at hand, or the one that `load` brings; all that ask meanwhile get the same. */
+  /** The cached value, or the result of `load`, which concurrent callers share. */
   async load(key: string, load: () => Promise<Fresh<T>>): Promise<T> {
     const value = this.get(key);
     if (value !== undefined) return value;
@@ -45,7 +45,7 @@ export class Cache<T> {
     return loading === undefined ? this.loadAnew(key, load) : (await loading).value;
   }
 
-  /** The value that `load` brings, whatever is at hand or under way. */
+  /** The result of `load`, even if there is a cached value or a load in progress. */
   async loadAnew(key: string, load: () => Promise<Fresh<T>>): Promise<T> {
     const loading = load();
     this.#loading.set(key, loading);
@@ -59,7 +59,7 @@ export class Cache<T> {
     }
   }
 
-  /** Forgets all, and what is under way brings nothing but to those who wait for it already. */
+  /** Drops all entries. Loads in progress only return to their current callers. */
   clear(): void {
     this.#entries.clear();
     this.#loading.clear();

@@ -1,16 +1,16 @@
 import type { Query, Reply } from './message.ts';
 
-/** Milliseconds for which a channel stays open with nothing to do. */
+/** Milliseconds before an idle channel is closed. */
 export const IDLE = 10_000;
 
-/** A query with this id. */
+/** Makes a query with the given id. */
 export type WithId = (id: number) => Query;
 
-/** A connection to a name server. It carries many queries at a time, and closes itself when it has carried none for a while. */
+/** A connection to a name server. It carries many concurrent queries, and closes itself when idle. */
 export interface Channel {
-  /** False once it takes no more queries. */
+  /** False once it accepts no more queries. */
   readonly isOpen: boolean;
-  /** Calls back once, unless the returned function is called before, which gives the query up. */
+  /** Calls back once; calling the returned function before that abandons the query. */
   ask(withId: WithId, settle: (reply: Reply) => void, fail: (cause: unknown) => void): () => void;
   close(): void;
 }

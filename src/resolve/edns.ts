@@ -1,6 +1,6 @@
 import type { NameServer } from './system.ts';
 
-/** Milliseconds for which it is believed what a server has shown. */
+/** Milliseconds for which a server's behaviour is remembered. */
 const BELIEVED = 600_000;
 
 interface Shown {
@@ -8,7 +8,7 @@ interface Shown {
   readonly until: number;
 }
 
-/** Which name servers answer queries with EDNS (RFC 6891), and which ones only those without. */
+/** Remembers which name servers support EDNS (RFC 6891), and which ones only answer queries without it. */
 export class EdnsMemory {
   readonly #shown = new WeakMap<NameServer, Shown>();
   readonly #now: () => number;
@@ -18,14 +18,14 @@ export class EdnsMemory {
     this.#now = now;
   }
 
-  /** `undefined` where it has not shown it, or long ago. */
+  /** `undefined` where it is unknown, or was learned too long ago. */
   knows(server: NameServer): boolean | undefined {
     const shown = this.#shown.get(server);
     return shown === undefined || this.#now() >= shown.until ? undefined : shown.knows;
   }
 
   note(server: NameServer, knows: boolean): void {
-    // One that has answered with EDNS knows it: another query may fail, or be lost, for other reasons.
+    // A server that has answered with EDNS supports it: a later query can fail or be lost for other reasons.
     if (knows || this.knows(server) === undefined)
       this.#shown.set(server, { knows, until: this.#now() + BELIEVED });
   }

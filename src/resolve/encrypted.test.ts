@@ -13,7 +13,7 @@ import { formatIp } from '../wire/ip.ts';
 import { Resolver } from './resolver.ts';
 import type { NameServer } from './system.ts';
 
-/** Says 192.0.2.1 for every name, without a time to live. */
+/** Answers 192.0.2.1 for every name, with a time to live of 0. */
 const ours: Script = (asked) => [response(asked, { answers: [address(asked.name, '192.0.2.1', 0)] })];
 
 const kinds = {
@@ -50,7 +50,7 @@ for (const [kind, { start, encrypted }] of Object.entries(kinds)) {
       assert.equal(server.connections, 1);
     });
 
-    test('a slow answer holds up no other', async () => {
+    test('a slow answer delays no other', async () => {
       const slow = Promise.withResolvers<void>();
       await using server = await start(async (asked) => {
         if (asked.name === 'slow.test') await slow.promise;
@@ -90,7 +90,7 @@ for (const [kind, { start, encrypted }] of Object.entries(kinds)) {
       });
     }
 
-    test('silence takes no padding away', async () => {
+    test('silence does not remove the padding', async () => {
       const never = new Promise<never>(() => {});
       await using server = await start(() => never);
       using resolver = resolverFor([{ ...server.endpoint, encrypted }], [cert], 600);
@@ -126,7 +126,7 @@ for (const [kind, { start, encrypted }] of Object.entries(kinds)) {
       });
     }
 
-    test('one that is silent hands over to the next one', async () => {
+    test('a silent server: the next server', async () => {
       await using hole = await startBlackHole();
       await using plain = await startNameServer(ours);
       const silent = { host: hole.host, port: hole.port, encrypted };
@@ -134,7 +134,7 @@ for (const [kind, { start, encrypted }] of Object.entries(kinds)) {
       assert.equal(await find(resolver, 'www.test'), '192.0.2.1');
     });
 
-    test('one that gives no answer to a name answers the next one', async () => {
+    test('after a query without an answer, the next one is answered', async () => {
       await using server = await start((asked) =>
         asked.name === 'never.test' ? new Promise<never>(() => undefined) : ours(asked),
       );
@@ -143,7 +143,7 @@ for (const [kind, { start, encrypted }] of Object.entries(kinds)) {
       assert.equal(await find(resolver, 'www.test'), '192.0.2.1');
     });
 
-    test('an answer to something else is none', async () => {
+    test('an answer to another question is ignored', async () => {
       await using server = await start((asked) => [response(asked, { question: { name: 'evil.test' } })]);
       using resolver = resolverFor([{ ...server.endpoint, encrypted }]);
       await assert.rejects(find(resolver, 'www.test'), {
@@ -168,7 +168,7 @@ test('DNS over HTTPS: an error of HTTP', async () => {
   await assert.rejects(find(resolver, 'www.test'), { code: 'ESERVFAIL', message: /HTTP status 404/ });
 });
 
-test('DNS over HTTPS from a server that only knows TLS', async () => {
+test('DNS over HTTPS from a server that only supports TLS', async () => {
   await using server = await startTlsNameServer(ours);
   using resolver = resolverFor([{ ...server.endpoint, encrypted: kinds.https.encrypted }]);
   await assert.rejects(find(resolver, 'www.test'), { code: 'ESERVFAIL' });

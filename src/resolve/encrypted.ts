@@ -9,17 +9,17 @@ import { HttpsChannel } from './over-https.ts';
 import { TlsChannel } from './over-tls.ts';
 import type { NameServer } from './system.ts';
 
-/** The channels to encrypted name servers, at most one for each, opened when there is something to ask. */
+/** Channels to encrypted name servers, at most one per server, opened when needed. */
 export class Channels implements Disposable {
-  /** From where they are opened, and queries without one are sent. @default the kernel's choice */
+  /** Used to open channels, and to send plain queries. @default the kernel's choice */
   readonly outlet: Outlet | undefined;
   readonly #channels = new Map<NameServer, Channel>();
-  /** Those that are on their way. */
+  /** Channels being opened. */
   readonly #opening = new Map<NameServer, Promise<Channel>>();
   readonly #ca: readonly string[] | undefined;
   #context: SecureContext | undefined;
 
-  /** `ca`: who may have issued the certificates. @default the system's */
+  /** `ca`: trusted issuers of server certificates. @default the system's */
   constructor(ca?: readonly string[], outlet?: Outlet) {
     this.#ca = ca;
     this.outlet = outlet;
@@ -45,7 +45,7 @@ export class Channels implements Disposable {
         const outcome = await outcomeOf(deadline - performance.now(), signal, (settle, fail) => {
           giveUp = channel.ask(withId, settle, fail);
         });
-        // A server may close what was idle just when it is needed again.
+        // A server may close an idle channel just as it is needed again.
         if (outcome.type !== 'unreachable' || channel !== known || channel.isOpen) return outcome;
       } finally {
         giveUp?.();

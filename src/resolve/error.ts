@@ -1,14 +1,14 @@
-/** Why a name has no answer. `docs/resolving.md` says more about each. */
+/** Why a name could not be resolved. See `docs/resolving.md`. */
 export type ResolveErrorCode =
-  /** There is no such name, or it has no address (or no name) of the kind that was asked for. */
+  /** There is no such name, or it has no address (or name) of the requested kind. */
   | 'ENOTFOUND'
-  /** No host name: nothing was asked. */
+  /** Not a host name: no query was sent. */
   | 'EBADNAME'
-  /** Every server failed, refused, answered nonsense or could not be reached. */
+  /** All servers failed, refused, sent malformed answers or could not be reached. */
   | 'ESERVFAIL'
   /** No answer in time. */
   | 'ETIMEOUT'
-  /** Too many queries are under way and waiting. */
+  /** Too many queries are running and waiting. */
   | 'EBUSY'
   /** The resolver was closed. */
   | 'ECLOSED';

@@ -22,12 +22,12 @@ function lookup(): Lookup {
   return { promise, ...parts! };
 }
 
-/** Lets everything go on that waits for nothing but its turn. */
+/** Lets everything run that only waits for its turn. */
 async function turn(): Promise<void> {
   for (let i = 0; i < 10; i++) await Promise.resolve();
 }
 
-/** Both lookups, what came of them so far, and the clock. */
+/** Both lookups, their outcome so far, and the clock. */
 function start(
   t: TestContext,
   isUsable = yes,
@@ -82,7 +82,7 @@ test('IPv6 waits for IPv4, its fallback', async (t) => {
   assert.equal(state(), '2001:db8::1 192.0.2.1');
 });
 
-test('IPv4 addresses without a way there wait for IPv6 as long as it takes', async (t) => {
+test('unreachable IPv4 addresses wait for IPv6 as long as it takes', async (t) => {
   const { ipv4, ipv6, state, tick } = start(t, no);
   ipv4.resolve(v4);
   await tick(1000);

@@ -1,12 +1,12 @@
 import type { Ip } from '../wire/ip.ts';
 
-/** Milliseconds that IPv4 addresses wait for slower IPv6 ones (RFC 8305 section 3). */
+/** Milliseconds that IPv4 addresses wait for a slower IPv6 answer (RFC 8305 section 3). */
 export const RESOLUTION_DELAY = 50;
 
 /**
- * The addresses of both families: all of them, or the IPv4 ones alone if the IPv6 ones take more than the resolution delay
- * longer. The delay counts only when one IPv4 address is usable, since a host without IPv4 has nothing but the others.
- * Rejects when nothing was found and a lookup failed.
+ * The addresses of both families; IPv4 alone if IPv6 is slower by more than the resolution delay. The delay
+ * applies only when some IPv4 address is usable, since a host without IPv4 needs the IPv6 answer. Rejects
+ * when nothing was found and a lookup failed.
  */
 export function joinFamilies(
   ipv6: Promise<readonly Ip[]>,

@@ -32,7 +32,7 @@ test('a name has every address of its lines, each once', () => {
   assert.deepEqual(forward('windows'), ['10.0.0.3']);
 });
 
-test('what is no line is left out', () => {
+test('invalid lines are skipped', () => {
   for (const name of ['way', 'out', '#', 'name', 'zoned', '10.0.0.2', ''])
     assert.deepEqual(forward(name), []);
 });
@@ -43,7 +43,7 @@ test('an address has the first name of its first line', () => {
   assert.equal(backward('10.0.0.2'), undefined);
 });
 
-test('localhost is the loopback, whatever a file says', () => {
+test('localhost is loopback, whatever the file contains', () => {
   const other = parseHosts('10.0.0.1 localhost a.localhost\n127.0.0.9 b.localhost\n10.0.0.2 b.localhost');
   for (const name of ['localhost', 'a.localhost'])
     assert.deepEqual(forward(name, other), ['127.0.0.1', '::1']);

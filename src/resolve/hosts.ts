@@ -1,7 +1,7 @@
 import { formatIp, isLoopback, parseIp, sameIp, type Ip } from '../wire/ip.ts';
 import { isWithin } from './name.ts';
 
-/** The hosts file, both ways; an address has the first name of its first line. */
+/** The hosts file in both directions; an address has the first name of its first line. */
 export interface Hosts {
   readonly addresses: ReadonlyMap<string, readonly Ip[]>;
   readonly names: ReadonlyMap<string, string>;
@@ -9,7 +9,7 @@ export interface Hosts {
 
 const LOOPBACK: readonly Ip[] = [parseIp('127.0.0.1')!, parseIp('::1')!];
 
-/** Reads hosts(5): an address and its names per line, # comments. A line that makes no sense is left out. */
+/** Parses hosts(5): an address and its names per line, # comments. Invalid lines are skipped. */
 export function parseHosts(text: string): Hosts {
   const addresses = new Map<string, Ip[]>();
   const names = new Map<string, string>();
@@ -28,7 +28,10 @@ export function parseHosts(text: string): Hosts {
   return { addresses, names };
 }
 
-/** The addresses of a canonical name. `localhost` and all below it are loopback, whatever the file says or lacks (RFC 6761 section 6.3). */
+/**
+ * The addresses of a canonical name. `localhost` and all names below it are loopback, whatever the file
+ * contains (RFC 6761 section 6.3).
+ */
 export function addressesOf(name: string, hosts: Hosts): readonly Ip[] {
   const found = hosts.addresses.get(name) ?? [];
   if (!isWithin(name, 'localhost')) return found;
@@ -36,7 +39,7 @@ export function addressesOf(name: string, hosts: Hosts): readonly Ip[] {
   return loopback.length > 0 ? loopback : LOOPBACK;
 }
 
-/** The name of an address, the loopback's being `localhost` where the file says nothing. */
+/** The name of an address; `localhost` for a loopback address that the file does not list. */
 export function nameOf(ip: Ip, hosts: Hosts): string | undefined {
   const key = formatIp(ip);
   return hosts.names.get(key) ?? (key === '127.0.0.1' || key === '::1' ? 'localhost' : undefined);

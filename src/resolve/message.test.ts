@@ -142,7 +142,7 @@ for (const [name, says, expected] of replies) {
   });
 }
 
-test('a referral comes from a server that does not recurse', () => {
+test('a referral is the answer of a server that does not recurse', () => {
   const bytes = response({
     over: 'udp',
     id: ID,
@@ -155,14 +155,14 @@ test('a referral comes from a server that does not recurse', () => {
   assert.equal(decodeReply(bytes, query)?.type, 'unusable');
 });
 
-test('names are as they came', () => {
+test('names are returned as received', () => {
   const answers = [{ name: 'www.test', type: 'PTR', class: 'IN', ttl: 5, data: 'Host.test' } as const];
   assert.deepEqual(reply({ answers }, 'PTR'), { type: 'records', data: ['Host.test'], ttl: 5 });
 });
 
 const SERVICE = { priority: 10, weight: 60 } as const;
 
-test('services, by an alias and in compressed names', () => {
+test('services, through an alias and with compressed names', () => {
   const answers = [
     alias('www.test', 'Srv.test', 40),
     service('srv.test', 'Proxy1.test', 1080, { ...SERVICE, ttl: 60 }),
@@ -180,7 +180,7 @@ test('services, by an alias and in compressed names', () => {
     ttl: 30,
   });
   const bytes = Buffer.from(
-    // The answer's name is that of the question, _s._tcp.x, and its target ends with the x there.
+    // The answer's name points to the question, _s._tcp.x; its target ends with the x there.
     '123481800001000100000000' +
       '025f73045f74637001780000210001' +
       'c00c0021000100000007000b' +
@@ -195,7 +195,7 @@ test('services, by an alias and in compressed names', () => {
   });
 });
 
-test('no service, and one that is cut short', () => {
+test('no service, and a truncated one', () => {
   assert.deepEqual(reply({ authorities: [authority(9)] }, 'SRV'), { ...none, ttl: 9 });
   const asked = { over: 'udp', id: ID, name: 'www.test', type: 'SRV', edns: true, from: HERE } as const;
   const good = response(asked, { answers: [service('www.test', 'p.test', 1080, SERVICE)] });
@@ -209,7 +209,7 @@ test('no service, and one that is cut short', () => {
   }
 });
 
-test('a padded query does not tell its name by its length', () => {
+test('the length of a padded query does not reveal the name', () => {
   for (const [name, size] of [
     ['a.test', 128],
     [`${'x'.repeat(60)}.${'y'.repeat(40)}.test`, 256],
@@ -229,7 +229,7 @@ test('records beyond a few hundred are not read', () => {
   assert.equal(records.data.length, 256);
 });
 
-/** Records whose names are made of pointers, each to the one before, at the front of the answer. */
+/** Records whose names are chains of pointers, each to the previous one, at the start of the answer. */
 function tangled(records: number, jumps: number): Buffer {
   const head = Buffer.from(query.bytes.subarray(0, 26));
   head.writeUInt16BE(0x8180, 2);
@@ -273,7 +273,7 @@ test('names with too many parts in all are not read', () => {
   assert.equal(reply(answers(200))?.type, 'unusable');
 });
 
-test('what other types carry is not looked into', () => {
+test('the data of other types is not examined', () => {
   const broken = { name: 'www.test', type: 'MX', data: { exchange: 'a.test', preference: 1 } } as const;
   const answers = [broken, address('www.test', '192.0.2.1')];
   const bytes = response(
@@ -285,12 +285,12 @@ test('what other types carry is not looked into', () => {
   assert.partialDeepStrictEqual(decodeReply(bytes, query), { data: ['192.0.2.1'] });
 });
 
-test('what is broken beyond the answer does no harm', () => {
+test('broken data after the answer does no harm', () => {
   const bytes = response(
     { over: 'udp', id: ID, name: 'www.test', type: 'A', edns: true, from: { host: '', port: 0 } },
     { answers: [address('www.test', '192.0.2.1')] },
   );
-  bytes.writeUInt16BE(7, 10); // additional records that are not there
+  bytes.writeUInt16BE(7, 10); // additional records that do not exist
   assert.partialDeepStrictEqual(decodeReply(bytes, query), { data: ['192.0.2.1'] });
 });
 
@@ -317,7 +317,7 @@ test('no bytes of any kind make it throw', () => {
   assert.ok(types.has('unusable') && types.has(undefined));
 });
 
-test('a good answer, cut anywhere or with any byte changed, does not make it throw', () => {
+test('a good answer, truncated anywhere or with any byte changed, does not make it throw', () => {
   const asked = {
     over: 'udp',
     id: ID,

@@ -14,38 +14,41 @@ import { limitWork } from './bounds.ts';
 
 export type QueryType = 'A' | 'AAAA' | 'PTR' | 'SRV';
 
-/** A question on the wire, and what its answer has to repeat. */
+/** A question on the wire, with the parts that its answer must repeat. */
 export interface Query {
   readonly bytes: Buffer;
   readonly id: number;
   readonly name: string;
   readonly type: QueryType;
-  /** The question section as it is compared: lower case, a character per byte. */
+  /** The question section in the form in which it is compared: lower case, one character per byte. */
   readonly question: string;
 }
 
 export type Reply =
   | Records
-  /** The whole answer takes TCP. */
+  /** The complete answer requires TCP. */
   | { readonly type: 'truncated' }
-  /** Any RCODE but NOERROR and NXDOMAIN. */
+  /** Any RCODE except NOERROR and NXDOMAIN. */
   | { readonly type: 'failure'; readonly rcode: number }
-  /** Broken, or from a server that does not recurse. */
+  /** Malformed, or from a server that does not recurse. */
   | { readonly type: 'unusable'; readonly cause: unknown };
 
-/** What a name has of the type that was asked for: literal addresses or names, as they came; nothing when there is no such name or record. */
+/**
+ * The records of a name of the requested type: literal addresses or names, as received; empty when there is
+ * no such name or record.
+ */
 export interface Records {
   readonly type: 'records';
   readonly data: readonly string[];
-  /** Instead, where SRV was asked for and is there. */
+  /** Used instead of `data` for SRV records. */
   readonly services?: readonly Service[];
-  /** Seconds that this may be kept; 0 = not at all. */
+  /** Seconds that this may be cached; 0 = not at all. */
   readonly ttl: number;
 }
 
 /** An SRV record (RFC 2782). */
 export interface Service {
-  /** A name; `.` says that the service is not there. */
+  /** A name; `.` means that the service is not available. */
   readonly target: string;
   readonly port: number;
   readonly priority: number;
@@ -55,22 +58,25 @@ export interface Service {
 const Rcode = { noError: 0, noSuchName: 3 } as const;
 
 const HEADER_SIZE = 12;
-/** Bytes of an OPT record without options, and of an option without data. */
+/** Bytes of an OPT record without options, and of an option header. */
 const EDNS_SIZE = 11;
 const OPTION_SIZE = 4;
-/** The option of RFC 7830, and bytes of which a padded query has a multiple (RFC 8467 section 4.1). */
+/** The padding option (RFC 7830), and the block size of a padded query (RFC 8467 section 4.1). */
 const PADDING = 12;
 const PADDED_TO = 128;
-/** Fits into every path's packets: no fragments, which could be forged (DNS flag day 2020). */
+/** Fits into the packets of every path, which avoids fragments: they can be forged (DNS flag day 2020). */
 const UDP_PAYLOAD_SIZE = 1232;
-/** CNAME records followed in an answer. */
+/** CNAME records followed within an answer. */
 const MAX_ALIASES = 16;
-/** Seconds: a day. */
+/** Seconds: one day. */
 const MAX_TTL = 86_400;
 /** Seconds: a quarter of an hour (RFC 2308 section 5 allows up to three hours). */
 const MAX_NEGATIVE_TTL = 900;
 
-/** A question for a canonical name, with recursion desired; with EDNS (RFC 6891) unless the server does not know it. */
+/**
+ * A query for a canonical name, with recursion desired; with EDNS (RFC 6891) unless the server does not
+ * support it.
+ */
 export function encodeQuery(id: number, name: string, type: QueryType, edns: boolean, padded = false): Query {
   const header: Packet = { type: 'query', id, flags: RECURSION_DESIRED, questions: [{ name, type }] };
   const plain = encode(header);
@@ -80,8 +86,9 @@ export function encodeQuery(id: number, name: string, type: QueryType, edns: boo
 }
 
 /**
- * Reads what came from a server. `undefined` is no answer to this query: another id, another question, no response;
- * whoever sent it has guessed. An error may come without the question. One of more than `most` bytes is not read. Never throws.
+ * Decodes a message from a server. `undefined` if it is not an answer to this query: a different id or
+ * question, or not a response; its sender may be guessing. An error response may omit the question. Messages
+ * longer than `most` bytes are not read. Never throws.
  */
 export function decodeReply(bytes: Buffer, query: Query, most: number = Infinity): Reply | undefined {
   if (bytes.length < HEADER_SIZE || bytes.readUInt16BE(0) !== query.id) return undefined;
@@ -133,7 +140,7 @@ function isReferral(packet: DecodedPacket, rcode: number): boolean {
   return rcode === Rcode.noError && packet.answers?.length === 0 && !packet.flag_aa && !packet.flag_ra;
 }
 
-/** Follows the aliases from the name that was asked for to its records. Records of any other name are no answer. */
+/** Follows aliases from the requested name to its records. Records of any other name are ignored. */
 function readRecords(packet: DecodedPacket, query: Query, noSuchName: boolean): Records {
   const answers = (packet.answers ?? []).filter(isOfUse);
   let owner = query.name;
@@ -155,7 +162,10 @@ function readRecords(packet: DecodedPacket, query: Query, noSuchName: boolean): 
   throw new Error(`more than ${MAX_ALIASES} aliases`);
 }
 
-/** RFC 2308 section 5: the lesser of the SOA's own TTL and its minimum. Without a SOA the answer must not be kept. */
+/**
+ * RFC 2308 section 5: the lesser of the SOA's own TTL and its minimum. Without a SOA the answer must not be
+ * cached.
+ */
 function negativeTtl(packet: DecodedPacket): number {
   const soa = packet.authorities?.find((record) => record.type === 'SOA');
   if (soa === undefined) return 0;
@@ -164,7 +174,7 @@ function negativeTtl(packet: DecodedPacket): number {
 
 type OfUse = StringAnswer | SrvAnswer;
 
-/** An address, an alias, a name or a service, of class IN. */
+/** Whether the record is an address, alias, name or service of class IN. */
 function isOfUse(record: Answer): record is OfUse {
   if (record.type === 'OPT' || record.class !== 'IN') return false;
   return record.type === 'SRV' || typeof record.data === 'string';

@@ -2,8 +2,8 @@ import { isNumericName, parseName } from '../policy/names.ts';
 import { ipBytes, type Ip } from '../wire/ip.ts';
 
 /**
- * A host name as it is asked for and compared: lower case, ASCII, no trailing dot. `undefined` for what is none, some
- * program's spelling of an address (127.1) among it.
+ * A host name in the form in which it is queried and compared: lower case, ASCII, no trailing dot.
+ * `undefined` if it is not a host name, or is a numeric address in an unusual spelling (127.1).
  */
 export function canonicalName(text: string): string | undefined {
   const name = parseName(text);
@@ -15,7 +15,7 @@ export function isWithin(name: string, domain: string): boolean {
   return name === domain || name.endsWith(`.${domain}`);
 }
 
-/** The name that holds the PTR record of an address (RFC 1035 section 3.5, RFC 3596 section 2.5). */
+/** The name of the PTR record of an address (RFC 1035 section 3.5, RFC 3596 section 2.5). */
 export function reverseName(ip: Ip): string {
   const bytes = [...ipBytes(ip)].toReversed();
   if (ip.family === 4) return `${bytes.join('.')}.in-addr.arpa`;

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { formatIp, parseIp, type Ip } from '../wire/ip.ts';
 import { orderDestinations } from './order.ts';
 
-/** Destinations in the order that is expected, each with the source address towards it; `undefined` = no way there. */
+/** Destinations in the expected order, each with the source address for it; `undefined` = unreachable. */
 type Row = readonly [
   rule: string,
   ...destinations: (readonly [destination: string, source: string | undefined])[],
@@ -48,7 +48,7 @@ for (const [rule, ...destinations] of rows) {
   });
 }
 
-test('rule 10: IPv4 addresses stay as the server gave them, whatever prefix they share with the source', () => {
+test('rule 10: IPv4 addresses stay as the server gave them, whatever prefix they have in common with the source', () => {
   const given = ['192.0.2.200', '10.9.9.9', '192.0.2.1', '198.51.100.7'];
   assert.deepEqual(order(given.map((literal) => [literal, '192.0.2.2'])), given);
 });

@@ -1,9 +1,9 @@
 import type { Ip } from '../wire/ip.ts';
 
 /**
- * Puts destination addresses in the order in which they should be tried: RFC 6724 section 6, rules 1, 2, 5, 6, 8, 9 (IPv6
- * only: among IPv4 addresses it would undo a server's round robin) and 10, with the default policy table. The rules about
- * deprecated, home and tunnelled addresses need what the kernel does not tell.
+ * Sorts destination addresses by RFC 6724 section 6: rules 1, 2, 5, 6, 8, 9 (IPv6 only: for IPv4 it would
+ * defeat a server's round robin) and 10, with the default policy table. The rules on deprecated, home and
+ * tunnelled addresses need information that the kernel does not provide.
  */
 export function orderDestinations(ips: readonly Ip[], sourceOf: (ip: Ip) => Ip | undefined): Ip[] {
   if (ips.length < 2) return [...ips];
@@ -20,7 +20,7 @@ interface Candidate {
   readonly precedence: number;
   readonly sameScope: boolean;
   readonly sameLabel: boolean;
-  /** Bits that an IPv6 address has in common with its source address. */
+  /** Leading bits that an IPv6 address and its source address have in common. */
   readonly prefix: number;
 }
 
@@ -38,7 +38,7 @@ function candidate(ip: Ip, source: Ip | undefined): Candidate {
   };
 }
 
-/** Below 0 when `a` goes first. What no rule tells apart stays as it came: the sort is stable. */
+/** Below 0 when `a` comes first. Ties keep their order: the sort is stable. */
 function compare(a: Candidate, b: Candidate): number {
   return (
     Number(b.usable) - Number(a.usable) ||
@@ -51,7 +51,7 @@ function compare(a: Candidate, b: Candidate): number {
 }
 
 interface PolicyEntry {
-  /** The first words of the prefix, and the bits of them that count. */
+  /** The words of the prefix, and masks for their significant bits. */
   readonly words: readonly number[];
   readonly masks: readonly number[];
   readonly precedence: number;
@@ -85,7 +85,10 @@ function policyOf(ip: Ip): PolicyEntry {
 
 const Scope = { linkLocal: 0x2, siteLocal: 0x5, global: 0xe } as const;
 
-/** The scope as a number of multicast addresses (RFC 4291 section 2.7); unicast as RFC 6724 sections 3.1 and 3.2 say. */
+/**
+ * The scope, as a multicast scope value (RFC 4291 section 2.7); for unicast, see RFC 6724 sections 3.1 and
+ * 3.2.
+ */
 function scopeOf(ip: Ip): number {
   const [first, , third, last] = ip.words;
   const mapped = ip.family === 6 && first === 0 && ip.words[1] === 0 && third === 0xffff;
@@ -99,7 +102,7 @@ function scopeOf(ip: Ip): number {
   return loopback ? Scope.linkLocal : Scope.global;
 }
 
-/** CommonPrefixLen of RFC 6724 section 2.2, with the usual /64 as the source's prefix. */
+/** CommonPrefixLen of RFC 6724 section 2.2, assuming the usual /64 source prefix. */
 function commonPrefix(a: Ip, b: Ip): number {
   if (a.family !== b.family) return 0;
   const first = Math.clz32(a.words[0] ^ b.words[0]);

@@ -1,13 +1,13 @@
 import type { Reply } from './message.ts';
 import { codeOf } from '../wire/error-code.ts';
 
-/** What became of asking a server. */
+/** The outcome of a query to one server. */
 export type Outcome =
   | Reply
   | { readonly type: 'silent' }
   | { readonly type: 'unreachable'; readonly cause: unknown };
 
-/** Starts an exchange and waits until it settles, fails, has lasted too long or is aborted. */
+/** Starts an exchange and waits until it settles, fails, times out or is aborted. */
 export function outcomeOf(
   patience: number,
   signal: AbortSignal,
@@ -35,7 +35,7 @@ export function outcomeOf(
   });
 }
 
-/** What it means that a connection to a server could not be made. */
+/** The outcome when a connection to a server failed. */
 export function unconnected(cause: unknown, signal: AbortSignal): Outcome {
   signal.throwIfAborted();
   const isSilent = codeOf(cause) === 'ETIMEDOUT';

@@ -11,7 +11,7 @@ import type { NameServer } from './system.ts';
 
 const TRUNCATED = 0x0200;
 const ours: Script = (asked) => [response(asked, { answers: [address(asked.name, '192.0.2.1', 0)] })];
-/** By UDP only the beginning. */
+/** Truncated over UDP. */
 const long: Script = (asked) =>
   asked.over === 'udp' ? [response(asked, { flags: TRUNCATED })] : ours(asked);
 
@@ -47,7 +47,7 @@ for (const engine of engines) {
         if ('connections' in server) assert.equal(server.connections, 1);
       });
 
-      test(`by ${kind} none leaves where the interface is not there`, async () => {
+      test(`by ${kind} none leaves when the interface does not exist`, async () => {
         await using server = await start();
         const { endpoint } = server;
         using resolver = resolverFor(engine, encrypted ? { ...endpoint, encrypted } : endpoint, 'garter0');

@@ -8,7 +8,7 @@ import type { Query } from './message.ts';
 import { outcomeOf } from './outcome.ts';
 import type { Outcome } from './outcome.ts';
 
-/** Where queries leave that have to take the egress of a route: by sockets of the engine, which can be bound as that says. */
+/** Sends queries through the egress of a route, on sockets of the engine, which can be bound to it. */
 export class Outlet {
   readonly #engine: Pick<Engine, 'connect' | 'udp'>;
   readonly #from: LocalAddress;
@@ -18,7 +18,7 @@ export class Outlet {
     this.#from = egressFrom(egress, undefined);
   }
 
-  /** The local address that is used towards a literal one; `undefined` when there is none. */
+  /** The local address used to reach a literal one; `undefined` when there is none. */
   readonly sourceFor = (host: string): string | undefined => {
     try {
       const from = this.#from(host);
@@ -39,7 +39,9 @@ export class Outlet {
     return connection.detach();
   }
 
-  /** Sends a query as a datagram. `read` makes an outcome of what comes back from there, if it is an answer. */
+  /**
+   * Sends a query as a datagram. `read` turns a datagram from the server into an outcome, if it is an answer.
+   */
   async askByDatagram(
     server: Endpoint,
     query: Query,

@@ -32,7 +32,7 @@ export class HttpsChannel implements Channel {
         return socket;
       },
     });
-    // Each request under way gets the error, too.
+    // Each request in progress receives the error as well.
     this.#session.on('error', (error) => (this.#fault = error));
     this.#session.setTimeout(IDLE, () => {
       if (this.#asking === 0) this.close();
@@ -81,7 +81,7 @@ export class HttpsChannel implements Channel {
     return () => {
       if (request.closed) return;
       request.close(constants.NGHTTP2_CANCEL);
-      // Silence may be the connection's.
+      // Silence may mean that the connection is dead.
       if (!this.#heard) this.#session.destroy();
       this.#heard = false;
     };
@@ -91,7 +91,7 @@ export class HttpsChannel implements Channel {
     this.#session.destroy();
   }
 
-  /** With nothing to wait for it keeps no process alive. */
+  /** An idle connection must not keep the process alive. */
   #rest(): void {
     this.#session.unref();
     this.#session.setTimeout(IDLE);

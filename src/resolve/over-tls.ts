@@ -14,12 +14,12 @@ interface Waiting {
   readonly fail: (cause: unknown) => void;
 }
 
-/** DNS over TLS (RFC 7858): messages after their lengths, as over TCP, and answers in any order. */
+/** DNS over TLS (RFC 7858): length-prefixed messages as over TCP, and answers in any order. */
 export class TlsChannel implements Channel {
   readonly #socket: TLSSocket;
   readonly #waiting = new Map<number, Waiting>();
   readonly #inbox = new Inbox();
-  /** Whether anything has come since the last query that was given up. */
+  /** Whether anything was received since the last query that was given up. */
   #heard = false;
   #isOpen = true;
 
@@ -64,7 +64,7 @@ export class TlsChannel implements Channel {
 
   #answer(message: Buffer): void {
     const waiting = message.length < 2 ? undefined : this.#waiting.get(message.readUInt16BE(0));
-    // To one that was given up.
+    // The answer to a query that was given up.
     if (waiting === undefined) return;
     const { query, settle, fail } = waiting;
     this.#done(query.id);
@@ -73,14 +73,14 @@ export class TlsChannel implements Channel {
     else settle(reply);
   }
 
-  /** Silence may be the connection's. */
+  /** Silence may mean that the connection is dead. */
   #giveUp(id: number): void {
     this.#done(id);
     if (!this.#heard) this.#end(new Error('no answer'));
     this.#heard = false;
   }
 
-  /** With nothing to wait for it keeps no process alive. */
+  /** An idle connection must not keep the process alive. */
   #done(id: number): void {
     this.#waiting.delete(id);
     if (this.#waiting.size > 0) return;
@@ -104,7 +104,7 @@ export class TlsChannel implements Channel {
   }
 }
 
-/** A message after its length in two bytes. */
+/** A message and its two-byte length prefix. */
 function framed(bytes: Uint8Array): Decoded<Buffer> | undefined {
   if (bytes.length < 2) return undefined;
   const size = 2 + ((bytes[0]! << 8) | bytes[1]!);

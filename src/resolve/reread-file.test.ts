@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { makeDirectory } from '../../test/support/directory.ts';
 import { RereadFile } from './reread-file.ts';
 
-test('a file is read again when it has changed, and looked at every two seconds at most', async () => {
+test('a file is read again when it has changed, and checked at most every two seconds', async () => {
   await using directory = await makeDirectory();
   const path = join(directory.path, 'file');
   let now = 0;
@@ -35,7 +35,7 @@ test('a file is read again when it has changed, and looked at every two seconds 
   assert.equal(file.value.text, '');
 });
 
-test('what cannot be read says nothing', async () => {
+test('an unreadable file counts as empty', async () => {
   await using directory = await makeDirectory();
   assert.equal(
     new RereadFile(

@@ -1,12 +1,13 @@
 import { readFileSync, statSync } from 'node:fs';
 import { textOf } from '../wire/text-file.ts';
 
-/** Milliseconds between two looks at the file's time and size. */
+/** Milliseconds between two checks of the file's time and size. */
 const LOOK_INTERVAL = 2000;
 
 /**
- * What a small system file says, read again when the file has changed. A file that cannot be read says nothing, as for
- * the C library. Read synchronously: a look every two seconds costs less than a turn through the thread pool.
+ * The parsed content of a small system file, read again when the file has changed. An unreadable file counts
+ * as empty, as in the C library. Read synchronously: a check every two seconds costs less than a round trip
+ * through the thread pool.
  */
 export class RereadFile<T> {
   readonly #path: string;
@@ -24,7 +25,7 @@ export class RereadFile<T> {
     this.#value = parse('');
   }
 
-  /** The same object until the file has changed. */
+  /** The same object until the file changes. */
   get value(): T {
     const now = this.#now();
     if (now >= this.#nextLook) {
@@ -38,7 +39,7 @@ export class RereadFile<T> {
     const stamp = stampOf(this.#path);
     if (stamp === this.#stamp) return;
     const text = stamp === '' ? '' : read(this.#path);
-    // One that is there and cannot be opened, for want of a descriptor, is tried again at the next look.
+    // A file that exists but cannot be opened, for lack of a descriptor, is tried again at the next check.
     if (text === undefined) return;
     this.#stamp = stamp;
     this.#value = this.#parse(text);

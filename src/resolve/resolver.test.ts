@@ -26,7 +26,7 @@ function gate(): { readonly promise: Promise<void>; readonly release: () => void
   };
 }
 
-/** Answers from a table: the addresses of a name and the time to live of them all; no such name otherwise. */
+/** Answers from a table: the addresses of a name, with one time to live for all; otherwise no such name. */
 function zone(names: Readonly<Record<string, readonly string[]>>, ttl = 60): Script {
   return (asked) => {
     const known = names[asked.name];
@@ -41,7 +41,7 @@ function zone(names: Readonly<Record<string, readonly string[]>>, ttl = 60): Scr
 interface Setup extends AsyncDisposable {
   readonly server: NameServer;
   readonly resolver: Resolver;
-  /** The questions so far, and from now on none. */
+  /** Returns the questions so far, and clears them. */
   asked(): string[];
 }
 
@@ -81,7 +81,7 @@ test('both families are asked for and put in order', async () => {
   assert.deepEqual(all.asked(), ['A www.test', 'AAAA www.test']);
 });
 
-test('what this machine has no way to comes last', async () => {
+test('unreachable addresses come last', async () => {
   const machine = { sourceFor: (host: string) => (host.includes(':') ? undefined : host) };
   await using all = await setUp(zone({ 'www.test': ['192.0.2.1', '2001:db8::1'] }), {}, machine);
   assert.deepEqual(await texts(all.resolver.resolve('www.test')), ['192.0.2.1', '2001:db8::1']);
@@ -99,7 +99,7 @@ test('one family alone', async () => {
   assert.deepEqual(any.asked(), ['AAAA www.test']);
 });
 
-test('answers are kept as long as they may be, good and bad', async () => {
+test('positive and negative answers are cached for their time to live', async () => {
   let now = 0;
   await using all = await setUp(
     zone({ 'www.test': ['192.0.2.1'] }, 30),
@@ -118,7 +118,7 @@ test('answers are kept as long as they may be, good and bad', async () => {
   assert.deepEqual(await ask(), ['A no.test', 'A www.test']);
 });
 
-test('a time to live of 0 is asked for each time, and a failure too', async () => {
+test('an answer with a time to live of 0 is not cached, nor is a failure', async () => {
   await using all = await setUp(
     (asked) =>
       asked.name === 'broken.test'
@@ -133,7 +133,7 @@ test('a time to live of 0 is asked for each time, and a failure too', async () =
   }
 });
 
-test('those who ask for the same at the same time share one query', async () => {
+test('concurrent callers with the same question share one query', async () => {
   await using all = await setUp(zone({ 'www.test': ['192.0.2.1'] }, 0));
   const results = await Promise.all(
     Array.from({ length: 100 }, () => texts(all.resolver.resolve('www.test'))),
@@ -142,7 +142,7 @@ test('those who ask for the same at the same time share one query', async () => 
   assert.deepEqual(all.asked(), ['A www.test', 'AAAA www.test']);
 });
 
-test('a slow AAAA is not waited for, and kept when it comes', async () => {
+test('a slow AAAA is not waited for, but cached when it arrives', async () => {
   const { promise, release } = gate();
   const answer = zone({ 'www.test': ['192.0.2.1', '2001:db8::1'] });
   await using all = await setUp(async (asked) => {
@@ -156,7 +156,7 @@ test('a slow AAAA is not waited for, and kept when it comes', async () => {
   assert.deepEqual(all.asked(), ['A www.test', 'AAAA www.test']);
 });
 
-test('a thousand addresses: no more than 32 are used', async () => {
+test('a thousand addresses: at most 32 are used', async () => {
   const many = Array.from({ length: 1000 }, (_, i) => `10.0.${i >>> 8}.${i & 255}`);
   const answer = zone({ 'big.test': many });
   await using all = await setUp(
@@ -180,7 +180,7 @@ test('the hosts file goes first, a literal is its own', async () => {
   assert.deepEqual(await texts(all.resolver.resolve('www.test', { family: 'ipv6' })), ['2001:db8::1']);
 });
 
-test('names that no server is asked for', async () => {
+test('names that are not sent to a server', async () => {
   await using all = await setUp(() => assert.fail('asked'));
   assert.deepEqual(await texts(all.resolver.resolve('localhost')), ['::1', '127.0.0.1']);
   assert.deepEqual(await texts(all.resolver.resolve('App.localhost.', { family: 'ipv4' })), ['127.0.0.1']);
@@ -207,7 +207,7 @@ test('names that no server is asked for', async () => {
   }
 });
 
-test('an address has the first name that is one', async () => {
+test('an address has the first valid name', async () => {
   const pointers: Readonly<Record<string, readonly string[]>> = {
     '1.2.0.192.in-addr.arpa': ['evil\r\nname.test', 'Good.test'],
     '2.2.0.192.in-addr.arpa': ['127.1'],
@@ -233,7 +233,7 @@ test('an address has the first name that is one', async () => {
   );
 });
 
-test('services: what there is, for the caller to keep', async () => {
+test('services: the records, for the caller to cache', async () => {
   const name = '_socks5._tcp.example.test';
   await using all = await setUp((asked) => [
     response(asked, {
@@ -273,7 +273,7 @@ test('with no servers configured, those of resolv.conf, and others when it chang
   let now = 0;
   const machine = { hostsFile: '/dev/null', resolvConf, now: () => now };
   const resolver = new Resolver({ family: 'ipv4', timeout: 60_000 }, machine);
-  // A file can name no port, so what it names here is the place where nothing can be reached.
+  // The file cannot name a port, so it names an address that cannot be reached.
   await writeFile(resolvConf, 'nameserver fe80::1\n');
   await assert.rejects(resolver.resolve('www.test'), { code: 'ESERVFAIL', message: /fe80::1 port 53/ });
   await writeFile(resolvConf, 'nameserver fe80::2\nsearch a.test b.test\n');
@@ -282,7 +282,7 @@ test('with no servers configured, those of resolv.conf, and others when it chang
   await assert.rejects(resolver.resolve('printer'), { message: /^printer: fe80::2 port 53/ });
 });
 
-test('a caller who goes ends nobody else', async () => {
+test('an aborted call does not abort the others', async () => {
   const { promise, release } = gate();
   const answer = zone({ 'www.test': ['192.0.2.1'] });
   await using all = await setUp(
@@ -311,7 +311,7 @@ test('a server that never answers', async () => {
   await assert.rejects(all.resolver.reverse(parseIp('192.0.2.1')!), { code: 'ETIMEOUT' });
 });
 
-test('so many queries at once, so many in line, the next one is turned away', async () => {
+test('the limit of running queries, the limit of waiting ones, the next one is rejected', async () => {
   await using all = await setUp(silent, { family: 'ipv4' });
   const waiting = Array.from({ length: 256 + 1024 }, (_, i) => all.resolver.resolve(`n${i}.test`));
   const ends = Promise.allSettled(waiting);
@@ -328,7 +328,7 @@ test('so many queries at once, so many in line, the next one is turned away', as
   await assert.rejects(all.resolver.resolve('localhost'), { code: 'ECLOSED' });
 });
 
-test('who shares a query of a flood has a place in the line of its own', async () => {
+test('a client sharing a query of a flood has its own slot in the queue', async () => {
   const { promise, release } = gate();
   const answer = zone({ 'www.test': ['192.0.2.1'] });
   await using all = await setUp(
@@ -342,7 +342,7 @@ test('who shares a query of a flood has a place in the line of its own', async (
   const flood = names.map((name) => all.resolver.resolve(name, { source: () => ['flood'] }));
   const ends = Promise.allSettled(flood);
   const victim = all.resolver.resolve('www.test', { source: () => ['victim'] });
-  // The flood gives way to somebody else: its last place in the line is the one of www.test.
+  // The flood gives way to another client: its last slot in the queue is the one of www.test.
   const other = assert.rejects(all.resolver.resolve('no.test', { source: () => ['other'] }), {
     code: 'ENOTFOUND',
   });
@@ -352,7 +352,7 @@ test('who shares a query of a flood has a place in the line of its own', async (
   await Promise.all([other, ends]);
 });
 
-test('the wait in line counts', async () => {
+test('time in the queue counts', async () => {
   let now = 0;
   await using all = await setUp(silent, { family: 'ipv4', timeout: 300 }, { now: () => now });
   const first = Array.from({ length: 256 }, (_, i) => all.resolver.resolve(`n${i}.test`));

@@ -21,50 +21,51 @@ import { FairQueue, type Asker } from '../limits/fair-queue.ts';
 
 export type Family = 'any' | 'ipv4' | 'ipv6';
 
-/** The section `resolve` of the configuration. */
+/** The `resolve` section of the configuration. */
 export interface ResolveOptions {
   /** Literal addresses, asked in this order. @default those of /etc/resolv.conf, without its search list */
   readonly servers?: readonly NameServer[];
-  /** Addresses of one family only. */
+  /** Limits answers to one family. */
   readonly family: Family;
-  /** Milliseconds that a name may take in all. */
+  /** Milliseconds for one name in total. */
   readonly timeout: number;
-  /** Where queries leave from; needs an engine. @default the kernel's choice */
+  /** The egress of queries; requires an engine. @default the kernel's choice */
   readonly egress?: EgressOptions;
 }
 
-/** What a resolver takes from the machine it runs on. */
+/** Dependencies on the host. */
 export interface Machine {
   /** @default '/etc/hosts' */
   readonly hostsFile?: string;
   /** @default '/etc/resolv.conf' */
   readonly resolvConf?: string;
-  /** Who may have issued the certificates of name servers, in PEM. @default the system's */
+  /** Trusted issuers of name servers' certificates, in PEM. @default the system's */
   readonly ca?: readonly string[];
   /** A monotonic clock in milliseconds. @default performance.now */
   readonly now?: () => number;
-  /** The local address that is used towards a literal one. @default the kernel's choice */
+  /** The local address used to reach a literal one. @default the kernel's choice */
   readonly sourceFor?: (host: string) => string | undefined;
-  /** What queries go by that have an egress. */
+  /** Sends queries that have an egress. */
   readonly engine?: Pick<Engine, 'connect' | 'udp'>;
-  /** For queries. @default as many as it takes */
+  /** Descriptors for queries. @default unlimited */
   readonly spare?: Spare;
 }
 
-/** The group of queries that are for no client. */
+/** The group of queries made without a client. */
 const ANYBODY: Asker = () => [''];
 
-/** Those at a time that may always be; a query has two sockets where a server is silent. */
+/** `least` queries can always run; each takes two sockets where a server is silent. */
 const QUERIES = { running: 256, least: 2, each: 2, waiting: 1024 } as const;
 const MAX_CACHED = 10_000;
-/** Addresses of one answer that are used. */
+/** Addresses used from one answer. */
 const MAX_ADDRESSES = 32;
-/** Names that no server must be asked for (RFC 6761 sections 6.3 and 6.4, RFC 7686). */
+/** Names that must not be sent to a server (RFC 6761 sections 6.3 and 6.4, RFC 7686). */
 const UNASKED: readonly string[] = ['localhost', 'invalid', 'onion'];
 
 /**
- * Names to addresses and back: the hosts file first, then the cache, then the name servers. Never in the thread pool, and
- * without a socket or a timer while nothing is asked, but for an encrypted channel's last seconds.
+ * Resolves names to addresses and back: from the hosts file, then the cache, then the name servers. It never
+ * uses the thread pool, and holds no socket or timer while idle, apart from encrypted channels in their last
+ * seconds.
  */
 export class Resolver implements Disposable {
   readonly options: ResolveOptions;
@@ -79,7 +80,7 @@ export class Resolver implements Disposable {
   readonly #channels: Channels;
   readonly #edns: EdnsMemory;
   readonly #closing = new AbortController();
-  /** Whom the caches come from. */
+  /** The servers that the cached answers came from. */
   #known: NameServers | undefined;
 
   constructor(options: ResolveOptions, machine: Machine = {}) {
@@ -105,8 +106,9 @@ export class Resolver implements Disposable {
   }
 
   /**
-   * The addresses of a name in the order of RFC 6724, one at least; a literal is its own. `family` narrows the configured
-   * one; where many wait, those of different `source` take turns, and the groups that it names. Rejects with a ResolveError, or with the signal's reason.
+   * The addresses of a name in RFC 6724 order, at least one; a literal resolves to itself. `family` narrows
+   * the configured one. Where queries have to wait, the groups returned by `source` take turns. Rejects with
+   * a ResolveError, or with the signal's reason.
    */
   async resolve(
     name: string,
@@ -134,8 +136,9 @@ export class Resolver implements Disposable {
   }
 
   /**
-   * The servers of a service such as `_socks5._tcp.example.org` (SRV), the best ones first; none where the record says that there
-   * are none. What there is is not kept here. Rejects with a ResolveError, or with the signal's reason.
+   * The servers of a service such as `_socks5._tcp.example.org` (SRV), best first; none where the record
+   * declares that there are none. The result is not cached. Rejects with a ResolveError, or with the signal's
+   * reason.
    */
   async services(
     name: string,
@@ -148,7 +151,7 @@ export class Resolver implements Disposable {
     return found;
   }
 
-  /** Ends what is under way with ECLOSED. */
+  /** Rejects everything in progress with ECLOSED. */
   close(): void {
     this.#closing.abort(new ResolveError('ECLOSED', 'the resolver was closed'));
     this.#channels.close();
@@ -167,7 +170,7 @@ export class Resolver implements Disposable {
     if (local.length > 0 || UNASKED.some((domain) => isWithin(name, domain))) return local;
 
     const deadline = this.#now() + this.options.timeout;
-    // No search list: the rules have judged this name, and not the ones it would lead to.
+    // No search list: the rules have judged this name, not its expansions.
     this.#nameServers();
     if (!wanted(4)) return wanted(6) ? this.#load(name, 'AAAA', deadline, source) : [];
     if (!wanted(6)) return this.#load(name, 'A', deadline, source);
@@ -225,7 +228,7 @@ export class Resolver implements Disposable {
     return records;
   }
 
-  /** Whom to ask. What others have said is forgotten. */
+  /** The servers to ask. When they have changed, earlier answers are dropped. */
   #nameServers(): NameServers {
     const servers = this.#servers.value;
     if (servers !== this.#known) {
@@ -237,7 +240,9 @@ export class Resolver implements Disposable {
     return servers;
   }
 
-  /** A caller who goes does not end the work: others may wait for it too, and the cache does. */
+  /**
+   * An aborted call does not stop the query: other callers may wait for it, and the cache keeps the answer.
+   */
   #unlessAborted<T>(signal: Signal | undefined, work: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#closing.signal.throwIfAborted();
@@ -253,10 +258,13 @@ export class Resolver implements Disposable {
 
 type Wanted = (family: 4 | 6) => boolean;
 
-/** There is no record that can be used. */
+/** Used when there is no usable record. */
 const NO_SERVICES: Services = { services: [], ttl: 0 };
 
-/** A client that shares a query which loses its place in the queue tries once more alone: the first to ask may be a flood. */
+/**
+ * A client sharing a query that lost its slot in the queue tries once more alone: the caller that started the
+ * query may be part of a flood.
+ */
 async function shareQuery<T>(cache: Cache<T>, key: string, ask: () => Promise<Fresh<T>>): Promise<T> {
   let mine = false;
   try {

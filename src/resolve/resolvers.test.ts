@@ -7,17 +7,17 @@ import { Resolvers } from './resolvers.ts';
 
 const server: NameServer = { host: '127.0.0.1', port: 53 };
 const options: ResolveOptions = { servers: [server], family: 'any', timeout: 5000 };
-/** Nothing is asked here. */
+/** No query is sent in these tests. */
 const engine = { connect: () => assert.fail(), udp: () => assert.fail() };
-/** A configuration that is read again makes new objects. */
+/** Reading a configuration again creates new objects. */
 const again = (): ResolveOptions => structuredClone(options);
 
-test('who asks in the same way has the same resolver', () => {
+test('equal options share a resolver', () => {
   using resolvers = new Resolvers();
   assert.equal(resolvers.for(options), resolvers.for(again()));
 });
 
-test('and has it after a reload', () => {
+test('and keep it after a reload', () => {
   using before = new Resolvers();
   using resolvers = new Resolvers();
   const known = before.for(options);
@@ -46,7 +46,7 @@ for (const [what, others] of [
   });
 }
 
-test('closed with all that are wanted, and no others', async () => {
+test('closing closes all resolvers in use, and no others', async () => {
   const before = new Resolvers();
   using dropped = before.for({ ...options, family: 'ipv4' });
   const taken = before.for(options);

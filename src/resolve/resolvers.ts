@@ -2,7 +2,10 @@ import { isDeepStrictEqual } from 'node:util';
 import { Resolver } from './resolver.ts';
 import type { Machine, ResolveOptions } from './resolver.ts';
 
-/** The resolvers that some settings want: one for each way to ask, so that all who ask in the same way share what is known. */
+/**
+ * The resolvers of the current settings: one per distinct set of options, so that callers with equal options
+ * share its cache.
+ */
 export class Resolvers implements Disposable {
   readonly #resolvers = new Set<Resolver>();
   readonly #machine: Machine;
@@ -11,14 +14,14 @@ export class Resolvers implements Disposable {
     this.#machine = machine;
   }
 
-  /** The one that asks in this way. One of the settings before stays, with all that it knows. */
+  /** The resolver for these options. One of the previous settings is kept, with its cache. */
   for(options: ResolveOptions, before: Resolvers = this): Resolver {
     const resolver = this.#find(options) ?? before.#find(options) ?? new Resolver(options, this.#machine);
     this.#resolvers.add(resolver);
     return resolver;
   }
 
-  /** Ends what is under way with ECLOSED. */
+  /** Rejects everything in progress with ECLOSED. */
   close(): void {
     for (const resolver of this.#resolvers) resolver.close();
   }

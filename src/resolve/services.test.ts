@@ -4,7 +4,7 @@ import { servicesOf } from './services.ts';
 
 type Row = readonly [target: string, priority?: number, weight?: number, port?: number];
 
-/** What is left of records, as target:port:priority:weight. */
+/** The usable records, as target:port:priority:weight. */
 function left(rows: readonly Row[]): readonly string[] | undefined {
   const records = rows.map(([target, priority = 0, weight = 0, port = 1080]) => {
     return { target, port, priority, weight };
@@ -40,7 +40,7 @@ for (const [what, rows, expected] of [
   test(what, () => assert.deepEqual(left(rows), expected));
 }
 
-test('the best 32, wherever they stand in the answer', () => {
+test('the best 32, wherever they are in the answer', () => {
   const worse = Array.from({ length: 40 }, (_, i): Row => [`w${i}.test`, 1, 100]);
   const wrong = Array.from({ length: 40 }, (_, i): Row => [`192.0.2.${i}`]);
   const best = Array.from({ length: 31 }, (_, i): Row => [`b${i}.test`, 0, i]);

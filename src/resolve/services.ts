@@ -1,19 +1,19 @@
 import type { Service } from './message.ts';
 import { canonicalName } from './name.ts';
 
-/** The servers of a service, for the caller to keep as long as `ttl` says, in milliseconds. */
+/** The servers of a service; the caller may cache them for `ttl` milliseconds. */
 export interface Services {
-  /** The best ones: by priority, and of the same one the heaviest first. */
+  /** The best ones: by priority, then by weight, heaviest first. */
   readonly services: readonly Service[];
   readonly ttl: number;
 }
 
-/** Servers of one answer that are used. */
+/** Servers used from one answer. */
 const MAX_SERVICES = 32;
 
 /**
- * What of an answer can be used, each target as it is resolved; `undefined` where nothing can. A target `.` says that there is
- * no such service, and only when it is the only one (RFC 2782).
+ * The usable records of an answer, with canonical targets; `undefined` if there are none. A target `.` means
+ * that the service is not available, but only as the sole record (RFC 2782).
  */
 export function servicesOf(records: readonly Service[]): readonly Service[] | undefined {
   if (records.length === 1 && records[0]!.target === '.') return [];
@@ -26,7 +26,7 @@ function withTarget(record: Service): readonly Service[] {
   return target === undefined ? [] : [{ ...record, target }];
 }
 
-/** Name servers send records in any order; the names decide among equals, so that the same ones are used each time. */
+/** Name servers return records in any order; names break ties, so that the same ones are used each time. */
 function inOrder(a: Service, b: Service): number {
   return (
     a.priority - b.priority ||

@@ -41,7 +41,7 @@ function ask(servers: readonly Endpoint[], options: AskOptions = {}): Promise<Re
   return query('www.test', 'A', { servers, attempts: 2, patience }, timeout, means, signal);
 }
 
-/** An endpoint where nobody listens. */
+/** An endpoint without a listener. */
 async function nowhere(): Promise<Endpoint> {
   const socket = createSocket('udp4');
   socket.bind(0, '127.0.0.1');
@@ -51,7 +51,7 @@ async function nowhere(): Promise<Endpoint> {
   return { host: '127.0.0.1', port };
 }
 
-/** Waits for the queries that are still in the server's socket. */
+/** Waits until the server has read the queries in its socket. */
 async function hasAsked({ asked }: NameServer, count: number): Promise<void> {
   await until(
     () => (asked.length >= count ? asked : undefined),
@@ -60,14 +60,14 @@ async function hasAsked({ asked }: NameServer, count: number): Promise<void> {
   assert.equal(asked.length, count);
 }
 
-/** Asks one server that answers over UDP and over TCP by these scripts. */
+/** Asks one server that answers over UDP and TCP by these scripts. */
 async function askOne(
   udp: Script,
   tcp: Script = silent,
 ): Promise<{ records: Promise<Records>; asked: readonly Asked[] }> {
   await using server = await startNameServer((asked) => (asked.over === 'udp' ? udp : tcp)(asked));
   const records = ask([server.endpoint]);
-  await records.catch(() => undefined); // for the caller to look at
+  await records.catch(() => undefined); // the caller examines it
   return { records, asked: server.asked };
 }
 
@@ -78,7 +78,7 @@ test('one server, one query, with EDNS', async () => {
   assert.partialDeepStrictEqual(asked[0], { over: 'udp', name: 'www.test', type: 'A', edns: true });
 });
 
-test('ids and source ports are anything but a row', async () => {
+test('ids and source ports are not sequential', async () => {
   await using server = await startNameServer(ours);
   for (let i = 0; i < 40; i++) await ask([server.endpoint]);
   assert.equal(server.asked.length, 40);
@@ -94,7 +94,7 @@ test('forged answers are ignored until the right one comes', async () => {
   const forger = createSocket('udp4');
   const { records } = await askOne(async (asked) => {
     const right = response(asked, { answers: evil });
-    await new Promise((sent) => forger.send(right, asked.from.port, asked.from.host, sent)); // from another source
+    await new Promise((sent) => forger.send(right, asked.from.port, asked.from.host, sent)); // from another address
     return [
       response(asked, { id: (asked.id + 1) & 0xffff, answers: evil }),
       response(asked, { question: { name: 'vvv.test' }, answers: evil }),
@@ -110,7 +110,7 @@ test('forged answers are ignored until the right one comes', async () => {
 });
 
 for (const rcode of [1, 2, 4, 5]) {
-  test(`RCODE ${rcode}: the next server, and nobody twice`, async () => {
+  test(`RCODE ${rcode}: the next server, and no server twice`, async () => {
     await using first = await startNameServer(fails(rcode));
     await using second = await startNameServer(ours);
     assert.deepEqual((await ask([first.endpoint, second.endpoint])).data, ['192.0.2.1']);
@@ -137,14 +137,14 @@ for (const [name, script] of Object.entries(unusable)) {
   });
 }
 
-test('a server that is not there: the next one at once', async () => {
+test('no listener at a server: the next one at once', async () => {
   await using second = await startNameServer(ours);
   const gone = await nowhere();
   assert.deepEqual((await ask([gone, second.endpoint])).data, ['192.0.2.1']);
   await assert.rejects(ask([gone]), { code: 'ESERVFAIL', message: /ECONNREFUSED/ });
 });
 
-test('no way to a server: the next one at once', async () => {
+test('no route to a server: the next one at once', async () => {
   await using second = await startNameServer(ours);
   assert.deepEqual((await ask([{ host: 'fe80::1', port: 53 }, second.endpoint])).data, ['192.0.2.1']);
 });
@@ -158,7 +158,7 @@ test('a silent server: once without EDNS, the next one, then once more', async (
   assert.deepEqual(ways(first), [true, false, false]);
 });
 
-test('a silent server and one that fails is a failure', async () => {
+test('a silent server and a failing one result in a failure', async () => {
   await using first = await startNameServer(silent);
   await using second = await startNameServer(fails(2));
   await assert.rejects(ask([first.endpoint, second.endpoint], { patience: 500 }), { code: 'ESERVFAIL' });
@@ -166,7 +166,7 @@ test('a silent server and one that fails is a failure', async () => {
   await hasAsked(second, 2);
 });
 
-test('all tries together take no longer than the time-out', async () => {
+test('all attempts together take no longer than the time-out', async () => {
   await using server = await startNameServer(silent);
   const start = performance.now();
   await assert.rejects(ask([server.endpoint, server.endpoint], { timeout: 400 }), { code: 'ETIMEOUT' });
@@ -180,7 +180,9 @@ function ways({ asked }: Pick<NameServer, 'asked'>): readonly boolean[] {
   return asked.map(({ edns }) => edns);
 }
 
-/** RCODE 16: its lower bits say NOERROR, and the rest is in the OPT record (RFC 6891 section 6.1.3). */
+/**
+ * RCODE 16: the lower bits are NOERROR, and the upper ones are in the OPT record (RFC 6891 section 6.1.3).
+ */
 const badVersion: Script = (asked) => [response(asked, { additionals: [OPT] })];
 const OPT: OptAnswer = {
   type: 'OPT',
@@ -193,7 +195,7 @@ const OPT: OptAnswer = {
   options: [],
 };
 
-/** What servers do that dislike EDNS. */
+/** The behaviour of servers that do not support EDNS. */
 const dislikes: Readonly<Record<string, Script>> = {
   FORMERR: fails(1),
   'FORMERR without the question': (asked) => [response(asked, { rcode: 1, questions: [] })],
@@ -237,7 +239,7 @@ test('BADVERS to every query is a failure, and not "no such name"', async () => 
   await assert.rejects((await askOne(badVersion)).records, { code: 'ESERVFAIL', message: /RCODE 16/ });
 });
 
-test('a server that has answered with EDNS is asked with it whatever it says of other names', async () => {
+test('a server that has answered with EDNS is asked with it whatever it answers for other names', async () => {
   const memory = new EdnsMemory();
   let script = ours;
   await using server = await startNameServer((one) => (one.edns ? script : ours)(one));
@@ -265,7 +267,7 @@ for (const [what, without] of [
   });
 }
 
-test('an answer by UDP that is far longer than was asked for is not read', async () => {
+test('a UDP answer far longer than the advertised size is not read', async () => {
   const answers = Array.from({ length: 300 }, () => address('www.test', '192.0.2.1'));
   const { records, asked } = await askOne((one) => [response(one, { answers })]);
   await assert.rejects(records, { code: 'ESERVFAIL', message: /longer/ });

@@ -13,9 +13,9 @@ import type { Outlet } from './outlet.ts';
 import type { NameServer, NameServers } from './system.ts';
 
 /**
- * Asks the servers in turn until one has an answer. The next one is asked when a server fails or refuses, cannot be
- * reached, or is silent; only the silent ones are asked again. Ends within `timeout` milliseconds. Rejects with a
- * ResolveError (ESERVFAIL, ETIMEOUT) or with the signal's reason.
+ * Asks the servers in turn until one has an answer. The next one is asked when a server fails, refuses,
+ * cannot be reached or is silent; only silent ones are asked again. Ends within `timeout` milliseconds.
+ * Rejects with a ResolveError (ESERVFAIL, ETIMEOUT) or with the signal's reason.
  */
 export async function query(
   name: string,
@@ -31,7 +31,7 @@ export async function query(
     for (const server of from.servers) {
       const before = complaints.get(server);
       if (before !== undefined && before.type !== 'silent') continue;
-      // A silent one has been asked in both ways already.
+      // A silent server has already been asked with and without EDNS.
       const isFirst = before === undefined || server.encrypted !== undefined;
       const edns = isFirst && memory.knows(server) !== false;
       const deadline = performance.now() + patience;
@@ -45,7 +45,7 @@ export async function query(
 
 type Complaint = Exclude<Outcome, Records>;
 
-/** What the queries of one resolver share. */
+/** State that all queries of a resolver share. */
 export interface Means {
   readonly channels: Channels;
   readonly memory: EdnsMemory;
@@ -54,12 +54,12 @@ export interface Means {
 interface Question extends Means {
   readonly name: string;
   readonly type: QueryType;
-  /** By `performance.now`. */
+  /** On the clock of `performance.now`. */
   readonly deadline: number;
   readonly signal: AbortSignal;
 }
 
-/** One server's answer: by UDP, by TCP if it is too long, or by its channel. */
+/** One server's answer: over UDP, over TCP if it is too long, or through its encrypted channel. */
 async function ask(server: NameServer, edns: boolean, question: Question): Promise<Outcome> {
   const { channels } = question;
   const { outlet } = channels;
@@ -78,16 +78,16 @@ type Exchange = (
   signal: AbortSignal,
 ) => Promise<Outcome>;
 
-/** What came of a query with EDNS or without. */
+/** The outcome of a query, with or without EDNS. */
 interface Said {
   readonly outcome: Outcome;
   readonly edns: boolean;
 }
 
 /**
- * With EDNS, and without it on any sign that the server dislikes that: when it fails or refuses, or has been silent for half of
- * its time; then both queries wait for the rest of it. An encrypted query would lose its padding together with EDNS: there silence,
- * which somebody on the way could bring about, is no sign.
+ * Asks with EDNS, and without it on any sign that the server does not support it: when it fails or refuses,
+ * or has been silent for half the time; both queries then wait for the rest of it. Without EDNS an encrypted
+ * query would lose its padding, so there silence, which an attacker on the path could cause, is not a sign.
  */
 async function askBy(
   exchange: Exchange,
@@ -105,7 +105,7 @@ async function askBy(
   };
   if (!edns) return send(false);
   const first = send(true);
-  first.catch(() => {}); // awaited, or given up
+  first.catch(() => {}); // awaited below, or abandoned
   try {
     const half = (deadline - performance.now()) / 2;
     const early = isEncrypted ? await first : await withTimeout(first, half, () => undefined);
@@ -128,15 +128,23 @@ function isAnswer({ type }: Outcome): boolean {
   return type === 'records' || type === 'truncated';
 }
 
-/** The id and the source port are all that keeps a forger out (RFC 5452): new ones for every query. */
+/**
+ * Only the id and the source port protect against forged answers (RFC 5452): both are new for every query.
+ */
 function newQuery(withId: WithId): Query {
   return withId(randomInt(0x1_0000));
 }
 
-/** Bytes of an answer by UDP. 1232 are asked for, 512 without EDNS; no server that means well sends more than this. */
+/**
+ * Bytes of a UDP answer. The advertised size is 1232, or 512 without EDNS; no honest server sends more than
+ * this.
+ */
 const MAX_ANSWER_SIZE = 4096;
 
-/** The socket is connected, so that the kernel drops what others send, and tells when nobody listens there. */
+/**
+ * The socket is connected, so that the kernel drops datagrams from other senders, and reports a port without
+ * a listener.
+ */
 const overUdp: Exchange = async (server, withId, patience, signal) => {
   const message = newQuery(withId);
   const socket = createSocket(server.host.includes(':') ? 'udp6' : 'udp4');
@@ -160,7 +168,7 @@ const overUdp: Exchange = async (server, withId, patience, signal) => {
 const overTcp: Exchange = (server, withId, patience, signal) =>
   overStream(connect(server.port, server.host), newQuery(withId), patience, signal);
 
-/** The same from the egress of a route. */
+/** The same, sent from the egress of a route. */
 function overUdpBy(outlet: Outlet): Exchange {
   return (server, withId, patience, signal) => {
     const message = newQuery(withId);
@@ -182,7 +190,7 @@ function overTcpBy(outlet: Outlet): Exchange {
   };
 }
 
-/** RFC 7766: the message after its length in two bytes. */
+/** RFC 7766: the message with a two-byte length prefix. */
 async function overStream(
   socket: Duplex,
   message: Query,

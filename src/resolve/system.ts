@@ -1,27 +1,27 @@
 import type { Endpoint } from '../wire/address.ts';
 import { parseIp } from '../wire/ip.ts';
 
-/** A name server by its literal address: asked over UDP and TCP, unless it is by TLS or HTTPS. */
+/** A name server by its literal address: over UDP and TCP, unless it is encrypted. */
 export interface NameServer extends Endpoint {
   readonly encrypted?: {
-    /** What its certificate is for. @default its address */
+    /** The name in its certificate. @default its address */
     readonly name?: string;
-    /** Of HTTPS; without one it is TLS. */
+    /** For DNS over HTTPS; without a path it is DNS over TLS. */
     readonly path?: string;
   };
 }
 
-/** Whom to ask, and how. */
+/** The servers to ask, and how. */
 export interface NameServers {
-  /** Asked in this order. */
+  /** In the order in which they are asked. */
   readonly servers: readonly NameServer[];
-  /** How often a silent server is asked. */
+  /** How many times a silent server is asked. */
   readonly attempts: number;
-  /** Milliseconds that a server has to answer, at most. */
+  /** Maximum milliseconds to wait for a server's answer. */
   readonly patience: number;
 }
 
-/** As the C library does with no file: its own machine, two attempts, five seconds. */
+/** The defaults of the C library without a file: the local host, two attempts, five seconds. */
 export const DEFAULTS: NameServers = {
   servers: [{ host: '127.0.0.1', port: 53 }],
   attempts: 2,
@@ -30,7 +30,7 @@ export const DEFAULTS: NameServers = {
 
 const MAX_SERVERS = 3;
 
-/** Reads resolv.conf(5): `nameserver`, and of the options `timeout` and `attempts`. */
+/** Parses resolv.conf(5): `nameserver`, and the options `timeout` and `attempts`. */
 export function parseResolvConf(text: string): NameServers {
   const servers: Endpoint[] = [];
   let { attempts, patience } = DEFAULTS;
@@ -52,7 +52,7 @@ export function parseResolvConf(text: string): NameServers {
   };
 }
 
-/** A literal address; a link-local one keeps its zone (fe80::1%eth0), the kernel needs it. */
+/** A literal address; a link-local one keeps its zone (fe80::1%eth0), which the kernel requires. */
 function isServer(text: string | undefined): text is string {
   return text !== undefined && parseIp(text.replace(/%.+$/, '')) !== undefined;
 }
