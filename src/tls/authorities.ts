@@ -1,6 +1,9 @@
 import { getCACertificates } from 'node:tls';
 
-/** Whom this machine trusts: the system's, or where it has none those that come with Node, and what NODE_EXTRA_CA_CERTS adds. */
+/**
+ * The CAs that this machine trusts: the system's, or Node's own if it has none, and those of
+ * NODE_EXTRA_CA_CERTS.
+ */
 export function systemAuthorities(): string[] {
   const system = getCACertificates('system');
   return [...(system.length > 0 ? system : getCACertificates('bundled')), ...getCACertificates('extra')];

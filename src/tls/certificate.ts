@@ -3,15 +3,15 @@ import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { AlertName } from '../wire/tls-alert.ts';
 
-/** What the certificate of a server is held against. */
+/** The requirements for a server's certificate. */
 export interface Expected {
   readonly name: string;
   readonly pins: readonly string[] | undefined;
-  /** Whether some CA has to have issued it, for that name. */
+  /** Whether a CA must have issued it, for that name. */
   readonly issued: boolean;
 }
 
-/** What is wrong with the certificate of a server, if anything. `chain`: what OpenSSL has against those who have issued it. */
+/** The fault of a server's certificate, if any. `chain`: OpenSSL's error about the issuers. */
 export function serverFault(
   certificate: X509Certificate,
   chain: string | undefined,
@@ -24,7 +24,7 @@ export function serverFault(
   return pins === undefined || pins.includes(pinOf(certificate)) ? undefined : WRONG_PIN;
 }
 
-/** What is wrong with the certificate of a client, if anything. */
+/** The fault of a client's certificate, if any. */
 export function clientFault(
   certificate: X509Certificate | undefined,
   chain: string | undefined,
@@ -32,20 +32,23 @@ export function clientFault(
   return certificate === undefined ? NO_CERTIFICATE : (dateFault(certificate) ?? chain);
 }
 
-/** Both ends of its days. */
+/** Checks both ends of the validity period. */
 export function dateFault({ validFromDate, validToDate }: X509Certificate): string | undefined {
   const now = Date.now();
   if (now > validToDate.getTime()) return 'CERT_HAS_EXPIRED';
   return now < validFromDate.getTime() ? 'CERT_NOT_YET_VALID' : undefined;
 }
 
-/** SHA-256 of its SubjectPublicKeyInfo, in base64. */
+/** SHA-256 of the SubjectPublicKeyInfo, in base64. */
 function pinOf({ publicKey }: X509Certificate): string {
   const info = publicKey.export({ type: 'spki', format: 'der' });
   return createHash('sha256').update(info).digest('base64');
 }
 
-/** Whether it is for this host. Only its subjectAltName counts: a common name may be anybody's (RFC 9525). */
+/**
+ * Whether it is valid for this host. Only the subjectAltName counts: a common name is not verified to be a
+ * host (RFC 9525).
+ */
 function isFor(certificate: X509Certificate, name: string): boolean {
   if (isIP(name) !== 0) return certificate.checkIP(name) !== undefined;
   return certificate.checkHost(name, { subject: 'never' }) !== undefined;
@@ -53,14 +56,14 @@ function isFor(certificate: X509Certificate, name: string): boolean {
 
 const WRONG_NAME = 'ERR_TLS_CERT_ALTNAME_INVALID';
 const WRONG_PIN = 'PIN';
-/** As OpenSSL calls it. */
+/** OpenSSL's name for it. */
 const NO_CERTIFICATE = 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE';
-/** What the certificate of a client calls nobody, or nobody who is a user. */
+/** The certificate of a client has no user name, or one that is not a user. */
 export const NO_USER = 'certificate-user';
 
 /**
- * The alert for a peer whose certificate is faulty. Node verifies a certificate when the handshake is over, and then sends none;
- * so it goes through the link, in place of the first message.
+ * The alert for a peer with a faulty certificate. Node verifies certificates after the handshake and then
+ * sends no alert, so it is sent through the link, in place of the first message.
  */
 export function alertOn(fault: string): AlertName {
   switch (fault) {
@@ -82,18 +85,24 @@ export function alertOn(fault: string): AlertName {
   }
 }
 
-/** Under one name, whatever version of TLS OpenSSL calls it after: `alert-unknown-ca`. Other codes stay as they are. */
+/**
+ * One name for an alert, `alert-unknown-ca`, whatever TLS version OpenSSL's code mentions. Other codes are
+ * returned unchanged.
+ */
 export function alertCode(code: string): string {
   const [, alert] = /^ERR_SSL_.*_ALERT_(\w+)$/.exec(code) ?? [];
   return alert === undefined ? code : `alert-${alert.toLowerCase().replaceAll('_', '-')}`;
 }
 
-/** What is wrong with the certificate of a server or of what it is shown, and what to do; `undefined` for other trouble. */
+/**
+ * What is wrong with a server's certificate, or with the one presented to it, and what to do; `undefined` for
+ * other errors.
+ */
 export function adviceOnServer(code: string): string | undefined {
   return ON_SERVER[code];
 }
 
-/** The same for a client. */
+/** The same for clients. */
 export function adviceOnClient(code: string): string | undefined {
   return ON_CLIENT[code];
 }
