@@ -10,7 +10,7 @@ test('the fast engine where it works', async () => {
   assert.equal((await chooseEngine('portable')).engine.name, 'portable');
 });
 
-test('a worker has the portable one, and may end with it at any time', async () => {
+test('a worker has the portable one, and can end at any time', async () => {
   const script = `
     import { parentPort } from 'node:worker_threads';
     import { chooseEngine } from '${import.meta.resolve('./choose.ts')}';

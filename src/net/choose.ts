@@ -6,11 +6,13 @@ export type EngineName = 'auto' | 'fast' | 'portable';
 
 export interface Choice {
   readonly engine: Engine;
-  /** In a few words. */
+  /** The reason, in a few words. */
   readonly why: string;
 }
 
-/** The engine that was asked for, or with `auto` the fast one where it works. Rejects when `fast` does not work here. */
+/**
+ * The requested engine, or with `auto` the fast one where it works. Rejects when `fast` does not work here.
+ */
 export async function chooseEngine(wanted: EngineName): Promise<Choice> {
   if (wanted === 'portable') return { engine: new PortableEngine(), why: 'as configured' };
   try {
@@ -24,7 +26,7 @@ export async function chooseEngine(wanted: EngineName): Promise<Choice> {
   }
 }
 
-/** Only now is anything of it loaded, so that nothing can go wrong where it is not wanted. */
+/** Loads the fast engine's modules only when needed, so that they cannot fail where they are not. */
 async function openFast(): Promise<Engine> {
   if (process.platform !== 'linux') throw new Error(`it needs Linux, and this is ${process.platform}`);
   if (process.arch !== 'x64' && process.arch !== 'arm64') {

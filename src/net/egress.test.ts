@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { alongside, deviceIn, egressFrom, isThere } from './egress.ts';
 
-/** Where the client has connected to, the destination, and where the connection comes from. */
+/** The address that the client has connected to, the destination, and the expected source. */
 const SAME: readonly (readonly [string | undefined, string, string | undefined])[] = [
   ['192.0.2.7', '198.51.100.1', '192.0.2.7'],
   ['192.0.2.7', '127.0.0.1', '192.0.2.7'],
   ['192.0.2.7', '2001:db8::1', undefined],
   ['2001:db8::7', '2001:db8::1', '2001:db8::7'],
-  // A client of this machine, as an agent has them: the kernel would refuse to go out from there.
+  // A local client, as of an agent: the kernel would not send from there.
   ['127.0.0.1', '198.51.100.1', undefined],
   ['127.0.0.5', '127.0.0.1', '127.0.0.5'],
   ['127.0.0.5', '0.0.0.0', '127.0.0.5'],
@@ -21,7 +21,7 @@ const SAME: readonly (readonly [string | undefined, string, string | undefined])
   [undefined, '198.51.100.1', undefined],
 ];
 
-test('the address that the client has connected to, where it leads further', () => {
+test('the address that the client has connected to, where it leads any further', () => {
   for (const [incoming, to, expected] of SAME)
     assert.equal(
       egressFrom({ addresses: [], rotate: 'same-as-incoming' }, incoming)(to),
@@ -30,7 +30,7 @@ test('the address that the client has connected to, where it leads further', () 
     );
 });
 
-test('with a list, it has to be in it; else the first counts', () => {
+test('with a list, it must be listed; otherwise the first is used', () => {
   const egress = { addresses: ['192.0.2.7', '192.0.2.8', '127.0.0.1'], rotate: 'same-as-incoming' } as const;
   for (const [incoming, to, expected] of [
     ['192.0.2.8', '198.51.100.1', '192.0.2.8'],
@@ -41,13 +41,13 @@ test('with a list, it has to be in it; else the first counts', () => {
     assert.equal(egressFrom(egress, incoming)(to), expected, `${incoming} to ${to}`);
 });
 
-test('without an address of the family there is no way', () => {
+test('without an address of the family there is no route', () => {
   const from = egressFrom({ addresses: ['192.0.2.7'], rotate: 'none' }, undefined);
   assert.equal(from('198.51.100.1'), '192.0.2.7');
   assert.throws(() => from('2001:db8::1'), { code: 'EADDRNOTAVAIL' });
 });
 
-test('an interface stands for its addresses, each to be bound to it', () => {
+test('an interface means its addresses, each bound to it', () => {
   const egress = { addresses: ['lo'], rotate: 'none' } as const;
   assert.equal(egressFrom(egress, undefined)('192.0.2.1'), '127.0.0.1%lo');
   assert.equal(
@@ -62,7 +62,7 @@ test('an interface stands for its addresses, each to be bound to it', () => {
   assert.equal(deviceIn({ addresses: ['192.0.2.7', 'fe80::1%eth0'], rotate: 'none' }), undefined);
 });
 
-test('an address that an interface has still', () => {
+test('an address that an interface still has', () => {
   for (const [local, expected] of [
     ['127.0.0.1%lo', true],
     ['192.0.2.7%lo', false],

@@ -12,24 +12,27 @@ import {
 } from '../wire/ip.ts';
 import { sourceFor } from './source.ts';
 
-/** Which local address connections come from. */
+/** The local addresses of outgoing connections. */
 export interface EgressOptions {
-  /** Literal addresses, and names of network interfaces for the addresses they have at the time: what comes from these stays there. */
+  /**
+   * Literal addresses, and names of network interfaces, which mean their current addresses: connections from
+   * these are bound to the interface.
+   */
   readonly addresses: readonly string[];
   /**
-   * Which of several of a family: the first; what the kernel would take towards the destination, if it is among them; the one
-   * that the client had connected to, if it is; or any.
+   * Which address of a family to use: the first; the one the kernel would use for the destination, if listed;
+   * the one that the client has connected to, if listed; or a random one.
    */
   readonly rotate: 'none' | 'route' | 'same-as-incoming' | 'random';
 }
 
 /**
- * The local address to bind towards a literal one, with the interface that it has to stay on as its zone; `undefined` leaves it to
- * the kernel. Throws EADDRNOTAVAIL when there is none of its family.
+ * The local address to bind for a literal destination, with the interface to bind to as its zone; `undefined`
+ * leaves the choice to the kernel. Throws EADDRNOTAVAIL when there is none of that family.
  */
 export type LocalAddress = (to: string) => string | undefined;
 
-/** `incoming` is where the client has connected to, if there is one. */
+/** `incoming`: the address that the client has connected to, if any. */
 export function egressFrom(egress: EgressOptions, incoming: string | undefined): LocalAddress {
   return (to) => {
     const addresses = egress.addresses
@@ -37,7 +40,7 @@ export function egressFrom(egress: EgressOptions, incoming: string | undefined):
       .filter((one) => familyOf(one) === familyOf(to));
     const [first] = addresses;
     const same = incoming !== undefined && isSource(incoming, to) ? incoming : undefined;
-    // Without a list, any address that the client could reach will do.
+    // Without a list, any address that the client could reach is acceptable.
     if (egress.addresses.length === 0) return same;
     if (first === undefined) throw noAddress(egress, to);
     switch (egress.rotate) {
@@ -56,8 +59,8 @@ export function egressFrom(egress: EgressOptions, incoming: string | undefined):
 }
 
 /**
- * What another socket has to bind to leave as a connection does that was made by this egress and has this local address. Throws
- * EADDRNOTAVAIL when that is there no more.
+ * The address to bind for another socket to leave like a connection that was made with this egress and has
+ * this local address. Throws EADDRNOTAVAIL when the interface no longer has it.
  */
 export function alongside(egress: EgressOptions, local: string): string {
   const { addresses } = egress;
@@ -69,24 +72,27 @@ export function alongside(egress: EgressOptions, local: string): string {
   return withZone(local, device);
 }
 
-/** Whether the interface that a local address names has it still; true where it names none. */
+/** Whether the interface named by a local address still has it; true if it names none. */
 export function isThere(local: string): boolean {
   const device = zoneOf(local);
   return device === undefined || expand(device, local).includes(local);
 }
 
-/** The first of these that names a network interface, not an address. */
+/** The first entry that names a network interface rather than an address. */
 export function deviceIn({ addresses }: EgressOptions): string | undefined {
   return addresses.find((one) => ipOf(one) === undefined);
 }
 
-/** A literal address, or those that an interface has now. From a link-local one only the same link is reached, and only from such a one. */
+/**
+ * A literal address, or the current addresses of an interface. Link-local destinations are only reachable
+ * from link-local addresses of the same link, and the reverse.
+ */
 function expand(text: string, to: string): readonly string[] {
   if (ipOf(text) !== undefined) return [text];
   return (
     (networkInterfaces()[text] ?? [])
       .filter(({ address }) => needsZone(address) === needsZone(to))
-      // What is for this machine would leave by the wire.
+      // Traffic for this machine would leave through the interface.
       .filter(({ address }) => isLoopback(address) || !isLoopback(to))
       .map(({ address }) => withZone(withoutZone(address), text))
   );
@@ -96,7 +102,7 @@ function among(addresses: readonly string[], wanted: string | undefined): string
   return wanted && addresses.find((address) => withoutZone(address) === withoutZone(wanted));
 }
 
-/** From loopback, and from a network without routes, nothing leads further. */
+/** Nothing beyond them can be reached from loopback, or from a link-local address. */
 function isSource(from: string, to: string): boolean {
   if (familyOf(from) !== familyOf(to)) return false;
   if (isLoopback(from)) return isLoopback(to) || isWildcard(to);

@@ -28,7 +28,10 @@ import { PortableConnection } from './portable/connection.ts';
 import { PortableEngine } from './portable.ts';
 import { Sweep } from './sweep.ts';
 
-/** The engine for Linux: system calls. What needs a stream is handed to the portable one, by its descriptor. */
+/**
+ * The engine for Linux, on system calls. Connections that need a stream are passed to the portable engine, by
+ * their descriptor.
+ */
 export class FastEngine implements Engine {
   readonly name = 'fast';
   readonly #loop: Loop;
@@ -36,7 +39,7 @@ export class FastEngine implements Engine {
   readonly #pipes: Pipes;
   readonly #portable = new PortableEngine(kernelSigns);
 
-  /** `owned`: see `Loop`. `threads`: how many there are. */
+  /** `owned`: see `Loop`. `threads`: the number of threads. */
   constructor(owned?: Int32Array, threads = 1) {
     this.#loop = new Loop(owned);
     this.#pipes = new Pipes(this.#loop, threads);

@@ -3,11 +3,11 @@ import type { Connection } from './engine.ts';
 import { connectionOf } from './portable/tcp.ts';
 
 /**
- * A connection of a TCP socket that somebody else accepted, and has not read from; `new Socket({ fd })` makes one of a descriptor. Any
- * engine relays it. `undefined` when its peer has reset it already.
+ * A connection over a TCP socket that was accepted elsewhere and not read from; `new Socket({ fd })` makes a
+ * socket of a descriptor. Any engine can relay it. `undefined` when the peer has already reset it.
  */
 export function handedIn(socket: Socket): Connection | undefined {
-  // A relay cannot do without half-close.
+  // A relay requires half-close.
   socket.allowHalfOpen = true;
   socket.setNoDelay(true);
   const connection = connectionOf(socket);

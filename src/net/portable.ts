@@ -30,7 +30,7 @@ export class PortableEngine implements Engine {
   readonly #scratch = new Scratch();
   readonly #signs: Signs;
 
-  /** `kernelSigns`: where there is more to be known of sockets than Node tells. */
+  /** `kernelSigns`: given where the kernel can be asked for more than Node reports. */
   constructor(kernelSigns: Signs = signs) {
     this.#signs = kernelSigns;
   }
@@ -60,7 +60,7 @@ export class PortableEngine implements Engine {
   }
 
   adopt(stream: Duplex, local: Endpoint, remote: Endpoint, reset?: Reset): Connection {
-    // The stream may have been opened without half-close, which a relay cannot do without.
+    // The stream may have been opened without half-close, which a relay requires.
     stream.allowHalfOpen = true;
     return new PortableConnection(stream, local, remote, reset);
   }

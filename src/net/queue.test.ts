@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { Queue } from './queue.ts';
 
-test('property: the first has the least rank, whoever comes and goes', () => {
+test('property: the first always has the lowest rank', () => {
   const step = fc.oneof(fc.record({ rank: fc.nat(20) }), fc.record({ leaves: fc.nat(40) }));
   fc.assert(
     fc.property(fc.array(step, { maxLength: 100 }), (steps) => {

@@ -1,12 +1,12 @@
-/** Something that can wait in one queue. */
+/** An item that can wait in one queue. */
 export interface Waiting {
-  /** The least goes first; not to be changed while it waits. */
+  /** The lowest comes first; must not change while it waits. */
   readonly rank: number;
-  /** The queue's; less than 0 outside of it. */
+  /** Maintained by the queue; negative outside it. */
   index: number;
 }
 
-/** Those who wait, the one of the least rank first: a binary heap, so that a change takes steps by the logarithm of their number. */
+/** The waiting items, lowest rank first: a binary heap, so that changes take logarithmic time. */
 export class Queue<T extends Waiting> {
   readonly #heap: T[] = [];
 
@@ -22,7 +22,7 @@ export class Queue<T extends Waiting> {
     this.#rise(one, this.#heap.length);
   }
 
-  /** Does nothing for one that does not wait. */
+  /** Does nothing for an item that is not waiting. */
   delete(one: T): void {
     const { index } = one;
     if (index < 0) return;
@@ -31,7 +31,7 @@ export class Queue<T extends Waiting> {
     if (last !== one) this.#rise(last, this.#sink(last, index));
   }
 
-  /** Moves the place that one is to have up to where it belongs, and puts it there. */
+  /** Moves the slot for an item up to its position, and stores it there. */
   #rise(one: T, from: number): void {
     let index = from;
     while (index > 0) {
@@ -43,7 +43,7 @@ export class Queue<T extends Waiting> {
     this.#put(one, index);
   }
 
-  /** Moves it down; where it is then. */
+  /** Moves the slot down, and returns its position. */
   #sink(one: T, from: number): number {
     const heap = this.#heap;
     let index = from;

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { Roster } from './roster.ts';
 import type { Member } from './roster.ts';
 
-test('whoever was added and not deleted is there, once', () => {
+test('an item that was added and not deleted is there once', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat({ max: 9 }))), (steps) => {
       const members: Member[] = Array.from({ length: 10 }, () => ({ index: -1 }));
@@ -28,7 +28,7 @@ test('whoever was added and not deleted is there, once', () => {
   );
 });
 
-test('who leaves while all are visited is still visited, who comes is not', () => {
+test('items deleted during iteration are still visited, added ones are not', () => {
   const roster = new Roster<Member>();
   const members: Member[] = Array.from({ length: 4 }, () => ({ index: -1 }));
   for (const member of members) roster.add(member);

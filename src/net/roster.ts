@@ -1,13 +1,13 @@
-/** Who can be on a roster, one at a time. */
+/** An item that can be on one roster. */
 export interface Member {
-  /** Its place there; the roster's alone. -1 = nowhere. */
+  /** Its position, maintained by the roster; -1 = none. */
   index: number;
 }
 
 /**
- * What comes and goes with every connection, in no order. A Set would do, but for the garbage collector: when a Set has grown
- * out of its table, the old table goes on pointing to the new one, so that an old one which has lived long enough to be collected
- * seldom keeps alive all that was ever in one after it.
+ * An unordered collection of items that come and go with every connection. A Set has a flaw with garbage
+ * collection: when it outgrows its table, the old table points to the new one, so an old table that has been
+ * promoted to the old generation keeps alive everything added since.
  */
 export class Roster<T extends Member> implements Iterable<T> {
   readonly #members: T[] = [];
@@ -20,7 +20,7 @@ export class Roster<T extends Member> implements Iterable<T> {
     member.index = this.#members.push(member) - 1;
   }
 
-  /** One that is not there is left alone. */
+  /** Does nothing for an item that is not in it. */
   delete(member: T): void {
     const { index } = member;
     if (index < 0) return;
@@ -31,7 +31,7 @@ export class Roster<T extends Member> implements Iterable<T> {
     last.index = index;
   }
 
-  /** Those that are there now, even if some come or go meanwhile. */
+  /** Iterates over a snapshot, so that items can come and go meanwhile. */
   [Symbol.iterator](): Iterator<T> {
     return [...this.#members].values();
   }

@@ -6,14 +6,14 @@ import { createLimitMemory, Limits } from '../limits/limits.ts';
 import type { Pace, Paced } from './engine.ts';
 import { Shaper } from './shaper.ts';
 
-/** Time that passes when it is told to, for the shares of several threads. */
+/** A clock that the test advances, for the shapers of several threads. */
 class Clock implements Disposable {
   now = 1_000_000;
   readonly #limits = new Limits(createLimitMemory([1, 2]));
   readonly #timers = mock.timers;
   readonly #turns: number;
 
-  /** `turns` of the event loop in a millisecond. */
+  /** `turns` of the event loop per millisecond. */
   constructor(turns = 2) {
     this.#turns = turns;
     this.#timers.enable({ apis: ['setTimeout'] });
@@ -23,7 +23,7 @@ class Clock implements Disposable {
     return new Shaper(new Bandwidth(rate, this.#limits.meter('send', 'rule')), () => this.now);
   }
 
-  /** How many wait, as the threads know it. */
+  /** The number of waiting streams, as counted by the threads. */
   get waiting(): number {
     return this.#limits.meter('send', 'rule').count(0, this.now);
   }
@@ -42,7 +42,7 @@ class Clock implements Disposable {
   }
 }
 
-/** Takes what there is, which is as much as it likes unless `has` says otherwise. */
+/** Takes all that it is allowed, up to `has`. */
 class Source implements Paced {
   taken = 0;
   has: number;
@@ -84,7 +84,7 @@ function sum(all: readonly Source[]): number {
   return all.reduce((bytes, { taken }) => bytes + taken, 0);
 }
 
-/** Each has this many bytes, up to a tenth more or less. */
+/** Each has taken this many bytes, within a tenth. */
 function assertEach(all: readonly Source[], bytes: number): void {
   for (const { taken } of all) assert.ok(taken > 0.9 * bytes && taken < 1.1 * bytes, `${taken} of ${bytes}`);
 }
@@ -96,7 +96,7 @@ suite('Shaper', () => {
     [10_000_000, 2, 1_500_000],
     [1_000_000_000, 1, 100_000_000],
   ] as const) {
-    test(`one has all of it, and no more: ${rate} bytes a second`, async () => {
+    test(`a single stream has all of it, and no more: ${rate} bytes a second`, async () => {
       using clock = new Clock(8);
       const source = new Source(clock.share(rate).pace());
       await clock.pass(seconds * 1000);
@@ -105,7 +105,7 @@ suite('Shaper', () => {
     });
   }
 
-  test('streams of all threads have the same', async () => {
+  test('streams in all threads have equal shares', async () => {
     using clock = new Clock();
     const all = [...sources(clock.share(50_000), 3), ...sources(clock.share(50_000), 9)];
     await clock.pass(1000);
@@ -115,7 +115,7 @@ suite('Shaper', () => {
     assertEach(all, (50_000 * 6) / 12);
   });
 
-  test('what one does not need the others divide, wherever they are', async () => {
+  test('what one stream does not need is divided among the others, in all threads', async () => {
     using clock = new Clock();
     const [here, there] = [clock.share(100_000), clock.share(100_000)];
     const modest = new Source(here.pace(), 0);
@@ -127,7 +127,7 @@ suite('Shaper', () => {
     assertEach(greedy, ((100_000 - 5000 - 10_000) * 6) / 4);
   });
 
-  test('nor does that go at the cost of who waits in the same thread', async () => {
+  test('and that is not at the expense of streams waiting in the same thread', async () => {
     using clock = new Clock();
     const [here, there] = [clock.share(400_000), clock.share(400_000)];
     const modest = new Source(here.pace(), 0);
@@ -141,7 +141,7 @@ suite('Shaper', () => {
     assertEach(greedy, ((400_000 - 20_000) * 4) / 12);
   });
 
-  test('who brings its bytes in pieces has as much as the others', async () => {
+  test('a stream whose bytes arrive in pieces has as much as the others', async () => {
     using clock = new Clock();
     const share = clock.share(1_000_000);
     const pieces = new Source(share.pace(), 0);
@@ -152,7 +152,7 @@ suite('Shaper', () => {
     assertEach([pieces, ...greedy], (1_000_000 * 4) / 4);
   });
 
-  test('who had much while it was alone does not pay for it when others come', async () => {
+  test('a stream that used a lot while alone does not pay for it when others join', async () => {
     using clock = new Clock();
     const share = clock.share(50_000);
     const first = new Source(share.pace());
@@ -166,7 +166,7 @@ suite('Shaper', () => {
       assert.ok(Math.abs((taken * all.length) / 150_000 - 1) < 0.25, `${taken} of ${150_000 / all.length}`);
   });
 
-  test('a newcomer among many does not wait long, and nobody after them', async () => {
+  test('a newcomer does not wait long behind many, nor they behind many newcomers', async () => {
     using clock = new Clock();
     const shares = [clock.share(50_000), clock.share(50_000)] as const;
     const all = shares.flatMap((share) => sources(share, 75));
@@ -181,13 +181,13 @@ suite('Shaper', () => {
     assert.ok(newcomer.taken - alone > 0.9 * 2 * 50_000, `${newcomer.taken - alone} bytes`);
   });
 
-  test('any two seconds see no more than the rate and what may be caught up with', async () => {
+  test('any two seconds carry no more than the rate and one burst', async () => {
     using clock = new Clock();
     const share = clock.share(1_000_000);
     const all = sources(share, 5);
     const counts: number[] = [];
     for (let i = 0; i < 40; i++) {
-      // Some rest, and some come back.
+      // Some pause, and some resume.
       for (const source of all.slice(i % 5)) source.has = i % 3 === 0 ? 0 : 1e9;
       for (const source of all) source.ask();
       await clock.pass(100);
@@ -199,7 +199,7 @@ suite('Shaper', () => {
     }
   });
 
-  test('who leaves gets no turn; who has what it wanted is counted no more', async () => {
+  test('a stream that leaves gets no turn; a satisfied one is no longer counted', async () => {
     using clock = new Clock();
     const share = clock.share(1000);
     const all = sources(share, 10);
@@ -214,7 +214,7 @@ suite('Shaper', () => {
     assert.equal(clock.waiting, 0);
   });
 
-  test('a thread that dies leaves all of it to the others', async () => {
+  test('a dying thread leaves all of it to the others', async () => {
     using clock = new Clock();
     const [dying, living] = [clock.share(50_000), clock.share(50_000)];
     const gone = sources(dying, 9);
@@ -229,7 +229,7 @@ suite('Shaper', () => {
     assert.ok(source.taken - before > 0.9 * 2 * 50_000, `${source.taken - before} bytes`);
   });
 
-  test('another rate holds at once for those who wait: a higher one, none, a lower one', async () => {
+  test('a new rate applies at once to waiting streams: a higher one, none, a lower one', async () => {
     using clock = new Clock();
     const share = clock.share(1);
     const source = new Source(share.pace());

@@ -4,47 +4,53 @@ import type { Pace, Paced } from './engine.ts';
 import { Queue } from './queue.ts';
 import type { Waiting } from './queue.ts';
 
-/** Turns in a row, before the rest of the thread has its own. */
+/** Consecutive turns before the rest of the thread gets its own. */
 const BATCH = 16;
-/** Milliseconds that are worth a timer. */
+/** The shortest wait, in milliseconds, for which a timer is set. */
 const PAUSE = 2;
-/** Milliseconds in which everyone who waits has a turn. */
+/** Milliseconds in which every waiting stream gets a turn. */
 const ROUND = 300;
-/** Bytes of a turn: with fewer, turns would cost more than the bytes, and with more, others of the thread would wait. */
+/**
+ * Bytes per turn: with fewer, turns would cost more than the bytes; with more, others in the thread would
+ * wait.
+ */
 const SMALLEST = 64;
 const LARGEST = 262_144;
-/** Bytes that are worth a timer, unless they take longer than a round. */
+/** Bytes that justify a timer, unless they take longer than a round. */
 const WORTHY = 16_384;
 
 /**
- * What the streams of a thread have of a bandwidth that they share with those of other threads. It is reserved before it is
- * used, in the order in which threads ask, for each as much as fits the number of its streams; of these, the one that has had
- * least goes first (start-time fair queueing). So no more is owed than is reserved at a time, streams that need less than an
- * equal share get what they need, and the others divide the rest.
+ * Divides a thread's part of a bandwidth, shared with other threads, among its streams. Bandwidth is reserved
+ * before it is used, in the order in which threads ask, in proportion to the number of their streams; within
+ * a thread, the stream that has had least goes first (start-time fair queueing). Thus debt is limited to one
+ * reservation, streams that need less than an equal share get what they need, and the others divide the rest.
  */
 export class Shaper {
   readonly bandwidth: Bandwidth;
   readonly #clock: () => number;
   readonly #waiting = new Queue<Turn>();
-  /** The rank of the one whose turn was last. */
+  /** The rank of the stream that had the last turn. */
   #level = 0;
-  /** How many wait here, as the others know it. */
+  /** The number of waiting streams here that other threads know of. */
   #counted = 0;
-  /** Bytes of a turn. */
+  /** Bytes per turn. */
   #quantum = LARGEST;
-  /** Bytes that are reserved, and not taken yet. */
+  /** Bytes reserved and not taken yet. */
   #reserved = 0;
-  /** From when on they may be. */
+  /** The time from which they may be taken. */
   #due = 0;
-  /** How often something was. */
+  /** The number of reservations made. */
   #pieces = 0;
-  /** Bytes for each who waited then. */
+  /** Bytes per stream in the latest reservation. */
   #part = 0;
-  /** Bytes that those who came and went needed beyond what was reserved for them; less than 0 when it was more. */
+  /**
+   * Bytes that streams which came or left needed in excess of their reservation; negative when it was too
+   * large.
+   */
   #missing = 0;
-  /** `#run` will be called. */
+  /** `#run` is scheduled. */
   #awake = false;
-  /** Until then. */
+  /** Calls `#run`. */
   #timer: NodeJS.Timeout | undefined;
 
   constructor(bandwidth: Bandwidth, clock: () => number) {
@@ -52,12 +58,12 @@ export class Shaper {
     this.#clock = clock;
   }
 
-  /** For a stream; `own` is a bandwidth that it has for itself besides. */
+  /** For a stream; `own`: an additional bandwidth for this stream alone. */
   pace(own?: Bandwidth): Pace {
     return new Turn(this, own, this.#clock);
   }
 
-  /** Another rate, from now on. */
+  /** Changes the rate at once. */
   use(rate: number): void {
     if (rate === this.bandwidth.rate) return;
     this.#stop();
@@ -69,12 +75,15 @@ export class Shaper {
     this.#wake();
   }
 
-  /** For a thread that dies. */
+  /** For a thread that has died. */
   abandon(): void {
     this.#stop();
   }
 
-  /** For a turn: it waits. Rest saves nothing, and a newcomer is behind all others, so that many of them hold nobody up. */
+  /**
+   * For a turn that starts waiting. Idle time earns no credit, and a newcomer goes behind all others, so that
+   * many newcomers cannot delay them.
+   */
   join(turn: Turn): void {
     turn.rank = turn.rank < 0 ? this.#level + 1 : Math.max(turn.rank, this.#level);
     if (!turn.stays) turn.came = this.#pieces;
@@ -82,7 +91,7 @@ export class Shaper {
     if (!this.#awake) this.#wake();
   }
 
-  /** For a turn: it waits no more. */
+  /** For a turn that stops waiting. */
   quit(turn: Turn): void {
     this.#waiting.delete(turn);
   }
@@ -94,7 +103,7 @@ export class Shaper {
 
   readonly #run = (): void => {
     this.#timer = undefined;
-    // One round at most: a stream whose next bytes are about to come would miss the second.
+    // At most one round: a stream whose next bytes are just arriving would miss the second.
     for (let i = Math.min(BATCH, this.#waiting.size + 1); i > 0; i--) {
       const turn = this.#waiting.first;
       if (turn === undefined) {
@@ -144,12 +153,12 @@ export class Shaper {
       this.#missing += Math.min(taken, this.#part) - (turn.came < this.#pieces ? this.#part : 0);
       turn.came = -1;
     }
-    // Not all at once: a stream whose next bytes are about to come would miss it.
+    // Spread out: a stream whose next bytes are just arriving would otherwise miss its turn.
     this.#due += (taken * 1000) / this.bandwidth.rate;
     turn.goOn();
   }
 
-  /** Reserves nothing, and nobody waits, for now. */
+  /** Cancels the reservation and the count of waiting streams. */
   #stop(): void {
     if (this.bandwidth.rate !== Infinity) {
       const now = this.#clock();
@@ -164,21 +173,21 @@ export class Shaper {
 
 /** One direction of a relay, among those that share a bandwidth. */
 class Turn implements Pace, Waiting {
-  /** Turns that it has had, on the scale of its share; less than 0 before the first time. */
+  /** Turns taken, in units of its share; negative before the first. */
   rank = -1;
   index = -1;
-  /** The shaper's pieces when it came to wait; less than 0 when it has had a turn since. */
+  /** The shaper's `#pieces` when it began to wait; negative once it has had a turn. */
   came = -1;
   readonly #shaper: Shaper;
   readonly #own: Bandwidth | undefined;
   readonly #clock: () => number;
   /** Bytes that its own bandwidth allows. */
   #allowed: number;
-  /** Until they may be taken. */
+  /** Waits until they may be taken. */
   #timer: NodeJS.Timeout | undefined;
   #source: Paced | undefined;
   #taking = false;
-  /** It has asked while it was taking. */
+  /** It has asked again during `take`. */
   #again = false;
   #over = false;
 
@@ -189,7 +198,7 @@ class Turn implements Pace, Waiting {
     this.#allowed = own === undefined ? Infinity : 0;
   }
 
-  /** It wants more right after its turn. */
+  /** Whether it needs another turn right after this one. */
   get stays(): boolean {
     return this.#again;
   }
@@ -211,7 +220,7 @@ class Turn implements Pace, Waiting {
     this.#shaper.quit(this);
   }
 
-  /** From the shaper: how many bytes it has taken. */
+  /** Called by the shaper; returns the bytes taken. */
   take(most: number): number {
     this.#taking = true;
     this.#again = false;
@@ -221,7 +230,7 @@ class Turn implements Pace, Waiting {
     return taken;
   }
 
-  /** From the shaper, once that is counted. */
+  /** Called by the shaper, once these are counted. */
   goOn(): void {
     if (this.#again && !this.#over) this.#enter();
   }
@@ -247,7 +256,7 @@ class Turn implements Pace, Waiting {
   }
 }
 
-/** Whole bytes, one at least. */
+/** Whole bytes, at least one. */
 function bytesIn(milliseconds: number, rate: number): number {
   return Math.max(1, Math.floor((rate * milliseconds) / 1000));
 }

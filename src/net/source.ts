@@ -3,12 +3,13 @@ import type { UnixPath } from './engine.ts';
 import { codeOf } from '../wire/error-code.ts';
 import type { Endpoint } from '../wire/address.ts';
 
-/** Any port does: connecting a UDP socket sends nothing, it only asks the kernel for the way. */
+/** Any port works: connecting a UDP socket sends nothing, it only makes the kernel look up the route. */
 const DISCARD_PORT = 9;
 
 /**
- * The local address that the kernel sends from to a literal address; `undefined` when there is none now: no route, no
- * address of that family, a link-local address without its zone. Throws Node's error when the kernel cannot be asked.
+ * The local address from which the kernel reaches a literal address; `undefined` when there is none at the
+ * moment: no route, no address of that family, or a link-local address without its zone. Throws Node's error
+ * when the kernel cannot be asked.
  */
 export function sourceFor(host: string): string | undefined {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
@@ -23,12 +24,12 @@ export function sourceFor(host: string): string | undefined {
   }
 }
 
-/** No room for a socket: that says nothing about the way. */
+/** Out of resources for a socket, which reveals nothing about the route. */
 const EXHAUSTED: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 
 /**
- * Why a connection could not be made, as Node says it. Linux says EADDRNOTAVAIL when ports are used up, but also on a machine
- * without IPv6, which has no address to send from: then there is no way.
+ * Node's error for a failed connection. Linux returns EADDRNOTAVAIL when ports are exhausted, but also on a
+ * host without IPv6, which has no source address: then the destination is unreachable.
  */
 export function connectError(code: string, to: Endpoint | UnixPath): Error {
   const told = code === 'EADDRNOTAVAIL' && 'host' in to && hasNoWay(to.host) ? 'ENETUNREACH' : code;
@@ -40,6 +41,6 @@ function hasNoWay(host: string): boolean {
   try {
     return sourceFor(host) === undefined;
   } catch {
-    return false; // nobody knows
+    return false; // unknown
   }
 }

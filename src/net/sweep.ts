@@ -1,14 +1,14 @@
 import { Roster } from './roster.ts';
 import type { Member } from './roster.ts';
 
-/** Something with time-outs to look after. */
+/** Something with time-outs to check. */
 export interface Timed extends Member {
   check(tick: number): void;
 }
 
 /**
- * One timer for the time-outs of all relays: it counts seconds, and a relay notes the count at its last byte, which costs
- * less than a timer for each. A stalled event loop delays the count, so no time-out comes early.
+ * One timer for the time-outs of all relays: it counts seconds, and a relay records the count at its last
+ * byte, which is cheaper than a timer each. A stalled event loop delays the count, so no time-out is early.
  */
 export class Sweep {
   readonly #all = new Roster<Timed>();
@@ -37,8 +37,8 @@ export class Sweep {
   }
 }
 
-/** How many counts must lie between two moments that are at least `milliseconds` apart; 0 = no limit. */
+/** The counts between two moments that guarantee a distance of `milliseconds`; 0 = no limit. */
 export function ticks(milliseconds: number): number {
-  // The first of them may be almost over when it is noted.
+  // The first count may be almost over when it is recorded.
   return milliseconds === 0 ? Infinity : Math.ceil(milliseconds / 1000) + 1;
 }

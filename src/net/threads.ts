@@ -1,3 +1,6 @@
-/** For servers with several threads, which only the fast engine has: what the thread that opens the listeners has to do. */
+/**
+ * For servers with several threads, which only the fast engine supports: the duties of the thread that opens
+ * the listeners.
+ */
 export { openListener } from './fast/listen.ts';
 export { closeAll, createOwnedMemory, exitAtOnce } from './fast/orphans.ts';

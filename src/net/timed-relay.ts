@@ -2,16 +2,19 @@ import type { RelayEnd, RelayOptions } from './engine.ts';
 import { ticks } from './sweep.ts';
 import type { Sweep, Timed } from './sweep.ts';
 
-/** The time-outs of a relay, whatever engine moves its bytes. A base class, as an object of its own for each relay would cost memory. */
+/**
+ * The time-outs of a relay, for both engines. A base class, because a separate object for each relay would
+ * cost memory.
+ */
 export abstract class TimedRelay implements Timed {
-  /** The sweep's. */
+  /** Maintained by the sweep. */
   index = -1;
   protected readonly sweep: Sweep;
   readonly #started: number;
   readonly #idle: number;
   readonly #halfClose: number;
   readonly #duration: number;
-  /** When a byte passed last. */
+  /** The sweep's count at the last byte. */
   #active: number;
   #endedFirst: 'client' | 'target' | undefined;
 
@@ -24,12 +27,12 @@ export abstract class TimedRelay implements Timed {
     this.#duration = ticks(duration);
   }
 
-  /** A byte has passed. */
+  /** Called when bytes have passed. */
   touch(): void {
     this.#active = this.sweep.tick;
   }
 
-  /** One of them has ended its direction. */
+  /** Called when a side has ended its direction. */
   protected ended(side: 'client' | 'target'): void {
     this.#endedFirst ??= side;
     this.touch();
@@ -44,23 +47,23 @@ export abstract class TimedRelay implements Timed {
     return this.#halfClose * 1000;
   }
 
-  /** For the sweep: ends what has gone on for too long, or without one of the two. */
+  /** Called by the sweep: ends a relay that has run or been silent for too long, or lost a side. */
   check(tick: number): void {
     this.look();
     if (this.waits) this.touch();
     const silent = tick - this.#active;
     if (tick - this.#started >= this.#duration) this.cut({ by: 'duration' });
     else if (silent >= this.#idle) this.cut({ by: 'idle' });
-    // Somebody who is there reads slower than the other sends: that is no silence.
+    // A connected peer that reads more slowly than the other sends is not silent.
     else if (this.#endedFirst !== undefined && silent >= this.#halfClose && !this.heldBack)
       this.cut({ by: 'half-close' });
   }
 
-  /** Looks for one that is gone without a sign. */
+  /** Checks for a side that failed unnoticed. */
   protected abstract look(): void;
-  /** Bytes wait for bandwidth. */
+  /** Whether bytes are waiting for bandwidth. */
   protected abstract get waits(): boolean;
-  /** Bytes wait for a reader who is there. */
+  /** Whether bytes are waiting for a reader that is still connected. */
   protected abstract get heldBack(): boolean;
   /** Ends it at once. */
   protected abstract cut(end: RelayEnd): void;

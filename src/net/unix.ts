@@ -5,10 +5,10 @@ import type { UnixSocket } from './engine.ts';
 import { codeOf } from '../wire/error-code.ts';
 import type { Endpoint } from '../wire/address.ts';
 
-/** Either end of a connection over a unix socket. */
+/** Both addresses of a connection over a unix socket. */
 export const HERE: Endpoint = { host: '127.0.0.1', port: 0 };
 
-/** Binds by `bind`; a socket that a server which has gone left there is replaced. */
+/** Binds with `bind`; replaces a socket file left behind by a server that no longer runs. */
 export async function bindPath<T>(at: UnixSocket, bind: () => T | Promise<T>): Promise<T> {
   try {
     return await bind();
@@ -19,7 +19,7 @@ export async function bindPath<T>(at: UnixSocket, bind: () => T | Promise<T>): P
   }
 }
 
-/** Does `bind`, which must not wait, so that nobody gets at the socket before it has its mode. */
+/** Runs `bind`, which must be synchronous, so that the socket never exists without its mode. */
 export function withMode<T>({ mode }: UnixSocket, bind: () => T): T {
   const umask = process.umask(0o777 & ~mode);
   try {
@@ -29,7 +29,7 @@ export function withMode<T>({ mode }: UnixSocket, bind: () => T): T {
   }
 }
 
-/** Whether the path is a socket that nobody listens on any more. */
+/** Whether the path is a socket without a listener. */
 async function isLeftBehind({ path }: UnixSocket, error: unknown): Promise<boolean> {
   if (codeOf(error) !== 'EADDRINUSE') return false;
   if (!(await lstat(path)).isSocket()) return false;

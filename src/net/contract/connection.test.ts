@@ -70,7 +70,7 @@ for (const engine of engines) {
       far.destroy();
     });
 
-    test('a peer that resets before it is accepted hurts nobody', async () => {
+    test('a peer that resets before it is accepted affects no other', async () => {
       const good = Promise.withResolvers<Connection>();
       const see = (connection: Connection): void => {
         connection.read().then(
@@ -122,12 +122,12 @@ for (const engine of engines) {
       });
     });
 
-    test('nobody listens', async () => {
+    test('no listener', async () => {
       const to = { host: '127.0.0.1', port: await closedPort() };
       await assert.rejects(engine.connect(to, TIMEOUT), { code: 'ECONNREFUSED' });
     });
 
-    test('nobody answers: the time-out, or the signal', async () => {
+    test('no answer: the time-out, or the signal', async () => {
       await using hole = await startBlackHole();
       const start = performance.now();
       await assert.rejects(engine.connect(hole, { timeout: 300 }), { code: 'ETIMEDOUT' });
@@ -144,7 +144,7 @@ for (const engine of engines) {
       );
     });
 
-    test('a signal that comes later changes nothing', async () => {
+    test('a later signal changes nothing', async () => {
       const aborting = new AbortController();
       await using echo = await startEcho();
       const near = await engine.connect(echo, { ...TIMEOUT, signal: aborting.signal });
@@ -175,7 +175,7 @@ for (const engine of engines) {
       far.destroy();
     });
 
-    test('what is given back comes first, last given back first', async () => {
+    test('unread bytes come first, the last ones unread before the others', async () => {
       const { near, far } = await accepted(engine);
       far.end('one two three');
       assert.equal((await read(near, 13)).toString(), 'one two three');
@@ -188,7 +188,7 @@ for (const engine of engines) {
       far.destroy();
     });
 
-    test('what nobody reads is held back, and all of it comes when somebody does', async () => {
+    test('unread data is held back, and all of it arrives when it is read', async () => {
       const data = sample(64 << 20, 1);
       const { near, far } = await accepted(engine);
       const before = process.memoryUsage().rss;
@@ -206,7 +206,7 @@ for (const engine of engines) {
       far.destroy();
     });
 
-    test('a reset rejects one that waits', async () => {
+    test('a reset rejects a waiting read', async () => {
       const { near, far } = await accepted(engine);
       const reading = near.read();
       far.resetAndDestroy();
@@ -223,7 +223,7 @@ for (const engine of engines) {
       await assert.rejects(near.read(), { code: 'ECONNRESET' });
     });
 
-    test('a reset while more is held back rejects it, after the first of what came', async () => {
+    test('a reset while more is held back rejects it, after the first of the data', async () => {
       const { near, far } = await accepted(engine);
       const data = sample(8 << 20, 4);
       let flushed = 0;
@@ -279,7 +279,7 @@ for (const engine of engines) {
       near.destroy();
     });
 
-    test('finish: the reply arrives though the peer has sent what nobody read', async () => {
+    test('finish: the reply arrives although the peer sent data that was not read', async () => {
       const { near, far } = await accepted(engine);
       const reply = received(far);
       far.write(sample(1 << 20, 2));
@@ -287,13 +287,13 @@ for (const engine of engines) {
       near.write(Buffer.from('reply'));
       void near.closeGracefully(10_000);
       assert.equal((await reply).toString(), 'reply');
-      // It reads on until the peer ends too, and closes then.
+      // It keeps reading until the peer ends, and then closes.
       far.end(sample(1 << 20, 3));
       await closed(far);
       assert.equal(far.errored, null);
     });
 
-    test('finish: a peer that does not end is left after the linger time', async () => {
+    test('finish: a peer that does not end is disconnected after the linger time', async () => {
       const { near, far } = await accepted(engine);
       near.write(Buffer.from('reply'));
       const start = performance.now();
@@ -321,7 +321,7 @@ for (const engine of engines) {
   });
 
   suite(`${engine.name}: onLost`, () => {
-    test('a reset while nobody reads, once', async () => {
+    test('a reset without a reader, once', async () => {
       const { near, far } = await accepted(engine);
       const told = losses(near);
       far.write('something unread');
@@ -332,7 +332,7 @@ for (const engine of engines) {
       assert.deepEqual(told, ['ECONNRESET']);
     });
 
-    test('the end of the peer is told without an error', async () => {
+    test('the end of the peer is reported without an error', async () => {
       const { near, far } = await accepted(engine);
       const told = losses(near);
       far.end();
@@ -342,7 +342,7 @@ for (const engine of engines) {
       far.destroy();
     });
 
-    test('destroy is told with its reason', async () => {
+    test('destroy is reported with its reason', async () => {
       const { near, far } = await accepted(engine);
       const told = losses(near);
       const reason = new Error('enough');
@@ -352,7 +352,7 @@ for (const engine of engines) {
       far.destroy();
     });
 
-    test('a loss in the past is told soon', async () => {
+    test('an earlier loss is reported soon', async () => {
       const { near, far } = await accepted(engine);
       far.resetAndDestroy();
       await assert.rejects(near.read());
@@ -361,7 +361,7 @@ for (const engine of engines) {
       assert.deepEqual(told, ['ECONNRESET']);
     });
 
-    test('not while a read waits, for that is told itself', async () => {
+    test('not while a read waits, which rejects itself', async () => {
       const { near, far } = await accepted(engine);
       const told = losses(near);
       const reading = near.read();
@@ -371,7 +371,7 @@ for (const engine of engines) {
       assert.deepEqual(told, []);
     });
 
-    test('not for what was over before, when the connection is finished or detached at once', async () => {
+    test('not for an earlier loss, when the connection is finished or detached at once', async () => {
       for (const leave of [
         (near: Connection) => void near.closeGracefully(1000),
         (near: Connection) => void near.detach().destroy(),
@@ -402,7 +402,7 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await delay(10);
 }
 
-/** What `onLost` is told, in order. */
+/** The calls of `onLost`, in order. */
 function losses(connection: Connection): unknown[] {
   const told: unknown[] = [];
   connection.onLost((error) => told.push(error && 'code' in error ? error.code : error));

@@ -21,7 +21,7 @@ import { check } from '../../../test/support/process.ts';
 import { descriptors, untilDescriptors } from '../../../test/support/usage.ts';
 import type { Connection, Engine, RelayEnd } from '../engine.ts';
 
-/** A side that fails does so with one of these, as it was found out by reading or by writing. */
+/** The errors of a failed side, found by reading or by writing. */
 const RESET_CODES: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE']);
 const LIMITS = { idle: 10_000, halfClose: 10_000, duration: 0 };
 
@@ -64,7 +64,7 @@ for (const engine of engines) {
         supply.stop();
       });
 
-      test(`the ${side} resets while it takes nothing and the other is held back`, async () => {
+      test(`the ${side} resets while it reads nothing and the other is held back`, async () => {
         using joined = await relayed(engine);
         const [resetting, other] = ends(joined);
         const supply = flood(other);
@@ -75,7 +75,7 @@ for (const engine of engines) {
         supply.stop();
       });
 
-      test(`the ${side} resets while it is held back: the other gets what came before, and learns of it`, async () => {
+      test(`the ${side} resets while it is held back: the other gets what came before, and notices it`, async () => {
         using joined = await relayed(engine);
         const [resetting, other] = ends(joined);
         const counter = side === 'client' ? 'sent' : 'received';
@@ -91,7 +91,7 @@ for (const engine of engines) {
         assert.ok(joined.relay[counter] >= before);
       });
 
-      test(`the ${side} resets after it has ended`, async () => {
+      test(`the ${side} resets after ending its direction`, async () => {
         using joined = await relayed(engine);
         const [resetting, other] = ends(joined);
         resetting.end('question');
@@ -127,7 +127,7 @@ for (const engine of engines) {
     });
 
     test('a storm of 200, in every phase, leaves nothing behind', async () => {
-      // A first round opens what an engine opens once.
+      // The first round opens what an engine opens only once.
       await storm(engine, 10);
       const before = await descriptors(process.pid);
       const ends = await storm(engine, 200);
@@ -137,7 +137,7 @@ for (const engine of engines) {
   });
 
   suite(`${engine.name}: nothing is left`, () => {
-    test('after connections of every end', async () => {
+    test('after connections with every kind of end', async () => {
       const before = await descriptors(process.pid);
       for (let i = 0; i < 5; i++) {
         const orderly = await relayed(engine);
@@ -162,12 +162,12 @@ for (const engine of engines) {
       await untilDescriptors(before);
     });
 
-    test('after relays that were cut with an end of stream on the way', async () => {
+    test('after relays that were cut with an end of stream in transit', async () => {
       const before = await descriptors(process.pid);
       for (let i = 0; i < 40; i++) {
         using joined = await relayed(engine);
         joined.client.end('x');
-        // Somewhere here the end is taken from one socket and given to the other.
+        // During these turns the end of stream passes from one socket to the other.
         for (let turn = 0; turn < i / 2; turn++) await immediate();
         joined.relay.abort();
         assert.deepEqual(await joined.ended, { by: 'abort' });
@@ -203,7 +203,7 @@ for (const engine of engines) {
   });
 }
 
-/** Many relays whose ends reset at another moment each. Their ends. */
+/** Many relays whose ends reset at different moments; returns how they ended. */
 async function storm(engine: Engine, count: number): Promise<RelayEnd[]> {
   let phase = 0;
   const ends: RelayEnd[] = [];
@@ -220,14 +220,14 @@ async function storm(engine: Engine, count: number): Promise<RelayEnd[]> {
       const far = await engine.connect(target, { timeout: 5000 });
       ends.push(await startRelay(engine, client, far, LIMITS).ended);
     } catch {
-      client.destroy(); // one end was quicker
+      client.destroy(); // the other end was faster
     }
   };
   const all = (client: Connection): void => void handled.push(handle(client));
   await using listener = await engine.listen({ host: '127.0.0.1', port: 0 }, all, assert.fail);
   const clients = Array.from({ length: count }, async (_, i) => {
     const client = connect({ ...listener.local });
-    client.on('error', () => undefined); // what this is all about
+    client.on('error', () => undefined); // expected here
     client.on('connect', () => {
       if (i % 4 === 0) client.resetAndDestroy();
       client.write('x'.repeat(1 + (i % 3) * 50_000));
@@ -247,7 +247,7 @@ function assertFailed({ by, error }: RelayEnd, side: 'client' | 'target'): void 
   assert.ok(RESET_CODES.has(String(error)), `${error}`);
 }
 
-/** A far end learns that the stream was cut. */
+/** Asserts that a far end sees a truncated stream. */
 async function assertReset(far: Socket): Promise<void> {
   far.resume();
   await closed(far);

@@ -20,7 +20,7 @@ import type { Engine, RelayEnd, RelayOptions } from '../engine.ts';
 
 leavesNothing();
 
-/** A client as it has come, and the socket whose reset is its end. */
+/** An accepted client, and the socket that can be reset below it. */
 interface Client extends Pair {
   readonly below: Socket;
 }
@@ -37,14 +37,14 @@ async function plain(engine: Engine): Promise<Client> {
 
 for (const engine of engines) {
   for (const [link, arrive] of links) {
-    // No time-out is there to end what is not noticed.
+    // No time-out hides an unnoticed reset.
     suite(`${engine.name}, ${link}: a client that has gone`, { concurrency: true }, () => {
       for (const size of [1, 1000, 20_000, 100_000, 200_000]) {
         test(`after ${size} bytes in its first flight, with an answer of 100 KB under way`, async () => {
           for (let i = 0; i < 5; i++) {
             const target = await dialled(engine);
             const client = await arrive(engine);
-            // What it has sent of its handshake is with the kernel by now, and not read yet.
+            // The client's handshake has reached the kernel by now, but has not been read.
             await immediate();
             client.far.write(sample(size, 1));
             client.below.resetAndDestroy();
@@ -69,7 +69,7 @@ for (const engine of engines) {
         assertLost(await joined.ended, 'client');
       });
 
-      test('while a target that reads nothing holds it back, and has ended', async () => {
+      test('while a target that has ended and reads nothing holds it back', async () => {
         const client = await arrive(engine);
         using joined = join(engine, client, await dialled(engine), { halfClose: 3000 });
         joined.target.pause().end('x');
@@ -79,12 +79,12 @@ for (const engine of engines) {
         client.below.resetAndDestroy();
         supply.stop();
         const end = await joined.ended;
-        // With both ends sent, Node shows no difference between a reset and bytes that are held back.
+        // When both ends were sent, Node cannot distinguish a reset from bytes that are held back.
         if (end.by === 'half-close') assert.equal(engine.name, 'portable');
         else assertLost(end, 'client');
       });
 
-      test('while it takes nothing', async () => {
+      test('while it reads nothing', async () => {
         const client = await arrive(engine);
         using joined = join(engine, client, await dialled(engine));
         const supply = flood(joined.target);
@@ -119,7 +119,7 @@ for (const engine of engines) {
       const half: Partial<RelayOptions> = { halfClose: 2000 };
       const DATA = sample(24 << 20, 4);
 
-      test('does not cut one that takes a little now and then', async () => {
+      test('does not cut a peer that reads a little now and then', async () => {
         using joined = join(engine, await arrive(engine), await dialled(engine), half);
         const whole = received(joined.client);
         joined.client.pause();
@@ -136,7 +136,7 @@ for (const engine of engines) {
 
       const takes =
         engine.name === 'fast' ? 'waits for one that takes nothing' : 'cuts one that takes nothing';
-      test(`${takes}, ${engine.name === 'fast' ? 'as long as it answers' : 'for nobody can tell whether it is there'}`, async () => {
+      test(`${takes}, ${engine.name === 'fast' ? 'as long as it answers' : 'as its presence cannot be checked'}`, async () => {
         using joined = join(engine, await arrive(engine), await dialled(engine), half);
         joined.client.pause().end();
         joined.target.end(DATA);
@@ -154,7 +154,7 @@ for (const engine of engines) {
   }
 }
 
-/** Lets a far end that is paused read so many bytes, or the rest. */
+/** Lets a paused far end read this many bytes, or the rest. */
 function takeSome(far: Socket, size: number): Promise<void> {
   return new Promise((resolve) => {
     let left = size;
@@ -168,7 +168,7 @@ function takeSome(far: Socket, size: number): Promise<void> {
   });
 }
 
-/** It failed, as found out by reading, by writing or by looking. */
+/** The side failed, noticed by reading, by writing or by the sweep. */
 function assertLost({ by, error }: RelayEnd, side: 'client' | 'target'): void {
   assert.equal(by, side);
   assert.match(String(error), /^(?:ECONNRESET|EPIPE)$/);

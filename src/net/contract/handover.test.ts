@@ -31,7 +31,7 @@ leavesNothing();
 
 for (const engine of engines) {
   suite(`${engine.name}: detach`, () => {
-    test('unread bytes come first, what was written goes out, and the stream flows when somebody listens', async () => {
+    test('unread bytes come first, what was written is sent, and the stream flows when it has a listener', async () => {
       const { near, far } = await accepted(engine);
       const data = sample(5 * MIB, 1);
       const answer = received(far);
@@ -74,12 +74,12 @@ for (const engine of engines) {
       assert.equal((await answer).toString(), 'answer');
     });
 
-    test('when the peer has reset it with something still to send, nobody else is hurt', async () => {
+    test('a peer that resets it with data still to send affects nothing else', async () => {
       for (let i = 0; i < 20; i++) {
         const { near, far } = await accepted(engine);
         far.resetAndDestroy();
         near.write(Buffer.from('answer'));
-        // The engine may have heard of it, or not.
+        // The engine may or may not have noticed it.
         if (i % 2 === 1) await delay(5);
         const stream = near.detach();
         stream.on('error', () => {}).resume();
@@ -92,7 +92,7 @@ for (const engine of engines) {
       }
     });
 
-    test('nothing of the connection listens any more', async () => {
+    test('the connection has no listeners left on it', async () => {
       const { near, far } = await accepted(engine);
       const { near: other, far: otherFar } = await accepted(engine);
       const fresh = near.detach();
@@ -106,7 +106,7 @@ for (const engine of engines) {
   });
 
   suite(`${engine.name}: TLS over a connection`, () => {
-    test('a client that speaks TLS, after a look at its first byte', async () => {
+    test('a client that speaks TLS, after its first byte was inspected', async () => {
       const client = await accepted(engine);
       const secure = connect({ ...CLIENT, socket: client.far });
       const hello = await read(client.near, 1);
@@ -147,7 +147,7 @@ for (const engine of engines) {
 
     test('a reset under it reaches the other side', async () => {
       const client = await accepted(engine);
-      // Its own socket stays its own, so that it can be reset under TLS.
+      // TLS runs over a pair of streams, so that the TCP socket itself can be reset.
       const [socket, plug] = duplexPair();
       plug.pipe(client.far).pipe(plug);
       const secure = connect({ ...CLIENT, socket });
@@ -178,7 +178,7 @@ for (const engine of engines) {
     });
 
     for (const reads of ['client', 'target'] as const) {
-      test(`a ${reads} that reads nothing: little is held, and it is known how much`, async () => {
+      test(`a ${reads} that reads nothing: little is held, and is reported`, async () => {
         const client = await secured(engine, await accepted(engine));
         using joined = join(engine, client, await dialled(engine));
         const [far, other] =
@@ -187,13 +187,13 @@ for (const engine of engines) {
         const supply = flood(other);
         await settled(() => joined.relay.sent + joined.relay.received);
         const { held } = joined.relay;
-        // A chunk under way, which TLS has once more, and one behind it.
+        // A chunk in transit, which TLS holds twice, and one behind it.
         assert.ok(held > 1000 && held <= 196_608 + 100, `${held} bytes`);
         supply.stop();
       });
     }
 
-    test('what is no TLS is lost with an error', async () => {
+    test('data that is not TLS ends the connection with an error', async () => {
       const client = await accepted(engine);
       const near = serveTls(engine, client.near);
       client.far.write('GET / HTTP/1.1\r\n\r\n');

@@ -12,7 +12,7 @@ function at(device: string): Endpoint {
   return { host: `127.0.0.1%${device}`, port: 0 };
 }
 
-/** Linux gives a connection to an own address to this one; elsewhere there is no fast engine. */
+/** Linux routes connections to a local address through this interface; other systems have no fast engine. */
 const LOOPBACK = 'lo';
 
 for (const engine of engines) {
@@ -31,7 +31,7 @@ for (const engine of engines) {
     });
   }
 
-  test(`${engine.name}: one that was dialled came by none`, async () => {
+  test(`${engine.name}: a dialled one arrived through none`, async () => {
     const { near, far } = await dialled(engine);
     assert.equal(near.cameBy(LOOPBACK), false);
     near.destroy();

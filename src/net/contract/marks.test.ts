@@ -52,7 +52,7 @@ for (const engine of engines) {
     ] as const) {
       for (const ends of [false, true]) {
         const then = ends ? 'the end' : 'more';
-        test(`at an urgent byte behind ${what}: what comes after it is there, then ${then}`, async () => {
+        test(`at an urgent byte behind ${what}: what follows it is delivered, then ${then}`, async () => {
           const client = await tcp(engine);
           const last = sample(size, 2);
           const bulk = sample(before, 1);
@@ -88,7 +88,10 @@ for (const engine of engines) {
   });
 }
 
-/** Lets `sending` send all that is left at once, so that the engine finds it so, and looks at what comes out at the other end. */
+/**
+ * Lets `sending` send everything at once, so that the engine finds it complete, and checks what arrives at
+ * the other end.
+ */
 async function relays(
   engine: Engine,
   client: RawPair,
@@ -100,7 +103,7 @@ async function relays(
   const target = await dialled(engine);
   const { relay, ended } = startRelay(engine, client.near, target.near);
   const whole = received(target.far);
-  whole.catch(() => undefined); // it may be cut before anybody waits for it
+  whole.catch(() => undefined); // may reject before it is awaited
   const passed = (count: number): Promise<true> =>
     until(
       () => relay.sent === count,
@@ -168,7 +171,7 @@ async function sendBulk(fd: number, bulk: Uint8Array): Promise<void> {
   }
 }
 
-/** Bytes that come with a descriptor, which nobody wants. */
+/** Sends bytes together with a descriptor, which the receiver ignores. */
 function sendDescriptor(fd: number, chunk: Uint8Array): void {
   bytes.set(chunk, data);
   const [message, piece, control] = [words, words + 16, words + 20];

@@ -39,7 +39,7 @@ for (const engine of engines) {
       const atClient = received(client.far);
       client.far.end(up);
       target.far.end(down);
-      // A handshake has eaten some bytes, and was given more than it could use.
+      // A handshake has consumed some bytes, and read more than it could use.
       assertSame(await read(client.near, 5000), up.subarray(0, 5000));
       assertSame(await read(target.near, 10), down.subarray(0, 10));
       client.near.unread(up.subarray(4000, 5000));
@@ -115,7 +115,7 @@ for (const engine of engines) {
       assert.equal(joined.relay.sent, IN_FLIGHT);
     });
 
-    test('an end behind bytes that nobody takes yet waits for them', async () => {
+    test('an end behind bytes that are not yet taken waits for them', async () => {
       using joined = await relayed(engine);
       const data = sample(24 * MIB, 6);
       joined.target.end(data);
@@ -154,7 +154,7 @@ for (const engine of engines) {
       });
     }
 
-    test('the counters run while it does', async () => {
+    test('the counters advance while it runs', async () => {
       using joined = await relayed(engine);
       joined.client.write('question');
       await once(joined.target, 'data');
@@ -165,9 +165,9 @@ for (const engine of engines) {
       assert.equal(joined.relay.received, 9);
     });
 
-    test('a pace holds each side back by itself, and nothing is lost', async () => {
+    test('a pace holds each side back separately, and nothing is lost', async () => {
       const started = performance.now();
-      // Silence is not what waiting for bandwidth is: the idle time-out is shorter than one chunk's wait.
+      // Waiting for bandwidth is not silence: the idle time-out is shorter than one chunk's wait.
       using joined = await relayed(engine, { idle: 1000, sendPace: paced(MIB), receivePace: paced(8 * MIB) });
       const [up, down] = [sample(3 * MIB, 1), sample(4 * MIB, 2)];
       joined.client.end(up);
@@ -182,13 +182,13 @@ for (const engine of engines) {
       ]);
       assertSame(sent, up);
       assertSame(got, down);
-      // What came last, and a tenth of a second, is not waited for.
+      // Except for the last part of the data, and a burst of a tenth of a second.
       assert.ok(sentAfter > 2500, `${sentAfter} ms`);
       assert.ok(gotAfter > 300 && gotAfter < sentAfter, `${gotAfter} ms`);
       assert.equal((await joined.ended).error, undefined);
     });
 
-    test('no byte is taken before its pace allows it, early ones neither', async () => {
+    test('no byte is taken before its pace allows it, including early ones', async () => {
       const client = await accepted(engine);
       const data = sample(3000, 9);
       client.far.write(data.subarray(0, 2000));
@@ -217,13 +217,13 @@ for (const engine of engines) {
       assert.ok(sendPace.left && receivePace.left);
     });
 
-    test('what is taken and finds no room is not taken twice', async () => {
+    test('data that was taken but has no room is not taken twice', async () => {
       const sendPace = new Gate();
       using joined = await relayed(engine, { sendPace });
       const data = sample(24 * MIB, 10);
       joined.client.end(data);
       let taken = 0;
-      // Until the target's buffers are full: then nothing is asked for.
+      // Until the target's buffers are full: then it no longer asks.
       while (await Promise.race([sendPace.asked().then(() => true), delay(300, false)]))
         taken += await sendPace.grant(65_536);
       assert.ok(taken < data.length, `all of ${taken} bytes fit`);
@@ -250,7 +250,7 @@ for (const engine of engines) {
       });
     }
 
-    test('its owner is told once, when whoever called has gone on', async () => {
+    test('its owner is notified once, after the caller has returned', async () => {
       const told: RelayEnd[] = [];
       const owner = { relayEnded: (end: RelayEnd) => void told.push(end) };
       const [first, second] = [await accepted(engine), await accepted(engine)];
@@ -275,7 +275,7 @@ for (const engine of engines) {
       assert.equal(joined.relay.sent, 1);
     });
 
-    test('abort while the ends of both streams are passed on', async () => {
+    test('abort while the ends of both streams are in transit', async () => {
       const client = await accepted(engine);
       const target = await dialled(engine);
       client.far.end();
@@ -285,11 +285,11 @@ for (const engine of engines) {
       using joined = join(engine, client, target);
       joined.relay.abort();
       const { by } = await joined.ended;
-      // There is nothing else to pass on: it may be over before.
+      // There is nothing else to pass on, so it may already be over.
       assert.ok(by === 'abort' || by === 'client', by);
     });
 
-    test('a stream that is cut with its end held back is not taken for a whole one', async () => {
+    test('a stream cut with its end held back does not look complete', async () => {
       const client = await accepted(engine);
       const target = await dialled(engine);
       target.near.unread(sample(24 * MIB, 8));
@@ -356,7 +356,7 @@ for (const engine of engines) {
         const start = performance.now();
         a.end();
         await once(b.resume(), 'end');
-        // Bytes that still come put it off.
+        // Data that still arrives postpones it.
         let last = start;
         for (let i = 0; i < 6; i++) {
           last = performance.now();
@@ -387,7 +387,7 @@ for (const engine of engines) {
       await Promise.all([cut(joined.client), cut(joined.target)]);
     });
 
-    test('waiting for bandwidth is no silence', async () => {
+    test('waiting for bandwidth is not silence', async () => {
       const sendPace = new Gate();
       using joined = await relayed(engine, { idle: 1000, halfClose: 1000, sendPace });
       joined.target.end();
@@ -398,7 +398,7 @@ for (const engine of engines) {
       assert.equal(String(chunk), 'x');
     });
 
-    test('one that is held back is idle', async () => {
+    test('a relay that is held back is idle', async () => {
       using joined = await relayed(engine, { idle: 1000 });
       flood(joined.client);
       assert.deepEqual(await joined.ended, { by: 'idle' });
@@ -406,7 +406,7 @@ for (const engine of engines) {
   });
 }
 
-/** Waits until a far end is gone, and asserts that it does not take that for an orderly end. */
+/** Waits until a far end is closed, and asserts that it does not see a normal end. */
 async function cut(far: Socket): Promise<void> {
   far.resume();
   await closed(far);
@@ -417,7 +417,7 @@ function paced(rate: number): Pace {
   return new Shaper(new Bandwidth(rate), () => performance.now()).pace();
 }
 
-/** A pace that gives a turn on demand. */
+/** A pace that grants turns on demand. */
 class Gate implements Pace {
   waits = false;
   left = false;
@@ -439,7 +439,7 @@ class Gate implements Pace {
     while (!this.waits) await new Promise<void>((resolve) => (this.#asked = resolve));
   }
 
-  /** How many bytes were taken. */
+  /** Returns how many bytes were taken. */
   async grant(most: number): Promise<number> {
     await this.asked();
     this.waits = false;

@@ -10,8 +10,8 @@ const LOOPBACK = { host: '127.0.0.1', port: 0 };
 leavesNothing();
 
 for (const engine of engines) {
-  suite(`${engine.name}: others have their turn`, () => {
-    test('while somebody reads all that a peer sends', async () => {
+  suite(`${engine.name}: others get their turn`, () => {
+    test('while everything a peer sends is read', async () => {
       const { near, far } = await accepted(engine);
       const supply = flood(far);
       await delay(500);
@@ -41,7 +41,7 @@ for (const engine of engines) {
       const fill = (): void => {
         for (let i = 0; i < 100; i++) far.send(new Uint8Array(10), 0, 10, to);
       };
-      // Each of the first is answered by as many as there is room for.
+      // Each of the first triggers as many as there is room for.
       const near: UdpSocket = stack.use(
         await engine.udp(LOOPBACK, { received: () => void (++count % 50 === 0 && fill()), failed() {} }),
       );
@@ -54,7 +54,7 @@ for (const engine of engines) {
       }
       near.close();
       const late = Math.max(...told.slice(30));
-      // Its share does not grow the longer it lasts.
+      // Its share does not grow with time.
       assert.ok(late <= 400, `${told.join(' ')} datagrams`);
     });
   });

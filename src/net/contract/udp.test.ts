@@ -11,10 +11,10 @@ import { FastEngine } from '../fast.ts';
 import { libc } from '../../sys/libc.ts';
 
 const LOOPBACK = { host: '127.0.0.1', port: 0 };
-/** The largest payload over IPv4; over IPv6 it is 20 bytes more. */
+/** The largest payload over IPv4; over IPv6 it is 20 bytes larger. */
 const LARGEST = 65_507;
 
-/** A socket and what has come to it. */
+/** A socket and the datagrams it has received. */
 interface Box extends Disposable {
   readonly socket: UdpSocket;
   readonly codes: string[];
@@ -50,7 +50,7 @@ for (const engine of engines) {
       });
     }
 
-    test('an IPv6 socket leaves IPv4 alone', async () => {
+    test('an IPv6 socket does not receive IPv4', async () => {
       using six = await open(engine, '::');
       using four = await engine.udp({ host: '0.0.0.0', port: six.socket.local.port }, ignore);
       assert.equal(four.local.port, six.socket.local.port);
@@ -76,7 +76,7 @@ for (const engine of engines) {
       });
     }
 
-    test('a payload that is too large is reported, and the socket lives on', async () => {
+    test('a payload that is too large is reported, and the socket stays open', async () => {
       using a = await open(engine);
       using b = await open(engine);
       const peer = a.socket.peer(b.socket.local);
@@ -90,14 +90,14 @@ for (const engine of engines) {
       assert.equal((await b.next()).data.toString(), 'x');
     });
 
-    test('one that is too large, sent from within another, leaves that as it came', async () => {
+    test('one that is too large, sent while another is received, does not change that', async () => {
       using b = await open(engine);
       const data = sample(1000, 3);
       const codes: string[] = [];
       let kept: Uint8Array | undefined;
       using relay: UdpSocket = await engine.udp(LOOPBACK, {
         received: (buffer, start, end) => {
-          // As a reassembled datagram behind the longest header: more than any has room for.
+          // Like a reassembled datagram behind the longest headers: larger than any buffer.
           send(relay, sample(LARGEST + 262, 1), relay.peer(b.socket.local));
           kept = buffer.slice(start, end);
         },
@@ -110,7 +110,7 @@ for (const engine of engines) {
       assert.deepEqual(codes, ['EMSGSIZE']);
     });
 
-    test('destinations that cannot be: reported, and the socket lives on', async () => {
+    test('impossible destinations: reported, and the socket stays open', async () => {
       using a = await open(engine);
       using b = await open(engine);
       send(a.socket, Buffer.from('x'), a.socket.peer({ host: '127.0.0.1', port: 0 }));
@@ -122,7 +122,7 @@ for (const engine of engines) {
       assert.equal((await b.next()).data.toString(), 'x');
     });
 
-    test('a port where nobody listens does not disturb the others', async () => {
+    test('a port without a listener does not affect the others', async () => {
       const lost = await open(engine);
       const { local } = lost.socket;
       lost.socket.close();
@@ -132,11 +132,11 @@ for (const engine of engines) {
       await delay(50);
       send(a.socket, Buffer.from('x'), a.socket.peer(b.socket.local));
       assert.equal((await b.next()).data.toString(), 'x');
-      // An engine that sees ICMP errors says so; one that does not is silent.
+      // An engine that sees ICMP errors reports them; the other is silent.
       assert.ok(a.codes.every((code) => code === 'ECONNREFUSED'));
     });
 
-    test('the headroom takes a header, and the whole goes on without a copy', async () => {
+    test('the headroom takes a header, and the whole is passed on without a copy', async () => {
       using b = await open(engine);
       const header = sample(UDP_HEADROOM, 9);
       const relay: UdpSocket = await engine.udp(LOOPBACK, {
@@ -176,7 +176,7 @@ for (const engine of engines) {
     test('a burst of many peers: each has its own key', async () => {
       using a = await open(engine);
       const keys = new Map<string, string>();
-      // Closed at the end: before, the kernel may give the port of one to another.
+      // Closed at the end: otherwise the kernel could reuse a port.
       using all = new DisposableStack();
       for (let i = 0; i < 20; i++) {
         const far = createSocket('udp4').bind(0, '127.0.0.1');
@@ -203,7 +203,7 @@ for (const engine of engines) {
       assert.equal(await descriptors(process.pid), before);
     });
 
-    test('closed by a datagram of many: nothing more is told', async () => {
+    test('closed while handling one of many datagrams: nothing more is reported', async () => {
       using far = await open(engine);
       let told = 0;
       const socket = await engine.udp(LOOPBACK, {
@@ -221,7 +221,7 @@ for (const engine of engines) {
       (await engine.udp(local, ignore)).close();
     });
 
-    test('after close: nothing is sent, nothing told, and the port is free', async () => {
+    test('after close: nothing is sent or reported, and the port is free', async () => {
       using b = await open(engine);
       const before = await descriptors(process.pid);
       const a = await open(engine);
@@ -241,14 +241,14 @@ for (const engine of engines) {
   });
 }
 
-test('one engine after another has UDP, and more of them than there would be room for', async () => {
+test('many engines in succession have UDP, more than would fit at once', async () => {
   for (let i = 0; i < 8; i++) {
     using socket = await new FastEngine().udp(LOOPBACK, ignore);
     assert.ok(socket.local.port > 0);
   }
 });
 
-test('an error that stays is told, and not asked for for ever', async () => {
+test('a persistent error is reported, and does not cause a loop', async () => {
   const failing = mock.method(libc, 'recvmmsg', () => libc.close(-1));
   try {
     using a = await open(new FastEngine());

@@ -52,13 +52,13 @@ for (const engine of engines) {
       await ended.promise;
     });
 
-    test('a path where nobody listens, none, and one that is too long', async () => {
+    test('a path without a listener, a missing one, and one that is too long', async () => {
       await using directory = await makeDirectory();
       const path = join(directory.path, 'socket');
       await assert.rejects(engine.connect({ path }, TIMEOUT), { code: 'ENOENT' });
       const server = createServer().listen(path);
       await once(server, 'listening');
-      // Node takes the file away when it closes: a second name for it stays.
+      // Node removes the file when it closes: a hard link remains.
       const left = `${path}-left`;
       await link(path, left);
       server.close();
@@ -70,7 +70,7 @@ for (const engine of engines) {
       });
     });
 
-    test('a signal that was given before', async () => {
+    test('a signal aborted beforehand', async () => {
       const signal = AbortSignal.abort(new Error('enough'));
       await assert.rejects(engine.connect({ path: '/nowhere' }, { ...TIMEOUT, signal }), /enough/);
     });

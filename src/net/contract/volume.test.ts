@@ -16,11 +16,11 @@ import { sized } from '../../../test/support/size.ts';
 import type { Engine } from '../engine.ts';
 
 const MIB = 1 << 20;
-/** Bytes each way, of all flows together. */
+/** Bytes each way, for all flows together. */
 const VOLUME = sized(1024 * MIB, 64 * MIB);
-/** Bytes that the sockets of 64 flows and what measures them may take, and the heap that is not collected yet. */
+/** Memory allowed for the sockets of 64 flows, for the measurement itself, and for uncollected heap. */
 const MEMORY = 192 * MIB;
-/** What the far ends send, again and again: its length is a prime, so that no lost piece goes unseen. */
+/** Sent repeatedly by the far ends; its length is prime, so that no lost piece goes unnoticed. */
 const PATTERN = sample(1_000_003, 9);
 const EARLY = 5000;
 
@@ -34,12 +34,12 @@ for (const engine of engines) {
         await memoryStays(t, () => flow(engine, VOLUME, 'both read'));
       });
 
-      test('in 64 flows at once; in every eighth nobody reads for three seconds', async (t) => {
+      test('in 64 flows at once; every eighth is not read for three seconds', async (t) => {
         const flows = Array.from({ length: 64 }, (_, i) => (i % 8 === 0 ? 'both stall' : 'both read'));
         await memoryStays(t, () => Promise.all(flows.map((readers) => flow(engine, VOLUME / 64, readers))));
       });
 
-      test('it is known how much is held, from the first byte on and while it waits for bandwidth', async () => {
+      test('held bytes are reported, from the first byte on and while waiting for bandwidth', async () => {
         const client = await accepted(engine);
         client.near.unread(PATTERN.subarray(0, EARLY));
         assert.ok(client.near.held >= EARLY, `${client.near.held} bytes of a connection`);
@@ -51,7 +51,7 @@ for (const engine of engines) {
   );
 }
 
-/** So many bytes each way; the client ends first, and the target half a second after it has seen that. */
+/** This many bytes each way; the client ends first, and the target half a second after it sees that. */
 async function flow(engine: Engine, bytes: number, readers: 'both read' | 'both stall'): Promise<void> {
   const client = await accepted(engine);
   const target = await dialled(engine);
@@ -71,7 +71,7 @@ async function flow(engine: Engine, bytes: number, readers: 'both read' | 'both 
   assert.deepEqual([relay.sent, relay.received], [bytes, bytes]);
 }
 
-/** The pattern, from one place to another, as fast as it is taken. */
+/** Sends the pattern from one position to another, as fast as it is taken. */
 async function send(far: Socket, from: number, to: number): Promise<void> {
   for (let at = from; at < to;) {
     const start = at % PATTERN.length;
@@ -81,7 +81,7 @@ async function send(far: Socket, from: number, to: number): Promise<void> {
   }
 }
 
-/** Reads to the end, which has to come after so many bytes of the pattern. */
+/** Reads to the end, which must follow after this many bytes of the pattern. */
 async function compare(far: Socket, bytes: number, patience: number): Promise<void> {
   await delay(patience);
   let at = 0;

@@ -15,14 +15,14 @@ import { LingeringClose } from './lingering-close.ts';
 import type { Loop, Task } from './loop.ts';
 import { copyBuffer, COPY_ADDRESS, COPY_SIZE, FAILED, Stream, WAIT } from './stream.ts';
 
-/** Reads that find something at once, before others have their turn. */
+/** Successful immediate reads per turn. */
 const BATCH = 8;
 
-/** Who looks after a connection once nobody reads it any more. */
+/** Takes over a connection that is no longer read through `read`. */
 export interface Consumer {
   /** There may be something to read, or room to write. */
   ready(stream: Stream): void;
-  /** Somebody else has closed it. */
+  /** The connection was closed by another party. */
   gone(stream: Stream): void;
 }
 
@@ -31,19 +31,19 @@ interface Reader {
   reject(error: Error): void;
 }
 
-/** What is needed until somebody takes the connection over. Most of its life is after that, so then it is dropped. */
+/** State needed until the connection is taken over. Dropped then, as most of its life comes after that. */
 interface HandshakeBuffers {
-  /** The peer has ended its direction, and all before was read. */
+  /** The peer has ended its direction, and all data before that was read. */
   ended: boolean;
   early: Uint8Array[] | undefined;
   out: Uint8Array | undefined;
   reader: Reader | undefined;
-  /** That found something at once, in a row. */
+  /** Consecutive reads that found data at once. */
   reads: number;
   lost: ((error?: Error) => void) | undefined;
 }
 
-/** A connection over a descriptor: who reads it changes, from the handshake to a relay. */
+/** A connection over a descriptor, from the handshake to the relay that takes it over. */
 export class FastConnection extends Stream implements Connection, Task {
   readonly local: Endpoint;
   readonly remote: Endpoint;
@@ -59,7 +59,7 @@ export class FastConnection extends Stream implements Connection, Task {
   #successor: Connection | undefined;
   #whenClosed: (() => void) | undefined;
 
-  /** As `Stream` takes it. */
+  /** See `Stream`. */
   constructor(loop: Loop, fd: number, local: Endpoint, remote: Endpoint, slot?: number) {
     super(loop, fd, slot);
     this.local = local;
@@ -139,7 +139,8 @@ export class FastConnection extends Stream implements Connection, Task {
     if (talk !== undefined) talk.early = undefined;
     if (this.fd < 0) return;
     if (talk === undefined) {
-      // What was given to a relay or `closeGracefully` and not sent to its end is cut, and has to look cut.
+      // A relay or `closeGracefully` has not finished sending: the stream is truncated, and must look
+      // truncated.
       this.reset();
       this.#taker?.gone(this);
     } else {
@@ -166,12 +167,12 @@ export class FastConnection extends Stream implements Connection, Task {
     return stream;
   }
 
-  /** From now on `connection`, made of the detached stream, takes its place. */
+  /** Makes `connection`, which wraps the detached stream, replace this one. */
   succeededBy(connection: Connection): void {
     this.#successor = connection;
   }
 
-  /** From now on everything is the taker's business. Gives what was read too early, and what is not sent yet. */
+  /** Passes everything to the taker. Returns what was read early, and what is not sent yet. */
   handTo(taker: Consumer): { readonly early: Uint8Array | undefined; readonly out: Uint8Array | undefined } {
     const { early = [], out } = this.#talk ?? {};
     this.#taker = taker;
@@ -192,7 +193,7 @@ export class FastConnection extends Stream implements Connection, Task {
     else this.loop.soon(this);
   }
 
-  /** When everything has come to rest: sends what was written, and reports that the peer has gone. */
+  /** Runs after all current work: sends what was written, and reports a peer that is gone. */
   run(): void {
     const talk = this.#talk;
     if (talk === undefined) return;
@@ -210,7 +211,7 @@ export class FastConnection extends Stream implements Connection, Task {
     if (talk.reader !== undefined && this.readable) this.#feed(talk);
   }
 
-  /** To the reader who waits. */
+  /** Reads for the waiting reader. */
   #feed(talk: HandshakeBuffers): void {
     const count = this.take(COPY_ADDRESS, COPY_SIZE);
     if (count === WAIT) return;
@@ -224,11 +225,11 @@ export class FastConnection extends Stream implements Connection, Task {
     }
     talk.ended = count === 0;
     reader?.resolve(count === 0 ? undefined : memory.slice(copyBuffer, copyBuffer + count));
-    // Nothing more will happen: if nobody reads on, somebody has to be told.
+    // There will be no further event: if there is no other read, the loss must be reported.
     if (this.over && count > 0) this.loop.soon(this);
   }
 
-  /** Sends what was written, as far as there is room. */
+  /** Sends what was written, while there is room. */
   #flush(talk: HandshakeBuffers): void {
     const { out } = talk;
     if (out === undefined) return;
@@ -237,7 +238,7 @@ export class FastConnection extends Stream implements Connection, Task {
     if (sent === FAILED) this.#fail(talk);
   }
 
-  /** The connection is gone; what came before that can still be read. */
+  /** The connection has failed; data that arrived before can still be read. */
   #fail(talk: HandshakeBuffers): void {
     const code = takeError(this.fd);
     if (code !== 0) this.error ??= systemError(code, 'read');

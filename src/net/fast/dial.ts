@@ -49,19 +49,19 @@ function socketFamily(to: Endpoint | UnixPath): number {
   return to.host.includes(':') ? AF_INET6 : AF_INET;
 }
 
-/** Most need no zone. */
+/** Most addresses need no zone. */
 function asSeenFrom(local: Endpoint, to: Endpoint): Endpoint {
   const host = seenFrom(local.host, to.host);
   return host === to.host ? to : { host, port: to.port };
 }
 
 function comeFrom(fd: number, from: string): void {
-  // The port is chosen when the destination is known: it may be in use for another.
+  // The kernel chooses the port when the destination is known, so that it can be shared between destinations.
   setOption(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
   bindTo(fd, { host: from, port: 0 }, 'bind');
 }
 
-/** A connection that is not there yet. */
+/** A connection being established. */
 class Dialling implements Watcher {
   readonly #loop: Loop;
   readonly #fd: number;

@@ -8,47 +8,47 @@ import type { Pipe, Pipes } from './pipes.ts';
 import { copyBuffer, COPY_ADDRESS, COPY_SIZE, FAILED, WAIT } from './stream.ts';
 import type { Stream } from './stream.ts';
 
-/** Steps in a row, before others have their turn. */
+/** Steps per turn. */
 const BATCH = 8;
-/** Bytes that make a read a large one. So many in a row and a flow is bulk, whose bytes are spliced and not copied. */
+/** The size of a large read. After this many in a row a flow is bulk, and is spliced instead of copied. */
 const LARGE = 16_384;
 const BULK = 4;
-/** Bytes left over that are sent with what comes next, not before it. */
+/** A remainder smaller than this is sent together with the next data, not before it. */
 const SMALL = 4096;
-/** More bytes than any pipe has room for. */
+/** More than any pipe holds. */
 const ALL = 1 << 30;
 
-/** What a flow tells its relay, and has from it. */
+/** The relay, as its flows see it. */
 interface Relay {
   readonly pipes: Pipes;
-  /** A byte has passed. */
+  /** Bytes were passed on. */
   touch(): void;
   /** The source has ended its direction. */
   sourceEnded(flow: Flow): void;
-  /** All is passed on, but the end. */
+  /** Everything is passed on except the end. */
   flowDone(flow: Flow): void;
   failed(stream: Stream): void;
 }
 
-/** One direction of a relay. Nothing is read that there is no room for: all that waits is what one read brought. */
+/** One direction of a relay. It reads nothing without room to write: at most one read's data is waiting. */
 export class Flow implements Task, Paced {
   readonly from: Stream;
   readonly to: Stream;
-  /** The source has ended, and all it has sent is passed on. */
+  /** The source has ended, and all its data is passed on. */
   done = false;
   readonly #relay: Relay;
   readonly #pace: Pace | undefined;
   #passed: number;
   #ended = false;
   #left: Uint8Array | undefined;
-  /** Read before the relay began, and not taken yet, where there is a pace. */
+  /** Read before the relay began, and waiting for the pace. */
   #early: Uint8Array | undefined;
-  /** Large reads in a row. One small read of bulk is forgiven if a large one follows. */
+  /** Consecutive large reads. One small read does not end bulk if a large one follows. */
   #large = 0;
   #pipe: Pipe | undefined;
   #queued = false;
 
-  /** `out` is what is still to be sent before: it does not count. */
+  /** `out`: data to send first; it is not counted. */
   constructor(
     relay: Relay,
     from: Stream,
@@ -68,7 +68,7 @@ export class Flow implements Task, Paced {
     } else this.#left = out === undefined || early === undefined ? (out ?? early) : concat(out, early);
   }
 
-  /** It has to wait for bandwidth. */
+  /** Whether it is waiting for bandwidth. */
   get waits(): boolean {
     return this.#pace?.waits === true;
   }
@@ -77,19 +77,19 @@ export class Flow implements Task, Paced {
     return Math.max(0, this.#passed);
   }
 
-  /** Bytes in memory; what is in a pipe is the kernel's. */
+  /** Bytes in memory; data in a pipe is the kernel's. */
   get held(): number {
     return (this.#left?.length ?? 0) + (this.#early?.length ?? 0);
   }
 
-  /** Passes on what there is, as far as there is room. */
+  /** Passes on the available data while there is room. */
   run(): void {
     this.#queued = false;
     for (let i = 0; i < BATCH; i++) if (!this.#step()) return;
     this.#goOnLater();
   }
 
-  /** When the relay is over. */
+  /** Called when the relay is over. */
   stop(): void {
     this.#pace?.leave();
     this.#freePipe();
@@ -98,7 +98,7 @@ export class Flow implements Task, Paced {
   take(most: number): number {
     const { from, to } = this;
     const before = this.#passed;
-    // What was taken before goes first.
+    // Data taken earlier goes first.
     if (from.fd < 0 || !to.writable || this.#onTheWay > 0) return 0;
     if (this.#early !== undefined) {
       const early = this.#early;
@@ -111,12 +111,12 @@ export class Flow implements Task, Paced {
     return taken;
   }
 
-  /** Bytes that are taken, and not passed on. */
+  /** Bytes taken but not passed on. */
   get #onTheWay(): number {
     return (this.#left?.length ?? 0) + (this.#pipe?.held ?? 0);
   }
 
-  /** False when there is nothing to do before something happens. */
+  /** False when nothing can be done before the next event. */
   #step(): boolean {
     const { from, to } = this;
     if (from.fd < 0 || this.done || !to.writable) return false;

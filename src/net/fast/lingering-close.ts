@@ -2,10 +2,13 @@ import type { Task } from './loop.ts';
 import { COPY_ADDRESS, COPY_SIZE, FAILED } from './stream.ts';
 import type { Stream } from './stream.ts';
 
-/** Reads in a row, before others have their turn. */
+/** Reads per turn. */
 const BATCH = 16;
 
-/** Sends what is left and the end of stream, then reads and forgets until the peer has ended too or the time is over. */
+/**
+ * Sends the remaining data and the end of stream, then reads and discards until the peer has ended too or
+ * time is up.
+ */
 export class LingeringClose implements Task {
   readonly #stream: Stream;
   #left: Uint8Array | undefined;

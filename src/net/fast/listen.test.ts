@@ -14,7 +14,7 @@ const LOOPBACK = { host: '127.0.0.1', port: 0 };
 
 leavesNothing();
 
-test('a connection that the system cannot watch is closed, and others come later', async () => {
+test('a connection that the system cannot watch is closed, and later ones are accepted', async () => {
   const codes: string[] = [];
   const arrival = Promise.withResolvers<Connection>();
   await using listener = await new FastEngine().listen(LOOPBACK, arrival.resolve, (code) => codes.push(code));
@@ -22,7 +22,7 @@ test('a connection that the system cannot watch is closed, and others come later
   let full = true;
   const add: typeof real = (epoll, operation, fd, event) =>
     full && operation === EPOLL_CTL_ADD ? libc.close(-1) : real(epoll, operation, fd, event);
-  // The limit on what a user may watch is one for the whole machine: it is left alone.
+  // The limit on watches per user is shared by the whole machine, so it is mocked.
   const adding = mock.method(libc, 'epoll_ctl', add);
   try {
     const refused = connect({ ...listener.local }).resume();
@@ -42,7 +42,7 @@ test('a connection that the system cannot watch is closed, and others come later
   assert.deepEqual(codes, ['EBADF']);
 });
 
-test('a listener alone survives that others take its last descriptors', async () => {
+test('a lone listener survives running out of descriptors', async () => {
   const script = `
     import { closeSync, openSync } from 'node:fs';
     import { FastEngine } from '${import.meta.resolve('../fast.ts')}';
@@ -61,7 +61,7 @@ test('a listener alone survives that others take its last descriptors', async ()
     };
     const failed = (code) => {
       console.log(code);
-      // The set of descriptors that are watched has none in it now, and is closed.
+      // No descriptors are being watched now, so the epoll set is closed.
       setImmediate(takeAll);
       setTimeout(() => taken.forEach(closeSync), 350);
     };

@@ -35,9 +35,9 @@ import { FastConnection } from './connection.ts';
 import type { Loop, Watcher } from './loop.ts';
 
 const BACKLOG = 4096;
-/** Connections taken in a row, before others have their turn; fewer where those others are threads that accept them too. */
+/** Connections accepted in one turn; fewer where other threads accept from the same listener. */
 const BATCH = { alone: 64, together: 8 } as const;
-/** Milliseconds without accepting when the system has no descriptor or no memory left. */
+/** Milliseconds without accepting when the system is out of descriptors or memory. */
 const PAUSE = 100;
 const EXHAUSTED: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM]);
 
@@ -61,7 +61,7 @@ export async function listen(
   }
 }
 
-/** A listener that accepts nothing by itself: other threads are given its descriptor. */
+/** A listener that accepts nothing itself: its descriptor is for other threads. */
 export async function openListener(at: ListenAt): Promise<Listener & { readonly fd: number }> {
   const fd = await open(at);
   const close = async (): Promise<void> => {
@@ -83,12 +83,14 @@ async function open(at: ListenAt): Promise<number> {
   return bindTcp(at);
 }
 
-/** Accepts as long as it is open, and pauses while the system has nothing to accept with. */
+/** Accepts while it is open, and pauses while the system lacks resources. */
 class Acceptor implements Watcher {
   readonly #loop: Loop;
   readonly #fd: number;
   readonly #shared: boolean;
-  /** Every connection's own end; `undefined` where it depends on how the client came. */
+  /**
+   * The local address of every connection; `undefined` where it depends on the address that the client used.
+   */
   readonly #local: Endpoint | undefined;
   readonly #tcp: boolean;
   readonly #accepted: (connection: Connection) => void;
@@ -133,7 +135,7 @@ class Acceptor implements Watcher {
     this.#slot = undefined;
   }
 
-  /** `undefined` when the system has no room to watch it. */
+  /** `undefined` when the system cannot watch another descriptor. */
   #connection(fd: number): FastConnection | undefined {
     const remote = this.#tcp ? decodeSockaddr() : HERE;
     try {
@@ -148,7 +150,7 @@ class Acceptor implements Watcher {
   }
 
   #noneNow(code: number): void {
-    // Anything else has ended one connection only.
+    // Other errors have ended a single connection.
     if (EXHAUSTED.has(code)) this.#rest(systemError(code, 'accept'));
   }
 
@@ -197,7 +199,7 @@ function isShared(at: ListenAt): boolean {
   return 'fd' in at && at.shared === true;
 }
 
-/** It may have been opened without what is needed here. */
+/** The socket may have been opened without the required options. */
 function passed(fd: number): number {
   checked(libc.fcntl(fd, F_SETFL, checked(libc.fcntl(fd, F_GETFL, 0), 'fcntl') | O_NONBLOCK), 'fcntl');
   setNoDelay(fd);
@@ -217,7 +219,7 @@ function bound(family: number, bind: (fd: number) => void): number {
   }
 }
 
-/** Where it listens: an address, or a path. */
+/** The address or path that it listens on. */
 function placeOf(fd: number): [local: Endpoint, path?: string] {
   expectSockaddr();
   checked(libc.getsockname(fd, SOCKADDR, SOCKADDR_LENGTH), 'getsockname');

@@ -7,7 +7,7 @@ import { FastEngine } from '../fast.ts';
 
 leavesNothing();
 
-test('two engines in one thread, and one that goes on alone', async () => {
+test('two engines in one thread, and one that continues alone', async () => {
   const first = await accepted(new FastEngine());
   const second = await accepted(new FastEngine());
   for (const { near, far } of [first, second, first]) {
@@ -23,7 +23,7 @@ test('two engines in one thread, and one that goes on alone', async () => {
   first.far.destroy();
 });
 
-test('when somebody throws, the others hear of what happened to them', async () => {
+test('when one watcher throws, the others still get their events', async () => {
   const script = `
     import { accepted, read } from '${import.meta.resolve('../../../test/support/engines.ts')}';
     import { FastEngine } from '${import.meta.resolve('../fast.ts')}';

@@ -4,7 +4,7 @@ import { systemError } from '../../sys/errors.ts';
 import { watch } from '../../sys/event-loop.ts';
 import { errno, libc } from '../../sys/libc.ts';
 
-/** Has a descriptor in the set, and gets its events. */
+/** Receives the events of a descriptor in the set. */
 export interface Watcher {
   ready(events: number): void;
 }
@@ -14,14 +14,15 @@ export interface Task {
 }
 
 /**
- * The epoll set of a thread, watched by Node's event loop. A descriptor has a slot there, and a slot a generation: an event
- * that was on its way when the descriptor was closed finds neither the old watcher nor the new owner of the number.
+ * The epoll set of a thread, watched by Node's event loop. Each descriptor has a slot, and each slot a
+ * generation: an event already queued when the descriptor was closed reaches neither the old watcher nor the
+ * new owner of the number.
  */
 export class Loop {
   readonly #watchers: (Watcher | undefined)[] = [];
   readonly #generations: number[] = [];
   readonly #free: number[] = [];
-  /** What this thread has to close, by slot; 0 = nothing. */
+  /** The descriptors that this thread must close, by slot; 0 = none. */
   readonly #owned: Int32Array | undefined;
   #size = 0;
   #epoll = -1;
@@ -30,12 +31,12 @@ export class Loop {
   #soon: Task[] = [];
   #later: Task[] = [];
 
-  /** `owned`: where to note all open descriptors, for the cleanup after a thread that died. */
+  /** `owned`: records all open descriptors, for cleaning up after a thread that has died. */
   constructor(owned?: Int32Array) {
     this.#owned = owned;
   }
 
-  /** The slot. Throws a system error when the kernel takes no more. */
+  /** Returns the slot. Throws a system error when the kernel cannot add it. */
   add(fd: number, events: number, watcher: Watcher): number {
     if (this.#epoll < 0) this.#open();
     const slot = this.#free.pop() ?? this.#watchers.length;
@@ -53,7 +54,7 @@ export class Loop {
     return slot;
   }
 
-  /** A descriptor that is not in the set; its slot. */
+  /** Records a descriptor that is not in the set; returns its slot. */
   hold(fd: number): number {
     const slot = this.#free.pop() ?? this.#watchers.length;
     this.#watchers[slot] = undefined;
@@ -61,18 +62,18 @@ export class Loop {
     return slot;
   }
 
-  /** Before such a descriptor is closed. */
+  /** Call it before such a descriptor is closed. */
   letGo(slot: number): void {
     this.disown(slot);
     this.#free.push(slot);
   }
 
-  /** Somebody else closes this one. */
+  /** For a descriptor that will be closed elsewhere. */
   disown(slot: number): void {
     this.#own(slot, 0);
   }
 
-  /** Gives a slot to another watcher. */
+  /** Assigns a slot to another watcher. */
   replace(slot: number, watcher: Watcher): void {
     this.#watchers[slot] = watcher;
   }
@@ -81,9 +82,9 @@ export class Loop {
     this.#control(EPOLL_CTL_MOD, fd, events, slot);
   }
 
-  /** Before the descriptor is closed, which takes it out of the set. */
+  /** Call it before the descriptor is closed, which removes it from the set. */
   release(slot: number): void {
-    // Freed twice, it would be given to two watchers, one of which would hear nothing.
+    // A slot freed twice would be assigned to two watchers, one of which would receive no events.
     if (this.#watchers[slot] === undefined) throw new Error(`slot ${slot} is free already`);
     this.#watchers[slot] = undefined;
     this.letGo(slot);
@@ -91,18 +92,18 @@ export class Loop {
     this.#closeIfEmpty();
   }
 
-  /** For a descriptor that lives on elsewhere. */
+  /** For a descriptor that stays open elsewhere. */
   remove(slot: number, fd: number): void {
     this.#control(EPOLL_CTL_DEL, fd, 0, slot);
     this.release(slot);
   }
 
-  /** Runs the task when all that is going on now has come to rest, promises too. */
+  /** Runs the task after all current work, including promises. */
   soon(task: Task): void {
     if (this.#soon.push(task) === 1) process.nextTick(this.#runSoon);
   }
 
-  /** Runs the task when others have had their turn. */
+  /** Runs the task after others have had their turn. */
   later(task: Task): void {
     if (this.#later.push(task) === 1) setImmediate(this.#runLater);
   }
@@ -132,7 +133,7 @@ export class Loop {
     }
   };
 
-  /** For a thread that ends with descriptors open, which it must not do while it is watching them. */
+  /** For a thread that ends with open descriptors: it must stop watching them first. */
   stop(): void {
     this.#unwatch();
     this.#unwatch = (): void => {};
@@ -168,7 +169,7 @@ export class Loop {
   }
 }
 
-/** All of them, even when one throws. */
+/** Runs all of them, even when one throws. */
 function runAll(tasks: readonly Task[]): void {
   for (const task of tasks) {
     try {
@@ -179,7 +180,7 @@ function runAll(tasks: readonly Task[]): void {
   }
 }
 
-/** Once the others have been served: the kernel tells each event once, and none must be lost. */
+/** Thrown after the others have run: the kernel reports each event only once, and none must be lost. */
 function throwLater(error: unknown): void {
   setImmediate(() => {
     throw error;

@@ -18,7 +18,7 @@ function option(fd: number, level: number, name: number): boolean {
   return int32[memory >> 2] !== 0;
 }
 
-test('a connection that was dialled has its options as soon as they matter', async () => {
+test('a dialled connection has its options as soon as they matter', async () => {
   const engine = new FastEngine();
   const [client, target] = [await dialled(engine), await dialled(engine)];
   const { near } = target;
@@ -41,7 +41,7 @@ test('a connection that was dialled has its options as soon as they matter', asy
   target.far.destroy();
 });
 
-test('one whose loss is waited for is kept alive', async () => {
+test('one with an onLost callback has keep-alive', async () => {
   const { near, far } = await dialled(new FastEngine());
   assert.ok(near instanceof FastConnection);
   assert.ok(!option(near.fd, SOL_SOCKET, SO_KEEPALIVE));
@@ -51,7 +51,7 @@ test('one whose loss is waited for is kept alive', async () => {
   far.destroy();
 });
 
-test('one that is handed over has them at once', async () => {
+test('a detached one has them at once', async () => {
   const { near, far } = await dialled(new FastEngine());
   assert.ok(near instanceof FastConnection);
   const { fd } = near;

@@ -3,11 +3,13 @@ import { bytes, reserve } from '../../sys/memory.ts';
 import { BATCH, Messages } from '../../sys/messages.ts';
 
 export interface Sender {
-  /** Sends the first `count` of what the outbox holds. */
+  /** Sends the first `count` messages in the outbox. */
   sendAll(messages: Messages, count: number): void;
 }
 
-/** Datagrams on their way out. Those that are still where they came in wait for each other and go with one call. */
+/**
+ * Outgoing datagrams. Those still in the buffer that they arrived in are collected and sent with one call.
+ */
 export class Outbox {
   readonly #messages = new Messages();
   readonly #single = reserve(MAX_DATAGRAM);
@@ -15,7 +17,9 @@ export class Outbox {
   #waiting = 0;
   #gathers = false;
 
-  /** While `hand` runs, datagrams that are sent from the memory itself are only noted; they are gone when this returns. */
+  /**
+   * While `hand` runs, datagrams sent from that buffer are only recorded; they are sent before this returns.
+   */
   gather(hand: () => void): void {
     this.#gathers = true;
     try {

@@ -3,32 +3,35 @@ import { libc } from '../../sys/libc.ts';
 import { addressOf, int32, reserve } from '../../sys/memory.ts';
 import type { Loop } from './loop.ts';
 
-/** Bytes. Half of what an unprivileged user may ask for does as well. */
+/** Bytes requested. Half of what an unprivileged user can request performs as well. */
 const WANTED = 1 << 19;
-/** One with less room moves no more at a time than a copy does. */
+/** A smaller pipe moves no more per call than a copy does. */
 const USEFUL = 1 << 16;
 /**
- * Open at a time by all threads, in use or not: 64 MiB, which is what the kernel gives an unprivileged user. Whoever reads
- * nothing keeps one full, and when all are full the others' bytes are copied.
+ * Pipes open at a time in all threads, in use or not: 64 MiB, the kernel's limit for an unprivileged user. A
+ * peer that does not read keeps one full; when all are full, other flows are copied.
  */
 const MAX_PIPES = 128;
-/** Kept for the next flow. */
+/** Empty pipes kept for reuse. */
 const KEPT = 32;
 
 export interface Pipe {
   readonly into: number;
   readonly outOf: number;
   readonly size: number;
-  /** Bytes in it; the holder of the pipe keeps count. */
+  /** Bytes in the pipe, maintained by its holder. */
   held: number;
-  /** Its places in the loop. */
+  /** Its slots in the loop. */
   readonly slots: readonly [number, number];
 }
 
 const pair = reserve(8) >> 2;
 const PAIR = addressOf(pair << 2);
 
-/** Pipes for splice(2), which moves bytes from socket to socket without a copy: lent while bytes are under way. */
+/**
+ * Pipes for splice(2), which moves bytes between sockets without copying: borrowed while bytes are in
+ * transit.
+ */
 export class Pipes {
   readonly #loop: Loop;
   readonly #most: number;
@@ -36,29 +39,29 @@ export class Pipes {
   #open = 0;
   #relays = 0;
 
-  /** `threads`: so many share what a user may have. */
+  /** `threads`: the number of threads that share the user's limit. */
   constructor(loop: Loop, threads: number) {
     this.#loop = loop;
     this.#most = Math.max(1, Math.floor(MAX_PIPES / threads));
   }
 
-  /** `undefined` when there is none to be had: then bytes are copied. */
+  /** `undefined` when none is available: then bytes are copied. */
   take(): Pipe | undefined {
     return this.#free.pop() ?? this.#make();
   }
 
-  /** Kept for others if it is empty. */
+  /** Keeps the pipe for reuse if it is empty. */
   giveBack(pipe: Pipe): void {
     if (pipe.held === 0 && this.#free.length < KEPT) this.#free.push(pipe);
     else this.#discard(pipe);
   }
 
-  /** A relay begins. */
+  /** Called when a relay begins. */
   join(): void {
     this.#relays++;
   }
 
-  /** One has ended; with the last the pipes are closed. */
+  /** Called when a relay has ended; the last one closes the pipes. */
   leave(): void {
     this.#relays--;
     if (this.#relays === 0) for (const pipe of this.#free.splice(0)) this.#discard(pipe);

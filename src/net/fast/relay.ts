@@ -13,7 +13,7 @@ export class FastRelay extends TimedRelay implements Relay, Consumer, Task {
   readonly pipes: Pipes;
   readonly #up: Flow;
   readonly #down: Flow;
-  /** One of them has failed, as the sweep has seen. */
+  /** The sweep has found a failed side. */
   #isLost = false;
   #end: RelayEnd | undefined;
   readonly #owner: RelayOwner;
@@ -61,7 +61,7 @@ export class FastRelay extends TimedRelay implements Relay, Consumer, Task {
     const isClient = stream === this.#up.from;
     if (stream.readable) (isClient ? this.#up : this.#down).run();
     if (stream.writable) (isClient ? this.#down : this.#up).run();
-    // What it has sent could wait for bandwidth as long as it likes, and nobody would be there any more.
+    // Its data could wait for bandwidth indefinitely after the client is gone.
     if (isClient && this.#up.waits && stream.broken) this.#broke(stream);
   }
 
@@ -88,13 +88,16 @@ export class FastRelay extends TimedRelay implements Relay, Consumer, Task {
     return !stream.writable && answers(stream.fd, this.halfCloseTime);
   }
 
-  /** Nobody reads a side whose bytes have nowhere to go. The other side has one turn of the sweep to take what came before. */
+  /**
+   * A side whose data has no room at the other is not read. The other has until the next sweep to take what
+   * came before.
+   */
   #lose(stream: Stream): void {
     if (this.#isLost) this.#broke(stream);
     this.#isLost = true;
   }
 
-  /** No call has failed yet that would have told why. */
+  /** No call has failed yet that would have returned the error. */
   #broke(stream: Stream): void {
     const code = takeError(stream.fd);
     if (code !== 0) stream.error ??= systemError(code, 'read');
@@ -110,7 +113,7 @@ export class FastRelay extends TimedRelay implements Relay, Consumer, Task {
       flow.to.shutdown();
       return;
     }
-    // A close says the end too.
+    // Closing also sends the end of stream.
     this.#stop({ by: this.endedFirst! });
     flow.to.close();
     flow.from.close();
@@ -128,7 +131,7 @@ export class FastRelay extends TimedRelay implements Relay, Consumer, Task {
     this.#down.from.reset();
   }
 
-  /** When all has come to rest. */
+  /** Runs after all current work. */
   run(): void {
     this.#owner.relayEnded(this.#end!);
   }

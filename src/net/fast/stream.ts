@@ -16,51 +16,54 @@ import { resetOnClose, setKeepAlive, setNoDelay } from '../../sys/socket.ts';
 import type { Loop } from './loop.ts';
 
 export const COPY_SIZE = 65_536;
-/** Where bytes pass through, those of one stream at a time. */
+/** A buffer for bytes in transit, of one stream at a time. */
 export const copyBuffer: number = reserve(COPY_SIZE);
 export const COPY_ADDRESS: number = addressOf(copyBuffer);
 
 const WATCH_READ: number = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET;
 export const WATCH_BOTH: number = WATCH_READ | EPOLLOUT;
 
-/** Outcomes of `take` and `give` beside a number of bytes: not now, and never again. */
+/** Results of `take` and `give` other than a byte count: try later, and failed for good. */
 export const WAIT = -1;
 export const FAILED = -2;
 
-/** What is known of a stream, in bits of one number: there are two streams for each connection, and mostly they rest. */
+/** The state of a stream, as bits of one number: every connection has two streams, and most are idle. */
 const READABLE = 1;
 const WRITABLE = 2;
 const OVER = 4;
 const BROKEN = 8;
 const SHUT = 16;
-/** What the kernel was asked for. */
+/** Options that were set on the descriptor. */
 const NO_DELAY = 32;
 const KEEP_ALIVE = 64;
 const ROOM = 128;
-/** A read may stop short of what there is: at an urgent byte or, on a unix socket, behind what came with a descriptor. */
+/**
+ * A read may return less than is available: up to an urgent byte or, on a unix socket, up to data sent with a
+ * descriptor.
+ */
 const MARKED = 256;
-/** There is an urgent byte, or was: splice(2) does not get past it. */
+/** There is or was an urgent byte, which splice(2) cannot pass. */
 const URGENT = 512;
 
 /**
- * A descriptor with bytes both ways. The kernel tells once when there is something to read or room to write; that is noted, and
- * stays true until a call has found the opposite.
+ * A descriptor for reading and writing. The kernel reports once when there is something to read or room to
+ * write; this is recorded as true until a call shows otherwise.
  */
 export abstract class Stream {
   readonly loop: Loop;
-  /** -1 when it is closed. */
+  /** -1 when closed. */
   fd: number;
   error: Error | undefined;
   readonly #slot: number;
   #known: number;
 
-  /** `slot` when the descriptor is in the set already. Throws a system error when the set takes no more. */
+  /** `slot`: given when the descriptor is already in the set. Throws a system error when the set is full. */
   constructor(loop: Loop, fd: number, slot?: number) {
     this.loop = loop;
     this.fd = fd;
     this.#slot = slot ?? loop.add(fd, WATCH_READ, this);
-    // Accepted connections inherit both options from their listener. One that was dialled gets each when it begins to matter:
-    // many end before, and a call costs as much as a small read.
+    // Accepted connections inherit both options from their listener. A dialled one gets each only when it
+    // begins to matter: many end before that, and the call costs as much as a small read.
     this.#known = WRITABLE | (slot === undefined ? NO_DELAY | KEEP_ALIVE : ROOM);
     if (slot !== undefined) loop.replace(slot, this);
   }
@@ -73,33 +76,33 @@ export abstract class Stream {
     return this.#knows(WRITABLE);
   }
 
-  /** The peer has ended its direction or is gone: what it has sent may still be unread. */
+  /** The peer has ended its direction or is gone; there may be unread data. */
   get over(): boolean {
     return this.#knows(OVER);
   }
 
-  /** The connection has failed: what was read of it before is all there is. */
+  /** The connection has failed: only data that was read before is valid. */
   get broken(): boolean {
     return this.#knows(BROKEN);
   }
 
-  /** Whether splice(2) gets at all of it. */
+  /** Whether splice(2) can read all of the data. */
   get spliceable(): boolean {
     return !this.#knows(URGENT);
   }
 
-  /** The end of our direction is sent. */
+  /** Our end of stream has been sent. */
   get shut(): boolean {
     return this.#knows(SHUT);
   }
 
-  /** From the loop. */
+  /** Called by the loop. */
   ready(events: number): void {
     if ((events & ~EPOLLOUT) !== 0) this.#known |= READABLE;
     if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) !== 0) this.#known |= WRITABLE;
     if ((events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)) !== 0) this.#known |= OVER;
     if ((events & EPOLLPRI) !== 0) this.#known |= MARKED | URGENT;
-    // What reads still give may be cut.
+    // Reads may return truncated data.
     if ((events & EPOLLERR) !== 0) this.#known |= BROKEN;
     this.changed(events);
   }
@@ -109,38 +112,44 @@ export abstract class Stream {
     this.#known |= MARKED;
   }
 
-  /** From now on the kernel sends at once what it is given. */
+  /** Makes the kernel send everything without delay from now on. */
   sendAtOnce(): void {
     if (this.#knows(NO_DELAY)) return;
     this.#known |= NO_DELAY;
     setNoDelay(this.fd);
   }
 
-  /** From now on the kernel asks a silent peer whether it is still there. */
+  /** Makes the kernel probe a silent peer from now on. */
   keepAlive(): void {
     if (this.#knows(KEEP_ALIVE) || this.fd < 0) return;
     this.#known |= KEEP_ALIVE;
     setKeepAlive(this.fd);
   }
 
-  /** What happened is noted. */
+  /** Called after events are recorded. */
   abstract changed(events: number): void;
 
-  /** Reads up to `size` bytes to an address. 0 at the end of the peer's direction; WAIT; FAILED, and `error` says why. */
+  /**
+   * Reads up to `size` bytes to an address. Returns 0 at the end of the peer's direction; WAIT; or FAILED,
+   * with the reason in `error`.
+   */
   take(address: number, size: number): number {
     const count = libc.read(this.fd, address, size);
     if (count < 0) return this.refused('read', errno());
-    // Less than there was room for is all there was; the kernel tells when there is more.
+    // A short read means that nothing is left; the kernel reports when there is more.
     if (count < size && !this.#knows(OVER | MARKED)) this.#known &= ~READABLE;
     return count;
   }
 
-  /** After reads of `size` bytes have given `count`: whether the end of the peer's direction is all that is left. */
+  /** After a read of `size` bytes returned `count`: whether only the end of the peer's direction is left. */
   isAllRead(count: number, size: number): boolean {
     return count < size && this.over && !this.#knows(BROKEN | MARKED);
   }
 
-  /** Sends up to `size` bytes from an address: how many; WAIT; FAILED. `last` when the end follows at once: then it goes with them. */
+  /**
+   * Sends up to `size` bytes from an address. Returns the count, WAIT, or FAILED. `last`: the end of stream
+   * follows at once, and is sent with them.
+   */
   give(address: number, size: number, last = false): number {
     this.sendAtOnce();
     const count = last ? libc.send(this.fd, address, size, MSG_MORE) : libc.write(this.fd, address, size);
@@ -149,7 +158,7 @@ export abstract class Stream {
     return count;
   }
 
-  /** Sends bytes from anywhere, as far as there is room: how many; FAILED. */
+  /** Sends bytes from any array while there is room. Returns the count, or FAILED. */
   send(bytes: Uint8Array): number {
     let sent = 0;
     while (sent < bytes.length && this.writable) {
@@ -162,7 +171,7 @@ export abstract class Stream {
     return sent;
   }
 
-  /** What it means that a call on this connection has failed: WAIT or FAILED. */
+  /** Interprets a failed call on this connection: WAIT or FAILED. */
   refused(syscall: 'read' | 'write', code: number): number {
     if (code !== EAGAIN) {
       this.error ??= systemError(code, syscall);
@@ -173,7 +182,7 @@ export abstract class Stream {
     return WAIT;
   }
 
-  /** What it means that splice(2) gives nothing: 0 at the end of the peer's direction; WAIT. */
+  /** Interprets an empty splice(2): 0 at the end of the peer's direction, otherwise WAIT. */
   splicedNone(): number {
     if (this.over) return 0;
     // An urgent byte before the end looks the same, until both are reported.
@@ -194,7 +203,7 @@ export abstract class Stream {
     this.fd = -1;
   }
 
-  /** The descriptor, for its next owner. */
+  /** Releases the descriptor to its next owner. */
   giveAway(): number {
     const { fd } = this;
     this.loop.remove(this.#slot, fd);
@@ -202,9 +211,9 @@ export abstract class Stream {
     return fd;
   }
 
-  /** Closes so that the peer cannot take a cut stream for a whole one. */
+  /** Closes so that a truncated stream does not look complete. */
   reset(): void {
-    // A stream that was passed on to its end is whole: the kernel delivers the rest of it.
+    // A stream that was sent to its end is complete: the kernel delivers the rest.
     if (this.fd >= 0 && !this.shut) resetOnClose(this.fd);
     this.close();
   }
@@ -220,7 +229,7 @@ export abstract class Stream {
   #awaitRoom(): void {
     this.#known &= ~WRITABLE;
     if (this.#knows(ROOM)) return;
-    // An accepted connection is watched for room only once there was none: few ever are.
+    // An accepted connection is watched for room only after it ran out: few ever do.
     this.#known |= ROOM;
     this.loop.change(this.#slot, this.fd, WATCH_BOTH);
   }

@@ -36,11 +36,11 @@ import { bindTo, checked, lacksDevice, localOf, setOption } from '../../sys/sock
 import type { Loop, Task, Watcher } from './loop.ts';
 import { Outbox } from './outbox.ts';
 
-/** Batches of a socket in a turn, before others have theirs. */
+/** Batches of a socket per turn. */
 const BATCHES = 8;
-/** Bytes that may wait in the kernel, either way: room for a burst. */
+/** Bytes that can wait in the kernel, in either direction: room for a burst. */
 const BUFFER_SIZE = 1024 * 1024;
-/** Bytes from one datagram of a batch to the next. */
+/** Bytes between the starts of two datagrams of a batch. */
 const STRIDE = (UDP_HEADROOM + MAX_DATAGRAM + 63) & ~63;
 
 class Datagrams {
@@ -52,13 +52,13 @@ class Datagrams {
     for (let i = 0; i < BATCH; i++) this.arrivals.setData(i, this.start(i), MAX_DATAGRAM);
   }
 
-  /** Where one comes to, with room in front. */
+  /** The start of an incoming datagram, with room in front. */
   start(i: number): number {
     return this.#arena + i * STRIDE + UDP_HEADROOM;
   }
 }
 
-/** Where datagrams of all sockets come in and leave; pages that none has reached take no room. */
+/** The buffers for datagrams of all sockets; untouched pages take no memory. */
 const datagrams = new Datagrams();
 
 class FastPeer implements Peer {
@@ -82,7 +82,7 @@ export function bindUdp(loop: Loop, at: Endpoint, events: UdpEvents): UdpSocket 
     if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     setOption(fd, SOL_SOCKET, SO_RCVBUF, BUFFER_SIZE);
     setOption(fd, SOL_SOCKET, SO_SNDBUF, BUFFER_SIZE);
-    // Without it a socket that sends to many learns nothing of ICMP errors.
+    // Without it, an unconnected socket does not receive ICMP errors.
     if (family === AF_INET) setOption(fd, IPPROTO_IP, IP_RECVERR, 1);
     else setOption(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
     bindTo(fd, at, 'bind');
@@ -98,12 +98,12 @@ class FastUdpSocket implements UdpSocket, Watcher, Task {
   readonly #loop: Loop;
   readonly #events: UdpEvents;
   readonly #slot: number;
-  /** It stays on one interface. */
+  /** Whether it is bound to one interface. */
   readonly #stays: boolean;
   #fd: number;
-  /** Batches that wait for their turn. */
+  /** Batches waiting for their turn. */
   #queued = 0;
-  /** Most datagrams come from where the one before came from. */
+  /** Most datagrams have the same sender as the previous one. */
   #last: FastPeer | undefined;
 
   constructor(loop: Loop, fd: number, events: UdpEvents, stays: boolean) {
@@ -121,7 +121,7 @@ class FastUdpSocket implements UdpSocket, Watcher, Task {
 
   send(buffer: Uint8Array, start: number, end: number, to: Peer): void {
     if (this.#fd < 0) return;
-    // The outbox has no room for more; a reassembled datagram behind the headers of upstreams may be.
+    // Does not fit into the outbox: a reassembled datagram can be that large with the headers of upstreams.
     if (end - start > MAX_DATAGRAM) return this.#events.failed('EMSGSIZE');
     const { sockaddr } = to instanceof FastPeer ? to : peerOf(to);
     datagrams.outbox.send(this, buffer, start, end, sockaddr);
@@ -152,26 +152,26 @@ class FastUdpSocket implements UdpSocket, Watcher, Task {
   #takeBatch(): void {
     let [count, code] = this.#receive();
     if (count < 0 && code !== EAGAIN) {
-      // It may have failed for what became of an earlier datagram: then it is tried again, once.
+      // The cause may be an earlier datagram: try once more.
       this.#takeErrors();
       [count, code] = this.#receive();
     }
     if (count >= 0) datagrams.outbox.gather(() => this.#handOut(count));
     else if (code !== EAGAIN) this.#events.failed(errorName(code));
-    // Batch by batch, so that a decision on the first datagram is there before too many wait for it.
+    // Batch by batch, so that a decision on the first datagram is made before too many wait for it.
     if (count < BATCH || this.#queued === BATCHES) return;
     this.#queued++;
     this.#loop.later(this);
   }
 
-  /** For the outbox. What cannot be sent is reported and forgotten. */
+  /** Called by the outbox. A datagram that cannot be sent is reported and dropped. */
   sendAll(messages: Messages, count: number): void {
     let next = 0;
     let again = true;
     while (next < count && this.#fd >= 0) {
       const sent = libc.sendmmsg(this.#fd, messages.at(next), count - next, MSG_DONTWAIT);
       const code = sent < 0 ? errno() : 0;
-      // It may have failed for what became of an earlier one: then it is tried again, once.
+      // The cause may be an earlier datagram: try once more.
       if (sent < 0 && again && this.#takeErrors()) {
         again = false;
         continue;
@@ -182,7 +182,7 @@ class FastUdpSocket implements UdpSocket, Watcher, Task {
     }
   }
 
-  /** How many datagrams have come, or why none could. */
+  /** The number of datagrams received, or the error. */
   #receive(): readonly [count: number, code: number] {
     if (this.#fd < 0) return [0, 0];
     for (let i = 0; i < BATCH; i++) datagrams.arrivals.expectName(i);
@@ -206,7 +206,7 @@ class FastUdpSocket implements UdpSocket, Watcher, Task {
     return this.#last;
   }
 
-  /** Tells what ICMP said; whether there was anything. */
+  /** Reports ICMP errors; returns whether there were any. */
   #takeErrors(): boolean {
     const codes = takeErrors(this.#fd);
     for (const code of codes) this.#events.failed(errorName(code));

@@ -5,19 +5,19 @@ import type { Endpoint } from '../../wire/address.ts';
 import { startReading, stopReading } from './handle.ts';
 import { resetError, signs } from './signs.ts';
 
-/** What a chunk costs beside its bytes, for peers that send them one by one. */
+/** The overhead per chunk, for peers that send single bytes. */
 const CHUNK_COST = 256;
 
 /** Milliseconds. */
 const PROBE_INTERVAL = 1000;
 
-/** Who gets what a connection brings once `read` no longer does. */
+/** Receives a connection's data after `read` is no longer used. */
 export interface Consumer {
   data(chunk: Uint8Array): void;
   ended(): void;
-  /** All that was written is with the kernel, after a write that said it was not. */
+  /** All data was passed to the kernel, after a write that returned false. */
   drained(): void;
-  /** Nothing comes any more. Both directions had ended in order unless there is an error. */
+  /** Nothing more will arrive. Without an error, both directions ended normally. */
   closed(error?: Error): void;
 }
 
@@ -26,7 +26,9 @@ interface Reader {
   reject(error: Error): void;
 }
 
-/** A connection over a Node stream. Its listeners stay the same from beginning to end; who gets the bytes changes. */
+/**
+ * A connection over a Node stream. Its listeners are never replaced; only the receiver of the data changes.
+ */
 export class PortableConnection implements Connection {
   readonly local: Endpoint;
   readonly remote: Endpoint;
@@ -38,14 +40,14 @@ export class PortableConnection implements Connection {
   #ended = false;
   #closed = false;
   #stopped = false;
-  /** While more has come than is kept, and nobody reads. */
+  /** Runs while more has arrived than is kept, without a reader. */
   #lookout: NodeJS.Timeout | undefined;
   #error: Error | undefined;
   #reader: Reader | undefined;
   #lost: ((error?: Error) => void) | undefined;
   #taker: Consumer | undefined;
 
-  /** `reset` where the stream can be closed with a reset, as a TCP socket can. */
+  /** `reset`: given where the stream can be closed with a reset, as a TCP socket can. */
   constructor(stream: Duplex, local: Endpoint, remote: Endpoint, reset?: Reset) {
     this.local = local;
     this.remote = remote;
@@ -61,12 +63,12 @@ export class PortableConnection implements Connection {
   }
 
   cameBy(): boolean {
-    return false; // Node has no way to ask
+    return false; // Node cannot tell
   }
 
   get held(): number {
     const { readableLength, writableLength } = this.stream;
-    // What goes through TLS is kept as it was, and encrypted.
+    // Data written to TLS is kept both as plain text and encrypted.
     return this.#earlySize + readableLength + writableLength * ('encrypted' in this.stream ? 2 : 1);
   }
 
@@ -91,7 +93,7 @@ export class PortableConnection implements Connection {
   }
 
   write(bytes: Uint8Array): void {
-    // Node keeps what it cannot send at once, and the caller's buffer is the caller's.
+    // Node keeps what it cannot send at once, but the caller may reuse the buffer.
     if (this.stream.writable) this.stream.write(new Uint8Array(bytes));
   }
 
@@ -114,7 +116,8 @@ export class PortableConnection implements Connection {
   destroy(reason?: Error): void {
     this.#error ??= reason;
     this.#forgetEarly();
-    // What was given to a relay or `closeGracefully` and not sent to its end is cut, and has to look cut.
+    // A relay or `closeGracefully` has not finished sending: the stream is truncated, and must look
+    // truncated.
     if (this.#taker !== undefined) this.reset();
     else this.stream.destroy();
   }
@@ -128,17 +131,18 @@ export class PortableConnection implements Connection {
     stream.off('drain', this.#onDrain);
     stream.off('error', this.#onError);
     stream.off('close', this.#onClose);
-    // A stream whose last `readable` listener has gone is as good as new: whatever listens next makes it flow.
+    // When its last `readable` listener is removed, a stream behaves like a new one: the next listener makes
+    // it flow.
     stream.on('readable', nothing);
     stream.off('readable', nothing);
     const early = this.#forgetEarly();
-    // One that has told its end takes nothing back.
+    // A stream that has already emitted its end cannot be unshifted to.
     if (stream.readableEnded && early.length > 0) return afterEnd(stream, early);
     for (const bytes of early.toReversed()) stream.unshift(bytes);
     return stream;
   }
 
-  /** From now on everything goes to `taker`, beginning with what came before. */
+  /** From now on all data goes to `taker`, beginning with what has already arrived. */
   handTo(taker: Consumer): void {
     this.#lost = undefined;
     this.#taker = taker;
@@ -148,7 +152,7 @@ export class PortableConnection implements Connection {
     if (this.#closed) taker.closed(this.#loss());
   }
 
-  /** Nothing more is read, for now. */
+  /** Suspends reading. */
   pause(): void {
     this.stream.pause();
     this.#stopped ||= stopReading(this.stream);
@@ -159,12 +163,13 @@ export class PortableConnection implements Connection {
     this.stream.resume();
   }
 
-  /** Closes at once, with a reset where that is possible, so that the peer cannot take a cut stream for a whole one. */
+  /** Closes at once, with a reset if possible, so that a truncated stream does not look complete. */
   reset(): void {
     const { stream } = this;
-    // libuv refuses to reset while it passes on the end of stream (EINVAL); then all bytes are with the kernel already.
+    // libuv refuses to reset while it is sending the end of stream (EINVAL); by then the kernel has all the
+    // bytes.
     const ending = stream.writableEnded && !stream.writableFinished && stream.writableLength === 0;
-    // A stream that was passed on to its end is whole: the kernel delivers the rest of it.
+    // A stream that was sent to its end is complete: the kernel delivers the rest.
     if (this.#reset === undefined || ending || stream.writableFinished) stream.destroy();
     else this.#reset.resetAndDestroy();
   }
@@ -208,7 +213,10 @@ export class PortableConnection implements Connection {
     else this.#lose(this.#failure());
   };
 
-  /** Takes nothing more until somebody reads, and looks whether the peer is still there: that shows by reading only. */
+  /**
+   * Stops reading until there is a reader, and checks whether the peer is still connected, which only shows
+   * when reading.
+   */
   #holdOff(): void {
     this.pause();
     this.#lookout ??= setInterval(() => this.#look(), PROBE_INTERVAL).unref();
@@ -240,7 +248,7 @@ export class PortableConnection implements Connection {
     return early;
   }
 
-  /** Why it closed, unless both directions had ended in order. */
+  /** Why it closed; `undefined` if both directions had ended normally. */
   #loss(): Error | undefined {
     const orderly = this.#error === undefined && this.stream.readableEnded && this.stream.writableFinished;
     return orderly ? undefined : this.#failure();
@@ -253,7 +261,7 @@ export class PortableConnection implements Connection {
 
 function nothing(): void {}
 
-/** A stream that still gives `early` before the end that `stream` has told already. */
+/** A stream that delivers `early` before the end that `stream` has already emitted. */
 function afterEnd(stream: Duplex, early: readonly Uint8Array[]): Duplex {
   const whole = new Duplex({
     read() {

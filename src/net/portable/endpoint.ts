@@ -4,8 +4,8 @@ import type { Endpoint } from '../../wire/address.ts';
 import { formatIp, ipOf, needsZone, unmapped, withoutZone, withZone, zoneOf } from '../../wire/ip.ts';
 
 /**
- * An endpoint in the spelling of the rest of the house: IPv6 as in RFC 5952, with a zone where Node tells one, an IPv4 peer of
- * a dual-stack socket as its dotted quad.
+ * An endpoint in garter's notation: IPv6 as in RFC 5952, with a zone if Node reports one; an IPv4 peer of a
+ * dual-stack socket as a dotted quad.
  */
 export function endpoint(address: string, port: number): Endpoint {
   if (!address.includes(':')) return { host: address, port };
@@ -15,8 +15,8 @@ export function endpoint(address: string, port: number): Endpoint {
 }
 
 /**
- * A literal address for Node, which takes no zone with an underscore or an @ in it: that becomes a number. Throws for an
- * interface that a socket is to keep to, which Node knows no way to do.
+ * A literal address in a form that Node accepts: a zone with an underscore or @ becomes a number. Throws for
+ * an address bound to a network interface, which Node does not support.
  */
 export function forNode(host: string): string {
   const zone = zoneOf(host);

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 
-/** What Node keeps below a socket, and passes on through TLS. */
+/** Node's internal handle of a socket, which TLS sockets expose as well. */
 interface Handle {
   readonly fd?: number;
   reading?: boolean;
@@ -10,13 +10,13 @@ interface Handle {
   readStop?(): number;
 }
 
-/** `undefined` where there is none: of a stream that is no socket, or closed. */
+/** `undefined` for a stream that is not a socket, or is closed. */
 export function handleOf(stream: Duplex): Handle | undefined {
   const { _handle: handle } = stream as { readonly _handle?: Handle | null };
   return handle ?? undefined;
 }
 
-/** Stops a paused stream at once, which would read on until it holds one chunk more; whether it was reading. */
+/** Stops a paused stream at once; it would otherwise read one more chunk. Returns whether it was reading. */
 export function stopReading(stream: Duplex): boolean {
   const handle = handleOf(stream);
   if (handle?.reading !== true || handle.readStop === undefined) return false;

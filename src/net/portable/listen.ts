@@ -18,7 +18,7 @@ export async function listen(
   await ('path' in at ? bindPath(at, () => bind(server, at)) : bind(server, at));
   const bound = server.address();
   const isTcp = typeof bound === 'object' && bound !== null;
-  // Of a unix socket that was passed, Node knows no path.
+  // Node does not know the path of a unix socket that was passed in.
   const path = isTcp ? undefined : (bound ?? `fd ${(at as { readonly fd: number }).fd}`);
   const local = isTcp ? endpoint(bound.address, bound.port) : HERE;
   server.on('connection', (socket) => {
@@ -26,7 +26,7 @@ export async function listen(
     if (connection !== undefined) accepted(connection);
   });
   server.on('error', (error: NodeJS.ErrnoException) => failed(error.code ?? error.message));
-  // When this returns the port is free; its callback would wait for the connections too.
+  // The port is free when this returns; the callback would wait for open connections as well.
   const close = async (): Promise<void> => void server.close();
   return { local, ...(path !== undefined && { path }), close, [Symbol.asyncDispose]: close };
 }

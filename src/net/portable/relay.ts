@@ -13,7 +13,7 @@ export class PortableRelay extends TimedRelay implements Relay {
   readonly #target: Side;
   #end: RelayEnd | undefined;
   #open = 2;
-  /** One of them was reset, as the sweep has seen. */
+  /** The side that the sweep found reset. */
   #lost: Side | undefined;
   readonly #owner: RelayOwner;
   readonly #signs: Signs;
@@ -52,7 +52,7 @@ export class PortableRelay extends TimedRelay implements Relay {
     this.cut({ by: 'abort' });
   }
 
-  /** A reset shows by reading only. The other side has one turn of the sweep to take what came before. */
+  /** A reset only shows when reading. The other side has until the next sweep to take what came before it. */
   protected look(): void {
     if (this.endedFirst === undefined && !this.#client.rests && !this.#target.rests) return;
     if (this.#lost !== undefined) this.cut({ by: this.#lost.name, error: nameOf(resetError()) });
@@ -73,7 +73,7 @@ export class PortableRelay extends TimedRelay implements Relay {
     return this.opposite(side).full && this.#signs.answers(side.connection.stream, this.halfCloseTime);
   }
 
-  /** For a side: the other one. */
+  /** For a side: the opposite one. */
   opposite(side: Side): Side {
     return side === this.#client ? this.#target : this.#client;
   }
@@ -83,7 +83,7 @@ export class PortableRelay extends TimedRelay implements Relay {
     this.ended(side.name);
   }
 
-  /** For a side: its connection is gone. */
+  /** For a side: its connection is closed. */
   sideClosed(side: Side, error: Error | undefined): void {
     if (error !== undefined) this.cut({ by: side.name, error: nameOf(error) });
     this.#open--;
@@ -91,7 +91,7 @@ export class PortableRelay extends TimedRelay implements Relay {
     this.#leave();
     this.sweep.delete(this);
     const end = this.#end ?? { by: this.endedFirst ?? side.name };
-    // A connection that was closed already says so from within the constructor.
+    // A connection that was already closed reports it from within the constructor.
     process.nextTick(() => this.#owner.relayEnded(end));
   }
 
@@ -103,14 +103,14 @@ export class PortableRelay extends TimedRelay implements Relay {
     this.#target.connection.reset();
   }
 
-  /** Neither side waits for bandwidth any more. */
+  /** Stops both sides from waiting for bandwidth. */
   #leave(): void {
     this.#client.leave();
     this.#target.leave();
   }
 }
 
-/** One of the two: what its connection brings goes to the other's. */
+/** One side of a relay: data from its connection goes to the other side's. */
 class Side implements Consumer, Paced {
   readonly name: 'client' | 'target';
   readonly connection: PortableConnection;
@@ -119,9 +119,9 @@ class Side implements Consumer, Paced {
   readonly #pace: Pace | undefined;
   #passed = 0;
   #full = false;
-  /** What came, and has to wait for bandwidth. */
+  /** Data that has arrived and is waiting for bandwidth. */
   #held: Uint8Array | undefined;
-  /** The peer's direction has ended behind that. */
+  /** The peer's direction ended after that data. */
   #ended = false;
 
   constructor(
@@ -142,7 +142,7 @@ class Side implements Consumer, Paced {
     return this.#passed;
   }
 
-  /** Bytes in memory, about. */
+  /** Approximate bytes in memory. */
   get held(): number {
     return this.connection.held + (this.#held?.length ?? 0);
   }
@@ -152,12 +152,12 @@ class Side implements Consumer, Paced {
     return this.#full;
   }
 
-  /** It has to wait for bandwidth. */
+  /** Whether it is waiting for bandwidth. */
   get waits(): boolean {
     return this.#pace?.waits === true;
   }
 
-  /** Nothing is read. */
+  /** Whether reading is suspended. */
   get rests(): boolean {
     return this.#full || this.waits;
   }
@@ -175,7 +175,7 @@ class Side implements Consumer, Paced {
   take(most: number): number {
     let taken = 0;
     while (taken < most && !this.#full) {
-      // What has gathered in the stream while it paused comes by `data`, too.
+      // Data that the stream buffered while paused arrives through `data` as well.
       if (this.#held === undefined) this.connection.stream.read();
       const held = this.#held;
       if (held === undefined) break;
@@ -192,7 +192,7 @@ class Side implements Consumer, Paced {
   #pass(chunk: Uint8Array): void {
     this.#passed += chunk.length;
     this.#relay.touch();
-    // `write` says false by size alone; most of the time the kernel has taken the whole chunk at once.
+    // `write` returns false by size alone; usually the kernel has already taken the whole chunk.
     if (!this.#other.write(chunk) && this.#other.writableLength > 0) {
       this.#full = true;
       this.connection.pause();
@@ -218,7 +218,7 @@ class Side implements Consumer, Paced {
     if (this.#held === undefined) this.#other.end();
   }
 
-  /** When the relay is over. */
+  /** Called when the relay is over. */
   leave(): void {
     this.#pace?.leave();
   }

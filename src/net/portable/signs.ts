@@ -1,21 +1,25 @@
 import type { Duplex } from 'node:stream';
 import { handleOf } from './handle.ts';
 
-/** What can be known of the socket below a stream while nobody reads or writes. */
+/** The state of the socket below a stream that is neither read nor written. */
 export interface Signs {
-  /** The peer has reset it, whatever the stream says. */
+  /** Whether the peer has reset it, regardless of the stream's state. */
   isReset(stream: Duplex): boolean;
-  /** Its peer takes nothing, but has answered within so many milliseconds, or nothing was asked. False where nobody can tell. */
+  /**
+   * Whether a peer that takes no data has answered within these milliseconds, or was not probed. False where
+   * this is unknown.
+   */
   answers(stream: Duplex, milliseconds: number): boolean;
 }
 
 /**
- * A reset can look like an end of stream: libuv takes a read that stops short together with a hang-up for one, and TLS forgets
- * the error when it was a message of its own that could not be sent. But a socket that was reset has no peer any more.
+ * A reset can look like an end of stream: libuv treats a short read together with a hang-up as one, and TLS
+ * drops the error if it occurred while sending one of its own messages. But a socket that was reset has no
+ * peer address.
  */
 export const signs: Signs = {
   isReset(stream) {
-    // One that was closed in order has none either.
+    // A stream closed normally has no peer address either.
     if (stream.destroyed || stream.writableFinished) return false;
     return (handleOf(stream)?.getpeername?.({}) ?? 0) < 0;
   },

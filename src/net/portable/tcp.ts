@@ -14,7 +14,7 @@ export const SOCKET_OPTIONS = {
   noDelay: true,
   keepAlive: true,
   keepAliveInitialDelay: 60_000,
-  // A paused socket holds one chunk, and `drain` comes after every chunk that the kernel did not take at once.
+  // A paused socket holds one chunk, and `drain` follows every chunk that the kernel did not take at once.
   highWaterMark: 1,
 } as const;
 
@@ -50,12 +50,12 @@ export function connectTo(to: Endpoint | UnixPath, options: ConnectOptions): Pro
 
 function placeOf(to: Endpoint, from: string | undefined): TcpSocketConnectOpts {
   const host = seenFrom(from ?? '', to.host);
-  // libuv would guess the link, where the kernel refuses.
+  // Without a zone, libuv would guess the interface, while the kernel refuses.
   if (needsZone(host) && zoneOf(host) === undefined) throw connectError('EINVAL', to);
   return { host: forNode(host), port: to.port, localAddress: from && forNode(from) };
 }
 
-/** `undefined` when the peer has reset it already: it has no address any more. */
+/** `undefined` when the peer has already reset it: the socket then has no addresses. */
 export function connectionOf(socket: Socket): Connection | undefined {
   const { localAddress, localPort, remoteAddress, remotePort } = socket;
   if (localAddress === undefined || remoteAddress === undefined) {

@@ -6,10 +6,16 @@ import type { Peer, UdpEvents, UdpSocket } from '../engine.ts';
 import type { Endpoint } from '../../wire/address.ts';
 import { endpoint, forNode } from './endpoint.ts';
 
-/** Bytes that may wait in the kernel, either way, and here when the kernel takes no more: room for a burst. */
+/**
+ * Bytes that can wait in the kernel, in either direction, and here when the kernel takes no more: room for a
+ * burst.
+ */
 const BUFFER_SIZE = 1024 * 1024;
 
-/** Where datagrams of all sockets are handed on from, one at a time, with room for a header in front. */
+/**
+ * The buffer from which datagrams of all sockets are passed on, one at a time, with room for a header in
+ * front.
+ */
 export class Scratch {
   readonly buffer: Uint8Array = new Uint8Array(UDP_HEADROOM + MAX_DATAGRAM);
 }
@@ -22,7 +28,7 @@ export async function bindUdp(at: Endpoint, events: UdpEvents, { buffer }: Scrat
     ipv6Only: family === 6,
     recvBufferSize: BUFFER_SIZE,
     sendBufferSize: BUFFER_SIZE,
-    // Destinations are literals: nothing to look up, and nothing to wait for.
+    // Destinations are literals: there is nothing to look up or wait for.
     lookup: (host, _options, callback) => callback(null, host, family),
   });
   await new Promise<void>((resolve, reject) => {
@@ -43,7 +49,7 @@ export async function bindUdp(at: Endpoint, events: UdpEvents, { buffer }: Scrat
     closed = true;
     socket.close();
   };
-  // Most datagrams come from where the one before came from.
+  // Most datagrams have the same sender as the previous one.
   let last: { readonly from: RemoteInfo; readonly peer: Peer } | undefined;
   socket.on('error', failed);
   socket.on('message', (data: Uint8Array, from) => {
@@ -61,7 +67,7 @@ export async function bindUdp(at: Endpoint, events: UdpEvents, { buffer }: Scrat
       if (closed) return;
       if (to.port === 0) events.failed('EINVAL');
       else if (socket.getSendQueueSize() > BUFFER_SIZE) events.failed('EAGAIN');
-      // Node may keep a datagram that it cannot send at once, and the caller's buffer is the caller's.
+      // Node may keep a datagram that it cannot send at once, but the caller may reuse the buffer.
       else socket.send(new Uint8Array(bytes.subarray(start, end)), to.port, to.host, failed);
     },
     close,
