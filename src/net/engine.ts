@@ -185,7 +185,7 @@ export interface RelayOptions {
    * waited for while its kernel answers; the portable engine cannot check that, and does not wait.
    */
   readonly halfClose: number;
-  /** Milliseconds in all. 0 = no limit. */
+  /** Milliseconds in total. 0 = no limit. */
   readonly duration: number;
   /** Bandwidth from the client to the target. @default no limit */
   readonly sendPace?: Pace | undefined;

@@ -42,7 +42,7 @@ export abstract class TimedRelay implements Timed {
     return this.#endedFirst;
   }
 
-  /** Milliseconds without a byte that the half-close time-out takes, by the sweep. */
+  /** The half-close time-out in milliseconds, rounded up to the ticks of the sweep. */
   protected get halfCloseTime(): number {
     return this.#halfClose * 1000;
   }
