@@ -1,4 +1,4 @@
-// The same numbers on x64 and arm64.
+// These values are the same on x64 and arm64.
 
 export const AF_UNIX = 1;
 export const AF_INET = 2;
@@ -6,7 +6,7 @@ export const AF_INET6 = 10;
 
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
-/** Flags beside a socket's type, of accept4 and of pipe2. */
+/** Flags for socket(2), accept4(2) and pipe2(2). */
 export const NONBLOCK_CLOEXEC: number = 0o4000 | 0o2000000;
 
 export const SOL_SOCKET = 1;

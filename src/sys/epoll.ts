@@ -1,9 +1,9 @@
 import { addressOf, int32, reserve } from './memory.ts';
 import { libc } from './libc.ts';
 
-/** Events taken at a time. */
+/** Events per call. */
 const BATCH = 512;
-// struct epoll_event in words; it is packed on x64 only. The data are a slot and its generation.
+// struct epoll_event in words; it is packed on x64 only. The data field holds a slot and its generation.
 const [SIZE, SLOT] = process.arch === 'x64' ? [3, 1] : [4, 2];
 const GENERATION: number = SLOT + 1;
 
@@ -12,7 +12,7 @@ const BATCH_ADDRESS = addressOf(batch << 2);
 const single = reserve(SIZE * 4) >> 2;
 const SINGLE_ADDRESS = addressOf(single << 2);
 
-/** epoll_ctl(2) of a descriptor that has this slot; negative when it fails. */
+/** epoll_ctl(2) for a descriptor with this slot; negative on failure. */
 export function control(
   epoll: number,
   operation: number,
@@ -27,7 +27,7 @@ export function control(
   return libc.epoll_ctl(epoll, operation, fd, SINGLE_ADDRESS);
 }
 
-/** How many events there are now. Read with the functions below, until the next call. */
+/** Returns the number of pending events. They are read with the functions below, until the next call. */
 export function takeEvents(epoll: number): number {
   return libc.epoll_wait(epoll, BATCH_ADDRESS, BATCH, 0);
 }

@@ -2,16 +2,19 @@ import { MSG_DONTWAIT, MSG_ERRQUEUE } from './constants.ts';
 import { libc } from './libc.ts';
 import { addressOf, bytes, int32, reserve } from './memory.ts';
 
-/** Taken at a time; more than anybody needs to hear of. */
+/** Errors taken at a time. */
 const MAX_ERRORS = 64;
-/** Who tells an error: not ICMP, but this machine, which has told it already. */
+/**
+ * The origin of errors raised by this machine rather than by ICMP; the failed call has already returned
+ * these.
+ */
 const SO_EE_ORIGIN_LOCAL = 1;
 
 // struct msghdr on 64 bits, in words.
 const CONTROL = 8;
 const CONTROL_LENGTH = 10;
 const CONTROL_SIZE = 256;
-/** A struct cmsghdr, in bytes; behind it a struct sock_extended_err: errno, 4 bytes, then the origin. */
+/** Bytes of a struct cmsghdr; a struct sock_extended_err follows: errno (4 bytes), then the origin. */
 const CMSGHDR = 16;
 
 const message = reserve(56);
@@ -19,8 +22,8 @@ const control = reserve(CONTROL_SIZE);
 int32[(message >> 2) + CONTROL] = addressOf(control);
 
 /**
- * What ICMP had to say about datagrams that a socket with IP_RECVERR has sent, as errno. Clears the error that would fail
- * the next call.
+ * The errno values of ICMP errors for datagrams that a socket with IP_RECVERR has sent. Also clears the
+ * pending error, which would fail the next call.
  */
 export function takeErrors(fd: number): readonly number[] {
   const codes: number[] = [];

@@ -16,7 +16,7 @@ export function errorName(errno: number): string {
   return names.get(errno) ?? `E${errno}`;
 }
 
-/** As Node would throw it: `connect ECONNREFUSED 127.0.0.1:80`. */
+/** An error like Node's: `connect ECONNREFUSED 127.0.0.1:80`. */
 export function systemError(errno: number | string, syscall: string, about?: string): Error {
   const code = typeof errno === 'string' ? errno : errorName(errno);
   const message = about === undefined ? `${syscall} ${code}` : `${syscall} ${code} ${about}`;

@@ -5,7 +5,7 @@ import { addressOf, reserve } from './memory.ts';
 const UV_POLL = 8;
 const UV_READABLE = 1;
 
-/** What Node's own image has of libuv. */
+/** The libuv functions in Node's own binary. */
 const { lib, functions: uv } = open(null, {
   uv_handle_size: { arguments: ['i32'], return: 'u64' },
   uv_poll_init: { arguments: ['u64', 'u64', 'i32'], return: 'i32' },
@@ -19,17 +19,20 @@ interface Work {
   scheduled: boolean;
 }
 
-/** By handle. */
+/** By libuv handle. */
 const works = new Map<bigint, Work>();
 
-/** No JavaScript may throw out of a callback, and promises do not go on after one: the work is done right after it, as an immediate. */
+/**
+ * A callback from FFI must not throw, and promises do not continue after it: the work runs right afterwards,
+ * in an immediate.
+ */
 const readable = lib.registerCallback({ arguments: ['u64', 'i32', 'i32'] }, (handle: bigint) => {
   const work = works.get(handle);
   if (work === undefined || work.scheduled) return;
   work.scheduled = true;
   setImmediate(run, work);
 });
-/** Memory of handles that libuv does not use any more. */
+/** Memory of handles that libuv has finished with. */
 const free: bigint[] = [];
 const closed = lib.registerCallback({ arguments: ['u64'] }, (handle: bigint) => void free.push(handle));
 
@@ -39,8 +42,8 @@ function run(work: Work): void {
 }
 
 /**
- * Does `turn` in each round of this thread's event loop in which a descriptor is readable, until the returned function is called; keeps
- * the thread alive until then. A worker must not end before.
+ * Calls `turn` in each iteration of this thread's event loop in which a descriptor is readable, until the
+ * returned function is called; keeps the thread alive until then. A worker thread must not end before that.
  */
 export function watch(fd: number, turn: () => void): () => void {
   const handle = free.pop() ?? BigInt(addressOf(reserve(Number(uv.uv_handle_size(UV_POLL)))));

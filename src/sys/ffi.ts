@@ -2,10 +2,13 @@ import type { DynamicLibraryResult, FunctionDefinitions } from 'node:ffi';
 
 type Ffi = typeof import('node:ffi');
 
-/** Node's FFI, without the warning that it is experimental: whether it can be used is tested at the start. */
+/** Node's FFI, without its warning about being experimental: `probe` checks that it works. */
 export const ffi: Ffi = quietly(() => process.getBuiltinModule('node:ffi'));
 
-/** Opens a library by name, or with `null` what is in this process. Throws when there is none, or not such functions. */
+/**
+ * Opens a library by name, or the process itself with `null`. Throws when the library or one of the functions
+ * does not exist.
+ */
 export function open<const T extends FunctionDefinitions>(
   name: string | null,
   functions: T,

@@ -1,15 +1,15 @@
 import { libc } from './libc.ts';
 import { addressOf, bytes, reserve } from './memory.ts';
 
-/** Bytes of the longest name of an interface, with the NUL behind it. */
+/** The longest interface name in bytes, including the NUL. */
 const NAME_LIMIT = 16;
 
 const name = reserve(NAME_LIMIT);
-/** Where `putName` leaves a name. */
+/** The address that `putName` writes a name to. */
 export const NAME: number = addressOf(name);
 export const NAME_SIZE: number = NAME_LIMIT;
 
-/** Puts the name of an interface where a call can take it; false when it is too long to be one. */
+/** Stores the name of an interface for a call; false when it is empty or too long. */
 export function putName(interfaceName: string): boolean {
   const encoded = new TextEncoder().encode(interfaceName);
   if (encoded.length === 0 || encoded.length >= NAME_LIMIT) return false;
@@ -18,12 +18,15 @@ export function putName(interfaceName: string): boolean {
   return true;
 }
 
-/** The number of an interface; 0 when there is none. One that is made again has another, so it is asked for each time. */
+/**
+ * The index of an interface; 0 when there is none. A recreated interface has another index, so it is never
+ * cached.
+ */
 export function numberOf(interfaceName: string): number {
   return putName(interfaceName) ? libc.if_nametoindex(NAME) : 0;
 }
 
-/** The name of an interface, or its number where it has gone. */
+/** The name of an interface, or its index if it no longer exists. */
 export function nameOf(number: number): string {
   if (libc.if_indextoname(number, NAME) === 0) return String(number);
   const end = bytes.indexOf(0, name);

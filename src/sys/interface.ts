@@ -12,7 +12,8 @@ import { addressOf, int32, reserve } from './memory.ts';
 import { setOption } from './socket.ts';
 
 const ROOM = 128;
-// Of the control message, after a struct cmsghdr: ipi_ifindex begins struct in_pktinfo, and follows the address in in6_pktinfo.
+// Offsets within the control message, including a struct cmsghdr: ipi_ifindex comes first in struct
+// in_pktinfo, and after the address in in6_pktinfo.
 const INDEX4 = 16;
 const INDEX6 = 32;
 
@@ -20,20 +21,21 @@ const told = reserve(ROOM);
 const length = reserve(4);
 
 /**
- * Whether an accepted TCP connection came in by an interface of this name. The kernel keeps the interface with every such
- * connection, and tells it while packet information is switched on: no listener has to be prepared.
+ * Whether an accepted TCP connection arrived on an interface with this name. The kernel stores the interface
+ * with every such connection and returns it while packet information is enabled, so listeners need no
+ * preparation.
  */
 export function cameBy(fd: number, interfaceName: string): boolean {
   const index = numberOf(interfaceName);
   return index > 0 && index === arrival(fd);
 }
 
-/** The number of the interface; 0 when the kernel does not tell. */
+/** The index of the interface; 0 when the kernel does not know it. */
 function arrival(fd: number): number {
-  // Only a socket of IPv6, which may carry IPv4, takes the first option.
+  // Only IPv6 sockets, which may carry IPv4, accept the first option.
   if (setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) === 0) {
     const index = ask(fd, IPPROTO_IPV6, IPV6_2292PKTOPTIONS, INDEX6);
-    // Otherwise the kernel would keep it up to date with every packet.
+    // Otherwise the kernel would update it with every packet.
     setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 0);
     return index;
   }

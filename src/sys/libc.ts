@@ -2,8 +2,8 @@ import { open } from './ffi.ts';
 import { viewOf } from './memory.ts';
 
 /**
- * The system calls of the fast engine. `address` and all that ends in `At` are addresses out of `memory.ts`, 0 is none. A call
- * that fails returns -1, and `errno()` right after it says why.
+ * The system calls of the fast engine. `address` and parameters ending in `At` are addresses from
+ * `memory.ts`; 0 is null. A failed call returns -1; `errno()` must be read right after it.
  */
 interface Libc {
   /** `_exit(2)`. */
@@ -19,9 +19,9 @@ interface Libc {
   getppid(): number;
   getsockname(fd: number, sockaddrAt: number, lengthAt: number): number;
   getsockopt(fd: number, level: number, name: number, valueAt: number, lengthAt: number): number;
-  /** 0 when it fails, else the address that it was given. */
+  /** Returns 0 on failure, otherwise `nameAt`. */
   if_indextoname(index: number, nameAt: number): number;
-  /** 0 when it fails. */
+  /** Returns 0 on failure. */
   if_nametoindex(nameAt: number): number;
   listen(fd: number, backlog: number): number;
   pipe2(pairAt: number, flags: number): number;
@@ -77,10 +77,10 @@ const {
 
 export const libc: Libc = { ...calls, exit };
 
-/** A thread has its own, and modules are loaded in each. */
+/** errno is per thread, and each thread loads its own modules. */
 const error = new Int32Array(viewOf(errnoLocation(), Int32Array.BYTES_PER_ELEMENT));
 
-/** Why the call just before has failed. */
+/** The error of the preceding call. */
 export function errno(): number {
   return error[0]!;
 }

@@ -5,7 +5,7 @@ const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 /** Addresses below 2 GiB, on x64. */
 const MAP_32BIT = 0x40;
-/** At this address or not at all. */
+/** At exactly this address, or not at all. */
 const MAP_FIXED_NOREPLACE = 0x10_0000;
 const LIMIT = 2 ** 31;
 
@@ -14,9 +14,9 @@ const { mmap } = open('libc.so.6', {
 }).functions;
 
 /**
- * Memory that the kernel reads and writes: it never moves and is never freed. It lies below 2 GiB, so that an address is a
- * plain number which the calls take as an i32; a pointer or a bigint would cost each of them a microsecond. One per thread;
- * pages that nobody has touched take no room.
+ * Memory shared with the kernel: it never moves and is never freed. It lies below 2 GiB, so that addresses
+ * are plain numbers which calls take as i32; a pointer or bigint would cost each call a microsecond. One per
+ * thread; untouched pages take no memory.
  */
 const base: number = allocate();
 const buffer: ArrayBuffer = ffi.toArrayBuffer(BigInt(base), SIZE, false);
@@ -25,7 +25,7 @@ export const int32: Int32Array = new Int32Array(buffer);
 
 let used = 0;
 
-/** A piece of the memory for good, by its offset; 64-byte aligned. */
+/** Allocates a piece of the memory permanently and returns its offset; 64-byte aligned. */
 export function reserve(size: number): number {
   const offset = used;
   const next = (offset + size + 63) & ~63;
@@ -34,12 +34,12 @@ export function reserve(size: number): number {
   return offset;
 }
 
-/** Where the kernel finds it. */
+/** The address for the kernel. */
 export function addressOf(offset: number): number {
   return base + offset;
 }
 
-/** A view of foreign memory, to be used only as long as that lives. */
+/** A view of foreign memory; valid only while that memory is. */
 export function viewOf(address: bigint, size: number): ArrayBuffer {
   return ffi.toArrayBuffer(address, size, false);
 }
@@ -50,7 +50,7 @@ function allocate(): number {
   return found;
 }
 
-/** Elsewhere no flag asks for low addresses; but little lies there. */
+/** Other architectures have no flag for low addresses, but few of them are in use. */
 function firstFree(): number | undefined {
   for (let at = 0x1000_0000; at < LIMIT - SIZE; at += 0x0400_0000) {
     const found = map(at, MAP_FIXED_NOREPLACE);

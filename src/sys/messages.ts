@@ -1,12 +1,12 @@
 import { addressOf, int32, reserve } from './memory.ts';
 
-/** Datagrams for one call. */
+/** Datagrams per call. */
 export const BATCH = 32;
 
-/** Bytes of the longest address, struct sockaddr_in6, and between two. */
+/** Bytes of the longest address, struct sockaddr_in6, and the distance between two addresses. */
 const NAME = 28;
 const NAMES = 32;
-// struct mmsghdr on 64 bits, in words: a struct msghdr, and the length of a datagram that came.
+// struct mmsghdr on 64 bits, in words: a struct msghdr, and the length of a received datagram.
 const MMSGHDR = 16;
 const MSG_NAME = 0;
 const MSG_NAMELEN = 2;
@@ -18,7 +18,7 @@ const IOVEC = 4;
 const IOV_BASE = 0;
 const IOV_LEN = 2;
 
-/** Room for the headers of a batch: struct mmsghdr, each with an address and one piece of data. */
+/** Headers for a batch: struct mmsghdr, each with one address and one piece of data. */
 export class Messages {
   readonly #headers = reserve(BATCH * MMSGHDR * 4);
   readonly #pieces = reserve(BATCH * IOVEC * 4);
@@ -33,36 +33,36 @@ export class Messages {
     }
   }
 
-  /** The address of one and all that follow. */
+  /** The address of a header and all that follow. */
   at(i: number): number {
     return addressOf(this.#headers) + i * MMSGHDR * 4;
   }
 
-  /** Where the address of a datagram is, as an offset. */
+  /** The offset of a datagram's address. */
   name(i: number): number {
     return this.#names + i * NAMES;
   }
 
-  /** Where a datagram is or comes to, by offset, and its size or the room for it. */
+  /** Sets the offset of a datagram or its buffer, and the size. */
   setData(i: number, offset: number, size: number): void {
     const piece = (this.#pieces >> 2) + i * IOVEC;
     int32[piece + IOV_BASE] = addressOf(offset);
     int32[piece + IOV_LEN] = size;
   }
 
-  /** Where it is to go. */
+  /** Sets the destination. */
   setName(i: number, sockaddr: readonly number[]): void {
     const name = this.name(i) >> 2;
     for (let word = 0; word < sockaddr.length; word++) int32[name + word] = sockaddr[word]!;
     int32[this.#header(i) + MSG_NAMELEN] = sockaddr.length * 4;
   }
 
-  /** Before it is received: room for any address. */
+  /** Call it before receiving: makes room for any address. */
   expectName(i: number): void {
     int32[this.#header(i) + MSG_NAMELEN] = NAME;
   }
 
-  /** Bytes that came. */
+  /** Bytes received. */
   length(i: number): number {
     return int32[this.#header(i) + MSG_LEN]!;
   }

@@ -14,7 +14,7 @@ const PROBE = [0x67, 0x61, 0x72, 0x74, 0x65, 0x72];
 const memory = reserve(64);
 const at = addressOf(memory);
 
-/** Whether the calls do here what the fast engine needs: throws when they do not. */
+/** Verifies that the system calls work as the fast engine requires; throws when they do not. */
 export function probe(): void {
   expect(libc.getppid() === process.ppid, 'getppid');
   const open: number[] = [];

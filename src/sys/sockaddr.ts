@@ -5,33 +5,33 @@ import { systemError } from './errors.ts';
 import { nameOf, numberOf } from './interface-name.ts';
 import { addressOf, bytes, int32, reserve } from './memory.ts';
 
-/** The longest that is used here: struct sockaddr_un, 110 bytes. */
+/** Room for the longest address used here: struct sockaddr_un, 110 bytes. */
 const SOCKADDR_SIZE = 128;
 const SOCKADDR_IN = 16;
 const SOCKADDR_IN6 = 28;
-/** Where the number of the link is in a struct sockaddr_in6. */
+/** The offset of the interface index in a struct sockaddr_in6. */
 const SCOPE = 24;
-/** Bytes of a path, with the NUL behind it. */
+/** Bytes of a path, including the NUL. */
 const PATH_LIMIT = 108;
 
-/** One address at a time passes here, and its length. */
+/** A buffer for one address at a time, and one for its length. */
 const sockaddr = reserve(SOCKADDR_SIZE);
 export const SOCKADDR_OFFSET: number = sockaddr;
 const length = reserve(4);
 export const SOCKADDR: number = addressOf(sockaddr);
 export const SOCKADDR_LENGTH: number = addressOf(length);
 
-/** Before a call that tells an address there. */
+/** Call it before a system call that returns an address there. */
 export function expectSockaddr(): void {
   int32[length >> 2] = SOCKADDR_SIZE;
 }
 
-/** The family of the address that a call has left there. */
+/** The family of the address that a call has returned. */
 export function familyOfSockaddr(): number {
   return bytes[sockaddr]! | (bytes[sockaddr + 1]! << 8);
 }
 
-/** The path that a call has left there. */
+/** The path that a call has returned. */
 export function pathOfSockaddr(): string {
   const end = sockaddr + int32[length >> 2]!;
   const nul = bytes.indexOf(0, sockaddr + 2);
@@ -39,8 +39,8 @@ export function pathOfSockaddr(): string {
 }
 
 /**
- * Puts a literal address where a call can take it, or elsewhere in the memory; its length in bytes. A zone is put down where
- * the address needs one.
+ * Stores a literal address for a call, at `at`; returns its length in bytes. The zone is included where the
+ * address needs one.
  */
 export function encodeSockaddr({ host, port }: Endpoint, at: number = sockaddr): number {
   const ip = ipOf(host);
@@ -66,7 +66,10 @@ export function encodePath(path: string): number {
   return 2 + encoded.length + 1;
 }
 
-/** The address that a call has left there, or one elsewhere in the memory: an IPv4 address in an IPv6 one as its dotted quad, a link-local one with its zone. */
+/**
+ * Decodes the address that a call has returned, or one at another offset: an IPv4-mapped address as a dotted
+ * quad, a link-local one with its zone.
+ */
 export function decodeSockaddr(at: number = sockaddr): Endpoint {
   const port = (bytes[at + 2]! << 8) | bytes[at + 3]!;
   if (bytes[at] === AF_INET) {
@@ -77,7 +80,7 @@ export function decodeSockaddr(at: number = sockaddr): Endpoint {
   return { host: scope !== 0 && needsZone(host) ? `${host}%${nameOf(scope)}` : host, port };
 }
 
-/** The texts of IPv4 addresses met lately, each at the place that its words lead to: most connections come from a few. */
+/** The texts of recent IPv4 addresses, indexed by a hash: most connections come from a few addresses. */
 const TEXTS = 256;
 const textWords = new Int32Array(TEXTS);
 const texts: string[] = Array.from({ length: TEXTS }, () => '0.0.0.0');
@@ -92,13 +95,16 @@ function dottedQuad(at: number): string {
   return texts[place]!;
 }
 
-/** The words of the address at an offset, to be put elsewhere. A plain array takes a third of what a typed one does. */
+/**
+ * The words of the address at an offset, to be stored elsewhere. A plain array takes a third of the memory of
+ * a typed one.
+ */
 export function sockaddrWords(at: number): readonly number[] {
   const size = bytes[at] === AF_INET ? SOCKADDR_IN : SOCKADDR_IN6;
   return Array.from(int32.subarray(at >> 2, (at + size) >> 2));
 }
 
-/** Whether the address at an offset is this one, but for the flow label of IPv6. */
+/** Whether the address at an offset equals this one, ignoring the IPv6 flow label. */
 export function isSockaddr(words: readonly number[], at: number): boolean {
   const i = at >> 2;
   if (words[0] !== int32[i]) return false;
@@ -112,7 +118,7 @@ export function isSockaddr(words: readonly number[], at: number): boolean {
   );
 }
 
-/** The number of the network interface that a zone names. */
+/** The index of the network interface that a zone names. */
 function scopeOf(zone: string): number {
   const number = numberOf(zone) || Number(zone);
   if (number > 0) return number;

@@ -17,24 +17,27 @@ import { errno, libc } from './libc.ts';
 import { addressOf, bytes, int32, reserve } from './memory.ts';
 import { encodeSockaddr, expectSockaddr, SOCKADDR, SOCKADDR_LENGTH, decodeSockaddr } from './sockaddr.ts';
 
-/** Seconds of silence until the kernel asks whether the peer is still there. */
+/** Seconds of silence before the kernel probes the peer. */
 const KEEP_IDLE = 60;
 
 const option = reserve(16) >> 2;
 const OPTION = addressOf(option << 2);
 const LENGTH = addressOf((option + 2) << 2);
 
-/** The part of `tcp_info` (tcp(7)) that is asked for. */
+/** The part of `tcp_info` (tcp(7)) that is read. */
 const INFO_SIZE = 60;
 const info = reserve(INFO_SIZE);
 const INFO = addressOf(info);
-/** Of its fields: how often was something sent that nobody has answered, and how many milliseconds ago something was. */
+/**
+ * Offsets of its fields: unanswered retransmissions, unanswered probes, and milliseconds since the last
+ * acknowledgement.
+ */
 const RETRANSMITS = 2;
 const PROBES = 3;
 const LAST_ACK_RECEIVED = 56;
 const TCP_CLOSE = 7;
 
-/** What a call has given, or a system error. */
+/** The result of a call; throws a system error if it failed. */
 export function checked(result: number, syscall: string, about?: string): number {
   if (result < 0) throw systemError(errno(), syscall, about);
   return result;
@@ -54,14 +57,14 @@ export function setKeepAlive(fd: number): void {
   setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE);
 }
 
-/** The next close is a reset. */
+/** Makes the next close a reset. */
 export function resetOnClose(fd: number): void {
   int32[option] = 1;
   int32[option + 1] = 0;
   libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, OPTION, 8);
 }
 
-/** The error that a socket has met, as a number; 0 = none. Asking takes it away. */
+/** The pending error of a socket as errno; 0 = none. Reading it clears it. */
 export function takeError(fd: number): number {
   int32[option] = 0;
   int32[option + 2] = 4;
@@ -69,27 +72,31 @@ export function takeError(fd: number): number {
 }
 
 /**
- * Whether the peer of a socket that takes nothing is still there: it has answered within so many milliseconds, or has not failed
- * to. The kernel asks one with a full window again and again, and more than once before it is taken for gone.
+ * Whether the peer of a socket that cannot send is still connected: it has answered within these
+ * milliseconds, or has missed at most one probe. The kernel probes a peer with a full window repeatedly, and
+ * the peer counts as gone only after more than one.
  */
 export function answers(fd: number, milliseconds: number): boolean {
   int32[option + 2] = INFO_SIZE;
-  // Both ends of any other kind of socket are here, where the kernel tells when one is gone.
+  // Both ends of any other kind of socket are local, where the kernel reports a closed end.
   if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, INFO, LENGTH) < 0) return fd >= 0;
   if (bytes[info] === TCP_CLOSE) return false;
   const unanswered = bytes[info + RETRANSMITS]! + bytes[info + PROBES]!;
   return unanswered <= 1 || int32[(info + LAST_ACK_RECEIVED) >> 2]! < milliseconds;
 }
 
-/** Binds a socket to a local address, and to the network interface that its zone names. `syscall`: for whom, in errors. */
+/**
+ * Binds a socket to a local address, and to the network interface that its zone names. `syscall`: the name in
+ * error messages.
+ */
 export function bindTo(fd: number, at: Endpoint, syscall: string): void {
   const device = zoneOf(at.host);
-  // With a link-local address its zone does that.
+  // For a link-local address the zone is part of the address.
   if (device !== undefined && !needsZone(at.host)) bindToDevice(fd, device);
   checked(libc.bind(fd, SOCKADDR, encodeSockaddr(at)), syscall, `${withoutZone(at.host)}:${at.port}`);
 }
 
-/** From now on a socket hears and sends by this network interface only. */
+/** Restricts a socket to this network interface, for sending and receiving. */
 export function bindToDevice(fd: number, name: string): void {
   if (!putName(name)) throw systemError('EADDRNOTAVAIL', 'bind', `there is no interface ${name}`);
   if (libc.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, NAME, NAME_SIZE) === 0) return;
@@ -98,7 +105,7 @@ export function bindToDevice(fd: number, name: string): void {
   throw systemError(code, 'bind', `interface ${name}`);
 }
 
-/** Whether the interface that a socket was bound to has gone. */
+/** Whether the interface that a socket was bound to no longer exists. */
 export function lacksDevice(fd: number): boolean {
   int32[option + 2] = NAME_SIZE;
   return libc.getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, NAME, LENGTH) < 0;
