@@ -8,9 +8,9 @@ export const AddressType = { ipv4: 1, name: 3, ipv6: 4 } as const;
 export type AddressType = (typeof AddressType)[keyof typeof AddressType];
 
 /**
- * A host and a port as in a request, a reply or a UDP header. `host` is a dotted quad, an IPv6 literal in the
- * form of RFC 5952, or the name exactly as it was sent (UTF-8, 0 to 255 bytes). A literal that was sent as a name stays
- * a name here; its judge looks again.
+ * A host and port of a request, a reply or a UDP header. `host` is a dotted quad, an IPv6 literal in the form
+ * of RFC 5952, or the name exactly as sent (UTF-8, 0 to 255 bytes). A literal sent as a name remains a name
+ * here; the server checks again.
  */
 export interface Address {
   readonly type: AddressType;
@@ -18,26 +18,28 @@ export interface Address {
   readonly port: number;
 }
 
-/** A host, literal or name, and a port. */
+/** A host (literal or name) and a port. */
 export type HostPort = Pick<Address, 'host' | 'port'>;
 
 /**
- * A literal IP address, as `formatIp` writes it, and a port. An IPv4 peer of a dual-stack socket is a dotted quad. A link-local
- * IPv6 address has its zone, the name of a network interface: `fe80::1%eth0`.
- * An address to bind may have a zone whatever it is (`192.0.2.1%wg0`): the socket then hears and sends by that interface only,
- * and fails with EADDRNOTAVAIL when there is none. Only the fast engine can do that, see `Engine.deviceFault`.
+ * A literal IP address in the form that `formatIp` returns, and a port. An IPv4 peer of a dual-stack socket
+ * is a dotted quad. A link-local IPv6 address has a zone, the name of a network interface: `fe80::1%eth0`.
+ * An address to bind can have a zone in any case (`192.0.2.1%wg0`): the socket then sends and receives on
+ * that interface only, and fails with EADDRNOTAVAIL if there is none. Only the fast engine supports this, see
+ * `Engine.deviceFault`.
  */
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
 }
 
-/** 0.0.0.0:0, where there is nothing to say. */
+/** 0.0.0.0:0, used where there is no address. */
 export const UNSPECIFIED: Address = { type: AddressType.ipv4, host: '0.0.0.0', port: 0 };
 
 /**
- * The address to send for a host as people and systems write it: a literal goes by its family, anything else is a name.
- * The zone of an IPv6 literal (`fe80::1%eth0`) means nothing on another machine and is left out.
+ * The address to send for a host as users and systems write it: a literal according to its family, anything
+ * else as a name. The zone of an IPv6 literal (`fe80::1%eth0`) has no meaning on another machine, and is
+ * dropped.
  */
 export function addressOf(host: string, port: number): Address {
   const ip = parseIp(host.includes(':') ? withoutZone(host) : host);
@@ -46,15 +48,18 @@ export function addressOf(host: string, port: number): Address {
   return { type: AddressType.ipv6, host: formatIp(ip), port };
 }
 
-/** host:port, an IPv6 address in brackets, with its zone if it has one. A name is written as it was sent, whatever is in it. */
+/**
+ * host:port, with an IPv6 address in brackets, and its zone if any. A name is written as sent, whatever it
+ * contains.
+ */
 export function formatAddress({ host, port }: HostPort): string {
-  // A name may have colons too.
+  // A name may contain colons as well.
   return host.includes(':') && ipOf(host) !== undefined ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /**
- * ATYP, ADDR and PORT (RFC 1928 sections 4 to 7) from `start`; nothing at or after `end` is looked at.
- * Throws ERR_SOCKS_ADDRESS_TYPE, ERR_SOCKS_NAME.
+ * ATYP, ADDR and PORT (RFC 1928 sections 4 to 7) from `start`; nothing from `end` on is read. Throws
+ * ERR_SOCKS_ADDRESS_TYPE, ERR_SOCKS_NAME.
  */
 export function decodeAddress(
   bytes: Uint8Array,
@@ -74,7 +79,7 @@ export function decodeAddress(
   return { value: { type, host, port: (bytes[to]! << 8) | bytes[to + 1]! }, size: to + 2 - start };
 }
 
-/** ATYP, ADDR and PORT. Throws a RangeError when the host is not what its type says, or does not fit. */
+/** ATYP, ADDR and PORT. Throws a RangeError when the host does not match its type, or is too long. */
 export function encodeAddress(address: Address): Uint8Array {
   const port = encodePort(address.port);
   if (address.type === AddressType.name) {
@@ -91,13 +96,13 @@ export function encodeAddress(address: Address): Uint8Array {
   return bytes;
 }
 
-/** The two bytes of a port, in network order. */
+/** The two bytes of a port in network order. */
 export function encodePort(port: number): [number, number] {
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new RangeError(`${port} is not a port`);
   return [port >>> 8, port & 0xff];
 }
 
-/** A name out of a request or reply. Throws ERR_SOCKS_NAME. */
+/** Decodes the name in a request or reply. Throws ERR_SOCKS_NAME. */
 export function decodeName(bytes: Uint8Array): string {
   const name = decodeText(bytes);
   if (name === undefined) throw new WireError('ERR_SOCKS_NAME', 'a name that is not UTF-8');

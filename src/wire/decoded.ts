@@ -1,4 +1,7 @@
-/** A message read from the front of a buffer, and how many bytes it took. A decoder answers `undefined` while bytes are missing. */
+/**
+ * A message decoded from the start of a buffer, and its size in bytes. Decoders return `undefined` while
+ * bytes are missing.
+ */
 export interface Decoded<T> {
   readonly value: T;
   readonly size: number;

@@ -1,4 +1,4 @@
-/** What a peer did wrong. `docs/errors.md` lists each. */
+/** How a peer broke the protocol. See `docs/errors.md`. */
 export type WireErrorCode =
   | 'ERR_SOCKS_VERSION'
   | 'ERR_SOCKS_NO_METHODS'
@@ -12,7 +12,7 @@ export type WireErrorCode =
   | 'ERR_SOCKS_PROXY_HEADER'
   | 'ERR_HTTP_HEAD';
 
-/** The peer broke the protocol. The message names positions and values, never the bytes of a password. */
+/** The peer broke the protocol. The message contains positions and values, never the bytes of a password. */
 export class WireError extends Error {
   override readonly name = 'WireError';
   readonly code: WireErrorCode;

@@ -26,7 +26,7 @@ suite('a request', () => {
     'x-a:2 \t',
   );
 
-  test('is read whole, whatever comes behind it, and not before it is', () => {
+  test('is read when it is complete, whatever follows it', () => {
     for (const rest of ['', '\x16\x03\x01', 'GET / HTTP/1.1\r\n\r\n']) {
       const decoded = decodeHttpRequest(bytes(text + rest));
       assert.equal(decoded?.size, text.length);
@@ -62,8 +62,8 @@ suite('a request', () => {
   }
 });
 
-// What it costs: test/fuzz/costs.ts.
-test('what would be read again and again is refused, or read', () => {
+// The costs are measured in test/fuzz/costs.ts.
+test('input that would be scanned repeatedly is refused, or read', () => {
   const blanks = ' '.repeat(16_000);
   assert.throws(() => decodeHttpRequest(bytes(lines('CONNECT a:1 HTTP/1.1', `X:${blanks}\n`))), isFault);
   assert.equal(
@@ -84,7 +84,7 @@ function requestOf(size: number): Uint8Array {
   return bytes(lines('CONNECT a:1 HTTP/1.1', `X: ${'x'.repeat(size - around)}`));
 }
 
-test('16,384 bytes are a request, more are none, and no part of one tells otherwise', () => {
+test('a request may have 16,384 bytes, not more, and partial input gives the same result', () => {
   const longest = requestOf(16_384);
   assert.equal(decodeHttpRequest(longest)?.size, 16_384);
   for (let size = 16_378; size < 16_384; size++)
@@ -146,7 +146,7 @@ suite('user name and password', () => {
   }
 });
 
-test('CONNECT as it is sent is what is read', () => {
+test('CONNECT is decoded as it was encoded', () => {
   const credentials = { username: 'alice', password: 'a:å' };
   const sent = encodeConnect({ host: '2001:db8::1', port: 443 }, credentials);
   const { value } = decodeHttpRequest(sent)!;
@@ -160,7 +160,7 @@ test('CONNECT as it is sent is what is read', () => {
   assert.deepEqual(decodeBasic(value.headers.get('proxy-authorization')!), credentials);
 });
 
-test('what HTTP cannot carry is a RangeError, without the password', () => {
+test('what HTTP cannot carry is a RangeError that does not contain the password', () => {
   for (const host of [
     'a b',
     'å.example',
@@ -181,7 +181,7 @@ test('what HTTP cannot carry is a RangeError, without the password', () => {
 });
 
 suite('an answer', () => {
-  test('each reply comes through', () => {
+  test('each reply survives encoding', () => {
     for (const reply of Object.values(Reply)) {
       const { value } = decodeHttpReply(encodeHttpReply(reply))!;
       const expected = reply === Reply.addressTypeNotSupported ? Reply.generalFailure : reply;

@@ -6,39 +6,45 @@ import { WireError } from './error.ts';
 import type { Credentials } from './password.ts';
 import { Reply } from './socks5.ts';
 
-/** Bytes of a request or answer with its empty line; a longer one is refused. */
+/** Bytes of a request or response head, including its empty line; a longer one is refused. */
 const HEAD_LIMIT = 16_384;
 
-/** Bytes of a user name, and of a password, as in SOCKS. */
+/** Bytes of a user name and of a password, as in SOCKS. */
 const CREDENTIAL_LIMIT = 255;
 
 const CR = 0x0d;
 const LF = 0x0a;
 const COLON = 0x3a;
 
-/** A request of HTTP/1 (RFC 9112 section 2.1). Header names are lower case; the values of several fields of one name are joined with commas. */
+/**
+ * An HTTP/1 request (RFC 9112 section 2.1). Header names are lower case; the values of repeated fields are
+ * joined with commas.
+ */
 export interface HttpRequest {
   readonly method: string;
   readonly target: string;
   readonly headers: ReadonlyMap<string, string>;
 }
 
-/** An answer to CONNECT. */
+/** The response to a CONNECT. */
 export interface HttpReply {
   readonly status: number;
-  /** What the proxy says went wrong (RFC 9209), as a reply of SOCKS5. */
+  /** The error reported by the proxy (RFC 9209), as a SOCKS5 reply. */
   readonly reason?: Reply;
 }
 
-/** How much of a head has been looked through. One that comes in pieces is read on from there, with the same bytes in front. */
+/**
+ * How far a head has been scanned. When it arrives in pieces, scanning resumes there, with the same bytes in
+ * front.
+ */
 export class HeadScan {
-  /** Where the head begins: behind interim answers. */
+  /** Where the head begins: after interim responses. */
   start = 0;
-  /** Where its end may begin. */
+  /** The earliest position of its end. */
   at = 0;
 }
 
-/** A request up to its empty line. Throws ERR_HTTP_HEAD. */
+/** Decodes a request up to its empty line. Throws ERR_HTTP_HEAD. */
 export function decodeHttpRequest(
   bytes: Uint8Array,
   scan: HeadScan = new HeadScan(),
@@ -51,7 +57,7 @@ export function decodeHttpRequest(
   return { value: { method, target, headers }, size };
 }
 
-/** Where a CONNECT wants to go: host:port (RFC 9110 section 9.3.6). Throws ERR_HTTP_HEAD. */
+/** The destination of a CONNECT: host:port (RFC 9110 section 9.3.6). Throws ERR_HTTP_HEAD. */
 export function decodeConnectTarget(target: string): Address {
   const address = parseTarget(target);
   if (address === undefined) throw fault('CONNECT takes host:port');
@@ -68,8 +74,8 @@ function parseTarget(target: string): Address | undefined {
 }
 
 /**
- * User name and password of a Proxy-Authorization field (RFC 7617); `undefined` for another scheme, for what is no UTF-8 and for
- * more than 255 bytes of one.
+ * User name and password from a Proxy-Authorization field (RFC 7617); `undefined` for another scheme, for
+ * invalid UTF-8, and when one is longer than 255 bytes.
  */
 export function decodeBasic(field: string): Credentials | undefined {
   const [, token] = /^basic +([\w+/-]+={0,2}) *$/i.exec(field) ?? [];
@@ -91,12 +97,12 @@ function decodeBase64(text: string): Uint8Array | undefined {
 }
 
 /**
- * CONNECT host:port, with user name and password if there are any. Throws a RangeError for a host that HTTP
- * cannot carry, and for a user name with a colon.
+ * CONNECT host:port, with user name and password if given. Throws a RangeError for a host that HTTP cannot
+ * carry, and for a user name with a colon.
  */
 export function encodeConnect(destination: HostPort, credentials?: Credentials): Uint8Array {
   const to = formatAddress(destination);
-  // Brackets are those of an IPv6 address, never of a name.
+  // Brackets are only for IPv6 addresses, never part of a name.
   if (!/^[!-Z\\^-~]+$/.test(destination.host) || parseTarget(to) === undefined)
     throw new RangeError('HTTP carries host names in ASCII only');
   const lines = [`CONNECT ${to} HTTP/1.1`, `Host: ${to}`];
@@ -104,7 +110,7 @@ export function encodeConnect(destination: HostPort, credentials?: Credentials):
   return encodeHead(lines);
 }
 
-/** The answer to a CONNECT; interim ones (1xx) are skipped. Throws ERR_HTTP_HEAD. */
+/** Decodes the response to a CONNECT; interim ones (1xx) are skipped. Throws ERR_HTTP_HEAD. */
 export function decodeHttpReply(
   bytes: Uint8Array,
   scan: HeadScan = new HeadScan(),
@@ -114,7 +120,7 @@ export function decodeHttpReply(
     if (head === undefined) return undefined;
     const status = statusOf(head.first);
     if (status === undefined) throw fault('not an HTTP/1 status line');
-    // All of them together are one head.
+    // Interim responses count towards the limit of the head.
     if (status < 200) {
       scan.start = head.size;
       scan.at = head.size;
@@ -126,8 +132,8 @@ export function decodeHttpReply(
 }
 
 /**
- * A refused CONNECT by its status line alone, where its end and what follows never come or are no HTTP. All bytes belong to it;
- * `undefined` for anything else.
+ * Decodes a refused CONNECT from its status line alone, when the rest of the head never arrives or is not
+ * HTTP. All bytes are taken; `undefined` for anything else.
  */
 export function decodeHttpRefusal(bytes: Uint8Array): Decoded<HttpReply> | undefined {
   const scan = new HeadScan();
@@ -149,25 +155,27 @@ function statusOf(line: string): number | undefined {
   return digits === undefined ? undefined : Number(digits);
 }
 
-/** The answer to a CONNECT, for what is a reply in SOCKS5; a refusal says more in Proxy-Status (RFC 9209). */
+/**
+ * The response to a CONNECT with this SOCKS5 reply code; a refusal gives details in Proxy-Status (RFC 9209).
+ */
 export function encodeHttpReply(code: number): Uint8Array {
   if (code === Reply.succeeded) return encodeHead(['HTTP/1.1 200 Connection established']);
   const [status, error] = REFUSALS.get(code) ?? GENERAL;
   return encodeHead([`HTTP/1.1 ${status}`, `Proxy-Status: garter; error=${error}`, ...CLOSE]);
 }
 
-/** What asks for user name and password (RFC 9110 section 11.7.1). */
+/** A response that requests user name and password (RFC 9110 section 11.7.1). */
 export function encodeHttpChallenge(): Uint8Array {
   const ask = 'Proxy-Authenticate: Basic realm="garter", charset="UTF-8"';
   return encodeHead(['HTTP/1.1 407 Proxy Authentication Required', ask, ...CLOSE]);
 }
 
-/** The answer to what is no CONNECT after all. */
+/** The response to a request other than CONNECT. */
 export function encodeBadRequest(): Uint8Array {
   return encodeHead(['HTTP/1.1 400 Bad Request', ...CLOSE]);
 }
 
-/** What a status of HTTP is in SOCKS5, where nothing says more. */
+/** The SOCKS5 reply for an HTTP status, when there are no details. */
 export function replyToStatus(status: number): Reply {
   if (status >= 200 && status < 300) return Reply.succeeded;
   return BY_STATUS.get(status) ?? Reply.generalFailure;
@@ -175,7 +183,7 @@ export function replyToStatus(status: number): Reply {
 
 const CLOSE: readonly string[] = ['Content-Length: 0', 'Connection: close'];
 
-/** A refusal in HTTP, and as an error type of RFC 9209 section 2.3. */
+/** A refusal as an HTTP status, and as an error type of RFC 9209 section 2.3. */
 type Refusal = readonly [status: string, error: string];
 
 const GENERAL: Refusal = ['502 Bad Gateway', 'proxy_internal_error'];
@@ -189,7 +197,7 @@ const REFUSALS: ReadonlyMap<number, Refusal> = new Map<number, Refusal>([
   [Reply.commandNotSupported, ['501 Not Implemented', 'http_request_denied']],
 ]);
 
-/** What other proxies say, too. */
+/** Includes error types that only other proxies send. */
 const REASONS: ReadonlyMap<string, Reply> = new Map([
   ['http_request_denied', Reply.notAllowed],
   ['destination_ip_prohibited', Reply.notAllowed],
@@ -215,7 +223,7 @@ const BY_STATUS: ReadonlyMap<number, Reply> = new Map([
   [504, Reply.ttlExpired],
 ]);
 
-/** Proxy-Status: of several proxies in a row the first member is the farthest. */
+/** The error in Proxy-Status; if several proxies added one, the first member comes from the farthest. */
 function reasonOf(field: string | undefined): Reply | undefined {
   const [, error] = /; *error=([a-z_]+)/.exec(field ?? '') ?? [];
   return error === undefined ? undefined : REASONS.get(error);
@@ -224,11 +232,11 @@ function reasonOf(field: string | undefined): Reply | undefined {
 interface Head {
   readonly first: string;
   readonly headers: ReadonlyMap<string, string>;
-  /** Of all to its end. */
+  /** Up to and including the empty line. */
   readonly size: number;
 }
 
-/** The first line and the fields, to the empty line. Lines end with CR LF, nothing else. */
+/** Decodes the first line and the fields, up to the empty line. Lines must end with CR LF. */
 function decodeHead(bytes: Uint8Array, scan: HeadScan): Head | undefined {
   const end = findEnd(bytes, scan);
   if (end === undefined) return undefined;
@@ -244,26 +252,26 @@ function decodeHead(bytes: Uint8Array, scan: HeadScan): Head | undefined {
   return { first, headers, size: end + 4 };
 }
 
-/** As HTTP has it: a byte is a character. */
+/** As in HTTP: one character per byte. */
 function latin1(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
 }
 
-/** Where the CR LF CR LF begins; `undefined` while it has not come. */
+/** The position of CR LF CR LF; `undefined` until it arrives. */
 function findEnd(bytes: Uint8Array, scan: HeadScan): number | undefined {
   for (let at = bytes.indexOf(CR, scan.at); at >= 0; at = bytes.indexOf(CR, at + 1)) {
     if (at + 4 > HEAD_LIMIT) break;
-    // A text of these alone would be read again and again.
+    // Text full of these would be scanned repeatedly.
     if (at + 1 < bytes.length && bytes[at + 1] !== LF) throw fault('a CR without its LF');
     if (bytes[at + 1] === LF && bytes[at + 2] === CR && bytes[at + 3] === LF) return at;
   }
   if (bytes.length > HEAD_LIMIT) throw fault(`more than ${HEAD_LIMIT} bytes without an empty line`);
-  // A CR before has three bytes behind it, and was not the one.
+  // Any earlier CR is followed by three bytes and was ruled out.
   scan.at = Math.max(scan.at, bytes.length - 3);
   return undefined;
 }
 
-/** Without blanks at either end. By index: an expression that backs off would take the square of their number. */
+/** Removes leading and trailing blanks. By index: a backtracking expression would take quadratic time. */
 function trimmed(text: string): string {
   let [start, end] = [0, text.length];
   while (start < end && isBlank(text[start])) start++;

@@ -2,10 +2,13 @@ import type { Decoded } from './decoded.ts';
 
 const EMPTY = new Uint8Array(0);
 
-/** The bytes that have arrived and are not decoded yet. */
+/** Bytes that have arrived and are not decoded yet. */
 export class Inbox {
   #bytes: Uint8Array = EMPTY;
-  /** What the bytes are in when they came in several chunks, with room for more: one chunk after the other costs no copy of all. */
+  /**
+   * The buffer for bytes that arrived in several chunks, with spare room: adding a chunk does not copy all
+   * the others.
+   */
   #store: Uint8Array = EMPTY;
   #end = 0;
 
@@ -13,7 +16,7 @@ export class Inbox {
     return this.#bytes;
   }
 
-  /** Adds a chunk, which is the inbox's from now on. */
+  /** Adds a chunk, which then belongs to the inbox. */
   add(chunk: Uint8Array): void {
     if (this.#bytes.length === 0) {
       this.#use(chunk);
@@ -32,7 +35,7 @@ export class Inbox {
     this.#bytes = this.#store.subarray(this.#end - size, this.#end);
   }
 
-  /** Takes the next message out; `undefined` while bytes are missing. */
+  /** Removes and returns the next message; `undefined` while bytes are missing. */
   take<T>(decode: (bytes: Uint8Array) => Decoded<T> | undefined): T | undefined {
     const decoded = decode(this.#bytes);
     if (decoded === undefined) return undefined;
@@ -41,7 +44,7 @@ export class Inbox {
     return decoded.value;
   }
 
-  /** Takes everything out. */
+  /** Removes and returns all bytes. */
   drain(): Uint8Array {
     const bytes = this.#bytes;
     this.#use(EMPTY);

@@ -22,7 +22,7 @@ import {
 const word = fc.integer({ min: 0, max: 0xffff_ffff });
 const anyIp: fc.Arbitrary<Ip> = fc.oneof(
   word.map((d): Ip => ({ family: 4, words: [0, 0, 0, d] })),
-  // Zeros are likely, so that every place and length of `::` comes up.
+  // Zeros are frequent, so that every position and length of `::` occurs.
   fc
     .array(fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 0xffff })), { minLength: 8, maxLength: 8 })
     .map((groups): Ip => {
@@ -131,7 +131,7 @@ test('every address survives its text and its bytes', () => {
   );
 });
 
-test('text that is no address never throws, and what is one has one canonical text', () => {
+test('invalid text never throws, and an address has one canonical text', () => {
   const nearly = fc.string({
     unit: fc.constantFrom('0', '1', '2', '5', '9', 'a', 'f', ':', ':', '.', '.', '%', '[', 'x', ' '),
     maxLength: 40,
@@ -157,7 +157,7 @@ test('addresses are read from and written to the middle of a buffer', () => {
   assert.deepEqual(copy, bytes);
 });
 
-test('the same address is the same, another one or the other family is not', () => {
+test('equal addresses are equal, other addresses and families are not', () => {
   const ip = parseIp('2001:db8::1')!;
   assert.equal(sameIp(ip, parseIp('2001:db8:0::1')!), true);
   for (const other of ['2001:db8::2', '2001:db8:0:0:0:1::1', '2001:db8:1::1', '2001:db9::1', '0.0.0.1']) {

@@ -1,6 +1,6 @@
 /**
- * IP addresses as four 32-bit words, so that rules compare numbers and never text.
- * An IPv4 address is in the last word, the others are 0; `family` distinguishes the two.
+ * An IP address as four 32-bit words, so that rules compare numbers and never text. An IPv4 address is in the
+ * last word and the others are 0; `family` distinguishes the two.
  */
 export interface Ip {
   readonly family: 4 | 6;
@@ -8,12 +8,15 @@ export interface Ip {
   readonly words: readonly [number, number, number, number];
 }
 
-/** Reads a dotted quad or an IPv6 literal (RFC 4291 section 2.2, no zone, no brackets); `undefined` for anything else. */
+/**
+ * Parses a dotted quad or an IPv6 literal (RFC 4291 section 2.2, no zone, no brackets); `undefined` for
+ * anything else.
+ */
 export function parseIp(text: string): Ip | undefined {
   return text.includes(':') ? parseIpv6(text) : parseIpv4(text);
 }
 
-/** Reads the address of a literal that may have a zone: fe80::1 of fe80::1%eth0. */
+/** Parses a literal that may have a zone: fe80::1 for fe80::1%eth0. */
 export function ipOf(host: string): Ip | undefined {
   return parseIp(withoutZone(host));
 }
@@ -30,7 +33,7 @@ export function zoneOf(host: string): string | undefined {
   return percent < 0 ? undefined : host.slice(percent + 1);
 }
 
-/** A literal address with this zone, unless it has one already. */
+/** A literal address with this zone, unless it already has one. */
 export function withZone(host: string, zone: string | undefined): string {
   return zone === undefined || host.includes('%') ? host : `${host}%${zone}`;
 }
@@ -40,7 +43,7 @@ export function formatIp(ip: Ip): string {
   return ip.family === 4 ? formatIpv4(ip.words[3]) : formatIpv6(ip);
 }
 
-/** The unspecified address: any of this machine's, where something listens. */
+/** Whether a host is the unspecified address: any local address, for a listener. */
 export function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }
@@ -55,22 +58,22 @@ export function familyOf(host: string): 4 | 6 {
   return host.includes(':') ? 6 : 4;
 }
 
-/** A literal address that is this machine itself. */
+/** Whether a literal address is loopback. */
 export function isLoopback(host: string): boolean {
   return host === '::1' || host.startsWith('127.');
 }
 
-/** A literal address that means something on one network only. */
+/** Whether a literal address is only valid on one link. */
 export function isLinkLocal(host: string): boolean {
   return host.startsWith('169.254.') || /^fe[89ab][0-9a-f]:/i.test(host);
 }
 
-/** A literal IPv6 address that needs a zone to say on which link it is. */
+/** Whether a literal IPv6 address needs a zone to identify its link. */
 export function needsZone(host: string): boolean {
   return host.includes(':') && isLinkLocal(host);
 }
 
-/** A literal address as it is meant when it is reached from a local one: what is link-local is on the same link. */
+/** A literal address as reached from a local one: a link-local one is on the same link. */
 export function seenFrom(local: string, host: string): string {
   return needsZone(host) ? withZone(host, zoneOf(local)) : host;
 }
@@ -93,7 +96,7 @@ export function ipBytes(ip: Ip): Uint8Array {
   return bytes;
 }
 
-/** Puts the 4 or 16 bytes of an address at `offset`. */
+/** Writes the 4 or 16 bytes of an address at `offset`. */
 export function writeIp(ip: Ip, bytes: Uint8Array, offset: number): void {
   let at = offset;
   for (let i = ip.family === 4 ? 3 : 0; i < 4; i++) {
@@ -105,7 +108,7 @@ export function writeIp(ip: Ip, bytes: Uint8Array, offset: number): void {
   }
 }
 
-/** The address in 4 or 16 bytes from `offset`. */
+/** The address in the 4 or 16 bytes at `offset`. */
 export function ipFromBytes(bytes: Uint8Array, offset: number, family: 4 | 6): Ip {
   const word = (at: number): number =>
     ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
@@ -113,7 +116,10 @@ export function ipFromBytes(bytes: Uint8Array, offset: number, family: 4 | 6): I
   return { family, words: [word(offset), word(offset + 4), word(offset + 8), word(offset + 12)] };
 }
 
-/** The IPv4 address of ::ffff:0:0/96, which is how an IPv6 socket sees IPv4 (RFC 4291 section 2.5.5.2), else the address itself. */
+/**
+ * The IPv4 address within ::ffff:0:0/96, the form in which IPv6 sockets report IPv4 (RFC 4291 section
+ * 2.5.5.2); otherwise the address itself.
+ */
 export function unmapped(ip: Ip): Ip {
   if (ip.family === 4) return ip;
   const [a, b, c, d] = ip.words;
@@ -121,8 +127,8 @@ export function unmapped(ip: Ip): Ip {
 }
 
 /**
- * The IPv4 address that a destination in 64:ff9b::/96 (NAT64, RFC 6052) or 2002::/16 (6to4, RFC 3056) leads to. Of a source
- * it says nothing: a router advertisement on the link is enough to have such an address.
+ * The IPv4 address that a destination in 64:ff9b::/96 (NAT64, RFC 6052) or 2002::/16 (6to4, RFC 3056) leads
+ * to. Not valid for sources: a router advertisement is enough to obtain such an address.
  */
 export function embeddedIpv4({ family, words: [a, b, c, d] }: Ip): Ip | undefined {
   if (family === 4) return undefined;
@@ -143,7 +149,7 @@ function parseIpv4(text: string): Ip | undefined {
       part = -1;
       parts++;
     } else {
-      // A leading zero would be octal to some programs: no dotted quad for us.
+      // Some programs treat a leading zero as octal, so it is rejected.
       if (code < 0x30 || code > 0x39 || part === 0 || part > 255) return undefined;
       part = (part < 0 ? 0 : part) * 10 + code - 0x30;
     }

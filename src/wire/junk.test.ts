@@ -30,7 +30,7 @@ const decoders: readonly ((bytes: Uint8Array) => Decoded<unknown> | undefined)[]
   decodeProxyHeader,
 ];
 
-// Small numbers are versions, types and lengths: with many of them junk gets deep into a decoder.
+// Small numbers are versions, types and lengths: with many of them, random bytes get further into a decoder.
 const byte = fc.oneof(
   { weight: 3, arbitrary: fc.integer({ min: 0, max: 8 }) },
   fc.integer({ min: 0, max: 255 }),
@@ -38,7 +38,7 @@ const byte = fc.oneof(
 const junk = fc.array(byte, { maxLength: 600, size: 'max' }).map((bytes) => Uint8Array.from(bytes));
 
 for (const decode of decoders) {
-  test(`${decode.name} has three outcomes, and stands by them when more bytes come`, () => {
+  test(`${decode.name} has three outcomes, and keeps them when more bytes arrive`, () => {
     fc.assert(
       fc.property(junk, junk, (bytes, more) => {
         const outcome = outcomeOf(decode, bytes);
@@ -54,7 +54,7 @@ for (const decode of decoders) {
   });
 }
 
-/** A message, `undefined`, or the code of a WireError; whatever else is thrown fails the test. */
+/** A message, `undefined`, or the code of a WireError; any other error fails the test. */
 function outcomeOf(
   decode: (bytes: Uint8Array) => Decoded<unknown> | undefined,
   bytes: Uint8Array,

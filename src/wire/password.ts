@@ -4,7 +4,10 @@ import { WireError } from './error.ts';
 
 const VERSION = 1;
 
-/** What a user shows (RFC 1929). Both are UTF-8 on the wire, 255 bytes at most; an empty one is passed on to be judged. */
+/**
+ * A user's credentials (RFC 1929). Both are UTF-8, at most 255 bytes; empty ones are passed on to be
+ * authenticated.
+ */
 export interface Credentials {
   readonly username: string;
   readonly password: string;
@@ -35,14 +38,14 @@ export function decodeCredentials(bytes: Uint8Array): Decoded<Credentials> | und
   return { value: { username, password }, size };
 }
 
-/** Throws a RangeError when one of them takes more than 255 bytes. */
+/** Throws a RangeError when one of them is longer than 255 bytes. */
 export function encodeCredentials(credentials: Credentials): Uint8Array {
   const username = encodeText(credentials.username, 'the user name');
   const password = encodeText(credentials.password, 'the password');
   return concat([VERSION, username.length], username, [password.length], password);
 }
 
-/** VER, STATUS (RFC 1929 section 2). VER is not looked at, as in curl: there are servers that answer 5 here. */
+/** VER, STATUS (RFC 1929 section 2). VER is ignored, as in curl: some servers send 5. */
 export function decodePasswordStatus(bytes: Uint8Array): Decoded<number> | undefined {
   return bytes.length < 2 ? undefined : { value: bytes[1]!, size: 2 };
 }

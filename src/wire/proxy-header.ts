@@ -3,13 +3,16 @@ import type { Decoded } from './decoded.ts';
 import { WireError } from './error.ts';
 import { formatIp, ipFromBytes, parseIp } from './ip.ts';
 
-/** Whom a balancer speaks for (PROXY protocol, versions 1 and 2). */
+/** The client that a load balancer forwards for (PROXY protocol, versions 1 and 2). */
 export interface ProxyHeader {
-  /** The client, and where it had connected to; absent when the balancer speaks for itself, or says nothing that we know. */
+  /**
+   * The client's address, and the one it connected to; absent when the balancer connects for itself, or uses
+   * an unsupported family.
+   */
   readonly addresses?: { readonly source: HostPort; readonly destination: HostPort };
 }
 
-/** The longest line of version 1, with its CR LF (section 2.1). */
+/** The longest line of version 1, including CR LF (section 2.1). */
 const LINE_LIMIT = 107;
 const LINE_START = bytesOf('PROXY ');
 const SIGNATURE = bytesOf('\r\n\r\n\0\r\nQUIT\n');
@@ -21,9 +24,9 @@ const Command = { local: 0, proxy: 1 } as const;
 const Family = { tcp4: 0x11, tcp6: 0x21 } as const;
 
 /**
- * The header of either version at the front of a connection; it takes 65,551 bytes at most. What is unknown or not TCP
- * (UNKNOWN, LOCAL, unix sockets, datagrams) has no addresses; what follows the addresses (TLVs) is skipped.
- * Throws ERR_SOCKS_PROXY_HEADER.
+ * Decodes the header of either version at the start of a connection; at most 65,551 bytes. Unknown and
+ * non-TCP headers (UNKNOWN, LOCAL, unix sockets, datagrams) have no addresses; TLVs after the addresses are
+ * skipped. Throws ERR_SOCKS_PROXY_HEADER.
  */
 export function decodeProxyHeader(bytes: Uint8Array): Decoded<ProxyHeader> | undefined {
   if (beginsLike(bytes, SIGNATURE)) return decodeBinary(bytes);
@@ -82,7 +85,7 @@ function decodeBinary(bytes: Uint8Array): Decoded<ProxyHeader> | undefined {
   return { value: { addresses: { source: endpoint(0), destination: endpoint(1) } }, size };
 }
 
-/** True while the bytes are the beginning, or begin with it. */
+/** True when one of them is a prefix of the other. */
 function beginsLike(bytes: Uint8Array, beginning: Uint8Array): boolean {
   const size = Math.min(bytes.length, beginning.length);
   for (let i = 0; i < size; i++) if (bytes[i] !== beginning[i]) return false;

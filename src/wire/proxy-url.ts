@@ -1,31 +1,33 @@
 import { formatAddress } from './address.ts';
 import { formatIp, parseIp } from './ip.ts';
 
-/** How a proxy server is spoken to. */
+/** The protocol of a proxy server. */
 interface Kind {
   readonly protocol: 'socks4' | 'socks4a' | 'socks5' | 'http';
-  /** Names go there as names; otherwise they are resolved here. */
+  /** Whether names are sent to the server; otherwise they are resolved locally. */
   readonly passesNames: boolean;
   /** Over TLS. */
   readonly encrypted: boolean;
 }
 
-/** A proxy server as its URL gives it. */
+/** A proxy server described by its URL. */
 export interface ProxyUrl extends Kind {
   readonly scheme: string;
   /** The URL without secrets. */
   readonly label: string;
-  /** A name as it was written, or an address in its one spelling, without brackets. */
+  /** A name as written, or an address in canonical form, without brackets. */
   readonly host: string;
   readonly port: number;
-  /** Of a unix socket, `socks5h://localhost/run/tor/socks`. */
+  /** For a unix socket: `socks5h://localhost/run/tor/socks`. */
   readonly path?: string;
   readonly username?: string;
-  /** Only beside a user name. */
+  /** Only with a user name. */
   readonly password?: string;
 }
 
-/** What is wrong with a URL, and what to write instead. Neither repeats any of it: there may be a password in it. */
+/**
+ * What is wrong with a URL, and what to write instead. Neither quotes the URL, which may contain a password.
+ */
 export interface ProxyUrlFault {
   readonly fault: string;
   readonly remedy: string;
@@ -34,7 +36,10 @@ export interface ProxyUrlFault {
 const CLEAR = { encrypted: false, port: 1080 } as const;
 const TLS = { encrypted: true, port: 1080 } as const;
 
-/** curl's schemes, and those of SOCKS over TLS: socks4 and socks5 want addresses, socks4a, socks5h and http take names. */
+/**
+ * curl's schemes, and those for SOCKS over TLS: socks4 and socks5 require addresses; socks4a, socks5h and
+ * http accept names.
+ */
 const SCHEMES: Readonly<Record<string, Kind & { readonly port: number }>> = {
   socks4: { protocol: 'socks4', passesNames: false, ...CLEAR },
   socks4a: { protocol: 'socks4a', passesNames: true, ...CLEAR },
@@ -49,14 +54,17 @@ const SCHEMES: Readonly<Record<string, Kind & { readonly port: number }>> = {
 };
 
 export const PROXY_URL_EXAMPLE = 'socks5h://10.0.3.1:1080';
-/** For a URL that ends in the middle of its password, as far as one can tell. */
+/** For a URL that apparently ends within its password. */
 const ENCODE = 'write / as %2F, ? as %3F and # as %23 in a user name or password, or give the two by login';
 
-/** Reads `socks5h://user:password@host:port` and its like. Whether the host is a name is for its reader to say. */
+/**
+ * Parses `socks5h://user:password@host:port` and the like. The caller must check that the host is a valid
+ * name.
+ */
 export function parseProxyUrl(written: string): ProxyUrl | ProxyUrlFault {
   const [, name = '', rest = ''] = /^\s*([a-z\d+]+)(:.*)$/is.exec(written) ?? [];
   const scheme = name.toLowerCase();
-  // Of http a URL leaves out the usual port, and takes numbers for addresses.
+  // For http, URL would drop the default port and convert numbers to addresses.
   const url = URL.parse(`proxy${rest}`);
   const kind = Object.hasOwn(SCHEMES, scheme) ? SCHEMES[scheme] : undefined;
   const isCut = /^:\/\/[^/?#]*[/?#].*@/s.test(rest);

@@ -101,7 +101,7 @@ suite('reassembly', () => {
     });
   }
 
-  test('never holds more than a datagram', () => {
+  test('never holds more than one datagram', () => {
     const reassembly = new Reassembly();
     const part = new Uint8Array(40_000);
     assert.equal(reassembly.add(1, 'd', part, 0), undefined);
@@ -109,7 +109,7 @@ suite('reassembly', () => {
     assert.equal(reassembly.add(0x81, 'd', part, 0)?.length, 40_000);
   });
 
-  test('what it holds is counted, and gone after five seconds', () => {
+  test('held bytes are counted, and dropped after five seconds', () => {
     const reassembly = new Reassembly();
     for (const i of [1, 2]) reassembly.add(i, 'd', new Uint8Array(1000), 0);
     const { held } = reassembly;

@@ -1,14 +1,15 @@
-/** The smallest time that RFC 1928 section 7 allows for the reassembly timer, in milliseconds. */
+/** The shortest reassembly timer that RFC 1928 section 7 allows, in milliseconds. */
 const REASSEMBLY_TIMEOUT = 5000;
-/** No UDP datagram is larger; what grows beyond it could not be sent on. */
+/** The largest UDP datagram; a larger one could not be sent on. */
 const REASSEMBLY_LIMIT = 65_507;
-/** Bytes that one takes beside its data. */
+/** Bytes of overhead per fragment. */
 const FRAGMENT = 256;
 const END_OF_SEQUENCE = 0x80;
 
 /**
- * The reassembly queue of one association (RFC 1928 section 7): fragments 1, 2, 3, … of one datagram to one destination,
- * the last with the high bit set. Whatever does not continue the sequence abandons it. `now` is in milliseconds.
+ * The reassembly queue of one association (RFC 1928 section 7): fragments 1, 2, 3, … of one datagram to one
+ * destination, the last with the high bit set. Any fragment that does not continue the sequence abandons it.
+ * `now` is in milliseconds.
  */
 export class Reassembly {
   #parts: Uint8Array[] = [];
@@ -16,24 +17,24 @@ export class Reassembly {
   #destination = '';
   #startedAt = 0;
 
-  /** Bytes of memory that the fragments take. */
+  /** Bytes of memory in use. */
   get held(): number {
     return this.#size + this.#parts.length * FRAGMENT;
   }
 
-  /** Forgets what was not completed in time; tells the change of what is held. */
+  /** Drops fragments that were not completed in time; returns the change of `held`. */
   expire(now: number): number {
     const before = this.held;
     if (this.#parts.length > 0 && now - this.#startedAt > REASSEMBLY_TIMEOUT) this.#abandon();
     return this.held - before;
   }
 
-  /** Takes a fragment (FRAG is not 0); gives the whole datagram's data when it was the last one. */
+  /** Adds a fragment (FRAG is not 0); returns the data of the complete datagram when it was the last one. */
   add(frag: number, destination: string, data: Uint8Array, now: number): Uint8Array | undefined {
     const position = frag & ~END_OF_SEQUENCE;
     this.expire(now);
     if (position === this.#parts.length && position > 0 && destination === this.#destination)
-      return undefined; // the last one again
+      return undefined; // a repeat of the last one
     if (position < this.#parts.length + 1 || destination !== this.#destination) this.#abandon();
     if (position !== this.#parts.length + 1 || this.#size + data.length > REASSEMBLY_LIMIT) {
       this.#abandon();

@@ -7,33 +7,38 @@ import { formatIp, ipBytes, ipFromBytes, parseIp } from './ip.ts';
 const VERSION = 4;
 const REPLY_VERSION = 0;
 
-/** Version, CD, DSTPORT and DSTIP: all of a reply, and how a request begins. */
+/** Version, CD, DSTPORT and DSTIP: a complete reply, and the start of a request. */
 const HEAD_SIZE = 8;
 
-/** The protocol sets no limit to its two texts; SOCKS5 has this one, and without one a peer could make garter read for ever. */
+/**
+ * The protocol does not limit its two strings. This is the limit of SOCKS5; without one a peer could make
+ * garter read for ever.
+ */
 const TEXT_LIMIT = 255;
 
 /** CD of a reply (SOCKS4, CONNECT). */
 export const Socks4Result = { granted: 90, rejected: 91, identUnreachable: 92, identMismatch: 93 } as const;
 export type Socks4Result = (typeof Socks4Result)[keyof typeof Socks4Result];
 
-/** A request of SOCKS4; a destination that is a name makes it SOCKS4A. A command that nobody defined is kept as its number. */
+/** A SOCKS4 request; with a name as destination it is SOCKS4A. An unknown command is kept as a number. */
 export interface Socks4Request {
   readonly command: number;
   readonly destination: Address;
-  /** What the client says of itself; nobody vouches for it, so bytes that are not UTF-8 become U+FFFD instead of an error. */
+  /**
+   * The client's own claim, not authenticated; invalid UTF-8 therefore becomes U+FFFD instead of an error.
+   */
   readonly userId: string;
 }
 
-/** `bound` is always an IPv4 address. A code that nobody defined is kept as its number. */
+/** `bound` is always an IPv4 address. An unknown code is kept as a number. */
 export interface Socks4Reply {
   readonly code: number;
   readonly bound: Address;
 }
 
 /**
- * VN, CD, DSTPORT, DSTIP, USERID, NUL (SOCKS4), and where DSTIP is 0.0.0.x the name and another NUL (SOCKS4A).
- * Throws ERR_SOCKS_VERSION, ERR_SOCKS_USER_ID, ERR_SOCKS_NAME.
+ * VN, CD, DSTPORT, DSTIP, USERID, NUL (SOCKS4), followed by the name and another NUL if DSTIP is 0.0.0.x
+ * (SOCKS4A). Throws ERR_SOCKS_VERSION, ERR_SOCKS_USER_ID, ERR_SOCKS_NAME.
  */
 export function decodeSocks4Request(bytes: Uint8Array): Decoded<Socks4Request> | undefined {
   checkVersion(bytes, VERSION);
@@ -52,8 +57,8 @@ export function decodeSocks4Request(bytes: Uint8Array): Decoded<Socks4Request> |
 }
 
 /**
- * A name is sent as SOCKS4A. Throws a RangeError for an IPv6 address, for 0.0.0.x, for a text of more than 255 bytes and
- * for a NUL in one.
+ * A name is sent as SOCKS4A. Throws a RangeError for an IPv6 address, for 0.0.0.x, and for a string that is
+ * longer than 255 bytes or contains a NUL.
  */
 export function encodeSocks4Request(request: Socks4Request): Uint8Array {
   const { command, destination } = request;
@@ -71,20 +76,23 @@ export function encodeSocks4Request(request: Socks4Request): Uint8Array {
   return concat(head, userId);
 }
 
-/** Version 0, CD, DSTPORT, DSTIP (SOCKS4); several servers write version 4. Throws ERR_SOCKS_VERSION. */
+/** Version 0, CD, DSTPORT, DSTIP (SOCKS4); several servers send version 4. Throws ERR_SOCKS_VERSION. */
 export function decodeSocks4Reply(bytes: Uint8Array): Decoded<Socks4Reply> | undefined {
   checkReplyVersion(bytes);
   if (bytes.length < HEAD_SIZE) return undefined;
   return { value: { code: bytes[1]!, bound: decodeIpv4(bytes) }, size: HEAD_SIZE };
 }
 
-/** The version and CD of a reply that refuses, whose address is worth nothing; `undefined` when it grants. Throws ERR_SOCKS_VERSION. */
+/**
+ * The version and CD of a refusal, without its address, which has no meaning; `undefined` when the request
+ * was granted. Throws ERR_SOCKS_VERSION.
+ */
 export function decodeSocks4Refusal(bytes: Uint8Array): Decoded<number> | undefined {
   checkReplyVersion(bytes);
   return bytes.length < 2 || bytes[1] === Socks4Result.granted ? undefined : { value: bytes[1]!, size: 2 };
 }
 
-/** Throws a RangeError when `bound` is no IPv4 address. */
+/** Throws a RangeError when `bound` is not an IPv4 address. */
 export function encodeSocks4Reply(reply: Socks4Reply): Uint8Array {
   return encodeHead(REPLY_VERSION, reply.code, reply.bound);
 }
@@ -99,12 +107,12 @@ function checkReplyVersion(bytes: Uint8Array): void {
   if (bytes[0] !== VERSION) checkVersion(bytes, REPLY_VERSION);
 }
 
-/** True when DSTIP is 0.0.0.x, x not 0. */
+/** True when DSTIP is 0.0.0.x with x other than 0. */
 function announcesName(bytes: Uint8Array): boolean {
   return bytes[4] === 0 && bytes[5] === 0 && bytes[6] === 0 && bytes[7] !== 0;
 }
 
-/** Where the NUL of a text is that begins at `start`; `undefined` while it has not come. */
+/** The position of the NUL of a string that begins at `start`; `undefined` until it arrives. */
 function findNul(bytes: Uint8Array, start: number, code: WireErrorCode): number | undefined {
   const end = bytes.indexOf(0, start);
   if ((end < 0 ? bytes.length : end) - start > TEXT_LIMIT) {

@@ -33,28 +33,28 @@ export const Reply = {
 } as const;
 export type Reply = (typeof Reply)[keyof typeof Reply];
 
-/** A code as a reply that has a meaning: one that nobody defined is a general failure. */
+/** Maps an unknown code to a general failure. */
 export function knownReply(code: number): Reply {
   return KNOWN.find((known) => known === code) ?? Reply.generalFailure;
 }
 
 const KNOWN: readonly Reply[] = Object.values(Reply);
 
-/** What the client wants (RFC 1928 section 4). A command that nobody defined is kept as its number. */
+/** The client's request (RFC 1928 section 4). An unknown command is kept as a number. */
 export interface Socks5Request {
   readonly command: number;
   readonly destination: Address;
 }
 
-/** What became of it (RFC 1928 section 6). A code that nobody defined is kept as its number. */
+/** The server's reply (RFC 1928 section 6). An unknown code is kept as a number. */
 export interface Socks5Reply {
   readonly code: number;
   readonly bound: Address;
 }
 
 /**
- * The methods that a client offers (RFC 1928 section 3): VER, NMETHODS, METHODS.
- * Throws ERR_SOCKS_VERSION, ERR_SOCKS_NO_METHODS.
+ * The methods offered by a client (RFC 1928 section 3): VER, NMETHODS, METHODS. Throws ERR_SOCKS_VERSION,
+ * ERR_SOCKS_NO_METHODS.
  */
 export function decodeGreeting(bytes: Uint8Array): Decoded<readonly number[]> | undefined {
   checkVersion(bytes);
@@ -73,7 +73,7 @@ export function encodeGreeting(methods: readonly number[]): Uint8Array {
   return concat([VERSION, methods.length], methods);
 }
 
-/** The method that the server chose (RFC 1928 section 3): VER, METHOD. Throws ERR_SOCKS_VERSION. */
+/** The method chosen by the server (RFC 1928 section 3): VER, METHOD. Throws ERR_SOCKS_VERSION. */
 export function decodeMethod(bytes: Uint8Array): Decoded<number> | undefined {
   checkVersion(bytes);
   return bytes.length < 2 ? undefined : { value: bytes[1]!, size: 2 };
@@ -84,8 +84,8 @@ export function encodeMethod(method: number): Uint8Array {
 }
 
 /**
- * VER, CMD, RSV, ATYP, DST.ADDR, DST.PORT (RFC 1928 section 4). RSV is not looked at: nothing hangs on it.
- * Throws ERR_SOCKS_VERSION, ERR_SOCKS_ADDRESS_TYPE, ERR_SOCKS_NAME.
+ * VER, CMD, RSV, ATYP, DST.ADDR, DST.PORT (RFC 1928 section 4). RSV is ignored. Throws ERR_SOCKS_VERSION,
+ * ERR_SOCKS_ADDRESS_TYPE, ERR_SOCKS_NAME.
  */
 export function decodeSocks5Request(bytes: Uint8Array): Decoded<Socks5Request> | undefined {
   checkVersion(bytes);
@@ -94,14 +94,14 @@ export function decodeSocks5Request(bytes: Uint8Array): Decoded<Socks5Request> |
   return { value: { command: bytes[1]!, destination: destination.value }, size: 3 + destination.size };
 }
 
-/** Throws a RangeError when the destination does not fit, see `encodeAddress`. */
+/** Throws a RangeError when the destination cannot be encoded, see `encodeAddress`. */
 export function encodeSocks5Request(request: Socks5Request): Uint8Array {
   return concat([VERSION, request.command, 0], encodeAddress(request.destination));
 }
 
 /**
- * VER, REP, RSV, ATYP, BND.ADDR, BND.PORT (RFC 1928 section 6). RSV is not looked at.
- * Throws ERR_SOCKS_VERSION, ERR_SOCKS_ADDRESS_TYPE, ERR_SOCKS_NAME.
+ * VER, REP, RSV, ATYP, BND.ADDR, BND.PORT (RFC 1928 section 6). RSV is ignored. Throws ERR_SOCKS_VERSION,
+ * ERR_SOCKS_ADDRESS_TYPE, ERR_SOCKS_NAME.
  */
 export function decodeSocks5Reply(bytes: Uint8Array): Decoded<Socks5Reply> | undefined {
   checkVersion(bytes);
@@ -111,15 +111,15 @@ export function decodeSocks5Reply(bytes: Uint8Array): Decoded<Socks5Reply> | und
 }
 
 /**
- * VER and REP of a reply that refuses; `undefined` for success. What follows is worth nothing: many servers send no address behind
- * it, or one that cannot be read. Throws ERR_SOCKS_VERSION.
+ * VER and REP of a refusal; `undefined` for success. The rest is ignored: many servers send no address after
+ * it, or an invalid one. Throws ERR_SOCKS_VERSION.
  */
 export function decodeSocks5Refusal(bytes: Uint8Array): Decoded<number> | undefined {
   checkVersion(bytes);
   return bytes.length < 2 || bytes[1] === Reply.succeeded ? undefined : { value: bytes[1]!, size: 2 };
 }
 
-/** Throws a RangeError when the bound address does not fit, see `encodeAddress`. */
+/** Throws a RangeError when the bound address cannot be encoded, see `encodeAddress`. */
 export function encodeSocks5Reply(reply: Socks5Reply): Uint8Array {
   return concat([VERSION, reply.code, 0], encodeAddress(reply.bound));
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Alert, decodeAlert, encodeAlert } from './tls-alert.ts';
 import type { AlertName } from './tls-alert.ts';
 
-test('what is encoded is decoded', () => {
+test('alerts are decoded as they were encoded', () => {
   for (const name of Object.keys(Alert) as AlertName[]) assert.equal(decodeAlert(encodeAlert(name)), name);
   assert.deepEqual([...encodeAlert('certificate-required')], [0x15, 3, 3, 0, 2, 2, 116]);
 });

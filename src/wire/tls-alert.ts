@@ -1,4 +1,4 @@
-/** Alerts of TLS that are about certificates (RFC 8446 section 6.2). */
+/** TLS alerts about certificates (RFC 8446 section 6.2). */
 export const Alert = {
   'bad-certificate': 42,
   'unsupported-certificate': 43,
@@ -10,7 +10,7 @@ export const Alert = {
 } as const;
 export type AlertName = keyof typeof Alert;
 
-/** What a record with a fatal alert begins with: its type, version, length, and fatal. */
+/** The start of a record with a fatal alert: type, version, length, level. */
 const HEAD: readonly number[] = [21, 3, 3, 0, 2, 2];
 
 /** A record with a fatal alert. */
@@ -18,7 +18,7 @@ export function encodeAlert(name: AlertName): Uint8Array {
   return Uint8Array.of(...HEAD, Alert[name]);
 }
 
-/** The alert that these bytes are, if they are one and nothing else. */
+/** The alert in these bytes, if they are exactly one alert. */
 export function decodeAlert(bytes: Uint8Array): AlertName | undefined {
   if (bytes.length !== HEAD.length + 1 || HEAD.some((byte, i) => bytes[i] !== byte)) return undefined;
   return ALERTS.find((name) => Alert[name] === bytes[HEAD.length]);

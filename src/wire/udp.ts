@@ -11,16 +11,19 @@ export const LAST_FRAGMENT = 0x80;
 
 /** The header of a datagram between client and relay (RFC 1928 section 7). */
 export interface UdpHeader {
-  /** FRAG as it was sent: 0 is a whole datagram, 1 to 127 is a position, `LAST_FRAGMENT` is added to the last one. */
+  /**
+   * FRAG as sent: 0 is a complete datagram, 1 to 127 is a position, and `LAST_FRAGMENT` is added to the last
+   * one.
+   */
   readonly fragment: number;
-  /** Where the data goes to; in a datagram from the relay, where it came from. */
+  /** The destination of the data; in a datagram from the relay, its source. */
   readonly address: Address;
 }
 
 /**
- * RSV, FRAG, ATYP, DST.ADDR, DST.PORT (RFC 1928 section 7) at `start`; the data begins `size` bytes later and is not
- * touched. `undefined` when the datagram ends at `end` before its header does: no more of it will come.
- * Throws ERR_SOCKS_RESERVED, ERR_SOCKS_ADDRESS_TYPE, ERR_SOCKS_NAME.
+ * RSV, FRAG, ATYP, DST.ADDR, DST.PORT (RFC 1928 section 7) at `start`; the data begins `size` bytes later and
+ * is not read. `undefined` when the datagram ends at `end` within its header. Throws ERR_SOCKS_RESERVED,
+ * ERR_SOCKS_ADDRESS_TYPE, ERR_SOCKS_NAME.
  */
 export function decodeUdpHeader(
   bytes: Uint8Array,
@@ -38,7 +41,7 @@ export function decodeUdpHeader(
   };
 }
 
-/** Throws a RangeError when the address does not fit, see `encodeAddress`. */
+/** Throws a RangeError when the address cannot be encoded, see `encodeAddress`. */
 export function encodeUdpHeader(header: UdpHeader): Uint8Array {
   return concat([0, 0, header.fragment], encodeAddress(header.address));
 }

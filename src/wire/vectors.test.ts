@@ -30,7 +30,7 @@ import {
 } from './socks5.ts';
 import { decodeUdpHeader, encodeUdpHeader } from './udp.ts';
 
-/** A message as bytes and as a value; one that no encoder of ours would write that way is only decoded. */
+/** A message as bytes and as a value; a form that garter does not send is only decoded. */
 interface Vector<T> {
   readonly name: string;
   readonly hex: string;
@@ -348,7 +348,7 @@ check('SOCKS4 refusal', {
   faults: [['version 5', '05 01', 'ERR_SOCKS_VERSION']],
 });
 
-test('success is no refusal', () => {
+test('success is not a refusal', () => {
   assert.equal(decodeSocks5Refusal(bytesOf('05 00 00 01 c0 00 02 01 01 bb')), undefined);
   assert.equal(decodeSocks4Refusal(bytesOf('00 5a 01 bb c0 00 02 01')), undefined);
 });
@@ -440,7 +440,7 @@ check('PROXY header', {
   ],
 });
 
-suite('what does not fit is a RangeError', () => {
+suite('what cannot be encoded is a RangeError', () => {
   const rows: readonly (readonly [string, () => unknown])[] = [
     ['a name of 256', () => encodeAddress(named('a'.repeat(256)))],
     ['a name of 128 letters of two bytes', () => encodeAddress(named('ä'.repeat(128)))],
@@ -469,10 +469,10 @@ suite('what does not fit is a RangeError', () => {
   for (const [name, run] of rows) test(name, () => assert.throws(run, RangeError));
 });
 
-test('a UDP header is read in its place, and not beyond its end', () => {
+test('a UDP header is read at its offset, and not beyond its end', () => {
   for (const address of [ipv4, ipv6, named('a')]) {
     const header = encodeUdpHeader({ fragment: 0, address });
-    // What follows the end would complete it.
+    // The bytes after the end would complete it.
     const buffer = Buffer.concat([new Uint8Array(32).fill(0xff), header, header]);
     const end = 32 + header.length;
     assert.deepEqual(decodeUdpHeader(buffer, 32, end), {
