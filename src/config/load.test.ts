@@ -68,7 +68,7 @@ function denying(prefix: number): string {
   return `rules:\n  - deny: any\n    to:\n      - ${networks.join('\n      - ')}\n`;
 }
 
-test('lists of 100,000 load, and of as many mistakes the first are shown', () => {
+test('lists of 100,000 load, and of as many mistakes only the first are shown', () => {
   assert.equal(parseConfig(denying(24), 'garter.yaml', {}, {}).settings?.policy.rules[0]?.to.length, 100_000);
   const { errors } = parseConfig(denying(8), 'garter.yaml', {}, {});
   assert.equal(errors.length, 1000);
@@ -87,7 +87,7 @@ test('aliases that add without end are stopped', () => {
   );
 });
 
-test('keys that JavaScript has plans for are unknown keys', () => {
+test('keys with a special meaning in JavaScript are unknown keys', () => {
   for (const key of ['__proto__', 'constructor', 'toString', 'hasOwnProperty']) {
     assert.deepEqual(messages(parseConfig(`${key}: { file: x }`, 'g', {}, {})), [
       `g:1:1 there is no key "${key}" here`,
@@ -98,7 +98,7 @@ test('keys that JavaScript has plans for are unknown keys', () => {
   }
 });
 
-test('an interface that is not there is warned of, for it may still come', () => {
+test('a missing interface is a warning, as it may appear later', () => {
   const [lo, garter0] = ['lo', 'garter0'].map((name) =>
     parseConfig(`listen: [{ address: 127.0.0.1:1080, interface: ${name} }]`, 'g', {}, {}),
   );
@@ -150,7 +150,7 @@ test('flags and variables without a file', () => {
   assert.deepEqual(plain.settings?.listeners[0]?.methods, ['none']);
 });
 
-test('mistakes in flags and variables are told where they are', () => {
+test('mistakes in flags and variables are reported with their position', () => {
   const rows = [
     [{ listen: ['0.0.0.0:1080'] }, {}, '--listen others can reach 0.0.0.0:1080, which asks for no password'],
     [
@@ -176,7 +176,7 @@ test('mistakes in flags and variables are told where they are', () => {
   assert.match(problem!.remedy, /^give --users FILE, or GARTER_USER and GARTER_PASSWORD/);
 });
 
-test('flags and variables win over the file, key by key', () => {
+test('flags and variables take precedence over the file, key by key', () => {
   const text =
     'listen: [{ address: 127.0.0.1:1 }]\nusers: { file: u.txt }\nlog: { level: warn, format: json }\n';
   const { settings } = parseConfig(
@@ -199,7 +199,7 @@ test('flags and variables win over the file, key by key', () => {
   ]);
 });
 
-test('an object of JavaScript has paths for places', () => {
+test('in a JavaScript object, positions are paths', () => {
   const config = {
     listen: [{ address: '127.0.0.1:0', udp: { advertise: { '10.0.0.1/8': 'x' } } }],
     rules: [{ allow: 'any', to: ['10.0.0.1/8'] }],
@@ -234,7 +234,7 @@ test('a password in an object or variable is in no problem', () => {
   }
 });
 
-test('whatever stands in a file, there are settings or errors', () => {
+test('whatever a file contains, there are settings or errors', () => {
   const words = [
     'listen',
     'rules',
@@ -295,7 +295,7 @@ test('whatever stands in a file, there are settings or errors', () => {
   );
 });
 
-test('whatever an object holds, there are settings or errors', () => {
+test('whatever an object contains, there are settings or errors', () => {
   const keys = fc.constantFrom(
     'listen',
     'users',

@@ -14,7 +14,7 @@ import { objectSource, override } from './source/source.ts';
 import type { Override, Source } from './source/source.ts';
 import { readYaml } from './source/yaml.ts';
 
-/** A configuration that was read: its settings, or every error in it at once, in order; and warnings either way. */
+/** A loaded configuration: its settings, or all of its errors, in order; and warnings in either case. */
 export interface Loaded {
   readonly settings: Settings | undefined;
   readonly errors: readonly Problem[];
@@ -29,12 +29,12 @@ export function loadConfig(file: string, flags: Flags, environment: Environment)
   return loadFile(file, flagOverrides(flags, environment), environment, SERVER);
 }
 
-/** Reads the text of a configuration file. Relative paths in it are relative to the folder of `file`. */
+/** Parses the text of a configuration file. Relative paths in it are relative to the folder of `file`. */
 export function parseConfig(text: string, file: string, flags: Flags, environment: Environment): Loaded {
   return parseText(text, file, flagOverrides(flags, environment), environment, SERVER);
 }
 
-/** What flags and variables say, without a file. */
+/** The settings from flags and variables alone. */
 export function settingsFromFlags(flags: Flags, environment: Environment): Loaded {
   return load(override(objectSource({}), flagOverrides(flags, environment)), [], SERVER);
 }
@@ -54,8 +54,8 @@ export function agentSettings(file: string | undefined, flags: AgentFlags, envir
 }
 
 /**
- * Reads an object with the keys of a configuration file. Relative paths in it are relative to the working directory.
- * `authenticates` is true when the caller checks passwords itself.
+ * Reads an object with the keys of a configuration file. Relative paths in it are relative to the working
+ * directory. `authenticates`: the caller checks passwords itself.
  */
 export function settingsFromObject(config: unknown, authenticates: boolean): Loaded {
   return load(objectSource(config), [], { authenticates, role: 'library' });
@@ -87,9 +87,9 @@ function parseText(
 function load(source: Source, found: readonly Problem[], purpose: Purpose): Loaded {
   const errors = [...found];
   const warnings: Problem[] = [];
-  // What could not be read properly is not judged as well.
+  // Positions with syntax errors are not checked further.
   const unread = new Set(found.map(({ line, column }) => `${line}:${column}`));
-  // Aliases lead to one place by several paths.
+  // With aliases, several paths lead to one position.
   const said = new Set<string>();
   const reportTo =
     (problems: Problem[]): Report =>

@@ -18,8 +18,8 @@ import { Upstreams } from './sections/upstreams.ts';
 import { ValueError } from './source/value-error.ts';
 
 /**
- * The settings of a draft, every default in its place, checked as a whole. What is faulty is left out: it has been
- * reported.
+ * The settings for a draft, with all defaults filled in and cross-checked. Faulty parts are left out; they
+ * have been reported.
  */
 export function completeSettings(draft: Draft, source: Source, purpose: Purpose, reports: Reports): Settings {
   const { role } = purpose;
@@ -45,7 +45,7 @@ export function completeSettings(draft: Draft, source: Source, purpose: Purpose,
     resolve: {
       ...(names.servers !== undefined && { servers: names.servers }),
       family: names.family ?? 'any',
-      // A connection may not take longer than its time, names included.
+      // Name resolution is part of the connect time-out, so it must not take longer.
       timeout: Math.min(names.timeout ?? 5000, timeouts.connect ?? 30_000),
     },
     timeouts: {
@@ -80,7 +80,7 @@ function logPlaceIn(directory: string, to: LogSettings['to']): LogSettings['to']
   return typeof to === 'object' && 'file' in to ? { file: resolve(directory, to.file) } : to;
 }
 
-/** A program that embeds the server has other work to do under its own user. */
+/** A program that embeds the server should not change its own user. */
 function checkRunAs(draft: Draft, { role }: Purpose, { error }: Reports): void {
   if (draft['run-as'] === undefined || role !== 'library') return;
   error(['run-as'], 'only garter serve can switch to another user', 'remove run-as', 'key');

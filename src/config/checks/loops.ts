@@ -4,7 +4,7 @@ import type { ListenerSettings } from '../../server/settings.ts';
 import { parseIp } from '../../wire/ip.ts';
 import type { Placed, Reports } from '../source/problem.ts';
 
-/** Reports each route that leads back to garter: a request that takes it would loop. */
+/** Reports routes that lead back to garter, which would loop. */
 export function reportLoops(
   routes: readonly Placed<RouteOptions>[],
   listeners: readonly Placed<ListenerSettings>[],
@@ -24,7 +24,7 @@ export function reportLoops(
   }
 }
 
-/** The servers that this machine connects to: what is behind them has places of its own. */
+/** The servers that this machine connects to directly; those behind them are reached from elsewhere. */
 function firstOn(upstream: UpstreamOptions): readonly ServerOptions[] {
   switch (upstream.type) {
     case 'server':
@@ -48,7 +48,7 @@ function isOwn({ at, path }: ServerOptions, ports: OwnPorts, paths: ReadonlySet<
   });
 }
 
-/** No other name is resolved for a look at a configuration. */
+/** Checking a configuration does not resolve any other names. */
 function hostsOf(host: string): readonly string[] {
   return host === 'localhost' ? ['127.0.0.1', '::1'] : [host];
 }

@@ -2,7 +2,7 @@ import type { Path, Placed, Reports } from '../source/problem.ts';
 import type { Source } from '../source/source.ts';
 import { quote } from '../source/value-error.ts';
 
-/** Reports each name that an earlier one of these has already. `why`: who tells them apart by it. */
+/** Reports names that an earlier entry already has. `why`: why they must differ. */
 export function reportTaken(
   placed: readonly Placed<{ readonly name: string }>[],
   why: string,
@@ -22,7 +22,7 @@ export function reportTaken(
   }
 }
 
-/** `on line 7`, or `at rules[2]` */
+/** `on line 7`, or `at rules[2]`. */
 export function whereIs(path: Path, { place }: Source): string {
   const { line, where } = place(path);
   return line === undefined ? `at ${where}` : `on line ${line}`;

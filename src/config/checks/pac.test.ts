@@ -12,7 +12,7 @@ const listener = (host: string, more: Partial<ListenerSettings> = {}): ListenerS
 });
 const TLS = { cert: 'server.pem', key: 'server.key', ticketKeys: new Uint8Array(48) };
 
-test('browsers get a proxy.pac on loopback and in clear, nowhere else', () => {
+test('proxy.pac is only served on loopback, without TLS', () => {
   const rows: readonly (readonly [ListenerSettings, boolean])[] = [
     [listener('127.0.0.1'), true],
     [listener('127.0.0.2'), true],

@@ -2,7 +2,9 @@ import type { ListenerSettings } from '../../server/settings.ts';
 import { isLoopback } from '../../wire/ip.ts';
 import type { Placed, Reports } from '../source/problem.ts';
 
-/** Marks the listeners where browsers get a proxy.pac: those that only this machine can reach, and in clear. */
+/**
+ * Marks the listeners that serve proxy.pac to browsers: those reachable only from this machine, without TLS.
+ */
 export function markPac(
   listeners: readonly Placed<ListenerSettings>[],
   wanted: boolean,
@@ -21,7 +23,7 @@ export function markPac(
   return marked;
 }
 
-/** It names the port as SOCKS, which is not encrypted. */
+/** proxy.pac names the port as SOCKS, which is not encrypted. */
 function isForBrowsers({ address, tls }: ListenerSettings): boolean {
   return tls === undefined && 'host' in address && isLoopback(address.host);
 }

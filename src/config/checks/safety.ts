@@ -6,23 +6,23 @@ import { isLoopback } from '../../wire/ip.ts';
 import type { Path, Placed, Reports } from '../source/problem.ts';
 import type { Source } from '../source/source.ts';
 
-/** What the settings are for. */
+/** The purpose of the settings. */
 export interface Purpose {
   /** True where an embedder checks passwords. */
   readonly authenticates: boolean;
   /**
-   * An agent is for this machine only, and keeps no records unless asked to. A library writes nothing and starts no thread unless
-   * asked to.
+   * An agent serves this machine only, and keeps no records unless configured. A library writes nothing and
+   * starts no threads unless configured.
    */
   readonly role: 'server' | 'agent' | 'library';
 }
 
 const ACCEPT_LINE = 'accept: [{ name: inside, allow: true, from: [private] }]';
-/** What nobody on the internet is left out by. */
+/** The conditions that exclude no client on the internet. */
 const EVERYBODY: ReadonlySet<string> = new Set(['any', 'public', '0.0.0.0/0', '::/0']);
 const USERS_LINE = 'users: { file: users.txt }';
 
-/** No open proxy by accident, and a warning of what can never work. */
+/** Prevents accidental open proxies, and warns of settings that can never work. */
 export function checkSafety(
   listeners: readonly Placed<ListenerSettings>[],
   draft: Draft,
@@ -40,7 +40,7 @@ export function checkSafety(
   if (!isCertified) warnOfNoCertificate(draft, reports);
 }
 
-/** An agent acts for the user that runs it. */
+/** An agent acts on behalf of the user that runs it. */
 function refuseReachable(reachable: readonly Placed<ListenerSettings>[], { error }: Reports): void {
   for (const { made, path } of reachable)
     error(
@@ -50,7 +50,7 @@ function refuseReachable(reachable: readonly Placed<ListenerSettings>[], { error
     );
 }
 
-/** Without accept rules, a listener that others can reach asks for a password. */
+/** A listener that others can reach requires a password, unless there are accept rules. */
 function refuseOpen(
   reachable: readonly Placed<ListenerSettings>[],
   draft: Draft,
@@ -72,7 +72,10 @@ function refuseOpen(
   }
 }
 
-/** An accept rule may let everybody in without a password. Where a rule denies before, who is left is not worked out. */
+/**
+ * Warns of an accept rule that admits all clients without a password. The effect of denying rules before it
+ * is not calculated.
+ */
 function warnOfOpen(
   reachable: readonly Placed<ListenerSettings>[],
   accept: NonNullable<Draft['accept']>,
@@ -92,13 +95,13 @@ function warnOfOpen(
   }
 }
 
-/** Who reaches a socket that systemd passes is not known here. */
+/** A socket passed by systemd may be reachable. */
 function isReachable(address: ListenerSettings['address']): boolean {
   return 'activated' in address || ('host' in address && !isLoopback(address.host));
 }
 
 function isOpen({ made }: Placed<ListenerSettings>): boolean {
-  // A certificate is demanded there, unless it is one method of several.
+  // The certificate is required, unless it is only one of several methods.
   const demands = made.tls?.clientCa !== undefined && !made.methods.includes('certificate');
   return made.methods.includes('none') && !demands;
 }
@@ -120,7 +123,7 @@ function warnOfNoCertificate({ accept = [], rules = [] }: Draft, { warning }: Re
   }
 }
 
-/** Wherever a method is asked for by name. */
+/** All positions where a method is named. */
 function methodsIn({ listen = [], accept = [], rules = [] }: Draft, method: Method): Path[] {
   const has = (methods: readonly Method[] | undefined): boolean => methods?.includes(method) ?? false;
   return [

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { settingsFromObject } from '../load.ts';
 
-/** Of two rules, written as in a file, whether the second is reported. */
+/** Whether the second of two rules, written as in a file, is reported. */
 function isUnreachable(earlier: object, later: object, more: object = {}): boolean {
   const { errors } = settingsFromObject({ rules: [earlier, later], ...more }, true);
   for (const { message } of errors) assert.match(message, /never reached/);
@@ -12,7 +12,7 @@ function isUnreachable(earlier: object, later: object, more: object = {}): boole
 const ANY = { to: 'any' };
 const RANGES = ['192.0.3.0/24', '2001:db7::/32'];
 
-/** The second is covered by the first. */
+/** The first covers the second. */
 const COVERED: readonly (readonly [object, object])[] = [
   [
     { deny: 'any', ...ANY },
@@ -108,9 +108,9 @@ const COVERED: readonly (readonly [object, object])[] = [
   ],
 ];
 
-/** The second has something left. */
+/** The second still matches something. */
 const REACHABLE: readonly (readonly [object, object])[] = [
-  // An allowing `any` leaves the special addresses to a later rule.
+  // An allowing `any` leaves the special addresses to later rules.
   [
     { allow: 'any', ...ANY },
     { deny: 'any', ...ANY },
@@ -139,7 +139,7 @@ const REACHABLE: readonly (readonly [object, object])[] = [
     { allow: 'any', to: '0.0.0.0/0' },
     { allow: 'any', to: '127.0.0.1' },
   ],
-  // It may be an address of this machine, which has to be named.
+  // It may be an address of this machine, which must be named.
   [
     { allow: 'any', ...ANY },
     { allow: 'any', to: '192.0.3.1' },
@@ -214,7 +214,7 @@ test('a rule that an earlier one covers is found', () => {
   for (const rules of COVERED) assert(isUnreachable(...rules), JSON.stringify(rules));
 });
 
-test('a rule that has something left is none', () => {
+test('a rule that still matches something is not reported', () => {
   for (const rules of REACHABLE) assert(!isUnreachable(...rules), JSON.stringify(rules));
 });
 
@@ -235,7 +235,7 @@ test('accept rules too', () => {
   );
 });
 
-test('a network in an allowing rule leaves a denial what a NAT64 translates', () => {
+test('a network in an allowing rule leaves translated NAT64 addresses to a denial', () => {
   const rules = [
     { allow: 'any', to: '2001:db7::/32' },
     { deny: 'any', to: '2001:db7:64::a00:0/104' },

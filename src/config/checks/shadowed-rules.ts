@@ -14,22 +14,25 @@ import { publicSet, rangesOf, specialRanges } from '../../policy/sets.ts';
 import type { SetName } from '../../policy/sets.ts';
 import { sameIp } from '../../wire/ip.ts';
 
-/** A rule that nothing can reach, and the earlier one that matches all that it would; both as positions in the list. */
+/**
+ * An unreachable rule, and the earlier one that matches everything it would; both as positions in the list.
+ */
 export interface Unreachable {
   readonly rule: number;
   readonly by: number;
 }
 
-/** The accept rules that nothing can reach. What it takes several earlier rules to cover is not looked for. */
+/** The unreachable accept rules. Rules covered only by several earlier ones together are not detected. */
 export function unreachableAccepts(rules: readonly AcceptRuleOptions[]): Unreachable[] {
   const lists = rules.map(({ from }) => new Conditions(from));
   return findCovered(lists, (earlier, later) => later.all.every((condition) => earlier.cover(condition)));
 }
 
 /**
- * The rules that nothing can reach. A demand for a method is no condition: it makes a rule no narrower. `nat64`: the prefixes by which
- * addresses are translated. A rule that denies an IPv4 network after one that allows it counts as unreachable, though it still denies
- * what leads there from 64:ff9b::/96 and 2002::/16: nearly always the order is a mistake, and those addresses can be named.
+ * The unreachable rules. A required method does not narrow a rule. `nat64`: the prefixes of NAT64
+ * translators. A rule that denies an IPv4 network after one that allows it counts as unreachable, although it
+ * still denies addresses in 64:ff9b::/96 and 2002::/16 that lead there: the order is nearly always a mistake,
+ * and those addresses can be named.
  */
 export function unreachableRules(
   rules: readonly RuleOptions[],
@@ -47,7 +50,7 @@ export function unreachableRules(
   });
 }
 
-/** The routes that nothing can reach. */
+/** The unreachable routes. */
 export function unreachableRoutes(routes: readonly RequestConditionOptions[]): Unreachable[] {
   return findCovered(
     routes.map(reachOf),
@@ -65,7 +68,7 @@ function reachOf<T extends RequestConditionOptions>(options: T): Reach<T> {
   return { options, from: new Conditions(options.from), to: new Conditions(options.to) };
 }
 
-/** Whether the first holds wherever the second does, but for the destination's address or name. */
+/** Whether the first matches whenever the second does, apart from the destination's address or name. */
 function coversFacts(a: Reach<RequestConditionOptions>, b: Reach<RequestConditionOptions>): boolean {
   const [wide, narrow] = [a.options, b.options];
   return (
@@ -86,7 +89,7 @@ function findCovered<T>(reaches: readonly T[], isCovered: (earlier: T, later: T)
   });
 }
 
-/** The conditions of one `from` or `to`, and what they match together. None at all is `any`. */
+/** The conditions of one `from` or `to`, and what they match together. No conditions mean `any`. */
 class Conditions {
   readonly all: readonly Condition[];
   readonly #sets: ReadonlySet<SetName>;
@@ -118,7 +121,7 @@ class Conditions {
     return this.#public.covers(range);
   }
 
-  /** Where every condition means all that it says: in `from`, and in the `to` of a denying rule. */
+  /** For conditions without exceptions: in `from`, and in the `to` of a denying rule. */
   cover(condition: Condition): boolean {
     if (condition.type === 'name') return this.hasName(condition.name);
     if (condition.type === 'set' && (this.has('any') || this.has(condition.set))) return true;
@@ -130,15 +133,18 @@ class Conditions {
 const EVERYTHING = ['0.0.0.0/0', '::/0'].map((text) => parseAddressRange(text)!);
 const NAT64_AND_6TO4 = ['64:ff9b::/96', '2002::/16'].map((text) => parseAddressRange(text)!);
 
-/** What an allowing rule reaches: special addresses (loopback and the like) only where it names them. */
+/** What an allowing rule matches: special addresses (loopback and the like) only where it names them. */
 class Special {
   readonly #special = AddressSet.of(specialRanges());
   readonly #private = AddressSet.of(rangesOf('private'));
-  /** Single addresses and what lies in private networks left out: a network around one is not about it. */
+  /**
+   * The special ranges except single addresses and ranges within private networks: a network around those is
+   * not about them.
+   */
   readonly #elsewhere = AddressSet.except(
     specialRanges().filter((range) => !isSingle(range) && !this.#private.covers(range)),
   );
-  /** An allowing rule knows all others by the IPv4 address inside. */
+  /** Allowing rules compare all other addresses by their embedded IPv4 address. */
   readonly #untranslated: AddressSet;
   readonly #named = new Map<Conditions, AddressSet>();
 
@@ -150,7 +156,7 @@ class Special {
   allowanceCovers(to: Conditions, condition: Condition, later: RuleOptions['action']): boolean {
     if (condition.type === 'name') return to.hasName(condition.name);
     if (condition.type === 'set') {
-      // After `allow any`, `deny any` still covers the special addresses.
+      // After `allow any`, `deny any` still matches the special addresses.
       if (condition.set === 'any' && later === 'deny') return false;
       if (to.has(condition.set) || (condition.set === 'public' && to.has('any'))) return true;
     }
@@ -160,7 +166,7 @@ class Special {
     return extent.every((range) => {
       if (isPrivate && this.#special.covers(range)) return true;
       if (!this.#untranslated.covers(range)) return false;
-      // A single address in an allowing rule names it, should it be one of this machine's.
+      // A single address in an allowing rule names it, in case it belongs to this machine.
       if (this.#special.covers(range) || (isSingle(range) && later === 'allow'))
         return this.#namedIn(to).covers(range);
       return to.hasRange(range) && (later === 'allow' || this.#elsewhere.covers(range));
@@ -179,7 +185,7 @@ class Special {
   }
 }
 
-/** The addresses that a condition is about; those of a name, of `public` and of `self` are not ranges. */
+/** The ranges that a condition matches; names, `public` and `self` have none. */
 function extentOf(condition: Condition): readonly AddressRange[] {
   return condition.type === 'set' && condition.set === 'any' ? EVERYTHING : rangesIn(condition);
 }
@@ -188,7 +194,7 @@ function isSingle({ first, last }: AddressRange): boolean {
   return sameIp(first, last);
 }
 
-/** Of two lists of which none means everything: whether the first has all of the second. */
+/** Whether the first list contains the second; `undefined` matches everything. */
 function covers<T>(wide: readonly T[] | undefined, narrow: readonly T[] | undefined): boolean {
   return wide === undefined || (narrow !== undefined && narrow.every((one) => wide.includes(one)));
 }

@@ -2,7 +2,7 @@ import type { Draft } from '../schema/draft.ts';
 import type { Reports } from '../source/problem.ts';
 import type { UpstreamRef } from '../schema/proxy-url.ts';
 
-/** An upstream that no route leads to does nothing, though somebody may think that it does. */
+/** An upstream without a route has no effect, which may not be what its author expects. */
 export function warnOfUnused(draft: Draft, { warning }: Reports): void {
   const { routes = [], upstreams = {} } = draft;
   const names = Object.keys(upstreams);
@@ -16,7 +16,7 @@ export function warnOfUnused(draft: Draft, { warning }: Reports): void {
     const { servers = [], chain = [] } = upstreams[name] ?? {};
     for (const inside of namesIn([...servers.map(({ url }) => url), ...chain])) used.add(inside);
   }
-  // What is faulty may be meant to lead there.
+  // A faulty part may refer to it.
   const isSure = [...used].every((name) => name === 'direct' || Object.hasOwn(upstreams, name));
   if (draft.routes === undefined || routes.includes(undefined) || !isSure) return;
   for (const name of names.filter((one) => !used.has(one))) {

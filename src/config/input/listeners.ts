@@ -4,19 +4,21 @@ import type { OneOrMany, Ports } from './values.ts';
 /** An entry of `listen`. */
 export interface ListenerConfig {
   /**
-   * `host:port`, `[v6]:port`, or `interface:port` for every address of the interface; `unix:/path`; `systemd` or `systemd:NAME` for
-   * the sockets that systemd passes. Port 0 takes any free port.
+   * `host:port`, `[v6]:port`, or `interface:port` for every address of the interface; `unix:/path`; `systemd`
+   * or `systemd:NAME` for sockets passed by systemd. Port 0 takes any free port.
    */
   readonly address: string;
-  /** Who may connect to a unix socket, in octal digits. @default '0660' */
+  /** Permissions of a unix socket, in octal. @default '0660' */
   readonly mode?: number | string | undefined;
-  /** Only connections that arrive on this network interface are accepted; needs the fast engine. @default any */
+  /**
+   * Accepts only connections that arrive on this network interface; requires the fast engine. @default any
+   */
   readonly interface?: string | undefined;
-  /** Told apart by the first byte. @default ['socks5', 'socks4'] */
+  /** Distinguished by the first byte. @default ['socks5', 'socks4'] */
   readonly protocols?: OneOrMany<Protocol> | undefined;
   /**
    * Authentication methods, in order of preference.
-   * @default 'certificate' with `client-ca`, 'password' where there are users or an `authenticate`, else 'none'
+   * @default 'certificate' with `client-ca`, 'password' with users or an `authenticate` function, else 'none'
    */
   readonly methods?: OneOrMany<Method> | undefined;
   /** TLS 1.3 before anything else. @default none */
@@ -26,7 +28,7 @@ export interface ListenerConfig {
   /** UDP ASSOCIATE. */
   readonly udp?: UdpConfig | undefined;
   /**
-   * Which address of a name RESOLVE answers with: an IPv4 one where there is one, or the first in the order of RFC 6724.
+   * The address that RESOLVE returns: an IPv4 one if there is one, or the first in the order of RFC 6724.
    * @default 'ipv4-first'
    */
   readonly resolve?: 'ipv4-first' | 'system' | undefined;
@@ -34,28 +36,28 @@ export interface ListenerConfig {
 
 /** Paths of PEM files. */
 export interface ListenerTlsConfig {
-  /** The certificate, and those of the CAs between it and the root. */
+  /** The certificate, followed by those of intermediate CAs. */
   readonly cert: string;
-  /** Its private key; nobody else may be able to read the file. */
+  /** Its private key; the file must not be readable by others. */
   readonly key: string;
-  /** CAs whose certificates clients have to show. @default clients show none */
+  /** CAs for client certificates, which are then required. @default none: no client certificates */
   readonly 'client-ca'?: string | undefined;
 }
 
 export interface ProxyProtocolConfig {
-  /** The balancers (CIDRs, addresses and sets): they have to send a header, and nobody else may. */
+  /** The load balancers (CIDRs, addresses and sets): they must send a header, and no other client may. */
   readonly from: OneOrMany<string>;
 }
 
 export interface UdpConfig {
   /** Ports for the datagrams of clients. @default any free port */
   readonly ports?: Ports | undefined;
-  /** The address to tell clients, by client network. @default the one that the TCP connection reached */
+  /** The address to return to clients, by client network. @default the one that the TCP connection reached */
   readonly advertise?: Readonly<Record<string, string>> | undefined;
-  /** Whose datagrams come back: only from an address and port already sent to, or from anyone. @default 'peers' */
+  /** Which senders may reply: only addresses and ports already sent to, or any. @default 'peers' */
   readonly replies?: 'peers' | 'any' | undefined;
   /**
-   * The port that a client says it will send from: it has to say one and is heard from there only, or NAT may change it.
+   * The source port that a client declares: required and enforced, or a hint, which NAT may change.
    * @default 'hint'
    */
   readonly 'declared-port'?: 'require' | 'hint' | undefined;

@@ -23,7 +23,7 @@ export interface RuleConfig {
   readonly deny?: OneOrMany<CommandWord> | undefined;
   /** Clients: CIDRs, addresses and sets. @default all */
   readonly from?: OneOrMany<string> | undefined;
-  /** Authenticated users, and groups as `@group`. @default all, anonymous ones too */
+  /** Authenticated users, and groups as `@group`. @default all, including anonymous clients */
   readonly user?: OneOrMany<string> | undefined;
   /**
    * Destinations: CIDR, address, name, `.suffix` (which includes the name itself), or a set: any, public, private, loopback,
@@ -34,23 +34,31 @@ export interface RuleConfig {
   readonly port?: OneOrMany<Ports> | undefined;
   /** Ports that the client connects from. @default all */
   readonly 'source-port'?: OneOrMany<Ports> | undefined;
-  /** What the client speaks. @default all */
+  /** Protocols of the client. @default all */
   readonly protocol?: OneOrMany<Protocol> | undefined;
   /**
-   * What an allowing rule demands: a client that authenticated differently is refused, and no further rule is tried.
+   * Methods that an allowing rule requires: a client that authenticated differently is refused, and no
+   * further rule is tried.
    * @default any
    */
   readonly method?: OneOrMany<Method> | undefined;
   /** When this rule applies. @default always */
   readonly when?: WhenConfig | undefined;
-  /** Of an allowing rule. A request beyond a limit is refused; it never falls through to the next rule. @default none */
+  /**
+   * For allowing rules. A request beyond a limit is refused; it never falls through to the next rule.
+   * @default none
+   */
   readonly limit?: RuleLimitsConfig | undefined;
   /**
-   * Which log lines a session gets: when it begins, when it ends well, when it ends otherwise. `onRecord` is called either way.
+   * The log lines of a session: when it begins, when it ends normally, when it ends otherwise. `onRecord` is
+   * called in any case.
    * @default ['disconnect', 'error']
    */
   readonly log?: OneOrMany<LogKind> | undefined;
-  /** Of an allowing rule: what happens to its sessions when it no longer applies. @default the top-level `revoke` */
+  /**
+   * For allowing rules: what happens to their sessions when they no longer apply. @default the top-level
+   * `revoke`
+   */
   readonly revoke?: 'close' | 'keep' | undefined;
 }
 
@@ -63,26 +71,26 @@ export interface WhenConfig {
   readonly zone?: string | undefined;
 }
 
-/** None has a limit by default. */
+/** Without a default: no limit. */
 export interface RuleLimitsConfig {
-  /** Sessions at a time by this rule. */
+  /** Concurrent sessions under this rule. */
   readonly sessions?: number | undefined;
-  /** Sessions at a time of each user. */
+  /** Concurrent sessions per user. */
   readonly 'sessions-per-user'?: number | undefined;
-  /** Sessions at a time of each client address (IPv6: /64). */
+  /** Concurrent sessions per client address (IPv6: /64). */
   readonly 'sessions-per-address'?: number | undefined;
-  /** New sessions by this rule: `50/s`, `100/m`, `1000/h`. */
+  /** New sessions under this rule: `50/s`, `100/m`, `1000/h`. */
   readonly rate?: string | undefined;
-  /** New sessions of each client address. */
+  /** New sessions per client address. */
   readonly 'rate-per-address'?: string | undefined;
-  /** Bytes per second and direction of all sessions by this rule: `10MB/s`. */
+  /** Bytes per second and direction for all sessions under this rule: `10MB/s`. */
   readonly bandwidth?: string | undefined;
-  /** Bytes per second and direction of each session. */
+  /** Bytes per second and direction for each session. */
   readonly 'bandwidth-per-session'?: string | undefined;
-  /** Bytes of each user in a day (UTC), both directions together: `10GB/day`. Needs `state`. */
+  /** Bytes per user and day (UTC), both directions together: `10GB/day`. Requires `state`. */
   readonly 'quota-per-user'?: string | undefined;
-  /** How long a session may last: `8h`. */
+  /** Maximum duration of a session: `8h`. */
   readonly duration?: string | undefined;
-  /** How long a session may be silent. @default `timeouts.idle` */
+  /** Maximum silence of a session. @default `timeouts.idle` */
   readonly idle?: string | undefined;
 }

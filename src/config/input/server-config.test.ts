@@ -9,7 +9,7 @@ import { keys, list, optional } from '../schema/value.ts';
 import type { FileConfig } from './server-config.ts';
 import type { OneOrMany } from './values.ts';
 
-/** What the schema takes, put together again. */
+/** The input types of the schema, reassembled. */
 type Taken = {
   readonly [K in keyof typeof lists]?: readonly z.input<(typeof lists)[K]>[] | undefined;
 } & { readonly [K in keyof typeof sections]?: z.input<(typeof sections)[K]> | undefined };
@@ -30,8 +30,8 @@ interface Written {
   readonly fail?: OneOrMany<number> | undefined;
 }
 
-// What must not compile is the test: `npm run check:types` runs it.
-suite('the types of the configuration say what the schema takes', () => {
+// The failures are at compile time: `npm run check:types` runs this test.
+suite('the types of the configuration match the schema', () => {
   test('as a whole', () => {
     const same: Same<Flat<Taken>, Flat<FileConfig>> = true;
     assert.ok(same);
@@ -46,13 +46,13 @@ suite('the types of the configuration say what the schema takes', () => {
     keys<Made, Written>('', { every: time });
     // @ts-expect-error: a key that only one of the types has
     keys<Made & { readonly connect: number }, Written>('', { every: time, fail, connect: time });
-    // @ts-expect-error: the types want a value, the schema can do without
+    // @ts-expect-error: required in the types, optional in the schema
     keys<Made, Written>('', { every: optional(time, ''), fail });
-    // @ts-expect-error: one type can do without, the other cannot
+    // @ts-expect-error: optional in one type, required in the other
     keys<Made, Required<Written>>('', { every: time, fail });
-    // @ts-expect-error: the types take less than the schema
+    // @ts-expect-error: the types accept less than the schema
     keys<Made, Omit<Written, 'fail'> & { readonly fail?: number | undefined }>('', { every: time, fail });
-    // @ts-expect-error: the types take more than the schema
+    // @ts-expect-error: the types accept more than the schema
     keys<Made, Omit<Written, 'every'> & { readonly every: string | number }>('', { every: time, fail });
   });
 

@@ -1,13 +1,13 @@
 import type { Command } from '../../policy/policy.ts';
 
-/** A list; of a single value the brackets may be left out. */
+/** A list; the brackets around a single value may be omitted. */
 export type OneOrMany<T> = T | readonly T[];
 
-/** A password, or the path of the file that holds it; nobody else may be able to read that file. */
+/** A password, or the path of a file that contains it; the file must not be readable by others. */
 export type Secret = string | { readonly file: string };
 
 /** A port (`443`) or a range of them (`'8000-8999'`). */
 export type Ports = number | string;
 
-/** What a request asks for; `any` is all of them. */
+/** The command of a request; `any` means all. */
 export type CommandWord = Command | 'any';

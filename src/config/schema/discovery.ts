@@ -3,12 +3,12 @@ import { text, value } from './value.ts';
 import type { Schema } from './value.ts';
 import { ValueError, quote } from '../source/value-error.ts';
 
-/** A service, by the name of its SRV records. */
+/** A service, identified by the name of its SRV records. */
 export interface ServiceName {
   readonly name: string;
-  /** Whose service it is. */
+  /** The domain that offers the service. */
   readonly domain: string;
-  /** Its servers are spoken to over TLS. */
+  /** Whether its servers use TLS. */
   readonly encrypted: boolean;
 }
 

@@ -9,15 +9,14 @@ import { isKeys } from './value.ts';
 import { either, quote } from '../source/value-error.ts';
 
 /**
- * What a source says, each section by itself: where one is faulty, it is there and `undefined`, and the others can still
- * be checked.
+ * The sections of a source: a faulty one is present but `undefined`, so that the others can still be checked.
  */
 export type Draft = { -readonly [K in keyof Sections]?: Sections[K] | undefined } & {
-  /** An entry that is faulty is `undefined`. */
+  /** Faulty entries are `undefined`. */
   [K in keyof Lists]?: readonly (Lists[K] | undefined)[] | undefined;
 };
 
-/** Reads every section that is there, and reports whatever does not fit the schema. */
+/** Reads all sections of a source, and reports everything that does not match the schema. */
 export function readDraft({ value }: Source, report: Report): Draft {
   const draft: Record<string, unknown> = {};
   if (!isKeys(value)) {
@@ -47,7 +46,7 @@ export function readDraft({ value }: Source, report: Report): Draft {
 }
 
 function reportIssues(issues: readonly z.core.$ZodIssue[], input: unknown, at: Path, report: Report): void {
-  /** Keys that are missing because they are misspelt. */
+  /** Missing keys that were probably misspelt. */
   const meant = new Set<string>();
   for (const issue of issues) {
     if (issue.code !== 'unrecognized_keys') continue;
@@ -68,7 +67,7 @@ function reportIssues(issues: readonly z.core.$ZodIssue[], input: unknown, at: P
   }
 }
 
-/** Reports a key that is not in the schema; the key that was probably meant. */
+/** Reports an unknown key; returns the key that was probably meant. */
 function reportUnknown(path: Path, known: readonly string[], report: Report): string | undefined {
   const key = String(path.at(-1));
   const meant = nearest(key, known);
@@ -84,7 +83,7 @@ function steps(path: readonly PropertyKey[]): Path {
 function inside(input: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, step) => {
     if (Array.isArray(value)) return value[Number(step)];
-    // A single value is a list of one, a map too; text may be short for keys and values.
+    // A single value, even a mapping, is a list of one; text can be short for a mapping.
     if (step === 0) return value;
     if (isKeys(value)) return value[String(step)];
     return typeof value === 'string' ? value : undefined;

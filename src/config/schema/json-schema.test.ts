@@ -7,12 +7,12 @@ import { jsonSchema } from './json-schema.ts';
 
 const FOLDER = join(import.meta.dirname, '../../../test/config');
 
-/** Every configuration among the golden files, and whether it is in order. */
+/** All configurations in the golden files, and whether they are valid. */
 const CONFIGS = readdirSync(FOLDER)
   .filter((name) => name.endsWith('.txt'))
   .map((name) => ({ name, text: readFileSync(join(FOLDER, name), 'utf8').split(/^-{72}\n/m)[0]! }));
 
-/** As much of JSON Schema as ours uses: what is wrong with a value, by place and keyword. */
+/** A validator for the subset of JSON Schema in use; returns faults by path and keyword. */
 function faults(schema: Schema, value: unknown, at = ''): string[] {
   const found: string[] = [];
   const fault = (keyword: string): void => void found.push(`${at} ${keyword}`);
@@ -60,7 +60,7 @@ function typeOf(value: unknown): string {
   return typeof value === 'number' && Number.isInteger(value) ? 'integer' : typeof value;
 }
 
-test('an editor finds nothing wrong in what is valid', () => {
+test('an editor accepts valid configurations', () => {
   const valid = CONFIGS.filter(({ name }) => name.startsWith('valid-'));
   assert(valid.length >= 3);
   for (const { name, text } of valid) {
@@ -87,7 +87,7 @@ test('an editor finds unknown keys, words and kinds of values', () => {
   ]);
 });
 
-test('every key is described, and none of those that are not built is there', () => {
+test('every key is described, and unsupported ones are absent', () => {
   const visit = ({ properties = {}, items, anyOf = [] }: Schema, path: readonly string[]): void => {
     for (const [key, inner] of Object.entries(properties)) {
       const name = [...path, key].join('.');

@@ -2,7 +2,10 @@ import { z } from 'zod';
 import { lists, sections } from './schema.ts';
 import { ALONE, SHORT } from './value.ts';
 
-/** The JSON Schema (draft 7, which editors know best) of a configuration file; only what is built is in it. */
+/**
+ * The JSON Schema of a configuration file (draft 7, which editors support best); it only contains supported
+ * features.
+ */
 export function jsonSchema(): object {
   const whole = z.strictObject({
     ...Object.fromEntries(Object.entries(lists).map(([name, entry]) => [name, z.array(entry).optional()])),
@@ -17,7 +20,7 @@ export function jsonSchema(): object {
   };
 }
 
-/** A list whose only value may be written without brackets is that list or that value; likewise keys that may be written as the value of one. */
+/** Adds the short forms: a single value for a list, and the value of one key for a mapping. */
 function asWritten(schema: object): object {
   const entries = Object.entries(schema).map(([key, part]) => [key, isObject(part) ? asWritten(part) : part]);
   const copy = Object.fromEntries(entries);

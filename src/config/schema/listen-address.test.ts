@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import { addressesOf, listenAddress } from './listen-address.ts';
 
-test('where to listen', () => {
+test('addresses to listen on', () => {
   const rows = [
     ['127.0.0.1:1080', '127.0.0.1', 1080],
     ['0.0.0.0:0', '0.0.0.0', 0],
@@ -16,7 +16,7 @@ test('where to listen', () => {
   for (const [text, host, port] of rows) assert.deepEqual(listenAddress.parse(text), { host, port }, text);
 });
 
-test('unix sockets, and those that systemd passes', () => {
+test('unix sockets, and sockets passed by systemd', () => {
   assert.deepEqual(listenAddress.parse('unix:/run/garter.sock'), { path: '/run/garter.sock' });
   assert.deepEqual(listenAddress.parse('systemd'), { activated: '' });
   assert.deepEqual(listenAddress.parse('systemd:garter.socket'), { activated: 'garter.socket' });
@@ -44,7 +44,7 @@ test('what is not an address to listen on', () => {
   }
 });
 
-test('an interface stands for its addresses, without those of one link', () => {
+test('an interface means its addresses, except link-local ones', () => {
   for (const [name, list = []] of Object.entries(networkInterfaces())) {
     const addresses = list.map(({ address }) => address).filter((address) => !address.startsWith('fe80:'));
     if (addresses.length > 0) assert.deepEqual(addressesOf(name), addresses);

@@ -8,10 +8,13 @@ import { ValueError, either, quote } from '../source/value-error.ts';
 
 const EXAMPLE = 'write 127.0.0.1:1080, "[::1]:1080" or eth0:1080';
 
-/** Where to listen, as it is written: `host` may be the name of an interface, `activated` is what systemd calls its sockets. */
+/**
+ * A listener's address as written: `host` may be the name of an interface; `activated` is the name of sockets
+ * passed by systemd.
+ */
 export type ListenAddress = Endpoint | { readonly path: string } | { readonly activated: string };
 
-/** A literal address, an interface, which may have several, `unix:/path`, or `systemd:NAME`. */
+/** A literal address, an interface (which may have several), `unix:/path`, or `systemd:NAME`. */
 export const listenAddress: Schema<ListenAddress, string> = value(
   {
     type: 'string',
@@ -33,7 +36,7 @@ export const listenAddress: Schema<ListenAddress, string> = value(
   },
 );
 
-/** Where /healthz and /readyz are answered. */
+/** The address of the health endpoints /healthz and /readyz. */
 export const healthAddress: Schema<Endpoint, string> = value(
   { type: 'string', examples: ['127.0.0.1:9080'] },
   (input) => {
@@ -45,7 +48,9 @@ export const healthAddress: Schema<Endpoint, string> = value(
   },
 );
 
-/** The literal addresses of a host to listen on. Throws a ValueError when it is none of this machine's. */
+/**
+ * The literal addresses to listen on for a host. Throws a ValueError for a host that is not on this machine.
+ */
 export function addressesOf(host: string): string[] {
   const literal = literalAddress(host);
   if (literal !== undefined) return [literal];
@@ -56,7 +61,7 @@ export function addressesOf(host: string): string[] {
       (address) => address === '127.0.0.1' || all.some((one) => one.address === address),
     );
   }
-  // Link-local ones have to be asked for, with their zone.
+  // Link-local addresses must be given explicitly, with their zone.
   const addresses = (interfaces[host] ?? [])
     .filter(({ address }) => !address.startsWith('fe80:'))
     .map(({ address }) => address);
@@ -67,10 +72,10 @@ export function addressesOf(host: string): string[] {
   );
 }
 
-/** What sun_path takes (unix(7)), without its NUL. */
+/** The limit of sun_path (unix(7)), without its NUL. */
 const PATH_LIMIT = 107;
 
-/** Of a unix socket. */
+/** Checks the path of a unix socket. */
 export function socketPath(path: string): string {
   if (path === '' || path.includes('\0'))
     throw new ValueError('the path is missing', 'write unix:/run/garter/socks');

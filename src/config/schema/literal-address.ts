@@ -2,12 +2,13 @@ import { networkInterfaces } from 'node:os';
 import { formatIp, ipOf, needsZone, withoutZone, zoneOf } from '../../wire/ip.ts';
 import { quote, ValueError } from '../source/value-error.ts';
 
-/** What Linux takes as the name of a network interface. */
+/** The names that Linux accepts for network interfaces. */
 export const INTERFACE: RegExp = /^[\w@-][\w.@-]{0,14}$/;
 
 /**
- * A literal address as it is bound or reached here: in its one spelling, a link-local one with its zone. `undefined` when it is
- * no address. Throws a ValueError when the zone is missing, or means nothing.
+ * A literal address to be bound or reached from this machine: in canonical form, and with a zone if
+ * link-local. `undefined` if it is not an address. Throws a ValueError when the zone is missing or
+ * superfluous.
  */
 export function literalAddress(written: string): string | undefined {
   const ip = ipOf(written);

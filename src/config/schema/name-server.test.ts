@@ -23,7 +23,7 @@ test('name servers and their ports', () => {
   for (const [text, server] of rows) assert.deepEqual(nameServer.parse(text), server, text);
 });
 
-test('what is none', () => {
+test('invalid name servers', () => {
   const rows = [
     ['dns.example.com', /not an address/],
     ['dns.example.com:53', /not the address of a name server/],

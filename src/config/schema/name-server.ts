@@ -15,7 +15,7 @@ const EXAMPLES = {
 } as const;
 const PORTS = { plain: 53, tls: 853, https: 443 } as const;
 
-/** A name server by its address; the port is optional. After # comes the name that its certificate is for. */
+/** A name server by its address; the port is optional. The name in its certificate follows after #. */
 export const nameServer: Schema<NameServer, string> = value(
   {
     type: 'string',
@@ -54,7 +54,7 @@ function faultIn(
   return undefined;
 }
 
-/** A literal one: a name would have to be resolved to resolve names. */
+/** Only literal addresses: resolving a name would need a name server. */
 function address(written: string, port: number, example: string): { host: string; port: number } {
   const bare = literalAddress(written.replace(/^\[(.*:.*)\]$/, '$1'));
   if (bare !== undefined) return { host: bare, port };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { proxyUrl, showsPassword } from './proxy-url.ts';
 
-/** A URL, and its label: where it leads, without secrets. */
+/** A URL, and its label: its destination, without secrets. */
 const LABELS: readonly (readonly [url: string, label: string])[] = [
   ['socks5h://10.0.3.1', 'socks5h://10.0.3.1:1080'],
   ['SOCKS4A://Proxy.Example./', 'socks4a://proxy.example:1080'],
@@ -11,14 +11,14 @@ const LABELS: readonly (readonly [url: string, label: string])[] = [
   ['socks5h://bücher.example', 'socks5h://xn--bcher-kva.example:1080'],
   ['socks5h://localhost/run/tor/so%20cks', 'socks5h://localhost/run/tor/so%20cks'],
   ['socks5h://localhost/:80', 'socks5h://localhost/:80'],
-  // 80 is the usual port of http for everybody else.
+  // For other programs 80 is the default port of http.
   ['http://proxy.example', 'http://proxy.example:8080'],
   ['http://proxy.example:80', 'http://proxy.example:80'],
   ['http://proxy.example:0080/', 'http://proxy.example:80'],
   ['https://proxy.example', 'https://proxy.example:443'],
 ];
 
-test('where a URL leads', () => {
+test('the label of a URL', () => {
   for (const [url, label] of LABELS) {
     assert.equal(proxyUrl.parse(url).label, label, url);
     assert.equal(proxyUrl.parse(label).label, label);
@@ -26,7 +26,7 @@ test('where a URL leads', () => {
   assert.equal(proxyUrl.parse('socks5h://localhost/:80').at.port, 1080);
 });
 
-/** What is wrong with a URL, and the message, which shows nothing of it. */
+/** A faulty URL, and the message, which quotes none of it. */
 const FAULTS: readonly (readonly [url: string, message: string])[] = [
   ['ftp://alice:s3cret@proxy.example', 'this is not the URL of a proxy server'],
   ['http:proxy.example', 'this is not the URL of a proxy server'],
@@ -40,7 +40,7 @@ const FAULTS: readonly (readonly [url: string, message: string])[] = [
   ['socks4://alice:s3cret@proxy.example', 'SOCKS4 has a user id but no password'],
 ];
 
-test('what is wrong is told without the URL', () => {
+test('faults are reported without the URL', () => {
   for (const [url, message] of FAULTS) {
     const { error } = proxyUrl.safeParse(url);
     assert.equal(error?.issues[0]?.message, message, url);
@@ -48,7 +48,7 @@ test('what is wrong is told without the URL', () => {
   }
 });
 
-test('what ends a URL in the middle of its password is told, and what to write for it', () => {
+test('a character that ends a URL within its password is reported, with its replacement', () => {
   for (const password of ['s3/cret', '12/s3cret', 's3#cret', '?s3cret', '#/?', '1?s3cret@x']) {
     for (const [scheme, host] of [
       ['socks5h', 'proxy.example'],
@@ -63,7 +63,7 @@ test('what ends a URL in the middle of its password is told, and what to write f
   }
 });
 
-test('a password that is written out', () => {
+test('a password in plain text', () => {
   const rows: readonly (readonly [url: string, shows: boolean])[] = [
     ['socks5h://alice:s3cret@proxy.example', true],
     ['socks5h://alice:s3cret@${HOST}', true],

@@ -11,7 +11,7 @@ import { text, value } from './value.ts';
 import type { Schema } from './value.ts';
 import { ValueError } from '../source/value-error.ts';
 
-/** A proxy server as its URL gives it. */
+/** A proxy server described by its URL. */
 export type ServerRef = Pick<ServerOptions, 'label' | 'protocol' | 'passesNames' | 'at' | 'path' | 'tls'> & {
   readonly credentials?: Credentials;
 };
@@ -32,13 +32,13 @@ export const upstreamRef: Schema<UpstreamRef, string> = value(
   },
 );
 
-/** Whether the password of a URL is written out, with nothing of it from the environment. */
+/** Whether the password in a URL is in plain text, with no part of it from the environment. */
 export function showsPassword(written: string): boolean {
   const password = passwordIn(written);
   return password !== undefined && !password.includes('${');
 }
 
-/** Throws a ValueError for what a server with this protocol cannot be told. */
+/** Throws a ValueError for credentials that this protocol cannot carry. */
 export function checkCredentials(
   protocol: ServerOptions['protocol'],
   { username, password }: Credentials,
@@ -59,7 +59,7 @@ export function checkCredentials(
   }
 }
 
-/** No message quotes the URL: there may be a password in it. */
+/** Messages never quote the URL, which may contain a password. */
 function read(written: string): ServerRef {
   const url = parseProxyUrl(written);
   if ('fault' in url) throw new ValueError(url.fault, url.remedy);
@@ -68,7 +68,7 @@ function read(written: string): ServerRef {
   const host = hostOf(url.host);
   if (credentials !== undefined) checkCredentials(protocol, credentials);
   return {
-    // The name in ASCII.
+    // The name is converted to ASCII.
     label: path === undefined ? `${url.scheme}://${formatAddress({ host, port })}` : label,
     protocol,
     passesNames,
@@ -79,7 +79,7 @@ function read(written: string): ServerRef {
   };
 }
 
-/** A name in ASCII, or an address. */
+/** A name converted to ASCII, or an address. */
 function hostOf(written: string): string {
   if (parseIp(written) !== undefined) return written;
   const name = parseName(written);

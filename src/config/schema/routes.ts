@@ -37,7 +37,7 @@ export interface RouteSection {
   readonly dns?: readonly NameServer[];
 }
 
-/** Exactly one of `url`, `servers`, `chain` and `discover`; the schema cannot say so. */
+/** Exactly one of `url`, `servers`, `chain` and `discover`, which the schema cannot express. */
 export interface UpstreamSection extends ServerLogin {
   readonly url?: ServerRef;
   readonly servers?: readonly MemberSection[];

@@ -16,7 +16,7 @@ import { choice, isKeys, plain, text, value } from './value.ts';
 import type { Schema } from './value.ts';
 import { ValueError, notYet, quote } from '../source/value-error.ts';
 
-/** The single values of a configuration, each with its grammar. */
+/** The scalar values of a configuration and their syntax. */
 
 export const time: Schema<number, string> = value(
   { type: 'string', pattern: '^\\d+(ms|s|m|h|d)$' },
@@ -36,7 +36,7 @@ export const quota: Schema<number, string> = value({ type: 'string', pattern: `$
 
 export const rate: Schema<Rate, string> = value({ type: 'string', pattern: '^\\d+/[smhd]$' }, parseRate);
 
-/** `key`: what it is written behind. */
+/** `key`: the key that it is the value of. */
 export function truth(key: string): Schema<boolean, boolean> {
   return value({ type: 'boolean' }, (input) => {
     if (typeof input === 'boolean') return input;
@@ -50,7 +50,7 @@ export const count: Schema<number, number> = value({ type: 'integer', minimum: 1
   throw new ValueError(`${quote(input)} is not a count`, 'write a whole number from 1');
 });
 
-/** `60:30:100`, as OpenSSH's MaxStartups. */
+/** `60:30:100`, like OpenSSH's MaxStartups. */
 export const startups: Schema<EarlyDrop, string> = value(
   { type: 'string', pattern: '^\\d+:\\d+:\\d+$', examples: ['60:30:100'] },
   (input) => {
@@ -64,7 +64,7 @@ export const startups: Schema<EarlyDrop, string> = value(
   },
 );
 
-/** The mode of a file, such as 0660; YAML gives it as a number in which the digits are still octal. */
+/** A file mode such as 0660; YAML parses it as a number whose digits are still octal. */
 export const mode: Schema<number, number | string> = value(
   { type: ['string', 'integer'], examples: ['0660'] },
   (input) => {
@@ -127,7 +127,7 @@ export const fromCondition: Schema<string, string> = value(
   },
 );
 
-/** A CIDR or an address. */
+/** A CIDR or a single address. */
 export const network: Schema<string, string> = value(
   { type: 'string', examples: ['198.51.100.0/24'] },
   (input) => {
@@ -141,7 +141,7 @@ export const network: Schema<string, string> = value(
   },
 );
 
-/** The prefix of a NAT64. */
+/** A NAT64 prefix. */
 export const nat64: Schema<string, string> = value(
   { type: 'string', examples: ['64:ff9b::/96'] },
   (input) => {
@@ -163,7 +163,7 @@ export const literal: Schema<string, string> = value(
   },
 );
 
-/** A name or an address, and a port. */
+/** A name or an address, with a port. */
 export const destination: Schema<HostPort, string> = value(
   { type: 'string', examples: ['www.example.com:80'] },
   (input) => {
@@ -181,14 +181,14 @@ export const destination: Schema<HostPort, string> = value(
   },
 );
 
-/** An address of this machine, or one of its network interfaces. */
+/** An address of this machine, or the name of one of its network interfaces. */
 export const localAddress: Schema<string, string> = value(
   { type: 'string', examples: ['192.0.2.1', 'eth0'] },
   (input) => {
     const written = text(input, 'an address of this machine, or one of its interfaces');
     const address = literalAddress(written);
     if (address !== undefined) return address;
-    // 999.1.1.1 is an address with a mistake in it, though Linux would take it for a name.
+    // 999.1.1.1 is a mistyped address, although Linux would accept it as an interface name.
     if (INTERFACE.test(written) && !/^[\d.]+$/.test(written)) return written;
     throw new ValueError(
       `${quote(written)} is neither an address nor an interface`,
@@ -205,7 +205,7 @@ export const command: Schema<CommandWord, CommandWord> = choice<CommandWord>([
   'any',
 ]);
 
-/** A user name, or a group with its @. */
+/** A user name, or a group with a leading @. */
 export const userOrGroup: Schema<string, string> = value(
   { type: 'string', examples: ['alice', '@staff'] },
   (input) => {
@@ -228,7 +228,7 @@ export const userName: Schema<string, string> = value({ type: 'string', examples
   throw new ValueError(`${quote(input)} ${fault}`, 'write a user name such as alice');
 });
 
-/** A password, or the path of the file that holds it. */
+/** A password, or the path of a file that contains it. */
 export const secret: Schema<string | { readonly file: string }, Secret> = value(
   { type: ['string', 'object'], examples: ['${ALICE_PASSWORD}', { file: 'alice.password' }] },
   (input) => {
@@ -275,7 +275,7 @@ export const days: Schema<readonly number[], string> = value(
   },
 );
 
-/** `08:00-18:00` in minutes after midnight. */
+/** `08:00-18:00`, in minutes after midnight. */
 export const hours: Schema<{ readonly start: number; readonly end: number }, string> = value(
   { type: 'string', examples: ['08:00-18:00', '22:00-06:00'] },
   (input) => {
@@ -302,12 +302,12 @@ export const zone: Schema<string, string> = value(
   },
 );
 
-/** A list whose entries are in a separate file. */
+/** Rejects a list whose entries are in a separate file. */
 function refuseFile(input: unknown): void {
   if (isKeys(input) && 'file' in input) throw notYet('a list in a file ({ file: … })');
 }
 
-/** A set or a name in the one way it is compared; a network as it was written. */
+/** A set or name in the form in which it is compared; a network as written. */
 function canonical(condition: Condition, written: string): string {
   switch (condition.type) {
     case 'set':

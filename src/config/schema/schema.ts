@@ -29,7 +29,7 @@ import { choice, keyed, keys, list, optional, plain, value } from './value.ts';
 import type { Schema } from './value.ts';
 import { ValueError, quote } from '../source/value-error.ts';
 
-/** The sections of a configuration as they are written: values are parsed, defaults not yet in their places. */
+/** The sections of a configuration as written: parsed, but without defaults. */
 export interface Sections {
   readonly users: Users;
   readonly upstreams: Readonly<Record<string, UpstreamSection>>;
@@ -47,7 +47,7 @@ export interface Sections {
   readonly workers: Settings['workers'];
 }
 
-/** The sections that are lists, by what is in them. */
+/** The sections that are lists, with the type of their entries. */
 export interface Lists {
   readonly listen: ListenerSection;
   readonly accept: AcceptSection;
@@ -98,7 +98,7 @@ export interface AcceptSection {
   readonly methods?: readonly Method[];
 }
 
-/** Exactly one of `allow` and `deny`; the schema cannot say so. */
+/** Exactly one of `allow` and `deny`, which the schema cannot express. */
 export interface RuleSection {
   readonly name?: string;
   readonly allow?: readonly CommandWord[];
@@ -268,7 +268,7 @@ const rule = keys<RuleSection, RuleConfig>('{ name: web, allow: connect, to: [an
 type Given<T> = Exclude<T, undefined>;
 type Entry<T> = T extends readonly (infer E)[] ? E : never;
 
-/** The schema of an entry of each section that is a list. */
+/** The entry schema of each section that is a list. */
 export const lists: { readonly [K in keyof Lists]: Schema<Lists[K], Entry<FileConfig[K]>> } = {
   listen: listener.describe('A listener.'),
   accept: acceptRule.describe(

@@ -26,7 +26,7 @@ interface Schema {
 
 type Build = (value: unknown) => unknown;
 
-/** Each place of a configuration where a value may stand, as a function that puts one there. */
+/** Each position in a configuration that takes a value, as a function that puts a value there. */
 function* placesIn(schema: Schema, build: Build): Generator<Build> {
   yield build;
   const { properties = {}, additionalProperties, items, anyOf = [] } = schema;
@@ -45,7 +45,7 @@ function keysOf({ properties = {}, additionalProperties, items, anyOf = [] }: Sc
   return [...Object.keys(properties), ...parts.flatMap(keysOf)];
 }
 
-test('whatever stands in any place, no message speaks of a key that there is not, and each says what to write', () => {
+test('whatever value is in any position, no message mentions a key that does not exist, and each has a remedy', () => {
   const schema = jsonSchema() as Schema;
   const keys = new Set(keysOf(schema));
   let asked = 0;

@@ -7,7 +7,7 @@ import { keys, list, optional, text, value } from './value.ts';
 import type { Schema } from './value.ts';
 import { ValueError, quote } from '../source/value-error.ts';
 
-/** `tls` of a listener; files. */
+/** `tls` of a listener: paths of files. */
 export interface TlsSection {
   readonly cert: string;
   readonly key: string;

@@ -14,7 +14,7 @@ test('times are milliseconds', () => {
   for (const [text, ms] of rows) assert.equal(parseTime(text), ms, text);
 });
 
-test('what is not a time says what to write', () => {
+test('an invalid time is reported with a remedy', () => {
   for (const wrong of [
     30,
     '30',
@@ -54,7 +54,7 @@ test('rates are a number and a time', () => {
   assert.deepEqual(parseRate('100/m'), { most: 100, per: 60_000 });
 });
 
-test('what is none of them says what to write', () => {
+test('other invalid values are reported with a remedy', () => {
   const rows = [
     [parseSize, ['10', 10, '10 MB', '10mb', '-1MB', '0MB', '1e3MB', '10Mb', null]],
     [parseBandwidth, ['10MB', '10MB/m', '10Mbit/s', 5, '0B/s']],

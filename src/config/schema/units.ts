@@ -4,10 +4,10 @@ import { plain } from './value.ts';
 
 const TIMES: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** Node's timers take no more than 2^31 - 1 milliseconds. */
+/** Node's timers accept at most 2^31 - 1 milliseconds. */
 const LONGEST = 24 * TIMES.d!;
 
-/** Milliseconds of `500ms`, `30s`, `15m`, `8h` or `2d`. */
+/** Parses `500ms`, `30s`, `15m`, `8h` or `2d` into milliseconds. */
 export function parseTime(input: unknown): number {
   const [, count, unit] = /^(\d{1,10})(ms|s|m|h|d)$/.exec(plain(input)) ?? [];
   if (count === undefined)
@@ -32,17 +32,17 @@ const SIZES: Readonly<Record<string, number>> = {
 };
 const SIZE = '(\\d{1,12}(?:\\.\\d{1,3})?)(B|[kKMGT]B|[KMGT]iB)';
 
-/** Bytes of `10MB` (decimal) or `10MiB` (binary). */
+/** Parses `10MB` (decimal) or `10MiB` (binary) into bytes. */
 export function parseSize(input: unknown): number {
   return bytesIn(input, new RegExp(`^${SIZE}$`), 'a size', 'write 500MB, 10GB or 512MiB');
 }
 
-/** Bytes per second of `10MB/s`. */
+/** Parses `10MB/s` into bytes per second. */
 export function parseBandwidth(input: unknown): number {
   return bytesIn(input, new RegExp(`^${SIZE}/s$`), 'a bandwidth', 'write 500kB/s, 10MB/s or 10MiB/s');
 }
 
-/** Bytes in a day of `10GB/day`. */
+/** Parses `10GB/day` into bytes per day. */
 export function parseQuota(input: unknown): number {
   return bytesIn(input, new RegExp(`^${SIZE}/day$`), 'a quota', 'write 10GB/day or 500MB/day');
 }

@@ -3,12 +3,12 @@ import type { OneOrMany } from '../input/values.ts';
 import { ValueError, either, notYet, quote } from '../source/value-error.ts';
 
 /**
- * A schema, by what it takes and what it makes of that. What it takes is exact: a schema of text is not one of text or numbers, so that
- * the types in input/ say all that may be written, and nothing else.
+ * A schema with its output and input types. The input type is exact: a schema for text is not assignable to
+ * one for text or numbers, so the types in input/ describe exactly what may be written.
  */
 export interface Schema<out Out, in out In> extends z.ZodType<Out, In> {}
 
-/** What an editor needs to know of a value: a piece of JSON Schema. */
+/** A piece of JSON Schema that describes a value to editors. */
 export interface Hints {
   readonly type?: string | readonly string[];
   readonly enum?: readonly unknown[];
@@ -18,7 +18,7 @@ export interface Hints {
   readonly examples?: readonly unknown[];
 }
 
-/** A single value. `parse` throws a ValueError for what it cannot use. */
+/** A scalar value. `parse` throws a ValueError for invalid input. */
 export function value<T, In>(hints: Hints, parse: (input: unknown) => T): Schema<T, In> {
   return z
     .any()
@@ -33,7 +33,7 @@ export function value<T, In>(hints: Hints, parse: (input: unknown) => T): Schema
     });
 }
 
-/** One of a few words; those in `later` are known, but not yet built. */
+/** One of a few words; those in `later` are known, but not supported yet. */
 export function choice<const T extends string>(
   words: readonly T[],
   later: readonly string[] = [],
@@ -47,13 +47,13 @@ export function choice<const T extends string>(
 }
 
 export interface ListOptions {
-  /** What to write where there is nothing. */
+  /** What to write instead of an empty list. */
   readonly example?: string;
   /** @default 1 */
   readonly least?: 0 | 1;
 }
 
-/** A list; a single value is a list of one. */
+/** A list; a single value is accepted as a list of one. */
 export function list<T, In>(item: Schema<T, In>, options: ListOptions = {}): Schema<T[], OneOrMany<In>> {
   const { example = 'at least one value, or leave the key out', least = 1 } = options;
   return z
@@ -65,10 +65,12 @@ export function list<T, In>(item: Schema<T, In>, options: ListOptions = {}): Sch
     .meta({ minItems: least, [ALONE]: true });
 }
 
-/** Marks a list in the JSON Schema whose only value may be written without brackets. */
+/** Marks a list in the JSON Schema that accepts a single value without brackets. */
 export const ALONE = 'alone';
 
-/** The schema of each key of an object. What it takes and what it makes have the same keys, the same of them optional. */
+/**
+ * The schema of each key of an object. Input and output have the same keys, and the same ones are optional.
+ */
 export type Shape<Out, In> = {
   readonly [K in keyof Out | keyof In]-?: K extends keyof Out & keyof In ? Field<Out, In, K> : never;
 };
@@ -82,24 +84,24 @@ type Field<Out, In, K extends keyof Out & keyof In> =
 
 type IsOptional<T, K extends keyof T> = Pick<T, K> extends Required<Pick<T, K>> ? false : true;
 
-/** Keys and values. For unknown keys, the message of the issue is the list of those that are known. */
+/** A mapping with a fixed set of keys. For an unknown key, the issue's message lists the known ones. */
 export function keys<Out, In>(example: string, shape: Shape<Out, In>): Schema<Out, In> {
   const inner = z.strictObject(shape, Object.keys(shape).join(' '));
   const schema = z.preprocess((input, context) => expectKeys(input, example, context), inner);
   return schema as z.ZodType as Schema<Out, In>;
 }
 
-/** Keys and values, or text that is the value of one of the keys. */
+/** A mapping, or text as a short form for the value of one of its keys. */
 export function standsFor<T, In>(key: string, schema: Schema<T, In>): Schema<T, In | string> {
   return z
     .preprocess((input: In | string) => (typeof input === 'string' ? { [key]: input } : input), schema)
     .meta({ [SHORT]: key });
 }
 
-/** Marks keys and values in the JSON Schema that may be written as the value of this one key. */
+/** Marks a mapping in the JSON Schema that may be written as the value of this one key. */
 export const SHORT = 'short';
 
-/** Keys of one kind, and their values. */
+/** A mapping with arbitrary keys, all of one kind. */
 export function keyed<T, In>(
   key: Schema<string, string>,
   item: Schema<T, In>,
@@ -125,7 +127,7 @@ export function keyed<T, In>(
   );
 }
 
-/** A key that may be left out; `expectKeys` leaves out what is `undefined`. */
+/** A key that may be omitted; `expectKeys` removes keys that are `undefined`. */
 export function optional<T, In>(
   schema: Schema<T, In>,
   description: string,
@@ -138,7 +140,7 @@ export function isKeys(input: unknown): input is Readonly<Record<string, unknown
   return typeof input === 'object' && input !== null && !Array.isArray(input);
 }
 
-/** The keys that have a value: in an object of JavaScript, `undefined` is none. */
+/** The keys that have a value: in a JavaScript object, `undefined` counts as absent. */
 function expectKeys(input: unknown, example: string, context: z.core.$RefinementCtx): object {
   if (isKeys(input))
     return Object.fromEntries(Object.entries(input).filter(([, item]) => item !== undefined));
@@ -154,12 +156,14 @@ function refuse(context: z.core.$RefinementCtx, input: unknown, error: ValueErro
   return z.NEVER;
 }
 
-/** Text, or a number as text: YAML takes 80 and 127.1 for numbers. Anything else is empty. */
+/**
+ * Text, or a number as text, since YAML parses 80 and 127.1 as numbers; an empty string for anything else.
+ */
 export function plain(input: unknown): string {
   return typeof input === 'string' || typeof input === 'number' ? String(input) : '';
 }
 
-/** Text as it was written; a number or a date in disguise is not. */
+/** Text as written; rejects values that YAML parsed as a number or date. */
 export function text(input: unknown, example: string): string {
   if (typeof input === 'string' && input !== '') return input;
   throw new ValueError(`${quote(input)} is not text`, `write ${example}`);

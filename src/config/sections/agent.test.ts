@@ -12,7 +12,7 @@ import { agentSettings } from '../load.ts';
 
 const ONE = 'socks5h://proxy.example:1080';
 
-/** The settings that these make without any complaint. */
+/** The settings for these inputs, asserting that there are no problems. */
 function settingsOf(flags: AgentFlags, environment: Environment = {}, file?: string): Settings {
   const { settings, errors, warnings } = agentSettings(file, flags, environment);
   assert.deepEqual([...errors, ...warnings], []);
@@ -25,7 +25,7 @@ function wayOf({ routes }: Settings): UpstreamOptions {
   return via;
 }
 
-/** What is wrong with these, as `where message`. */
+/** The errors for these inputs, as `where message`. */
 function faultsOf(flags: AgentFlags, environment: Environment = {}, file?: string): string[] {
   const { settings, errors } = agentSettings(file, flags, environment);
   assert.equal(settings, undefined);
@@ -49,7 +49,7 @@ test('the defaults of an agent: this machine only, silent, one thread', () => {
   assert.equal(settings.workers, 1);
 });
 
-test('loopback and what --direct names go directly, the rest to the upstream', () => {
+test('loopback and --direct destinations are direct, the rest goes to the upstream', () => {
   const { routes = [] } = settingsOf({ upstream: [ONE], direct: ['10.0.0.0/8', '.corp.example', 'private'] });
   assert.deepEqual(
     routes.map(({ to, via }) => [to, via === 'direct' ? via : via.label]),
@@ -60,7 +60,7 @@ test('loopback and what --direct names go directly, the rest to the upstream', (
   );
 });
 
-test('several upstreams are a group in their order, or as --choose says', () => {
+test('several upstreams are a group in their order, or as set by --choose', () => {
   const two = ['socks5h://a.example', 'http://b.example:3128'];
   for (const choose of [undefined, 'random']) {
     const way = wayOf(settingsOf({ upstream: two, ...(choose !== undefined && { choose }) }));
@@ -73,7 +73,7 @@ test('several upstreams are a group in their order, or as --choose says', () => 
   }
 });
 
-test('GARTER_UPSTREAM has them with their passwords; a flag wins', () => {
+test('GARTER_UPSTREAM contains them with their passwords; a flag takes precedence', () => {
   const environment = { GARTER_UPSTREAM: 'socks5h://alice:pass,word@a.example, http://b.example' };
   const way = wayOf(settingsOf({}, environment));
   assert.ok(way.type === 'group');
@@ -192,7 +192,7 @@ suite('exactly one source of upstreams', () => {
     test(fault, () => assert.deepEqual(faultsOf(flags, environment, file), [fault]));
 });
 
-test('mistakes are told where they are, and without passwords', () => {
+test('mistakes are reported with their position, and without passwords', () => {
   const rows: readonly (readonly [AgentFlags, Environment, string])[] = [
     [{ upstream: ['proxy'] }, {}, '--upstream: this is not the URL of a proxy server'],
     [{ upstream: ['proxy.example:1080'] }, {}, '--upstream: this is not the URL of a proxy server'],

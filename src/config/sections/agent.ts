@@ -8,7 +8,7 @@ import { readSecret } from '../source/secret.ts';
 import type { Override } from '../source/source.ts';
 import { ValueError } from '../source/value-error.ts';
 
-/** What `garter agent` takes on its command line. */
+/** The flags of `garter agent`. */
 export interface AgentFlags extends Flags {
   readonly upstream?: readonly string[];
   readonly discover?: string;
@@ -18,7 +18,7 @@ export interface AgentFlags extends Flags {
   readonly pac?: boolean;
 }
 
-/** A flag or variable that cannot be used. */
+/** An invalid flag or variable. */
 export class FlagError extends Error {
   override readonly name = 'FlagError';
   readonly where: string;
@@ -31,12 +31,12 @@ export class FlagError extends Error {
   }
 }
 
-/** What browsers never send to a proxy either. */
+/** Destinations that browsers never send to a proxy either. */
 const ALWAYS_DIRECT: readonly string[] = ['loopback', '.localhost'];
-/** The one upstream of an agent without a file, for records. */
+/** The name in records of the single upstream of an agent without a file. */
 const NAME = 'upstream';
 
-/** What flags and variables set for an agent; `file` is its configuration. Throws a FlagError. */
+/** The settings from an agent's flags and variables; `file` is its configuration. Throws a FlagError. */
 export function agentOverrides(
   flags: AgentFlags,
   environment: Environment,
@@ -67,13 +67,13 @@ export function agentOverrides(
   return overrides;
 }
 
-/** Where the upstreams come from. */
+/** Where the upstreams are given. */
 interface UpstreamSource {
   readonly from: '--config' | '--upstream' | '--discover' | 'GARTER_UPSTREAM' | 'GARTER_DISCOVER';
   readonly values: readonly string[];
 }
 
-/** The one source that there is: on the command line, or else among the variables. */
+/** The only source of upstreams: on the command line, or otherwise among the variables. */
 function sourceOf(flags: AgentFlags, environment: Environment, file: string | undefined): UpstreamSource {
   const { upstream = [], discover } = flags;
   const { GARTER_UPSTREAM, GARTER_DISCOVER } = environment;
@@ -85,7 +85,7 @@ function sourceOf(flags: AgentFlags, environment: Environment, file: string | un
   if (upstream.length > 0) add('--upstream', ...upstream.map(withoutPassword));
   if (discover !== undefined) add('--discover', discover);
   if (given.length === 0) {
-    // A password may have commas too.
+    // A password may contain commas too.
     if (GARTER_UPSTREAM) add('GARTER_UPSTREAM', ...GARTER_UPSTREAM.split(/,\s*(?=[a-z\d+]+:\/\/)/));
     if (GARTER_DISCOVER) add('GARTER_DISCOVER', GARTER_DISCOVER);
   }
@@ -101,7 +101,7 @@ function sourceOf(flags: AgentFlags, environment: Environment, file: string | un
   return source;
 }
 
-/** In a configuration it might be a name. */
+/** In a configuration file it could be a name instead. */
 function urlIn(written: string, from: string): string {
   if (written.includes('://')) return written;
   throw new FlagError(
@@ -162,7 +162,7 @@ function loginFault(name: string, password: string): string | undefined {
   return ofPassword && `the password ${ofPassword}`;
 }
 
-/** The name of the SRV records of a domain; one that is written out is kept. A login goes over TLS only. */
+/** The name of a domain's SRV records; a complete name is kept. With a login, only TLS servers are used. */
 function serviceOf(domain: string, hasLogin: boolean): string {
   if (domain.startsWith('_')) return domain;
   return `${hasLogin ? '_socks5s' : '_socks5'}._tcp.${domain}`;

@@ -89,7 +89,10 @@ export function completeListeners(
   }
 }
 
-/** `interface` where it can mean nothing, or where nobody would get in for now. */
+/**
+ * Checks each `interface`: an error where it has no meaning, a warning where no client can connect at
+ * present.
+ */
 export function checkInterfaces({ listen = [], engine }: Draft, { error, warning }: Reports): void {
   for (const [i, section] of listen.entries()) {
     if (section?.interface === undefined) continue;

@@ -17,7 +17,7 @@ import type { Source } from '../source/source.ts';
 import type { Upstreams } from './upstreams.ts';
 import { either, quote } from '../source/value-error.ts';
 
-/** The routes of a draft, checked among each other; `undefined` where there are none. */
+/** The routes of a draft, cross-checked; `undefined` if there are none. */
 export function completeRoutes(
   { routes, engine }: Draft,
   upstreams: Upstreams,
@@ -39,7 +39,7 @@ export function completeRoutes(
   return placed.map(({ made }) => made);
 }
 
-/** Where names are passed on, their addresses are not known here: a rule that denies these is bypassed. */
+/** Where names are passed on, their addresses are unknown here, so rules that deny addresses are bypassed. */
 export function warnOfPassedOn(
   rules: readonly RuleOptions[],
   routes: readonly RouteOptions[] | undefined,
@@ -108,7 +108,7 @@ function complete(
   };
 }
 
-/** Only the fast engine can keep what leaves on an interface. */
+/** Only the fast engine can bind connections to an interface. */
 function refuseInterfaces({ egress = [] }: RouteSection, path: Path, { error }: Reports): void {
   for (const [j, address] of egress.entries())
     if (ipOf(address) === undefined)
@@ -119,7 +119,7 @@ function refuseInterfaces({ egress = [] }: RouteSection, path: Path, { error }: 
       );
 }
 
-/** An address may come later, with its interface. */
+/** An address may appear later, with its interface. */
 function warnOfForeign(address: string, path: Path, { warning }: Reports): void {
   const interfaces = networkInterfaces();
   const all = Object.values(interfaces).flatMap((list) => list?.map((one) => one.address) ?? []);
@@ -153,7 +153,7 @@ function reportUnreachable(
   }
 }
 
-/** True for a route that matches whatever comes. */
+/** True for a route that matches every request. */
 export function matchesAll({ commands, from, user, to, port }: RouteOptions): boolean {
   return [commands, from, user, port].every((one) => one === undefined) && to.includes('any');
 }

@@ -23,7 +23,7 @@ import { nearest } from '../source/suggestion.ts';
 import { checkNat64, checkTranslated } from './translated.ts';
 import { quote } from '../source/value-error.ts';
 
-/** What holds without `rules`: loopback is named for clients on loopback only. */
+/** The rules used without `rules`: only clients on loopback may reach loopback. */
 function builtIn(log: readonly LogKind[]): readonly RuleOptions[] {
   const [action, revoke] = ['allow', 'close'] as const;
   return [
@@ -32,7 +32,7 @@ function builtIn(log: readonly LogKind[]): readonly RuleOptions[] {
   ];
 }
 
-/** The accept rules and rules of a draft, checked among each other. `log` is for rules that do not say. */
+/** The accept rules and rules of a draft, cross-checked. `log`: for rules without their own. */
 export function completePolicy(
   draft: Draft,
   log: readonly LogKind[],
@@ -145,13 +145,13 @@ function whenOptions({ days, hours, zone }: NonNullable<RuleSection['when']>): W
 function limitOptions(limit: NonNullable<RuleSection['limit']>): LimitOptions {
   const made: { -readonly [K in keyof LimitOptions]: LimitOptions[K] } = {};
   for (const [key, value] of Object.entries(limit)) {
-    // sessions-per-user is sessionsPerUser.
+    // sessions-per-user becomes sessionsPerUser.
     Object.assign(made, { [key.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())]: value });
   }
   return made;
 }
 
-/** What the schema cannot say of one rule. */
+/** The checks of a rule that the schema cannot express. */
 function checkRule(section: RuleSection, path: Path, { error, warning }: Reports): void {
   const { allow, deny, to, protocol, user } = section;
   if (allow === undefined && deny === undefined)

@@ -52,7 +52,7 @@ suite('the files of tls', () => {
       `listen: [{ address: 192.0.2.1:1080, ${methods}tls: { cert: server.pem, key: server.key, client-ca: ca.pem } }]`,
     ).errors.length;
 
-  test('what is right becomes texts', () => {
+  test('valid files are loaded as text', () => {
     const { settings } = listener('cert: server.pem, key: server.key, client-ca: ca.pem');
     const [made] = settings!.listeners;
     assert.match(made!.tls!.cert, /^-----BEGIN CERTIFICATE-----/);
@@ -86,7 +86,7 @@ suite('the files of tls', () => {
     },
   ];
   for (const { tls, at, says } of faults) {
-    test(`${tls}: told with its place`, () => {
+    test(`${tls}: reported with its position`, () => {
       const { errors, settings } = listener(tls);
       assert.equal(settings, undefined);
       assert.equal(errors.length, 1, JSON.stringify(errors));

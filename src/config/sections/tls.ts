@@ -12,10 +12,12 @@ import { readSecret } from '../source/secret.ts';
 import type { LinkSection, TlsSection } from '../schema/tls.ts';
 import { ValueError } from '../source/value-error.ts';
 
-/** What Node takes for the keys of tickets. */
+/** Bytes that Node requires for ticket keys. */
 const TICKET_KEYS = 48;
 
-/** `tls` of a listener, with what its files hold; `undefined` when something is wrong, which is reported. */
+/**
+ * `tls` of a listener, with the content of its files; `undefined` when something is wrong, which is reported.
+ */
 export function completeTls(
   section: TlsSection,
   path: Path,
@@ -57,7 +59,7 @@ export function completeLink(
   };
 }
 
-/** The files that the keys of one section name. */
+/** The files named in one section. */
 class PemFiles {
   failed = false;
   readonly #path: Path;
@@ -70,7 +72,7 @@ class PemFiles {
     this.#reports = reports;
   }
 
-  /** A certificate and its key. */
+  /** Reads a certificate and its key. */
   pair(certFile: string, keyFile: string): { readonly cert: string; readonly key: string } | undefined {
     const cert = this.#try('cert', () => readCertificates(certFile, this.#place(certFile)));
     const key = this.#try('key', () => readKey(keyFile, this.#place(keyFile)));
@@ -121,7 +123,7 @@ class PemFiles {
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-/** `file` is the name for messages. */
+/** `file`: the name in messages. */
 function readCertificates(
   file: string,
   path: string,
@@ -156,7 +158,7 @@ function readKey(file: string, path: string): { readonly text: string; readonly 
   }
 }
 
-/** OpenSSL has standards of its own: keys that are too short, for one. */
+/** OpenSSL has its own requirements, such as a minimum key size. */
 function tryOut(file: string, cert: string, key: string): void {
   try {
     createSecureContext({ cert, key });

@@ -5,7 +5,7 @@ import type { Path, Reports } from '../source/problem.ts';
 import type { RuleSection } from '../schema/schema.ts';
 import { quote } from '../source/value-error.ts';
 
-/** The addresses of the prefixes, none of which may lie in another: an address would lead to two others. */
+/** The address ranges of the prefixes, which must not overlap: an address would lead to two others. */
 export function checkNat64(prefixes: readonly string[], { error }: Reports): readonly AddressRange[] {
   const ranges = prefixes.map((prefix) => parseAddressRange(prefix)!);
   for (const [i, prefix] of prefixes.entries()) {
@@ -22,7 +22,9 @@ export function checkNat64(prefixes: readonly string[], { error }: Reports): rea
   return ranges;
 }
 
-/** A network that NAT64 or 6to4 lead out of means nothing in an allowing rule: it knows them by the IPv4 address inside. */
+/**
+ * A network within NAT64 or 6to4 has no effect in an allowing rule, which compares the embedded IPv4 address.
+ */
 export function checkTranslated(
   { allow, to }: RuleSection,
   path: Path,

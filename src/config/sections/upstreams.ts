@@ -13,17 +13,20 @@ import { nearest } from '../source/suggestion.ts';
 import { completeLink } from './tls.ts';
 import { ValueError, either, quote } from '../source/value-error.ts';
 
-/** Members of a group that are tried for one connection. */
+/** Members of a group tried for one connection. */
 const TRIES = 3;
-/** Failures in a row until a member is passed over. */
+/** Consecutive failures before a member is skipped. */
 const FAIL = 1;
-/** Good checks in a row until it is taken again. */
+/** Consecutive successful checks before it is used again. */
 const RECOVER = 1;
 const HOW_SECRET =
   'write ${NAME} for the password and set NAME in the environment, or login: { name: alice, password: { file: path } } next to url';
 const HOW_TLS = 'write socks5h+tls:// or https:// in its URL, or take tls away';
 
-/** The upstreams of a draft, each name replaced by its upstream. A name that leads back to itself is an error. */
+/**
+ * The upstreams of a draft, with names replaced by the upstreams they refer to. A circular reference is an
+ * error.
+ */
 export class Upstreams {
   /** `undefined` where they could not be read, which has been reported. */
   readonly #sections: Draft['upstreams'];
@@ -31,7 +34,7 @@ export class Upstreams {
   readonly #source: Source;
   readonly #reports: Reports;
   readonly #made = new Map<string, UpstreamOptions | undefined>();
-  /** Those that are being made: one of them again would have no end. */
+  /** Upstreams being resolved, to detect circular references. */
   readonly #under: string[] = [];
 
   constructor(draft: Draft, directory: string, source: Source, reports: Reports) {
@@ -50,7 +53,7 @@ export class Upstreams {
     for (const name of Object.keys(upstreams)) this.#named(name, ['upstreams', name]);
   }
 
-  /** What is meant by a URL or name at a path; `undefined` when it is faulty, which is reported. */
+  /** The upstream for a URL or name at a path; `undefined` when it is faulty, which is reported. */
   find(ref: UpstreamRef, path: Path): UpstreamOptions | undefined {
     if ('name' in ref) return this.#named(ref.name, path);
     if (showsPassword(this.#source.written(path) ?? ''))
@@ -141,7 +144,10 @@ export class Upstreams {
     };
   }
 
-  /** What is shown to a server, by its URL or beside it; `undefined` when that is nothing, or faulty. */
+  /**
+   * The credentials for a server, from its URL or beside it; `undefined` if there are none or they are
+   * faulty.
+   */
   #shown(
     { protocol, credentials: inUrl }: Pick<ServerOptions, 'protocol' | 'credentials'>,
     { login, credentials }: UpstreamSection | MemberSection,
@@ -164,7 +170,7 @@ export class Upstreams {
     }
   }
 
-  /** Of an encrypted link; `undefined` when it is none, or its section is faulty. */
+  /** The TLS options of a server; `undefined` if it does not use TLS, or its section is faulty. */
   #link(
     inUrl: LinkOptions | undefined,
     { tls }: UpstreamSection | MemberSection,
@@ -205,7 +211,10 @@ export class Upstreams {
     return { type: 'group', label: name, members, choose, health, tries };
   }
 
-  /** Its servers have certificates for the domain that was asked for: what DNS says about their names may be forged. */
+  /**
+   * Its servers must have certificates for the requested domain: their names come from DNS, which may be
+   * forged.
+   */
   #discover(
     name: string,
     { name: service, domain, encrypted }: ServiceName,

@@ -2,7 +2,7 @@ import { ValueError } from './value-error.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Puts the environment's values in the place of `${NAME}`. Throws a ValueError for a variable that is not set. */
+/** Replaces `${NAME}` by environment variables. Throws a ValueError for a variable that is not set. */
 export function expand(text: string, environment: Environment): string {
   return text.replaceAll(/\$\{([^}]*)\}?/g, (written: string, name: string) => {
     if (!/^[A-Za-z_]\w*\}$/.test(written.slice(2))) {

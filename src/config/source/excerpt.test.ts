@@ -8,13 +8,13 @@ function show(line: string, word: string): string {
   return excerpt(line, 7, { start, end: start + word.length }, []);
 }
 
-test('carets are below what is meant', () => {
+test('carets are below the relevant part', () => {
   assert.equal(show('  - alow: any', 'alow'), '    7 |   - alow: any\n      |     ^^^^');
   assert.equal(show('\ta: b\r', 'b'), '    7 |  a: b\n      |     ^');
   assert.equal(excerpt('', 7, { start: 0, end: 0 }, []), '    7 | \n      | ^');
 });
 
-test('what is masked keeps the carets in their place', () => {
+test('masking keeps the carets in position', () => {
   const line = '{ url: "socks5h://proxy:a:b/c@d@10.0.3.1:1080", alow: 1 }';
   assert.equal(
     show(line, 'alow'),
@@ -24,7 +24,7 @@ test('what is masked keeps the carets in their place', () => {
   assert.equal(show('"password" : "a, b"', '"a'), '    7 | "password" : ***\n      |              ^');
 });
 
-test('what only says where a secret is, is shown', () => {
+test('references to a secret are shown', () => {
   for (const line of [
     'password: ${ALICE}',
     'password: "${ALICE}"',
@@ -35,7 +35,7 @@ test('what only says where a secret is, is shown', () => {
   }
 });
 
-test('of a long line, what is around', () => {
+test('a long line is cut around the relevant part', () => {
   const line = `${'a '.repeat(500)}here${' b'.repeat(500)}`;
   const [shown = '', carets = ''] = show(line, 'here').split('\n');
   assert(shown.length < 120, shown);

@@ -5,8 +5,8 @@ const WIDTH = 100;
 const MASK = '***';
 
 /**
- * One line of a file with carets below the part that is meant. Secrets are masked: those the line itself gives away, and
- * `secrets`, found by reading the whole file. Offsets count from the start of the line.
+ * A line of a file with carets below the range `meant`. Secrets are masked: those recognisable within the
+ * line, and `secrets`, found by reading the whole file. Offsets count from the start of the line.
  */
 export function excerpt(line: string, number: number, meant: Range, secrets: readonly Range[]): string {
   const masked = mask(line, [...secretsInLine(line), ...secrets]);
@@ -20,7 +20,7 @@ export function excerpt(line: string, number: number, meant: Range, secrets: rea
   return `${gutter} | ${shown.text}\n${' '.repeat(gutter.length)} | ${' '.repeat(shown.start)}${carets}`;
 }
 
-/** The line without its secrets, and where an offset has gone. */
+/** The line without its secrets, and a function that maps offsets. */
 function mask(line: string, secrets: readonly Range[]): { text: string; at: (offset: number) => number } {
   const merged: { start: number; end: number }[] = [];
   for (const { start, end } of secrets.toSorted((a, b) => a.start - b.start)) {
@@ -47,7 +47,7 @@ function mask(line: string, secrets: readonly Range[]): { text: string; at: (off
   return { text, at };
 }
 
-/** At most WIDTH characters around what is meant. */
+/** At most WIDTH characters around the range. */
 function clip(text: string, start: number, end: number): Range & { readonly text: string } {
   if (text.length <= WIDTH)
     return { text, start: Math.min(start, text.length), end: Math.min(end, text.length) };

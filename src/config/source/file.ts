@@ -3,12 +3,12 @@ import { readFileSync, statSync } from 'node:fs';
 import { textOf } from '../../wire/text-file.ts';
 import type { Problem } from './problem.ts';
 
-/** 100,000 networks are a fifth of it. */
+/** 100,000 networks take a fifth of it. */
 const SIZE_LIMIT = 10 * 1024 * 1024;
 
 const REPLACEMENT = '\uFFFD';
 
-/** The text of a configuration file, or why there is none. */
+/** The text of a configuration file, or the problem with reading it. */
 export function readText(file: string): string | Problem {
   let bytes: Buffer;
   try {
@@ -43,7 +43,7 @@ function explain(code: string): { message: string; remedy: string } {
 }
 
 function firstNotUtf8(bytes: Buffer): { line: number; column: number } {
-  // Every byte that is not UTF-8 becomes U+FFFD; one that was written stays as it is.
+  // Invalid bytes are decoded as U+FFFD; skip those that were in the file itself.
   const text = bytes.toString('utf8');
   for (let at = text.indexOf(REPLACEMENT); ; at = text.indexOf(REPLACEMENT, at + 1)) {
     const offset = Buffer.byteLength(text.slice(0, at));

@@ -3,7 +3,7 @@ import type { Environment } from './environment.ts';
 import type { Path } from './problem.ts';
 import type { Override } from './source.ts';
 
-/** What `garter serve` and `garter agent` take on their command lines. */
+/** The common flags of `garter serve` and `garter agent`. */
 export interface Flags {
   readonly listen?: readonly string[];
   readonly users?: string;
@@ -11,7 +11,10 @@ export interface Flags {
   readonly logLevel?: string;
 }
 
-/** What flags and variables set. A flag wins over its variable; an empty variable is none. */
+/**
+ * The settings from flags and variables. A flag takes precedence over its variable; an empty variable counts
+ * as unset.
+ */
 export function flagOverrides(flags: Flags, environment: Environment): Override[] {
   const { GARTER_LISTEN, GARTER_USERS, GARTER_USER, GARTER_PASSWORD, GARTER_ENGINE } = environment;
   const overrides: Override[] = [];

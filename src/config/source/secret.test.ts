@@ -8,7 +8,7 @@ import { readSecret } from './secret.ts';
 
 const MODES = { skip: process.platform === 'win32' };
 
-test('the secret in a file, without the end of its line', MODES, async () => {
+test('the secret in a file, without its line ending', MODES, async () => {
   await using directory = await makeDirectory();
   const file = join(directory.path, 'secret');
   for (const [text, secret] of [

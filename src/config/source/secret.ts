@@ -3,11 +3,14 @@ import { codeOf } from '../../wire/error-code.ts';
 import { isUtf16, textOf } from '../../wire/text-file.ts';
 import { ValueError } from './value-error.ts';
 
-/** The secret in a file, without a byte order mark and the end of its line. Throws a ValueError; a file that others can read holds no secret. */
+/**
+ * The secret in a file, without byte order mark and line ending. Throws a ValueError, also for a file that
+ * others can read.
+ */
 export function readSecret(path: string): string {
   let secret: string;
   try {
-    // Windows has no such mode bits.
+    // Windows has no such permission bits.
     if (process.platform !== 'win32' && (statSync(path).mode & 0o006) !== 0) {
       throw new ValueError(`others can read or write ${path}`, `run chmod o-rw ${path}`);
     }

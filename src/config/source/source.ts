@@ -2,20 +2,20 @@ import type { Origin } from '../../policy/policy.ts';
 import { formatPath } from './problem.ts';
 import type { Path, Place } from './problem.ts';
 
-/** Where a configuration comes from: plain values, and the place of each. */
+/** The plain values of a configuration, with the position of each. */
 export interface Source {
   readonly value: unknown;
-  /** The file as it was named, for the origin of rules. */
+  /** The file name as given, for the origin of rules. */
   readonly file?: string;
-  /** The place of a value, or of its key; of the nearest value around it when there is none. */
+  /** The position of a value, or of its key; if it does not exist, that of the closest enclosing value. */
   readonly place: (path: Path, on?: 'key') => Place;
-  /** A message about the value as it may be shown: what it quotes from the environment is its variable again. */
+  /** A message about a value, made safe to show: text from the environment is replaced by its variable. */
   readonly shown: (text: string, path: Path) => string;
-  /** A text as written in a file, `${NAME}` and all; `undefined` for what is in none. */
+  /** Text as written in a file, including `${NAME}`; `undefined` if it is not in a file. */
   readonly written: (path: Path) => string | undefined;
 }
 
-/** One setting from a flag or a variable, which wins over the file. */
+/** One setting from a flag or a variable, which takes precedence over the file. */
 export interface Override {
   readonly path: Path;
   readonly value: unknown;
@@ -23,7 +23,7 @@ export interface Override {
   readonly from: string;
 }
 
-/** Plain JavaScript values; places are paths. */
+/** Plain JavaScript values, with paths as positions. */
 export function objectSource(value: unknown): Source {
   return {
     value,
@@ -33,13 +33,13 @@ export function objectSource(value: unknown): Source {
   };
 }
 
-/** Where in a file a rule or listener is. */
+/** The position of a rule or listener in a file. */
 export function originOf({ file, place }: Source, path: Path): { readonly origin?: Origin } {
   const { line } = place(path);
   return file === undefined || line === undefined ? {} : { origin: { file, line } };
 }
 
-/** The source with some of its settings replaced, the later ones last. */
+/** The source with some settings replaced; later ones take precedence. */
 export function override(source: Source, overrides: readonly Override[]): Source {
   const value = overrides.reduce((whole, one) => replace(whole, one.path, one.value), source.value);
   const overriding = (path: Path): Override | undefined =>
@@ -58,7 +58,7 @@ export function override(source: Source, overrides: readonly Override[]): Source
 
 function replace(whole: unknown, [step, ...rest]: Path, value: unknown): unknown {
   if (step === undefined) return value;
-  // What is not a map is reported in its place, not painted over.
+  // A value that is not a mapping is reported where it is, not hidden.
   if (typeof whole !== 'object' || whole === null || Array.isArray(whole)) return whole;
   const inner: unknown = Reflect.get(whole, step) ?? {};
   return { ...whole, [step]: replace(inner, rest, value) };

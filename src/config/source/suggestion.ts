@@ -1,4 +1,4 @@
-/** The word that was probably meant: at most two letters left out, added, changed or swapped. */
+/** The word that was probably meant: at most two letters missing, added, changed or swapped. */
 export function nearest(word: string, words: readonly string[]): string | undefined {
   const near = words
     .map((one) => ({ one, distance: distance(word.toLowerCase(), one) }))
@@ -7,7 +7,7 @@ export function nearest(word: string, words: readonly string[]): string | undefi
   return near[0]?.one;
 }
 
-/** Damerau and Levenshtein's, with swaps of neighbours. */
+/** The Damerau-Levenshtein distance, with swaps of adjacent letters. */
 function distance(a: string, b: string): number {
   if (Math.abs(a.length - b.length) > 2) return Infinity;
   let [before, above]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, j) => j)];

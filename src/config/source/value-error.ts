@@ -1,6 +1,6 @@
 import { maskUrls } from './mask.ts';
 
-/** A value that cannot be used, and what to write instead. */
+/** An invalid value, and what to write instead. */
 export class ValueError extends Error {
   override readonly name = 'ValueError';
   readonly remedy: string;
@@ -11,12 +11,12 @@ export class ValueError extends Error {
   }
 }
 
-/** What is known, but not built. */
+/** For a known feature that is not supported yet. */
 export function notYet(what: string): ValueError {
   return new ValueError(`not yet: ${what} is not part of this version`, 'leave it out');
 }
 
-/** A value as messages show it: short, control characters escaped, passwords of URLs masked. */
+/** A value for use in messages: shortened, control characters escaped, passwords in URLs masked. */
 export function quote(input: unknown): string {
   if (input === undefined || input === null) return 'nothing';
   if (Array.isArray(input)) return 'a list';

@@ -5,13 +5,13 @@ import type { Path, Place, Problem } from './problem.ts';
 import { SECRET_KEYS, secretsInLine } from './mask.ts';
 import type { Range } from './mask.ts';
 
-/** A text that was read as YAML, with the place of everything in it. */
+/** A parsed YAML text that provides the position of every node. */
 export class YamlDocument {
-  /** Where the aliases that were followed lead to. */
+  /** The targets of the aliases that were followed. */
   readonly aliases: Map<Node, Node> = new Map();
   readonly #text: string;
   readonly #file: string;
-  /** Where each line begins; the library counts them by what it has read, which is not all of a broken text. */
+  /** The start of each line; the library's own list ends early in a malformed text. */
   readonly #lineStarts: readonly number[];
   readonly #document: Document.Parsed;
   readonly #indexes = new Map<
@@ -24,7 +24,7 @@ export class YamlDocument {
     this.#text = text;
     this.#file = file;
     this.#lineStarts = [0, ...Array.from(text.matchAll(/\n/g), ({ index }) => index + 1)];
-    // Duplicate keys are found by the reader: the library compares each key with all others.
+    // Duplicate keys are detected by the reader: the library compares each key with all others.
     this.#document = parseDocument(text, {
       prettyErrors: false,
       uniqueKeys: false,
@@ -35,7 +35,7 @@ export class YamlDocument {
     return this.#document.contents;
   }
 
-  /** What is no YAML, the first on each line: what follows on the line follows from it. */
+  /** The syntax errors, only the first of each line: others on the line are consequences. */
   syntaxProblems(): Problem[] {
     const { errors, warnings } = this.#document;
     const found = errors.some(({ code }) => code === 'RESOURCE_EXHAUSTION')
@@ -49,14 +49,17 @@ export class YamlDocument {
     return [...problems.values()];
   }
 
-  /** The place of the value at a path, or of its key; of the nearest value around it when there is none. */
+  /**
+   * The position of the value at a path, or of its key; if it does not exist, that of the closest enclosing
+   * value.
+   */
   place(path: Path, on?: 'key'): Place {
     const { node, key } = this.#find(path);
     const isEmpty = node === null || node.range![0] === node.range![1];
     return this.placeOf(on === 'key' || isEmpty ? (key ?? node ?? this.root) : node);
   }
 
-  /** The text at a path; `undefined` when something else is there. */
+  /** The text at a path; `undefined` for other values. */
   textAt(path: Path): string | undefined {
     const { node } = this.#find(path);
     const found = (node && this.aliases.get(node)) ?? node;
@@ -70,7 +73,7 @@ export class YamlDocument {
     return this.#placeAt(start, isScalar(first) ? end : start + 1);
   }
 
-  /** The value at a path, and its key when it has one; the nearest value around it when there is none. */
+  /** The value at a path, and its key if it has one; if it does not exist, the closest enclosing value. */
   #find(path: Path): { readonly node: Node | null; readonly key: Node | undefined } {
     let node: Node | null = this.root;
     let key: Node | undefined;
@@ -85,7 +88,7 @@ export class YamlDocument {
         key = undefined;
         node = inside.items[step] ?? null;
       }
-      // Else a single value is a list of one.
+      // Otherwise a single value is a list of one.
     }
     return { node, key };
   }
@@ -93,7 +96,7 @@ export class YamlDocument {
   #pairs(map: YAMLMap<Node, Node | null>): ReadonlyMap<string | undefined, Pair<Node, Node | null>> {
     let pairs = this.#indexes.get(map);
     if (pairs === undefined) {
-      // Of two with one key the first counts.
+      // Of duplicate keys, the first counts.
       pairs = new Map(map.items.toReversed().map((pair) => [keyText(pair.key), pair]));
       this.#indexes.set(map, pairs);
     }
@@ -113,7 +116,7 @@ export class YamlDocument {
     };
   }
 
-  /** The line of an offset, counted from 1. */
+  /** The line number of an offset, from 1. */
   #lineAt(offset: number): number {
     let [first, end] = [0, this.#lineStarts.length];
     while (end - first > 1) {
@@ -154,12 +157,12 @@ export class YamlDocument {
   }
 }
 
-/** The text of a key; `undefined` when it is a list or a map. */
+/** The text of a key; `undefined` for a list or mapping. */
 export function keyText(key: Node): string | undefined {
   return isScalar(key) ? (key.source ?? String(key.value)) : undefined;
 }
 
-/** Secrets of more than one line, which no single line gives away. */
+/** Multi-line secrets, which cannot be recognised in a single line. */
 function findSecrets(document: Document, text: string): Range[] {
   const secrets: Range[] = [];
   visit(document, {

@@ -9,10 +9,10 @@ import type { Source } from './source.ts';
 import { ValueError, quote } from './value-error.ts';
 import { YamlDocument, keyText } from './yaml-document.ts';
 
-/** How many values aliases may add: a list of lists of aliases would never end otherwise. */
+/** The number of values that aliases may add, which bounds lists of lists of aliases. */
 const ALIASED_LIMIT = 1_000_000;
 
-/** Reads YAML; `${NAME}` in a value comes from the environment. There is no source when it is not YAML. */
+/** Reads YAML; `${NAME}` in a value is taken from the environment. There is no source for invalid YAML. */
 export function readYaml(
   text: string,
   file: string,
@@ -29,7 +29,7 @@ export function readYaml(
     place: (path, on) => document.place(path, on),
     shown: (shown, path) => {
       const written = reader.expansions.get(path.join('\0')) ?? reader.expansions.get(standingAlone(path));
-      // Whatever a message quotes of it, cut or escaped, may be a part of a secret.
+      // Anything that a message quotes, even shortened or escaped, could be part of a secret.
       return written === undefined ? shown : shown.replace(QUOTED, () => `"${written}"`);
     },
     written: (path) => document.textAt(path),
@@ -37,18 +37,18 @@ export function readYaml(
   return { source, problems: reader.problems };
 }
 
-/** All that a message quotes: a text may have quotes and ellipses of its own. */
+/** All quoted text in a message: the text may contain quotes and ellipses itself. */
 const QUOTED = /".*["…]/s;
 
-/** The path of a single value where a list is meant: the first of that list. */
+/** The path of a single value written in place of a list, given the path of the list's first entry. */
 function standingAlone(path: Path): string {
   return path.at(-1) === 0 ? path.slice(0, -1).join('\0') : '';
 }
 
-/** From YAML nodes to plain values. */
+/** Converts YAML nodes to plain values. */
 class Reader {
   readonly problems: Problem[] = [];
-  /** What came from the environment, as it is written, by path. */
+  /** Values from the environment as written, by path. */
   readonly expansions: Map<string, string> = new Map();
   readonly #document: YamlDocument;
   readonly #environment: Environment;
