@@ -14,7 +14,7 @@ export interface TlsSection {
   readonly 'client-ca'?: string;
 }
 
-/** `tls` of an upstream; files, but for name and pins. */
+/** `tls` of an upstream: paths of files, except for name and pins. */
 export interface LinkSection {
   readonly name?: string;
   readonly ca?: string;
