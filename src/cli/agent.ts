@@ -102,7 +102,7 @@ function readOptions(args: readonly string[]): Options {
   };
 }
 
-/** For a program of this machine, which shows neither password nor certificate. */
+/** Answers for a local program, which presents neither password nor certificate. */
 async function answer(question: Question, { settings, errors, warnings }: Loaded, io: Io): Promise<number> {
   io.stderr.write(formatProblems(errors, 'error') + formatProblems(warnings, 'warning'));
   if (settings === undefined) return 2;
@@ -111,7 +111,7 @@ async function answer(question: Question, { settings, errors, warnings }: Loaded
   return allowed ? 0 : 1;
 }
 
-/** How to try it. */
+/** Commands to try it with. */
 function welcome({ places: [at] }: Server, { listeners: [first] }: Settings): string {
   const lines = [
     `curl -x socks5h://${at} https://www.example.com/`,

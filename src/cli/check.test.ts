@@ -23,7 +23,7 @@ rules:
   - { name: udp, allow: [udp, resolve], to: [.example.com, public, reserved] }
 `;
 
-test('a file that is in order', async () => {
+test('a valid file', async () => {
   await using prepared = await prepare(CONFIG);
   const { status, out, err } = await run('FILE', prepared.file);
   assert.equal(err, '');
@@ -58,7 +58,7 @@ test('a file with mistakes, and one with warnings', async () => {
   );
 });
 
-test('a users file that cannot be used', async () => {
+test('an unusable users file', async () => {
   await using prepared = await prepare(CONFIG);
   const users = join(prepared.path, 'users.txt');
   await writeFile(users, 'alice:hunter2\n');
@@ -77,7 +77,7 @@ test('a users file that cannot be used', async () => {
 
 const FRIDAY = '--at 2026-11-20T10:00+01:00';
 
-/** A question, the exit status, and what is said after the headline. */
+/** A question, the exit status, and the lines after the headline. */
 const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
   [
     `--from 10.0.0.5 --user alice --to www.example.com:443 --address 192.0.2.1 --address 127.0.0.1 ${FRIDAY}`,
@@ -147,7 +147,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     ],
   ],
   [
-    // A name that nobody must be asked for.
+    // A name that must not be sent to a name server.
     `--from [::1]:40000 --listener 127.0.0.1:1081 --to any.invalid:53 --command udp ${FRIDAY}`,
     1,
     [
@@ -251,7 +251,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
   ],
 ];
 
-test('what the rules decide, and where they are', async () => {
+test('the decision of the rules, and their positions', async () => {
   await using prepared = await prepare(CONFIG);
   for (const [line, status, lines] of ANSWERS) {
     const outcome = await run(`FILE ${line}`, prepared.file);
@@ -275,13 +275,13 @@ test('the headline repeats the question, the time in UTC', async () => {
   ] as const;
   for (const [line, headline] of rows)
     assert.equal((await run(`FILE ${line}`, prepared.file)).out.split('\n')[0], headline);
-  // Without a zone it is this machine's clock that counts.
+  // Without a zone, local time counts.
   const { out } = await run('FILE --from ::1 --to 192.0.2.1:80 --at 2026-11-20T10:00', prepared.file);
   const local = new Date(2026, 10, 20, 10).toISOString().replace('.000', '');
   assert(out.split('\n')[0]!.endsWith(` at ${local}`), out);
 });
 
-test('a name that does not resolve is judged by itself', async () => {
+test('a name that does not resolve is decided by name', async () => {
   await using prepared = await prepare('rules: [{ name: all, allow: any, to: any }]\n');
   const { status, out } = await run('FILE --from 127.0.0.1 --to www.invalid:80', prepared.file);
   assert.equal(status, 0);
@@ -291,7 +291,7 @@ test('a name that does not resolve is judged by itself', async () => {
   );
 });
 
-test('the variables that serve reads count', async () => {
+test('the variables that serve reads are applied', async () => {
   await using prepared = await prepare(
     'rules: [{ name: mine, allow: any, user: eve, to: [any, reserved] }]\n',
   );
@@ -305,7 +305,7 @@ test('the variables that serve reads count', async () => {
   assert.doesNotMatch(out, /hunter2/);
 });
 
-test('wrong usage says what to write', async () => {
+test('usage errors say what to write', async () => {
   await using prepared = await prepare(CONFIG);
   const rows = [
     ['', /give one configuration file/],

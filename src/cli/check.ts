@@ -39,7 +39,7 @@ Exit status: 0 valid or allowed, 1 refused, 2 usage or configuration error.
 Example: garter check garter.yaml --from 10.0.0.5 --user alice --to www.example.com:443 --at 2026-11-21T10:00
 `;
 
-/** `garter check`: the exit status. */
+/** Runs `garter check` and returns the exit status. */
 export async function check(args: readonly string[], io: Io): Promise<number> {
   try {
     const options = readOptions(args);
@@ -71,7 +71,7 @@ async function run(file: string, question: Question | undefined, io: Io): Promis
   return allowed ? 0 : 1;
 }
 
-/** The users of the settings; `undefined` when their file cannot be used, which is said. */
+/** The users of the settings; `undefined` when their file is unusable, which is reported. */
 async function readUsers({ users }: Settings, { stderr }: Io): Promise<readonly User[] | undefined> {
   const single = users?.single && { name: users.single.username, hash: '', groups: [] };
   const own = single === undefined ? [] : [single];
@@ -102,7 +102,7 @@ function exposure(file: string): Problem {
   };
 }
 
-/** Names and groups in rules and routes that are in no users file. */
+/** Users and groups in rules and routes that are missing from the users file. */
 function strangers({ policy, routes = [] }: Settings, users: readonly User[]): Problem[] {
   const known = new Set(users.flatMap(({ name, groups }) => [name, ...groups.map((group) => `@${group}`)]));
   return [...policy.rules, ...routes].flatMap(({ user = [], name, origin }) =>
@@ -138,7 +138,7 @@ function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }
 
-/** `undefined` when help is asked for. */
+/** `undefined` when help is requested. */
 function readOptions(args: readonly string[]): { file: string; question: Question | undefined } | undefined {
   const { values, positionals } = parse(args);
   const { help, ...question } = values;

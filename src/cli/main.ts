@@ -18,7 +18,7 @@ Example: garter serve --listen 127.0.0.1:1080
 
 type Run = (args: readonly string[]) => Promise<number>;
 
-/** Each command is loaded when it is called, so that none pays for another. */
+/** Each command is loaded on demand, so that none pays for the others. */
 const COMMANDS: Readonly<Record<string, () => Promise<Run>>> = {
   serve: async () => {
     const { serve } = await import('./serve.ts');
@@ -67,11 +67,12 @@ async function version(args: readonly string[]): Promise<number> {
   return 0;
 }
 
-// A server goes on when nobody reads what it says.
+// A server keeps running when its output is not read.
 process.stderr.on('error', () => {});
-// A reader that has seen enough (garter schema | head) is no failure.
+// A reader that has seen enough (garter schema
+// head) is not a failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // A server goes on, even if nobody reads where it listens.
+  // A server keeps running, even when its welcome is not read.
   if (!['serve', 'agent'].includes(process.argv[2] ?? '')) process.exit(error.code === 'EPIPE' ? 0 : 1);
 });
 process.exit(await main(process.argv.slice(2)));

@@ -1,24 +1,24 @@
 import { spawn } from 'node:child_process';
 
 /**
- * Tells systemd how the service is doing (sd_notify(3)), through systemd-notify: Node has no unix datagrams. Without
- * NOTIFY_SOCKET nobody wants to know.
+ * Reports the state of the service to systemd (sd_notify(3)), through systemd-notify, as Node has no unix
+ * datagram sockets. Does nothing without NOTIFY_SOCKET.
  */
 export class Notifier implements Disposable {
   readonly #socket: string | undefined;
   readonly #failed: (reason: string) => void;
   #watchdog: NodeJS.Timeout | undefined;
-  /** One after the other: `ready` must not overtake `reloading`. */
+  /** Serialises the messages: `ready` must not overtake `reloading`. */
   #last: Promise<void> = Promise.resolve();
 
-  /** `failed` gets the reason when systemd could not be notified. */
+  /** `failed` receives the reason when systemd could not be notified. */
   constructor(env: NodeJS.ProcessEnv, failed: (reason: string) => void) {
     const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID } = env;
     this.#socket = NOTIFY_SOCKET;
     this.#failed = failed;
     const isOurs = WATCHDOG_PID === undefined || WATCHDOG_PID === String(process.pid);
     const interval = isOurs ? Number(WATCHDOG_USEC ?? 0) / 2000 : 0;
-    // A timer that fires is an event loop that turns.
+    // A timer that fires shows that the event loop is alive.
     if (interval > 0) this.#watchdog = setInterval(() => void this.#tell('WATCHDOG=1'), interval).unref();
   }
 

@@ -17,7 +17,7 @@ rules:
   - { name: staff, allow: connect, user: alice, to: [any, reserved], protocol: http }
 `;
 
-/** Methods of the listener with TLS, whether there are users, a question, the method, and the last line. */
+/** Methods of the listener with TLS, whether there are users, the question, the method, and the last line. */
 const CERTIFIED: readonly (readonly [string, boolean, string, string, string])[] = [
   ['certificate', false, '--user router-7', 'certificate router-7', 'allowed'],
   ['certificate', false, '--user router-7 --protocol http', 'certificate router-7', 'allowed'],
@@ -65,7 +65,7 @@ const CERTIFIED: readonly (readonly [string, boolean, string, string, string])[]
   ],
 ];
 
-test('a certificate says who it is', async () => {
+test('a certificate identifies its user', async () => {
   for (const [methods, hasUsers, line, method, end] of CERTIFIED) {
     await using prepared = await prepare(
       ENCRYPTED.replace('METHODS', `methods: [${methods}]`).replace(
@@ -143,7 +143,7 @@ const LOCAL: readonly (readonly [string, string, string | undefined, string])[] 
   ['any', 'localhost:81', undefined, 'refused: no rule allows ::1'],
 ];
 
-test('localhost is loopback, and passed on by its name only', async () => {
+test('localhost is loopback, and passed on only where it is named', async () => {
   for (const [to, destination, route, end] of LOCAL) {
     await using prepared = await prepare(`rules: [{ allow: any, to: [${to}] }]
 routes:
@@ -156,7 +156,7 @@ routes:
   }
 });
 
-/** By which name servers know the destination, and the line about the route. */
+/** The destination, as its name servers know it, and the line about the route. */
 const RESOLVERS: readonly (readonly [string, string])[] = [
   [
     'a.far.example:80 --address 192.0.2.1',
@@ -167,7 +167,7 @@ const RESOLVERS: readonly (readonly [string, string])[] = [
   ['b.far.example:443 --address 192.0.2.1', 'route-3 (FILE:5): socks4a://10.0.3.3:1080'],
 ];
 
-test('who resolves a name: the upstream, unless the route was found by the address or says here', async () => {
+test('the upstream resolves a name, unless the route was found by address or has resolve: here', async () => {
   await using prepared = await prepare(`rules: [{ name: all, allow: any, to: [any, reserved] }]
 routes:
   - { to: [.far.example], port: 80, via: "socks4a://10.0.3.1:1080" }
@@ -180,7 +180,7 @@ routes:
   }
 });
 
-test('a name is resolved by the name servers of its route, and the first address that has a route counts', async () => {
+test('a name is resolved by the name servers of its route, and the first address with a route counts', async () => {
   await using names = await startNameServer((asked) => [
     response(asked, {
       answers: asked.type === 'A' ? ['198.51.100.1', '192.0.2.1'].map((ip) => address(asked.name, ip)) : [],
@@ -200,7 +200,7 @@ routes:
   assert.match(other.out, /^ {2}route {5}route-1 /m, other.err);
 });
 
-/** What an own port or a peer that is not named comes to: configuration, question, and the last lines. */
+/** The outcome for own ports and unnamed peers: configuration, question, and the last lines. */
 const AS_THE_SERVER: readonly (readonly [string, string, readonly string[]])[] = [
   [
     'health: 127.0.0.1:29080\nrules: [{ allow: any, to: [loopback] }]',

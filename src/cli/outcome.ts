@@ -25,18 +25,21 @@ import { Reply } from '../wire/socks5.ts';
 import { UsageError } from './question.ts';
 import type { Question } from './question.ts';
 
-/** What a server would answer, and why. */
+/** The answer that a server would give, and why. */
 export interface Outcome {
   readonly allowed: boolean;
-  /** What a request is replied to, as SOCKS5 has it; `undefined` where the client gets no further than to a request. */
+  /** The SOCKS5 reply to the request; `undefined` where the client does not get as far as a request. */
   readonly reply: Reply | undefined;
-  /** How the record ends, where that is not up to what happens later. */
+  /** The end code of the record, unless it depends on later events. */
   readonly end: string | undefined;
-  /** What decides at each step, and the outcome, as lines. */
+  /** The deciding factor of each step, and the outcome, as lines. */
   readonly text: string;
 }
 
-/** What a server with these settings and users would answer. Throws a UsageError for a listener that there is not. */
+/**
+ * The answer of a server with these settings and users. Throws a UsageError for a listener that does not
+ * exist.
+ */
 export async function outcomeOf(
   settings: Settings,
   users: readonly Member[],
@@ -66,7 +69,7 @@ export async function outcomeOf(
 type Note = (step: string, text: string) => void;
 
 class Refused extends Error {
-  /** `undefined` for datagrams: they are dropped, and their association goes on. */
+  /** `undefined` for datagrams: they are dropped, and their association continues. */
   readonly end: Failure | undefined;
 
   constructor(message: string, end: Failure | undefined) {
@@ -75,12 +78,12 @@ class Refused extends Error {
   }
 }
 
-/** Only a request has a reply. */
+/** The reply to a request; earlier phases have none. */
 function replyOf({ phase, reply }: Failure): Reply | undefined {
   return phase === 'accept' || phase === 'greeting' || phase === 'auth' ? undefined : reply;
 }
 
-/** By number in SOCKS, as a status in HTTP. */
+/** The code in SOCKS, or the status in HTTP. */
 function codeIn(protocol: Protocol, reply: Reply): string {
   if (protocol === 'socks5') return String(reply);
   if (protocol === 'http') return new TextDecoder().decode(encodeHttpReply(reply)).split(' ', 2)[1]!;
@@ -98,8 +101,8 @@ function describeReply(
 }
 
 /**
- * The way of a connection from accept to route, step by step as in server/connection.ts. The failure of a name that does not
- * resolve, if all else is fine.
+ * Follows a connection from accept to route, step by step as in server/connection.ts. Returns the failure of
+ * a name that does not resolve, if everything else is fine.
  */
 async function follow(
   settings: Settings,
@@ -163,7 +166,7 @@ async function follow(
     notePermit(verdict, note);
     return unresolved;
   }
-  // A datagram is refused by itself: its association is granted where there could be another one.
+  // A datagram is refused individually: its association is granted if it could have another destination.
   const request = command === 'udp' && destination !== undefined ? await ask(undefined) : verdict;
   throw refusal(
     verdict,
@@ -173,7 +176,7 @@ async function follow(
   );
 }
 
-/** Does what the server does; what it throws is said in words. */
+/** Runs a step of the server, and describes its failure in words. */
 function refusedAs<T>(words: (failure: Failure) => string, step: () => T): T {
   try {
     return step();
@@ -183,7 +186,7 @@ function refusedAs<T>(words: (failure: Failure) => string, step: () => T): T {
   }
 }
 
-/** HTTP is another protocol to a listener without it; another version of SOCKS is an error. */
+/** A listener without HTTP treats it as a foreign protocol; another SOCKS version is an error. */
 function notSpoken(protocol: Protocol): Failure {
   return new Failure('client', 'greeting', protocol === 'http' ? 'http' : 'ERR_SOCKS_VERSION');
 }
@@ -237,7 +240,7 @@ function listenerFor({ listener }: Question, { listeners }: Settings): ListenerS
   );
 }
 
-/** The server's choice among what the client offers. */
+/** The method that the server selects from those offered. */
 function methodFor(
   { methods: offered, protocol }: Question,
   accepted: readonly Method[],
@@ -252,7 +255,7 @@ function methodFor(
   throw new Refused(`${offer}, the server takes ${accepted.join(' and ')} only`, noMethod(protocol));
 }
 
-/** Who that is; where there are no users, the word of those who issue certificates will do. */
+/** The authenticated identity; without users, the issuer of the certificate is trusted. */
 function identify(
   method: Method,
   { user: name = '', time }: Question,
@@ -273,7 +276,7 @@ function identify(
   return user;
 }
 
-/** Nothing where the client does not say: then it is decided later. */
+/** `undefined` where the client does not name one: it is then decided later. */
 function destinationFor({ destination: { host, port }, command }: Question): Destination | undefined {
   const address = addressOf(host, port);
   if ((command === 'bind' || command === 'udp') && isUnspecified(address)) return undefined;
@@ -286,7 +289,7 @@ function destinationFor({ destination: { host, port }, command }: Question): Des
   );
 }
 
-/** The addresses of a name, or why it has none here. */
+/** The addresses of a name, or why there are none here. */
 async function addressesFor(
   { name, route }: Need,
   { addresses }: Question,
@@ -345,7 +348,7 @@ function refusal(
   }
 }
 
-/** ` (garter.yaml:12)`; nothing for what stands in no file. */
+/** ` (garter.yaml:12)`; empty if it is not from a file. */
 function place(origin: Origin | undefined): string {
   return origin?.line === undefined ? '' : ` (${origin.file}:${origin.line})`;
 }

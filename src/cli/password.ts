@@ -9,9 +9,9 @@ export interface Io {
   readonly stderr: Writable;
 }
 
-/** Asks for a password on the terminal and does not show it; `undefined` after Ctrl-C. */
+/** Asks for a password on the terminal without echo; `undefined` after Ctrl-C. */
 export async function askPassword(io: Io, prompt: string): Promise<string | undefined> {
-  // Silent before it asks: nothing that is typed early may be shown.
+  // Turns echo off before the prompt, so that early input is not shown.
   io.stdin.setRawMode?.(true);
   io.stderr.write(prompt);
   try {
@@ -22,18 +22,18 @@ export async function askPassword(io: Io, prompt: string): Promise<string | unde
   }
 }
 
-/** The first line of standard input, without its end. */
+/** The first line of standard input, without its line ending. */
 export async function pipedPassword(io: Io): Promise<string> {
   const line = await readLine(io.stdin, append);
   return line!.replace(/\r$/, '');
 }
 
-/** Takes one byte into the line, and says whether that goes on. */
+/** Processes one byte of the line, and returns how to continue. */
 type Take = (line: number[], byte: number) => 'more' | 'done' | 'interrupted';
 
 const Key = { interrupt: 3, end: 4, backspace: 8, lineFeed: 10, enter: 13, clear: 21, delete: 127 } as const;
 
-/** Bytes; more than any password has. What comes after is dropped. */
+/** Bytes, more than any password has. The rest is dropped. */
 const LONGEST_LINE = 4096;
 
 const append: Take = (line, byte) => {
@@ -53,7 +53,7 @@ const type: Take = (line, byte) => {
       return line.length === 0 ? 'done' : 'more';
     case Key.backspace:
     case Key.delete:
-      // A character of UTF-8: its continuation bytes, then its first.
+      // A UTF-8 character: its continuation bytes, then its first byte.
       while ((line.at(-1)! & 0xc0) === 0x80) line.pop();
       line.pop();
       return 'more';
@@ -71,7 +71,7 @@ function readLine(stdin: Readable, take: Take): Promise<string | undefined> {
     const line: number[] = [];
     const settle = (): void => {
       stdin.off('data', read).off('end', end).off('error', fail);
-      // Lets the process end.
+      // Allows the process to end.
       stdin.pause();
     };
     const read = (chunk: Buffer): void => {
@@ -80,7 +80,7 @@ function readLine(stdin: Readable, take: Take): Promise<string | undefined> {
         if (line.length > LONGEST_LINE) line.length = LONGEST_LINE;
         if (state === 'more') continue;
         settle();
-        // What was typed ahead answers the next question.
+        // Input typed ahead answers the next question.
         if (index + 1 < chunk.length) stdin.unshift(chunk.subarray(index + 1));
         resolve(state === 'done' ? textOf(Buffer.from(line)) : undefined);
         return;

@@ -3,24 +3,24 @@ import type { Command, Method, Protocol } from '../policy/policy.ts';
 import { ipOf, parseIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 
-/** A request that nobody has made: what `garter check` is asked about. */
+/** A hypothetical request, as given to `garter check`. */
 export interface Question {
   readonly client: { readonly ip: Ip; readonly port: number };
   readonly destination: Endpoint;
   readonly command: Command;
   readonly protocol: Protocol;
   readonly user: string | undefined;
-  /** What the client offers. */
+  /** The methods that the client offers. */
   readonly methods: readonly Method[];
   /** Milliseconds since the epoch. */
   readonly time: number;
-  /** The listener's address as it is shown; `undefined` = the first one. */
+  /** The listener's address as displayed; `undefined` = the first one. */
   readonly listener: string | undefined;
-  /** What the name is taken to resolve to; none = it is resolved. */
+  /** The assumed addresses of the name; if empty, it is resolved. */
   readonly addresses: readonly Ip[];
 }
 
-/** The options that ask a question. */
+/** The options that describe a question. */
 export const QUESTION_OPTIONS = {
   from: { type: 'string' },
   to: { type: 'string' },
@@ -37,7 +37,7 @@ export type QuestionOptions = {
   readonly [K in keyof typeof QUESTION_OPTIONS]?: K extends 'address' ? string[] : string;
 };
 
-/** The command line is wrong; the message says what to write. */
+/** An error in the command line; the message says what to write. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
@@ -46,10 +46,10 @@ const COMMANDS: readonly Command[] = ['connect', 'bind', 'udp', 'resolve'];
 const METHODS: readonly Method[] = ['password', 'certificate', 'none'];
 const PROTOCOLS: readonly Protocol[] = ['socks5', 'socks4', 'http'];
 
-/** A port from which nobody would tell a client. */
+/** A typical client port, without significance. */
 const EPHEMERAL = 49_152;
 
-/** The question that options ask; `now` unless they say when. Throws a UsageError. */
+/** The question described by the options, at time `now` unless they give one. Throws a UsageError. */
 export function readQuestion(options: QuestionOptions, now: number): Question {
   const { from, to, user, at, listener, address = [] } = options;
   if (from === undefined || to === undefined)
@@ -82,7 +82,7 @@ function readClient(text: string): Question['client'] {
 }
 
 function readDestination(text: string, command: Command): Endpoint {
-  // RESOLVE has no port to speak of.
+  // RESOLVE needs no port.
   const [, bracketed, plain, port] = /^(?:\[(.*)\]|([^:]*))(?::(\d{1,5}))?$/.exec(text) ?? [];
   const host = bracketed ?? plain;
   if (!host || (port === undefined && command !== 'resolve') || Number(port ?? 0) > 65_535) {
@@ -105,13 +105,13 @@ function readMethods(
     throw new UsageError(`--method ${offered} needs --user NAME`);
   if (user !== undefined && offered === 'none')
     throw new UsageError('--method none does not go with --user: the name would not be authenticated');
-  // A client that has shown a certificate needs nothing else.
+  // A client that has presented a certificate needs nothing else.
   if (offered === 'certificate') return ['certificate', 'none'];
   if (offered !== undefined) return [offered];
   return user === undefined ? ['none'] : ['certificate', 'password', 'none'];
 }
 
-/** ISO 8601; without a zone, by this machine's clock. */
+/** ISO 8601; without a zone, in local time. */
 function readTime(text: string): number {
   const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?$/.test(text) ? Date.parse(text) : NaN;
   if (Number.isNaN(time))

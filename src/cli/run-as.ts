@@ -6,9 +6,10 @@ import { Server } from '../server/server.ts';
 import type { Settings } from '../server/settings.ts';
 
 /**
- * Starts a server as root and becomes another user for good. As root it opens ports and writes nothing: in a folder that the
- * user may write to, root would follow the links that the user has put there. What that user may not do is reported at once.
- * Rejects as `Server.start` does, or with an Error that says what is in the way.
+ * Starts a server as root, then switches to another user for good. As root it only opens ports and writes no
+ * files: in a folder writable by the user, root would follow links that the user has put there. Anything that
+ * the user has no permission for is reported at once. Rejects like `Server.start`, or with an Error that
+ * describes the obstacle.
  */
 export async function startAs(user: string, settings: Settings): Promise<Server> {
   const [uid = 0] = idsOf(user, '-u');
@@ -29,7 +30,7 @@ export async function startAs(user: string, settings: Settings): Promise<Server>
   return server;
 }
 
-/** Only root can become somebody else. */
+/** Only root can switch to another user. */
 export function isRoot(): boolean {
   return process.getuid?.() === 0;
 }
@@ -43,7 +44,7 @@ export function mayRead(file: string): boolean {
   }
 }
 
-/** Without what is a file: log, quotas and unix sockets. */
+/** Without everything that is a file: log, quotas and unix sockets. */
 function portsOf(settings: Settings): Settings {
   const listeners = settings.listeners.filter(({ address }) => !('path' in address));
   const ports = { ...settings, listeners, log: { ...settings.log, to: 'stderr' as const } };
@@ -51,7 +52,7 @@ function portsOf(settings: Settings): Settings {
   return ports;
 }
 
-/** User, groups or primary group, from whatever the system keeps its users in. */
+/** The ids of a user, its groups or its primary group, from the system's user database. */
 function idsOf(user: string, which: '-u' | '-G' | '-g'): number[] {
   try {
     const text = execFileSync('id', [which, '--', user], { encoding: 'utf8', stdio: 'pipe' });

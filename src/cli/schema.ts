@@ -11,7 +11,7 @@ Example: garter schema > garter.schema.json
 and as the first line of garter.yaml: # yaml-language-server: $schema=garter.schema.json
 `;
 
-/** `garter schema`: the exit status. */
+/** Runs `garter schema` and returns the exit status. */
 export async function schema(
   args: readonly string[],
   { stdout, stderr }: Pick<Io, 'stdout' | 'stderr'>,

@@ -63,11 +63,14 @@ export async function serve(args: readonly string[], io: Io): Promise<number> {
 export interface RunOptions {
   /** The configuration file, if there is one. */
   readonly config?: string;
-  /** What to print once it listens. */
+  /** Text to print once it listens. */
   readonly welcome?: (server: Server, settings: Settings) => string;
 }
 
-/** Runs a server until signals end it; `load` gives its settings, at a reload too. The exit status. */
+/**
+ * Runs a server until a signal ends it; `load` returns its settings, also on a reload. Returns the exit
+ * status.
+ */
 export async function runServer(
   load: () => Loaded,
   io: Io,
@@ -144,7 +147,7 @@ function readOptions(args: readonly string[]): Options {
   };
 }
 
-/** Why the server could not start, and what to do. */
+/** Why the server could not start, and what to do about it. */
 function startFault(error: unknown): string {
   const { message, syscall } = error as NodeJS.ErrnoException;
   switch (codeOf(error)) {
@@ -182,7 +185,7 @@ To write rules, see docs/configuration.md, then run garter serve --config garter
 `;
 }
 
-/** Obeys signals, from this call on, until one of them has ended the server. */
+/** Handles signals from this call on, until one of them has ended the server. */
 function untilEnded(server: Server, load: () => Loaded, io: Io): Promise<void> {
   const notifier = new Notifier(io.env, (reason) => server.log.warn('could not notify systemd', { reason }));
   const status = (): string => `listening on ${server.places.join(', ')}`;
@@ -207,7 +210,7 @@ function untilEnded(server: Server, load: () => Loaded, io: Io): Promise<void> {
     };
     process.on('SIGTERM', () => void end());
     process.on('SIGINT', () => void end());
-    // One at a time; of those that come meanwhile, one more is enough.
+    // One reload at a time; requests that arrive meanwhile are combined into one.
     let reloading = Promise.resolve();
     let due = false;
     const reloadAfter = async (last: Promise<void>): Promise<void> => {

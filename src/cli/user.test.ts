@@ -19,14 +19,14 @@ interface Outcome {
   readonly err: string;
 }
 
-/** Runs `garter user` in this process; `FILE` in the arguments is the users file. */
+/** Runs `garter user` in this process; `FILE` in the arguments is replaced by the users file. */
 async function run(line: string, file: string, input: string | Buffer = ''): Promise<Outcome> {
   const stdin = new PassThrough();
   stdin.end(input);
   return drive(line, file, stdin);
 }
 
-/** The same on a terminal, at which somebody types the keys. */
+/** The same on a terminal where these keys are typed. */
 async function type(line: string, file: string, ...keys: readonly (string | Buffer)[]): Promise<Outcome> {
   const stdin = new PassThrough();
   const modes: boolean[] = [];
@@ -55,13 +55,13 @@ async function folder(text?: string) {
   return { file, [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose]() };
 }
 
-/** The hash that the file has for this name. */
+/** The hash in the file for this name. */
 async function hashOf(file: string, name: string): Promise<string> {
   const line = (await readFile(file, 'utf8')).split('\n').find((each) => each.startsWith(`${name}:`));
   return line!.split(':')[1]!;
 }
 
-test('add makes the file, for its owner only, and the password is correct', async () => {
+test('add creates the file, for its owner only, and the password verifies', async () => {
   await using dir = await folder();
   const added = await run(
     'add alice --file FILE --stdin --group staff,night --expires 2099-01-31',
@@ -77,7 +77,7 @@ test('add makes the file, for its owner only, and the password is correct', asyn
   assert.equal(await verifyPassword(await hashOf(dir.file, 'alice'), 'hunter2'), true);
 });
 
-test('a password on standard input may begin with a byte order mark, and end as lines of Windows do', async () => {
+test('a password on standard input may begin with a byte order mark, and end with CRLF', async () => {
   await using dir = await folder();
   assert.equal((await run('add alice --file FILE --stdin', dir.file, '\u{feff}hunter2\r\n')).status, 0);
   assert.equal(await verifyPassword(await hashOf(dir.file, 'alice'), 'hunter2'), true);
@@ -87,7 +87,7 @@ test('a password on standard input may begin with a byte order mark, and end as 
   assert.match(err, /the password is not UTF-8 text/);
 });
 
-test('add on a name that is there replaces the password and keeps the rest, unless given', async () => {
+test('add for an existing name replaces the password and keeps the rest, unless given', async () => {
   await using dir = await folder(`# ours\nalice:${HASH}:staff:expires=2099-01-31\n`);
   const said = `replaced the password of alice in ${dir.file}\n`;
   const rows: readonly (readonly [string, string])[] = [
@@ -105,7 +105,7 @@ test('add on a name that is there replaces the password and keeps the rest, unle
   }
 });
 
-test('remove takes the line away', async () => {
+test('remove deletes the line', async () => {
   await using dir = await folder(`# ours\nalice:${HASH}\nbob:${HASH}\n`);
   assert.deepEqual(await run('remove alice --file FILE', dir.file), {
     status: 0,
@@ -201,7 +201,7 @@ for (const password of ['', '\n', 'x'.repeat(256), 'x'.repeat(5000)]) {
   });
 }
 
-test('a bad file is shown with line, column and caret, without what may be a password, and left alone', async () => {
+test('an invalid file is reported with line, column and caret, without possible passwords, and not changed', async () => {
   const text = `# ours\nalice:hunter2\nbob:${HASH}:a,,b\n`;
   await using dir = await folder(text);
   for (const line of ['add carol --stdin', 'remove bob', 'list', 'verify bob --stdin']) {
@@ -216,7 +216,7 @@ test('a bad file is shown with line, column and caret, without what may be a pas
   assert.equal(await readFile(dir.file, 'utf8'), text);
 });
 
-test('a file that cannot be used: status 2, and what is the matter', async () => {
+test('an unusable file: status 2, and the reason', async () => {
   await using dir = await folder();
   const none = await run('list --file FILE', dir.file);
   assert.deepEqual(none, {
@@ -297,10 +297,12 @@ test('verify asks once', async () => {
   });
 });
 
-// `script` of util-linux gives the program a terminal of its own, and shows all that the terminal shows.
+// `script` of util-linux runs the program on its own terminal, and prints everything shown there.
 const noTerminal = process.platform !== 'linux' || !existsSync('/usr/bin/script');
 
-/** Types each answer when its question appears on a real terminal; all that the terminal showed, and the status. */
+/**
+ * Types each answer when its question appears on a real terminal; returns everything shown, and the status.
+ */
 async function terminal(file: string, line: string, answers: readonly (readonly [string, string])[]) {
   const program = `
     const { user } = await import(${JSON.stringify(new URL('user.ts', import.meta.url))});

@@ -47,7 +47,7 @@ const OPTIONS = {
 
 type Action = 'add' | 'remove' | 'list' | 'verify';
 
-/** What each action understands. */
+/** The options of each action. */
 const ALLOWED: Readonly<Record<Action, readonly string[]>> = {
   add: ['file', 'group', 'expires', 'stdin'],
   remove: ['file'],
@@ -66,7 +66,7 @@ interface Command {
   readonly stdin: boolean;
 }
 
-/** Ends the command with something to say on standard error. */
+/** Ends the command with a message on standard error. */
 class Stop extends Error {
   readonly status: number;
 
@@ -76,7 +76,7 @@ class Stop extends Error {
   }
 }
 
-/** `garter user`: the exit status. */
+/** Runs `garter user` and returns the exit status. */
 export async function user(args: readonly string[], io: Io): Promise<number> {
   try {
     const command = parseCommand(args);
@@ -89,7 +89,7 @@ export async function user(args: readonly string[], io: Io): Promise<number> {
   }
 }
 
-/** `undefined` when help is asked for. */
+/** `undefined` when help is requested. */
 function parseCommand(args: readonly string[]): Command | undefined {
   const { values, positionals } = parse(args);
   if (values.help) return undefined;
@@ -118,7 +118,7 @@ function parseCommand(args: readonly string[]): Command | undefined {
   };
 }
 
-/** Does it; what to say on standard output. */
+/** Runs the command, and returns its output. */
 async function run(command: Command, io: Io): Promise<string> {
   const users = await load(command);
   if (command.action === 'list') return users.map((each) => `${describe(each)}\n`).join('');
