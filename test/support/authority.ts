@@ -3,27 +3,27 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { check } from './process.ts';
 
-/** The files of a certificate. */
+/** The files of a certificate and its key. */
 export interface Issued {
   readonly cert: string;
   readonly key: string;
 }
 
 export interface IssueOptions {
-  /** As openssl takes it. @default the common name is that of the file */
+  /** In openssl's syntax. @default the common name is the file name */
   readonly subject?: string;
-  /** subjectAltName, as openssl takes it. */
+  /** subjectAltName in openssl's syntax. */
   readonly names?: string;
-  /** As openssl takes them: YYYYMMDDHHMMSSZ. */
+  /** In openssl's syntax: YYYYMMDDHHMMSSZ. */
   readonly from?: string;
   readonly until?: string;
-  /** Takes the key of another certificate. */
+  /** Uses the key of another certificate. */
   readonly key?: string;
 }
 
 const CURVE = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'] as const;
 
-/** A CA of its own in a folder: openssl with a database. */
+/** A CA in a folder: openssl with a database. */
 export class Authority {
   readonly cert: string;
   readonly #directory: string;
@@ -87,7 +87,7 @@ export class Authority {
   }
 }
 
-/** As `tls: pin` takes it. */
+/** In the form of `tls: pin`. */
 export async function pinOf(cert: string): Promise<string> {
   const { publicKey } = new X509Certificate(await readFile(cert));
   const info = publicKey.export({ type: 'spki', format: 'der' });

@@ -2,7 +2,7 @@ import type { PasswordBackEnd } from '../../src/auth/back-end.ts';
 import { LocalUsers } from '../../src/auth/local-users.ts';
 import { hashOf } from './hash.ts';
 
-/** Somebody whom a back end is to know. */
+/** A user for a back end. */
 export interface Account {
   readonly name: string;
   readonly password: string;
@@ -14,7 +14,7 @@ export interface Account {
 /** A kind of back end. */
 export interface Kind {
   readonly name: string;
-  /** One that knows these users and nobody else, until it is disposed of. */
+  /** Opens a back end that knows only these users, until it is disposed of. */
   readonly open: (accounts: readonly Account[]) => Promise<OpenBackEnd>;
 }
 
@@ -22,7 +22,7 @@ export interface OpenBackEnd extends AsyncDisposable {
   readonly backEnd: PasswordBackEnd;
 }
 
-/** Every back end passes the whole of src/auth/contract/. */
+/** Every back end must pass all of src/auth/contract/. */
 export const backEnds: readonly Kind[] = [
   {
     name: 'local users',

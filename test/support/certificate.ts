@@ -1,4 +1,4 @@
-/** For `localhost`, signed by itself, for tests only. */
+/** A self-signed certificate for `localhost`, for tests only. */
 export const cert: string = `\
 -----BEGIN CERTIFICATE-----
 MIIBljCCATugAwIBAgIUOR3H5y6WHq+ttQBxw1eNApSViegwCgYIKoZIzj0EAwIw

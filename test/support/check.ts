@@ -12,7 +12,7 @@ export interface Outcome {
   readonly err: string;
 }
 
-/** What `garter check` says to this command line, in which FILE is the file. */
+/** Runs `garter check` with this command line, in which FILE is replaced by the file. */
 export async function run(line: string, file: string, env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
   const args = line.split(' ').filter((word) => word !== '');
@@ -26,7 +26,10 @@ export async function run(line: string, file: string, env: NodeJS.ProcessEnv = {
 
 const HASH = await hashPassword('hunter2');
 
-/** The configuration in a file, with a users file beside it: alice of staff and dev, bob, and carol of staff who has expired. */
+/**
+ * A configuration file, next to a users file: alice of staff and dev, bob, and carol of staff, who has
+ * expired.
+ */
 export async function prepare(config: string): Promise<Directory & { readonly file: string }> {
   const directory = await makeDirectory();
   const file = join(directory.path, 'garter.yaml');

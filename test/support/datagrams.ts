@@ -5,7 +5,7 @@ import { address, Command, RawClient, readAddress, request5 } from './raw.ts';
 
 const PATIENCE = 10_000;
 
-/** A UDP socket that remembers what it got. */
+/** A UDP socket that keeps the datagrams it receives. */
 export class Datagrams implements Disposable {
   readonly #socket: Socket;
   readonly #received: { readonly data: Buffer; readonly port: number }[] = [];
@@ -40,7 +40,7 @@ export class Datagrams implements Disposable {
     });
   }
 
-  /** The next datagram; rejects when none comes. */
+  /** The next datagram; rejects when none arrives. */
   async receive(): Promise<{ readonly data: Buffer; readonly port: number }> {
     if (this.#received.length === 0) {
       const come = new Promise<void>((resolve) => (this.#notify = resolve));
@@ -53,7 +53,7 @@ export class Datagrams implements Disposable {
     return next;
   }
 
-  /** How many have come that nobody took. */
+  /** The number of datagrams received but not taken. */
   get waiting(): number {
     return this.#received.length;
   }
@@ -68,13 +68,16 @@ export function frame(to: { host: string; port: number }, data: string | Uint8Ar
   return Buffer.concat([Buffer.of(0, 0, fragment), address(to.host, to.port), Buffer.from(data)]);
 }
 
-/** The connection that keeps it, and where to send to. */
+/** The control connection, and the address to send to. */
 export interface Association extends Disposable {
   readonly control: RawClient;
   readonly relay: { readonly host: string; readonly port: number };
 }
 
-/** Asks for UDP ASSOCIATE. `from` is what the client says of itself; `before` goes in front of everything; `by`: on this connection. */
+/**
+ * Requests UDP ASSOCIATE. `from`: the address that the client declares; `before`: bytes to send first; `by`:
+ * the connection to use.
+ */
 export async function associate(
   proxy: { host: string; port: number },
   from: { host: string; port: number } = { host: '0.0.0.0', port: 0 },

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** A directory of its own, gone with everything in it when disposed of. */
+/** A temporary directory, removed with its content when disposed of. */
 export interface Directory extends AsyncDisposable {
   readonly path: string;
 }

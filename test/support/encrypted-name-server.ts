@@ -9,17 +9,17 @@ import type { Endpoint } from '../../src/wire/address.ts';
 import { cert, key } from './certificate.ts';
 import type { Asked, Script } from './name-server.ts';
 
-/** A name server on a port of 127.0.0.1 whose certificate is for `localhost`. */
+/** A name server on a port of 127.0.0.1 with a certificate for `localhost`. */
 export interface EncryptedNameServer extends AsyncDisposable {
   readonly endpoint: Endpoint;
   readonly asked: readonly Asked[];
-  /** So far. */
+  /** The number of connections so far. */
   readonly connections: number;
-  /** Of them, those that are open. */
+  /** Those still open. */
   readonly open: ReadonlySet<TLSSocket>;
 }
 
-/** DNS over TLS. Each answer goes when it is there, whatever was asked before it. */
+/** DNS over TLS. Each answer is sent when it is ready, in any order. */
 export function startTlsNameServer(script: Script): Promise<EncryptedNameServer> {
   const asked: Asked[] = [];
   const server = createTlsServer({ cert, key, ALPNProtocols: ['dot'] }, (socket) => {
@@ -42,7 +42,7 @@ export function startTlsNameServer(script: Script): Promise<EncryptedNameServer>
   return started(server, asked);
 }
 
-/** DNS over HTTPS, at /dns-query. No answer by the script is an HTTP error. */
+/** DNS over HTTPS, at /dns-query. An empty answer from the script is an HTTP error. */
 export function startHttpsNameServer(script: Script): Promise<EncryptedNameServer> {
   const asked: Asked[] = [];
   const answer = async (request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> => {
@@ -77,7 +77,7 @@ async function started(
   server.on('secureConnection', (socket: TLSSocket) => {
     connections++;
     open.add(socket);
-    socket.on('error', () => undefined); // the other side may go at any time
+    socket.on('error', () => undefined); // the other side may close at any time
     socket.on('close', () => open.delete(socket));
   });
   server.listen(0, '127.0.0.1');

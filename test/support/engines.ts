@@ -10,10 +10,10 @@ import { PortableEngine } from '../../src/net/portable.ts';
 import { cert, key } from './certificate.ts';
 import { descriptors, untilDescriptors } from './usage.ts';
 
-/** Every engine passes the whole of src/net/contract/. */
+/** Every engine must pass all of src/net/contract/. */
 export const engines: readonly Engine[] = [new PortableEngine(), new FastEngine()];
 
-/** Holds all tests of a file to closing what they open. */
+/** Asserts that the tests of a file close everything they open. */
 export function leavesNothing(): void {
   let atFirst: number;
   before(async () => {
@@ -22,7 +22,7 @@ export function leavesNothing(): void {
   after(() => untilDescriptors(atFirst));
 }
 
-/** A connection of an engine, and the plain socket at its far end. */
+/** A connection of an engine, and the plain socket at the far end. */
 export interface Pair {
   readonly near: Connection;
   readonly far: Socket;
@@ -30,16 +30,16 @@ export interface Pair {
 
 const PLAIN = { allowHalfOpen: true, noDelay: true } as const;
 
-/** A pair that the far end has opened. */
+/** A pair opened by the far end. */
 export async function accepted(engine: Engine, host = '127.0.0.1'): Promise<Pair> {
   const arrival = Promise.withResolvers<Connection>();
   await using listener = await engine.listen({ host, port: 0 }, arrival.resolve, assert.fail);
   const far = connect({ ...PLAIN, ...listener.local });
-  far.on('error', () => undefined); // tests look at what it has received
+  far.on('error', () => undefined); // tests check what it has received
   return { near: await arrival.promise, far };
 }
 
-/** A pair that the engine has opened. */
+/** A pair opened by the engine. */
 export async function dialled(engine: Engine): Promise<Pair> {
   const arrival = Promise.withResolvers<Socket>();
   const server = createServer(PLAIN, arrival.resolve).listen(0, '127.0.0.1');
@@ -53,12 +53,12 @@ export async function dialled(engine: Engine): Promise<Pair> {
   return { near, far };
 }
 
-/** The same under TLS: both ends of the link, and the plain socket below the far one. */
+/** The same over TLS: both ends of the link, and the plain socket below the far end. */
 export interface SecurePair extends Pair {
   readonly below: Socket;
 }
 
-/** Puts TLS onto a pair whose far end is the client; its handshake is over for the client only. */
+/** Adds TLS to a pair whose far end is the client; the handshake is only complete for the client. */
 export async function secured(engine: Engine, { near, far: below }: Pair): Promise<SecurePair> {
   const far = tlsConnect({ ca: cert, servername: 'localhost', socket: below });
   far.on('error', () => undefined);
@@ -73,13 +73,13 @@ export async function secured(engine: Engine, { near, far: below }: Pair): Promi
   return { near: engine.adopt(secure, near.local, near.remote, { resetAndDestroy }), far, below };
 }
 
-/** A relay, and how it ends. */
+/** A relay, and a promise of its end. */
 export interface Running {
   readonly relay: Relay;
   readonly ended: Promise<RelayEnd>;
 }
 
-/** And the far ends of its two connections. */
+/** A relay with the far ends of its two connections. */
 export interface Relayed extends Running, Disposable {
   readonly client: Socket;
   readonly target: Socket;
@@ -92,7 +92,7 @@ export async function relayed(engine: Engine, limits: Partial<RelayOptions> = {}
   return join(engine, client, target, limits);
 }
 
-/** Lets an engine join two connections. */
+/** Joins two connections with an engine. */
 export function startRelay(
   engine: Engine,
   client: Connection,
@@ -122,7 +122,9 @@ export function join(
   };
 }
 
-/** What a far end gets up to the orderly end of the stream. Rejects with the error that ends it otherwise. */
+/**
+ * Everything a far end receives up to a normal end of the stream. Rejects with the error of any other end.
+ */
 export function received(far: Socket): Promise<Buffer> {
   const chunks: Buffer[] = [];
   return new Promise((resolve, reject) => {
@@ -132,7 +134,7 @@ export function received(far: Socket): Promise<Buffer> {
   });
 }
 
-/** Lets a far end write as fast as it can. */
+/** Makes a far end write as fast as it can. */
 export function flood(far: Socket): { sent(): number; stop(): void } {
   const chunk = sample(65_536, 7);
   let sent = 0;
@@ -144,7 +146,7 @@ export function flood(far: Socket): { sent(): number; stop(): void } {
   return { sent: () => sent, stop: () => void far.off('drain', fill) };
 }
 
-/** Waits until a counter has begun to grow and stands still again. */
+/** Waits until a counter has begun to grow and then stopped. */
 export async function settled(counter: () => number): Promise<number> {
   for (let last = 0; ; last = counter()) {
     await delay(250);
@@ -152,7 +154,7 @@ export async function settled(counter: () => number): Promise<number> {
   }
 }
 
-/** Waits until a far end is gone, in order or not. */
+/** Waits until a far end is closed, normally or not. */
 export function closed(far: Socket): Promise<void> {
   return new Promise((resolve) => {
     if (far.closed) resolve();
@@ -160,14 +162,16 @@ export function closed(far: Socket): Promise<void> {
   });
 }
 
-/** As `closed`, for a far end that has read the end of the stream: only by writing does it learn that nobody is there. */
+/**
+ * Like `closed`, for a far end that has read the end of the stream: only writing shows that the peer is gone.
+ */
 export async function gone(far: Socket): Promise<void> {
   const writing = setInterval(() => far.write('x'), 20);
   await closed(far);
   clearInterval(writing);
 }
 
-/** Reads exactly so many bytes of a connection; what came beyond them is given back. */
+/** Reads exactly this many bytes from a connection; excess bytes are unread. */
 export async function read(connection: Connection, size: number): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let missing = size;
@@ -182,7 +186,7 @@ export async function read(connection: Connection, size: number): Promise<Buffer
   return bytes.subarray(0, size);
 }
 
-/** Bytes that differ from place to place and from seed to seed, so that a lost, doubled or swapped chunk shows. */
+/** Bytes that vary with position and seed, so that a lost, repeated or swapped chunk is detected. */
 export function sample(size: number, seed: number): Buffer {
   const words = new Uint32Array(Math.ceil(size / 4));
   let state = seed;
@@ -193,7 +197,7 @@ export function sample(size: number, seed: number): Buffer {
   return Buffer.from(words.buffer, 0, size);
 }
 
-/** As `assert.deepEqual`, which would print megabytes. */
+/** Like `assert.deepEqual`, which would print megabytes. */
 export function assertSame(actual: Uint8Array, expected: Uint8Array): void {
   const length = Math.min(actual.length, expected.length);
   for (let i = 0; i < length; i++) {

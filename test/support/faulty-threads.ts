@@ -1,6 +1,6 @@
 /**
- * Preloaded into garter (`--import`): one of its threads takes away the file GARTER_TEST_FAULT when that appears, and throws; or it hangs,
- * if that is what stands in it.
+ * Preloaded into garter (`--import`): when the file GARTER_TEST_FAULT appears, one of the threads removes it
+ * and throws, or hangs if the file says so.
  */
 import { readFileSync, unlinkSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
@@ -13,7 +13,7 @@ if (!isMainThread && file !== undefined) {
       fault = readFileSync(file, 'utf8');
       unlinkSync(file);
     } catch {
-      return; // not now, or another thread was first
+      return; // not yet, or another thread was first
     }
     if (fault === 'hang') for (;;);
     throw new Error('made to throw');

@@ -2,19 +2,19 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startTarget, type Target } from './targets.ts';
 
-/** What a faulty relay does to each chunk, and at the end. */
+/** The faults of a relay, for each chunk and at the end. */
 export interface Fault {
-  /** Milliseconds that a chunk is late, at least and at most. */
+  /** Minimum and maximum delay of a chunk in milliseconds. */
   readonly late?: readonly [number, number];
-  /** Bytes at a time. */
+  /** Bytes passed on at a time. */
   readonly piece?: number;
-  /** Bytes after which it stops passing anything on, and closes nothing: a half-open peer. */
+  /** Bytes after which it passes nothing on and closes nothing: a half-open peer. */
   readonly stallsAfter?: number;
   /** Bytes after which it resets both sides. */
   readonly cutsAfter?: number;
 }
 
-/** A relay to a target, between garter and it, that is not what it should be. */
+/** A faulty relay between garter and a target. */
 export function startFaulty(target: { host: string; port: number }, fault: Fault): Promise<Target> {
   return startTarget((near) => {
     const far = connect({ host: target.host, port: target.port, allowHalfOpen: true, noDelay: true });
@@ -22,7 +22,7 @@ export function startFaulty(target: { host: string; port: number }, fault: Fault
     near.on('close', () => far.destroy());
     let passed = 0;
     const pass = async (from: Socket, to: Socket): Promise<void> => {
-      // The end of one direction is not the end of the socket.
+      // The end of one direction must not destroy the socket.
       for await (const chunk of from.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
         const { late, piece = chunk.length, stallsAfter = Infinity, cutsAfter = Infinity } = fault;
         for (let at = 0; at < chunk.length; at += piece) {
@@ -39,7 +39,7 @@ export function startFaulty(target: { host: string; port: number }, fault: Fault
       }
       to.end();
     };
-    const gone = (): void => void near.destroy(); // one side has failed: that is what the test is about
+    const gone = (): void => void near.destroy(); // one side has failed, which is the purpose of the test
     pass(near, far).catch(gone);
     pass(far, near).catch(gone);
   });

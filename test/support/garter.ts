@@ -11,38 +11,44 @@ import { sized } from './size.ts';
 import { Tail } from './tail.ts';
 
 export interface GarterOptions {
-  /** What stands in garter.yaml beside `listen`, `users` and `log`. Without `workers` there is one, and at full size one per core. @default '' */
+  /**
+   * The content of garter.yaml other than `listen`, `users` and `log`. Without `workers` there is one thread,
+   * or at full size one per core. @default ''
+   */
   readonly config?: string;
-  /** Lines of the listener beside its address. */
+  /** Lines of the listener other than its address. */
   readonly listener?: readonly string[];
   /** Names and passwords. */
   readonly users?: Readonly<{ [name: string]: string }>;
   /** @default '127.0.0.1' */
   readonly host?: string;
-  /** Where its log goes instead of a file; then there are no records to read. */
+  /** The log destination, instead of a file; there are then no records to read. */
   readonly log?: string;
-  /** What it leaves on standard error. @default nothing */
+  /** Expected output on standard error. @default none */
   readonly complaint?: RegExp;
-  /** In front of the command: a network namespace. */
+  /** Put in front of the command, such as a network namespace. */
   readonly prefix?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** A running `garter serve`. Disposing of it stops it as an operator would and fails if it left anything on standard error. */
+/**
+ * A running `garter serve`. Disposing of it stops it as an operator would, and fails if there was any output
+ * on standard error.
+ */
 export interface Garter extends AsyncDisposable {
   readonly host: string;
   readonly port: number;
   readonly process: Daemon;
   readonly directory: string;
-  /** Every line of the log file so far. */
+  /** All lines of the log file so far. */
   log(): Promise<readonly LogLine[]>;
-  /** Every record so far. */
+  /** All records so far. */
   records(): Promise<readonly ConnectionRecord[]>;
-  /** Waits for a record with these fields and takes it: no other call gets the same one. */
+  /** Waits for a record with these fields and consumes it: no other call returns the same one. */
   record(fields: Partial<ConnectionRecord>): Promise<ConnectionRecord>;
 }
 
-/** A record, or a message with whatever fields it has. */
+/** A record, or a message with any other fields. */
 interface LogLine extends Partial<ConnectionRecord> {
   readonly level: string;
   readonly event: string;
@@ -121,10 +127,10 @@ export async function startGarter(options: GarterOptions = {}): Promise<Garter> 
   };
 }
 
-/** Rules with which everything may go everywhere. */
+/** Rules that allow everything. */
 export const OPEN = 'rules: [{ name: all, allow: any, to: [any, loopback] }]';
 
-/** Changes the configuration, reloads, and waits until the log has this to say of it. */
+/** Changes the configuration, reloads, and waits until the log contains `said`. */
 export async function reload(
   garter: Garter,
   change = (text: string): string => text,

@@ -2,18 +2,21 @@ import type { Socket } from 'node:net';
 import { address } from './raw.ts';
 import { startTarget, type Target } from './targets.ts';
 
-/** A SOCKS5 server, and the next one too, if it is told to connect: grants everything, and says that its relay is there. */
+/**
+ * A fake SOCKS5 server, which also plays the next hop after a CONNECT: it grants everything, and claims that
+ * its relay is at the given address.
+ */
 export interface Liar extends Target {
-  /** Connections that it has. */
+  /** Open connections. */
   readonly open: ReadonlySet<Socket>;
-  /** All that it ever had. */
+  /** The number of connections so far. */
   readonly count: number;
 }
 
-/** Bytes of a greeting with one method. */
+/** Bytes of a greeting with a single method. */
 const GREETING = 3;
 
-/** `spoils`: the first connection is cut before the second gets its reply. */
+/** `spoils`: the first connection is cut before the second receives its reply. */
 export async function startLiar(relay: { host: string; port: number }, spoils = false): Promise<Liar> {
   const open = new Set<Socket>();
   let count = 0;

@@ -12,7 +12,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Endpoint } from '../../src/wire/address.ts';
 
-/** A query that came in. */
+/** A received query. */
 export interface Asked {
   readonly over: 'udp' | 'tcp';
   readonly id: number;
@@ -22,7 +22,7 @@ export interface Asked {
   readonly from: Endpoint;
 }
 
-/** What to send back, in this order; nothing is silence. */
+/** Returns the messages to send back, in this order; none for silence. */
 export type Script = (asked: Asked) => readonly Buffer[] | Promise<readonly Buffer[]>;
 
 export interface NameServer extends AsyncDisposable {
@@ -30,7 +30,10 @@ export interface NameServer extends AsyncDisposable {
   readonly asked: readonly Asked[];
 }
 
-/** A name server on a port of 127.0.0.1, UDP and TCP, that answers by the script. Over TCP it adds the length and sends in pieces. */
+/**
+ * A name server on a port of 127.0.0.1, over UDP and TCP, that answers by the script. Over TCP it adds the
+ * length prefix and sends in pieces.
+ */
 export async function startNameServer(script: Script): Promise<NameServer> {
   const [udp, tcp] = await bindBoth(10);
   const asked: Asked[] = [];
@@ -65,7 +68,7 @@ export async function startNameServer(script: Script): Promise<NameServer> {
   udp.on('message', (bytes, from) => void answerDatagram(bytes, { host: from.address, port: from.port }));
   tcp.on('connection', (socket) => {
     open.add(socket);
-    socket.on('error', () => undefined); // the other side may go at any time
+    socket.on('error', () => undefined); // the other side may close at any time
     socket.once('data', (bytes: Buffer) => void answerStream(bytes, socket));
   });
   return {
@@ -80,7 +83,7 @@ export async function startNameServer(script: Script): Promise<NameServer> {
   };
 }
 
-/** Also what the question is answered with when it says something else. */
+/** The content of a response; `question` overrides that of the query. */
 export interface Says extends Packet {
   readonly rcode?: number;
   readonly question?: { readonly name?: string; readonly type?: 'A' | 'AAAA' };
@@ -116,15 +119,15 @@ export function service(
   return { name, type: 'SRV', class: 'IN', ttl, data: { target, port, priority, weight } };
 }
 
-/** The record in a negative answer that says how long it may be kept. */
+/** The record of a negative answer that determines how long it may be cached. */
 export function authority(minimum: number, ttl = 3600): Answer {
   const data = { mname: 'ns.test', rname: 'admin.test', minimum };
   return { name: 'test', type: 'SOA', class: 'IN', ttl, data };
 }
 
 /**
- * Two sockets on one port. TCP first: most ports may wait out a connection there, and few are taken by UDP; another program
- * may still have this one, so try again.
+ * Two sockets on one port. TCP first: its ports may be in TIME_WAIT, while few UDP ports are taken; another
+ * program may still have the port, so it is tried again.
  */
 async function bindBoth(tries: number): Promise<[UdpSocket, Server]> {
   const tcp = createServer();

@@ -13,7 +13,10 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** Runs a program to its end. Rejects when it cannot be started or takes too long; any exit code is an outcome. */
+/**
+ * Runs a program to its end. Rejects when it cannot be started or takes too long; any exit code is a valid
+ * outcome.
+ */
 export async function run(command: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const { timeout = PATIENCE } = options;
   const child = spawnGroup(command);
@@ -34,7 +37,7 @@ export async function run(command: readonly string[], options: RunOptions = {}):
   }
 }
 
-/** As `run`, for a program that has to succeed: its standard output. */
+/** Like `run`, for a program that must succeed; returns its standard output. */
 export async function check(command: readonly string[], options: RunOptions = {}): Promise<string> {
   const { code, stdout, stderr } = await run(command, options);
   if (code !== 0) throw new Error(`${command.join(' ')}: exit code ${code}\n${stdout}${stderr}`);
@@ -42,24 +45,27 @@ export async function check(command: readonly string[], options: RunOptions = {}
 }
 
 export interface DaemonOptions {
-  /** What its output says when it is ready. */
+  /** Matches the output that shows it is ready. */
   readonly ready: RegExp;
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** A program that runs until it is told to stop. */
+/** A program that runs until it is stopped. */
 export interface Daemon extends AsyncDisposable {
   readonly pid: number;
   readonly ready: RegExpExecArray;
   readonly stdout: () => string;
   readonly stderr: () => string;
-  /** Ignored once it has ended. */
+  /** Ignored once the process has ended. */
   readonly signal: (signal: NodeJS.Signals) => void;
-  /** Its exit code once it has ended by itself or by a signal sent before. Rejects when that takes too long. */
+  /**
+   * The exit code, once the process has ended by itself or by an earlier signal. Rejects when that takes too
+   * long.
+   */
   readonly ended: () => Promise<number | null>;
 }
 
-/** Starts a program and waits until it says that it is ready. Disposing of it ends it and its children. */
+/** Starts a program and waits until it is ready. Disposing of it ends it and its children. */
 export async function start(command: readonly string[], options: DaemonOptions): Promise<Daemon> {
   const child = spawnGroup(command, options.env);
   child.stdin!.end();
@@ -100,10 +106,16 @@ export async function start(command: readonly string[], options: DaemonOptions):
   };
 }
 
-/** Milliseconds after which a test gives up waiting: no promise of garter's, and more than a busy machine needs. */
+/**
+ * Milliseconds after which a test stops waiting: not a guarantee of garter, but more than a busy machine
+ * needs.
+ */
 export const PATIENCE = 60_000;
 
-/** Asks again every 20 ms until there is an answer, which `false` is none; rejects with `complaint()` when that takes too long. */
+/**
+ * Polls every 20 ms until there is an answer (`false` and `undefined` are not); rejects with `complaint()`
+ * when that takes too long.
+ */
 export async function until<T>(
   ask: () => T | false | undefined | Promise<T | false | undefined>,
   complaint: () => string | Promise<string> = () => 'this takes too long',
@@ -117,19 +129,22 @@ export async function until<T>(
   }
 }
 
-/** A process group of its own, so that what the program starts can be ended with it; no later than this process. */
+/**
+ * Starts a separate process group, so that children of the program end with it; at the latest when this
+ * process ends.
+ */
 function spawnGroup(command: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
   const [program, ...args] = command;
   const child = spawn(program!, args, { detached: true, env: { ...process.env, ...env } });
   const end = (): void => killGroup(child, 'SIGKILL');
-  // One for each program: that many are no leak.
+  // One listener per program: this number of listeners is not a leak.
   process.setMaxListeners(Math.max(process.getMaxListeners(), process.listenerCount('exit') + 2));
   process.once('exit', end);
   child.once('close', () => process.off('exit', end));
   return child;
 }
 
-/** Its exit code, once its output is complete too. */
+/** The exit code, once all output has been received. */
 function closing(child: ChildProcess): Promise<number | null> {
   return new Promise((resolve, reject) => child.once('close', resolve).once('error', reject));
 }

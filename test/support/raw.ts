@@ -10,7 +10,7 @@ export function formatHex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
 }
 
-/** The bytes of `05 01 00`; bytes stay what they are. */
+/** The bytes of `05 01 00`; bytes are returned unchanged. */
 export function parseHex(message: string | Uint8Array): Buffer {
   return typeof message === 'string' ? Buffer.from(message.replaceAll(' ', ''), 'hex') : Buffer.from(message);
 }
@@ -23,7 +23,7 @@ export function address(host: string, port: number): Buffer {
   return nameAddress(host, port);
 }
 
-/** The same of ATYP 3, whatever the text looks like. */
+/** The same with ATYP 3, whatever the host is. */
 export function nameAddress(host: string, port: number): Buffer {
   const text = Buffer.from(host);
   return Buffer.concat([Buffer.of(3, text.length), text, Buffer.of(port >> 8, port & 255)]);
@@ -35,12 +35,12 @@ export function request5(command: number, host: string, port: number): Buffer {
   return Buffer.concat([Buffer.of(5, command, 0), address(host, port)]);
 }
 
-/** With the host as a name, even where it is an address. */
+/** A request with the host as a name, even if it is an address. */
 export function request5ByName(command: number, host: string, port: number): Buffer {
   return Buffer.concat([Buffer.of(5, command, 0), nameAddress(host, port)]);
 }
 
-/** SOCKS4, or 4A for a name. */
+/** A SOCKS4 request, or SOCKS4A for a name. */
 export function request4(command: number, host: string, port: number): Buffer {
   const named = isIP(host) === 0;
   const head = Buffer.of(4, command, port >> 8, port & 255);
@@ -48,10 +48,10 @@ export function request4(command: number, host: string, port: number): Buffer {
   return Buffer.concat([head, ipv4(named ? '0.0.0.1' : host), Buffer.of(0), name]);
 }
 
-/** A TCP client that sends exactly what it is told and shows exactly what it gets. */
+/** A TCP client that sends and receives exact bytes. */
 export class RawClient implements Disposable {
   readonly socket: Socket;
-  /** What is reset: the same, or what is below TLS. */
+  /** The socket to reset: the same one, or the one below TLS. */
   readonly #below: Socket;
   readonly #localPort: number;
   #received = Buffer.of();
@@ -89,7 +89,7 @@ export class RawClient implements Disposable {
     return new RawClient(socket);
   }
 
-  /** Over TLS, where the proxy shows the certificate for `localhost`. */
+  /** Over TLS, to a proxy with the certificate for `localhost`. */
   static async connectTls(proxy: { host: string; port: number }, from?: string): Promise<RawClient> {
     const { socket: below } = await RawClient.connect(proxy, from);
     below.removeAllListeners('data');
@@ -107,12 +107,12 @@ export class RawClient implements Disposable {
     return this.#localPort;
   }
 
-  /** Sends each part, a text being hexadecimal, in one segment if they fit. */
+  /** Sends all parts, in one segment if they fit; strings are hexadecimal. */
   send(...parts: readonly (string | Uint8Array)[]): void {
     this.socket.write(Buffer.concat(parts.map(parseHex)));
   }
 
-  /** The next bytes, exactly so many. */
+  /** Exactly the next `count` bytes. */
   async read(count: number): Promise<Buffer> {
     await this.#until(() => this.#received.length >= count, `${count} bytes`);
     const result = this.#received.subarray(0, count);
@@ -120,13 +120,13 @@ export class RawClient implements Disposable {
     return result;
   }
 
-  /** Asserts that these bytes come next. */
+  /** Asserts that these bytes arrive next. */
   async expect(message: string | Uint8Array): Promise<void> {
     const expected = parseHex(message);
     assert.equal(formatHex(await this.read(expected.length)), formatHex(expected));
   }
 
-  /** Everything up to the orderly end of the stream. */
+  /** Everything up to a normal end of the stream. */
   async rest(): Promise<Buffer> {
     await this.#until(() => this.#ended, 'the end');
     const result = this.#received;
@@ -134,7 +134,7 @@ export class RawClient implements Disposable {
     return result;
   }
 
-  /** Waits until the connection is gone, in order or not; what had come is dropped. */
+  /** Waits until the connection is closed, normally or not; unread data is dropped. */
   async gone(): Promise<void> {
     await this.#until(() => this.#ended || this.#error !== undefined, 'the end', true);
   }
@@ -171,7 +171,7 @@ export class RawClient implements Disposable {
   }
 }
 
-/** Goes as far as the reply to CONNECT: the client, from then on joined with the target, and BND. */
+/** Connects through a proxy; returns the client, joined with the target from then on, and BND. */
 export async function connectThrough(
   proxy: { host: string; port: number },
   target: { host: string; port: number },
@@ -184,7 +184,7 @@ export async function connectThrough(
   return client;
 }
 
-/** There and back: an echo behind the proxy gets what is sent, and so does the client, to the end of both directions. */
+/** Asserts that data passes through the proxy to an echo server and back, until both directions end. */
 export async function works(
   proxy: { host: string; port: number },
   echo: { host: string; port: number },
@@ -206,7 +206,7 @@ export async function readAddress(client: RawClient): Promise<{ host: string; po
   return { host: new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1), port };
 }
 
-/** The reply code that a request gets, after which the server has to close. */
+/** The reply code for a request, after which the server must close. */
 export async function replyCode(proxy: { host: string; port: number }, request: Uint8Array): Promise<number> {
   using client = await RawClient.connect(proxy);
   const version = request[0]!;

@@ -1,4 +1,4 @@
-/** What the project promises in `npm run test:full`, which takes hours; elsewhere what is enough for every run. */
+/** The guaranteed size for `npm run test:full`, which takes hours; otherwise a size that suits every run. */
 export function sized<const Full, const Usual>(full: Full, usual: Usual): Full | Usual {
   return process.env.SIZE === 'full' ? full : usual;
 }

@@ -1,6 +1,9 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 
-/** A file of JSON lines that somebody else writes: each line is read and parsed once. After a rotation it holds the new file only. */
+/**
+ * A file of JSON lines written by another process: each line is read and parsed once. After a rotation only
+ * the new file is read.
+ */
 export class Tail<Line> {
   readonly #path: string;
   #inode = 0;
@@ -11,7 +14,7 @@ export class Tail<Line> {
     this.#path = path;
   }
 
-  /** The complete lines so far: the last one may still be on its way. */
+  /** The complete lines so far: the last one may still be incomplete. */
   lines(): readonly Line[] {
     let file: number;
     try {

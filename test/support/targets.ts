@@ -6,16 +6,16 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { setImmediate as immediate, setTimeout as delay } from 'node:timers/promises';
 import { start } from './process.ts';
 
-/** A server on loopback, the far end of a test. */
+/** A server on loopback: the destination in a test. */
 export interface Target extends AsyncDisposable {
   readonly host: string;
   readonly port: number;
 }
 
-/** As it is in records, rules and URLs: `127.0.0.1:1080`. */
+/** The form used in records, rules and URLs: `127.0.0.1:1080`. */
 export const at = ({ host, port }: { host: string; port: number }): string => `${host}:${port}`;
 
-/** Does with each connection what it is told. Both directions stay open until it ends them. */
+/** Calls `serve` for each connection. Both directions stay open until `serve` ends them. */
 export async function startTarget(
   serve: (socket: Socket) => void,
   host = '127.0.0.1',
@@ -25,7 +25,7 @@ export async function startTarget(
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     open.add(socket);
     socket.on('close', () => open.delete(socket));
-    socket.on('error', () => undefined); // a test resets it on purpose
+    socket.on('error', () => undefined); // tests reset it on purpose
     serve(socket);
   });
   const drop = (): void => {
@@ -34,7 +34,7 @@ export async function startTarget(
   return listening(server, host, drop, port);
 }
 
-/** Sends back what it gets, and ends when the other end does. */
+/** Echoes everything, and ends when the peer does. */
 export function startEcho(host?: string, seen?: (socket: Socket) => void): Promise<Target> {
   return startTarget((socket) => {
     seen?.(socket);
@@ -42,7 +42,7 @@ export function startEcho(host?: string, seen?: (socket: Socket) => void): Promi
   }, host);
 }
 
-/** A port of loopback on which nobody listens. */
+/** A port of loopback without a listener. */
 export async function closedPort(): Promise<number> {
   await using target = await startTarget(() => undefined);
   return target.port;
@@ -55,7 +55,7 @@ export async function startWebServer(host?: string): Promise<Target & { readonly
   return { ...target, page };
 }
 
-/** Sends every datagram back to where it came from. */
+/** Sends every datagram back to its sender. */
 export async function startDatagramEcho(host = '127.0.0.1'): Promise<Target> {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
   socket.on('message', (message, { address, port }) => socket.send(message, port, address));
@@ -87,13 +87,16 @@ async function listening(server: Server, host = '127.0.0.1', drop: () => void, p
   };
 }
 
-/** Resolves with `false` after a time in which the event loop, however late it is, has told everything there was to tell. */
+/**
+ * Resolves with `false` after this time, and after the event loop, however late, has delivered all pending
+ * events.
+ */
 async function quiet(milliseconds: number): Promise<false> {
   await delay(milliseconds);
   return immediate(false);
 }
 
-/** Listens but never accepts, and its queue is full: a connection to it is neither made nor refused. */
+/** Listens but never accepts, with a full queue: connections to it are neither established nor refused. */
 export async function startBlackHole(host = '127.0.0.1', port = 0): Promise<Target> {
   await using stack = new AsyncDisposableStack();
   const script = `

@@ -7,22 +7,22 @@ import { WireError } from '../../src/wire/error.ts';
 import type { Credentials } from '../../src/wire/password.ts';
 import { Reply } from '../../src/wire/socks5.ts';
 
-/** 192.0.2.9:4000, as SOCKS5 writes it: what the server of a transcript says it is bound to. */
+/** 192.0.2.9:4000 in SOCKS5 encoding: the address that the server of a transcript claims to be bound to. */
 export const BOUND = '01 c0 00 02 09 0f a0';
 
 export const hexOf = (text: string): string => Buffer.from(text).toString('hex');
 
-/** A head of HTTP. */
+/** An HTTP head. */
 export const headOf = (...lines: readonly string[]): string => hexOf(`${lines.join('\r\n')}\r\n\r\n`);
 
 /**
- * `> hex` is the client, `< hex` the server, which takes passwords before none, knows alice:pw, and answers the request with
- * `replies`; `! CODE` is a broken protocol, after which nothing may come.
+ * `> hex` is sent by the client, `< hex` by the server, which prefers passwords to none, knows alice:pw, and
+ * answers the request with `replies`; `! CODE` is a protocol error, which must be the last line.
  */
 export interface ServerTranscript {
   readonly name: string;
   readonly lines: readonly string[];
-  /** Replies to the request, one or two. @default succeeded, bound to 192.0.2.9:4000 */
+  /** One or two replies to the request. @default succeeded, bound to 192.0.2.9:4000 */
   readonly replies?: readonly (0 | 1 | 2 | 5 | 7)[];
   readonly trailing?: string;
   readonly protocols?: readonly ServerProtocol[];
@@ -53,7 +53,7 @@ export function runServerTranscripts(transcripts: readonly ServerTranscript[]): 
   });
 }
 
-/** `> hex` is what the client writes, `< hex` what its server answers, `= text` what it comes to. */
+/** `> hex` is sent by the client, `< hex` by its server; `= text` is the outcome. */
 export interface ClientTranscript {
   readonly name: string;
   readonly options: ClientHandshakeOptions;
@@ -89,7 +89,7 @@ export function runClientTranscripts(transcripts: readonly ClientTranscript[]): 
   });
 }
 
-/** Feeds the client's bytes in chunks and gives everything that happened, in order. */
+/** Feeds the client's bytes in chunks, and returns all events in order. */
 function playServer(
   { lines, replies = [0], protocols }: ServerTranscript,
   size: number,
@@ -163,7 +163,7 @@ function present(bytes: Uint8Array | undefined): Uint8Array[] {
   return bytes === undefined ? [] : [bytes];
 }
 
-/** Feeds the server's chunks and gives what the client wrote, and what it came to. */
+/** Feeds the server's chunks, and returns the bytes that the client wrote, and the outcome. */
 function playClient(
   options: ClientHandshakeOptions,
   chunks: readonly Uint8Array[],

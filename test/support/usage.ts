@@ -6,7 +6,7 @@ export async function descriptors(pid: number): Promise<number> {
   return (await readdir(`/proc/${pid}/fd`)).length;
 }
 
-/** Waits until this process has no more descriptors open than so many. */
+/** Waits until this process has at most this many descriptors open. */
 export async function untilDescriptors(count: number): Promise<void> {
   await until(
     async () => (await descriptors(process.pid)) <= count,
@@ -20,16 +20,17 @@ export async function memory(pid: number): Promise<number> {
   return Math.round(Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024);
 }
 
-/** How many descriptors this process and its children may have open. */
+/** The number of descriptors that this process and its children may each have open. */
 export async function descriptorLimit(): Promise<number> {
   const limits = await readFile('/proc/self/limits', 'utf8');
   return Number(/^Max open files\s+(\d+|unlimited)/m.exec(limits)?.[1]?.replace('unlimited', '1e9'));
 }
 
-/** Milliseconds of processor time that a process has used, all threads together (Linux). */
+/** Milliseconds of CPU time that a process has used, in all threads (Linux). */
 export async function cpuTime(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  // utime and stime, in ticks of 10 ms, stand 11 words behind the name, which may hold blanks (proc(5)).
+  // utime and stime, in ticks of 10 ms, are the 12th and 13th words after the name, which may contain blanks
+  // (proc(5)).
   const [user, system] = stat
     .slice(stat.lastIndexOf(')') + 2)
     .split(' ')
