@@ -26,7 +26,7 @@ import { MemoryEngine } from '../support/memory-engine.ts';
 import type { MemorySocket, SentDatagram } from '../support/memory-engine.ts';
 import { keeps, same } from './target.ts';
 
-/** The client, and the address of the relay. */
+/** The addresses of the client and the relay. */
 export const CLIENT = '198.51.100.7';
 export const RELAY = '192.0.2.9';
 
@@ -40,7 +40,7 @@ export const HOSTS: Readonly<Record<string, string>> = {
 
 const ALLOW: Pick<RuleOptions, 'action' | 'log' | 'revoke'> = { action: 'allow', log: [], revoke: 'close' };
 const NETWORKS = ['203.0.113.0/24', '2001:db8::/32'];
-/** `isAllowed` says the same. */
+/** `isAllowed` implements the same rules. */
 const SOME = compile({
   rules: [
     { ...ALLOW, name: 'no', action: 'deny', to: ['203.0.113.13', '.internal'] },
@@ -54,7 +54,7 @@ function isAllowed({ host, port }: Endpoint): boolean {
   return isInNetwork && host !== '203.0.113.13' && port >= 1000;
 }
 
-/** An association over sockets in memory, what was done to it, and what has to come of it. */
+/** An association over sockets in memory, the events so far, and the expected result. */
 export class Scene {
   readonly engine: MemoryEngine = new MemoryEngine();
   readonly associations: Associations;
@@ -62,18 +62,18 @@ export class Scene {
   readonly session: Session;
   readonly #state: ServerState;
   readonly #replies: 'peers' | 'any';
-  /** Where the client sends from; 0 = nobody knows yet. */
+  /** The client's port; 0 = not known yet. */
   #clientPort: number;
-  /** How many datagrams came to the client's side, were fragments, were sent on. */
+  /** Datagrams received on the client's side, fragments among them, and datagrams sent on. */
   #heard = 0;
   #fragments = 0;
   #passed = 0;
   #isDeclared = false;
-  /** Somebody else at the client's address has sent what the client might have sent. */
+  /** Another port at the client's address has sent what could have come from the client. */
   #isContested = false;
-  /** How often the client has sent data that was not sent on yet, by its hexadecimal digits. */
+  /** The number of times that the client sent data not yet sent on, keyed by its hexadecimal digits. */
   readonly #data = new Map<string, number>();
-  /** Peers that were sent to. */
+  /** Peers that datagrams were sent to. */
   readonly #peers = new Set<string>();
 
   constructor(
@@ -87,7 +87,7 @@ export class Scene {
     this.#clientPort = clientPort;
     this.#ports = ports;
     const limits = new Limits(createLimitMemory([1, 2], 32));
-    // Of the state and the connection only what an association looks at.
+    // Only the parts of the state and the connection that an association uses.
     this.#state = {
       engine: this.engine,
       ports,
@@ -111,7 +111,7 @@ export class Scene {
     this.session = new Session('1', connection, listener as unknown as OpenListener);
   }
 
-  /** Why its session was ended. */
+  /** Why the session was ended. */
   get ended(): string | undefined {
     return this.session.failure?.message;
   }
@@ -124,7 +124,7 @@ export class Scene {
     return association;
   }
 
-  /** A datagram comes to the client's side. */
+  /** Simulates a datagram on the client's side. */
   hear(datagram: Uint8Array, from: Endpoint): void {
     if (this.session.failure !== undefined) return;
     this.#heard++;
@@ -140,7 +140,7 @@ export class Scene {
     this.#inside.deliver(datagram, from);
   }
 
-  /** A datagram comes to the side of the destinations. */
+  /** Simulates a datagram on the destinations' side. */
   answer(data: Uint8Array, from: Endpoint): void {
     this.#checkSent();
     const family = from.host.includes(':') ? '::' : '0.0.0.0';
@@ -156,7 +156,7 @@ export class Scene {
     same('an answer is passed on whole', textOf(sent.data.subarray(header!.size)), textOf(data));
   }
 
-  /** The rules change: nothing is allowed any more, or again what was. */
+  /** Switches the rules between allowing nothing and the original ones. */
   async reload(): Promise<void> {
     await this.settle();
     this.#state.policy = this.#state.policy === SOME ? NOTHING : SOME;
@@ -165,7 +165,7 @@ export class Scene {
     if (this.#state.policy === NOTHING) this.#peers.clear();
   }
 
-  /** All decisions are made, and everything that was sent is looked at. */
+  /** Waits for all decisions, and checks everything that was sent. */
   async settle(): Promise<void> {
     await new Promise((done) => setImmediate(done));
     this.#checkSent();
@@ -180,7 +180,7 @@ export class Scene {
     keeps('every datagram is counted once', isRight, () => `${told} of ${this.#heard}`);
   }
 
-  /** After it was closed. */
+  /** Called after the association was closed. */
   checkEnd(association: Association): void {
     const { sent, received } = association;
     for (const socket of this.engine.sockets) {

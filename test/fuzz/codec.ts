@@ -8,20 +8,23 @@ export interface Codec<T> {
   readonly name: string;
   readonly decode: (bytes: Uint8Array) => Decoded<T> | undefined;
   readonly encode?: (value: T) => Uint8Array;
-  /** True for a value that does not say all that was read: it is written in another way, or not at all. */
+  /**
+   * True for a value that does not contain everything that was decoded: it is encoded differently, or not at
+   * all.
+   */
   readonly isLossy?: (value: T) => boolean;
-  /** The byte that is not looked at, or not kept. */
+  /** The index of a byte that is ignored or not kept. */
   readonly ignored?: number;
-  /** More that a message promises; it tells the kind. */
+  /** Checks further guarantees of a message, and returns its kind. */
   readonly examine?: (value: T) => string;
-  /** In hexadecimal digits. */
+  /** In hexadecimal. */
   readonly seeds: readonly string[];
   readonly tokens?: readonly string[];
 }
 
 const TOKENS = ['example.com', 'ü', '\0', '\0\0\0\x01', 'TCP4 ', '::1', '\r\n', '65535'];
 
-/** A decoder has three outcomes and stands by them when more bytes come; its encoder is the inverse. */
+/** A decoder has three outcomes and keeps them when more bytes arrive; its encoder is the inverse. */
 export function codec<T>(of: Codec<T>): Target {
   const { name, decode, encode, isLossy, ignored, examine, seeds, tokens = TOKENS } = of;
   return {
@@ -81,7 +84,7 @@ function outcomeOf<T>(
   }
 }
 
-/** `undefined` when it does not fit. */
+/** `undefined` when the value cannot be encoded. */
 function encoded<T>(encode: (value: T) => Uint8Array, value: T): Uint8Array | undefined {
   try {
     return encode(value);
@@ -91,7 +94,7 @@ function encoded<T>(encode: (value: T) => Uint8Array, value: T): Uint8Array | un
   }
 }
 
-/** Shorter ones, among them all where something is decided: heads, and the last byte. */
+/** Prefixes of the bytes, including all decisive ones: the heads, and all but the last byte. */
 function beginnings(bytes: Uint8Array): Uint8Array[] {
   const { length } = bytes;
   const sizes = Array.from({ length: Math.min(length, 24) }, (_, i) => i);

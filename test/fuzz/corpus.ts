@@ -6,7 +6,7 @@ import type { Find } from './fuzzer.ts';
 
 const CORPUS = join(import.meta.dirname, 'corpus');
 
-/** What earlier runs have left: an input a line, in hexadecimal; nothing for a new target. */
+/** The inputs kept by earlier runs, one per line, in hexadecimal; none for a new target. */
 export function readCorpus(target: string): Uint8Array[] {
   const file = fileOf(target);
   let text: string;
@@ -27,7 +27,7 @@ export function writeCorpus(target: string, inputs: readonly Uint8Array[]): void
   writeFileSync(fileOf(target), lines.toSorted().join(''));
 }
 
-/** Writes a find where it can be read, and gives the name of the file. */
+/** Writes a find in readable form, and returns the file name. */
 export function writeFind(folder: string, find: Find): string {
   const { target, fault, error, input } = find;
   const hash = createHash('sha256').update(fault).digest('hex').slice(0, 8);

@@ -1,4 +1,4 @@
-/** The dearest input of each parser. `node test/fuzz/costs.ts` prints what each costs. */
+/** The most expensive input of each parser. `node test/fuzz/costs.ts` prints their costs. */
 import { decodeReply, encodeQuery } from '../../src/resolve/message.ts';
 import { Inbox } from '../../src/wire/inbox.ts';
 import { ClientHandshake } from '../../src/handshake/client.ts';
@@ -12,7 +12,7 @@ import { decodeUdpHeader, LAST_FRAGMENT } from '../../src/wire/udp.ts';
 
 export interface Cost {
   readonly name: string;
-  /** The size of the largest input that is read. */
+  /** The size of the largest input that is accepted. */
   readonly most: number;
   /** Makes an input of about this size; the returned function reads it. */
   readonly prepare: (size: number) => () => void;
@@ -133,7 +133,7 @@ export const costs: readonly Cost[] = [
   },
 ];
 
-/** A name server's answer of this many bytes, and the question that it is for. */
+/** An answer of this many bytes from a name server, and its question. */
 function answerOf(size: number, data: (at: number, bytes: Buffer) => void): () => void {
   const query = encodeQuery(1, 'a', 'PTR', true);
   const bytes = Buffer.alloc(size);
@@ -145,7 +145,7 @@ function answerOf(size: number, data: (at: number, bytes: Buffer) => void): () =
   return () => void decodeReply(Buffer.from(bytes), query);
 }
 
-/** A record at `at`, whose data follow; gives where. */
+/** Writes the head of a record at `at`, and returns the position of its data. */
 function record(bytes: Buffer, at: number, owner: number, type: number, size: number): number {
   bytes.writeUInt16BE(0xc000 | owner, at);
   bytes.writeUInt16BE(type, at + 2);
@@ -154,7 +154,7 @@ function record(bytes: Buffer, at: number, owner: number, type: number, size: nu
   return at + 12;
 }
 
-/** A head that comes in one piece, and may be refused. */
+/** A head that arrives in one piece, and may be refused. */
 function whole(name: string, textOf: (size: number) => string): Cost {
   return {
     name,
@@ -165,14 +165,14 @@ function whole(name: string, textOf: (size: number) => string): Cost {
         try {
           decodeHttpRequest(bytes);
         } catch {
-          // No request; what that costs is the question.
+          // Not a valid request; only its cost matters.
         }
       };
     },
   };
 }
 
-/** A client that sends a head byte by byte, which does not end. */
+/** A client that sends an endless head byte by byte. */
 function inPieces(name: string, most: number, start: string, more: string): Cost {
   return {
     name,
@@ -201,7 +201,7 @@ function feed(
   }
 }
 
-/** Milliseconds of the processor: the least of several runs, since others want it too. */
+/** Milliseconds of CPU time: the minimum of several runs, as other programs compete for the CPU. */
 export function millisecondsOf(run: () => void): number {
   const times = Array.from({ length: 5 }, () => {
     const { user, system } = process.cpuUsage();

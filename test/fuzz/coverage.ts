@@ -1,12 +1,12 @@
 import { Session } from 'node:inspector';
 import type { Profiler } from 'node:inspector';
 
-/** What is to be covered: garter, and the packages that read what others have written. */
+/** The code to cover: garter, and the packages that parse external input. */
 const COVERED = /\/(?:src|node_modules\/(?:yaml|dns-packet))\/.*\.[jt]s$/;
 
 /**
- * The coverage of V8 itself, block by block. Only code that is loaded after it was started is seen in blocks. V8 counts
- * from one reading to the next.
+ * V8's own block coverage. Only code that is loaded after it was started is covered in blocks. V8 counts from
+ * one reading to the next.
  */
 export class CoverageReader implements Disposable {
   readonly #session = new Session();
@@ -17,10 +17,10 @@ export class CoverageReader implements Disposable {
     this.#session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
   }
 
-  /** What was executed since the last reading. */
+  /** The code executed since the last reading. */
   read(): readonly Profiler.ScriptCoverage[] {
     let scripts: readonly Profiler.ScriptCoverage[] = [];
-    // In one's own thread the answer comes before `post` returns.
+    // Within the same thread, the answer arrives before `post` returns.
     this.#session.post('Profiler.takePreciseCoverage', (error, { result }) => {
       if (error !== null) throw error;
       scripts = result.filter(({ url }) => COVERED.test(url));
@@ -33,13 +33,13 @@ export class CoverageReader implements Disposable {
   }
 }
 
-/** Which characters of which sources have been executed. */
+/** The executed characters of each source. */
 export class Coverage {
   readonly #executed = new Map<string, Uint8Array>();
-  /** How many characters. */
+  /** The number of executed characters. */
   size = 0;
 
-  /** Whether there is something in a reading that was never executed before. */
+  /** Whether a reading contains code that was never executed before. */
   lacks(reading: readonly Profiler.ScriptCoverage[]): boolean {
     return reading.some((script) => {
       const before = this.#executed.get(script.url);
@@ -69,7 +69,7 @@ export class Coverage {
 function executed({ functions }: Profiler.ScriptCoverage): Uint8Array {
   const ranges = functions.flatMap((one) => one.ranges);
   const marks = new Uint8Array(Math.max(0, ...ranges.map(({ endOffset }) => endOffset)));
-  // What is inside comes after what is around it.
+  // Inner ranges follow the ranges that contain them.
   for (const { startOffset, endOffset, count } of ranges)
     marks.fill(count > 0 ? 1 : 0, startOffset, endOffset);
   return marks;

@@ -1,4 +1,4 @@
-/** Reads an input as a row of decisions. Beyond its end every number is 0 and every piece empty. */
+/** Reads an input as a sequence of decisions. Beyond its end every number is 0 and every piece is empty. */
 export class Draw {
   readonly #input: Uint8Array;
   #at = 0;
@@ -19,7 +19,7 @@ export class Draw {
     return this.byte() * 256 + this.byte();
   }
 
-  /** From 0 to `count` - 1, `count` being 256 at most. */
+  /** From 0 to `count` - 1; `count` is at most 256. */
   below(count: number): number {
     return this.byte() % count;
   }

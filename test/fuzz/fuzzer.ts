@@ -6,19 +6,19 @@ import type { Random } from './random.ts';
 import { BrokenPromise } from './target.ts';
 import type { Target } from './target.ts';
 
-/** Inputs between two readings of the coverage, which takes as long as hundreds of them. */
+/** Inputs between two readings of the coverage, each of which takes as long as hundreds of inputs. */
 const BATCH = 256;
-/** Milliseconds of computing after which an input counts as a find. */
+/** Milliseconds of CPU time after which an input counts as a find. */
 const SLOW = 1000;
-/** Lines of a stack, for finds. */
+/** Stack frames in finds. */
 const STACK = 20;
-/** Entries of the corpus that are there for their outcome alone. */
+/** Corpus entries kept only for their outcome. */
 const OUTCOMES_LIMIT = 200;
 
-/** An input that broke a promise. */
+/** An input that violated a guarantee. */
 export interface Find {
   readonly target: string;
-  /** What is wrong, in the same words for all inputs that show it. */
+  /** What is wrong, in the same words for all inputs that cause it. */
   readonly fault: string;
   readonly error: unknown;
   readonly input: Uint8Array;
@@ -26,11 +26,11 @@ export interface Find {
 
 type Watch = (input: Uint8Array) => void;
 
-/** Fuzzes one target: inputs that reach new code, or come to a new outcome, are kept and changed further. */
+/** Fuzzes one target: inputs that reach new code or a new outcome are kept and mutated further. */
 export class Fuzzer {
   readonly target: Target;
   readonly finds: Map<string, Find> = new Map();
-  /** Inputs that were run. */
+  /** Number of inputs run. */
   runs = 0;
   readonly #reader: CoverageReader;
   readonly #random: Random;
@@ -39,7 +39,7 @@ export class Fuzzer {
   readonly #coverage = new Coverage();
   readonly #outcomes = new Set<string>();
 
-  /** `watch` sees every input before it is run. */
+  /** `watch` receives every input before it is run. */
   constructor(target: Target, reader: CoverageReader, random: Random, watch: Watch = () => undefined) {
     this.target = target;
     this.#reader = reader;
@@ -51,26 +51,26 @@ export class Fuzzer {
     return this.#corpus;
   }
 
-  /** Characters of source. */
+  /** Covered characters of source code. */
   get covered(): number {
     return this.#coverage.size;
   }
 
-  /** Takes inputs into the corpus that add something to it. */
+  /** Adds to the corpus those inputs that contribute something new. */
   async adopt(inputs: readonly Uint8Array[]): Promise<void> {
     this.#corpus.push(...(await this.#choose(inputs, this.#coverage)));
   }
 
-  /** Drops from the corpus what its shorter entries reach as well. */
+  /** Removes from the corpus entries whose coverage shorter ones provide as well. */
   async distil(): Promise<void> {
     this.#outcomes.clear();
     this.#corpus = await this.#choose(this.#corpus, new Coverage());
   }
 
-  /** Runs batches of new inputs until it is time to stop. */
+  /** Runs batches of new inputs until `isOver` returns true. */
   async fuzz(isOver: (fuzzer: Fuzzer) => boolean): Promise<void> {
     const stack = Error.stackTraceLimit;
-    // Errors are many, and their stacks are most of what they cost.
+    // There are many errors, and capturing stacks is most of their cost.
     Error.stackTraceLimit = 0;
     if (this.#corpus.length === 0) this.#corpus.push(new Uint8Array());
     while (!isOver(this)) await this.#fuzzBatch();
@@ -85,11 +85,11 @@ export class Fuzzer {
     const reading = this.#reader.read();
     if (!this.#coverage.lacks(reading)) return;
     await this.#keepNew(batch);
-    // What came of chance or time, and not again, is not looked for any more.
+    // Coverage caused by chance or timing, which does not recur, is then ignored.
     this.#coverage.add(reading);
   }
 
-  /** Those inputs that reach new code or a new outcome, the shorter first. */
+  /** The inputs that reach new code or a new outcome, shorter ones first. */
   async #choose(inputs: readonly Uint8Array[], coverage: Coverage): Promise<Uint8Array[]> {
     const chosen: Uint8Array[] = [];
     for (const input of inputs.toSorted((a, b) => a.length - b.length || Buffer.compare(a, b))) {
@@ -103,14 +103,14 @@ export class Fuzzer {
     return chosen;
   }
 
-  /** One to be changed, the newest more often. */
+  /** An input to mutate; the newest are more likely. */
   #parent(): Uint8Array {
     const random = this.#random;
     const corpus = this.#corpus;
     return random.pick(random.below(4) === 0 ? corpus.slice(-8) : corpus);
   }
 
-  /** Runs a batch again, in halves, to find which inputs reach new code. */
+  /** Runs a batch again, in halves, to find the inputs that reach new code. */
   async #keepNew(batch: readonly Uint8Array[]): Promise<void> {
     this.#reader.read();
     await this.#runAll(batch);
@@ -132,7 +132,7 @@ export class Fuzzer {
     }
   }
 
-  /** True when the outcome is a new one. */
+  /** True when the outcome is new. */
   async #run(input: Uint8Array): Promise<boolean> {
     this.runs++;
     this.#watch(input);
@@ -150,7 +150,7 @@ export class Fuzzer {
     }
   }
 
-  /** The machine may have been busy: what counts is the computing. */
+  /** The machine may have been busy, so CPU time is measured. */
   async #checkTime(input: Uint8Array): Promise<void> {
     const before = process.cpuUsage();
     await this.target.run(input);

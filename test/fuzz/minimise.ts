@@ -1,7 +1,7 @@
-/** Milliseconds; what is left then is short enough. */
+/** Milliseconds; the result after that is short enough. */
 const TIME_LIMIT = 10_000;
 
-/** The shortest input that still fails and is found by leaving out pieces, large ones first. */
+/** Minimises an input by removing pieces, large ones first; returns the shortest that still fails. */
 export async function minimise(
   input: Uint8Array,
   fails: (candidate: Uint8Array) => Promise<boolean>,

@@ -1,8 +1,8 @@
 import type { Random } from './random.ts';
 
-/** No input grows beyond this. */
+/** Maximum size of an input. */
 export const SIZE_LIMIT = 4096;
-/** Limits of numbers, and the codes of the protocols. */
+/** Boundary values, and codes of the protocols. */
 const INTERESTING = [0, 1, 2, 3, 4, 5, 10, 13, 16, 32, 64, 90, 127, 128, 129, 200, 254, 255];
 
 export interface Material {
@@ -11,7 +11,7 @@ export interface Material {
   readonly tokens: readonly Uint8Array[];
 }
 
-/** A copy of the input with a few changes. */
+/** Returns a copy of the input with a few changes. */
 export function mutate(input: Uint8Array, material: Material, random: Random): Uint8Array {
   let changed = input;
   for (let left = 1 << random.below(4); left > 0; left--) {
@@ -80,7 +80,7 @@ const MUTATIONS: readonly Mutation[] = [
 
 function change(input: Uint8Array, random: Random, to: (byte: number) => number): Uint8Array {
   if (input.length === 0) return input;
-  const changed = Uint8Array.from(input); // `slice` of a Buffer copies nothing
+  const changed = Uint8Array.from(input); // `slice` of a Buffer would not copy
   const at = random.below(input.length);
   changed[at] = to(changed[at]!);
   return changed;
@@ -95,7 +95,7 @@ function replace(input: Uint8Array, start: number, size: number, by: ArrayLike<n
   return changed;
 }
 
-/** A piece of an input, short ones more often. */
+/** A random piece of an input; short ones are more likely. */
 function piece(input: Uint8Array, random: Random): { start: number; size: number } {
   const start = random.below(input.length + 1);
   const size = random.below(Math.min(1 << random.below(10), input.length - start) + 1);

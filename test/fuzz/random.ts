@@ -1,4 +1,4 @@
-/** Numbers as if by chance, the same for the same seed (SFC32, Chris Doty-Humphrey). */
+/** Pseudo-random numbers, the same for the same seed (SFC32, Chris Doty-Humphrey). */
 export class Random {
   readonly #state = new Uint32Array([0, 0, 0, 1]);
 

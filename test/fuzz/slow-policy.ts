@@ -11,12 +11,12 @@ import { formatIp, parseIp } from '../../src/wire/ip.ts';
 import type { Ip } from '../../src/wire/ip.ts';
 import { insideOf, numberOf, sizeOf, unmappedOf } from './big-address.ts';
 
-/** What the rules say, written down a second time: no index, no compiled sets, one condition after the other. */
+/** A second implementation of the rules: no index, no compiled sets, one condition after the other. */
 export interface Question {
   readonly options: PolicyOptions;
   readonly facts: Facts;
   readonly destination: Destination;
-  /** Of a name; `undefined` while it is not resolved. */
+  /** The addresses of a name; `undefined` while it is not resolved. */
   readonly addresses: readonly Ip[] | undefined;
   readonly surroundings: LocalAddresses;
 }
@@ -38,7 +38,7 @@ const SETS: Readonly<Record<string, readonly string[]>> = {
     'fd00:a9fe:a9fe::1',
     'fd00:100::100:200',
   ],
-  // Of 192.0.0.0/24 and 2001::/23 only so much: nothing else of them is drawn.
+  // Only these parts of 192.0.0.0/24 and 2001::/23: no other addresses in them are drawn.
   reserved: [
     '0.0.0.0/8',
     '192.0.0.0/29',
@@ -68,7 +68,7 @@ const SETS: Readonly<Record<string, readonly string[]>> = {
 };
 const SPECIAL_SETS = ['loopback', 'link-local', 'multicast', 'metadata', 'reserved'];
 const SPECIAL = SPECIAL_SETS.flatMap((set) => SETS[set]!);
-/** Beside these `reserved` begins. */
+/** Addresses within the blocks of `reserved` that do not belong to it. */
 const NOT_RESERVED: ReadonlySet<string> = new Set(['0.0.0.0', '::', '::1']);
 
 /** `allow RULE ADDRESS…`, `resolve RULE` or `refuse REASON RULE ADDRESS`. */
@@ -113,15 +113,15 @@ function byAddresses(question: Question, addresses: readonly Ip[]): string {
   return ['allow', first.rule.name, ...dialled.map(({ address }) => address)].join(' ');
 }
 
-/** What may be compared of a destination's address. */
+/** The forms of a destination address that conditions compare. */
 interface Seen {
   readonly own: Ip;
   readonly inside: Ip | undefined;
-  /** What a network of an allowing rule is compared with. */
+  /** Compared with the networks of an allowing rule. */
   readonly meant: Ip | undefined;
 }
 
-/** The rule that allows this address, or why it is refused. */
+/** The rule that allows this address, or the refusal. */
 function byAddress(question: Question, ip: Ip): RuleOptions | string {
   const { options, facts, destination, surroundings } = question;
   const own = unmappedOf(ip);
@@ -146,7 +146,7 @@ function refusalBy({ name, action, method }: RuleOptions, facts: Facts): string 
   return method === undefined || method.includes(facts.method) ? undefined : `refuse method ${name}`;
 }
 
-/** Every condition but `to`. */
+/** Checks every condition except `to`. */
 function isFor(rule: RuleOptions, { facts, destination, surroundings }: Question): boolean {
   const client = unmappedOf(facts.client);
   const users = new Set([facts.user, ...facts.groups.map((group) => `@${group}`)]);
@@ -193,14 +193,14 @@ function leadsTo(
   });
 }
 
-/** A set of special addresses, one address, or a network of nothing but special addresses. */
+/** Whether an entry is a special set, a single address, or a network of special addresses only. */
 function namesSpecial(entry: string): boolean {
   if (SPECIAL_SETS.includes(entry)) return true;
   if (!isAboutAddresses(entry) || entry in SETS || !/\d|::/.test(entry)) return false;
   return !entry.includes('/') || isCovered(entry);
 }
 
-/** A network is covered by one special network, or both its halves are. */
+/** A network is covered by one special network, or if both halves are. */
 function isCovered(network: string): boolean {
   const { start, free, family } = read(network);
   if (
@@ -247,7 +247,7 @@ function isAboutAddresses(entry: string): boolean {
 
 interface Network {
   readonly start: bigint;
-  /** How many bits behind the prefix may be anything. */
+  /** The number of bits after the prefix. */
   readonly free: bigint;
   readonly family: 4 | 6;
 }

@@ -1,25 +1,27 @@
 import { inspect, isDeepStrictEqual } from 'node:util';
 
-/** A piece of garter, and what it promises whatever it is given. */
+/** A part of garter, and its guarantees for every input. */
 export interface Target {
   readonly name: string;
-  /** Changed inputs in a run of all tests: about two seconds' worth; a tenth of that in every run. */
+  /**
+   * Mutated inputs in a full run of the tests: about two seconds' worth; a tenth of that in every other run.
+   */
   readonly testRuns: number;
-  /** Inputs to begin with. */
+  /** The initial inputs. */
   readonly seeds: readonly Uint8Array[];
-  /** What means something in an input; mutations put it in. */
+  /** Tokens with a meaning in this format, for use by mutations. */
   readonly tokens?: readonly Uint8Array[];
   /**
-   * Throws when a promise is broken. Else it tells the kind of outcome, one of a few hundred at most: an input with a new
-   * one is worth as much as one that reaches new code. It must not write to the input.
+   * Throws when a guarantee is violated. Otherwise returns the kind of outcome, one of a few hundred at most:
+   * an input with a new outcome is worth as much as one that reaches new code. Must not modify the input.
    */
   run(input: Uint8Array): string | Promise<string>;
 }
 
-/** A promise that garter has not kept. */
+/** A guarantee that was violated. */
 export class BrokenPromise extends Error {
   override readonly name = 'BrokenPromise';
-  /** The same for every input that breaks it. */
+  /** The same text for every input that violates it. */
   readonly promise: string;
 
   constructor(promise: string, details: string) {
@@ -28,12 +30,12 @@ export class BrokenPromise extends Error {
   }
 }
 
-/** Holds a promise to a condition. */
+/** Asserts that a guarantee holds. */
 export function keeps(promise: string, condition: boolean, details: () => string = () => ''): void {
   if (!condition) throw new BrokenPromise(promise, details());
 }
 
-/** Holds a promise that two values are deeply equal. */
+/** Asserts that two values are deeply equal. */
 export function same(promise: string, actual: unknown, expected: unknown): void {
   if (isDeepStrictEqual(actual, expected)) return;
   throw new BrokenPromise(promise, `${inspect(actual, DEEP)} and not ${inspect(expected, DEEP)}`);
@@ -41,7 +43,7 @@ export function same(promise: string, actual: unknown, expected: unknown): void 
 
 const DEEP = { depth: 9, breakLength: Infinity } as const;
 
-/** The bytes of hexadecimal digits; spaces are skipped. */
+/** The bytes of hexadecimal digits; spaces are ignored. */
 export function hex(digits: string): Uint8Array {
   return Buffer.from(digits.replaceAll(' ', ''), 'hex');
 }

@@ -1,6 +1,9 @@
 import type { Target } from './target.ts';
 
-/** All targets. They are loaded here, after the coverage was started: V8 sees blocks only in what comes later. */
+/**
+ * All targets. They are loaded after the coverage was started: V8 only covers code in blocks that is loaded
+ * later.
+ */
 export async function loadTargets(): Promise<readonly Target[]> {
   const files = await Promise.all([
     import('./targets/wire.ts'),

@@ -4,7 +4,7 @@ import { writeFind } from './corpus.ts';
 import { HEAD } from './watchdog.ts';
 import type { Watched } from './watchdog.ts';
 
-/** Milliseconds without a new input: longer than any find takes to be minimised. */
+/** Milliseconds without a new input: longer than minimising any find takes. */
 const PATIENCE = 60_000;
 
 const { memory, folder } = workerData as Watched;

@@ -1,19 +1,22 @@
 import { Worker } from 'node:worker_threads';
 import { SIZE_LIMIT } from './mutate.ts';
 
-/** Bytes in front of the input: how many inputs were run so far, the length of the last one and of its target's name. */
+/**
+ * The head before the input: the number of inputs run, and the lengths of the last input and its target's
+ * name.
+ */
 export const HEAD = { runs: 0, inputLength: 1, nameLength: 2, size: 12 } as const;
 const NAME_LIMIT = 64;
 
-/** What the thread is given. */
+/** The data passed to the thread. */
 export interface Watched {
   readonly memory: SharedArrayBuffer;
   readonly folder: string;
 }
 
 /**
- * A thread that sees an input that never comes to an end, which nobody else can do then: it writes it to the folder of
- * finds and kills the process.
+ * Detects an input that never finishes, from a separate thread as the main one is blocked: the thread writes
+ * it to the folder of finds and kills the process.
  */
 export class Watchdog implements AsyncDisposable {
   readonly #memory = new SharedArrayBuffer(HEAD.size + NAME_LIMIT + SIZE_LIMIT);
@@ -27,7 +30,7 @@ export class Watchdog implements AsyncDisposable {
     this.#thread.unref();
   }
 
-  /** This input is about to be run. */
+  /** Called before this input is run. */
   see(target: string, input: Uint8Array): void {
     const name = Buffer.from(target);
     this.#bytes.set(name);

@@ -14,7 +14,7 @@ const PEERS = ['203.0.113.1', '203.0.113.2', '2001:db8::1', '203.0.113.99'];
 const PORTS = [1000, 1001, 53, 0, 40_000];
 const STRANGERS = ['198.51.100.8', '::1'];
 
-/** It reads the addresses of the machine, which takes longer than a run. */
+/** Shared by all runs: it reads the addresses of the machine, which takes longer than a run. */
 const ports = new OwnPorts();
 
 export const targets: readonly Target[] = [
@@ -75,7 +75,7 @@ async function step(scene: Scene, draw: Draw): Promise<void> {
   }
 }
 
-/** A datagram as a client sends it. */
+/** A datagram in the form that a client sends. */
 function headed(draw: Draw, data: Uint8Array): Uint8Array {
   const address = addressOf(draw.pick(DESTINATIONS), draw.pick(PORTS));
   const fragment = draw.pick([0, 0, 0, 0, 1, 2, 0x82, 0x81]);

@@ -3,7 +3,10 @@ import { formatProblems } from '../../../src/config/source/problem.ts';
 import { keeps, utf8, words } from '../target.ts';
 import type { Target } from '../target.ts';
 
-/** Values that would do harm in a message: secrets, one of them quoted when shown, and a terminal's controls. */
+/**
+ * Values that must not appear in a message: secrets, one of which is quoted when displayed, and control
+ * characters.
+ */
 const ENVIRONMENT = {
   SECRET: 'Zq7hunterZq7',
   QUOTED: 'Kx4"hunter\\Kx4',
@@ -25,7 +28,7 @@ const WORDS = [
   'null 0x10 1e3 .inf 2020-01-01 : { } [ ] , &a *a <<: !!set !!binary ? # |\n >-\n ---\n \' " \\u0000 ${',
   '://u:p@ \u2028 \u202E \u009B \uFEFF',
 ];
-/** With blanks in them. */
+/** Tokens that contain blanks. */
 const PHRASES = ['\n  - ', ': ', '{ ', ', ', '\n', '\r\n', '\t', '%YAML 1.1\n'];
 
 export const targets: readonly Target[] = [

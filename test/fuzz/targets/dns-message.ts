@@ -62,7 +62,7 @@ export const targets: readonly Target[] = [
   },
 ];
 
-/** The type that was asked for, and an answer; 3 is NXDOMAIN. */
+/** The requested type, and an answer; RCODE 3 is NXDOMAIN. */
 function seed(type: QueryType, answers: Answer[], rcode = 0): Uint8Array {
   const message = encode({
     type: 'response',
@@ -75,7 +75,7 @@ function seed(type: QueryType, answers: Answer[], rcode = 0): Uint8Array {
   return Buffer.concat([Uint8Array.of(TYPES.indexOf(type)), message]);
 }
 
-/** What can be compared: the cause of an unusable answer is an error, a new one each time. */
+/** The comparable part of a reply: the cause of an unusable one is a new error each time. */
 function describe(reply: ReturnType<typeof decodeReply>): string[] {
   if (reply === undefined) return ['none'];
   if (reply.type === 'records') return ['records', ...reply.data, `${reply.ttl}`];

@@ -8,7 +8,7 @@ import { Draw } from '../draw.ts';
 import { hex, keeps, same, utf8 } from '../target.ts';
 import type { Target } from '../target.ts';
 
-/** No message of SOCKS is longer: a SOCKS5 reply with a name of 255 bytes. */
+/** The longest SOCKS message: a SOCKS5 reply with a name of 255 bytes. */
 const LONGEST_MESSAGE = 4 + 256 + 2;
 
 interface Play {
@@ -16,7 +16,7 @@ interface Play {
   readonly state: string;
   readonly error: string | undefined;
   readonly trailing: Buffer | undefined;
-  /** How many bytes had come when the last event was told. */
+  /** Bytes received before the last event. */
   readonly eaten: number;
 }
 

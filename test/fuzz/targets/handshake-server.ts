@@ -11,16 +11,16 @@ import { Draw } from '../draw.ts';
 import { hex, keeps, same, words } from '../target.ts';
 import type { Target } from '../target.ts';
 
-/** No message of SOCKS is longer: a SOCKS4A request with 255 bytes of user id and of name. */
+/** The longest SOCKS message: a SOCKS4A request with 255 bytes each of user id and name. */
 const LONGEST_MESSAGE = 8 + 256 + 256;
 
-/** How the server behind the handshake answers. */
+/** The behaviour of the server behind the handshake. */
 interface Manner {
   readonly protocols: readonly ServerProtocol[];
   readonly prefers: readonly (0 | 2)[];
   readonly acceptsPassword: boolean;
   readonly reply: Reply;
-  /** What it never answers. */
+  /** The event that it never answers. */
   readonly leaves: ServerEvent['type'] | undefined;
 }
 
@@ -29,10 +29,10 @@ interface Play {
   readonly written: Buffer;
   readonly state: ServerHandshakeState;
   readonly error: string | undefined;
-  /** What the handshake gives back, once the request is known. */
+  /** The bytes after the request, once it is known. */
   readonly trailing: Buffer | undefined;
   readonly refusal: Uint8Array | undefined;
-  /** How many bytes had come when the last event was told. */
+  /** Bytes received before the last event. */
   readonly eaten: number;
 }
 
@@ -81,7 +81,7 @@ export const targets: readonly Target[] = [
   },
 ];
 
-/** What a handshake makes of a stream in these pieces. */
+/** Runs a handshake on a stream in these pieces. */
 function play(chunks: readonly Uint8Array[], manner: Manner): Play {
   const handshake = new ServerHandshake({ protocols: manner.protocols });
   const events: ServerEvent[] = [];
@@ -143,7 +143,7 @@ function present(bytes: Uint8Array | undefined): Uint8Array[] {
   return bytes === undefined ? [] : [bytes];
 }
 
-/** The last word is one that a client of this protocol can read as a refusal. */
+/** The last message must be one that a client of this protocol can read as a refusal. */
 function checkRefusal({ refusal, error, events, state }: Omit<Play, 'eaten'>): void {
   const isForeign = events.some((event) => event.type === 'foreign');
   if (refusal === undefined) {

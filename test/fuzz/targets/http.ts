@@ -86,7 +86,7 @@ function digits(text: string): string {
   return Buffer.from(text, 'latin1').toString('hex');
 }
 
-/** What it asks for, written anew, is the same. */
+/** Encoding the request again gives the same result. */
 function examineRequest(request: HttpRequest): string {
   for (const [name, value] of request.headers) {
     keeps('the name of a field is in lower case', name === name.toLowerCase());

@@ -3,7 +3,7 @@ import { Draw } from '../draw.ts';
 import { keeps, same, utf8, words } from '../target.ts';
 import type { Target } from '../target.ts';
 
-/** Everything that ends a line, moves a cursor, hides or reorders text. */
+/** Everything that ends a line, moves the cursor, or hides or reorders text. */
 const UNSAFE = /[\p{C}\p{Zl}\p{Zp}]/u;
 const NAMES = ['client', 'destination', 'user'] as const;
 
@@ -19,7 +19,7 @@ export const targets: readonly Target[] = [
     tokens: words('\u001B[31m \u009B \u2028 \u202E \u200B \uFEFF \u{E0001} user=root " \\ \n = \u{FFFF}'),
     run(input) {
       const draw = new Draw(input);
-      // Half of them in UTF-16, which has lone surrogates.
+      // Half of the texts are UTF-16, which has lone surrogates.
       const encoding = draw.pick(['utf8', 'utf16le'] as const);
       const text = (): string => Buffer.from(draw.bytes(draw.byte())).toString(encoding);
       const milliseconds = draw.word() * 86_399_999;
@@ -44,7 +44,7 @@ export const targets: readonly Target[] = [
   },
 ];
 
-/** ` name=value name="quoted value"`, read from the left. */
+/** Parses ` name=value name="quoted value"` from the left. */
 function valuesIn(text: string): Record<string, string> {
   const values: Record<string, string> = {};
   for (const [, name, quoted, bare] of text.matchAll(/ (\w+)=(?:("(?:[^"\\]|\\.)*")|(\S*))/g)) {

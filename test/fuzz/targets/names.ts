@@ -28,7 +28,7 @@ export const targets: readonly Target[] = [
 
 function address(text: string): string {
   const ip = parseIp(text);
-  const isKnown = isIP(text) > 0 && !text.includes('%'); // Node takes a zone too
+  const isKnown = isIP(text) > 0 && !text.includes('%'); // Node accepts a zone as well
   keeps('an address is what Node takes for one', (ip !== undefined) === isKnown);
   if (ip === undefined) return '-';
   const written = formatIp(ip);

@@ -74,7 +74,7 @@ export const targets: readonly Target[] = [
       const expected = expectedAccept(options, facts.client, SURROUNDINGS);
       same('accept rules decide as they are written', { allow, rule: rule?.name }, expected);
       const some = grantsSome(policy, facts, SURROUNDINGS);
-      // The server refuses port 0 before it asks.
+      // The server refuses port 0 before it consults the rules.
       const isAllowed = decision.type === 'allow' && destination.port !== 0;
       const isConsistent = !isAllowed || some.type === 'allow';
       keeps('what is allowed in one case is granted in general', isConsistent);
@@ -83,7 +83,7 @@ export const targets: readonly Target[] = [
   },
 ];
 
-/** In words, so that it can be compared. */
+/** The decision in words, for comparison. */
 function describe(decision: Decision): string {
   if (decision.type === 'resolve') return `resolve ${decision.rule.name}`;
   if (decision.type === 'allow')
@@ -103,7 +103,7 @@ function drawPolicy(draw: Draw): PolicyOptions {
   return { accept: acceptRules, rules };
 }
 
-/** What is optional is there when its bit is set. */
+/** Each optional key is present if its bit is set. */
 function drawRule(draw: Draw, name: string): RuleOptions {
   const has = draw.byte();
   const action = (has & 128) === 0 ? 'allow' : 'deny';
@@ -143,7 +143,7 @@ function drawDestination(draw: Draw): Destination {
   return { type: 'ip', ip: drawIp(draw), port };
 }
 
-/** One of the addresses where a network begins, or next to it, or carried by IPv6, or any. */
+/** The first address of a network, one of its neighbours, one embedded in IPv6, or a random one. */
 function drawIp(draw: Draw): Ip {
   const kind = draw.below(8);
   if (kind === 0) return ipFromBytes(padded(draw, 4), 0, 4);

@@ -6,7 +6,7 @@ import { parseIp } from '../../../src/wire/ip.ts';
 import { keeps, same, utf8, words } from '../target.ts';
 import type { Target } from '../target.ts';
 
-/** How each password here begins. */
+/** The beginning of every password here. */
 const SECRET = /Zq7h/;
 
 export const targets: readonly Target[] = [
@@ -31,7 +31,7 @@ export const targets: readonly Target[] = [
       const { data, error } = proxyUrl.safeParse(text);
       const told = JSON.stringify(error?.issues ?? []);
       keeps('a message does not show the URL', !SECRET.test(told), () => told);
-      // What stands where a host or a path should is no password.
+      // Text in the position of a host or path is not a password.
       const shows = data !== undefined && SECRET.test(data.label);
       const { errors, warnings } = agentSettings(undefined, {}, { GARTER_UPSTREAM: text });
       const said = formatProblems(errors, 'error') + formatProblems(warnings, 'warning');

@@ -35,7 +35,7 @@ export const targets: readonly Target[] = [
   },
 ];
 
-/** RFC 1928 section 7, said again. */
+/** A second implementation of RFC 1928 section 7. */
 class Sequence {
   #parts: Uint8Array[] = [];
   #destination = '';

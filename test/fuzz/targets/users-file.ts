@@ -27,7 +27,7 @@ export const targets: readonly Target[] = [
           JSON.stringify(excerpt),
         );
         const [name = '', field, ...rest] = source!.trimEnd().split(':');
-        // A line without a ":" may be a password as a whole; else what follows the name may be one.
+        // A line without ":" may be a password as a whole; otherwise the field after the name may be one.
         const secret = field ?? name;
         const isElsewhere = [...(field === undefined ? [] : [name]), ...rest].some((one) =>
           one.includes(secret),
