@@ -14,7 +14,7 @@ export interface Cost {
   readonly name: string;
   /** The size of the largest input that is accepted. */
   readonly most: number;
-  /** Makes an input of about this size; the returned function reads it. */
+  /** Makes an input of about this size; the returned function parses it. */
   readonly prepare: (size: number) => () => void;
 }
 
