@@ -59,6 +59,16 @@ suite('the library', () => {
     });
   }
 
+  test('an upstream at an address is used whatever family names are wanted of', async () => {
+    await using far = await createServer(config);
+    await using server = await createServer({
+      ...config,
+      routes: [{ to: 'any', via: proxyOf(far) }],
+      resolve: { family: 'ipv6' },
+    });
+    assert.equal(await says(proxyOf(server), '127.0.0.1'), 'hello there');
+  });
+
   test('authenticate identifies the user, and rules see the groups', async () => {
     const rules: RuleConfig[] = [
       { name: 'staff', allow: 'connect', user: ['@staff'], to: ['any', 'loopback'] },

@@ -356,8 +356,10 @@ export const directly: Reach = async (server, context) => {
     const stream = await engine.connect({ path }, { timeout: remaining(context.hopDeadline), signal });
     return { stream, servers: [], release: () => {} };
   }
-  const addresses = nearest
-    ? [nearest]
+  // An address is no name: whatever family is wanted of names, a server that was written down is where it says.
+  const known = nearest ?? parseIp(server.at.host);
+  const addresses = known
+    ? [known]
     : await withinHop(resolver.resolve(server.at.host, { source, signal }), context);
   return oneOf(notOwn(addresses, server, context))(server, context);
 };
