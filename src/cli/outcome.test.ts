@@ -227,6 +227,68 @@ const AS_THE_SERVER: readonly (readonly [string, string, readonly string[]])[] =
       'refused: no rule allows it',
     ],
   ],
+  [
+    'rules: [{ name: all, allow: udp, to: [loopback] }]',
+    '--command udp --to 127.0.0.1:0',
+    ['  reply     0, and its datagrams are dropped', 'refused: nobody receives datagrams at port 0'],
+  ],
+  [
+    'rules: [{ name: all, allow: udp, to: [loopback] }]',
+    '--command udp --to a..example:53',
+    ['  reply     0, and its datagrams are dropped', 'refused: a..example is not a host name'],
+  ],
+  [
+    'rules: [{ name: all, allow: udp, to: [any] }]',
+    '--command udp --to a.invalid:53',
+    ['  reply     0, and its datagrams are dropped', 'allowed, once the name resolves'],
+  ],
+  [
+    'listen: [{ address: "127.0.0.1:1080", udp: { declared-port: require } }]',
+    '--command udp --to 0.0.0.0:0',
+    [
+      '  reply     2',
+      '  record    policy:request:declared-port',
+      'refused: the client has to say which port it will send from',
+    ],
+  ],
+  [
+    'listen: [{ address: "127.0.0.1:1080", protocols: [http], methods: [none] }]',
+    '--protocol http --user alice --method password --to 127.0.0.1:80',
+    [
+      '  method    none',
+      '  rule      default-loopback',
+      '  route     direct',
+      '  reply     200, once it is reached',
+      'allowed',
+    ],
+  ],
+  [
+    'routes: [{ to: [any], via: "socks4a://10.0.3.1:1080" }]',
+    '--to [2606:4700::1]:80',
+    [
+      '  reply     8',
+      '  record    upstream:dial:address-type',
+      'refused: SOCKS4 has no room for IPv6 addresses',
+    ],
+  ],
+  [
+    'log: { level: info }',
+    '--command bind --protocol socks4 --to [::1]:80',
+    [
+      '  reply     91',
+      '  record    target:bind:address-type',
+      'refused: SOCKS4 has no room for IPv6 addresses',
+    ],
+  ],
+  [
+    'log: { level: info }',
+    '--command resolve --protocol socks4 --to [::1]',
+    [
+      '  reply     91',
+      '  record    target:resolve:ENOTFOUND',
+      'refused: SOCKS4 has no room for IPv6 addresses',
+    ],
+  ],
 ];
 
 test('the same steps as the server: own ports, and what has no destination yet', async () => {

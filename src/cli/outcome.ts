@@ -4,13 +4,22 @@ import { isExpired, nameFault } from '../auth/users-file.ts';
 import { accept } from '../policy/accept.ts';
 import type { Destination, Facts, Method, Origin, Protocol } from '../policy/policy.ts';
 import { judge } from '../route/judge.ts';
-import type { Need, Refused as RefusedRequest, RoutedPermit, Verdict } from '../route/judge.ts';
+import type { Need, Refused as RefusedRequest, RoutedPermit } from '../route/judge.ts';
 import type { UpstreamOptions } from '../route/options.ts';
 import type { Outbound } from '../route/outbound.ts';
 import { DIRECT } from '../route/routes.ts';
 import type { Route } from '../route/routes.ts';
-import { chooseMethod, METHOD_CODES, methodsFor, noMethod, noUser } from '../server/admission.ts';
+import {
+  checkDeclaredPort,
+  chooseMethod,
+  METHOD_CODES,
+  methodsFor,
+  noMethod,
+  noUser,
+  shownWith,
+} from '../server/admission.ts';
 import { basisOf } from '../server/basis.ts';
+import { chosenFrom } from '../server/commands/resolve.ts';
 import { destinationOf, isUnspecified } from '../server/destination.ts';
 import { Failure } from '../server/failure.ts';
 import { codeOf } from '../wire/error-code.ts';
@@ -32,6 +41,8 @@ export interface Outcome {
   readonly reply: Reply | undefined;
   /** The end code of the record, unless it depends on later events. */
   readonly end: string | undefined;
+  /** The association is granted, but its datagrams to this destination are dropped. */
+  readonly dropped: boolean;
   /** The deciding factor of each step, and the outcome, as lines. */
   readonly text: string;
 }
@@ -48,22 +59,24 @@ export async function outcomeOf(
   const lines = [headline(question)];
   const note: Note = (step, text) => void lines.push(`  ${step.padEnd(8)}  ${text}`);
   let refused: Refused | undefined;
-  let failure: Failure | undefined;
+  let unresolved: Failure | undefined;
   try {
-    failure = await follow(settings, users, question, note);
+    unresolved = await follow(settings, users, question, note);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     refused = error;
-    failure = error.end;
   }
+  const trouble = refused ?? unresolved;
+  const failure = refused === undefined ? (question.command === 'udp' ? undefined : unresolved) : refused.end;
+  const dropped = trouble !== undefined && failure === undefined;
   const reply = failure === undefined ? Reply.succeeded : replyOf(failure);
   const end = failure && formatEnd(failure);
   if (reply !== undefined)
-    note('reply', codeIn(question.protocol, reply) + describeReply(question, refused, failure));
+    note('reply', codeIn(question.protocol, reply) + describeReply(question, reply, dropped));
   if (end !== undefined) note('record', end);
   if (refused !== undefined) lines.push(`refused: ${refused.message}`);
-  else lines.push(failure === undefined ? 'allowed' : 'allowed, once the name resolves');
-  return { allowed: refused === undefined, reply, end, text: `${lines.join('\n')}\n` };
+  else lines.push(unresolved === undefined ? 'allowed' : 'allowed, once the name resolves');
+  return { allowed: refused === undefined, reply, end, dropped, text: `${lines.join('\n')}\n` };
 }
 
 type Note = (step: string, text: string) => void;
@@ -90,14 +103,9 @@ function codeIn(protocol: Protocol, reply: Reply): string {
   return String(reply === Reply.succeeded ? Socks4Result.granted : Socks4Result.rejected);
 }
 
-function describeReply(
-  { command }: Question,
-  refused: Refused | undefined,
-  failure: Failure | undefined,
-): string {
-  if (failure !== undefined) return '';
-  if (refused !== undefined) return ', and its datagrams are dropped';
-  return command === 'connect' ? ', once it is reached' : '';
+function describeReply({ command }: Question, reply: Reply, dropped: boolean): string {
+  if (dropped) return ', and its datagrams are dropped';
+  return command === 'connect' && reply === Reply.succeeded ? ', once it is reached' : '';
 }
 
 /**
@@ -139,7 +147,6 @@ async function follow(
     user === undefined ? method : [method, user.name, ...user.groups.map((group) => `@${group}`)].join(' '),
   );
 
-  const destination = destinationFor(question);
   const facts: Facts = {
     client: client.ip,
     sourcePort: client.port,
@@ -151,7 +158,7 @@ async function follow(
     time,
   };
   let unresolved: Failure | undefined;
-  const ask = async (about: Destination | undefined): Promise<Verdict> => {
+  const ask = async (about: Destination | undefined): Promise<RoutedPermit> => {
     const judging = judge(basis, { facts: () => facts }, command, about);
     let step = judging.next();
     while (step.done !== true) {
@@ -159,21 +166,51 @@ async function follow(
       unresolved = found instanceof Failure ? found : undefined;
       step = judging.next(found instanceof Failure ? undefined : found);
     }
-    return step.value;
+    const verdict = step.value;
+    if (verdict.type === 'allow') return verdict;
+    throw refusal(verdict, facts, unresolved ?? Failure.ofVerdict(verdict, command), note);
   };
-  const verdict = await ask(destination);
-  if (verdict.type === 'allow') {
-    notePermit(verdict, note);
+  if (command !== 'udp') {
+    const routed = await ask(destinationFor(question));
+    notePermit(routed, note);
+    const { addresses } = routed.permit;
+    if (command === 'resolve' && addresses.length > 0)
+      refusedAs(
+        () => 'SOCKS4 has no room for IPv6 addresses',
+        () => chosenFrom(addresses, protocol, listener),
+      );
     return unresolved;
   }
-  // A datagram is refused individually: its association is granted if it could have another destination.
-  const request = command === 'udp' && destination !== undefined ? await ask(undefined) : verdict;
-  throw refusal(
-    verdict,
-    facts,
-    request.type === 'allow' ? undefined : (unresolved ?? Failure.ofVerdict(request, command)),
-    note,
-  );
+  // The association comes first, and survives the refusal of a datagram.
+  const association = await associationFor(question, listener, ask);
+  notePermit(await datagramsOf(association, question, ask), note);
+  return unresolved;
+}
+
+type Ask = (about: Destination | undefined) => Promise<RoutedPermit>;
+
+function associationFor(
+  { destination }: Question,
+  { udp }: ListenerSettings,
+  ask: Ask,
+): Promise<RoutedPermit> {
+  // Where datagrams will go to is no part of the request, and then it is taken to be in order.
+  if (isUnspecified(addressOf(destination.host, destination.port)))
+    refusedAs(
+      () => 'the client has to say which port it will send from',
+      () => checkDeclaredPort(udp, destination.port),
+    );
+  return ask(undefined);
+}
+
+/** The permit for datagrams to the destination; without one, that of the association. */
+async function datagramsOf(association: RoutedPermit, question: Question, ask: Ask): Promise<RoutedPermit> {
+  try {
+    const destination = destinationFor(question);
+    return destination === undefined ? association : await ask(destination);
+  } catch (error) {
+    throw error instanceof Refused ? new Refused(error.message, undefined) : error;
+  }
 }
 
 /** Runs a step of the server, and describes its failure in words. */
@@ -247,12 +284,18 @@ function methodFor(
   { tls }: ListenerSettings,
 ): Method {
   const shown = offered.filter((method) => method !== 'certificate' || tls?.clientCa !== undefined);
-  const codes = shown.filter((method) => method !== 'certificate').map((method) => METHOD_CODES[method]);
+  const codes = codesOf(shown, protocol);
   const chosen = chooseMethod(accepted, codes, shown.includes('certificate'));
   if (chosen !== undefined) return chosen;
   const offer =
     protocol === 'socks4' ? 'SOCKS4 has no passwords' : `the client offers ${shown.join(' and ')}`;
   throw new Refused(`${offer}, the server takes ${accepted.join(' and ')} only`, noMethod(protocol));
+}
+
+/** The offered methods as the server sees them. */
+function codesOf(offered: readonly Method[], protocol: Protocol): readonly number[] {
+  if (protocol !== 'socks5') return shownWith(offered.includes('password'));
+  return offered.filter((method) => method !== 'certificate').map((method) => METHOD_CODES[method]);
 }
 
 /** The authenticated identity; without users, the issuer of the certificate is trusted. */
@@ -337,12 +380,16 @@ function refusal(
       return say('the name has no address');
     case 'no-route':
       return say('no route leads there');
+    case 'port-0':
+      return say('nobody receives datagrams at port 0');
     case 'command':
       return say(`${route!.label} cannot carry ${command}`);
     case 'encrypted':
       return say(
         `${route!.label} is reached by encrypted links, and datagrams are not encrypted: udp: clear lets them`,
       );
+    case 'address-type':
+      return say('SOCKS4 has no room for IPv6 addresses');
     default:
       return reason satisfies never;
   }

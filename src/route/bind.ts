@@ -85,7 +85,6 @@ async function openTowards(
   if (egress === undefined && (!isNamed || device !== undefined) && fits(family))
     return listenAt(withZone(clientSide, device));
   const towards = (isNamed ? addresses : likelyPeers(clientSide)).filter((one) => fits(one.family));
-  if (towards.length === 0) throw noRoom('reply', route.label);
   try {
     return await firstFromHere(towards, (one) =>
       listenAt(egress?.(one) ?? withZone(wayFromHere(one), device)),
@@ -116,7 +115,7 @@ export function awaitPeerThere(asked: Opened, { ipv4Only, accepts }: BindOptions
   // 0.0.0.0 would mean this machine.
   if (ipv4Only && at.type !== AddressType.ipv4) {
     stream.destroy();
-    throw noRoom('unable', label);
+    throw new UpstreamError('unable', label, 'address-type', Reply.addressTypeNotSupported);
   }
   const arrival = async (): Promise<Peer> => {
     const { ok, reply, bound } = await nextReply(stream, handshake, label, () => {});
@@ -129,9 +128,4 @@ export function awaitPeerThere(asked: Opened, { ipv4Only, accepts }: BindOptions
   const peer = arrival();
   peer.catch(() => {});
   return { bound: at.type === AddressType.name ? asked.bound : at, peer, close };
-}
-
-/** The target is to blame for its own address, a server for that of its port. */
-function noRoom(trouble: 'reply' | 'unable', label: string): UpstreamError {
-  return new UpstreamError(trouble, label, 'address-type', Reply.addressTypeNotSupported);
 }

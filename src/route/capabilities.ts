@@ -1,6 +1,6 @@
 import type { Command } from '../policy/policy.ts';
 import type { ServerOptions, UpstreamOptions } from './options.ts';
-import { isEncrypted } from './options.ts';
+import { isEncrypted, isSocks4 } from './options.ts';
 
 /**
  * The part of an upstream that can carry out a command: groups lose the members that cannot; `undefined` when
@@ -33,6 +33,22 @@ export function ableTo(
       });
       return hops.length <= last ? undefined : { ...upstream, hops };
     }
+    default:
+      return upstream satisfies never;
+  }
+}
+
+/** Whether some server at the end of an upstream takes IPv6 addresses. */
+export function takesIpv6(upstream: UpstreamOptions): boolean {
+  switch (upstream.type) {
+    case 'server':
+      return !isSocks4(upstream.protocol);
+    case 'discover':
+      return !isSocks4(upstream.server.protocol);
+    case 'group':
+      return upstream.members.some((member) => takesIpv6(member.upstream));
+    case 'chain':
+      return takesIpv6(upstream.hops.at(-1)!);
     default:
       return upstream satisfies never;
   }

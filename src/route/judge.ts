@@ -3,7 +3,7 @@ import { decide, grantsSome } from '../policy/decide.ts';
 import type { Decision, Permit, Refusal } from '../policy/decide.ts';
 import type { Command, Destination, Facts, LocalAddresses, RuleOptions } from '../policy/policy.ts';
 import type { Ip } from '../wire/ip.ts';
-import { ableTo } from './capabilities.ts';
+import { ableTo, takesIpv6 } from './capabilities.ts';
 import type { UpstreamOptions } from './options.ts';
 import { DIRECT } from './routes.ts';
 import type { Route, Routes } from './routes.ts';
@@ -44,17 +44,18 @@ export interface RoutedPermit {
    * The part of the route's upstream that can carry the command; `undefined` when none is used or required.
    */
   readonly upstream: UpstreamOptions | undefined;
-  /** Those of the permit's addresses that take this route; none for a name that is passed on. */
+  /** Those of the permit's addresses that take this route and can be used; none for a name that is passed on. */
   readonly addresses: readonly Ip[];
 }
 
 export interface Refused {
   readonly type: 'refuse';
   /**
-   * A reason of the rules · no route matches · no upstream of the route can carry the `command` · those that
-   * can carry its datagrams are reached by `encrypted` links only.
+   * A reason of the rules · datagrams to `port-0` · no route matches · no upstream of the route can carry the `command` · those that
+   * can carry its datagrams are reached by `encrypted` links only · SOCKS4, on either side, has no room for its addresses
+   * (`address-type`).
    */
-  readonly reason: Refusal['reason'] | 'no-route' | 'command' | 'encrypted';
+  readonly reason: Refusal['reason'] | 'port-0' | 'no-route' | 'command' | 'encrypted' | 'address-type';
   /** The rule that refuses, or that allows a destination without a route. */
   readonly rule?: RuleOptions | undefined;
   /** The address of a name that is refused or has no route; of several, the first. */
@@ -76,6 +77,7 @@ export function* judge(
   destination: Destination | undefined,
 ): Generator<Need, Verdict, Answer> {
   if (destination === undefined) return judgeSome(basis, subject.facts(command));
+  if (command === 'udp' && destination.port === 0) return { type: 'refuse', reason: 'port-0' };
   let facts = subject.facts(command);
   let addresses: Answer | 'passed-on';
   let route: Route | undefined;
@@ -93,12 +95,12 @@ export function* judge(
   const decision = ruled(decide(basis.policy, facts, destination, addresses, basis.ports));
   if (decision.type === 'refuse') return decision;
   const { permit } = decision;
-  if (permit.addresses.length === 0) return carriedBy(route, command, permit, []);
+  if (permit.addresses.length === 0) return carriedBy(route, facts, permit, []);
   const { routes } = basis.outbound;
   // Fast path: most configurations have no routes.
-  if (routes.areSame) return carriedBy(DIRECT, command, permit, permit.addresses);
+  if (routes.areSame) return carriedBy(DIRECT, facts, permit, permit.addresses);
   const found = routes.findAmong(facts, destination, permit.addresses, basis.ports);
-  return carriedBy(found?.route, command, permit, found?.addresses ?? permit.addresses);
+  return carriedBy(found?.route, facts, permit, found?.addresses ?? permit.addresses);
 }
 
 /** Asks the rules again about an open session, or about a peer that arrives in it: the route stays. */
@@ -124,35 +126,47 @@ function ruled(decision: Decision): Ruling {
  * address.
  */
 function judgeSome({ policy, ports, outbound: { routes } }: Basis, facts: Facts): Verdict {
-  const { command } = facts;
   const decision = grantsSome(policy, facts, ports);
   if (decision.type === 'refuse') return decision;
   const { permit } = decision;
   const { destination } = permit;
-  if (command !== 'udp') {
+  if (facts.command !== 'udp') {
     const addresses = destination.type === 'ip' ? [destination.ip] : [];
-    return carriedBy(routes.find(facts, destination, undefined, ports), command, permit, addresses);
+    return carriedBy(routes.find(facts, destination, undefined, ports), facts, permit, addresses);
   }
-  const verdicts = routes.openTo(facts, ports).map((route) => carriedBy(route, command, permit, []));
+  const verdicts = routes.openTo(facts, ports).map((route) => carriedBy(route, facts, permit, []));
   return (
-    verdicts.find(({ type }) => type === 'allow') ?? verdicts[0] ?? carriedBy(undefined, command, permit, [])
+    verdicts.find(({ type }) => type === 'allow') ?? verdicts[0] ?? carriedBy(undefined, facts, permit, [])
   );
 }
 
 function carriedBy(
   route: Route | undefined,
-  command: Command,
+  { command, protocol }: Facts,
   permit: Permit,
-  addresses: readonly Ip[],
+  found: readonly Ip[],
 ): Verdict {
   const { rule } = permit;
-  if (route === undefined) return { type: 'refuse', reason: 'no-route', rule, address: addresses[0] };
+  if (route === undefined) return { type: 'refuse', reason: 'no-route', rule, address: found[0] };
+  // SOCKS4 could not say where a peer with another address is awaited.
+  const addresses = command === 'bind' && protocol === 'socks4' ? found.filter(isIpv4) : found;
+  if (addresses.length < found.length && addresses.length === 0)
+    return { type: 'refuse', reason: 'address-type', rule, route };
   const { via } = route;
   if (via === 'direct') return { type: 'allow', permit, route, upstream: undefined, addresses };
   const upstream = command === 'connect' ? via : ableTo(command, via);
-  // A name that is resolved here needs no upstream.
-  if (upstream !== undefined || (command === 'resolve' && addresses.length > 0))
+  // What is resolved here needs no upstream.
+  if (command === 'resolve' && addresses.length > 0)
     return { type: 'allow', permit, route, upstream, addresses };
-  const isEncrypted = command === 'udp' && ableTo(command, { ...via, udp: 'clear' }) !== undefined;
-  return { type: 'refuse', reason: isEncrypted ? 'encrypted' : 'command', rule, route };
+  if (upstream === undefined) {
+    const isEncrypted = command === 'udp' && ableTo(command, { ...via, udp: 'clear' }) !== undefined;
+    return { type: 'refuse', reason: isEncrypted ? 'encrypted' : 'command', rule, route };
+  }
+  if (addresses.length > 0 && !addresses.some(isIpv4) && !takesIpv6(upstream))
+    return { type: 'refuse', reason: 'address-type', rule, route };
+  return { type: 'allow', permit, route, upstream, addresses };
+}
+
+function isIpv4({ family }: Ip): boolean {
+  return family === 4;
 }

@@ -25,9 +25,13 @@ export const METHOD_CODES: Readonly<Record<Method, 0 | 2>> = {
   certificate: MethodCode.none,
 };
 
-/** What a request without a greeting offers: in SOCKS4 no password, in HTTP one if it is sent. */
-export const NO_PASSWORD: readonly number[] = [MethodCode.none];
-export const ANY_METHOD: readonly number[] = [MethodCode.none, MethodCode.password];
+/** The methods offered by a request without a greeting: HTTP can send a password, SOCKS4 cannot. */
+export function shownWith(password: boolean): readonly number[] {
+  return password ? ANY_METHOD : NO_PASSWORD;
+}
+
+const NO_PASSWORD: readonly number[] = [MethodCode.none];
+const ANY_METHOD: readonly number[] = [MethodCode.none, MethodCode.password];
 
 /** The first method that the client offers too; `certificate` only if the client has one. */
 export function chooseMethod(
@@ -50,4 +54,9 @@ export function noUser(method: Method, reason: 'wrong' | 'expired'): Failure {
 /** No acceptable method. SOCKS4 has no greeting. */
 export function noMethod(protocol: Protocol): Failure {
   return Failure.refusal('no-method', protocol === 'socks4' ? 'request' : 'greeting');
+}
+
+/** A listener may want to know where datagrams will come from. Throws the Failure of a client that does not say. */
+export function checkDeclaredPort({ declaredPort }: ListenerSettings['udp'], port: number): void {
+  if (declaredPort === 'require' && port === 0) throw Failure.refusal('declared-port');
 }

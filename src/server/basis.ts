@@ -6,7 +6,7 @@ import { Health } from '../route/health.ts';
 import type { Basis } from '../route/judge.ts';
 import { Links } from '../route/link.ts';
 import { Outbound } from '../route/outbound.ts';
-import { OwnPorts } from './listen/own-ports.ts';
+import { createPortMemory, OwnPorts } from './listen/own-ports.ts';
 import type { Settings } from './settings.ts';
 
 /**
@@ -15,9 +15,11 @@ import type { Settings } from './settings.ts';
  */
 export async function basisOf(settings: Settings): Promise<Basis & { readonly outbound: Outbound }> {
   const { listeners, routes, health, policy, engine: name } = settings;
-  const ports = new OwnPorts();
+  const memory = createPortMemory();
+  const ports = new OwnPorts(memory);
   for (const { address } of listeners) if ('host' in address) ports.add(address, 'tcp');
-  if (health !== undefined) ports.add(health, 'tcp');
+  // The workers do not open it: they know its port, but not its address.
+  if (health !== undefined) new OwnPorts(memory).add(health, 'tcp');
   // The name servers of a route are queried from its egress, which not every engine supports.
   const asks = routes?.some(({ dns, egress }) => dns !== undefined && egress !== undefined) === true;
   const { engine } = await chooseEngine(asks ? name : 'portable');

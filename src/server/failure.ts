@@ -43,9 +43,21 @@ export class Failure extends Error implements End {
   }
 
   /** A refusal by the judge. */
-  static ofVerdict({ reason }: Refused, command: Command): Failure {
-    if (reason !== 'command' && reason !== 'encrypted') return Failure.refusal(reason);
-    return new Failure('upstream', CARRIED_IN[command], reason, Reply.commandNotSupported);
+  static ofVerdict({ reason, route }: Refused, command: Command): Failure {
+    switch (reason) {
+      case 'command':
+      case 'encrypted':
+        return new Failure('upstream', CARRIED_IN[command], reason, Reply.commandNotSupported);
+      case 'address-type':
+        return new Failure(
+          route?.via === 'direct' ? 'target' : 'upstream',
+          CARRIED_IN[command],
+          reason,
+          Reply.addressTypeNotSupported,
+        );
+      default:
+        return Failure.refusal(reason);
+    }
   }
 
   /** Closed by an accept rule, whose name is the detail, or because none allows it. */

@@ -4,7 +4,7 @@ import type { RequestEvent } from '../handshake/protocol.ts';
 import type { ServerHandshake } from '../handshake/server.ts';
 import { withoutZone } from '../wire/ip.ts';
 import type { Credentials } from '../wire/password.ts';
-import { ANY_METHOD, chooseMethod, METHOD_CODES, NO_PASSWORD, noMethod } from './admission.ts';
+import { chooseMethod, METHOD_CODES, noMethod, shownWith } from './admission.ts';
 import { Failure } from './failure.ts';
 import type { Session } from './session/session.ts';
 import type { ServerState } from './session/state.ts';
@@ -48,7 +48,11 @@ export async function receiveRequest(
         break;
       case 'request':
         if (session.method === undefined) {
-          const method = chooseMethod(methods, shownWith(event), certified !== undefined);
+          const method = chooseMethod(
+            methods,
+            shownWith(event.credentials !== undefined),
+            certified !== undefined,
+          );
           // SOCKS4 has no credentials: its user id is an unverified claim.
           if (method === undefined) throw noMethod(event.protocol);
           session.usesMethod(method, certified);
@@ -94,11 +98,6 @@ async function identify(
   state.connections.stopsWaiting(session);
   const isPassedOn = state.outbound.routes.passCredentials;
   session.identifiedAs(verdict.identity, isPassedOn ? { username, password } : undefined);
-}
-
-/** The methods offered by a request without a greeting. */
-function shownWith({ credentials }: RequestEvent): readonly number[] {
-  return credentials === undefined ? NO_PASSWORD : ANY_METHOD;
 }
 
 /** A listener can require passwords before there are users. */

@@ -1,6 +1,7 @@
 import type { End } from '../../audit/record.ts';
 import type { RequestEvent } from '../../handshake/protocol.ts';
 import type { ServerHandshake } from '../../handshake/server.ts';
+import type { Protocol } from '../../policy/policy.ts';
 import { formatIp } from '../../wire/ip.ts';
 import type { Ip } from '../../wire/ip.ts';
 import { Command, Reply } from '../../wire/socks5.ts';
@@ -35,9 +36,7 @@ export async function lookUp(
     session.client.write(handshake.reply(Reply.succeeded, { host, port: 0 }));
   } else {
     const addresses = await state.outbound.resolve(routed, session, deadline);
-    const ip = chosen(addresses, request, session.listener);
-    if (ip === undefined) throw new Failure('target', 'resolve', 'ENOTFOUND', Reply.hostUnreachable);
-    const host = formatIp(ip);
+    const host = formatIp(chosenFrom(addresses, request.protocol, session.listener));
     session.reaches(host);
     session.client.write(handshake.reply(Reply.succeeded, { host, port: 0 }));
   }
@@ -46,15 +45,17 @@ export async function lookUp(
 }
 
 /**
- * Clients of RESOLVE often support IPv4 only, and torsocks breaks on anything else. SOCKS4 has no room for
- * it.
+ * The address for the client. Clients of RESOLVE often support IPv4 only, and torsocks breaks on anything else. SOCKS4 has no room
+ * for IPv6; throws a Failure if there is nothing else.
  */
-function chosen(
+export function chosenFrom(
   addresses: readonly Ip[],
-  { protocol }: RequestEvent,
-  { resolve = 'ipv4-first' }: ListenerSettings,
-): Ip | undefined {
+  protocol: Protocol,
+  { resolve = 'ipv4-first' }: Pick<ListenerSettings, 'resolve'>,
+): Ip {
   const ipv4 = addresses.find(({ family }) => family === 4);
-  if (protocol === 'socks4') return ipv4;
-  return resolve === 'system' ? addresses[0] : (ipv4 ?? addresses[0]);
+  const other = protocol === 'socks4' ? undefined : addresses[0];
+  const ip = resolve === 'system' ? (other ?? ipv4) : (ipv4 ?? other);
+  if (ip === undefined) throw new Failure('target', 'resolve', 'ENOTFOUND', Reply.hostUnreachable);
+  return ip;
 }

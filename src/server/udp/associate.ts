@@ -6,6 +6,7 @@ import type { ServerHandshake } from '../../handshake/server.ts';
 import type { Address } from '../../wire/address.ts';
 import { parseIp, sameIp, unmapped } from '../../wire/ip.ts';
 import { Reply } from '../../wire/socks5.ts';
+import { checkDeclaredPort } from '../admission.ts';
 import { Association } from './association.ts';
 import { ClientPort } from './client-port.ts';
 import { isUnspecified } from '../destination.ts';
@@ -53,10 +54,8 @@ export async function associate(
  */
 function clientPortOf({ ip, listener }: Session, declared: Address): ClientPort {
   const { port } = declared;
-  if (listener.udp.declaredPort === 'require') {
-    if (port === 0) throw Failure.refusal('declared-port');
-    return new ClientPort(port, true);
-  }
+  checkDeclaredPort(listener.udp, port);
+  if (listener.udp.declaredPort === 'require') return new ClientPort(port, true);
   if (isUnspecified(declared)) return new ClientPort(port, false);
   const address = parseIp(declared.host);
   const isOwn = address !== undefined && sameIp(unmapped(address), ip);

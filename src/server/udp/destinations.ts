@@ -290,7 +290,6 @@ export class Destinations {
       return undefined;
     let entry: Entry;
     try {
-      if (address.port === 0) throw Failure.refusal('port-0');
       const destination = destinationOf(address);
       entry = { state: 'deciding', waiting: [] };
       // A rule that remains in use does not count a second session for this.
