@@ -159,6 +159,7 @@ export class ServerScene implements Disposable {
     const { methods } = this.listener.settings;
     const request = await receiveRequest(session, handshake, methods, this.state, undefined);
     if (bytes[0] === 5) await client.expect('05 00');
+    session.requestReceived(request.protocol, String(request.command), request.destination);
     return { client, session, handshake, request };
   }
 
