@@ -1,12 +1,15 @@
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-/** What takes part: a proxy, or `direct`, which is none. */
+/** A participant: a proxy, or `direct` for none. */
 export interface Candidate {
   readonly name: string;
-  /** Programs and arguments of a proxy on 127.0.0.1:`port`, which stays in the foreground; `scratch` is a directory for its files. */
+  /**
+   * The command of a proxy on 127.0.0.1:`port` that stays in the foreground; `scratch` is a directory for its
+   * files.
+   */
   readonly command?: (port: number, scratch: string) => readonly string[];
-  /** Memory per connection is the difference between so many connections. */
+  /** The two numbers of connections between which memory is compared. */
   readonly idle?: { readonly from: number; readonly to: number };
   readonly hasUdp: boolean;
   /** Its Debian package. */
@@ -25,7 +28,7 @@ export const PEERS: readonly Candidate[] = [
       writeFileSync(file, dantedConfiguration(port));
       return ['danted', '-f', file, '-p', join(scratch, 'danted.pid')];
     },
-    // A process for every few connections.
+    // It starts a process for every few connections.
     idle: { from: 200, to: 1000 },
     hasUdp: true,
     package: 'dante-server',
@@ -39,7 +42,9 @@ export const PEERS: readonly Candidate[] = [
   },
 ];
 
-/** A garter from its `NAME=PATH [ARGUMENT]...`: a checkout, and what to start it with besides `serve --listen`. */
+/**
+ * A garter described by `NAME=PATH [ARGUMENT]...`: a checkout, and arguments in addition to `serve --listen`.
+ */
 export function garter(description: string, extra: readonly string[]): Candidate {
   const [, name, path, rest] = /^([\w.-]+)=(\S+)(.*)$/.exec(description) ?? [];
   if (name === undefined || path === undefined || rest === undefined) {

@@ -1,6 +1,6 @@
 import type { Candidate } from './candidates.ts';
 
-/** What one run of the load generator measured: the numbers of its JSON. */
+/** The results of one run of the load generator: the numbers in its JSON. */
 export type Measurement = Readonly<Record<string, number>>;
 
 /** One line of the table. */
@@ -9,19 +9,22 @@ export interface Metric {
   readonly unit: string;
   readonly better: 'more' | 'less';
   readonly of: (measured: Measurement) => number;
-  /** Has no meaning without a proxy. */
+  /** Meaningless without a proxy. */
   readonly proxyOnly?: true;
 }
 
-/** One way to load a proxy, and what is read off. */
+/** A kind of load, and the metrics to read from it. */
 export interface Case {
   readonly name: string;
   readonly title: string;
-  /** Whether a candidate can do it at all. */
+  /** Whether a candidate supports it. */
   readonly suits: (candidate: Candidate) => boolean;
   /** Arguments of the load generator; `fewer` divides the number of idle connections. */
   readonly load: (candidate: Candidate, fewer: number) => readonly string[];
-  /** Generator, target and proxy share one core: across two, waking the other one up would be most of what is measured. */
+  /**
+   * Generator, target and proxy share one core: across two, waking up the other core would dominate the
+   * measurement.
+   */
   readonly oneCore?: true;
   readonly metrics: readonly Metric[];
 }

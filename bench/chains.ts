@@ -3,7 +3,10 @@ import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Candidate } from './candidates.ts';
 
-/** One to three garters of a checkout in a row, each of which sends everything to the next; with plain links, and with TLS. */
+/**
+ * One to three garters of a checkout in sequence, each of which forwards everything to the next; with plain
+ * links, and with TLS.
+ */
 export function chains(path: string, extra: readonly string[]): readonly Candidate[] {
   return [
     chain('hops-1', 1, false, path, extra),
@@ -39,7 +42,10 @@ function chain(
   };
 }
 
-/** The far ones first, each when the one before it listens; the last one started is the one that the generator asks. */
+/**
+ * Starts the farthest first, each one after the one behind it is listening; the load generator connects to
+ * the last one started.
+ */
 const START = `
 program=$1; extra=$2; shift 2
 while [ $# -gt 1 ]; do

@@ -2,14 +2,14 @@ import { execFileSync } from 'node:child_process';
 import { cpus, loadavg, release } from 'node:os';
 import type { Candidate } from './candidates.ts';
 
-/** Where it was measured, and what. */
+/** The machine and the versions measured. */
 export interface Machine {
   readonly cpu: string;
   readonly kernel: string;
   readonly node: string;
   /** The one-minute load before the first round. */
   readonly load: number;
-  /** Of each proxy: its package's version, or its commit. */
+  /** The version of each proxy: of its package, or its commit. */
   readonly versions: Readonly<Record<string, string>>;
 }
 
@@ -32,7 +32,7 @@ function version(candidate: Candidate): string {
   return '';
 }
 
-/** The version is for the reader only: without dpkg or git it is unknown. */
+/** The version is only informative: without dpkg or git it is unknown. */
 function output(program: string, words: readonly string[]): string {
   try {
     return execFileSync(program, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();

@@ -6,22 +6,22 @@ import { CASES } from './cases.ts';
 import type { Case } from './cases.ts';
 import { chains } from './chains.ts';
 
-/** What is measured, how long and where. */
+/** What to measure, for how long and where. */
 export interface Plan {
   readonly rounds: number;
   readonly cases: readonly Case[];
   readonly candidates: readonly Candidate[];
-  /** The candidate that the ratios are of: the first garter, if one takes part. */
+  /** The candidate that ratios are relative to: the first garter, if there is one. */
   readonly first: string | undefined;
   /** Seconds. */
   readonly warmUp: number;
   readonly seconds: number;
   readonly rest: number;
-  /** The connections of `idle` are divided by this. */
+  /** Divides the number of connections of `idle`. */
   readonly fewer: number;
   readonly generatorCpu: number;
   readonly proxyCpu: number;
-  /** Where the figures go. */
+  /** The file for the results. */
   readonly json: string;
 }
 
@@ -43,7 +43,7 @@ export const HELP: string = `usage: npm run bench -- [OPTION]...
   --cpus A,B           cores of the generator and of the proxy, default 0,1
   --json FILE          where the figures go, default bench/out/bench.json`;
 
-/** Undefined when help is asked for. Throws an Error that says what to write instead. */
+/** `undefined` when help is requested. Throws an Error that says what to write instead. */
 export function parsePlan(args: readonly string[]): Plan | undefined {
   const { values } = parseArgs({
     args: [...args],

@@ -7,17 +7,20 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Candidate } from './candidates.ts';
 
-/** A running proxy; disposing of it ends all its processes. */
+/** A running proxy; disposing of it ends all of its processes. */
 export interface Proxy extends AsyncDisposable {
   readonly port: number;
-  /** Its processes are those of this session. */
+  /** The session of its processes. */
   readonly session: number;
 }
 
 const START = 10_000;
 const STOP = 3000;
 
-/** Starts a proxy on one core and resolves when it accepts. What it logs goes to a file, as it would in use. */
+/**
+ * Starts a proxy on one core, and resolves when it accepts connections. Its log goes to a file, as in normal
+ * use.
+ */
 export async function start(candidate: Candidate, cpu: number, scratch: string): Promise<Proxy | undefined> {
   if (candidate.command === undefined) return undefined;
   const port = await freePort();
@@ -25,7 +28,7 @@ export async function start(candidate: Candidate, cpu: number, scratch: string):
   const log = openSync(logFile, 'w');
   const [program, ...words] = pinned(cpu, candidate.command(port, scratch));
   const child = spawn(program, words, {
-    detached: true, // a session of its own
+    detached: true, // in a separate session
     stdio: ['ignore', log, log],
   });
   closeSync(log);
@@ -44,12 +47,12 @@ export async function start(candidate: Candidate, cpu: number, scratch: string):
   return proxy;
 }
 
-/** A command that runs on one core from its start. */
+/** A command restricted to one core from the start. */
 export function pinned(cpu: number, command: readonly string[]): readonly [string, ...string[]] {
   return ['taskset', '--cpu-list', String(cpu), ...command];
 }
 
-/** Asks first; what remains of the session is killed. */
+/** Terminates the session; processes that remain are killed. */
 async function stop(child: ChildProcess, session: number): Promise<void> {
   signal(session, 'SIGTERM');
   const deadline = Date.now() + STOP;
@@ -62,7 +65,7 @@ function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-/** The leader of a session leads its process group too. */
+/** A session leader also leads its process group. */
 function signal(group: number, name: NodeJS.Signals): void {
   try {
     process.kill(-group, name);

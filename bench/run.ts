@@ -1,4 +1,7 @@
-/** Compares garter with other SOCKS servers. docs/performance.md says how; `npm run bench -- --help`, what can be chosen. */
+/**
+ * Compares garter with other SOCKS servers. docs/performance.md describes the method; for the options, see
+ * `npm run bench -- --help`.
+ */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,9 +31,9 @@ interface Results {
 }
 
 const LOAD = resolve(import.meta.dirname, 'out/load');
-/** Milliseconds in which the load generator must be done, besides the times that it is given. */
+/** Milliseconds allowed for the load generator in addition to its configured times. */
 const OVERHEAD = 90_000;
-/** From this load average on, other programs are in the way. */
+/** Load average from which other programs would distort the results. */
 const BUSY = 0.5;
 
 const execute = promisify(execFile);
@@ -79,7 +82,9 @@ function report(plan: Plan, machine: Machine, rows: readonly Row[], { runs, fail
   return `${JSON.stringify(whole, undefined, 2)}\n`;
 }
 
-/** Case by case, so that what is compared ran within seconds; each round begins with another candidate. */
+/**
+ * Case by case, so that runs to be compared are only seconds apart; each round begins with another candidate.
+ */
 async function runAll(plan: Plan, scratch: string, signal: AbortSignal): Promise<Results> {
   const runs: Run[] = [];
   const failures: Failure[] = [];
@@ -144,7 +149,7 @@ function rotate<T>(list: readonly T[], by: number): readonly T[] {
   return [...list.slice(at), ...list.slice(0, at)];
 }
 
-/** The last line: of a program that failed, what it said itself. */
+/** The last line of output: for a failed program, its own message. */
 function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.trimEnd().split('\n').at(-1) ?? text;

@@ -1,24 +1,24 @@
 import { DIRECT } from './candidates.ts';
 import type { Case, Measurement, Metric } from './cases.ts';
 
-/** What one candidate measured in one case. */
+/** The measurements of one candidate in one case. */
 export interface Run {
   readonly case: Case;
   readonly candidate: string;
   readonly measured: Measurement;
 }
 
-/** One metric of one case over all rounds; keyed by candidate. */
+/** One metric of one case over all rounds, keyed by candidate. */
 export interface Row {
   readonly case: string;
   readonly metric: string;
   readonly title: string;
   readonly unit: string;
   readonly better: Metric['better'];
-  /** In the order of the rounds, without those that failed. */
+  /** In the order of the rounds, without failed ones. */
   readonly values: Readonly<Record<string, readonly number[]>>;
   readonly medians: Readonly<Record<string, number>>;
-  /** The median of the first garter divided by each one's. */
+  /** The median of the first garter divided by that of each candidate. */
   readonly ratios: Readonly<Record<string, number>>;
 }
 
@@ -47,12 +47,12 @@ export function summarize(runs: readonly Run[], first: string | undefined): read
   );
 }
 
-/** Without a proxy there is no CPU and no memory of one. */
+/** Without a proxy there is no CPU time or memory to measure. */
 export function metricsOf(one: Case, candidate: string): readonly Metric[] {
   return one.metrics.filter((metric) => candidate !== DIRECT.name || !metric.proxyOnly);
 }
 
-/** Markdown with aligned columns. A `~` marks rounds that lie more than 15 % of their median apart. */
+/** A Markdown table with aligned columns. `~` marks rounds that differ by more than 15 % of their median. */
 export function formatTable(
   rows: readonly Row[],
   candidates: readonly string[],
@@ -84,7 +84,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[half - 1] ?? Number.NaN) + upper) / 2;
 }
 
-/** Three significant digits, which is more than the noise allows. */
+/** Three significant digits, more than the noise justifies. */
 export function digits(value: number): string {
   return value.toLocaleString('en', { maximumSignificantDigits: 3 });
 }

@@ -1,4 +1,7 @@
-/* A load generator for SOCKS5 proxies and the target behind them; docs/performance.md says what it measures. */
+/*
+ * A load generator for SOCKS5 proxies, and the target behind them; docs/performance.md describes what it
+ * measures.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -9,14 +12,14 @@ enum mode { BULK, RATE, RTT, IDLE, UDP };
 
 struct options {
   enum mode mode;
-  uint16_t proxy;    /* its port on 127.0.0.1; 0 = none, straight to the target */
-  pid_t session;     /* the proxy's processes are those of this session; 0 = none */
-  long connections;  /* at the same time */
-  long from;         /* idle: memory is compared between this many connections and `connections` */
-  double warm_up;    /* seconds that are not measured */
-  double seconds;    /* that are */
-  double rest;       /* idle: seconds between the last byte and the look at the memory */
-  bool zero_copy;    /* bulk: sendfile and MSG_TRUNC at the ends instead of write and read */
+  uint16_t proxy;    /* port on 127.0.0.1; 0 = none, connect to the target directly */
+  pid_t session;     /* session of the proxy's processes; 0 = none */
+  long connections;  /* concurrent connections */
+  long from;         /* idle: memory is compared between this number of connections and `connections` */
+  double warm_up;    /* seconds before the measurement */
+  double seconds;    /* seconds of measurement */
+  double rest;       /* idle: seconds between the last byte and measuring memory */
+  bool zero_copy;    /* bulk: uses sendfile and MSG_TRUNC at the ends instead of write and read */
 };
 
 /* tcp.c, udp.c: run the case and print its result, one JSON object. */
@@ -27,10 +30,10 @@ void run_udp(const struct options *options);
 double now(void); /* seconds */
 struct moment {
   double at;  /* seconds */
-  double cpu; /* seconds that the proxy has used, user and system */
+  double cpu; /* CPU seconds used by the proxy, user and system */
 } moment(pid_t session);
 struct memory {
-  long bytes; /* of one process its resident set, of several the sum of their proportional shares (PSS) */
+  long bytes; /* resident set; of several processes, the sum of their proportional sets (PSS) */
   long processes;
 } memory(pid_t session);
 
@@ -39,7 +42,7 @@ extern const uint8_t GREETING[3];
 enum { METHOD_SIZE = 2, REQUEST_SIZE = 10, REPLY_SIZE = 10, UDP_HEADER_SIZE = 10, CONNECT = 1, ASSOCIATE = 3 };
 void encode_request(uint8_t *bytes, uint8_t command, uint16_t port);
 void encode_udp_header(uint8_t *bytes, uint16_t port);
-/* End the program unless the proxy agrees. */
+/* Exit unless the proxy accepts. */
 void check_method(const uint8_t *bytes);
 void check_reply(const uint8_t *bytes);
 
@@ -47,6 +50,6 @@ void check_reply(const uint8_t *bytes);
 struct sockaddr_in;
 struct sockaddr_in loopback(uint16_t port);
 uint16_t local_port(int descriptor);
-/* The result of a system call that must not fail. */
+/* Returns the result of a system call; exits if it failed. */
 long must(const char *what, long result);
 __attribute__((noreturn, format(printf, 1, 2))) void die(const char *format, ...);

@@ -14,7 +14,7 @@ double now(void) {
   return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* Clock ticks of a process with all its threads and the children it has reaped; -1 when it is not of the session. */
+/* Clock ticks of a process, with all its threads and reaped children; -1 when it is not in the session. */
 static long ticks_of(const char *process, pid_t session) {
   char path[300], line[1024];
   snprintf(path, sizeof path, "/proc/%s/stat", process);
@@ -31,7 +31,7 @@ static long ticks_of(const char *process, pid_t session) {
   return found == 5 && id == session ? user + system + children_user + children_system : -1;
 }
 
-/* The next process of the session and its ticks, or NULL after the last. */
+/* The next process of the session and its ticks; NULL after the last. */
 static const char *next_process(DIR *processes, pid_t session, long *ticks) {
   for (struct dirent *entry; (entry = readdir(processes)) != NULL;) {
     if (entry->d_name[0] < '1' || entry->d_name[0] > '9') continue;

@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-/* SOCKS5, one method offered: none. */
+/* A SOCKS5 greeting that offers one method, NO AUTHENTICATION REQUIRED. */
 const uint8_t GREETING[3] = {5, 1, 0};
 
-/* An IPv4 address, 127.0.0.1, and a port, as RFC 1928 writes them. */
+/* Encodes the IPv4 address 127.0.0.1 and a port (RFC 1928). */
 static void encode_loopback(uint8_t *bytes, uint16_t port) {
   static const uint8_t ADDRESS[] = {1, 127, 0, 0, 1};
   memcpy(bytes, ADDRESS, sizeof ADDRESS);

@@ -19,13 +19,13 @@
 
 enum {
   COPY = 64 << 10,     /* bytes per write and read */
-  FILE_SIZE = 1 << 20, /* of the memfd, sent round and round */
+  FILE_SIZE = 1 << 20, /* of the memfd, sent repeatedly */
   MESSAGE = 64,        /* bytes of a round trip */
-  OPENING = 64,        /* connections on the way at the same time */
-  OPEN_SECONDS = 30,   /* until all must be open */
+  OPENING = 64,        /* concurrent connections being established */
+  OPEN_SECONDS = 30,   /* until all connections must be open */
   BACKLOG = 4096,
   EVENTS = 256,
-  SAMPLES = 4 << 20,   /* round trips at most */
+  SAMPLES = 4 << 20,   /* maximum number of round trips */
 };
 
 enum state { UNUSED, LISTENER, CONNECTING, METHOD, REPLY, OPEN, TARGET };
@@ -45,11 +45,11 @@ static int file; /* the memfd */
 static uint16_t target;
 static uint8_t buffer[FILE_SIZE];
 
-static long wanted;       /* connections that should be there */
-static long started;      /* that are, open or on the way */
-static long ready;        /* that are open; of `idle`, that have carried a message each way */
+static long wanted;       /* target number of connections */
+static long started;      /* open or being established */
+static long ready;        /* open; for `idle`, those that have carried a message each way */
 static long done;         /* bytes (bulk), connections (rate) or round trips (rtt) */
-static uint32_t *samples; /* of each round trip, nanoseconds */
+static uint32_t *samples; /* per round trip, in nanoseconds */
 
 static void watch(int descriptor, int operation, uint32_t events) {
   struct epoll_event event = {.events = events, .data = {.fd = descriptor}};
@@ -63,11 +63,11 @@ static void drop(int descriptor) {
 
 static void send_all(int descriptor, const void *bytes, size_t size) {
   ssize_t sent = send(descriptor, bytes, size, 0);
-  /* Other errors come back with the next read. */
+  /* Other errors are returned by the next read. */
   if (sent < 0 ? errno == EAGAIN : (size_t)sent < size) die("a socket takes no %zu bytes", size);
 }
 
-/* The client's side. */
+/* The client side. */
 
 static void start_client(void) {
   struct sockaddr_in address = loopback(options.proxy != 0 ? options.proxy : target);
@@ -82,7 +82,7 @@ static void start_client(void) {
   started++;
 }
 
-/* For a proxy that loses connections there are no figures. */
+/* There are no results for a proxy that loses connections. */
 static void check_end(ssize_t count) {
   if (count == 0) die("a connection was closed too early");
   if (count < 0 && errno != EAGAIN) die("a connection failed: %s", strerror(errno));
@@ -100,7 +100,7 @@ static void client_open(int client) {
   if (options.mode == RTT || options.mode == IDLE) ask(client);
 }
 
-/* True once the whole of a message has arrived. */
+/* True once a whole message has arrived. */
 static bool receive(int client, unsigned size) {
   struct connection *connection = &connections[client];
   ssize_t count = recv(client, connection->message + connection->got, size - connection->got, 0);
@@ -118,7 +118,7 @@ static void receive_bulk(int client) {
   if (count > 0) done += count;
 }
 
-/* One byte, then the end. */
+/* Expects one byte, then the end. */
 static void receive_rate(int client) {
   uint8_t bytes[2];
   ssize_t count = recv(client, bytes, sizeof bytes, 0);
@@ -176,7 +176,7 @@ static void client_event(int client) {
   }
 }
 
-/* The target's side: it sends without end (bulk), sends one byte and closes (rate), or echoes (rtt, idle). */
+/* The target side: it sends endlessly (bulk), sends one byte and closes (rate), or echoes (rtt, idle). */
 
 static void accept_all(int listener) {
   for (;;) {
@@ -212,7 +212,7 @@ static void target_event(int peer) {
   if (count == 0 || (count < 0 && errno != EAGAIN)) drop(peer);
 }
 
-/* Runs until a moment, or until a counter has come to its goal. */
+/* Runs until a time, or until a counter has reached its goal. */
 static void run(double until, const long *counter, long goal) {
   struct epoll_event events[EVENTS];
   for (double left; *counter < goal && (left = until - now()) > 0;) {
@@ -282,7 +282,7 @@ static int listen_as_target(void) {
   int listener = (int)must("socket", socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   must("bind", bind(listener, (struct sockaddr *)&address, sizeof address));
   must("listen", listen(listener, BACKLOG));
-  int yes = 1; /* inherited by what it accepts */
+  int yes = 1; /* inherited by accepted sockets */
   must("TCP_NODELAY", setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes));
   return listener;
 }
@@ -300,7 +300,10 @@ void run_tcp(const struct options *given) {
   if (must("write", write(file, buffer, sizeof buffer)) != sizeof buffer) die("the memfd is short");
   int listener = listen_as_target();
   target = local_port(listener);
-  /* The way from program to program is part of a round trip. Otherwise one process makes the most of its core. */
+  /*
+   * For round trips, switching between processes is part of the measurement. Otherwise a single process makes
+   * the best use of its core.
+   */
   bool apart = options.mode == RTT;
   bool is_target = apart && must("fork", fork()) == 0;
   poller = (int)must("epoll_create1", epoll_create1(EPOLL_CLOEXEC));

@@ -10,7 +10,7 @@
 enum {
   PAYLOAD = 64,
   BATCH = 64,             /* datagrams per system call */
-  FLIGHT = 256,           /* at most on their way; what Linux' default receive buffer takes without loss */
+  FLIGHT = 256,           /* maximum in flight; Linux's default receive buffer holds this many without loss */
   RECEIVE_BUFFER = 4 << 20,
   OPEN_SECONDS = 5,
 };
@@ -24,7 +24,7 @@ static void receive_exactly(int control, uint8_t *bytes, size_t size) {
   if (must("recv", recv(control, bytes, size, MSG_WAITALL)) != (ssize_t)size) die("the proxy closed in the handshake");
 }
 
-/* The relay port of an association; the TCP connection stays open behind it. */
+/* Returns the relay port of an association; its TCP connection stays open. */
 static uint16_t associate(uint16_t proxy, uint16_t client) {
   struct sockaddr_in address = loopback(proxy);
   uint8_t request[REQUEST_SIZE], method[METHOD_SIZE], reply[REPLY_SIZE];
@@ -64,7 +64,7 @@ static long receive_some(int target) {
   return received < 0 ? 0 : received;
 }
 
-/* Keeps FLIGHT datagrams on their way until a moment; what does not arrive is given up and counted. */
+/* Keeps FLIGHT datagrams in flight until `until`; those that do not arrive are counted as lost. */
 static long run(int client, int target, double until, long *lost) {
   long flight = 0, received = 0;
   double last = now();
@@ -79,7 +79,7 @@ static long run(int client, int target, double until, long *lost) {
       flight = 0;
       last = time;
     }
-    if (flight < 0) flight = 0; /* given up too early */
+    if (flight < 0) flight = 0; /* counted as lost too early */
   }
   return received;
 }
