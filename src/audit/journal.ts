@@ -5,8 +5,8 @@ import type { ConnectionRecord, RecordEvent } from './record.ts';
 /** Receives records: the log is one subscriber, a library's hook another. */
 export interface Subscriber {
   /**
-   * Called first, as making a record costs something. `silenced`: its rule excludes it from the log. @default
-   * takes all
+   * Called first, as making a record costs something. `silenced`: its rule excludes it from the log.
+   * @default takes all
    */
   wants?(event: RecordEvent, silenced: boolean): boolean;
   /** Must not take long: connections wait for it. */

@@ -96,8 +96,8 @@ export interface Listener extends AsyncDisposable {
 
 export interface ConnectOptions {
   /**
-   * Local address to connect from, which may have a zone, see `Endpoint`; ignored for a unix socket. @default
-   * the kernel's choice
+   * Local address to connect from, which may have a zone, see `Endpoint`; ignored for a unix socket.
+   * @default the kernel's choice
    */
   readonly from?: string;
   /** Milliseconds until ETIMEDOUT. */

@@ -38,7 +38,7 @@ suite('parseAddressRange', () => {
 });
 
 suite('AddressSet', () => {
-  test('property: has what some range has', () => {
+  test('property: contains the addresses of its ranges', () => {
     fc.assert(
       fc.property(fc.array(anyRange, { maxLength: 12 }), fc.array(anyIp, { minLength: 1 }), (ranges, ips) => {
         const set = AddressSet.of(ranges);
@@ -61,7 +61,7 @@ suite('AddressSet', () => {
     );
   });
 
-  test('of nothing has nothing, except nothing has everything', () => {
+  test('of no ranges is empty, except no ranges is everything', () => {
     for (const text of ['0.0.0.0', '255.255.255.255', '::', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff']) {
       assert.equal(AddressSet.of([]).has(parseIp(text)!), false);
       assert.equal(AddressSet.except([]).has(parseIp(text)!), true);

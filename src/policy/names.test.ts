@@ -69,7 +69,7 @@ suite('isNumericName', () => {
 });
 
 suite('NameSet', () => {
-  test('property: has its names, and what ends with its suffixes', () => {
+  test('property: contains its names, and names with its suffixes', () => {
     const label = fc.constantFrom('a', 'b', 'ab');
     const name = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join('.'));
     const entry = fc.tuple(name, fc.boolean()).map(([text, suffix]) => (suffix ? `.${text}` : text));

@@ -12,7 +12,7 @@ export class Sources {
 
   /**
    * `now`: a monotonic clock in milliseconds. `towards`: returns the local address used to reach a literal
-   * one. @default the kernel's choice
+   * one, by default the kernel's choice.
    */
   constructor(limit: number, now: () => number, towards: (host: string) => string | undefined = sourceFor) {
     this.#sourceFor = towards;

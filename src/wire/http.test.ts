@@ -56,7 +56,7 @@ suite('a request', () => {
     `CONNECT www.example.com:443 HTTP/1.1\r\nA: ${'a'.repeat(16_384)}`,
   ];
   for (const fault of faults) {
-    test(`${inspect(fault.slice(0, 60))} is none`, () => {
+    test(`${inspect(fault.slice(0, 60))} is refused`, () => {
       assert.throws(() => decodeHttpRequest(bytes(fault)), isFault);
     });
   }
@@ -118,7 +118,7 @@ suite('the target of CONNECT', () => {
     '[1:2]:80',
     '*',
   ]) {
-    test(`${target} is none`, () => {
+    test(`${target} is refused`, () => {
       assert.throws(() => decodeConnectTarget(target), isFault);
     });
   }
@@ -217,7 +217,7 @@ suite('an answer', () => {
     lines('HTTP/1.1 999 x'),
     lines('HTTP/1.1 100 a').repeat(1000),
   ]) {
-    test(`${inspect(text.slice(0, 40))} is none`, () => {
+    test(`${inspect(text.slice(0, 40))} is refused`, () => {
       assert.throws(
         () => decodeHttpReply(bytes(text)),
         (error) => error instanceof WireError && error.code === 'ERR_HTTP_HEAD',

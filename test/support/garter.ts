@@ -13,7 +13,8 @@ import { Tail } from './tail.ts';
 export interface GarterOptions {
   /**
    * The content of garter.yaml other than `listen`, `users` and `log`. Without `workers` there is one thread,
-   * or at full size one per core. @default ''
+   * or at full size one per core.
+   * @default ''
    */
   readonly config?: string;
   /** Lines of the listener other than its address. */

@@ -11,7 +11,8 @@ export interface ListenerConfig {
   /** Permissions of a unix socket, in octal. @default '0660' */
   readonly mode?: number | string | undefined;
   /**
-   * Accepts only connections that arrive on this network interface; requires the fast engine. @default any
+   * Accepts only connections that arrive on this network interface; requires the fast engine.
+   * @default any
    */
   readonly interface?: string | undefined;
   /** Distinguished by the first byte. @default ['socks5', 'socks4'] */

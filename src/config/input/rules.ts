@@ -26,8 +26,9 @@ export interface RuleConfig {
   /** Authenticated users, and groups as `@group`. @default all, including anonymous clients */
   readonly user?: OneOrMany<string> | undefined;
   /**
-   * Destinations: CIDR, address, name, `.suffix` (which includes the name itself), or a set: any, public, private, loopback,
-   * link-local, multicast, self, metadata, reserved. In an allowing rule `any` and `public` do not include the last six.
+   * Destinations: CIDR, address, name, `.suffix` (which includes the name itself), or a set: any, public,
+   * private, loopback, link-local, multicast, self, metadata, reserved. In an allowing rule `any` and
+   * `public` do not include the last six.
    */
   readonly to: OneOrMany<string>;
   /** Ports of the destination. @default all */
@@ -56,8 +57,8 @@ export interface RuleConfig {
    */
   readonly log?: OneOrMany<LogKind> | undefined;
   /**
-   * For allowing rules: what happens to their sessions when they no longer apply. @default the top-level
-   * `revoke`
+   * For allowing rules: what happens to their sessions when they no longer apply.
+   * @default the top-level `revoke`
    */
   readonly revoke?: 'close' | 'keep' | undefined;
 }
@@ -71,7 +72,7 @@ export interface WhenConfig {
   readonly zone?: string | undefined;
 }
 
-/** Without a default: no limit. */
+/** None of these has a limit by default. */
 export interface RuleLimitsConfig {
   /** Concurrent sessions under this rule. */
   readonly sessions?: number | undefined;

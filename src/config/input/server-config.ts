@@ -26,8 +26,8 @@ export interface ServerConfig {
    */
   readonly rules?: readonly RuleConfig[] | undefined;
   /**
-   * How connections leave; the first match decides, and a request that no route matches is refused. @default
-   * everything leaves directly
+   * How connections leave; the first match decides, and a request that no route matches is refused.
+   * @default everything leaves directly
    */
   readonly routes?: readonly RouteConfig[] | undefined;
   /** Other proxy servers, for use in routes, by name; a string is a URL. @default none */
@@ -36,7 +36,8 @@ export interface ServerConfig {
   readonly resolve?: ResolveConfig | undefined;
   /**
    * Prefixes of NAT64 translators in this network (`64:ff9b::/96`): an address in one of them is treated as
-   * the IPv4 address it contains. @default none
+   * the IPv4 address it contains.
+   * @default none
    */
   readonly nat64?: OneOrMany<string> | undefined;
   /** Time-outs. */
@@ -52,15 +53,15 @@ export interface ServerConfig {
   /** Whether loopback listeners answer `GET /proxy.pac`, for browsers on this machine. @default false */
   readonly pac?: boolean | undefined;
   /**
-   * What happens to open sessions when their rule no longer applies, for rules without `revoke`. @default
-   * 'close'
+   * What happens to open sessions when their rule no longer applies, for rules without `revoke`.
+   * @default 'close'
    */
   readonly revoke?: 'close' | 'keep' | undefined;
   /** The implementation of sockets: `fast` requires Linux, `auto` uses it where it works. @default 'auto' */
   readonly engine?: 'auto' | 'fast' | 'portable' | undefined;
   /**
-   * Threads of the fast engine; `auto` is one per core. Not changed by a reload. @default 1: the calling
-   * thread
+   * Threads of the fast engine; `auto` is one per core. Not changed by a reload.
+   * @default 1: the calling thread
    */
   readonly workers?: 'auto' | number | undefined;
 }
@@ -83,7 +84,8 @@ export interface UsersConfig {
 export interface ResolveConfig {
   /**
    * Name servers, in the order in which they are asked: `10.0.0.53`, `tls://10.0.0.53#dns.example` or
-   * `https://10.0.0.53/dns-query#dns.example`. @default the system's
+   * `https://10.0.0.53/dns-query#dns.example`.
+   * @default the system's
    */
   readonly servers?: OneOrMany<string> | undefined;
   /** The address families to use. @default 'any' */
@@ -121,8 +123,8 @@ export interface ConnectionLimitsConfig {
    */
   readonly unauthenticated?: string | undefined;
   /**
-   * Resident memory above which new connections are refused. @default 80 % of the memory of the machine or
-   * container
+   * Resident memory above which new connections are refused.
+   * @default 80 % of the memory of the machine or container
    */
   readonly memory?: string | undefined;
 }
@@ -134,7 +136,8 @@ export interface LogConfig {
   readonly format?: 'text' | 'json' | undefined;
   /**
    * The destination of lines: standard error, a file, or a syslog server (`udp://ADDRESS:PORT`,
-   * `tcp://ADDRESS:PORT`, or `local` for the local one). @default none; for `garter serve`, standard error
+   * `tcp://ADDRESS:PORT`, or `local` for the local one).
+   * @default none; for `garter serve`, standard error
    */
   readonly to?: 'stderr' | { readonly file: string } | { readonly syslog: string } | undefined;
 }

@@ -19,7 +19,7 @@ for (const engine of engines) {
   const tells = engine.name === 'fast';
 
   for (const host of ['127.0.0.1', '::1', '::']) {
-    test(`${engine.name}: the interface by which a connection to ${host} came, ${tells ? 'and no other' : 'which it cannot know'}`, async () => {
+    test(`${engine.name}: the interface that a connection to ${host} arrived on, ${tells ? 'and no other' : 'which it cannot know'}`, async () => {
       const { near, far } = await accepted(engine, host);
       far.end('what it sends');
       assert.equal(near.cameBy(LOOPBACK), tells);
@@ -31,14 +31,14 @@ for (const engine of engines) {
     });
   }
 
-  test(`${engine.name}: a dialled one arrived through none`, async () => {
+  test(`${engine.name}: a dialled connection arrived on none`, async () => {
     const { near, far } = await dialled(engine);
     assert.equal(near.cameBy(LOOPBACK), false);
     near.destroy();
     far.destroy();
   });
 
-  test(`${engine.name}: sockets that keep to an interface, ${tells ? 'and fail without it' : 'which it cannot make'}`, async () => {
+  test(`${engine.name}: sockets bound to an interface, ${tells ? 'and fail without it' : 'which it cannot make'}`, async () => {
     const ignore = { received: () => undefined, failed: () => undefined };
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');

@@ -51,7 +51,7 @@ for (const engine of engines) {
       assert.equal(joined.relay.received, down.length - 10);
     });
 
-    test('a reply written just before comes before what is relayed', async () => {
+    test('a reply written just before the relay arrives first', async () => {
       const client = await accepted(engine);
       const target = await dialled(engine);
       const atClient = received(client.far);
