@@ -69,8 +69,7 @@ async function version(args: readonly string[]): Promise<number> {
 
 // A server keeps running when its output is not read.
 process.stderr.on('error', () => {});
-// A reader that has seen enough (garter schema
-// head) is not a failure.
+// A reader that has seen enough (garter schema | head) is not a failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // A server keeps running, even when its welcome is not read.
   if (!['serve', 'agent'].includes(process.argv[2] ?? '')) process.exit(error.code === 'EPIPE' ? 0 : 1);
