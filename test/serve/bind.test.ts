@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { connect, type Socket } from 'node:net';
 import { after, before, suite, test } from 'node:test';
 import { startGarter, type Garter } from '../support/garter.ts';
-import { Command, formatHex, RawClient, readAddress, replyCode, request4, request5 } from '../support/raw.ts';
+import { Command, formatHex, RawClient, readAddress, request4, request5 } from '../support/raw.ts';
 
 suite('BIND', () => {
   let garter: Garter;
@@ -89,50 +88,6 @@ suite('BIND', () => {
     await assert.rejects(RawClient.connect(at), { code: 'ECONNREFUSED' });
   });
 });
-
-suite('BIND and the ports of a rule', () => {
-  let garter: Garter;
-  before(async () => {
-    const rules = '{ name: ftp, allow: bind, to: [loopback], port: [20, 21] }';
-    garter = await startGarter({ config: `timeouts: { bind: 5s }\nrules: [${rules}]` });
-  });
-  after(() => garter[Symbol.asyncDispose]());
-
-  test('DST.PORT is what they judge, as RFC 1928 section 4 has it; the named host may come from any', async () => {
-    assert.equal(await replyCode(garter, request5(Command.bind, '127.0.0.1', 22)), 2);
-    using client = await RawClient.connect(garter);
-    client.send('05 01 00', request5(Command.bind, '127.0.0.1', 21));
-    await client.expect('05 00  05 00 00');
-    using peer = await RawClient.connect(await readAddress(client));
-    await client.expect('05 00 00');
-    assert.deepEqual(await readAddress(client), { host: '127.0.0.1', port: peer.localPort });
-  });
-
-  test('where nobody is named, what the client says of a port counts for nothing: that of the peer is judged', async () => {
-    using client = await RawClient.connect(garter);
-    client.send('05 01 00', request5(Command.bind, '0.0.0.0', 21));
-    await client.expect('05 00  05 00 00');
-    const at = await readAddress(client);
-    using stranger = await RawClient.connect(at);
-    await stranger.gone();
-    const peer = await connectFromPort(20, at);
-    if (peer === undefined) return; // only root has port 20
-    await client.expect('05 00 00');
-    assert.deepEqual(await readAddress(client), { host: '127.0.0.1', port: 20 });
-    peer.destroy();
-  });
-});
-
-/** `undefined` where this user may not, or somebody else has it. */
-async function connectFromPort(
-  port: number,
-  to: { host: string; port: number },
-): Promise<Socket | undefined> {
-  const socket = connect({ ...to, localPort: port });
-  return new Promise((resolve) => {
-    socket.once('connect', () => resolve(socket)).once('error', () => resolve(undefined));
-  });
-}
 
 interface Bound extends Disposable {
   readonly client: RawClient;

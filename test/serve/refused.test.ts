@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { suite, test } from 'node:test';
+import { after, before, suite, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { cert, key } from '../support/certificate.ts';
 import { makeDirectory } from '../support/directory.ts';
@@ -52,23 +52,34 @@ async function secondListener(garter: Garter): Promise<{ host: string; port: num
 }
 
 suite('clients that were answered and do not go', () => {
-  for (const [what, sends] of Object.entries(REFUSED)) {
-    test(`hold no place: ${what}`, async () => {
-      await using echo = await startEcho();
-      await using garter = await startGarter({
-        config: `limits: { connections: 4 }\n${CONFIG}`,
-        users: { alice: 'secret' },
-        listener: [METHODS],
-      });
-      using held = new DisposableStack();
-      for (let i = 0; i < 4; i++) {
-        const client = held.use(await RawClient.connect(garter));
-        client.send(...sends);
-        await client.rest();
-      }
-      await serves(garter, echo);
+  suite('hold no place', () => {
+    const resources = new AsyncDisposableStack();
+    let garter: Garter;
+    let echo: Target;
+    before(async () => {
+      echo = resources.use(await startEcho());
+      garter = resources.use(
+        await startGarter({
+          config: `limits: { connections: 4 }\n${CONFIG}`,
+          users: { alice: 'secret' },
+          listener: [METHODS],
+        }),
+      );
     });
-  }
+    after(() => resources.disposeAsync());
+
+    for (const [what, sends] of Object.entries(REFUSED)) {
+      test(what, async () => {
+        using held = new DisposableStack();
+        for (let i = 0; i < 4; i++) {
+          const client = held.use(await RawClient.connect(garter));
+          client.send(...sends);
+          await client.rest();
+        }
+        await serves(garter, echo);
+      });
+    }
+  });
 
   test('hold no place: over TLS, and what is no TLS', async () => {
     await using directory = await makeDirectory();
@@ -172,7 +183,7 @@ suite('clients that were answered and do not go', () => {
     await using echo = await startEcho();
     await using garter = await startGarter({ config: CONFIG, prefix: few });
     await serves(garter, echo);
-    const before = await descriptors(garter.process.pid);
+    const atFirst = await descriptors(garter.process.pid);
     using held = new DisposableStack();
     for (let i = 0; i < 100; i++) {
       const client = held.use(await RawClient.connect(garter));
@@ -180,7 +191,7 @@ suite('clients that were answered and do not go', () => {
       await client.expect('05 ff');
     }
     await serves(garter, echo);
-    const more = (await descriptors(garter.process.pid)) - before;
+    const more = (await descriptors(garter.process.pid)) - atFirst;
     assert.ok(more <= 8, `${more} descriptors more`);
     assert.deepEqual(
       (await garter.log()).filter(({ event }) => event === 'could not accept a connection'),
