@@ -3,9 +3,9 @@ import { formatJson, formatMessage, formatPrefix, formatText, Timestamps } from 
 import type { Fields } from './format.ts';
 import { Level } from './line.ts';
 import type { Line, LogEntry } from './line.ts';
-import { Queue } from './queue.ts';
-import { formatPlace, openSink } from './sinks/open.ts';
-import type { Place } from './sinks/open.ts';
+import { LineQueue } from './queue.ts';
+import { formatLogPlace, openSink } from './sinks/open.ts';
+import type { LogPlace } from './sinks/open.ts';
 
 export { Level } from './line.ts';
 
@@ -14,7 +14,7 @@ export interface LogSettings {
   readonly level: Level;
   /** @default 'text' */
   readonly format: 'text' | 'json';
-  readonly to: Place;
+  readonly to: LogPlace;
 }
 
 /** Milliseconds between two identical warnings, and how many different ones are remembered. */
@@ -41,7 +41,7 @@ export interface LogOptions {
  */
 export class Log {
   #settings: LogSettings;
-  readonly #queue: Queue | undefined;
+  readonly #queue: LineQueue | undefined;
   readonly #pass: ((line: Line) => void) | undefined;
   readonly #reader: LogOptions['reader'];
   readonly #complainTo: LogOptions['complain'];
@@ -57,7 +57,7 @@ export class Log {
     this.#reader = reader;
     this.#complainTo = complain;
     if (pass !== undefined) return;
-    this.#queue = new Queue(openSink(settings.to), {
+    this.#queue = new LineQueue(openSink(settings.to), {
       begins: (code) => this.#complain(code),
       // Written at any level.
       ends: (code, lost) => this.#put('warn', 'the log can be written again', { code, lost }),
@@ -80,7 +80,7 @@ export class Log {
    */
   reopen(settings: LogSettings): void {
     const isFile = typeof settings.to === 'object' && 'file' in settings.to;
-    if (isFile || formatPlace(settings.to) !== formatPlace(this.#settings.to))
+    if (isFile || formatLogPlace(settings.to) !== formatLogPlace(this.#settings.to))
       this.#queue?.use(openSink(settings.to));
     this.#settings = settings;
   }
@@ -165,7 +165,7 @@ export class Log {
       time: this.#timestamps.format(Date.now()),
       level: 'error',
       event: 'the log cannot be written; connections continue',
-      fields: { to: formatPlace(to), code },
+      fields: { to: formatLogPlace(to), code },
     } as const;
     if (typeof this.#reader === 'function') this.#reader(entry);
     this.#complainTo?.(formatText(entry.time, entry.level, entry.event, entry.fields));

@@ -1,6 +1,6 @@
 import { setImmediate as immediate } from 'node:timers/promises';
 import type { Line } from './line.ts';
-import type { Outcome, Sink } from './sink.ts';
+import type { WriteOutcome, Sink } from './sink.ts';
 
 /** Characters that can wait for a sink; lines beyond are lost. */
 const LIMIT = 4 * 1024 * 1024;
@@ -27,7 +27,7 @@ export interface Outages {
  * Lines on their way to a sink, one write at a time. Lines that it does not take are kept, up to a limit, and
  * tried again.
  */
-export class Queue {
+export class LineQueue {
   readonly #outages: Outages;
   #sink: Sink;
   #waiting: Line[] = [];
@@ -116,10 +116,10 @@ export class Queue {
     this.#running = undefined;
   }
 
-  async #writeTo(sink: Sink): Promise<Outcome> {
+  async #writeTo(sink: Sink): Promise<WriteOutcome> {
     const lines = this.#waiting;
     this.#waiting = [];
-    const abandoned = new Promise<Outcome>((resolve) => {
+    const abandoned = new Promise<WriteOutcome>((resolve) => {
       const outcome = { taken: lines.length, lost: lines.length, fault: 'ETIMEDOUT' };
       this.#write = { sink, abandon: () => resolve(outcome) };
     });

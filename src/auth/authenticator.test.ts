@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 import { FairQueue } from '../limits/fair-queue.ts';
 import { hashPassword, verifyPassword } from './argon2.ts';
 import { Authenticator } from './authenticator.ts';
-import type { Answer, PasswordBackEnd } from './back-end.ts';
+import type { BackEndAnswer, PasswordBackEnd } from './back-end.ts';
 import { BackOff } from './back-off.ts';
 import { LocalUsers, plainUser } from './local-users.ts';
 import type { User } from './users-file.ts';
@@ -356,7 +356,7 @@ test('the real thing: hashing leaves the event loop alone', async () => {
 });
 
 /** A back end that returns the given answers in turn. */
-function saying(answers: readonly Answer[]): PasswordBackEnd & { readonly asked: unknown[] } {
+function saying(answers: readonly BackEndAnswer[]): PasswordBackEnd & { readonly asked: unknown[] } {
   const asked: unknown[] = [];
   return {
     concurrency: 1,
@@ -369,7 +369,10 @@ function saying(answers: readonly Answer[]): PasswordBackEnd & { readonly asked:
 }
 
 test('an unavailable back end counts as neither a guess nor a success, and is asked again', async () => {
-  const answers: Answer[] = [...Array.from({ length: 10 }, () => 'unavailable' as const), right.identity];
+  const answers: BackEndAnswer[] = [
+    ...Array.from({ length: 10 }, () => 'unavailable' as const),
+    right.identity,
+  ];
   const backEnd = saying(answers);
   const backOff = new BackOff({ now: () => 0 });
   const authenticator = new Authenticator(backEnd, { backOff });

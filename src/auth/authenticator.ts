@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { FairQueue } from '../limits/fair-queue.ts';
 import { LruMap } from '../limits/lru-map.ts';
-import type { Answer, PasswordBackEnd } from './back-end.ts';
+import type { BackEndAnswer, PasswordBackEnd } from './back-end.ts';
 import { BackOff } from './back-off.ts';
 import { isOver } from './identity.ts';
 import type { Authentication, Identity, PasswordVerdict } from './identity.ts';
@@ -36,7 +36,7 @@ const MAX_REFUSALS = 1024;
 interface Memory {
   readonly answers: LruMap<Identity | 'wrong'>;
   /** `undefined` when no check was made. */
-  readonly pending: Map<string, Promise<Answer | undefined>>;
+  readonly pending: Map<string, Promise<BackEndAnswer | undefined>>;
 }
 
 /**
@@ -107,7 +107,7 @@ export class Authenticator implements Authentication, Disposable {
     return identity === undefined || isOver(identity, this.#now()) ? undefined : identity;
   }
 
-  async #ask(name: string, password: string, client: string): Promise<Answer | undefined> {
+  async #ask(name: string, password: string, client: string): Promise<BackEndAnswer | undefined> {
     const { answers, pending } = this.#memory;
     const key = this.#keyOf(name, password);
     const answer = answers.get(key);
@@ -130,7 +130,7 @@ export class Authenticator implements Authentication, Disposable {
    * Identical attempts meanwhile also await this, delay included: otherwise a cached answer would reveal when
    * it was found.
    */
-  async #askInTurn(name: string, password: string, client: string): Promise<Answer | undefined> {
+  async #askInTurn(name: string, password: string, client: string): Promise<BackEndAnswer | undefined> {
     const groups = (): readonly string[] => this.#backOff.groups(client);
     const checked = await this.#queue.run(groups, async () => {
       // Failures while this one waited count: a burst of guesses gets no more checks than guesses in

@@ -9,7 +9,7 @@ export interface PasswordBackEnd {
   /** The number of concurrent checks. */
   readonly concurrency: number;
   /** Rejects only when the back end is broken. */
-  verify(name: string, password: string, attempt: Attempt): Promise<Answer>;
+  verify(name: string, password: string, attempt: Attempt): Promise<BackEndAnswer>;
   /**
    * The user's identity, regardless of the password; `undefined` once removed. Absent where it cannot be
    * found without a password.
@@ -30,7 +30,7 @@ export interface Attempt {
  * `wrong` includes unknown names. `unavailable`: no answer is possible now, which counts as neither a guess
  * nor a success.
  */
-export type Answer = Identity | 'wrong' | 'unavailable';
+export type BackEndAnswer = Identity | 'wrong' | 'unavailable';
 
 /** Every refusal is delayed until the longest check would have ended, so that timing reveals nothing. */
 export interface Timing {

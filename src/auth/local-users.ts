@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { formatHash, hashPassword, verifyPassword } from './argon2.ts';
-import type { Answer, Attempt, PasswordBackEnd, Timing } from './back-end.ts';
+import type { BackEndAnswer, Attempt, PasswordBackEnd, Timing } from './back-end.ts';
 import { Costs } from './costs.ts';
 import type { Identity } from './identity.ts';
 import { endOf, nameFault, passwordFault } from './users-file.ts';
@@ -55,7 +55,7 @@ export class LocalUsers implements PasswordBackEnd {
     this.#costs = new Costs(hashes, this.#costs);
   }
 
-  async verify(name: string, password: string, { signal }: Attempt): Promise<Answer> {
+  async verify(name: string, password: string, { signal }: Attempt): Promise<BackEndAnswer> {
     if (signal.aborted) return 'unavailable';
     const hash = this.#users.get(name)?.hash;
     const right = await this.#compareTimed(hash ?? this.#decoy(name), password);

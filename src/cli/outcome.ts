@@ -23,7 +23,7 @@ import { chosenFrom } from '../server/commands/resolve.ts';
 import { destinationOf, isUnspecified } from '../server/destination.ts';
 import { Failure } from '../server/failure.ts';
 import { codeOf } from '../wire/error-code.ts';
-import { formatPlace } from '../server/listen/listeners.ts';
+import { formatListenAddress } from '../server/listen/listeners.ts';
 import type { ListenerSettings, Settings } from '../server/settings.ts';
 import { addressOf, formatAddress } from '../wire/address.ts';
 import { encodeHttpReply } from '../wire/http.ts';
@@ -122,7 +122,7 @@ async function follow(
   using outbound = basis.outbound;
   const { client, protocol, command, time } = question;
   const listener = listenerFor(question, settings);
-  note('listener', `${formatPlace(listener.address)}${place(listener.origin)}`);
+  note('listener', `${formatListenAddress(listener.address)}${place(listener.origin)}`);
 
   const admission = accept(basis.policy, client.ip, basis.ports);
   if (basis.policy.acceptRules === undefined) note('accept', 'everyone: there are no accept rules');
@@ -270,10 +270,10 @@ function headline({ command, client, destination, protocol, user, time }: Questi
 
 function listenerFor({ listener }: Question, { listeners }: Settings): ListenerSettings {
   if (listener === undefined) return listeners[0]!;
-  const found = listeners.find(({ address }) => formatPlace(address) === listener);
+  const found = listeners.find(({ address }) => formatListenAddress(address) === listener);
   if (found !== undefined) return found;
   throw new UsageError(
-    `--listener ${listener}: write one of ${listeners.map(({ address }) => formatPlace(address)).join(', ')}`,
+    `--listener ${listener}: write one of ${listeners.map(({ address }) => formatListenAddress(address)).join(', ')}`,
   );
 }
 

@@ -7,7 +7,7 @@ import { makeDirectory } from '../../test/support/directory.ts';
 import { loadConfig, parseConfig, settingsFromFlags, settingsFromObject } from './load.ts';
 import type { Loaded } from './load.ts';
 import { formatProblems } from './source/problem.ts';
-import { formatPlace } from '../server/listen/listeners.ts';
+import { formatListenAddress } from '../server/listen/listeners.ts';
 
 function messages({ errors }: Loaded): string[] {
   return errors.map(
@@ -120,7 +120,7 @@ test('flags and variables without a file', () => {
   });
   assert.deepEqual(warnings, []);
   assert.deepEqual(
-    settings?.listeners.map(({ address, methods }) => [formatPlace(address), ...methods]),
+    settings?.listeners.map(({ address, methods }) => [formatListenAddress(address), ...methods]),
     [
       ['127.0.0.1:1081', 'password'],
       ['[::1]:1081', 'password'],
@@ -186,7 +186,7 @@ test('flags and variables take precedence over the file, key by key', () => {
     { GARTER_USER: 'a', GARTER_PASSWORD: 'b' },
   );
   assert.deepEqual(
-    settings?.listeners.map(({ address }) => formatPlace(address)),
+    settings?.listeners.map(({ address }) => formatListenAddress(address)),
     ['127.0.0.1:2'],
   );
   assert.deepEqual(settings?.users, {

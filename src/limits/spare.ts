@@ -3,7 +3,7 @@ const FOR_ATTEMPTS = 1 / 2;
 const PER_CLIENT = 1 / 8;
 
 /** Hands out one descriptor at a time. */
-export interface Share {
+export interface Allowance {
   take(): boolean;
   give(): void;
 }
@@ -45,7 +45,7 @@ export class Spare {
    * A client's share for its connection attempts: it cannot exhaust the share of other clients, and all
    * clients together cannot exhaust what name resolution needs.
    */
-  shareOf(client: string): Share {
+  shareOf(client: string): Allowance {
     return {
       take: () => {
         const held = this.#held.get(client) ?? 0;

@@ -4,7 +4,7 @@ import { PortableEngine } from './portable.ts';
 
 export type EngineName = 'auto' | 'fast' | 'portable';
 
-export interface Choice {
+export interface EngineChoice {
   readonly engine: Engine;
   /** The reason, in a few words. */
   readonly why: string;
@@ -13,7 +13,7 @@ export interface Choice {
 /**
  * The requested engine, or with `auto` the fast one where it works. Rejects when `fast` does not work here.
  */
-export async function chooseEngine(wanted: EngineName): Promise<Choice> {
+export async function chooseEngine(wanted: EngineName): Promise<EngineChoice> {
   if (wanted === 'portable') return { engine: new PortableEngine(), why: 'as configured' };
   try {
     const engine = await openFast();

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Roster } from './roster.ts';
-import type { Member } from './roster.ts';
+import type { RosterMember } from './roster.ts';
 
 test('an item that was added and not deleted is there once', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat({ max: 9 }))), (steps) => {
-      const members: Member[] = Array.from({ length: 10 }, () => ({ index: -1 }));
-      const roster = new Roster<Member>();
-      const expected = new Set<Member>();
+      const members: RosterMember[] = Array.from({ length: 10 }, () => ({ index: -1 }));
+      const roster = new Roster<RosterMember>();
+      const expected = new Set<RosterMember>();
       for (const [comes, which] of steps) {
         const member = members[which]!;
         if (!comes) {
@@ -29,8 +29,8 @@ test('an item that was added and not deleted is there once', () => {
 });
 
 test('items deleted during iteration are still visited, added ones are not', () => {
-  const roster = new Roster<Member>();
-  const members: Member[] = Array.from({ length: 4 }, () => ({ index: -1 }));
+  const roster = new Roster<RosterMember>();
+  const members: RosterMember[] = Array.from({ length: 4 }, () => ({ index: -1 }));
   for (const member of members) roster.add(member);
   let visited = 0;
   for (const member of roster) {

@@ -1,5 +1,5 @@
 /** An item that can be on one roster. */
-export interface Member {
+export interface RosterMember {
   /** Its position, maintained by the roster; -1 = none. */
   index: number;
 }
@@ -9,7 +9,7 @@ export interface Member {
  * collection: when it outgrows its table, the old table points to the new one, so an old table that has been
  * promoted to the old generation keeps alive everything added since.
  */
-export class Roster<T extends Member> implements Iterable<T> {
+export class Roster<T extends RosterMember> implements Iterable<T> {
   readonly #members: T[] = [];
 
   get size(): number {

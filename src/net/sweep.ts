@@ -1,8 +1,8 @@
 import { Roster } from './roster.ts';
-import type { Member } from './roster.ts';
+import type { RosterMember } from './roster.ts';
 
 /** Something with time-outs to check. */
-export interface Timed extends Member {
+export interface Timed extends RosterMember {
   check(tick: number): void;
 }
 

@@ -3,7 +3,7 @@ import { createSecureContext } from 'node:tls';
 import type { ConnectionOptions, SecureContext } from 'node:tls';
 import { systemAuthorities } from '../tls/authorities.ts';
 import type { Channel, WithId } from './channel.ts';
-import { outcomeOf, unconnected, type Outcome } from './outcome.ts';
+import { outcomeOf, unconnected, type QueryOutcome } from './outcome.ts';
 import type { Outlet } from './outlet.ts';
 import { HttpsChannel } from './over-https.ts';
 import { TlsChannel } from './over-tls.ts';
@@ -30,7 +30,7 @@ export class Channels implements Disposable {
     withId: WithId,
     patience: number,
     signal: AbortSignal,
-  ): Promise<Outcome> {
+  ): Promise<QueryOutcome> {
     const deadline = performance.now() + patience;
     for (;;) {
       const known = this.#channels.get(server);

@@ -2,7 +2,7 @@ import type { Reply } from './message.ts';
 import { codeOf } from '../wire/error-code.ts';
 
 /** The outcome of a query to one server. */
-export type Outcome =
+export type QueryOutcome =
   | Reply
   | { readonly type: 'silent' }
   | { readonly type: 'unreachable'; readonly cause: unknown };
@@ -11,15 +11,15 @@ export type Outcome =
 export function outcomeOf(
   patience: number,
   signal: AbortSignal,
-  start: (settle: (outcome: Outcome) => void, fail: (cause: unknown) => void) => void,
-): Promise<Outcome> {
+  start: (settle: (outcome: QueryOutcome) => void, fail: (cause: unknown) => void) => void,
+): Promise<QueryOutcome> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     const abort = (): void => {
       clearTimeout(timer);
       reject(signal.reason);
     };
-    const settle = (outcome: Outcome): void => {
+    const settle = (outcome: QueryOutcome): void => {
       clearTimeout(timer);
       signal.removeEventListener('abort', abort);
       resolve(outcome);
@@ -36,7 +36,7 @@ export function outcomeOf(
 }
 
 /** The outcome when a connection to a server failed. */
-export function unconnected(cause: unknown, signal: AbortSignal): Outcome {
+export function unconnected(cause: unknown, signal: AbortSignal): QueryOutcome {
   signal.throwIfAborted();
   const isSilent = codeOf(cause) === 'ETIMEDOUT';
   return isSilent ? { type: 'silent' } : { type: 'unreachable', cause };

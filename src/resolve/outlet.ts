@@ -6,7 +6,7 @@ import type { Endpoint } from '../wire/address.ts';
 import { familyOf, unspecified, withoutZone } from '../wire/ip.ts';
 import type { Query } from './message.ts';
 import { outcomeOf } from './outcome.ts';
-import type { Outcome } from './outcome.ts';
+import type { QueryOutcome } from './outcome.ts';
 
 /** Sends queries through the egress of a route, on sockets of the engine, which can be bound to it. */
 export class Outlet {
@@ -47,8 +47,8 @@ export class Outlet {
     query: Query,
     patience: number,
     signal: AbortSignal,
-    read: (bytes: Buffer) => Outcome | undefined,
-  ): Promise<Outcome> {
+    read: (bytes: Buffer) => QueryOutcome | undefined,
+  ): Promise<QueryOutcome> {
     const told: { events?: UdpEvents } = {};
     let socket: UdpSocket;
     try {

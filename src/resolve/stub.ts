@@ -8,7 +8,7 @@ import type { Channels } from './encrypted.ts';
 import { withTimeout } from '../limits/timeout.ts';
 import { ResolveError } from './error.ts';
 import { decodeReply, encodeQuery, type Query, type QueryType, type Records } from './message.ts';
-import { outcomeOf, unconnected, type Outcome } from './outcome.ts';
+import { outcomeOf, unconnected, type QueryOutcome } from './outcome.ts';
 import type { Outlet } from './outlet.ts';
 import type { NameServer, NameServers } from './system.ts';
 
@@ -43,7 +43,7 @@ export async function query(
   throw failure(name, complaints);
 }
 
-type Complaint = Exclude<Outcome, Records>;
+type Complaint = Exclude<QueryOutcome, Records>;
 
 /** State that all queries of a resolver share. */
 export interface Means {
@@ -60,7 +60,7 @@ interface Question extends Means {
 }
 
 /** One server's answer: over UDP, over TCP if it is too long, or through its encrypted channel. */
-async function ask(server: NameServer, edns: boolean, question: Question): Promise<Outcome> {
+async function ask(server: NameServer, edns: boolean, question: Question): Promise<QueryOutcome> {
   const { channels } = question;
   const { outlet } = channels;
   const byUdp = outlet === undefined ? overUdp : overUdpBy(outlet);
@@ -76,11 +76,11 @@ type Exchange = (
   withId: WithId,
   patience: number,
   signal: AbortSignal,
-) => Promise<Outcome>;
+) => Promise<QueryOutcome>;
 
 /** The outcome of a query, with or without EDNS. */
 interface Said {
-  readonly outcome: Outcome;
+  readonly outcome: QueryOutcome;
   readonly edns: boolean;
 }
 
@@ -124,7 +124,7 @@ async function askBy(
   }
 }
 
-function isAnswer({ type }: Outcome): boolean {
+function isAnswer({ type }: QueryOutcome): boolean {
   return type === 'records' || type === 'truncated';
 }
 
@@ -172,7 +172,7 @@ const overTcp: Exchange = (server, withId, patience, signal) =>
 function overUdpBy(outlet: Outlet): Exchange {
   return (server, withId, patience, signal) => {
     const message = newQuery(withId);
-    const decode = (bytes: Buffer): Outcome | undefined => decodeReply(bytes, message, MAX_ANSWER_SIZE);
+    const decode = (bytes: Buffer): QueryOutcome | undefined => decodeReply(bytes, message, MAX_ANSWER_SIZE);
     return outlet.askByDatagram(server, message, patience, signal, decode);
   };
 }
@@ -196,7 +196,7 @@ async function overStream(
   message: Query,
   patience: number,
   signal: AbortSignal,
-): Promise<Outcome> {
+): Promise<QueryOutcome> {
   try {
     return await outcomeOf(patience, signal, (settle, fail) => {
       const received = Buffer.allocUnsafe(2 + 0xffff);

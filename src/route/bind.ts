@@ -29,12 +29,12 @@ export interface BoundPort {
   /** The address to which the peer must connect. */
   readonly bound: HostPort;
   /** The accepted peer. Rejects once none can arrive any more. */
-  readonly peer: Promise<Peer>;
+  readonly peer: Promise<AwaitedPeer>;
   /** Ends the wait; a peer that has arrived keeps its connection. */
   close(): Promise<void>;
 }
 
-export interface Peer {
+export interface AwaitedPeer {
   readonly connection: Connection;
   readonly remote: HostPort;
 }
@@ -46,7 +46,7 @@ export async function awaitPeerHere(
   engine: Engine,
   options: BindOptions,
 ): Promise<BoundPort> {
-  const { promise: peer, resolve, reject } = Promise.withResolvers<Peer>();
+  const { promise: peer, resolve, reject } = Promise.withResolvers<AwaitedPeer>();
   // It is awaited only later, and may have rejected by then.
   peer.catch(() => {});
   let isWaiting = true;
@@ -117,7 +117,7 @@ export function awaitPeerThere(asked: Opened, { ipv4Only, accepts }: BindOptions
     stream.destroy();
     throw new UpstreamError('unable', label, 'address-type', Reply.addressTypeNotSupported);
   }
-  const arrival = async (): Promise<Peer> => {
+  const arrival = async (): Promise<AwaitedPeer> => {
     const { ok, reply, bound } = await nextReply(stream, handshake, label, () => {});
     if (!ok) throw new UpstreamError('reply', label, `reply-${reply}`, reply);
     const remote = normalised(bound);

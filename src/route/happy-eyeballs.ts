@@ -1,5 +1,5 @@
 import type { Connection, ConnectOptions, Engine, Signal } from '../net/engine.ts';
-import type { Share } from '../limits/spare.ts';
+import type { Allowance } from '../limits/spare.ts';
 import { formatIp, type Ip } from '../wire/ip.ts';
 
 export interface RaceOptions {
@@ -11,7 +11,7 @@ export interface RaceOptions {
   /** Milliseconds until the next address is tried as well (RFC 8305 section 5). @default 250 */
   readonly attemptDelay?: number;
   /** Descriptors for attempts beyond the first. @default unlimited */
-  readonly spare?: () => Share;
+  readonly spare?: () => Allowance;
 }
 
 /** Concurrent attempts. */

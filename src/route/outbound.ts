@@ -1,5 +1,5 @@
 import type { Asker } from '../limits/fair-queue.ts';
-import type { Share, Spare } from '../limits/spare.ts';
+import type { Allowance, Spare } from '../limits/spare.ts';
 import { network } from '../limits/claims.ts';
 import { egressFrom } from '../net/egress.ts';
 import type { Connection, Engine, Signal } from '../net/engine.ts';
@@ -121,7 +121,7 @@ export class Outbound implements Disposable {
     const options = {
       timeout: remaining(deadline),
       signal: client.signal,
-      spare: (): Share => this.#options.spare.shareOf(network(client.ip)),
+      spare: (): Allowance => this.#options.spare.shareOf(network(client.ip)),
       ...(route.egress !== undefined && { localAddress: egressFrom(route.egress, client.local.host) }),
     };
     const connection = await race(addresses, permit.destination.port, engine, options);

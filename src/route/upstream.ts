@@ -1,6 +1,6 @@
 import type { ClientHandshakeOptions } from '../handshake/protocol.ts';
 import { ClientHandshake } from '../handshake/client.ts';
-import type { Share } from '../limits/spare.ts';
+import type { Allowance } from '../limits/spare.ts';
 import type { Connection } from '../net/engine.ts';
 import { ResolveError } from '../resolve/error.ts';
 import { codeOf } from '../wire/error-code.ts';
@@ -369,7 +369,7 @@ export function oneOf(addresses: readonly Ip[]): Reach {
   return async ({ at }, context) => {
     const { engine, signal, localAddress, hopDeadline } = context;
     const timeout = remaining(hopDeadline);
-    const spare = (): Share => context.spare.shareOf(context.client);
+    const spare = (): Allowance => context.spare.shareOf(context.client);
     const options =
       localAddress === undefined ? { timeout, signal, spare } : { timeout, signal, spare, localAddress };
     const stream = await race(addresses, at.port, engine, options);

@@ -24,7 +24,7 @@ const LIMITS = {
 const CONNECTIONS = 16;
 
 /** GET /healthz: the process is alive. GET /readyz: it accepts new clients, else 503 with the reasons. */
-export class Health implements AsyncDisposable {
+export class HealthEndpoint implements AsyncDisposable {
   /** As configured, and with the actual port. */
   readonly wanted: Endpoint;
   readonly at: Endpoint;
@@ -32,7 +32,11 @@ export class Health implements AsyncDisposable {
   readonly #forget: () => void;
 
   /** Rejects with Node's error when it cannot listen. */
-  static async open(wanted: Endpoint, readiness: () => Promise<Readiness>, ports: OwnPorts): Promise<Health> {
+  static async open(
+    wanted: Endpoint,
+    readiness: () => Promise<Readiness>,
+    ports: OwnPorts,
+  ): Promise<HealthEndpoint> {
     const asked = new WeakSet<Socket>();
     const respond = async (
       { method, url, socket }: IncomingMessage,
@@ -66,7 +70,7 @@ export class Health implements AsyncDisposable {
     server.unref();
     const address = server.address();
     const port = typeof address === 'object' && address !== null ? address.port : wanted.port;
-    return new Health(server, wanted, port, ports);
+    return new HealthEndpoint(server, wanted, port, ports);
   }
 
   private constructor(server: HttpServer, wanted: Endpoint, port: number, ports: OwnPorts) {

@@ -20,7 +20,7 @@ import { Worker } from './worker.ts';
 import { connectionsPossible, sparePossible, threadsPossible } from './limits/descriptors.ts';
 import type { Common, SessionPage, Workers } from './workers.ts';
 import { checkDevices } from './listen/devices.ts';
-import { Health } from './health.ts';
+import { HealthEndpoint } from './health.ts';
 import type { Readiness } from './health.ts';
 import { shield } from './hooks.ts';
 import type { Authenticate, ServerHooks } from './hooks.ts';
@@ -57,7 +57,7 @@ export class Server implements AsyncDisposable {
   readonly #workers: Workers;
   readonly #possibleConnections: number;
   #drainTime: number;
-  #health: Health | undefined;
+  #health: HealthEndpoint | undefined;
   #ending = false;
   /** Settles when the next change of the server can begin. */
   #turn: Promise<void> = Promise.resolve();
@@ -285,7 +285,7 @@ export class Server implements AsyncDisposable {
     const open = this.#health;
     if (open !== undefined && at !== undefined && formatAddress(open.wanted) === formatAddress(at))
       return NONE;
-    const next = at && (await Health.open(at, () => this.#readiness(), this.#ports));
+    const next = at && (await HealthEndpoint.open(at, () => this.#readiness(), this.#ports));
     const commit = async (): Promise<void> => {
       this.#health = next;
       await open?.[Symbol.asyncDispose]();

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Line } from '../line.ts';
 import { faultOf } from '../sink.ts';
-import type { Outcome, Sink } from '../sink.ts';
+import type { WriteOutcome, Sink } from '../sink.ts';
 
 const writeBytes = promisify(write);
 const STDERR = 2;
@@ -37,7 +37,7 @@ export class FileSink implements Sink {
     this.#torn = torn;
   }
 
-  async write(lines: readonly Line[]): Promise<Outcome> {
+  async write(lines: readonly Line[]): Promise<WriteOutcome> {
     this.#busy = true;
     try {
       return await this.#write(lines);
@@ -54,7 +54,7 @@ export class FileSink implements Sink {
     if (!this.#busy) this.#release();
   }
 
-  async #write(lines: readonly Line[]): Promise<Outcome> {
+  async #write(lines: readonly Line[]): Promise<WriteOutcome> {
     // A newline first, so that the next line is not appended to a torn one.
     const start = this.#torn ? '\n' : '';
     const bytes = Buffer.from(lines.reduce((text, { prefix, message }) => text + prefix + message, start));

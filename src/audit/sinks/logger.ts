@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import type { Line } from '../line.ts';
 import { faultOf } from '../sink.ts';
-import type { Outcome, Sink } from '../sink.ts';
+import type { WriteOutcome, Sink } from '../sink.ts';
 import { sendAll } from './send.ts';
 import { cut, formatPriority, MESSAGE_LIMIT } from './syslog.ts';
 
@@ -21,7 +21,7 @@ export class LoggerSink implements Sink {
   #ended: Error | undefined;
   #busy = false;
 
-  async write(lines: readonly Line[]): Promise<Outcome> {
+  async write(lines: readonly Line[]): Promise<WriteOutcome> {
     if (this.#ended !== undefined) {
       const fault = faultOf(this.#ended);
       this.#ended = undefined;

@@ -8,12 +8,12 @@ import { UdpSink } from './udp.ts';
  * `syslog`: `udp://HOST:PORT` or `tcp://HOST:PORT` with a literal address, IPv6 in brackets; or `local`, the
  * syslog of this machine.
  */
-export type Place = 'nowhere' | 'stderr' | { readonly file: string } | { readonly syslog: string };
+export type LogPlace = 'nowhere' | 'stderr' | { readonly file: string } | { readonly syslog: string };
 
 const NOWHERE: Sink = { write: async (lines) => ({ taken: lines.length }), close: () => {} };
 
 /** Throws Node's error when a file cannot be opened; other sinks connect on the first write. */
-export function openSink(place: Place): Sink {
+export function openSink(place: LogPlace): Sink {
   if (place === 'nowhere') return NOWHERE;
   if (place === 'stderr') return FileSink.stderr();
   if ('file' in place) return FileSink.open(place.file);
@@ -24,7 +24,7 @@ export function openSink(place: Place): Sink {
 }
 
 /** As written in the configuration. */
-export function formatPlace(place: Place): string {
+export function formatLogPlace(place: LogPlace): string {
   if (place === 'nowhere' || place === 'stderr') return place;
   return 'file' in place ? place.file : `syslog ${place.syslog}`;
 }

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import type { Endpoint } from '../../wire/address.ts';
 import type { Line } from '../line.ts';
 import { faultOf } from '../sink.ts';
-import type { Outcome, Sink } from '../sink.ts';
+import type { WriteOutcome, Sink } from '../sink.ts';
 import { sendAll } from './send.ts';
 import { encodeMessage } from './syslog.ts';
 
@@ -23,7 +23,7 @@ export class TcpSink implements Sink {
     this.#to = to;
   }
 
-  async write(lines: readonly Line[]): Promise<Outcome> {
+  async write(lines: readonly Line[]): Promise<WriteOutcome> {
     try {
       const socket = this.#socket ?? (await this.#connect());
       await sendAll(socket, Buffer.concat(lines.flatMap(frame)));

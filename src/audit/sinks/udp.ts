@@ -5,7 +5,7 @@ import { setImmediate as immediate, setTimeout as delay } from 'node:timers/prom
 import type { Endpoint } from '../../wire/address.ts';
 import type { Line } from '../line.ts';
 import { faultOf } from '../sink.ts';
-import type { Outcome, Sink } from '../sink.ts';
+import type { WriteOutcome, Sink } from '../sink.ts';
 import { encodeMessage } from './syslog.ts';
 
 /**
@@ -31,7 +31,7 @@ export class UdpSink implements Sink {
     this.#to = to;
   }
 
-  async write(lines: readonly Line[]): Promise<Outcome> {
+  async write(lines: readonly Line[]): Promise<WriteOutcome> {
     let taken = 0;
     try {
       const socket = this.#socket ?? (await this.#connect());

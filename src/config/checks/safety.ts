@@ -1,5 +1,5 @@
 import type { Method } from '../../policy/policy.ts';
-import { formatPlace } from '../../server/listen/listeners.ts';
+import { formatListenAddress } from '../../server/listen/listeners.ts';
 import type { ListenerSettings } from '../../server/settings.ts';
 import type { Draft } from '../schema/draft.ts';
 import { isLoopback } from '../../wire/ip.ts';
@@ -45,7 +45,7 @@ function refuseReachable(reachable: readonly Placed<ListenerSettings>[], { error
   for (const { made, path } of reachable)
     error(
       [...path, 'address'],
-      `others can reach ${formatPlace(made.address)}, but an agent is only for this machine`,
+      `others can reach ${formatListenAddress(made.address)}, but an agent is only for this machine`,
       'listen on 127.0.0.1, or run garter serve',
     );
 }
@@ -64,7 +64,7 @@ function refuseOpen(
     const isFlag = source.file === undefined && /^(--|GARTER_)/.test(source.place(at).where);
     error(
       at,
-      `others can reach ${formatPlace(made.address)}, which asks for no password`,
+      `others can reach ${formatListenAddress(made.address)}, which asks for no password`,
       isFlag
         ? 'give --users FILE, or GARTER_USER and GARTER_PASSWORD, or listen on 127.0.0.1'
         : `add ${ACCEPT_LINE}, or ${isWritten ? 'delete "none" from methods' : USERS_LINE}`,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { makeDirectory } from '../../../test/support/directory.ts';
 import type { UpstreamOptions } from '../../route/options.ts';
-import { formatPlace } from '../../server/listen/listeners.ts';
+import { formatListenAddress } from '../../server/listen/listeners.ts';
 import type { Settings } from '../../server/settings.ts';
 import type { AgentFlags } from './agent.ts';
 import type { Environment } from '../source/environment.ts';
@@ -35,7 +35,7 @@ function faultsOf(flags: AgentFlags, environment: Environment = {}, file?: strin
 test('the defaults of an agent: this machine only, silent, one thread', () => {
   const settings = settingsOf({ upstream: [ONE] });
   assert.deepEqual(
-    settings.listeners.map(({ address, pac }) => [formatPlace(address), pac]),
+    settings.listeners.map(({ address, pac }) => [formatListenAddress(address), pac]),
     [['127.0.0.1:1080', undefined]],
   );
   assert.deepEqual(

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
 import type { Protocol } from '../../policy/policy.ts';
-import { formatPlace } from '../../server/listen/listeners.ts';
+import { formatListenAddress } from '../../server/listen/listeners.ts';
 import type { ListenerSettings } from '../../server/settings.ts';
 import type { Draft } from '../schema/draft.ts';
 import { addressesOf } from '../schema/listen-address.ts';
@@ -46,7 +46,7 @@ export function completeListeners(
       );
     const balancers = section['proxy-protocol']?.from;
     return placesOf(section, i).map((address) => {
-      const written = formatPlace(address);
+      const written = formatListenAddress(address);
       if (taken.has(written))
         error(['listen', i, 'address'], `another listener already has ${written}`, 'remove one of the two');
       if (!('port' in address) || address.port !== 0) taken.add(written);

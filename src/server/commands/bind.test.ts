@@ -174,7 +174,9 @@ suite('who may come', () => {
     const rules = [{ allow: 'bind', to: '2001:db8::/32' }] as const;
     using scene = new ServerScene({ ...HERE, rules }, { lookUp: () => ['2001:db8::1'] });
     const { session, handshake, request } = await scene.ask(request4(Command.bind, 'six.test', 0));
-    await assert.rejects(bind(session, handshake, request, scene.state), { message: 'target:bind:address-type' });
+    await assert.rejects(bind(session, handshake, request, scene.state), {
+      message: 'target:bind:address-type',
+    });
   });
 });
 

@@ -1,7 +1,7 @@
 import type { RequestEvent } from '../../handshake/protocol.ts';
 import type { ServerHandshake } from '../../handshake/server.ts';
 import type { Permit } from '../../policy/decide.ts';
-import type { Peer } from '../../route/bind.ts';
+import type { AwaitedPeer } from '../../route/bind.ts';
 import { judgeOpen } from '../../route/judge.ts';
 import type { RoutedPermit, Ruling } from '../../route/judge.ts';
 import type { HostPort } from '../../wire/address.ts';
@@ -56,7 +56,7 @@ async function awaitPeer(
   request: RequestEvent,
   routed: RoutedPermit,
   state: Deciding,
-): Promise<{ readonly peer: Peer; readonly permit: Permit }> {
+): Promise<{ readonly peer: AwaitedPeer; readonly permit: Permit }> {
   const { promise: ended, reject: end } = Promise.withResolvers<never>();
   // It has no handler until it is awaited below.
   ended.catch(() => {});

@@ -1,6 +1,6 @@
 import { getHeapStatistics } from 'node:v8';
 import { Roster } from '../../net/roster.ts';
-import type { Member } from '../../net/roster.ts';
+import type { RosterMember } from '../../net/roster.ts';
 
 /** Milliseconds between two sweeps over all associations. */
 const SWEEP_INTERVAL = 1000;
@@ -11,7 +11,7 @@ const SWEEP_INTERVAL = 1000;
 const MEMORY_FRACTION = 1 / 16;
 
 /** The part of an association that counts towards the limits of all. */
-interface OpenAssociation extends Member {
+interface OpenAssociation extends RosterMember {
   /** Bytes, approximately. */
   readonly held: number;
   /** Destinations that it could forget. */

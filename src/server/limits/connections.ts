@@ -10,11 +10,11 @@ import type { MemoryWatch } from './memory.ts';
 import type { ConnectionLimitSettings } from '../settings.ts';
 
 /** The part of a session that these limits use. */
-export interface Waiting {
+export interface WaitingConnection {
   readonly ip: Ip;
   readonly phase: Phase;
   /** Its crowd among the connections that have made no request yet. */
-  waitsIn: Crowd<Waiting> | undefined;
+  waitsIn: Crowd<WaitingConnection> | undefined;
   connectionLease: Lease | undefined;
   stop(failure: Failure): void;
 }
@@ -31,7 +31,7 @@ export class ConnectionLimits {
   readonly #memory: MemoryWatch;
   readonly #random: () => number;
   /** The connections without a request, by network. */
-  readonly #waiting = new Crowd<Waiting>();
+  readonly #waiting = new Crowd<WaitingConnection>();
   /** Those of all threads. Only connections of this thread can be dropped here. */
   readonly #count: Int32Array;
   readonly #threads: number;
@@ -61,7 +61,7 @@ export class ConnectionLimits {
   }
 
   /** Admits a connection, possibly by ending another; throws the Failure of one that is refused. */
-  enter(session: Waiting, open: number): void {
+  enter(session: WaitingConnection, open: number): void {
     if (open > this.#memory.cap) throw Failure.limit('memory', session.phase);
     const claims = this.#claims(session.ip);
     this.#add(session);
@@ -78,14 +78,14 @@ export class ConnectionLimits {
   }
 
   /** Its password is being checked. Such connections give way only when they outnumber the silent ones. */
-  checks(session: Waiting): void {
+  checks(session: WaitingConnection): void {
     if (session.waitsIn === undefined) return;
     session.waitsIn.leave(session);
     session.waitsIn = this.#waiting.join(['checked', ...groupsOf(session.ip)], session);
   }
 
   /** Its request has arrived, or it has gone. */
-  stopsWaiting(session: Waiting): void {
+  stopsWaiting(session: WaitingConnection): void {
     if (session.waitsIn === undefined) return;
     session.waitsIn.leave(session);
     session.waitsIn = undefined;
@@ -99,7 +99,7 @@ export class ConnectionLimits {
     this.#ours = 0;
   }
 
-  #add(session: Waiting): void {
+  #add(session: WaitingConnection): void {
     session.waitsIn = this.#waiting.join(['silent', ...groupsOf(session.ip)], session);
     this.#ours++;
     Atomics.add(this.#count, 0, 1);
@@ -110,7 +110,7 @@ export class ConnectionLimits {
   }
 
   /** Ends another connection without a request; false when the newcomer belongs to the largest crowd. */
-  #makeRoom(newcomer: Waiting): boolean {
+  #makeRoom(newcomer: WaitingConnection): boolean {
     const crowd = this.#waiting.largest(this.#random);
     const { oldest } = crowd;
     if (crowd === newcomer.waitsIn || oldest === undefined) return false;

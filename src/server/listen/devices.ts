@@ -1,6 +1,6 @@
 import { deviceIn } from '../../net/egress.ts';
 import type { Engine } from '../../net/engine.ts';
-import { formatPlace } from './listeners.ts';
+import { formatListenAddress } from './listeners.ts';
 import type { Settings } from '../settings.ts';
 
 /** Throws when the settings bind something to a network interface and this engine cannot do that. */
@@ -11,7 +11,7 @@ export function checkDevices(
   const wanted = [
     ...listeners.map(({ address, interface: device }) => ({
       device,
-      who: `${formatPlace(address)}: interface: ${device}`,
+      who: `${formatListenAddress(address)}: interface: ${device}`,
       remedy: '',
     })),
     ...routes.map(({ name, egress }) => {

@@ -16,7 +16,7 @@ export interface OpenListener {
   balancers: AcceptRule | undefined;
   /** Present if it uses TLS. */
   tls: ListenerTls | undefined;
-  /** In the format of `formatPlace`, with the actual port. */
+  /** In the format of `formatListenAddress`, with the actual port. */
   readonly place: string;
   readonly local: Endpoint;
   /** For other threads. */
@@ -73,7 +73,7 @@ export class Listeners {
     const abort = (): Promise<void> => closeAll(opened);
     try {
       for (const settings of wanted) {
-        const at = left.findIndex((group) => group.place === formatPlace(settings.address));
+        const at = left.findIndex((group) => group.place === formatListenAddress(settings.address));
         const [open] = at < 0 ? [] : left.splice(at, 1);
         const group = open ?? (await this.#openGroup(settings));
         if (open === undefined) opened.push(group);
@@ -118,10 +118,10 @@ export class Listeners {
     } catch (error) {
       for (const { close } of listeners) await close();
       const told = error as Error;
-      if ('activated' in address) told.message = `${formatPlace(address)}: ${told.message}`;
+      if ('activated' in address) told.message = `${formatListenAddress(address)}: ${told.message}`;
       throw told;
     }
-    return { place: formatPlace(address), settings, listeners };
+    return { place: formatListenAddress(address), settings, listeners };
   }
 
   #placesOf(address: ListenerSettings['address']): readonly ListenAt[] {
@@ -156,7 +156,7 @@ export class Listeners {
 }
 
 /** `host:port`, `unix:/path` or `systemd:NAME`. */
-export function formatPlace(address: ListenerSettings['address']): string {
+export function formatListenAddress(address: ListenerSettings['address']): string {
   if ('shared' in address) return address.place;
   if ('path' in address) return `unix:${address.path}`;
   if ('activated' in address) return address.activated === '' ? 'systemd' : `systemd:${address.activated}`;

@@ -3,7 +3,7 @@ import type { ConnectionRecord, End, EndDetail, Phase } from '../../audit/record
 import type { Identity } from '../../auth/identity.ts';
 import type { Connection, Relay, RelayEnd, RelayOwner, Signal } from '../../net/engine.ts';
 import type { Endpoint, HostPort } from '../../wire/address.ts';
-import type { Member } from '../../net/roster.ts';
+import type { RosterMember } from '../../net/roster.ts';
 import { groupsOf } from '../../limits/claims.ts';
 import type { Crowd } from '../../limits/crowd.ts';
 import type { Lease } from '../../limits/limits.ts';
@@ -17,7 +17,7 @@ import type { Credentials } from '../../wire/password.ts';
 import { formatAddress } from '../../wire/address.ts';
 import { Failure } from '../failure.ts';
 import type { OpenListener } from '../listen/listeners.ts';
-import type { Waiting } from '../limits/connections.ts';
+import type { WaitingConnection } from '../limits/connections.ts';
 import type { Holder } from '../limits/memory.ts';
 import type { ListenerSettings } from '../settings.ts';
 import { endOf, NOTHING } from './counters.ts';
@@ -28,7 +28,7 @@ import { StopSignal } from './stop-signal.ts';
 /**
  * An address as it was found; it is formatted only for the record, because most sessions never need the text.
  */
-type Place = HostPort | string;
+type RecordedAddress = HostPort | string;
 
 /**
  * For a session that is allowed piece by piece, such as an association: asks the rules again. `revoked` is
@@ -44,7 +44,7 @@ interface Recorder {
 const NO_GROUPS: readonly string[] = [];
 
 /** One client connection from accept to end: its state so far, and the only way to stop it. */
-export class Session implements Member, RelayOwner, Holder, OutboundClient, Subject {
+export class Session implements RosterMember, RelayOwner, Holder, OutboundClient, Subject {
   /** Its position among the open sessions. */
   index = -1;
   readonly #run: string;
@@ -53,7 +53,7 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
   /** The plain side of TLS, where the listener uses it. */
   #client: Connection;
   readonly listener: ListenerSettings;
-  /** The listener's address, in the format of `formatPlace`. */
+  /** The listener's address, in the format of `formatListenAddress`. */
   readonly place: string;
   /** The client; the one behind the balancer, if there is one. */
   #remote: Endpoint;
@@ -67,10 +67,10 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
   #method: Method | undefined;
   #identity: Identity | undefined;
   #command: string | undefined;
-  #destination: Place | undefined;
-  #address: Place | undefined;
+  #destination: RecordedAddress | undefined;
+  #address: RecordedAddress | undefined;
   #route: string | undefined;
-  #bound: Place | undefined;
+  #bound: RecordedAddress | undefined;
   #rule: RuleOptions | undefined;
   #grant: GrantedRequest | undefined;
   #lease: Lease | undefined;
@@ -84,7 +84,7 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
    * Owned by ConnectionLimits: its crowd among connections without a request, and its lease on the limits on
    * connections.
    */
-  waitsIn: Crowd<Waiting> | undefined;
+  waitsIn: Crowd<WaitingConnection> | undefined;
   connectionLease: Lease | undefined;
   /** Ended with the session; until there is a relay, the client's connection is. */
   #relay: Relay | undefined;
@@ -267,7 +267,7 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
   }
 
   /** The address to which a name resolved, or the peer of a BIND. */
-  reaches(address: Place): void {
+  reaches(address: RecordedAddress): void {
     this.#address = address;
   }
 
@@ -393,7 +393,7 @@ export class Session implements Member, RelayOwner, Holder, OutboundClient, Subj
   }
 }
 
-function format(place: Place | undefined): string | undefined {
+function format(place: RecordedAddress | undefined): string | undefined {
   return typeof place === 'object' ? formatAddress(place) : place;
 }
 

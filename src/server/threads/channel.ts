@@ -25,7 +25,7 @@ interface Answer {
 }
 
 /** Messages, and questions with answers, between two threads. Each direction keeps its order. */
-export class Channel<Ours extends Calls, Theirs extends Calls> {
+export class ThreadChannel<Ours extends Calls, Theirs extends Calls> {
   readonly #port: Port;
   readonly #ours: Ours;
   readonly #asked = new Map<number, PromiseWithResolvers<unknown>>();

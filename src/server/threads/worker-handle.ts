@@ -1,14 +1,14 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { createOwnedMemory } from '../../net/threads.ts';
-import { Channel } from './channel.ts';
+import { ThreadChannel } from './channel.ts';
 import type { ServerCalls, ThreadCalls, ThreadStart } from './messages.ts';
 
 /** MiB of its heap for young objects: V8 makes three semi-spaces of it, each as large as in bin/garter. */
 const YOUNG_OBJECTS = 24;
 
 /** A serving thread, as seen by the server's own. */
-export class WorkerHandle extends Channel<ServerCalls, ThreadCalls> {
+export class WorkerHandle extends ThreadChannel<ServerCalls, ThreadCalls> {
   readonly number: number;
   /** Its descriptors: see `Loop`. */
   readonly owned: Int32Array;

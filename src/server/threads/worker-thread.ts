@@ -9,7 +9,7 @@ import type { Subscriber } from '../../audit/journal.ts';
 import { Log } from '../../audit/log.ts';
 import type { Authentication, Identity } from '../../auth/identity.ts';
 import { FastEngine } from '../../net/fast.ts';
-import { Channel } from './channel.ts';
+import { ThreadChannel } from './channel.ts';
 import type { Change } from '../change.ts';
 import { Worker } from '../worker.ts';
 import type { Usage } from '../limits/quota-store.ts';
@@ -99,7 +99,7 @@ const worker = new Worker(engine, common, first, { thread: number, threads });
 /** Prepared, but not in force yet. */
 let next: { readonly change: Change; readonly settings: Settings } | undefined;
 
-const server: Channel<ThreadCalls, ServerCalls> = new Channel(parentPort!, {
+const server: ThreadChannel<ThreadCalls, ServerCalls> = new ThreadChannel(parentPort!, {
   async prepare(settings) {
     next = undefined;
     next = { change: await worker.prepare(settings), settings };

@@ -1,7 +1,7 @@
 import { UDP_HEADROOM } from '../../net/engine.ts';
 import type { Peer, UdpSocket } from '../../net/engine.ts';
 import type { Endpoint, Address } from '../../wire/address.ts';
-import type { Member } from '../../net/roster.ts';
+import type { RosterMember } from '../../net/roster.ts';
 import type { RuleOptions } from '../../policy/policy.ts';
 import { Reassembly } from '../../wire/reassembly.ts';
 import { addressOf } from '../../wire/address.ts';
@@ -34,7 +34,7 @@ const SILENT = 15_000;
  * accept answers only from addresses that the client has sent to. Each destination is decided by the rules on
  * first use, and counts under the rule that allows it. Any fault in a datagram drops just that datagram.
  */
-export class Association implements Counters, Member {
+export class Association implements Counters, RosterMember {
   /** Its position among the open associations. */
   index = -1;
   /** Bytes of memory for destinations and waiting datagrams. */
