@@ -191,18 +191,19 @@ suite('CONNECT', () => {
     assert.equal(await (await reached.promise).read(), undefined);
   });
 
-  for (const [title, leaves, end] of [
-    ['resets', (client: MemoryClient) => client.reset(), 'client:dial:ECONNRESET'],
+  for (const [title, leaves, end, timeout] of [
+    ['resets', (client: MemoryClient) => client.reset(), 'client:dial:ECONNRESET', 60_000],
     [
       'ends its direction, and may wait for the reply',
       (client: MemoryClient) => client.end(),
       'target:dial:ETIMEDOUT',
+      10,
     ],
   ] as const) {
     test(`a client ${title} while it dials`, async () => {
       using scene = new ServerScene(OPEN);
       scene.engine.silent.add(TARGET);
-      scene.state.timeouts = { ...scene.state.timeouts, connect: 50 };
+      scene.state.timeouts = { ...scene.state.timeouts, connect: timeout };
       const client = scene.serve();
       client.send('05 01 00', request5(Command.connect, TARGET, 7));
       await client.expect('05 00');
