@@ -65,15 +65,6 @@ suite('a port on this machine', () => {
     });
   }
 
-  test('SOCKS4 has no room for a peer with IPv6', async () => {
-    const wanted = options(() => true, { ipv4Only: true });
-    await assert.rejects(awaitPeerHere(permitFor(['2001:db8::1']), SERVER, new MemoryEngine(), wanted), {
-      trouble: 'reply',
-      code: 'address-type',
-      reply: Reply.addressTypeNotSupported,
-    });
-  });
-
   test('the first that may come in is the only one, and the port is ours until it is closed', async () => {
     const engine = new MemoryEngine();
     const seen: string[] = [];
