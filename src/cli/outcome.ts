@@ -2,13 +2,10 @@ import { formatEnd } from '../audit/record.ts';
 import type { Member } from '../auth/users-file.ts';
 import { isExpired, nameFault } from '../auth/users-file.ts';
 import { accept } from '../policy/accept.ts';
-import type { Destination, Facts, Method, Origin, Protocol } from '../policy/policy.ts';
+import type { Destination, Facts, Method, Protocol } from '../policy/policy.ts';
 import { judge } from '../route/judge.ts';
-import type { Need, Refused as RefusedRequest, RoutedPermit } from '../route/judge.ts';
-import type { UpstreamOptions } from '../route/options.ts';
+import type { Basis, Need, Refused, RoutedPermit } from '../route/judge.ts';
 import type { Outbound } from '../route/outbound.ts';
-import { DIRECT } from '../route/routes.ts';
-import type { Route } from '../route/routes.ts';
 import {
   checkDeclaredPort,
   chooseMethod,
@@ -25,12 +22,17 @@ import { Failure } from '../server/failure.ts';
 import { codeOf } from '../wire/error-code.ts';
 import { formatListenAddress } from '../server/listen/listeners.ts';
 import type { ListenerSettings, Settings } from '../server/settings.ts';
-import { addressOf, formatAddress } from '../wire/address.ts';
-import { encodeHttpReply } from '../wire/http.ts';
+import { addressOf } from '../wire/address.ts';
 import { formatIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
-import { Socks4Result } from '../wire/socks4.ts';
 import { Reply } from '../wire/socks5.ts';
+import {
+  describeOrigin,
+  describeQuestion,
+  describeRefusal,
+  describeReply,
+  describeRoute,
+} from './describe.ts';
 import { UsageError } from './question.ts';
 import type { Question } from './question.ts';
 
@@ -56,14 +58,14 @@ export async function outcomeOf(
   users: readonly Member[],
   question: Question,
 ): Promise<Outcome> {
-  const lines = [headline(question)];
+  const lines = [describeQuestion(question)];
   const note: Note = (step, text) => void lines.push(`  ${step.padEnd(8)}  ${text}`);
-  let refused: Refused | undefined;
+  let refused: NotAllowed | undefined;
   let unresolved: Failure | undefined;
   try {
     unresolved = await follow(settings, users, question, note);
   } catch (error) {
-    if (!(error instanceof Refused)) throw error;
+    if (!(error instanceof NotAllowed)) throw error;
     refused = error;
   }
   const trouble = refused ?? unresolved;
@@ -72,7 +74,7 @@ export async function outcomeOf(
   const reply = failure === undefined ? Reply.succeeded : replyOf(failure);
   const end = failure && formatEnd(failure);
   if (reply !== undefined)
-    note('reply', codeIn(question.protocol, reply) + describeReply(question, reply, dropped));
+    note('reply', describeReply(question.protocol, reply) + describeCondition(question, reply, dropped));
   if (end !== undefined) note('record', end);
   if (refused !== undefined) lines.push(`refused: ${refused.message}`);
   else lines.push(unresolved === undefined ? 'allowed' : 'allowed, once the name resolves');
@@ -81,7 +83,7 @@ export async function outcomeOf(
 
 type Note = (step: string, text: string) => void;
 
-class Refused extends Error {
+class NotAllowed extends Error {
   /** `undefined` for datagrams: they are dropped, and their association continues. */
   readonly end: Failure | undefined;
 
@@ -96,14 +98,7 @@ function replyOf({ phase, reply }: Failure): Reply | undefined {
   return phase === 'accept' || phase === 'greeting' || phase === 'auth' ? undefined : reply;
 }
 
-/** The code in SOCKS, or the status in HTTP. */
-function codeIn(protocol: Protocol, reply: Reply): string {
-  if (protocol === 'socks5') return String(reply);
-  if (protocol === 'http') return new TextDecoder().decode(encodeHttpReply(reply)).split(' ', 2)[1]!;
-  return String(reply === Reply.succeeded ? Socks4Result.granted : Socks4Result.rejected);
-}
-
-function describeReply({ command }: Question, reply: Reply, dropped: boolean): string {
+function describeCondition({ command }: Question, reply: Reply, dropped: boolean): string {
   if (dropped) return ', and its datagrams are dropped';
   return command === 'connect' && reply === Reply.succeeded ? ', once it is reached' : '';
 }
@@ -120,43 +115,10 @@ async function follow(
 ): Promise<Failure | undefined> {
   const basis = await basisOf(settings);
   using outbound = basis.outbound;
-  const { client, protocol, command, time } = question;
+  const { protocol, command } = question;
   const listener = listenerFor(question, settings);
-  note('listener', `${formatListenAddress(listener.address)}${place(listener.origin)}`);
-
-  const admission = accept(basis.policy, client.ip, basis.ports);
-  if (basis.policy.acceptRules === undefined) note('accept', 'everyone: there are no accept rules');
-  else
-    note(
-      'accept',
-      admission.rule === undefined
-        ? 'no rule matches'
-        : `${admission.rule.name}${place(admission.rule.origin)}`,
-    );
-  const methods = refusedAs(
-    () => 'the connection is closed before anything is read',
-    () => methodsFor(admission, listener),
-  );
-  if (!listener.protocols.includes(protocol))
-    throw new Refused(`the listener does not take ${protocol}`, notSpoken(protocol));
-
-  const method = methodFor(question, methods, listener);
-  const user = method === 'none' ? undefined : identify(method, question, settings, users);
-  note(
-    'method',
-    user === undefined ? method : [method, user.name, ...user.groups.map((group) => `@${group}`)].join(' '),
-  );
-
-  const facts: Facts = {
-    client: client.ip,
-    sourcePort: client.port,
-    protocol,
-    method,
-    user: user?.name,
-    groups: user?.groups ?? [],
-    command,
-    time,
-  };
+  note('listener', `${formatListenAddress(listener.address)}${describeOrigin(listener.origin)}`);
+  const facts = identified(basis, listener, settings, users, question, note);
   let unresolved: Failure | undefined;
   const ask = async (about: Destination | undefined): Promise<RoutedPermit> => {
     const judging = judge(basis, { facts: () => facts }, command, about);
@@ -187,6 +149,43 @@ async function follow(
   return unresolved;
 }
 
+/** Accepts and identifies the client: what the rules know about it. */
+function identified(
+  { policy, ports }: Basis,
+  listener: ListenerSettings,
+  settings: Settings,
+  users: readonly Member[],
+  question: Question,
+  note: Note,
+): Facts {
+  const { client, protocol, command, time } = question;
+  const admission = accept(policy, client.ip, ports);
+  const { rule } = admission;
+  if (policy.acceptRules === undefined) note('accept', 'everyone: there are no accept rules');
+  else note('accept', rule === undefined ? 'no rule matches' : `${rule.name}${describeOrigin(rule.origin)}`);
+  const methods = refusedAs(
+    () => 'the connection is closed before anything is read',
+    () => methodsFor(admission, listener),
+  );
+  if (!listener.protocols.includes(protocol))
+    throw new NotAllowed(`the listener does not take ${protocol}`, notSpoken(protocol));
+
+  const method = methodFor(question, methods, listener);
+  const user = method === 'none' ? undefined : identify(method, question, settings, users);
+  const groups = user?.groups ?? [];
+  note('method', [method, user?.name ?? [], ...groups.map((group) => `@${group}`)].flat().join(' '));
+  return {
+    client: client.ip,
+    sourcePort: client.port,
+    protocol,
+    method,
+    user: user?.name,
+    groups,
+    command,
+    time,
+  };
+}
+
 type Ask = (about: Destination | undefined) => Promise<RoutedPermit>;
 
 function associationFor(
@@ -209,7 +208,7 @@ async function datagramsOf(association: RoutedPermit, question: Question, ask: A
     const destination = destinationFor(question);
     return destination === undefined ? association : await ask(destination);
   } catch (error) {
-    throw error instanceof Refused ? new Refused(error.message, undefined) : error;
+    throw error instanceof NotAllowed ? new NotAllowed(error.message, undefined) : error;
   }
 }
 
@@ -218,7 +217,7 @@ function refusedAs<T>(words: (failure: Failure) => string, step: () => T): T {
   try {
     return step();
   } catch (error) {
-    if (error instanceof Failure) throw new Refused(words(error), error);
+    if (error instanceof Failure) throw new NotAllowed(words(error), error);
     throw error;
   }
 }
@@ -230,42 +229,13 @@ function notSpoken(protocol: Protocol): Failure {
 
 function notePermit({ permit, route, addresses }: RoutedPermit, note: Note): void {
   const { rule, destination } = permit;
-  note('rule', `${rule.name}${place(rule.origin)}`);
+  note('rule', `${rule.name}${describeOrigin(rule.origin)}`);
   if (destination.type === 'name' && permit.addresses.length > 0)
     note('dial', permit.addresses.map(formatIp).join(' '));
   note(
     'route',
     describeRoute(route, destination.type === 'name' && addresses.length === 0 && route.passesNames),
   );
-}
-
-function describeRoute(route: Route, passedOn: boolean): string {
-  if (route === DIRECT) return 'direct';
-  const how = route.via === 'direct' ? 'direct' : describeUpstream(route.via);
-  const name = passedOn ? ', which resolves the name' : '';
-  return `${route.name}${place(route.origin)}: ${how}${name}`;
-}
-
-function describeUpstream(upstream: UpstreamOptions): string {
-  switch (upstream.type) {
-    case 'server':
-      return upstream.label;
-    case 'chain':
-      return upstream.hops.map(describeUpstream).join(', then ');
-    case 'discover':
-      return `${upstream.label} (${upstream.choose}: ${upstream.service})`;
-    case 'group':
-      return `${upstream.label} (${upstream.choose}: ${upstream.members.map((member) => describeUpstream(member.upstream)).join(' | ')})`;
-    default:
-      return upstream satisfies never;
-  }
-}
-
-function headline({ command, client, destination, protocol, user, time }: Question): string {
-  const from = formatAddress({ host: formatIp(client.ip), port: client.port });
-  const who = user === undefined ? '' : ` as ${user}`;
-  const when = new Date(time).toISOString().replace(/\.\d+/, '');
-  return `${command} from ${from}${who} to ${formatAddress(destination)} by ${protocol} at ${when}`;
 }
 
 function listenerFor({ listener }: Question, { listeners }: Settings): ListenerSettings {
@@ -289,7 +259,7 @@ function methodFor(
   if (chosen !== undefined) return chosen;
   const offer =
     protocol === 'socks4' ? 'SOCKS4 has no passwords' : `the client offers ${shown.join(' and ')}`;
-  throw new Refused(`${offer}, the server takes ${accepted.join(' and ')} only`, noMethod(protocol));
+  throw new NotAllowed(`${offer}, the server takes ${accepted.join(' and ')} only`, noMethod(protocol));
 }
 
 /** The offered methods as the server sees them. */
@@ -305,8 +275,8 @@ function identify(
   settings: Settings,
   users: readonly Member[],
 ): Member {
-  const refuse = (message: string, reason: 'wrong' | 'expired' = 'wrong'): Refused =>
-    new Refused(message, noUser(method, reason));
+  const refuse = (message: string, reason: 'wrong' | 'expired' = 'wrong'): NotAllowed =>
+    new NotAllowed(message, noUser(method, reason));
   if (settings.users === undefined) {
     if (method !== 'certificate') throw refuse('there are no users');
     const fault = nameFault(name);
@@ -354,48 +324,10 @@ async function addressesFor(
   }
 }
 
-function refusal(
-  { reason, rule, address, route }: RefusedRequest,
-  { method, command }: Facts,
-  end: Failure | undefined,
-  note: Note,
-): Refused {
-  if (rule !== undefined) note('rule', `${rule.name}${place(rule.origin)}`);
+function refusal(refused: Refused, facts: Facts, end: Failure | undefined, note: Note): NotAllowed {
+  const { rule, route, reason } = refused;
+  if (rule !== undefined) note('rule', `${rule.name}${describeOrigin(rule.origin)}`);
   else if (reason === 'no-rule') note('rule', 'no rule matches');
   if (route !== undefined) note('route', describeRoute(route, false));
-  const what = address === undefined ? 'it' : formatIp(address);
-  const say = (message: string): Refused => new Refused(message, end);
-  switch (reason) {
-    case 'rule':
-      return say(`the rule denies ${what}`);
-    case 'no-rule':
-      return say(`no rule allows ${what}`);
-    case 'method':
-      return say(`the rule demands ${rule!.method!.join(' or ')}, the client used ${method}`);
-    case 'own-port':
-      return say("it is one of garter's own ports");
-    case 'bad-name':
-      return say('it is not a host name');
-    case 'no-address':
-      return say('the name has no address');
-    case 'no-route':
-      return say('no route leads there');
-    case 'port-0':
-      return say('nobody receives datagrams at port 0');
-    case 'command':
-      return say(`${route!.label} cannot carry ${command}`);
-    case 'encrypted':
-      return say(
-        `${route!.label} is reached by encrypted links, and datagrams are not encrypted: udp: clear lets them`,
-      );
-    case 'address-type':
-      return say('SOCKS4 has no room for IPv6 addresses');
-    default:
-      return reason satisfies never;
-  }
-}
-
-/** ` (garter.yaml:12)`; empty if it is not from a file. */
-function place(origin: Origin | undefined): string {
-  return origin?.line === undefined ? '' : ` (${origin.file}:${origin.line})`;
+  return new NotAllowed(describeRefusal(refused, facts), end);
 }
