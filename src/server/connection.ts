@@ -1,5 +1,4 @@
 import type { End } from '../audit/record.ts';
-import type { Identity } from '../auth/identity.ts';
 import type { Connection } from '../net/engine.ts';
 import { accept } from '../policy/accept.ts';
 import type { Command, Method } from '../policy/policy.ts';
@@ -44,12 +43,11 @@ export async function serve(client: Connection, listener: OpenListener, state: S
     if (listener.balancers?.isFor(session.ip, state.ports) === true) await expectProxyHeader(session);
     const methods = checkAccept(session, state);
     // session and identify
-    let certified: Identity | undefined;
     if (listener.tls !== undefined) {
-      certified = await secure(session, listener.tls, methods, state);
+      await secure(session, listener.tls, methods, state);
       watchClient(session);
     }
-    const request = await receiveRequest(session, handshake, methods, state, certified);
+    const request = await receiveRequest(session, handshake, methods, state);
     clearTimeout(deadline);
     state.connections.stopsWaiting(session);
     // decide, route, dial and relay

@@ -125,6 +125,13 @@ const ROWS: readonly Row[] = [
     method: 'password',
     user: 'ann',
   },
+  {
+    title: 'no method is needed, and a certificate does not count',
+    certified: CERTIFIED,
+    says: ['05 01 00', REQUEST],
+    gets: '05 00',
+    method: 'none',
+  },
   { title: 'SOCKS4 needs no method', says: [REQUEST_4], method: 'none' },
   {
     title: 'SOCKS4 has no password',
@@ -190,8 +197,9 @@ interface Received {
 
 function receive(scene: ServerScene, methods: readonly Method[], certified?: Identity): Received {
   const { client, session } = scene.open();
+  if (certified !== undefined) session.identifiedAs(certified);
   const handshake = new ServerHandshake({ protocols: ['socks5', 'socks4', 'http'] });
-  const outcome = receiveRequest(session, handshake, methods, scene.state, certified).then(
+  const outcome = receiveRequest(session, handshake, methods, scene.state).then(
     () => undefined,
     (error: unknown) => Failure.from(error, session.phase).message,
   );
@@ -262,9 +270,7 @@ suite('what a client has shown', () => {
     using scene = new ServerScene({}, { authenticator: { verify } });
     const { client, session } = scene.open('fe80::1%eth0');
     client.send('05 01 02', login('x'));
-    await assert.rejects(
-      receiveRequest(session, new ServerHandshake(), ['password'], scene.state, undefined),
-    );
+    await assert.rejects(receiveRequest(session, new ServerHandshake(), ['password'], scene.state));
     assert.deepEqual(asked, [['ann', 'x', 'fe80::1']]);
     assert.partialDeepStrictEqual(scene.log, [
       { level: 'warn', event: 'login failed', fields: { client: 'fe80::1', user: 'ann', reason: 'wrong' } },

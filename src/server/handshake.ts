@@ -1,4 +1,4 @@
-import type { Identity, PasswordVerdict } from '../auth/identity.ts';
+import type { PasswordVerdict } from '../auth/identity.ts';
 import type { Method } from '../policy/policy.ts';
 import type { RequestEvent } from '../handshake/protocol.ts';
 import type { ServerHandshake } from '../handshake/server.ts';
@@ -14,15 +14,14 @@ type Identifying = Pick<ServerState, 'authenticator' | 'connections' | 'log' | '
 
 /**
  * From the first byte to the request: feeds the handshake, chooses the method and identifies the client. The
- * caller owns the handshake, so that it can refuse in the client's protocol when this fails. `certified`: the
- * identity from the client's certificate.
+ * caller owns the handshake, so that it can refuse in the client's protocol when this fails. Only a certificate
+ * can have identified the client before.
  */
 export async function receiveRequest(
   session: Session,
   handshake: ServerHandshake,
   methods: readonly Method[],
   state: Identifying,
-  certified: Identity | undefined,
 ): Promise<RequestEvent> {
   const { client } = session;
   session.enters('greeting');
@@ -36,10 +35,10 @@ export async function receiveRequest(
     }
     switch (event.type) {
       case 'greeting': {
-        const method = chooseMethod(methods, event.methods, certified !== undefined);
+        const method = chooseMethod(methods, event.methods, session.identity !== undefined);
         if (method === undefined) throw noMethod('socks5');
         client.write(handshake.chooseMethod(METHOD_CODES[method]));
-        session.usesMethod(method, certified);
+        session.usesMethod(method);
         break;
       }
       case 'password':
@@ -48,14 +47,11 @@ export async function receiveRequest(
         break;
       case 'request':
         if (session.method === undefined) {
-          const method = chooseMethod(
-            methods,
-            shownWith(event.credentials !== undefined),
-            certified !== undefined,
-          );
+          const shown = shownWith(event.credentials !== undefined);
+          const method = chooseMethod(methods, shown, session.identity !== undefined);
           // SOCKS4 has no credentials: its user id is an unverified claim.
           if (method === undefined) throw noMethod(event.protocol);
-          session.usesMethod(method, certified);
+          session.usesMethod(method);
           if (method === 'password') await identify(session, event.credentials!, state);
           accept(session, handshake);
         }

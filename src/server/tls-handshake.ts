@@ -18,15 +18,15 @@ import type { ListenerTls } from './listen/tls-context.ts';
 const HANDSHAKE = 22;
 
 /**
- * Performs the TLS handshake with a client; from then on, the session's connection is the plain side. Returns
- * the identity from the client's certificate, if any.
+ * Performs the TLS handshake with a client; from then on, the session's connection is the plain side, and its
+ * identity that of the client's certificate, if any.
  */
 export async function secure(
   session: Session,
   { context, asks, protocols }: ListenerTls,
   methods: readonly Method[],
   state: Pick<ServerState, 'authenticator' | 'engine' | 'log'>,
-): Promise<Identity | undefined> {
+): Promise<void> {
   const { client } = session;
   session.enters('greeting');
   await expectTls(client);
@@ -43,9 +43,8 @@ export async function secure(
   session.secured(state.engine.adopt(tls, client.local, client.remote, tls));
   try {
     await secured(tls, session.client);
-    const identity = asks ? await identify(tls, session, methods, state.authenticator) : undefined;
+    if (asks) await identify(tls, session, methods, state.authenticator);
     await expectNoAlert(session.client);
-    return identity;
   } catch (error) {
     if (session.failure !== undefined) throw session.failure;
     const failure = asFailure(error);
@@ -88,22 +87,24 @@ async function secured(tls: TLSSocket, client: Connection): Promise<void> {
   throw new Failure('client', 'greeting');
 }
 
-/** The identity from the certificate; `undefined` if it is not used for identification. */
+/** Sets the identity from the certificate, if that is used for identification, or throws. */
 async function identify(
   tls: TLSSocket,
   session: Session,
   methods: readonly Method[],
   authenticator: Authentication | undefined,
-): Promise<Identity | undefined> {
+): Promise<void> {
   const certificate = tls.getPeerX509Certificate();
-  if (certificate === undefined && !demandsCertificate(methods)) return undefined;
+  if (certificate === undefined && !demandsCertificate(methods)) return;
   const fault = clientFault(certificate, chainFault(tls));
   const isAsked = fault === undefined && methods.includes('certificate');
   const identity = isAsked ? await session.whileOpen(identityOf(certificate!, authenticator)) : undefined;
   const refusal = isAsked && identity === undefined ? NO_USER : fault;
-  if (refusal === undefined) return identity;
-  session.client.write(encodeAlert(alertOn(refusal)));
-  throw new Failure('client', 'greeting', refusal as EndDetail);
+  if (refusal !== undefined) {
+    session.client.write(encodeAlert(alertOn(refusal)));
+    throw new Failure('client', 'greeting', refusal as EndDetail);
+  }
+  if (identity !== undefined) session.identifiedAs(identity);
 }
 
 /** OpenSSL's verdict on a client's chain; Node exposes it only on servers of its own. */

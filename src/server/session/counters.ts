@@ -16,6 +16,12 @@ export interface Counters {
   readonly dropped?: string | undefined;
 }
 
+/**
+ * For a session that is allowed piece by piece, such as an association: asks the rules again. `revoked` is
+ * the reason if the session as a whole must end; returns whether `revoke: keep` still protects a part of it.
+ */
+export type Recheck = (revoked: EndDetail | undefined) => boolean;
+
 export const NOTHING: Counters = { sent: 0, received: 0 };
 
 /** The end of a relay, for the record. */

@@ -17,12 +17,13 @@ class Scene {
   readonly ended: string[] = [];
   readonly errors: unknown[] = [];
 
-  open(name: string, who: Identity | undefined, method: Method = 'password'): void {
+  /** `null`: it has shown a certificate, and not greeted yet. */
+  open(name: string, who: Identity | undefined, method: Method | null = 'password'): void {
     const at = { host: '192.0.2.1', port: 1 };
     const destroy = (): void => void this.ended.push(`${name}:${session.failure?.detail}`);
     const connection = { local: at, remote: at, destroy } as unknown as Connection;
     const session = new Session('1', connection, { settings: {}, place: '' } as unknown as OpenListener);
-    session.usesMethod(method, who);
+    if (method !== null) session.usesMethod(method);
     if (who !== undefined) session.identifiedAs(who);
     session.enters('accept');
     this.sessions.push(session);
@@ -95,12 +96,13 @@ suite('when users may be others', () => {
   for (const [what, authenticator, ended] of [
     ['there are none any more', undefined, ['p:user-gone']],
     ['nobody can tell', { verify: () => assert.fail() }, []],
-    ['all are removed', knowing([]), ['p:user-gone', 'c:user-gone']],
+    ['all are removed', knowing([]), ['p:user-gone', 'c:user-gone', 't:user-gone']],
   ] as const) {
-    test(`${what}: sessions by password and by certificate`, async () => {
+    test(`${what}: sessions by password, by certificate, and before the greeting`, async () => {
       const scene = new Scene();
       scene.open('p', identity('alice'));
       scene.open('c', identity('bob'), 'certificate');
+      scene.open('t', identity('carol'), null);
       await recheckUsers(scene.state(authenticator));
       assert.deepEqual(scene.ended, ended);
     });

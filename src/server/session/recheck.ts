@@ -68,14 +68,14 @@ function revocation(session: Session, state: Basis): 'user-gone' | 'revoked' | u
 /**
  * Refreshes the identities, looking up each user once: groups may have changed, and deleted users expire at
  * once. An embedding program is not asked again, and neither is a CA, whose certificates suffice where there
- * are no users. Users who log in meanwhile are up to date anyway.
+ * are no users: they identify clients even before a method is chosen. Users who log in meanwhile are up to date anyway.
  */
 async function identifyAgain(sessions: Sessions, authenticator: Authentication | undefined): Promise<void> {
   if (authenticator !== undefined && authenticator.identities === undefined) return;
   const asked = new Map<string, Session[]>();
   for (const session of sessions) {
     const { identity, method } = session;
-    if (identity === undefined || (authenticator === undefined && method === 'certificate')) continue;
+    if (identity === undefined || (authenticator === undefined && method !== 'password')) continue;
     const others = asked.get(identity.user);
     if (others === undefined) asked.set(identity.user, [session]);
     else others.push(session);

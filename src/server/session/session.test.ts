@@ -34,7 +34,7 @@ suite('the record grows with the session', () => {
     assert.ok(Number.isInteger(duration));
     const steps: readonly (readonly [() => void, object])[] = [
       [() => {}, {}],
-      [() => session.usesMethod('password', undefined), { method: 'password' }],
+      [() => session.usesMethod('password'), { method: 'password' }],
       [() => session.identifiedAs({ user: 'ann', groups: [] }), { user: 'ann' }],
       [
         () => session.requestReceived('socks5', 'connect', { host: 'www.test', port: 443 }),
@@ -111,7 +111,9 @@ test('what rules are told', () => {
     groups: [],
     command: 'connect',
   });
-  session.usesMethod('certificate', { user: 'ann', groups: ['staff'] });
+  session.identifiedAs({ user: 'ann', groups: ['staff'] });
+  assert.equal(session.record().user, undefined, 'no method is chosen yet');
+  session.usesMethod('certificate');
   session.requestReceived('socks4', 'bind', TARGET);
   assert.partialDeepStrictEqual(session.facts('bind'), {
     protocol: 'socks4',
@@ -129,7 +131,8 @@ for (const [method, phase] of [
   test(`by ${method} comes ${phase}`, () => {
     using scene = new ServerScene({});
     const { session } = scene.open();
-    session.usesMethod(method, { user: 'ann', groups: [] });
+    session.identifiedAs({ user: 'ann', groups: [] });
+    session.usesMethod(method);
     assert.deepEqual(
       [session.phase, session.identity?.user],
       [phase, method === 'certificate' ? 'ann' : undefined],
@@ -237,6 +240,15 @@ suite('the end of a relay is that of its session', () => {
       assert.equal(scene.state.sessions.size, 0);
     });
   }
+});
+
+test('credentials that no upstream has required are forgotten once there is a relay', () => {
+  using scene = new ServerScene({});
+  const { session } = scene.open();
+  session.identifiedAs({ user: 'ann', groups: [] }, { username: 'ann', password: 'x' });
+  session.goesBy('direct');
+  session.relays(relayOf(), scene.state.sessions);
+  assert.equal(session.credentials, undefined);
 });
 
 test('what it holds is given back once it has ended', () => {

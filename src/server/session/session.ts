@@ -1,5 +1,5 @@
 import { formatEnd } from '../../audit/record.ts';
-import type { ConnectionRecord, End, EndDetail, Phase } from '../../audit/record.ts';
+import type { ConnectionRecord, End, Phase } from '../../audit/record.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { Connection, Relay, RelayEnd, RelayOwner, Signal } from '../../net/engine.ts';
 import type { Endpoint, HostPort } from '../../wire/address.ts';
@@ -21,7 +21,7 @@ import type { WaitingConnection } from '../limits/connections.ts';
 import type { Holder } from '../limits/memory.ts';
 import type { ListenerSettings } from '../settings.ts';
 import { endOf, NOTHING } from './counters.ts';
-import type { Counters } from './counters.ts';
+import type { Counters, Recheck } from './counters.ts';
 import type { GrantedRequest } from './grant.ts';
 import { StopSignal } from './stop-signal.ts';
 
@@ -29,12 +29,6 @@ import { StopSignal } from './stop-signal.ts';
  * An address as it was found; it is formatted only for the record, because most sessions never need the text.
  */
 type RecordedAddress = HostPort | string;
-
-/**
- * For a session that is allowed piece by piece, such as an association: asks the rules again. `revoked` is
- * the reason if the session as a whole must end; returns whether `revoke: keep` still protects a part of it.
- */
-type Recheck = (revoked: EndDetail | undefined) => boolean;
 
 /** Receives the end of a session, and records it. */
 interface Recorder {
@@ -88,7 +82,7 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
   connectionLease: Lease | undefined;
   /** Ended with the session; until there is a relay, the client's connection is. */
   #relay: Relay | undefined;
-  #book: Recorder | undefined;
+  #recorder: Recorder | undefined;
   #signal: StopSignal | undefined;
   #failure: Failure | undefined;
 
@@ -201,10 +195,10 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
     this.#client = tls;
   }
 
-  /** Sets the method of identification; a certificate has already identified the client. */
-  usesMethod(method: Method, certified: Identity | undefined): void {
+  /** Sets the method of identification; a certificate has identified the client already, or does not count. */
+  usesMethod(method: Method): void {
     this.#method = method;
-    if (method === 'certificate') this.#identity = certified;
+    if (method !== 'certificate') this.#identity = undefined;
     this.#phase = method === 'password' ? 'auth' : 'request';
   }
 
@@ -311,17 +305,18 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
   }
 
   /** From now on the relay carries its bytes, and the session ends with it. */
-  relays(relay: Relay, book: Recorder): void {
+  relays(relay: Relay, recorder: Recorder): void {
     this.#phase = 'relay';
     this.#counters = relay;
     this.#relay = relay;
-    this.#book = book;
+    this.#recorder = recorder;
     this.#signal = undefined;
+    this.#credentials = undefined;
     this.#ip = undefined;
   }
 
   relayEnded(end: RelayEnd): void {
-    this.#book?.close(this, this.#failure ?? endOf(end));
+    this.#recorder?.close(this, this.#failure ?? endOf(end));
   }
 
   /**
@@ -376,7 +371,7 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
       id: this.id,
       client: isUnix(this.place) ? 'unix' : formatAddress(this.#remote),
       listener: isUnix(this.place) ? this.place : formatAddress(this.#client.local),
-      user: this.#identity?.user,
+      user: this.#method && this.#identity?.user,
       method: this.#method,
       command: this.#command,
       destination: format(this.#destination),
