@@ -9,6 +9,8 @@ import type { Endpoint } from '../wire/address.ts';
  */
 export interface Engine {
   readonly name: 'portable' | 'fast';
+  /** Whether several threads, each with its own engine, can accept from the same listeners. */
+  readonly sharesListeners: boolean;
 
   /**
    * What this user lacks to bind sockets to a network interface: `needs …`; `undefined` where it is possible.

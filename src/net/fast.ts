@@ -34,6 +34,7 @@ import { Sweep } from './sweep.ts';
  */
 export class FastEngine implements Engine {
   readonly name = 'fast';
+  readonly sharesListeners = true;
   readonly #loop: Loop;
   readonly #sweep = new Sweep();
   readonly #pipes: Pipes;

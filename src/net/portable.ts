@@ -26,6 +26,7 @@ import { bindUdp, Scratch } from './portable/udp.ts';
 /** The engine for every platform: node:net and node:dgram. */
 export class PortableEngine implements Engine {
   readonly name = 'portable';
+  readonly sharesListeners = false;
   readonly #sweep = new Sweep();
   readonly #scratch = new Scratch();
   readonly #signs: Signs;

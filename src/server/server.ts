@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
+import { inspect } from 'node:util';
 import { Journal } from '../audit/journal.ts';
 import { Log } from '../audit/log.ts';
 import type { ConnectionRecord } from '../audit/record.ts';
 import { Spare } from '../limits/spare.ts';
-import { inspect } from 'node:util';
 import { isOver } from '../auth/identity.ts';
 import type { Authentication } from '../auth/identity.ts';
 import type { Engine } from '../net/engine.ts';
@@ -294,24 +294,28 @@ export class Server implements AsyncDisposable {
   }
 
   async #readiness(): Promise<Readiness> {
-    const { fault, lost } = this.#log;
-    const standing = await this.#workers.status();
-    const short = standing.filter(({ cap, fault: ails }) => cap !== Infinity && ails === undefined);
+    const log = this.#log;
+    const workers = await this.#workers.status();
+    const short = workers.filter(({ cap, fault }) => cap !== Infinity && fault === undefined);
     const cap = short.reduce((sum, one) => sum + one.cap, 0);
     const faults = [
       ...(this.#ending ? ['shutting down: no new connections'] : []),
       ...(short.length === 0 ? [] : [`memory is short: at most ${cap} connections`]),
-      ...standing.flatMap((one) => one.fault ?? []),
-      ...(fault === undefined ? [] : [`the log cannot be written: ${fault}; ${lost} lines lost`]),
+      ...workers.flatMap(({ fault }) => fault ?? []),
+      ...(log.fault === undefined ? [] : [`the log cannot be written: ${log.fault}; ${log.lost} lines lost`]),
     ];
     // Even without its log, garter serves.
-    return { ready: !this.#ending && standing.some((one) => one.open < one.cap), faults };
+    return { ready: !this.#ending && workers.some((one) => one.open < one.cap), faults };
   }
 }
 
-/** An embedding program's functions are called in its own thread, and the portable engine has no other. */
-function workersFor({ workers }: Settings, { name }: Engine, { authenticate, decide }: ServerHooks): number {
-  if (name !== 'fast' || authenticate !== undefined || decide !== undefined) return 1;
+/** An embedding program's functions are called in its own thread. */
+function workersFor(
+  { workers }: Settings,
+  { sharesListeners }: Engine,
+  { authenticate, decide }: ServerHooks,
+): number {
+  if (!sharesListeners || authenticate !== undefined || decide !== undefined) return 1;
   return workers === 'auto' ? Math.min(availableParallelism(), threadsPossible()) : workers;
 }
 

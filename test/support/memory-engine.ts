@@ -32,6 +32,7 @@ export interface SentDatagram {
  */
 export class MemoryEngine implements Engine {
   readonly name = 'portable';
+  readonly sharesListeners = false;
   readonly sockets: MemorySocket[] = [];
   readonly sent: SentDatagram[] = [];
   /** No more sockets can be opened. */
