@@ -17,12 +17,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   tls: ['wire'],
   resolve: ['wire', 'policy', 'limits', 'net', 'tls'],
   auth: ['wire', 'limits'],
-  audit: ['wire', 'limits', 'net'],
+  audit: ['wire', 'limits'],
   route: ['wire', 'handshake', 'policy', 'limits', 'net', 'tls', 'resolve'],
   client: ['wire', 'handshake', 'net', 'route'],
   server: ['wire', 'handshake', 'policy', 'limits', 'net', 'tls', 'resolve', 'auth', 'audit', 'route'],
   config: ['wire', 'policy', 'net', 'tls', 'resolve', 'auth', 'audit', 'route', 'server'],
-  cli: ['wire', 'policy', 'net', 'resolve', 'auth', 'audit', 'route', 'server', 'config'],
+  cli: ['wire', 'policy', 'auth', 'audit', 'route', 'server', 'config'],
 };
 const PURE = new Set(['wire', 'handshake', 'policy']);
 const WITHOUT_DEPENDENCIES = ['client.ts', 'wire.ts'];
@@ -33,16 +33,15 @@ interface Source {
   readonly imports: readonly string[];
 }
 
-const sources: readonly Source[] = globSync('**/*.ts', { cwd: import.meta.dirname })
-  .filter((file) => !file.endsWith('.test.ts'))
-  .map((file) => {
-    const text = readFileSync(join(import.meta.dirname, file), 'utf8');
-    return {
-      file,
-      text,
-      imports: [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([, from]) => from!),
-    };
-  });
+const all: readonly Source[] = globSync('**/*.ts', { cwd: import.meta.dirname }).map((file) => {
+  const text = readFileSync(join(import.meta.dirname, file), 'utf8');
+  return {
+    file,
+    text,
+    imports: [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([, from]) => from!),
+  };
+});
+const sources = all.filter(({ file }) => !file.endsWith('.test.ts'));
 
 const roomOf = (file: string): string | undefined => (file.includes('/') ? file.split('/')[0] : undefined);
 const target = (file: string, from: string): string => posix.join(dirname(file), from);
@@ -74,6 +73,21 @@ suite('rooms', () => {
       }
     });
   }
+
+  test('tests keep to the rooms of what they test', () => {
+    const outside = all.flatMap(({ file, imports }) => {
+      const room = file.endsWith('.test.ts') ? roomOf(file) : undefined;
+      if (room === undefined) return [];
+      // What is in test/ is open to them.
+      const rooms = imports
+        .filter((from) => from.startsWith('.') && !target(file, from).startsWith('../test/'))
+        .map((from) => roomOf(target(file, from)));
+      return rooms
+        .filter((other) => other === undefined || (other !== room && !MAY_IMPORT[room]!.includes(other)))
+        .map((other) => `${file} -> ${other}`);
+    });
+    assert.deepEqual(outside, []);
+  });
 
   for (const room of Object.keys(MAY_IMPORT)) {
     test(`the parts of ${room}/ import in one direction`, () => {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { formatHex, parseHex } from '../../test/support/raw.ts';
 import { ServerScene } from '../../test/support/server-scene.ts';
+import type { ServerConfig } from '../../test/support/settings.ts';
 import type { Authentication } from '../auth/identity.ts';
-import type { ServerConfig } from '../config/input/server-config.ts';
 
 const OPEN: Partial<ServerConfig> = {
   listen: [{ address: '127.0.0.1:0', methods: ['none', 'password'] }],

@@ -4,8 +4,8 @@ import { Command, formatHex, request4, request5 } from '../../test/support/raw.t
 import type { MemoryClient } from '../../test/support/memory-client.ts';
 import type { MemoryRelay } from '../../test/support/memory-connection.ts';
 import { CLIENT, ServerScene } from '../../test/support/server-scene.ts';
+import type { ServerConfig } from '../../test/support/settings.ts';
 import type { Authentication } from '../auth/identity.ts';
-import type { ServerConfig } from '../config/input/server-config.ts';
 import type { Connection } from '../net/engine.ts';
 import { compile } from '../policy/compile.ts';
 import { AcceptRule } from '../policy/rule.ts';

@@ -4,15 +4,14 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server as TcpServer, Socket } from 'node:net';
 import { suite, test } from 'node:test';
 import { startEcho } from '../../test/support/targets.ts';
-import { settingsFromObject } from '../config/load.ts';
+import { settingsOf } from '../../test/support/settings.ts';
 import { Server } from './server.ts';
 import type { Settings } from './settings.ts';
 
 function settingsWith(options: object): Settings {
   const engine = process.env.GARTER_ENGINE ?? 'auto';
   const listen = [{ address: '127.0.0.1:0' }];
-  return settingsFromObject({ listen, engine, workers: 1, log: { level: 'error' }, ...options }, false)
-    .settings!;
+  return settingsOf({ listen, engine, workers: 1, log: { level: 'error' }, ...options });
 }
 
 /** Accepts connections elsewhere, and hands them in. */

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { makeDirectory } from '../../test/support/directory.ts';
 import { until } from '../../test/support/process.ts';
-import { settingsFromObject } from '../config/load.ts';
+import { settingsOf } from '../../test/support/settings.ts';
 import { Server } from './server.ts';
 import type { Settings } from './settings.ts';
 
@@ -14,12 +14,7 @@ const ENGINE = process.env.GARTER_ENGINE ?? 'auto';
 
 function settingsWith(log: readonly string[], options: object): Settings {
   const rules = [{ name: 'closed', deny: 'any', to: ['any'], log }];
-  const { settings, errors } = settingsFromObject(
-    { listen: [{ address: '127.0.0.1:0' }], rules, ...options },
-    false,
-  );
-  assert.ok(settings, JSON.stringify(errors));
-  return settings;
+  return settingsOf({ listen: [{ address: '127.0.0.1:0' }], rules, ...options });
 }
 
 /** A connection that the rules refuse. */

@@ -3,14 +3,14 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { suite, test } from 'node:test';
 import { closedPort } from '../../test/support/targets.ts';
-import { settingsFromObject } from '../config/load.ts';
+import { settingsOf } from '../../test/support/settings.ts';
 import { Server } from './server.ts';
 import type { Settings } from './settings.ts';
 
 function settingsAt(port: number, workers: 'auto' | number = 'auto'): Settings {
   const engine = process.env.GARTER_ENGINE ?? 'auto';
   const config = { listen: [{ address: `127.0.0.1:${port}` }], log: { level: 'error' }, engine, workers };
-  return settingsFromObject(config, false).settings!;
+  return settingsOf(config);
 }
 
 async function assertClosed(port: number): Promise<void> {

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { test } from 'node:test';
 import { Command, RawClient, request5 } from '../../test/support/raw.ts';
 import { startTarget } from '../../test/support/targets.ts';
-import { settingsFromObject } from '../config/load.ts';
+import { settingsOf } from '../../test/support/settings.ts';
 import { Server } from './server.ts';
 
 test('a closed server no longer waits for name servers, including those of its routes', async () => {
@@ -20,7 +20,7 @@ test('a closed server no longer waits for name servers, including those of its r
     engine: process.env.GARTER_ENGINE ?? 'auto',
     workers: 1,
   };
-  await using server = await Server.start(settingsFromObject(config, false).settings!);
+  await using server = await Server.start(settingsOf(config));
   using client = await RawClient.connect(server.addresses[0]!);
   client.send('05 01 00', request5(Command.connect, 'www.test', 80));
   const left = once((await asked.promise).resume(), 'end');

@@ -5,7 +5,7 @@ import { MemoryEngine } from '../../../test/support/memory-engine.ts';
 import { Command, parseHex, request4, request5 } from '../../../test/support/raw.ts';
 import { SERVER, ServerScene } from '../../../test/support/server-scene.ts';
 import type { Asked } from '../../../test/support/server-scene.ts';
-import type { ServerConfig } from '../../config/input/server-config.ts';
+import type { ServerConfig } from '../../../test/support/settings.ts';
 import { addressOf } from '../../wire/address.ts';
 import type { HostPort } from '../../wire/address.ts';
 import { parseIp } from '../../wire/ip.ts';

@@ -4,7 +4,7 @@ import { Command, request4, request5 } from '../../../test/support/raw.ts';
 import { MemoryEngine } from '../../../test/support/memory-engine.ts';
 import { ServerScene } from '../../../test/support/server-scene.ts';
 import type { SceneOptions } from '../../../test/support/server-scene.ts';
-import type { ServerConfig } from '../../config/input/server-config.ts';
+import type { ServerConfig } from '../../../test/support/settings.ts';
 import { Reply } from '../../wire/socks5.ts';
 import { Failure } from '../failure.ts';
 import { lookUp } from './resolve.ts';

@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { settingsFromObject } from '../../config/load.ts';
+import { settingsOf } from '../../../test/support/settings.ts';
 import { checkDevices } from './devices.ts';
 import { Server } from '../server.ts';
 
-const settings = settingsFromObject(
-  { listen: [{ address: '127.0.0.1:0' }], log: { level: 'error' } },
-  false,
-).settings!;
+const settings = settingsOf({ listen: [{ address: '127.0.0.1:0' }], log: { level: 'error' } });
 const route = { name: 'out', label: 'direct', to: ['any'], via: 'direct', resolvesHere: false } as const;
 
 const old = { deviceFault: (): string => 'needs Linux 5.7' };

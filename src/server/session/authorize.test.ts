@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { ServerScene } from '../../../test/support/server-scene.ts';
-import type { ServerConfig } from '../../config/input/server-config.ts';
+import type { ServerConfig } from '../../../test/support/settings.ts';
 import type { Command } from '../../policy/policy.ts';
 import type { RoutedPermit } from '../../route/judge.ts';
 import { addressOf } from '../../wire/address.ts';
