@@ -28,11 +28,11 @@ interface Checked {
 export class Checks implements Disposable {
   readonly #outbound: Outbound;
   readonly #closing = new AbortController();
-  readonly #turns: FairQueue;
+  readonly #queue: FairQueue;
 
   constructor(outbound: Outbound, spare: Spare) {
     this.#outbound = outbound;
-    this.#turns = new FairQueue({ ...AT_ONCE, spare });
+    this.#queue = new FairQueue({ ...AT_ONCE, spare });
     for (const checked of checkedIn(outbound.routes.all)) void this.#watch(checked);
   }
 
@@ -60,7 +60,7 @@ export class Checks implements Disposable {
         if (busy.has(upstream.label)) continue;
         busy.add(upstream.label);
         const check = (): Promise<void> => this.#check(upstream, checked);
-        void this.#turns.run(() => [checked.group.label], check).finally(() => busy.delete(upstream.label));
+        void this.#queue.run(() => [checked.group.label], check).finally(() => busy.delete(upstream.label));
       }
       pause = every * (least + Math.random() * (most - least));
     }

@@ -51,9 +51,9 @@ export interface RoutedPermit {
 export interface Refused {
   readonly type: 'refuse';
   /**
-   * A reason of the rules · datagrams to `port-0` · no route matches · no upstream of the route can carry the `command` · those that
-   * can carry its datagrams are reached by `encrypted` links only · SOCKS4, on either side, has no room for its addresses
-   * (`address-type`).
+   * A reason of the rules · datagrams to `port-0` · no route matches · no upstream of the route can carry the
+   * `command` · those that can carry its datagrams are reached by `encrypted` links only · SOCKS4, on either
+   * side, has no room for its addresses (`address-type`).
    */
   readonly reason: Refusal['reason'] | 'port-0' | 'no-route' | 'command' | 'encrypted' | 'address-type';
   /** The rule that refuses, or that allows a destination without a route. */
@@ -159,7 +159,7 @@ function carriedBy(
   if (command === 'resolve' && addresses.length > 0)
     return { type: 'allow', permit, route, upstream, addresses };
   if (upstream === undefined) {
-    const isEncrypted = command === 'udp' && ableTo(command, { ...via, udp: 'clear' }) !== undefined;
+    const isEncrypted = command === 'udp' && ableTo(command, via, true) !== undefined;
     return { type: 'refuse', reason: isEncrypted ? 'encrypted' : 'command', rule, route };
   }
   if (addresses.length > 0 && !addresses.some(isIpv4) && !takesIpv6(upstream))

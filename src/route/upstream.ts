@@ -1,11 +1,9 @@
-import type { ClientHandshakeOptions } from '../handshake/protocol.ts';
-import { ClientHandshake } from '../handshake/client.ts';
 import type { Allowance } from '../limits/spare.ts';
 import type { Connection } from '../net/engine.ts';
 import { ResolveError } from '../resolve/error.ts';
 import { codeOf } from '../wire/error-code.ts';
 import { addressOf, AddressType } from '../wire/address.ts';
-import { ipOf, isWildcard, parseIp, sameIp, unmapped, unspecified } from '../wire/ip.ts';
+import { ipOf, parseIp, sameIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Command, Reply } from '../wire/socks5.ts';
 import { firstFromThere } from './addresses.ts';
@@ -15,6 +13,7 @@ import { greet, nextReply } from './driver.ts';
 import { UpstreamError } from './error.ts';
 import { examine } from './examine.ts';
 import { candidates } from './group.ts';
+import { handshakeFor, handshakeOptions, handshakeOver } from './handshake.ts';
 import { race } from './happy-eyeballs.ts';
 import type { Link } from './link.ts';
 import { isSocks4 } from './options.ts';
@@ -269,52 +268,6 @@ function isSilent({ protocol, label }: ServerOptions): UpstreamError {
 
 function isWorthAnother({ trouble }: UpstreamError): boolean {
   return trouble === 'unreachable' || trouble === 'silent';
-}
-
-/** Not every protocol can carry everything: SOCKS4 has no IPv6, HTTP nothing but CONNECT. */
-function handshakeFor(label: string, options: ClientHandshakeOptions): ClientHandshake {
-  try {
-    return new ClientHandshake(options);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    const [code, reply] =
-      options.protocol === 'http' && options.command !== Command.connect
-        ? (['command', Reply.commandNotSupported] as const)
-        : (['address-type', Reply.addressTypeNotSupported] as const);
-    throw new UpstreamError('unable', label, code, reply, error);
-  }
-}
-
-/**
- * Gives an unspecified destination the family of the connection to the server, because some servers refuse
- * the other one. `undefined` where nothing changes.
- */
-function handshakeOver(
-  { stream, servers }: Reached,
-  { at, protocol }: ServerOptions,
-  options: ClientHandshakeOptions,
-): ClientHandshake | undefined {
-  const { host, port } = options.destination;
-  if (protocol !== 'socks5' || !isWildcard(host)) return undefined;
-  // How the server before it connected is unknown, unless its own address is a literal.
-  const peer = parseIp(servers.length === 0 ? stream.remote.host : at.host);
-  const family = peer === undefined ? 4 : unmapped(peer).family;
-  if (host === unspecified(family)) return undefined;
-  return new ClientHandshake({ ...options, destination: addressOf(unspecified(family), port) });
-}
-
-function handshakeOptions(
-  { protocol, credentials }: ServerOptions,
-  { command, destination }: Request,
-  context: DialContext,
-): ClientHandshakeOptions {
-  const shown = credentials === 'client' ? context.credentials : credentials;
-  return {
-    protocol,
-    command,
-    destination,
-    ...(shown !== undefined && (isSocks4(protocol) ? { userId: shown.username } : { credentials: shown })),
-  };
 }
 
 /** The addresses of a name, for a server that accepts addresses only. */
