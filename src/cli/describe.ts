@@ -74,6 +74,7 @@ export function describeRefusal(
       return reason satisfies never;
   }
 }
+
 /** The code in SOCKS, or the status in HTTP. */
 export function describeReply(protocol: Protocol, reply: Reply): string {
   if (protocol === 'socks5') return String(reply);

@@ -45,7 +45,7 @@ export async function connect(options: ConnectOptions): Promise<Socket> {
     const handshake = new ClientHandshake(handshakeOptions(proxy, destination));
     socket = connectTcp({ host: proxy.host, port: proxy.port, noDelay: true });
     await Promise.race([once(socket, 'connect'), stopped]);
-    return await Promise.race([shake(socket, handshake), stopped]);
+    return await Promise.race([runHandshake(socket, handshake), stopped]);
   } catch (error) {
     // Later errors of the socket add nothing.
     socket?.on('error', () => {}).destroy();
@@ -60,7 +60,7 @@ export async function connect(options: ConnectOptions): Promise<Socket> {
  * Runs the handshake on a connected socket; returns the socket in its initial state, with the destination's
  * first bytes in it.
  */
-async function shake(socket: Socket, handshake: ClientHandshake): Promise<Socket> {
+async function runHandshake(socket: Socket, handshake: ClientHandshake): Promise<Socket> {
   const stream = connectionOf(socket);
   if (stream === undefined) throw closed();
   stream.write(handshake.start());

@@ -9,7 +9,7 @@ import { Outbound } from '../route/outbound.ts';
 import type { OwnPorts } from './listen/own-ports.ts';
 import type { Settings } from './settings.ts';
 
-interface Surroundings {
+interface Parts {
   readonly engine: Engine;
   readonly spare: Spare;
   readonly ports: OwnPorts;
@@ -22,7 +22,7 @@ interface Surroundings {
 /** The way out of one thread; changes of upstreams are logged. */
 export function outboundFor(
   settings: Settings,
-  { engine, spare, ports, log, linkFailed, health }: Surroundings,
+  { engine, spare, ports, log, linkFailed, health }: Parts,
 ): Outbound {
   return new Outbound(
     {

@@ -45,8 +45,8 @@ export async function lookUp(
 }
 
 /**
- * The address for the client. Clients of RESOLVE often support IPv4 only, and torsocks breaks on anything else. SOCKS4 has no room
- * for IPv6; throws a Failure if there is nothing else.
+ * The address for the client. Clients of RESOLVE often support IPv4 only, and torsocks breaks on anything
+ * else. SOCKS4 has no room for IPv6; throws a Failure if there is nothing else.
  */
 export function chosenFrom(
   addresses: readonly Ip[],

@@ -280,7 +280,7 @@ export class Association implements Counters, RosterMember {
   /** The same through upstreams, where the last server has written the header. */
   #fromUpstream({ buffer, start, dataStart, end, from }: UpstreamReply): void {
     let entry: Allowed | undefined;
-    for (const one of from) entry ??= this.#destinations.farAnswerer(one);
+    for (const one of from) entry ??= this.#destinations.upstreamAnswerer(one);
     if (this.#mayPass(entry, end - dataStart)) this.#inside.send(buffer, start, end, this.#client!);
   }
 

@@ -129,7 +129,7 @@ export class Destinations {
   }
 
   /** The same through upstreams. */
-  farAnswerer(answers: string): Allowed | undefined {
+  upstreamAnswerer(answers: string): Allowed | undefined {
     return this.#answerers.get(answers)?.at(-1);
   }
 

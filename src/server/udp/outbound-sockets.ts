@@ -74,7 +74,7 @@ export class OutboundSockets {
   readonly #state: Sockets;
   readonly #inside: Inside;
   readonly #sockets = new Map<string, Promise<UdpSocket>>();
-  readonly #far: UpstreamSocket[] = [];
+  readonly #upstreams: UpstreamSocket[] = [];
   readonly #open = new Map<UdpSocket, LocalSocket>();
   /** For the record. */
   readonly #routes = new Set<string>();
@@ -109,7 +109,13 @@ export class OutboundSockets {
     const isPassedOn = destination.type === 'name' && ip === undefined;
     const host = isPassedOn ? destination.name : formatIp(ip!);
     const header = association.headerFor(addressOf(host, port));
-    return { socket, peer: relay, header, ip, answers: farKey(socket, isPassedOn ? ANYBODY : host, port) };
+    return {
+      socket,
+      peer: relay,
+      header,
+      ip,
+      answers: upstreamKey(socket, isPassedOn ? ANY_HOST : host, port),
+    };
   }
 
   /** Closes sockets without destinations. */
@@ -127,11 +133,11 @@ export class OutboundSockets {
     for (const socket of this.#open.keys()) this.#free(socket);
     const open: readonly (Promise<UdpSocket | UpstreamAssociation> | undefined)[] = [
       ...this.#sockets.values(),
-      ...this.#far.map(({ association }) => association),
+      ...this.#upstreams.map(({ association }) => association),
     ];
     for (const one of open) {
       one?.then(
-        (exit) => exit.close(),
+        (opened) => opened.close(),
         () => {}, // it never opened
       );
     }
@@ -182,34 +188,36 @@ export class OutboundSockets {
 
   #associationBy(routed: UpstreamPermit): Promise<UpstreamAssociation> {
     const { route } = routed;
-    let exit = this.#far.find((one) => one.route.via === route.via && one.route.egress === route.egress);
-    if (exit === undefined) {
-      exit = { route, association: undefined, triedAt: -Infinity };
-      this.#far.push(exit);
+    let entry = this.#upstreams.find(
+      (one) => one.route.via === route.via && one.route.egress === route.egress,
+    );
+    if (entry === undefined) {
+      entry = { route, association: undefined, triedAt: -Infinity };
+      this.#upstreams.push(entry);
     }
-    if (exit.association === undefined) {
-      const forget = (): void => void (exit.association = undefined);
-      exit.association = this.#associate(routed, exit, forget);
-      exit.association.catch(forget);
+    if (entry.association === undefined) {
+      const forget = (): void => void (entry.association = undefined);
+      entry.association = this.#associate(routed, entry, forget);
+      entry.association.catch(forget);
     }
-    return exit.association;
+    return entry.association;
   }
 
   async #associate(
     routed: UpstreamPermit,
-    exit: UpstreamSocket,
+    entry: UpstreamSocket,
     forget: () => void,
   ): Promise<UpstreamAssociation> {
-    const wait = exit.triedAt + RETRY_DELAY - performance.now();
+    const wait = entry.triedAt + RETRY_DELAY - performance.now();
     if (wait > 0) await delay(wait, undefined, { ref: false });
     this.#closing.throwIfAborted();
-    exit.triedAt = performance.now();
-    const deadline = exit.triedAt + this.#state.timeouts.connect;
+    entry.triedAt = performance.now();
+    const deadline = entry.triedAt + this.#state.timeouts.connect;
     const owner: AssociationOwner = {
       mayBeRelay: (relay, server) => this.#mayBeRelay(relay, server),
       received: (buffer, start, dataStart, end, { host, port }) => {
         const { socket } = association;
-        const from = [farKey(socket, host, port), farKey(socket, ANYBODY, port)];
+        const from = [upstreamKey(socket, host, port), upstreamKey(socket, ANY_HOST, port)];
         this.#inside.receivedUpstream({ buffer, start, dataStart, end, from });
       },
       strange: () => this.#inside.dropped('unasked'),
@@ -250,17 +258,17 @@ export class OutboundSockets {
    * The port counts as garter's own while the socket is open. The session may have ended while it was being
    * opened.
    */
-  #hold(socket: UdpSocket, exit: { close(): void }, forget: () => void): void {
-    if (this.#closing.aborted) exit.close();
+  #hold(socket: UdpSocket, opened: { close(): void }, forget: () => void): void {
+    if (this.#closing.aborted) opened.close();
     else {
       const freePort = this.#state.ports.add(socket.local, 'udp');
-      this.#open.set(socket, { close: () => exit.close(), forget, freePort });
+      this.#open.set(socket, { close: () => opened.close(), forget, freePort });
     }
   }
 
   /** The next datagram opens a new path. */
-  #lose(socket: UdpSocket, exit: { close(): void }): void {
-    exit.close();
+  #lose(socket: UdpSocket, opened: { close(): void }): void {
+    opened.close();
     this.#free(socket);
     this.#inside.lost(socket);
   }
@@ -272,9 +280,9 @@ export class OutboundSockets {
 }
 
 /** Replaces the address of a name that an upstream resolves. */
-const ANYBODY = '*';
+const ANY_HOST = '*';
 
 /** The key of a peer that answers through upstreams. */
-function farKey({ local }: UdpSocket, host: string, port: number): string {
+function upstreamKey({ local }: UdpSocket, host: string, port: number): string {
   return `${formatAddress(local)} ${host} ${port}`;
 }
