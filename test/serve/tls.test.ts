@@ -322,6 +322,22 @@ suite('encrypted links', () => {
     await far.record({ end: 'client:greeting:certificate-user' });
   });
 
+  test('a user who is removed between the TLS handshake and the greeting is not let in', async () => {
+    await using far = await startFar([[certified()]], { users: { alice: 'unused' } });
+    const [trusted, cert, key] = await Promise.all(
+      [ca.cert, alice.cert, alice.key].map((path) => readFile(path)),
+    );
+    const client = connect({ host: '127.0.0.1', port: far.port, ca: trusted, cert, key });
+    client.on('error', () => {});
+    // A ticket: the server has accepted the certificate.
+    await once(client, 'session');
+    await writeFile(`${far.directory}/users.txt`, '# nobody\n');
+    await reload(far);
+    client.write(Buffer.of(5, 1, 0));
+    await far.record({ end: 'policy:greeting:user-gone' });
+    client.destroy();
+  });
+
   test('beside passwords a certificate does instead of one', async () => {
     await using far = await startFar([[certified(), 'methods: [certificate, password]']], {
       users: { alice: 's3cret' },
