@@ -48,7 +48,11 @@ suite('systemd', () => {
     using client = await connectThrough({ host: '127.0.0.1', port: ports[0] }, echo);
     client.send(Buffer.from('hello'));
     await client.expect(Buffer.from('hello'));
-    assert.match(activator.stdout(), new RegExp(`garter listening on 127\\.0\\.0\\.1:${ports[0]}\\n$`));
+    const says = new RegExp(`garter listening on 127\\.0\\.0\\.1:${ports[0]}\\n$`);
+    await until(
+      () => says.test(activator.stdout()),
+      () => activator.stdout(),
+    );
   });
 
   test('without sockets it says what is missing', async () => {
