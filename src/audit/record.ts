@@ -68,7 +68,6 @@ export const END_CODES = {
     'drain',
     'close',
     'thread',
-    'unresolved',
   ],
 } as const;
 

@@ -1,23 +1,11 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { bind, connect, withPassword } from '../../test/support/transcripts.ts';
 import { inspect } from 'node:util';
 import { addressOf, AddressType } from '../wire/address.ts';
 import { WireError } from '../wire/error.ts';
-import { Command } from '../wire/socks5.ts';
 import { ClientHandshake } from './client.ts';
 import type { ClientHandshakeOptions } from './protocol.ts';
-
-const connect: ClientHandshakeOptions = {
-  protocol: 'socks5',
-  command: Command.connect,
-  destination: addressOf('example.com', 80),
-};
-const withPassword = { ...connect, credentials: { username: 'alice', password: 'secret' } };
-const bind: ClientHandshakeOptions = {
-  ...connect,
-  command: Command.bind,
-  destination: addressOf('192.0.2.1', 21),
-};
 
 suite('what a client cannot send is a RangeError at once', () => {
   const rows: readonly (readonly [name: string, options: ClientHandshakeOptions])[] = [

@@ -1,7 +1,12 @@
-import { BOUND, hexOf, runClientTranscripts, runServerTranscripts } from '../../test/support/transcripts.ts';
-import { addressOf } from '../wire/address.ts';
-import { Command } from '../wire/socks5.ts';
-import type { ClientHandshakeOptions } from './protocol.ts';
+import {
+  BOUND,
+  hexOf,
+  runClientTranscripts,
+  runServerTranscripts,
+  connect,
+  withPassword,
+  bind,
+} from '../../test/support/transcripts.ts';
 
 const greeting = ['> 05 01 00', '< 05 00'];
 const request = '05 01 00 01 c0 00 02 01 00 50';
@@ -76,18 +81,6 @@ runServerTranscripts([
     protocols: ['socks4'],
   },
 ]);
-
-const connect: ClientHandshakeOptions = {
-  protocol: 'socks5',
-  command: Command.connect,
-  destination: addressOf('example.com', 80),
-};
-const withPassword = { ...connect, credentials: { username: 'alice', password: 'secret' } };
-const bind: ClientHandshakeOptions = {
-  ...connect,
-  command: Command.bind,
-  destination: addressOf('192.0.2.1', 21),
-};
 
 const toServer = '> 05 01 00 03 0b 6578616d706c652e636f6d 0050';
 const toRequest = ['> 05 01 00', '< 05 00', toServer];

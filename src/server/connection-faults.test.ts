@@ -1,29 +1,11 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { formatHex, parseHex } from '../../test/support/raw.ts';
-import { ServerScene } from '../../test/support/server-scene.ts';
-import type { ServerConfig } from '../../test/support/settings.ts';
-import type { Authentication } from '../auth/identity.ts';
-
-const OPEN: Partial<ServerConfig> = {
-  listen: [{ address: '127.0.0.1:0', methods: ['none', 'password'] }],
-  rules: [{ name: 'some', allow: 'any', to: ['203.0.113.0/24', 'loopback'] }],
-};
-
-const ALICE: Authentication = {
-  verify: async (user, password) =>
-    user === 'alice' && password === 'secret'
-      ? { ok: true, identity: { user, groups: [] } }
-      : { ok: false, reason: 'wrong' },
-};
+import { ServerScene, OPEN, ALICE, refused, rejected } from '../../test/support/server-scene.ts';
 
 const text = (value: string): Buffer => Buffer.from(value, 'latin1');
 const named = (name: string): Buffer =>
   Buffer.concat([parseHex('05 01 00 03'), Buffer.of(name.length), text(name), parseHex('00 50')]);
-/** RSV, ATYP, BND.ADDR and BND.PORT of a refusal. */
-const nothing = '00 01 00 00 00 00 00 00';
-const refused = (code: string): string => `05 00 05 ${code} ${nothing}`;
-const rejected = '00 5b 00 00 00 00 00 00';
 
 /** All that a client sends, in one piece, and all that it gets until its connection ends. */
 const SAYINGS: readonly {

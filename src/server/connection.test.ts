@@ -3,31 +3,14 @@ import { suite, test } from 'node:test';
 import { Command, formatHex, request4, request5 } from '../../test/support/raw.ts';
 import type { MemoryClient } from '../../test/support/memory-client.ts';
 import type { MemoryRelay } from '../../test/support/memory-connection.ts';
-import { CLIENT, ServerScene } from '../../test/support/server-scene.ts';
-import type { ServerConfig } from '../../test/support/settings.ts';
+import { CLIENT, ServerScene, OPEN, ALICE, refused, rejected } from '../../test/support/server-scene.ts';
 import type { Authentication } from '../auth/identity.ts';
 import type { Connection } from '../net/engine.ts';
 import { compile } from '../policy/compile.ts';
 import { AcceptRule } from '../policy/rule.ts';
 
 const TARGET = '203.0.113.1';
-const OPEN: Partial<ServerConfig> = {
-  listen: [{ address: '127.0.0.1:0', methods: ['none', 'password'] }],
-  rules: [{ name: 'some', allow: 'any', to: ['203.0.113.0/24', 'loopback'] }],
-};
-
-const ALICE: Authentication = {
-  verify: async (user, password) =>
-    user === 'alice' && password === 'secret'
-      ? { ok: true, identity: { user, groups: [] } }
-      : { ok: false, reason: 'wrong' },
-};
-
 const text = (value: string): Buffer => Buffer.from(value, 'latin1');
-/** RSV, ATYP, BND.ADDR and BND.PORT of a refusal. */
-const nothing = '00 01 00 00 00 00 00 00';
-const refused = (code: string): string => `05 00 05 ${code} ${nothing}`;
-const rejected = '00 5b 00 00 00 00 00 00';
 
 suite('before any byte is read', () => {
   for (const [title, accept, end] of [

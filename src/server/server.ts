@@ -27,7 +27,7 @@ import type { Authenticate, ServerHooks } from './hooks.ts';
 import { OwnPorts } from './listen/own-ports.ts';
 import { QuotaStore } from './limits/quota-store.ts';
 import type { ConnectionLimitSettings, Settings } from './settings.ts';
-import { createSharedMemory } from './shared-memory.ts';
+import { createSharedMemory } from './thread-memory.ts';
 import type { Threads as ThreadsType } from './threads/threads.ts';
 import { outboundFor } from './upstreams.ts';
 import { readUsers, Users } from './users.ts';

@@ -8,7 +8,7 @@ import type { OpenListener } from './listen/listeners.ts';
 import type { Usage } from './limits/quota-store.ts';
 import type { Settings } from './settings.ts';
 import type { SessionFilter } from './session/filter.ts';
-import type { SharedMemory } from './shared-memory.ts';
+import type { SharedMemory } from './thread-memory.ts';
 
 /** Everything that a server has only once, however many threads serve. */
 export interface Common {

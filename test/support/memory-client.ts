@@ -4,7 +4,7 @@ import { decodeSocks5Reply } from '../../src/wire/socks5.ts';
 import type { MemoryConnection } from './memory-connection.ts';
 import { formatHex, parseHex } from './raw.ts';
 
-/** The far end of a connection in memory: sends exactly what it is told and shows exactly what it gets. */
+/** The far end of a connection in memory: sends exactly the given bytes and exposes exactly those that it receives. */
 export class MemoryClient {
   readonly connection: MemoryConnection;
 

@@ -31,7 +31,7 @@ import type { Session } from '../../src/server/session/session.ts';
 import { Sessions } from '../../src/server/session/sessions.ts';
 import type { ServerState } from '../../src/server/session/state.ts';
 import type { Settings } from '../../src/server/settings.ts';
-import { createSharedMemory } from '../../src/server/shared-memory.ts';
+import { createSharedMemory } from '../../src/server/thread-memory.ts';
 import { formatIp, parseIp } from '../../src/wire/ip.ts';
 import type { Ip } from '../../src/wire/ip.ts';
 import { MemoryClient } from './memory-client.ts';
@@ -43,6 +43,27 @@ import type { ServerConfig } from './settings.ts';
 /** Where the server is, and from where it hears a client unless something else is said. */
 export const SERVER = '192.0.2.1';
 export const CLIENT = '198.51.100.7';
+
+/** A configuration with one rule. */
+export const OPEN: Partial<ServerConfig> = {
+  listen: [{ address: '127.0.0.1:0', methods: ['none', 'password'] }],
+  rules: [{ name: 'some', allow: 'any', to: ['203.0.113.0/24', 'loopback'] }],
+};
+
+/** Knows alice, whose password is secret. */
+export const ALICE: Authentication = {
+  verify: async (user, password) =>
+    user === 'alice' && password === 'secret'
+      ? { ok: true, identity: { user, groups: [] } }
+      : { ok: false, reason: 'wrong' },
+};
+
+/** RSV, ATYP, BND.ADDR and BND.PORT of a refusal. */
+const nothing = '00 01 00 00 00 00 00 00';
+/** A SOCKS5 dialogue that ends in this reply. */
+export const refused = (code: string): string => `05 00 05 ${code} ${nothing}`;
+/** The refusal of SOCKS4. */
+export const rejected = '00 5b 00 00 00 00 00 00';
 
 export interface SceneOptions {
   /** @default one of its own, where nobody listens */

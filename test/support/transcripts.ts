@@ -5,12 +5,29 @@ import type { ClientHandshakeOptions, ServerEvent, ServerProtocol } from '../../
 import { ServerHandshake } from '../../src/handshake/server.ts';
 import { WireError } from '../../src/wire/error.ts';
 import type { Credentials } from '../../src/wire/password.ts';
-import { Reply } from '../../src/wire/socks5.ts';
+import { Command, Reply } from '../../src/wire/socks5.ts';
+import { addressOf } from '../../src/wire/address.ts';
 
 /** 192.0.2.9:4000 in SOCKS5 encoding: the address that the server of a transcript claims to be bound to. */
 export const BOUND = '01 c0 00 02 09 0f a0';
 
 export const hexOf = (text: string): string => Buffer.from(text).toString('hex');
+
+/** Options of clients. */
+export const connect: ClientHandshakeOptions = {
+  protocol: 'socks5',
+  command: Command.connect,
+  destination: addressOf('example.com', 80),
+};
+export const withPassword: ClientHandshakeOptions = {
+  ...connect,
+  credentials: { username: 'alice', password: 'secret' },
+};
+export const bind: ClientHandshakeOptions = {
+  ...connect,
+  command: Command.bind,
+  destination: addressOf('192.0.2.1', 21),
+};
 
 /** An HTTP head. */
 export const headOf = (...lines: readonly string[]): string => hexOf(`${lines.join('\r\n')}\r\n\r\n`);

@@ -25,7 +25,7 @@ export function listenerTls({ tls, protocols }: ListenerSettings): ListenerTls |
       key,
       ca: clientCa ?? [],
       ticketKeys: Buffer.from(ticketKeys),
-      // Without a context, Node resumes no session that has a certificate; listeners are told apart by their
+      // Without a context, Node resumes no session that has a certificate; it distinguishes listeners by their
       // ticket keys.
       sessionIdContext: 'garter',
     }),

@@ -1,5 +1,6 @@
 import { isOver } from '../../auth/identity.ts';
 import type { Authentication, Identity } from '../../auth/identity.ts';
+import { withTimeout } from '../../limits/timeout.ts';
 import { accept } from '../../policy/accept.ts';
 import { judgeOpen } from '../../route/judge.ts';
 import type { Basis } from '../../route/judge.ts';
@@ -7,6 +8,9 @@ import { Failure } from '../failure.ts';
 import type { Session } from './session.ts';
 import type { Sessions } from './sessions.ts';
 import type { ServerState } from './state.ts';
+
+/** Milliseconds for the look-up of identities: a back end that hangs must not hold up later reloads. */
+const LOOK_UP = 30_000;
 
 /** The state on which open sessions depend. */
 type Revoking = Basis & Pick<ServerState, 'decisions' | 'sessions'>;
@@ -81,7 +85,10 @@ async function identifyAgain(sessions: Sessions, authenticator: Authentication |
     else others.push(session);
   }
   if (asked.size === 0) return;
-  const identities = (await authenticator?.identities?.([...asked.keys()])) ?? [];
+  const looking = authenticator?.identities?.([...asked.keys()]) ?? Promise.resolve([]);
+  const identities = await withTimeout(looking, LOOK_UP, () => {
+    throw new Error(`no answer within ${LOOK_UP} ms`);
+  });
   for (const [i, theirs] of [...asked.values()].entries()) {
     const identity = identities[i] ?? gone(theirs[0]!.identity!);
     for (const session of theirs) session.identifiedAs(identity);

@@ -98,7 +98,7 @@ suite('the record grows with the session', () => {
   });
 });
 
-test('what rules are told', () => {
+test('the facts that rules match', () => {
   using scene = new ServerScene({});
   const { session } = scene.open();
   const { time, client, ...facts } = session.facts('connect');

@@ -4,7 +4,7 @@ import type { Identity, PasswordVerdict } from '../../auth/identity.ts';
 import type { SessionFilter } from '../session/filter.ts';
 import type { SessionPage, WorkerStatus } from '../workers.ts';
 import type { Settings } from '../settings.ts';
-import type { SharedMemory } from '../shared-memory.ts';
+import type { SharedMemory } from '../thread-memory.ts';
 
 /** The initial data of a thread. */
 export interface ThreadStart {

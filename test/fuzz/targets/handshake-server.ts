@@ -151,7 +151,7 @@ function checkRefusal({ refusal, error, events, state }: Omit<Play, 'eaten'>): v
     return;
   }
   if (isForeign) {
-    keeps('HTTP is told in HTTP', Buffer.from(refusal).toString().startsWith('HTTP/1.1 400 '));
+    keeps('HTTP clients are refused in HTTP', Buffer.from(refusal).toString().startsWith('HTTP/1.1 400 '));
     return;
   }
   keeps('a refusal comes with an error, or to a question', error !== undefined || state !== 'closed');
