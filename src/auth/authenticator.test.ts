@@ -402,6 +402,18 @@ test('an answer from before a change of the users is not cached', async () => {
   assert.equal(calls.length, 2);
 });
 
+test('an identity from before a change of the users is not used: the back end is asked again', async () => {
+  const answers: ((answer: BackEndAnswer) => void)[] = [];
+  const verify = (): Promise<BackEndAnswer> => new Promise((answer) => answers.push(answer));
+  const authenticator = new Authenticator({ concurrency: 1, verify });
+  const verdict = authenticator.verify('alice', 'password', HOME);
+  authenticator.usersChanged();
+  answers[0]!({ user: 'alice', groups: ['admins'] });
+  while (answers.length < 2) await new Promise(setImmediate);
+  answers[1]!({ user: 'alice', groups: ['staff'] });
+  assert.deepEqual(await verdict, right);
+});
+
 test("closing aborts the back end's checks", async () => {
   const signals: AbortSignal[] = [];
   const backEnd: PasswordBackEnd = {

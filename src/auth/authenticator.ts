@@ -76,10 +76,13 @@ export class Authenticator implements Authentication, Disposable {
 
   async verify(name: string, password: string, client: string): Promise<PasswordVerdict> {
     if (this.#backOff.holds(name, client)) return refused('back-off');
+    const memory = this.#memory;
     const answer = await this.#ask(name, password, client);
     if (answer === undefined) return refused(this.#backOff.holds(name, client) ? 'back-off' : 'busy');
     if (answer === 'unavailable') return refused('busy');
     if (answer === 'wrong') return refused('wrong');
+    // The answer may describe the user as before the change.
+    if (memory !== this.#memory) return this.verify(name, password, client);
     if (isOver(answer, this.#now())) return refused('expired');
     this.#backOff.succeeded(name, client);
     return { ok: true, identity: answer };

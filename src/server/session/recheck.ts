@@ -72,7 +72,8 @@ function revocation(session: Session, state: Basis): 'user-gone' | 'revoked' | u
 /**
  * Refreshes the identities, looking up each user once: groups may have changed, and deleted users expire at
  * once. An embedding program is not asked again, and neither is a CA, whose certificates suffice where there
- * are no users: they identify clients even before a method is chosen. Users who log in meanwhile are up to date anyway.
+ * are no users: they identify clients even before a method is chosen. Logins in progress are checked again by
+ * the Authenticator.
  */
 async function identifyAgain(sessions: Sessions, authenticator: Authentication | undefined): Promise<void> {
   if (authenticator !== undefined && authenticator.identities === undefined) return;
