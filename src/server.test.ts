@@ -262,7 +262,7 @@ suite('the library', () => {
     assert.equal(await says(proxyOf(server)), 'hello there');
     await server.close();
     const faults = logged.filter((line) => line.startsWith('onRecord failed'));
-    assert.equal(faults.length, 2);
+    assert.equal(faults.length, 1, 'the same words once a minute');
     assert.match(faults[0]!, /Error: sent 5/);
   });
 

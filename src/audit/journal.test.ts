@@ -82,9 +82,9 @@ suite('the journal', () => {
       },
     });
     journal.subscribe(after);
-    journal.write(subject, 'disconnect', false, 'client:relay');
-    assert.equal(after.taken.length, 1);
-    assert.equal(lines.length, 1);
+    for (let i = 0; i < 2; i++) journal.write(subject, 'disconnect', false, 'client:relay');
+    assert.equal(after.taken.length, 2);
+    assert.equal(lines.length, 1, 'the same words once a minute');
     assert.match(lines[0]!, /^a subscriber of the records failed error=.*the disk is full/);
   });
 

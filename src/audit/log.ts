@@ -102,13 +102,14 @@ export class Log {
     if (this.writes('warn')) this.#put('warn', event, fields);
   }
 
-  /** A warning given at most once a minute in the same words, for conditions that affect many connections. */
+  /** At most once a minute in the same words, for faults that affect every connection. */
+  errorSeldom(event: string, fields: Fields): void {
+    if (this.#isDue(event, fields)) this.error(event, fields);
+  }
+
+  /** At most once a minute in the same words, for conditions that affect many connections. */
   warnSeldom(event: string, fields: Fields): void {
-    const now = performance.now();
-    const what = JSON.stringify([event, fields]);
-    if (now < (this.#silent.get(what) ?? 0)) return;
-    this.#silent.set(what, now + SELDOM);
-    this.warn(event, fields);
+    if (this.#isDue(event, fields)) this.warn(event, fields);
   }
 
   info(event: string, fields?: Fields): void {
@@ -132,6 +133,14 @@ export class Log {
       this.#reader({ time, level, event, fields });
     }
     if (this.#isWritten) this.#queue?.push(line);
+  }
+
+  #isDue(event: string, fields: Fields): boolean {
+    const now = performance.now();
+    const what = JSON.stringify([event, fields]);
+    if (now < (this.#silent.get(what) ?? 0)) return false;
+    this.#silent.set(what, now + SELDOM);
+    return true;
   }
 
   get #isWritten(): boolean {

@@ -96,7 +96,7 @@ export class Server implements AsyncDisposable {
     this.#log = new Log(settings.log, { reader: onLog && shield(onLog, () => {}), complain });
     this.journal = new Journal(this.#log);
     if (onRecord !== undefined) {
-      const failed = (error: unknown): void => this.#log.error('onRecord failed', { error: inspect(error) });
+      const failed = (error: unknown): void => this.#log.errorSeldom('onRecord failed', { error: inspect(error) });
       this.journal.subscribe({ wants: (event) => event !== 'connect', take: shield(onRecord, failed) });
     }
     this.#quotas = new QuotaStore(this.#log);
