@@ -24,9 +24,8 @@ export function completeListeners(
   source: Source,
   reports: Reports,
 ): Placed<ListenerSettings>[] {
-  const { error } = reports;
   if (listen?.length === 0)
-    error(
+    reports.error(
       ['listen'],
       'there is no listener',
       'write listen: [{ address: 127.0.0.1:1080 }], or leave the key out',
@@ -34,59 +33,82 @@ export function completeListeners(
   const taken = new Set<string>();
   return (listen ?? [DEFAULT]).flatMap((section, i) => {
     if (section === undefined) return [];
-    const tls = section.tls && completeTls(section.tls, ['listen', i, 'tls'], directory, reports);
-    const isCertified = section.tls?.['client-ca'] !== undefined;
-    const fallback = isCertified ? 'certificate' : hasUsers ? 'password' : 'none';
-    const { protocols = PROTOCOLS, methods = [fallback] } = section;
-    if (methods.includes('certificate') && !isCertified)
-      error(
-        ['listen', i, 'methods'],
-        'no client is asked for a certificate here',
-        'add tls: { cert: …, key: …, client-ca: … }',
-      );
-    const balancers = section['proxy-protocol']?.from;
-    return placesOf(section, i).map((address) => {
-      const written = formatListenAddress(address);
-      if (taken.has(written))
-        error(['listen', i, 'address'], `another listener already has ${written}`, 'remove one of the two');
-      if (!('port' in address) || address.port !== 0) taken.add(written);
-      const { ports, advertise = {}, replies = 'peers', 'declared-port': declaredPort } = section.udp ?? {};
-      const made: ListenerSettings = {
-        address,
-        protocols,
-        methods,
-        udp: {
-          ...(ports !== undefined && { ports }),
-          advertise: Object.entries(advertise).map(([network, announced]) => ({
-            network,
-            address: announced,
-          })),
-          replies,
-          ...(declaredPort !== undefined && { declaredPort }),
-        },
-        ...(section.resolve !== undefined && { resolve: section.resolve }),
-        ...(tls !== undefined && { tls }),
-        ...(section.interface !== undefined && { interface: section.interface }),
-        ...(balancers !== undefined && { balancers }),
-        ...originOf(source, ['listen', i]),
-      };
-      return { made, path: ['listen', i] };
+    const common = {
+      ...completeOptions(section, i, hasUsers, directory, reports),
+      ...originOf(source, ['listen', i]),
+    };
+    return addressesFor(section, i, directory, reports).map((address) => {
+      take(taken, address, i, reports);
+      return { made: { address, ...common }, path: ['listen', i] };
     });
   });
+}
 
-  function placesOf({ address, mode }: ListenerSection, i: number): readonly ListenerSettings['address'][] {
-    if (mode !== undefined && !('path' in address))
-      error(['listen', i, 'mode'], 'only a unix socket has a mode', 'remove it', 'key');
-    if ('activated' in address) return [address];
-    if ('path' in address) return [{ path: resolve(directory, address.path), mode: mode ?? 0o660 }];
-    try {
-      return addressesOf(address.host).map((host) => ({ host, port: address.port }));
-    } catch (fault) {
-      if (!(fault instanceof ValueError)) throw fault;
-      error(['listen', i, 'address'], fault.message, fault.remedy);
-      return [];
-    }
+/** What the addresses of a section have in common. */
+function completeOptions(
+  section: ListenerSection,
+  i: number,
+  hasUsers: boolean,
+  directory: string,
+  reports: Reports,
+): Omit<ListenerSettings, 'address'> {
+  const tls = section.tls && completeTls(section.tls, ['listen', i, 'tls'], directory, reports);
+  const isCertified = section.tls?.['client-ca'] !== undefined;
+  const fallback = isCertified ? 'certificate' : hasUsers ? 'password' : 'none';
+  const { protocols = PROTOCOLS, methods = [fallback] } = section;
+  if (methods.includes('certificate') && !isCertified)
+    reports.error(
+      ['listen', i, 'methods'],
+      'no client is asked for a certificate here',
+      'add tls: { cert: …, key: …, client-ca: … }',
+    );
+  const balancers = section['proxy-protocol']?.from;
+  return {
+    protocols,
+    methods,
+    udp: completeUdp(section.udp),
+    ...(section.resolve !== undefined && { resolve: section.resolve }),
+    ...(tls !== undefined && { tls }),
+    ...(section.interface !== undefined && { interface: section.interface }),
+    ...(balancers !== undefined && { balancers }),
+  };
+}
+
+function completeUdp(section: ListenerSection['udp'] = {}): ListenerSettings['udp'] {
+  const { ports, advertise = {}, replies = 'peers', 'declared-port': declaredPort } = section;
+  return {
+    ...(ports !== undefined && { ports }),
+    advertise: Object.entries(advertise).map(([network, address]) => ({ network, address })),
+    replies,
+    ...(declaredPort !== undefined && { declaredPort }),
+  };
+}
+
+function addressesFor(
+  { address, mode }: ListenerSection,
+  i: number,
+  directory: string,
+  { error }: Reports,
+): readonly ListenerSettings['address'][] {
+  if (mode !== undefined && !('path' in address))
+    error(['listen', i, 'mode'], 'only a unix socket has a mode', 'remove it', 'key');
+  if ('activated' in address) return [address];
+  if ('path' in address) return [{ path: resolve(directory, address.path), mode: mode ?? 0o660 }];
+  try {
+    return addressesOf(address.host).map((host) => ({ host, port: address.port }));
+  } catch (fault) {
+    if (!(fault instanceof ValueError)) throw fault;
+    error(['listen', i, 'address'], fault.message, fault.remedy);
+    return [];
   }
+}
+
+/** Two listeners cannot have the same address, unless the system chooses the port. */
+function take(taken: Set<string>, address: ListenerSettings['address'], i: number, { error }: Reports): void {
+  const written = formatListenAddress(address);
+  if (taken.has(written))
+    error(['listen', i, 'address'], `another listener already has ${written}`, 'remove one of the two');
+  if (!('port' in address) || address.port !== 0) taken.add(written);
 }
 
 /**
