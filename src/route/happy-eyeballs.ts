@@ -7,7 +7,7 @@ export interface RaceOptions {
   readonly timeout: number;
   readonly signal?: Signal;
   /** The local address for a literal remote address. @default the kernel's choice */
-  readonly localAddress?: (to: string) => string | undefined;
+  readonly localAddress?: ((to: string) => string | undefined) | undefined;
   /** Milliseconds until the next address is tried as well (RFC 8305 section 5). @default 250 */
   readonly attemptDelay?: number;
   /** Descriptors for attempts beyond the first. @default unlimited */
@@ -22,13 +22,6 @@ const AT_ONCE = 5;
  */
 const FAIR = 2000;
 
-interface Attempt {
-  readonly stop: AbortController;
-  /** Whether it has had its fair time and can be dropped for a waiting address. */
-  isOld: boolean;
-  timer?: NodeJS.Timeout;
-}
-
 /**
  * Connects to the first of one or more addresses that answers (happy eyeballs, RFC 8305). The families take
  * turns, and each attempt starts as soon as the one before it has failed or the attempt delay has passed.
@@ -42,96 +35,154 @@ export function race(
   engine: Pick<Engine, 'connect'>,
   options: RaceOptions,
 ): Promise<Connection> {
-  const { timeout, signal, localAddress, attemptDelay = 250 } = options;
+  const { signal, localAddress } = options;
   if (addresses.length === 1 && localAddress === undefined && signal?.aborted !== true)
     return engine.connect({ host: formatIp(addresses[0]!), port }, options);
-  const connect = (host: string, limits: ConnectOptions): Promise<Connection> => {
-    const from = localAddress?.(host);
-    return engine.connect({ host, port }, from === undefined ? limits : { ...limits, from });
-  };
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
-    const spare = options.spare?.();
-    const waiting = alternate(addresses).map(formatIp);
-    const share = (timeout * AT_ONCE) / (waiting.length + AT_ONCE);
-    const fair = Math.max(AT_ONCE * attemptDelay, Math.min(share, FAIR));
-    const pending = new Set<Attempt>();
-    const errors: unknown[] = [];
-    let next: NodeJS.Timeout | undefined;
-    /** Whether the next attempt waits for room. */
-    let isBlocked = false;
-
-    /** All attempts but one hold a spare descriptor. */
-    const leave = (attempt: Attempt): void => {
-      clearTimeout(attempt.timer);
-      if (pending.delete(attempt) && pending.size > 0) spare?.give();
-    };
-    const end = (): void => {
-      clearTimeout(next);
-      clearTimeout(deadline);
-      signal?.removeEventListener('abort', aborted);
-      for (const loser of pending) drop(loser);
-    };
-    const drop = (loser: Attempt): void => {
-      leave(loser);
-      loser.stop.abort();
-    };
-    const lose = (error: unknown): void => {
-      end();
-      reject(error);
-    };
-    const aborted = (): void => lose(signal?.reason);
-    const grow = (attempt: Attempt): void => {
-      attempt.isOld = true;
-      if (isBlocked) start();
-    };
-    const attempt = async (host: string): Promise<void> => {
-      const self: Attempt = { stop: new AbortController(), isOld: false };
-      const { signal: stopped } = self.stop;
-      pending.add(self);
-      if (waiting.length > 0) {
-        next = setTimeout(start, attemptDelay);
-        self.timer = setTimeout(() => grow(self), fair);
-      }
-      try {
-        const connection = await connect(host, { timeout, signal: stopped });
-        if (stopped.aborted) return connection.destroy();
-        leave(self);
-        end();
-        resolve(connection);
-      } catch (error) {
-        if (stopped.aborted) return;
-        leave(self);
-        errors.push(error);
-        start();
-      }
-    };
-    const mayAdd = (): boolean =>
-      pending.size === 0 || (pending.size < AT_ONCE && (spare === undefined || spare.take()));
-    const start = (): void => {
-      clearTimeout(next);
-      isBlocked = false;
-      if (waiting.length === 0) {
-        if (pending.size === 0) lose(mostTelling(errors));
-        return;
-      }
-      if (!mayAdd()) {
-        const [oldest] = pending;
-        isBlocked = !oldest!.isOld;
-        if (isBlocked) return;
-        // The next attempt inherits its slot at once, and its spare descriptor.
-        clearTimeout(oldest!.timer);
-        pending.delete(oldest!);
-        errors.push(timedOut(fair));
-        oldest!.stop.abort();
-      }
-      void attempt(waiting.shift()!);
-    };
-
-    const deadline = setTimeout(() => lose(mostTelling([timedOut(timeout), ...errors])), timeout);
-    signal?.addEventListener('abort', aborted, { once: true });
-    start();
+    new Race(addresses, port, engine, options, { resolve, reject }).start();
   });
+}
+
+interface Attempt {
+  readonly stop: AbortController;
+  /** Whether it has had its fair time and can be dropped for a waiting address. */
+  isOld: boolean;
+  timer?: NodeJS.Timeout;
+}
+
+interface Outcome {
+  resolve(connection: Connection): void;
+  reject(error: unknown): void;
+}
+
+class Race {
+  readonly #port: number;
+  readonly #engine: Pick<Engine, 'connect'>;
+  readonly #options: RaceOptions;
+  readonly #outcome: Outcome;
+  readonly #attemptDelay: number;
+  readonly #fairTime: number;
+  readonly #spare: Allowance | undefined;
+  /** The addresses that are not tried yet. */
+  readonly #waiting: string[];
+  /** The oldest first. All but one hold a spare descriptor. */
+  readonly #pending = new Set<Attempt>();
+  readonly #errors: unknown[] = [];
+  readonly #deadline: NodeJS.Timeout;
+  #next: NodeJS.Timeout | undefined;
+  /** Whether the next attempt waits for room. */
+  #isBlocked = false;
+
+  constructor(
+    addresses: readonly Ip[],
+    port: number,
+    engine: Pick<Engine, 'connect'>,
+    options: RaceOptions,
+    outcome: Outcome,
+  ) {
+    const { timeout, attemptDelay = 250, signal } = options;
+    this.#port = port;
+    this.#engine = engine;
+    this.#options = options;
+    this.#outcome = outcome;
+    this.#attemptDelay = attemptDelay;
+    this.#spare = options.spare?.();
+    this.#waiting = alternate(addresses).map(formatIp);
+    const share = (timeout * AT_ONCE) / (addresses.length + AT_ONCE);
+    this.#fairTime = Math.max(AT_ONCE * attemptDelay, Math.min(share, FAIR));
+    this.#deadline = setTimeout(() => this.#lose(mostTelling([timedOut(timeout), ...this.#errors])), timeout);
+    signal?.addEventListener('abort', this.#aborted, { once: true });
+  }
+
+  /** Starts the next attempt if there is room for it; loses when there is none and all have failed. */
+  readonly start = (): void => {
+    clearTimeout(this.#next);
+    this.#isBlocked = false;
+    const next = this.#waiting[0];
+    if (next === undefined) {
+      if (this.#pending.size === 0) this.#lose(mostTelling(this.#errors));
+      return;
+    }
+    if (!this.#mayAdd() && !this.#replaceOldest()) {
+      this.#isBlocked = true;
+      return;
+    }
+    this.#waiting.shift();
+    void this.#attempt(next);
+  };
+
+  #mayAdd(): boolean {
+    const { size } = this.#pending;
+    return size === 0 || (size < AT_ONCE && (this.#spare === undefined || this.#spare.take()));
+  }
+
+  /** Drops the oldest attempt once it has had its fair time: the next inherits its spare descriptor. */
+  #replaceOldest(): boolean {
+    const [oldest] = this.#pending;
+    if (!oldest!.isOld) return false;
+    clearTimeout(oldest!.timer);
+    this.#pending.delete(oldest!);
+    this.#errors.push(timedOut(this.#fairTime));
+    oldest!.stop.abort();
+    return true;
+  }
+
+  async #attempt(host: string): Promise<void> {
+    const attempt: Attempt = { stop: new AbortController(), isOld: false };
+    const { signal } = attempt.stop;
+    this.#pending.add(attempt);
+    if (this.#waiting.length > 0) {
+      this.#next = setTimeout(this.start, this.#attemptDelay);
+      attempt.timer = setTimeout(() => this.#grow(attempt), this.#fairTime);
+    }
+    try {
+      const connection = await this.#connect(host, signal);
+      if (signal.aborted) return connection.destroy();
+      this.#leave(attempt);
+      this.#end();
+      this.#outcome.resolve(connection);
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#leave(attempt);
+      this.#errors.push(error);
+      this.start();
+    }
+  }
+
+  #connect(host: string, signal: Signal): Promise<Connection> {
+    const { timeout, localAddress } = this.#options;
+    const from = localAddress?.(host);
+    const limits: ConnectOptions = from === undefined ? { timeout, signal } : { timeout, signal, from };
+    return this.#engine.connect({ host, port: this.#port }, limits);
+  }
+
+  #grow(attempt: Attempt): void {
+    attempt.isOld = true;
+    if (this.#isBlocked) this.start();
+  }
+
+  #leave(attempt: Attempt): void {
+    clearTimeout(attempt.timer);
+    if (this.#pending.delete(attempt) && this.#pending.size > 0) this.#spare?.give();
+  }
+
+  readonly #aborted = (): void => this.#lose(this.#options.signal?.reason);
+
+  #lose(error: unknown): void {
+    this.#end();
+    this.#outcome.reject(error);
+  }
+
+  #end(): void {
+    clearTimeout(this.#next);
+    clearTimeout(this.#deadline);
+    this.#options.signal?.removeEventListener('abort', this.#aborted);
+    for (const loser of this.#pending) {
+      this.#leave(loser);
+      loser.stop.abort();
+    }
+  }
 }
 
 /** The families in turn, beginning with that of the first address; the order within a family is kept. */
