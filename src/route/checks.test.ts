@@ -5,9 +5,6 @@ import { until } from '../../test/support/process.ts';
 import type { Connection, ConnectOptions, Engine } from '../net/engine.ts';
 import { Spare } from '../limits/spare.ts';
 import { Checks } from './checks.ts';
-import { Discovery } from './discovery.ts';
-import { Health } from './health.ts';
-import { Links } from './link.ts';
 import type { MemberOptions, RouteOptions } from './options.ts';
 import { Outbound } from './outbound.ts';
 
@@ -45,9 +42,6 @@ for (const { spare, atOnce } of [
     using outbound = new Outbound(
       {
         engine: { connect } as unknown as Engine,
-        health: new Health(),
-        discovery: new Discovery(() => {}),
-        links: new Links(() => {}),
         spare: budget,
         isOwnPort: () => false,
       },

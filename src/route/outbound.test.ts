@@ -11,11 +11,8 @@ import { addressOf } from '../wire/address.ts';
 import { formatIp, parseIp } from '../wire/ip.ts';
 import type { Credentials } from '../wire/password.ts';
 import { encodeSocks5Reply, Reply } from '../wire/socks5.ts';
-import { Discovery } from './discovery.ts';
-import { Health } from './health.ts';
 import { judge } from './judge.ts';
 import type { RoutedPermit } from './judge.ts';
-import { Links } from './link.ts';
 import type { RouteOptions, ServerOptions, UpstreamOptions } from './options.ts';
 import { describePath, Outbound } from './outbound.ts';
 import type { Dialled, OutboundClient, OutboundSettings } from './outbound.ts';
@@ -70,15 +67,13 @@ class Client implements OutboundClient {
 
 class Scene {
   readonly engine = new MemoryEngine();
-  readonly health = new Health();
   readonly outbound: Outbound;
   readonly client = new Client();
 
   constructor(routes?: readonly RouteOptions[]) {
-    const { engine, health } = this;
-    const rest = { spare: new Spare(8), discovery: new Discovery(() => {}), links: new Links(() => {}) };
+    const { engine } = this;
     this.outbound = new Outbound(
-      { engine, health, ...rest, isOwnPort: (ip) => formatIp(ip) === HERE },
+      { engine, spare: new Spare(8), isOwnPort: (ip) => formatIp(ip) === HERE },
       settings(routes),
     );
   }
@@ -236,9 +231,9 @@ suite('CONNECT through upstreams', () => {
     await scene.connect(TARGET);
     assert.deepEqual(scene.client.told, ['up', 'up/192.0.2.9:1080']);
     const { label } = members[1]!.upstream;
-    assert.equal(scene.health.sessions(label), 1);
+    assert.equal(scene.outbound.health.sessions(label), 1);
     scene.client.release!();
-    assert.equal(scene.health.sessions(label), 0);
+    assert.equal(scene.outbound.health.sessions(label), 0);
   });
 
   test('a server that leads back here is never called', async () => {
@@ -297,7 +292,7 @@ test('no client has a say in our own requests', () => {
 test('closed, nothing is asked of upstreams any more', () => {
   const scene = new Scene();
   scene.outbound.close();
-  assert.ok(scene.health.closing.signal.aborted);
+  assert.ok(scene.outbound.health.closing.signal.aborted);
 });
 
 const PATHS: readonly (readonly [UpstreamOptions | 'direct', string])[] = [

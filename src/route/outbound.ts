@@ -16,12 +16,15 @@ import { awaitPeerHere, awaitPeerThere } from './bind.ts';
 import type { BindOptions, BoundPort } from './bind.ts';
 import { remaining } from './dial-context.ts';
 import type { DialContext, Opened } from './dial-context.ts';
-import type { Discovery } from './discovery.ts';
+import { Discovery } from './discovery.ts';
+import type { Missed } from './discovery.ts';
 import { UpstreamError } from './error.ts';
 import { race } from './happy-eyeballs.ts';
-import type { Health } from './health.ts';
+import { Health } from './health.ts';
+import type { Changed } from './health.ts';
 import type { RoutedPermit } from './judge.ts';
-import type { Links } from './link.ts';
+import { Links } from './link.ts';
+import type { LinkFailed } from './link.ts';
 import { placeOf } from './options.ts';
 import type { RouteOptions, ServerOptions, UpstreamOptions } from './options.ts';
 import { Routes } from './routes.ts';
@@ -67,11 +70,13 @@ export interface OutboundSettings {
 export interface OutboundOptions {
   readonly engine: Engine;
   readonly spare: Spare;
-  readonly health: Health;
-  readonly discovery: Discovery;
-  readonly links: Links;
   /** True for garter's own ports, which cannot be an upstream. */
   readonly isOwnPort: (ip: Ip, port: number) => boolean;
+  /** The health of upstreams, where several threads share it. @default memory of its own */
+  readonly healthMemory?: SharedArrayBuffer;
+  readonly upstreamChanged?: Changed;
+  readonly serviceMissed?: Missed;
+  readonly linkFailed?: LinkFailed;
 }
 
 /**
@@ -83,13 +88,17 @@ export interface OutboundOptions {
 export class Outbound implements Disposable {
   readonly health: Health;
   readonly #options: OutboundOptions;
+  readonly #discovery: Discovery;
+  readonly #links: Links;
   #resolvers: Resolvers;
   #resolver: Resolver;
   #routes: Routes;
 
   constructor(options: OutboundOptions, settings: OutboundSettings) {
     this.#options = options;
-    this.health = options.health;
+    this.health = new Health(options.healthMemory, options.upstreamChanged);
+    this.#discovery = new Discovery(options.serviceMissed ?? ignore);
+    this.#links = new Links(options.linkFailed ?? ignore);
     this.#resolvers = new Resolvers(options);
     this.#resolver = this.#resolvers.for(settings.resolve);
     this.#routes = this.#routesOf(settings);
@@ -117,12 +126,12 @@ export class Outbound implements Disposable {
       const { stream, bound, address } = await this.#ask(Command.connect, upstream, routed, client, deadline);
       return { connection: stream, bound, address };
     }
-    const { engine } = this.#options;
+    const { engine, spare } = this.#options;
     const options = {
       timeout: remaining(deadline),
       signal: client.signal,
-      spare: (): Allowance => this.#options.spare.shareOf(network(client.ip)),
-      ...(route.egress !== undefined && { localAddress: egressFrom(route.egress, client.local.host) }),
+      spare: (): Allowance => spare.shareOf(network(client.ip)),
+      localAddress: route.egress && egressFrom(route.egress, client.local.host),
     };
     const connection = await race(addresses, permit.destination.port, engine, options);
     return { connection, bound: connection.local, address: connection.remote };
@@ -181,8 +190,7 @@ export class Outbound implements Disposable {
   /** The context of garter's own requests along a route, which no client can influence. */
   ownContext(route: Route, signal: Signal): Omit<DialContext, 'deadline' | 'hopDeadline'> {
     return {
-      ...this.#options,
-      resolver: this.#resolverOf(route),
+      ...this.#shared(route),
       signal,
       localAddress: route.egress && egressFrom(route.egress, undefined),
       client: '',
@@ -251,14 +259,8 @@ export class Outbound implements Disposable {
   }
 
   #contextFor(route: Route, client: OutboundClient, deadline: number): DialContext {
-    const { engine, health, discovery, links, spare } = this.#options;
     return {
-      engine,
-      health,
-      discovery,
-      links,
-      spare,
-      resolver: this.#resolverOf(route),
+      ...this.#shared(route),
       signal: client.signal,
       deadline,
       hopDeadline: deadline,
@@ -267,10 +269,28 @@ export class Outbound implements Disposable {
       client: network(client.ip),
       source: client.asker,
       credentials: client.credentials,
-      isOwnPort: this.#options.isOwnPort,
+    };
+  }
+
+  /** The part of a context that is the same for every client. */
+  #shared(
+    route: Route,
+  ): Pick<DialContext, 'engine' | 'resolver' | 'health' | 'discovery' | 'links' | 'spare' | 'isOwnPort'> {
+    const { engine, spare, isOwnPort } = this.#options;
+    const resolver = this.#resolverOf(route);
+    return {
+      engine,
+      resolver,
+      health: this.health,
+      discovery: this.#discovery,
+      links: this.#links,
+      spare,
+      isOwnPort,
     };
   }
 }
+
+function ignore(): void {}
 
 /** A route as it appears in records; for groups and chains, the servers that are used follow. */
 export function describePath({ label, via }: Route, servers: readonly ServerOptions[]): string {

@@ -1,10 +1,7 @@
 import { Spare } from '../limits/spare.ts';
 import { chooseEngine } from '../net/choose.ts';
 import { compile } from '../policy/compile.ts';
-import { Discovery } from '../route/discovery.ts';
-import { Health } from '../route/health.ts';
 import type { Basis } from '../route/judge.ts';
-import { Links } from '../route/link.ts';
 import { Outbound } from '../route/outbound.ts';
 import { createPortMemory, OwnPorts } from './listen/own-ports.ts';
 import type { Settings } from './settings.ts';
@@ -27,9 +24,6 @@ export async function basisOf(settings: Settings): Promise<Basis & { readonly ou
     {
       engine,
       spare: new Spare(0),
-      health: new Health(),
-      discovery: new Discovery(() => {}),
-      links: new Links(() => {}),
       isOwnPort: (ip, port) => ports.isOwnPort(ip, port, 'tcp'),
     },
     settings,

@@ -13,7 +13,7 @@ import { bind } from './commands/bind.ts';
 import { destinationOf } from './destination.ts';
 import { Failure } from './failure.ts';
 import { receiveRequest } from './handshake.ts';
-import { lookUp } from './commands/resolve.ts';
+import { answerQuery } from './commands/resolve.ts';
 import { answerPac } from './pac.ts';
 import { acquireLimits, authorize } from './session/authorize.ts';
 import { DialledGrant } from './session/grant.ts';
@@ -129,7 +129,7 @@ function runCommand(
     case 'udp':
       return associate(session, handshake, request, state);
     case 'resolve':
-      return lookUp(session, handshake, request, state);
+      return answerQuery(session, handshake, request, state);
     case undefined:
       throw new Failure('client', 'request', 'command', Reply.commandNotSupported);
     default:

@@ -96,7 +96,8 @@ export class Server implements AsyncDisposable {
     this.#log = new Log(settings.log, { reader: onLog && shield(onLog, () => {}), complain });
     this.journal = new Journal(this.#log);
     if (onRecord !== undefined) {
-      const failed = (error: unknown): void => this.#log.errorSeldom('onRecord failed', { error: inspect(error) });
+      const failed = (error: unknown): void =>
+        this.#log.errorSeldom('onRecord failed', { error: inspect(error) });
       this.journal.subscribe({ wants: (event) => event !== 'connect', take: shield(onRecord, failed) });
     }
     this.#quotas = new QuotaStore(this.#log);
@@ -107,9 +108,8 @@ export class Server implements AsyncDisposable {
       spare: this.#spare,
       ports: this.#ports,
       log: this.#log,
-      health: memory.health,
       // A certificate's fault is logged as the reason why the upstream is down.
-      linkFailed: () => {},
+      healthMemory: memory.health,
     });
     this.#drainTime = settings.timeouts.drain;
     this.#users = new Users(

@@ -1,9 +1,6 @@
 import type { Log } from '../audit/log.ts';
 import type { Spare } from '../limits/spare.ts';
 import type { Engine } from '../net/engine.ts';
-import { Discovery } from '../route/discovery.ts';
-import { Health } from '../route/health.ts';
-import { Links } from '../route/link.ts';
 import type { LinkFailed } from '../route/link.ts';
 import { Outbound } from '../route/outbound.ts';
 import type { OwnPorts } from './listen/own-ports.ts';
@@ -14,30 +11,22 @@ interface Parts {
   readonly spare: Spare;
   readonly ports: OwnPorts;
   readonly log: Log;
-  readonly linkFailed: LinkFailed;
-  /** The health of upstreams, shared by all threads. */
-  readonly health: SharedArrayBuffer;
+  readonly linkFailed?: LinkFailed;
+  readonly healthMemory: SharedArrayBuffer;
 }
 
 /** The way out of one thread; changes of upstreams are logged. */
-export function outboundFor(
-  settings: Settings,
-  { engine, spare, ports, log, linkFailed, health }: Parts,
-): Outbound {
+export function outboundFor(settings: Settings, { ports, log, ...parts }: Parts): Outbound {
   return new Outbound(
     {
-      engine,
-      spare,
-      health: new Health(health, (upstream, why) =>
+      ...parts,
+      isOwnPort: (ip, port) => ports.isOwnPort(ip, port, 'tcp'),
+      upstreamChanged: (upstream, why) =>
         why === undefined
           ? log.info('upstream up', { upstream })
           : log.warn('upstream down', { upstream, why }),
-      ),
-      discovery: new Discovery((service, why) =>
+      serviceMissed: (service, why) =>
         log.warn('could not look up a service; using the servers found before', { service, why }),
-      ),
-      links: new Links(linkFailed),
-      isOwnPort: (ip, port) => ports.isOwnPort(ip, port, 'tcp'),
     },
     settings,
   );

@@ -94,7 +94,7 @@ export class Worker implements Workers {
         spare: this.#spare,
         ports,
         log,
-        health: memory.health,
+        healthMemory: memory.health,
         linkFailed: (upstream, fault) =>
           log.warnSeldom('upstream link failed', { server: upstream, ...fault }),
       }),

@@ -9,9 +9,6 @@ import { Limits } from '../../src/limits/limits.ts';
 import { Spare } from '../../src/limits/spare.ts';
 import { compile } from '../../src/policy/compile.ts';
 import { ResolveError } from '../../src/resolve/error.ts';
-import { Discovery } from '../../src/route/discovery.ts';
-import { Health } from '../../src/route/health.ts';
-import { Links } from '../../src/route/link.ts';
 import type { RoutedPermit } from '../../src/route/judge.ts';
 import { Outbound } from '../../src/route/outbound.ts';
 import type { OutboundClient } from '../../src/route/outbound.ts';
@@ -236,9 +233,6 @@ class SceneOutbound extends Outbound {
       {
         engine,
         spare: new Spare(100),
-        health: new Health(),
-        discovery: new Discovery(() => {}),
-        links: new Links(() => {}),
         isOwnPort: (ip, port) => ports.isOwnPort(ip, port, 'tcp'),
       },
       settings,

@@ -7,7 +7,7 @@ import type { SceneOptions } from '../../../test/support/server-scene.ts';
 import type { ServerConfig } from '../../../test/support/settings.ts';
 import { Reply } from '../../wire/socks5.ts';
 import { Failure } from '../failure.ts';
-import { lookUp } from './resolve.ts';
+import { answerQuery } from './resolve.ts';
 
 const UPSTREAM = '192.0.2.9';
 
@@ -35,7 +35,7 @@ interface Both extends Disposable {
 async function answer(scene: ServerScene, bytes: Uint8Array): Promise<readonly [host: string, end: string]> {
   const { client, session, handshake, request } = await scene.ask(bytes);
   session.requestReceived(request.protocol, 'resolve', request.destination);
-  const { by, phase } = await lookUp(session, handshake, request, scene.state);
+  const { by, phase } = await answerQuery(session, handshake, request, scene.state);
   const { code, host, port } = await client.reply();
   assert.deepEqual([code, port], [Reply.succeeded, 0]);
   return [host, `${by}:${phase}`];
@@ -45,7 +45,7 @@ async function answer(scene: ServerScene, bytes: Uint8Array): Promise<readonly [
 async function failure(scene: ServerScene, bytes: Uint8Array): Promise<readonly [string, Reply]> {
   const { session, handshake, request } = await scene.ask(bytes);
   try {
-    await lookUp(session, handshake, request, scene.state);
+    await answerQuery(session, handshake, request, scene.state);
   } catch (error) {
     const { message, reply } = Failure.from(error, session.phase);
     return [message, reply];
@@ -95,7 +95,7 @@ suite('RESOLVE of a name of both families', () => {
     const { client, session, handshake, request } = await scene.ask(
       request4(Command.resolve, 'dual.test', 0),
     );
-    await lookUp(session, handshake, request, scene.state);
+    await answerQuery(session, handshake, request, scene.state);
     await client.expect('00 5a 00 00 7f 00 00 01');
     assert.deepEqual(await failure(scene, request4(Command.resolve, 'six.test', 0)), [
       'target:resolve:ENOTFOUND',
@@ -111,7 +111,7 @@ test('the address is in the record, and the grant counts', async () => {
   );
   const bytes = request5(Command.resolve, 'here.test', 0);
   const { session, handshake, request } = await scene.ask(bytes);
-  await lookUp(session, handshake, request, scene.state);
+  await answerQuery(session, handshake, request, scene.state);
   const { rule, address } = session.record();
   assert.deepEqual({ rule, address }, { rule: 'one', address: '10.9.8.1' });
   assert.deepEqual(await failure(scene, bytes), ['limit:request:sessions', Reply.notAllowed]);

@@ -16,7 +16,7 @@ import type { Counting, Deciding, ServerState } from '../session/state.ts';
  * Tor's RESOLVE and RESOLVE_PTR (socks-extensions): the reply carries the answer as its address, and the
  * connection ends. Where the route passes names on, the last server resolves.
  */
-export async function lookUp(
+export async function answerQuery(
   session: Session,
   handshake: ServerHandshake,
   request: RequestEvent,

@@ -25,7 +25,7 @@ export async function authorize(
   for (;;) {
     const judging = judge(state, session, command, destination);
     let step = judging.next();
-    while (step.done !== true) step = judging.next(await lookUp(step.value, session, state));
+    while (step.done !== true) step = judging.next(await addressesFor(step.value, session, state));
     session.decidedAt(state.decisions);
     const verdict = step.value;
     if (verdict.type === 'refuse') {
@@ -44,7 +44,11 @@ export async function authorize(
   }
 }
 
-async function lookUp({ name, route }: Need, session: Session, state: Deciding): Promise<readonly Ip[]> {
+async function addressesFor(
+  { name, route }: Need,
+  session: Session,
+  state: Deciding,
+): Promise<readonly Ip[]> {
   try {
     return await state.outbound.lookUp(name, route, session);
   } catch (error) {
