@@ -6,14 +6,14 @@ import { END_CODES } from '../src/audit/record.ts';
 import { jsonSchema } from '../src/config/schema/json-schema.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-/** What the comparison writes. */
+/** The output of the comparison. */
 const GENERATED = 'bench/out/';
 const PAGES = [
   ...readdirSync(ROOT).filter((name) => name.endsWith('.md')),
   ...readdirSync(join(ROOT, 'docs')).map((name) => `docs/${name}`),
 ];
 
-suite('what the documentation points to is there', () => {
+suite('files and links in the documentation exist', () => {
   for (const page of PAGES) {
     test(page, () => {
       const text = readFileSync(join(ROOT, page), 'utf8');
@@ -93,7 +93,7 @@ function read(page: string): string {
   return readFileSync(join(ROOT, page), 'utf8');
 }
 
-/** What is under this heading of a page in docs/, whatever its level. */
+/** The text under this heading of a page in docs/, at any level. */
 function section(page: string, heading: string): string {
   const found = read(`docs/${page}.md`)
     .split(/^#+ /m)
@@ -102,7 +102,7 @@ function section(page: string, heading: string): string {
   return found;
 }
 
-/** What is in quotes in the first column of the first table that has this in its head. */
+/** The quoted words in the first column of the first table with this heading. */
 function firstCells(text: string, head: string): string[] {
   const [, rows = ''] = new RegExp(`^\\| ${head} \\|.*\\n\\|-.*\\n((?:\\|.*\\n?)+)`, 'm').exec(text) ?? [];
   return rows.split('\n').flatMap((line) => quoted(line.split('|')[1] ?? ''));

@@ -11,7 +11,7 @@ const ROOT = join(import.meta.dirname, '..');
 const TSC = join(ROOT, 'node_modules/.bin/tsc');
 const ENTRIES = ['client', 'server', 'wire'];
 
-/** A strict program that uses the package; it has the types of Node, and those of no other package. */
+/** A strict program that uses the package, with the types of Node and of no other package. */
 const CONSUMER = {
   compilerOptions: {
     strict: true,
@@ -27,7 +27,7 @@ const CONSUMER = {
   include: ['*.ts'],
 };
 
-/** Names each public type, and shows what a configuration may be. */
+/** Names each public type, and checks the type of configurations. */
 const TYPES = `
 import { ConfigError, createServer } from 'garter/server';
 import type * as face from 'garter/server';
@@ -41,13 +41,13 @@ export const config: face.ServerConfig = {
 export const hooks: face.ServerHooks = { onLog: undefined, decide: ({ user }) => user !== undefined };
 export const start = async (): Promise<face.Server> => createServer(config, hooks);
 export const pathsOf = ({ problems }: ConfigError): unknown => problems.map(({ path }: face.ConfigProblem) => path);
-// @ts-expect-error: a number is no duration
+// @ts-expect-error: a number is not a duration
 export const wrong: face.ServerConfig = { timeouts: { idle: 30 } };
 // @ts-expect-error: there is no such key
 export const unknown: face.ServerConfig = { lisen: [] };
 `;
 
-/** The programs of the page, with what they print: the comment at their end. */
+/** The programs of the page, each with its output in a comment at the end. */
 const EXAMPLES = [
   ...readFileSync(join(ROOT, 'docs/library.md'), 'utf8').matchAll(/^```ts\n(.*?)^```$/gms),
 ].map(([, code = '']) => {
@@ -73,7 +73,7 @@ async function packagesOf(dist: string, entry: string): Promise<Set<string>> {
   return packages;
 }
 
-suite('the package, as a program sees it', () => {
+suite('the package from the outside', () => {
   let directory: Directory;
   let dist = '';
   before(async () => {
@@ -99,14 +99,14 @@ suite('the package, as a program sees it', () => {
     });
   }
 
-  test('its types stand alone', async () => {
+  test('its types compile on their own', async () => {
     await writeFile(join(directory.path, 'tsconfig.json'), JSON.stringify(CONSUMER));
     await writeFile(join(directory.path, 'types.ts'), TYPES);
     const { code, stdout } = await run([TSC, '-p', directory.path]);
     assert.deepEqual({ code, stdout }, { code: 0, stdout: '' });
   });
 
-  test('the examples of docs/library.md print what they say, and nothing on standard error', async () => {
+  test('the examples of docs/library.md print what they claim, and nothing on standard error', async () => {
     const { dependencies } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as {
       dependencies: object;
     };

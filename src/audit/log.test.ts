@@ -258,7 +258,7 @@ suite('a log that cannot be written', () => {
     second.close();
   });
 
-  test('a pipe that is not read is given up, but not at once', async () => {
+  test('a pipe that nothing reads is abandoned, but not immediately', async () => {
     const pipe = openPipe('unheard');
     const log = new Log(to('unheard'));
     for (let i = 0; i < 300; i++) log.info('x'.repeat(1000));

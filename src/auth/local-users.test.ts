@@ -23,7 +23,7 @@ function setup(users: readonly User[] = [alice]) {
   return { local, compared };
 }
 
-test('an unknown name costs one comparison, at the cost of a known one, and nobody has its password', async () => {
+test('an unknown name costs one comparison, as expensive as for a known one, and has no valid password', async () => {
   const { local, compared } = setup();
   for (const name of ['nobody', '', 'alice\0', '__proto__', 'å'.repeat(127)]) {
     compared.length = 0;

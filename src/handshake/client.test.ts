@@ -7,7 +7,7 @@ import { WireError } from '../wire/error.ts';
 import { ClientHandshake } from './client.ts';
 import type { ClientHandshakeOptions } from './protocol.ts';
 
-suite('what a client cannot send is a RangeError at once', () => {
+suite('values that cannot be sent throw a RangeError at once', () => {
   const rows: readonly (readonly [name: string, options: ClientHandshakeOptions])[] = [
     ['a name in SOCKS4', { ...connect, protocol: 'socks4' }],
     ['IPv6 in SOCKS4A', { ...connect, protocol: 'socks4a', destination: addressOf('::1', 80) }],
@@ -50,7 +50,7 @@ test('the password is neither in an error nor in the handshake as Node prints th
   assert.doesNotMatch(inspect(handshake, { showHidden: true, depth: 9 }), /secret|73 65 63|115, 101/);
 });
 
-test('a call that is not due is an Error of the caller', () => {
+test('a call in the wrong state throws an Error', () => {
   const handshake = new ClientHandshake(connect);
   assert.throws(() => handshake.trailing(), /state start/);
   handshake.start();
@@ -67,7 +67,7 @@ test('a closed handshake accepts nothing more', () => {
   assert.equal(handshake.trailing().length, 0);
 });
 
-suite('what it comes to when an HTTP server closes before its empty line', () => {
+suite('an HTTP server that closes before the empty line', () => {
   const rows: readonly (readonly [head: string, outcome: string | undefined])[] = [
     ['HTTP/1.1 403 Forbidden\r\n', 'no 403'],
     ['HTTP/1.1 504 Late\r\nContent-Length: 9\r\nX', 'no 504'],

@@ -33,7 +33,7 @@ function play(
   return { events, answer: answer && Buffer.from(answer).toString(), asked };
 }
 
-suite('HTTP that is no CONNECT', () => {
+suite('HTTP requests other than CONNECT', () => {
   for (const size of [1, 7, Infinity]) {
     test(`is answered once its head is there, in chunks of ${size}`, () => {
       const { events, answer, asked } = play('GET /known HTTP/1.1\r\nHost: a\r\n\r\n', size);
@@ -64,13 +64,13 @@ suite('HTTP that is no CONNECT', () => {
     });
   }
 
-  test('beside CONNECT, where that is spoken', () => {
+  test('where HTTP CONNECT is enabled too', () => {
     const { answer } = play('GET /known HTTP/1.1\r\n\r\n', 1, { protocols: ['http'] });
     assert.equal(answer, ANSWER);
   });
 });
 
-suite('what is no SOCKS', () => {
+suite('input that is not SOCKS', () => {
   const rows: readonly (readonly [name: string, hex: string, kind: string])[] = [
     ['GET', hexOf('GET / HTTP/1.1\r\nHost: a\r\n\r\n'), 'http'],
     ['CONNECT', hexOf('CONNECT a:443 HTTP/1.1\r\n\r\n'), 'http'],

@@ -79,7 +79,7 @@ runClientTranscripts([
     ],
   },
   {
-    name: 'HTTP refused with fields that are none',
+    name: 'HTTP refused with malformed fields',
     options: { ...connect, protocol: 'http' },
     lines: [
       `> ${headOf('CONNECT example.com:80 HTTP/1.1', 'Host: example.com:80')}`,
@@ -109,7 +109,7 @@ runClientTranscripts([
     ],
   },
   {
-    name: 'a server of SSH where HTTP is due',
+    name: 'an SSH server instead of HTTP',
     options: { ...connect, protocol: 'http' },
     lines: [
       `> ${headOf('CONNECT example.com:80 HTTP/1.1', 'Host: example.com:80')}`,

@@ -99,7 +99,7 @@ function eventsOf(pieces: readonly Uint8Array[]): unknown[] {
 }
 
 suite('client and server', () => {
-  test('understand each other in whatever pieces, and lose nothing', () => {
+  test('understand each other however the bytes are split, and lose nothing', () => {
     const early = fc.uint8Array({ maxLength: 50 });
     fc.assert(
       fc.property(

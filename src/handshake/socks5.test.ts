@@ -45,7 +45,7 @@ runServerTranscripts([
     replies: [0, 0],
   },
   {
-    name: 'BIND whose peer does not come',
+    name: 'BIND whose peer does not connect',
     lines: [
       ...greeting,
       '> 05 02 00 01 c0 00 02 01 00 50',
@@ -143,7 +143,7 @@ runClientTranscripts([
     lines: ['> 05 01 00', '< 05 02', '= ERR_SOCKS_METHOD_NOT_OFFERED', '= closed'],
   },
   {
-    name: 'a server of HTTP',
+    name: 'an HTTP server',
     options: connect,
     lines: ['> 05 01 00', '< 485454502f312e31', '= ERR_SOCKS_VERSION', '= closed'],
   },

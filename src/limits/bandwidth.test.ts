@@ -43,7 +43,7 @@ suite('Bandwidth', () => {
         bandwidth,
         20_000,
         (now) => {
-          // As a thread does: it reserves again once it can use its reservation.
+          // Like a thread: it reserves again once it can use its reservation.
           for (; from <= now; streams += 500) from = bandwidth.reserve(500, now);
         },
         size,

@@ -44,7 +44,7 @@ test('the member that gives way is in the largest group of the largest group', (
   assert.match(left.oldest!, /^2001:db8:1:30/);
 });
 
-test('rank decides between equally large groups, and is asked for the whole name', () => {
+test('rank decides between equally large groups, and receives the whole name', () => {
   const { crowd } = crowdOf('192.0.2.1', '198.51.100.1', '203.0.113.1');
   for (const member of ['192.0.2.1', '198.51.100.1', '203.0.113.1']) {
     const groups = groupsIn(member);

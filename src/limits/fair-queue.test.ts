@@ -36,7 +36,7 @@ test('a failed task passes on its turn', async () => {
 });
 
 test('sources take turns, and the one with the most waiting gives way', async () => {
-  // Of two equally large groups, the older one stays.
+  // The older of two equally large groups stays.
   let drawn = 0;
   const turns = new FairQueue({ running: 1, waiting: 4, random: () => ++drawn / 10 });
   const held = Promise.withResolvers<void>();

@@ -35,14 +35,14 @@ const ROWS: readonly {
     limit: { sessions: 2 },
     steps: ['+10.0.0.1 alice ok', '+10.0.0.2 bob ok', '+10.0.0.3 eve sessions', '-1', '+10.0.0.3 eve ok'],
   },
-  { name: 'a limit of none', limit: { sessions: 0 }, steps: ['+10.0.0.1 alice sessions'] },
+  { name: 'a limit of 0', limit: { sessions: 0 }, steps: ['+10.0.0.1 alice sessions'] },
   {
     name: 'a second release does nothing',
     limit: { sessions: 1 },
     steps: ['+10.0.0.1 alice ok', '-1', '-1', '+10.0.0.2 bob ok', '-1', '+10.0.0.3 eve sessions'],
   },
   {
-    name: 'sessions per user, wherever from',
+    name: 'sessions per user, from any address',
     limit: { sessionsPerUser: 1 },
     steps: ['+10.0.0.1 alice ok', '+10.0.0.2 alice sessions-per-user', '+10.0.0.1 bob ok'],
   },
@@ -52,7 +52,7 @@ const ROWS: readonly {
     steps: ['+10.0.0.1 ok', '+10.0.0.2 sessions-per-user', '+10.0.0.1 undefined ok'],
   },
   {
-    name: 'sessions per address, whoever from',
+    name: 'sessions per address, of any user',
     limit: { sessionsPerAddress: 1 },
     steps: ['+10.0.0.1 alice ok', '+10.0.0.1 bob sessions-per-address', '+10.0.0.2 alice ok'],
   },
@@ -71,7 +71,7 @@ const ROWS: readonly {
     ],
   },
   {
-    name: 'all or nothing: what is refused counts nowhere',
+    name: 'all or nothing: a refused session counts nowhere',
     limit: { sessions: 2, sessionsPerUser: 2, sessionsPerAddress: 1 },
     steps: [
       '+10.0.0.1 alice ok',
@@ -106,7 +106,7 @@ const ROWS: readonly {
     ],
   },
   {
-    name: 'a rate per address; a release gives nothing back, a refusal takes nothing',
+    name: 'a rate per address: a release restores nothing, a refusal uses up nothing',
     limit: { rate: { most: 3, per: 1000 }, ratePerAddress: { most: 1, per: 1000 } },
     steps: [
       '+10.0.0.1 alice ok',
@@ -121,7 +121,7 @@ const ROWS: readonly {
     ],
   },
   {
-    name: 'what a count refuses takes nothing of a rate',
+    name: 'a refusal by a count uses up nothing of a rate',
     limit: { sessions: 1, rate: { most: 2, per: 1000 } },
     steps: ['+10.0.0.1 ok', '+10.0.0.1 sessions', '+10.0.0.1 sessions', '-1', '+10.0.0.1 ok'],
   },
@@ -184,7 +184,7 @@ suite('Limits', () => {
     assert.equal(counted(memory), 31);
   });
 
-  test('10,000 sessions of as many users and addresses fit in the table as it comes', () => {
+  test('10,000 sessions of as many users and addresses fit in a table of the default size', () => {
     const memory = createLimitMemory(SEED);
     const limits = new Limits(memory);
     const web = rule('web', { sessions: 10_000, sessionsPerUser: 1, sessionsPerAddress: 1 });
@@ -198,7 +198,7 @@ suite('Limits', () => {
     assert.equal(counted(memory), 0);
   });
 
-  test('connections in all, and of each address', () => {
+  test('connections in total, and per address', () => {
     const limits = new Limits(createLimitMemory(SEED, 64));
     const come = (address: string): string => {
       const claims = connectionClaims({ connections: 4, perAddress: 2 })(parseIp(address)!);

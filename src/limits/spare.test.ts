@@ -8,7 +8,7 @@ const taken = (share: { take(): boolean }): number => {
   return count;
 };
 
-test('one client cannot take all descriptors for attempts, nor all clients those for name resolution', () => {
+test('a single client cannot use up all descriptors for attempts, nor all clients together those for name resolution', () => {
   const memory = createSpareMemory();
   const spare = new Spare(64, memory);
   assert.equal(taken(spare.shareOf('a')), 8);
@@ -18,7 +18,7 @@ test('one client cannot take all descriptors for attempts, nor all clients those
   assert.equal(taken(new Spare(64, memory)), 32, 'a half is left, for every thread');
 });
 
-test('a client can take again what it gave back', () => {
+test('a client can take descriptors again after returning them', () => {
   const spare = new Spare(64);
   const share = spare.shareOf('a');
   for (let i = 0; i < 3; i++) {

@@ -8,7 +8,7 @@ const SAME: readonly (readonly [string | undefined, string, string | undefined])
   ['192.0.2.7', '127.0.0.1', '192.0.2.7'],
   ['192.0.2.7', '2001:db8::1', undefined],
   ['2001:db8::7', '2001:db8::1', '2001:db8::7'],
-  // A local client, as of an agent: the kernel would not send from there.
+  // A local client, like those of an agent: the kernel would not send from there.
   ['127.0.0.1', '198.51.100.1', undefined],
   ['127.0.0.5', '127.0.0.1', '127.0.0.5'],
   ['127.0.0.5', '0.0.0.0', '127.0.0.5'],
@@ -21,7 +21,7 @@ const SAME: readonly (readonly [string | undefined, string, string | undefined])
   [undefined, '198.51.100.1', undefined],
 ];
 
-test('the address that the client has connected to, where it leads any further', () => {
+test('the address that the client connected to, if it can reach the destination', () => {
   for (const [incoming, to, expected] of SAME)
     assert.equal(
       egressFrom({ addresses: [], rotate: 'same-as-incoming' }, incoming)(to),
@@ -72,7 +72,7 @@ test('an address that an interface still has', () => {
     assert.equal(isThere(local), expected, local);
 });
 
-test('another socket leaves as the connection does', () => {
+test('another socket uses the same source as the connection', () => {
   const rotate = 'random';
   assert.equal(alongside({ addresses: ['192.0.2.7', 'lo'], rotate }, '127.0.0.1'), '127.0.0.1%lo');
   assert.equal(alongside({ addresses: ['192.0.2.7', 'lo'], rotate }, '192.0.2.7'), '192.0.2.7');

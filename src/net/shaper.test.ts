@@ -115,7 +115,7 @@ suite('Shaper', () => {
     assertEach(all, (50_000 * 6) / 12);
   });
 
-  test('what one stream does not need is divided among the others, in all threads', async () => {
+  test('bandwidth that one stream does not need is divided among the others, in all threads', async () => {
     using clock = new Clock();
     const [here, there] = [clock.share(100_000), clock.share(100_000)];
     const modest = new Source(here.pace(), 0);
@@ -127,7 +127,7 @@ suite('Shaper', () => {
     assertEach(greedy, ((100_000 - 5000 - 10_000) * 6) / 4);
   });
 
-  test('and that is not at the expense of streams waiting in the same thread', async () => {
+  test('but not at the expense of streams waiting in the same thread', async () => {
     using clock = new Clock();
     const [here, there] = [clock.share(400_000), clock.share(400_000)];
     const modest = new Source(here.pace(), 0);
@@ -199,7 +199,7 @@ suite('Shaper', () => {
     }
   });
 
-  test('a stream that leaves gets no turn; a satisfied one is no longer counted', async () => {
+  test('a stream that leaves gets no turn, and one that has enough is no longer counted', async () => {
     using clock = new Clock();
     const share = clock.share(1000);
     const all = sources(share, 10);

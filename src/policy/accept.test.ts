@@ -34,7 +34,7 @@ const ROWS: readonly {
     clients: { '10.6.6.6': '!banned', '10.6.7.6': 'inside' },
   },
   {
-    name: 'a rule without from is for everybody',
+    name: 'a rule without `from` matches every client',
     rules: [BANNED, REST],
     clients: { '10.6.6.6': '!banned', '127.0.0.1': 'rest', 'fe80::1': 'rest' },
   },
@@ -45,7 +45,7 @@ const ROWS: readonly {
     clients: { '::ffff:10.6.6.6': '!banned', '::ffff:10.0.0.1': 'inside' },
   },
   {
-    name: 'in no other address of a client there is another inside',
+    name: 'no other client address contains an IPv4 address',
     rules: [BANNED, INSIDE, MYSELF],
     clients: {
       '2002:a00:5::1': 'closed',

@@ -61,7 +61,7 @@ suite('AddressSet', () => {
     );
   });
 
-  test('of no ranges is empty, except no ranges is everything', () => {
+  test('of() without ranges is empty, except() without ranges contains everything', () => {
     for (const text of ['0.0.0.0', '255.255.255.255', '::', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff']) {
       assert.equal(AddressSet.of([]).has(parseIp(text)!), false);
       assert.equal(AddressSet.except([]).has(parseIp(text)!), true);

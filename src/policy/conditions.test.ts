@@ -43,7 +43,7 @@ suite('parseCondition', () => {
   }
 });
 
-suite('invalid conditions, and what to write instead', () => {
+suite('invalid conditions, and their corrections', () => {
   const rows: Readonly<Record<string, RegExp>> = {
     '10.0.3.1/24': /^write 10\.0\.3\.0\/24 for the network, or 10\.0\.3\.1 for the one address$/,
     '2001:db8::1/64': /^write 2001:db8::\/64 for the network, or 2001:db8::1 for the one address$/,

@@ -51,7 +51,7 @@ const ROWS: readonly Row[] = [
     outside: ['2026-11-22T06:00Z', '2026-11-22T22:00Z'],
   },
   {
-    name: 'an end that is the start: a whole day from then',
+    name: 'an end equal to the start: a whole day from then',
     when: { days: [FRI], hours: { start: at(8), end: at(8) }, zone: 'UTC' },
     inside: ['2026-11-20T08:00Z', '2026-11-21T07:59Z'],
     outside: ['2026-11-20T07:59Z', '2026-11-21T08:00Z'],
@@ -76,14 +76,14 @@ const ROWS: readonly Row[] = [
   },
   {
     // Oslo, 2026-03-29: 02:00 is followed by 03:00
-    name: 'when the clock goes forward, the hour that is left out is in no window',
+    name: 'when the clock goes forward, the skipped hour is in no window',
     when: { days: [SUN], hours: { start: at(2), end: at(4) }, zone: 'Europe/Oslo' },
     inside: ['2026-03-29T01:00Z', '2026-03-29T01:59Z'],
     outside: ['2026-03-29T00:59Z', '2026-03-29T02:00Z'],
   },
   {
     // Oslo, 2026-10-25: 03:00 is followed by 02:00
-    name: 'when the clock goes back, the hour that comes twice is inside twice',
+    name: 'when the clock goes back, the repeated hour is inside twice',
     when: { days: [SUN], hours: { start: at(2), end: at(3) }, zone: 'Europe/Oslo' },
     inside: ['2026-10-25T00:00Z', '2026-10-25T00:59Z', '2026-10-25T01:00Z', '2026-10-25T01:59Z'],
     outside: ['2026-10-24T23:59Z', '2026-10-25T02:00Z'],

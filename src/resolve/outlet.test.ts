@@ -36,7 +36,7 @@ function resolverFor(engine: Engine, server: NameServer, from: string): Resolver
 for (const engine of engines) {
   suite(`${engine.name}: queries from an egress`, () => {
     for (const [kind, { start, encrypted }] of Object.entries(kinds)) {
-      test(`by ${kind} they leave from its address`, async () => {
+      test(`with ${kind}, queries are sent from its address`, async () => {
         await using server = await start();
         const { endpoint } = server;
         using resolver = resolverFor(engine, encrypted ? { ...endpoint, encrypted } : endpoint, '127.0.0.9');
@@ -47,7 +47,7 @@ for (const engine of engines) {
         if ('connections' in server) assert.equal(server.connections, 1);
       });
 
-      test(`by ${kind} none leaves when the interface does not exist`, async () => {
+      test(`with ${kind}, no query is sent when the interface does not exist`, async () => {
         await using server = await start();
         const { endpoint } = server;
         using resolver = resolverFor(engine, encrypted ? { ...endpoint, encrypted } : endpoint, 'garter0');

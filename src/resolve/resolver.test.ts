@@ -166,7 +166,7 @@ test('a thousand addresses: at most 32 are used', async () => {
   assert.deepEqual(await texts(all.resolver.resolve('big.test')), many.slice(0, 32));
 });
 
-test('the hosts file goes first, a literal is its own', async () => {
+test('the hosts file takes precedence; a literal resolves to itself', async () => {
   await using directory = await makeDirectory();
   const hostsFile = join(directory.path, 'hosts');
   await writeFile(hostsFile, '10.0.0.1 www.test gateway\n');
@@ -180,7 +180,7 @@ test('the hosts file goes first, a literal is its own', async () => {
   assert.deepEqual(await texts(all.resolver.resolve('www.test', { family: 'ipv6' })), ['2001:db8::1']);
 });
 
-test('names that are not sent to a server', async () => {
+test('names that are not sent to a name server', async () => {
   await using all = await setUp(() => assert.fail('asked'));
   assert.deepEqual(await texts(all.resolver.resolve('localhost')), ['::1', '127.0.0.1']);
   assert.deepEqual(await texts(all.resolver.resolve('App.localhost.', { family: 'ipv4' })), ['127.0.0.1']);

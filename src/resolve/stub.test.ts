@@ -158,7 +158,7 @@ test('a silent server: once without EDNS, the next one, then once more', async (
   assert.deepEqual(ways(first), [true, false, false]);
 });
 
-test('a silent server and a failing one result in a failure', async () => {
+test('one silent and one failing server result in a failure', async () => {
   await using first = await startNameServer(silent);
   await using second = await startNameServer(fails(2));
   await assert.rejects(ask([first.endpoint, second.endpoint], { patience: 500 }), { code: 'ESERVFAIL' });

@@ -24,7 +24,7 @@ function attempts(failures: Readonly<Record<string, unknown>>): {
 const failed = (code: string): Error => Object.assign(new Error(code), { code });
 const said = (reply: Reply): Error => new UpstreamError('reply', 'p', `reply-${reply}`, reply);
 
-suite('from here', () => {
+suite('from this machine', () => {
   test('the families in turn, until one can be used', async () => {
     const no = failed('EADDRNOTAVAIL');
     const { tried, use } = attempts({ '::1': no, '192.0.2.1': no });
@@ -32,7 +32,7 @@ suite('from here', () => {
     assert.deepEqual(tried, ['::1', '192.0.2.1', '::2']);
   });
 
-  test('none: the most telling error', async () => {
+  test('none can be used: the most informative error', async () => {
     const none = Object.fromEntries(['::1', '::2', '::3'].map((host) => [host, failed('ENETUNREACH')]));
     const { use } = attempts({ ...none, '192.0.2.1': failed('EADDRNOTAVAIL') });
     await assert.rejects(firstFromHere(ADDRESSES.slice(0, 4), use), { code: 'EADDRNOTAVAIL' });
@@ -44,14 +44,14 @@ suite('from here', () => {
   });
 });
 
-suite('from a far end', () => {
+suite('from an upstream', () => {
   test('the families in turn, while there is no route', async () => {
     const { tried, use } = attempts({ '::1': said(Reply.networkUnreachable) });
     assert.equal(await firstFromThere(ADDRESSES, use), '192.0.2.1');
     assert.deepEqual(tried, ['::1', '192.0.2.1']);
   });
 
-  test('three at most, and then the first error', async () => {
+  test('at most three, then the first error', async () => {
     const all = Object.fromEntries(
       ['::1', '::2', '192.0.2.1'].map((host, i) => [host, said(i === 0 ? 4 : Reply.addressTypeNotSupported)]),
     );

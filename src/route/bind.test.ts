@@ -21,7 +21,10 @@ function options(accepts: BindOptions['accepts'], more: Partial<BindOptions> = {
   return { ipv4Only: false, device: undefined, accepts, own: () => () => {}, ...more };
 }
 
-/** For peers at these addresses; none: for anybody. Of a permit only what opening a port looks at. */
+/**
+ * For peers at these addresses, or without addresses for any peer. Contains only the parts of a permit that
+ * opening a port uses.
+ */
 function permitFor(addresses: readonly string[], egress?: string): RoutedPermit {
   const ips = addresses.map((one) => parseIp(one)!);
   const route = { label: 'direct', egress: egress && { addresses: [egress], rotate: 'none' } };
@@ -37,16 +40,16 @@ suite('a port on this machine', () => {
     readonly more?: Partial<BindOptions>;
     readonly at: string;
   }[] = [
-    { title: 'for anybody: where the client has come to', at: SERVER },
-    { title: 'for anybody, over IPv6', clientSide: '2001:db8::1', at: '2001:db8::1' },
+    { title: 'any peer: at the address that the client connected to', at: SERVER },
+    { title: 'any peer, over IPv6', clientSide: '2001:db8::1', at: '2001:db8::1' },
     {
-      title: 'for a peer, at the egress of the route',
+      title: 'a known peer: at the egress of the route',
       peers: [PEER],
       egress: '192.0.2.50',
       at: '192.0.2.50',
     },
     {
-      title: 'on an interface: where the client has come to',
+      title: 'an interface: at the address that the client connected to',
       peers: [PEER],
       more: { device: 'lan0' },
       at: `${SERVER}%lan0`,
@@ -65,7 +68,7 @@ suite('a port on this machine', () => {
     });
   }
 
-  test('the first that may come in is the only one, and the port is ours until it is closed', async () => {
+  test('only the first acceptable peer is accepted, and the port is marked as our own until it is closed', async () => {
     const engine = new MemoryEngine();
     const seen: string[] = [];
     const own: (HostPort | string)[] = [];
@@ -136,7 +139,7 @@ suite('a port at the last server', () => {
     });
   }
 
-  test('whom it lets in comes in, and what it sends behind its reply', async () => {
+  test('a peer that it accepts is connected, with the data sent after the reply', async () => {
     const [far, port] = await there(
       { host: FAR, port: 7 },
       options(({ host }) => host === PEER),
@@ -164,7 +167,7 @@ suite('a port at the last server', () => {
     });
   }
 
-  test('SOCKS4 has no room for its address', async () => {
+  test('an IPv6 address does not fit into a SOCKS4 reply', async () => {
     const wanted = options(() => true, { ipv4Only: true });
     await assert.rejects(there({ host: '2001:db8::1', port: 7 }, wanted), {
       trouble: 'unable',

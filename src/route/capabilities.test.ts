@@ -67,7 +67,7 @@ const rows: readonly (readonly [UpstreamOptions, Partial<Record<Command, string>
   [{ ...chain(five, group(secret, four)), udp: 'clear' }, { udp: '5>(t)' }],
 ];
 
-suite('what of a way is able to', () => {
+suite('the part of an upstream that can carry', () => {
   for (const [way, left] of rows) {
     for (const command of ['connect', 'bind', 'udp', 'resolve'] as const) {
       const expected = left[command];

@@ -13,7 +13,7 @@ for (const { spare, atOnce } of [
   { spare: 3, atOnce: 4 },
   { spare: 0, atOnce: 1 },
 ]) {
-  test(`of 40 silent servers, with ${spare} spare descriptors, ${atOnce} are checked at a time, and all in their turn`, async () => {
+  test(`40 silent servers, ${spare} spare descriptors: ${atOnce} are checked at a time, each in turn`, async () => {
     const asked = new Set<unknown>();
     let [open, most] = [0, 0];
     const connect = async (to: object, { signal }: ConnectOptions): Promise<Connection> => {

@@ -82,7 +82,7 @@ function unreachable(code: string): (error: unknown) => boolean {
 suite('discovery', () => {
   for (const [what, records, members] of [
     [
-      'weights are shares, without what they have in common',
+      'weights are divided by their common divisor',
       [
         ['a.test', 10, 60],
         ['b.test', 10, 40],
@@ -90,7 +90,7 @@ suite('discovery', () => {
       'a:10:3 b:10:2',
     ],
     [
-      'a weight of 0 is next to none',
+      'a weight of 0 becomes a very small one',
       [
         ['a.test', 1, 0],
         ['b.test', 1, 5],
@@ -98,7 +98,7 @@ suite('discovery', () => {
       'b:1:1 a:1:0.01',
     ],
     [
-      'without weights all are the same',
+      'without weights, all are equal',
       [
         ['b.test', 0, 0],
         ['a.test', 5, 0],
@@ -174,7 +174,7 @@ suite('discovery', () => {
     });
   }
 
-  test('the last good answer stays, with one complaint, and may be followed by another', async () => {
+  test('the last good answer stays in use, with one warning, until there is a new one', async () => {
     await using setup = await Setup.start();
     setup.records = [['a.test', 0, 1]];
     await setup.group();
@@ -206,7 +206,7 @@ suite('discovery', () => {
     assert.equal(setup.missed.length, 2);
   });
 
-  test('nothing known, and the service is not there', async () => {
+  test('without an earlier answer, a missing service is an error', async () => {
     await using setup = await Setup.start();
     await assert.rejects(setup.group(), unreachable('ENOTFOUND'));
     setup.fails = true;

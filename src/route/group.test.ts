@@ -70,7 +70,7 @@ suite('a group', () => {
     assert.deepEqual([health.sessions('a'), health.sessions('b')], [0, 0]);
   });
 
-  test('source-hash: a client stays where it is when another member goes', () => {
+  test('source-hash: a client keeps its member when another one is removed', () => {
     const clients = Array.from({ length: 900 }, (_, i) => `10.0.${i >> 8}.${i & 255}`);
     const three = group('source-hash', { a: 1, b: 1, c: 1 });
     const two = group('source-hash', { a: 1, b: 1 });

@@ -11,8 +11,8 @@ const [a4, b4, c4] = ['192.0.2.1', '192.0.2.2', '192.0.2.3'] as const;
 type Address = typeof a4 | typeof b4 | typeof c4;
 
 /**
- * The outcome of an attempt at an address: never any, or after `after` milliseconds a connection or this
- * error.
+ * The outcome of an attempt at an address: after `after` milliseconds a connection or this error; without
+ * `after`, none.
  */
 type Fate = 'silent' | { readonly after: number; readonly error?: string; readonly evenIfAborted?: true };
 
@@ -122,7 +122,7 @@ test('the first address that answers at once is the only one tried', async (t) =
   assert.deepEqual(engine.log, [`0 +${a6}`]);
 });
 
-test('the families in turn, 250 ms apart, from the family of the first', async (t) => {
+test('alternates between families every 250 ms, starting with the family of the first address', async (t) => {
   const six = run(t, [a6, b6, c6, a4, b4], {});
   await six.tick(1500);
   assert.deepEqual(six.engine.log, [`0 +${a6}`, `250 +${a4}`, `500 +${b6}`, `750 +${b4}`, `1000 +${c6}`]);
@@ -133,7 +133,7 @@ test('the families in turn, 250 ms apart, from the family of the first', async (
   assert.deepEqual(four.engine.log, [`0 +${a4}`, `250 +${a6}`, `500 +${b4}`, `750 +${c4}`]);
 });
 
-test('the winner ends the others', async (t) => {
+test('the winner aborts the other attempts', async (t) => {
   const { engine, outcome, tick } = run(t, [a6, a4, b6], { [a4]: { after: 100 } });
   await tick(20_000);
   assert.equal(outcome(), a4);
@@ -151,7 +151,7 @@ test('a failure starts the next attempt at once', async (t) => {
   assert.deepEqual(engine.log, [`0 +${a6}`, `10 +${a4}`, `20 +${b6}`]);
 });
 
-test('the attempt before goes on while the next one is tried, and may win', async (t) => {
+test('an attempt continues while the next one runs, and can still win', async (t) => {
   const { engine, outcome, tick } = run(t, [a6, a4, b6], { [a6]: { after: 400 } });
   await tick(20_000);
   assert.equal(outcome(), a6);
@@ -204,7 +204,7 @@ test('aborted by the caller', async (t) => {
   assert.deepEqual(engine.log, [`0 +${a6}`, `250 +${a4}`, `300 x${a6}`, `350 -${a4}`]);
 });
 
-test('aborted before the start', async (t) => {
+test('aborted before it starts', async (t) => {
   const { engine, outcome, tick } = run(t, [a6], {}, AbortSignal.abort(new Error('gone')));
   await tick(10);
   assert.equal(outcome(), 'gone');
@@ -227,7 +227,7 @@ const failures: readonly (readonly [told: Address, ...codes: string[]])[] = [
 ];
 
 for (const [told, ...codes] of failures) {
-  test(`of ${codes.join(' and ')} the error of ${told} is reported`, async (t) => {
+  test(`${codes.join(' and ')}: the error of ${told} is reported`, async (t) => {
     const addresses: readonly Address[] = [a4, b4, c4].slice(0, codes.length);
     const fates = Object.fromEntries(codes.map((error, i) => [addresses[i]!, { after: 10, error }]));
     const { outcome, tick } = run(t, addresses, fates);
@@ -236,13 +236,13 @@ for (const [told, ...codes] of failures) {
   });
 }
 
-test('a refusal is more telling than a time-out', async (t) => {
+test('a refusal is more informative than a time-out', async (t) => {
   const { outcome, tick } = run(t, [a6, a4], { [a6]: { after: 10, error: 'ECONNREFUSED' } });
   await tick(10_000);
   assert.equal(outcome(), `${a6} ECONNREFUSED`);
 });
 
-test('a time-out is more telling than a missing route', async (t) => {
+test('a time-out is more informative than a missing route', async (t) => {
   const { outcome, tick } = run(t, [a6, a4], { [a6]: { after: 10, error: 'ENETUNREACH' } });
   await tick(10_000);
   assert.equal(outcome(), 'no connection after 10000 ms');
@@ -260,7 +260,7 @@ function mostAtOnce(log: readonly string[]): number {
   return most;
 }
 
-test('of 32 silent addresses a few are tried at a time, and all before the time is over', async (t) => {
+test('32 silent addresses: only a few are tried at a time, but all within the time-out', async (t) => {
   const spare = new Spare(100);
   const { engine, outcome, tick } = run(t, many, {}, undefined, spare);
   await tick(10_000);
@@ -280,14 +280,14 @@ test('the last of 32 addresses is reached', async (t) => {
   assert.equal(outcome(), many.at(-1));
 });
 
-test('an attempt may take as long as it takes where there is room', async (t) => {
+test('an attempt is not cut short while there are spare descriptors', async (t) => {
   const { engine, outcome, tick } = run(t, many.slice(0, 5), { [many[0]!]: { after: 9000 } });
   await tick(9000);
   assert.equal(outcome(), many[0]);
   assert.equal(engine.log.filter((line) => line.startsWith('9000 x')).length, 4);
 });
 
-test('without spare descriptors one is tried at a time', async (t) => {
+test('without spare descriptors, one address is tried at a time', async (t) => {
   const spare = new Spare(0);
   const { engine, outcome, tick } = run(t, [a6, a4, b4], { [b4]: { after: 300 } }, undefined, spare);
   await tick(10_000);
@@ -299,7 +299,7 @@ for (const [name, fates] of Object.entries({
   'a winner': { [c4]: { after: 10 } },
   failures: { [a4]: { after: 600, error: 'ECONNREFUSED' }, [c4]: { after: 10, error: 'ECONNREFUSED' } },
 })) {
-  test(`spare descriptors are given back after ${name}`, async (t) => {
+  test(`spare descriptors are returned after ${name}`, async (t) => {
     const spare = new Spare(2);
     const { tick } = run(t, [a4, b4, c4], fates, undefined, spare);
     await tick(550);

@@ -21,7 +21,7 @@ suite('health', () => {
     assert.deepEqual(changes, ['a ECONNREFUSED', 'a']);
   });
 
-  test('with checks, up after so many good ones in a row', () => {
+  test('with checks, up again after enough successes in a row', () => {
     const health = new Health();
     const isUpAfter = (...outcomes: readonly boolean[]): boolean => {
       for (const good of outcomes) {
@@ -49,7 +49,7 @@ suite('health', () => {
     assert.deepEqual(changes, ['2a', '1a']);
   });
 
-  test('a thread that dies takes only its own sessions with it', () => {
+  test('the sessions of a dead thread are subtracted, and no others', () => {
     const memory = createHealthMemory();
     const [one, other] = [new Health(memory), new Health(memory)];
     const leave = one.enter('a');

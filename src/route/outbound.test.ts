@@ -48,7 +48,7 @@ function settings(routes?: readonly RouteOptions[]): OutboundSettings {
   return { resolve: { family: 'any', timeout: 1000 }, policy: {}, ...(routes && { routes }) };
 }
 
-/** Notes the routes that it has been told. */
+/** Records the routes that it is given. */
 class Client implements OutboundClient {
   readonly stop = new AbortController();
   readonly signal = this.stop.signal;
@@ -78,7 +78,7 @@ class Scene {
     );
   }
 
-  /** What the rules allow, whose addresses these are. */
+  /** The permit for a host, whose name resolves to these addresses. */
   routed(host: string, command: Command = 'connect', addresses: readonly string[] = []): RoutedPermit {
     const ip = parseIp(host);
     const destination =
@@ -106,7 +106,7 @@ class Scene {
     return this.outbound.connect(this.routed(host, 'connect', addresses), this.client, soon(milliseconds));
   }
 
-  /** Somebody who listens there. */
+  /** A listener at this address. */
   async listen(
     host: string,
     port: number,
@@ -115,7 +115,7 @@ class Scene {
     await this.engine.listen({ host, port }, accepted);
   }
 
-  /** A SOCKS5 server, and the requests that it has got. */
+  /** A SOCKS5 server; returns the requests that it receives. */
   async startUpstream(
     host: string,
     code: Reply = Reply.succeeded,
@@ -146,7 +146,7 @@ const requestTo = (host: string, port = '0050'): string =>
   `05010001${parseHex(Buffer.from(host.split('.').map(Number))).toString('hex')}${port}`;
 
 suite('CONNECT directly', () => {
-  test('says where from, where to, and by which route', async () => {
+  test('returns the local and the target address, and reports the route', async () => {
     const scene = new Scene();
     await scene.listen(TARGET, 80);
     const { connection, bound, address } = await scene.connect(TARGET);
@@ -154,21 +154,21 @@ suite('CONNECT directly', () => {
     assert.deepEqual(scene.client.told, ['direct']);
   });
 
-  test('the first address of a name that answers', async () => {
+  test('uses the first address of a name that answers', async () => {
     const scene = new Scene();
     await scene.listen(OTHER, 80);
     const { address } = await scene.connect('www.test', [TARGET, OTHER]);
     assert.equal(address?.host, OTHER);
   });
 
-  test('from the egress of the route', async () => {
+  test('uses the egress of the route', async () => {
     const egress = { addresses: ['192.0.2.50'], rotate: 'none' } as const;
     const scene = new Scene([route('direct', { egress })]);
     await scene.listen(TARGET, 80);
     assert.equal((await scene.connect(TARGET)).bound.host, '192.0.2.50');
   });
 
-  test('until the deadline, or until the client is gone', async () => {
+  test('waits until the deadline, or until the client is gone', async () => {
     const scene = new Scene();
     scene.engine.silent.add(TARGET);
     await assert.rejects(scene.connect(TARGET, [], 1), { code: 'ETIMEDOUT' });
@@ -178,13 +178,13 @@ suite('CONNECT directly', () => {
     await assert.rejects(waiting, gone);
   });
 
-  test('nobody listens', async () => {
+  test('rejects when nothing listens there', async () => {
     await assert.rejects(new Scene().connect(TARGET), { code: 'ECONNREFUSED' });
   });
 });
 
 suite('CONNECT through upstreams', () => {
-  test('by address, where the server takes those', async () => {
+  test('by address, if the server takes addresses', async () => {
     const scene = new Scene([route(server('192.0.2.9'))]);
     const requests = await scene.startUpstream('192.0.2.9');
     const { bound, address } = await scene.connect('www.test', [TARGET]);
@@ -194,7 +194,7 @@ suite('CONNECT through upstreams', () => {
     assert.deepEqual(scene.client.told, ['up', 'up']);
   });
 
-  test('by name, where it takes names: its address is not known here', async () => {
+  test('by name, if the server takes names: the address is unknown here', async () => {
     const scene = new Scene([route(server('192.0.2.9', { passesNames: true }))]);
     const requests = await scene.startUpstream('192.0.2.9');
     const { address } = await scene.connect('www.test');
@@ -202,21 +202,21 @@ suite('CONNECT through upstreams', () => {
     assert.equal(address, undefined);
   });
 
-  test('the next address of a name, where the server has no way to the first', async () => {
+  test('the next address of a name, if the server has no route to the first', async () => {
     const scene = new Scene([route(server('192.0.2.9'))]);
     const requests = await scene.startUpstream('192.0.2.9', Reply.networkUnreachable);
     await assert.rejects(scene.connect('www.test', [TARGET, OTHER]), { code: 'reply-3' });
     assert.deepEqual(requests, [requestTo(TARGET), requestTo(OTHER)]);
   });
 
-  test('with what the client has shown, where the server wants that', async () => {
+  test("with the client's credentials, if the server requires them", async () => {
     const scene = new Scene([route(server('192.0.2.9', { credentials: 'client' }))]);
     const requests = await scene.startUpstream('192.0.2.9');
     await scene.connect(TARGET);
     assert.deepEqual(requests, ['login ann\x01x', requestTo(TARGET)]);
   });
 
-  test('a group: the record names its member, which counts until it is released', async () => {
+  test('a group: the record names the member, which counts until it is released', async () => {
     const members = ['192.0.2.8', '192.0.2.9'].map((host) => ({ upstream: server(host), weight: 1 }));
     const group = {
       type: 'group',
@@ -236,7 +236,7 @@ suite('CONNECT through upstreams', () => {
     assert.equal(scene.outbound.health.sessions(label), 0);
   });
 
-  test('a server that leads back here is never called', async () => {
+  test('a server that leads back here is not contacted', async () => {
     const scene = new Scene([route(server(HERE))]);
     await assert.rejects(scene.connect(TARGET), { code: 'loop' });
   });
@@ -245,7 +245,7 @@ suite('CONNECT through upstreams', () => {
 suite('RESOLVE', () => {
   const noDeadline = Infinity;
 
-  test('what the rules have found needs nobody', async () => {
+  test('addresses found by the rules need no further query', async () => {
     const scene = new Scene();
     const found = await scene.outbound.resolve(
       scene.routed('www.test', 'resolve', [TARGET]),
@@ -273,7 +273,7 @@ suite('RESOLVE', () => {
   }
 });
 
-test('other settings are in force at once', async () => {
+test('new settings apply at once', async () => {
   const scene = new Scene();
   await scene.listen(TARGET, 80);
   await scene.connect(TARGET);
@@ -282,14 +282,14 @@ test('other settings are in force at once', async () => {
   assert.deepEqual(scene.client.told, ['direct', 'up']);
 });
 
-test('no client has a say in our own requests', () => {
+test('our own requests use nothing of a client', () => {
   const scene = new Scene([route(server('192.0.2.9', { credentials: 'client' }))]);
   const [own] = scene.outbound.routes.all;
   const { client, credentials, signal } = scene.outbound.ownContext(own!, scene.client.signal);
   assert.deepEqual([client, credentials, signal], ['', undefined, scene.client.signal]);
 });
 
-test('closed, nothing is asked of upstreams any more', () => {
+test('closing stops all requests to upstreams', () => {
   const scene = new Scene();
   scene.outbound.close();
   assert.ok(scene.outbound.health.closing.signal.aborted);

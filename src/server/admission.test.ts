@@ -27,7 +27,7 @@ const CHOICES: readonly {
   { methods: ['password', 'certificate'], offered: [NONE, PASSWORD], certified: true, chosen: 'password' },
 ];
 
-suite('the first method that both know', () => {
+suite('the first method that both support', () => {
   for (const { methods, offered, certified = false, chosen } of CHOICES) {
     test(`${methods.join()} of ${offered.join() || 'nothing'}${certified ? ', with a certificate' : ''}`, () => {
       assert.equal(chooseMethod(methods, offered, certified), chosen);
@@ -35,14 +35,14 @@ suite('the first method that both know', () => {
   }
 });
 
-test('an accept rule may say which methods there are', () => {
+test('an accept rule can restrict the methods', () => {
   const listener = { methods: ['none', 'password'] } as const;
   assert.deepEqual(methodsFor({ allow: true }, listener), ['none', 'password']);
   const rule = { name: 'office', allow: true, from: ['any'], methods: ['password'] } as const;
   assert.deepEqual(methodsFor({ allow: true, rule }, listener), ['password']);
 });
 
-test('who is not let in, for want of what', () => {
+test('the end codes of clients that are not accepted', () => {
   const rule = { name: 'office', allow: false, from: ['any'] };
   assert.throws(() => methodsFor({ allow: false, rule }, { methods: [] }), {
     message: 'policy:accept:office',

@@ -7,7 +7,9 @@ const text = (value: string): Buffer => Buffer.from(value, 'latin1');
 const named = (name: string): Buffer =>
   Buffer.concat([parseHex('05 01 00 03'), Buffer.of(name.length), text(name), parseHex('00 50')]);
 
-/** All that a client sends, in one piece, and all that it gets until its connection ends. */
+/**
+ * Everything that a client sends, in one piece, and everything that it receives until its connection ends.
+ */
 const SAYINGS: readonly {
   readonly title: string;
   readonly says: readonly (string | Uint8Array)[];
@@ -21,7 +23,7 @@ const SAYINGS: readonly {
     end: 'policy:greeting:no-method',
   },
   {
-    title: '255 methods, none of them known',
+    title: '255 methods, all unknown',
     says: ['05 ff', Buffer.alloc(255, 9)],
     gets: '05 ff',
     end: 'policy:greeting:no-method',
@@ -75,7 +77,7 @@ const SAYINGS: readonly {
     end: 'client:request:command',
   },
   {
-    title: 'RESOLVE of a name that is none',
+    title: 'RESOLVE of an invalid name',
     says: ['05 01 00 05 f0 00 03 01 21 00 50'],
     gets: refused('04'),
     end: 'client:request:bad-name',
@@ -168,9 +170,9 @@ const SAYINGS: readonly {
   },
 ];
 
-suite('whatever a client says', () => {
+suite('faulty clients', () => {
   for (const { title, says, gets, end } of SAYINGS) {
-    test(`${title}: gets ${gets === '' ? 'nothing' : gets}`, async () => {
+    test(`${title}: receives ${gets === '' ? 'nothing' : gets}`, async () => {
       using scene = new ServerScene(OPEN);
       const client = scene.serve();
       client.send(...says);
@@ -182,10 +184,10 @@ suite('whatever a client says', () => {
   }
 });
 
-suite('the handshake has one deadline in all', () => {
+suite('the handshake has a single deadline', () => {
   const login = text('\x01\x05alice\x06secret');
   for (const { title, says, end } of [
-    { title: 'nothing at all', says: [], end: 'timeout:greeting' },
+    { title: 'nothing', says: [], end: 'timeout:greeting' },
     { title: 'one byte', says: ['05'], end: 'timeout:greeting' },
     { title: 'half a greeting', says: ['05 02 00'], end: 'timeout:greeting' },
     { title: 'a greeting', says: ['05 01 00'], end: 'timeout:request' },

@@ -31,14 +31,14 @@ suite('before any byte is read', () => {
     });
   }
 
-  test('a client that came by another network interface', async () => {
+  test('a client that arrives on another network interface is refused', async () => {
     using scene = new ServerScene(OPEN);
     scene.listener.settings = { ...scene.listener.settings, interface: 'lan0' };
     await scene.serve().gone();
     assert.equal(await scene.end(), 'policy:accept:interface');
   });
 
-  test('a balancer says who the client is; one that does not is closed', async () => {
+  test("a balancer's header identifies the client; without a valid one the connection is closed", async () => {
     using scene = new ServerScene({
       ...OPEN,
       accept: [{ name: 'known', allow: true, from: ['203.0.113.9'] }],
@@ -61,7 +61,7 @@ suite('before any byte is read', () => {
 });
 
 suite('limits on connections', () => {
-  test('of each address: free again when a client leaves', async () => {
+  test('per address: a slot is free again when a client leaves', async () => {
     using scene = new ServerScene({ ...OPEN, limits: { 'per-address': 2 } });
     const first = scene.serve();
     scene.serve();
@@ -73,21 +73,21 @@ suite('limits on connections', () => {
     await works(scene, scene.serve());
   });
 
-  test('the network that holds most gives way, and a newcomer from elsewhere gets in', async () => {
+  test('the network with the most connections gives way, and a newcomer from elsewhere is accepted', async () => {
     using scene = new ServerScene({ ...OPEN, limits: { unauthenticated: '10:100:10' } });
     const idle = Array.from({ length: 10 }, (_, i) => scene.serve(`198.51.100.${2 + (i % 2)}`));
     const newcomer = scene.serve('203.0.113.77');
     await works(scene, newcomer);
     await Promise.race([idle[0]!.gone(), idle[1]!.gone()]);
     assert.equal(await scene.end(), 'limit:greeting:unauthenticated');
-    // One that comes from where most are has to stay out itself.
+    // A newcomer from the most crowded network is refused itself.
     for (let i = 0; i < 3; i++) scene.serve('198.51.100.2');
     const ends = [await scene.end(), await scene.end()];
     assert.ok(ends.includes('limit:accept:unauthenticated'), ends.join());
   });
 
   for (const limits of [{ connections: 20 }, { unauthenticated: '20:100:20' }]) {
-    test(`${JSON.stringify(limits)}: silent strangers, each from a network of its own, keep nobody out`, async () => {
+    test(`${JSON.stringify(limits)}: silent strangers, each from a different network, do not keep other clients out`, async () => {
       using scene = new ServerScene({ ...OPEN, limits });
       for (let i = 0; i < 30; i++) scene.serve(`10.${100 + i}.0.1`);
       let count = 0;
@@ -97,7 +97,7 @@ suite('limits on connections', () => {
         if ((await client.read(2).catch(() => undefined)) !== undefined) count++;
         client.reset();
       }
-      // Chance decides whose place it is: of 21, one may be the newcomer's own.
+      // The slot is chosen at random: one in 21 is the newcomer's own.
       assert.ok(count >= 14, `${count} of 20`);
       assert.ok(scene.records.some(({ end }) => end === 'limit:greeting:unauthenticated'));
     });
@@ -106,8 +106,8 @@ suite('limits on connections', () => {
 
 suite('CONNECT', () => {
   for (const [title, host, end, code] of [
-    ['nobody listens', TARGET, 'target:dial:ECONNREFUSED', '05'],
-    ['nobody answers', '203.0.113.9', 'target:dial:ETIMEDOUT', '06'],
+    ['no listener', TARGET, 'target:dial:ECONNREFUSED', '05'],
+    ['no answer', '203.0.113.9', 'target:dial:ETIMEDOUT', '06'],
     ['no rule allows it', '192.0.2.77', 'policy:request:no-rule', '02'],
   ] as const) {
     test(`${title}: reply ${code}, and 91 in SOCKS4`, async () => {
@@ -125,7 +125,7 @@ suite('CONNECT', () => {
     });
   }
 
-  test('what comes behind the request is the first for the target, and the record says all', async () => {
+  test('bytes behind the request are the first for the target, and the record is complete', async () => {
     using scene = new ServerScene(OPEN);
     await startEcho(scene);
     const client = scene.serve();
@@ -148,7 +148,7 @@ suite('CONNECT', () => {
     assert.equal(code, 0);
   });
 
-  test('limits of the rule go with the relay', async () => {
+  test('the limits of the rule apply to the relay', async () => {
     const limit = { idle: '7s', duration: '9s' };
     using scene = new ServerScene({ ...OPEN, rules: [{ allow: 'any', to: `${TARGET}/32`, limit }] });
     await startEcho(scene);
@@ -158,12 +158,12 @@ suite('CONNECT', () => {
     assert.equal(options.halfClose, scene.state.timeouts.halfClose);
   });
 
-  test('the rules change while it dials: it is closed again', async () => {
+  test('when the rules change during the dial, the connection is closed again', async () => {
     using scene = new ServerScene(OPEN);
     const reached = Promise.withResolvers<Connection>();
     await scene.engine.listen({ host: TARGET, port: 7 }, (connection) => {
       reached.resolve(connection);
-      // As a reload does; those that are open are asked about by themselves.
+      // Like a reload, which checks open connections itself.
       scene.state.policy = compile({ rules: [] });
       scene.state.decisions++;
     });
@@ -177,7 +177,7 @@ suite('CONNECT', () => {
   for (const [title, leaves, end, timeout] of [
     ['resets', (client: MemoryClient) => client.reset(), 'client:dial:ECONNRESET', 60_000],
     [
-      'ends its direction, and may wait for the reply',
+      'ends its direction, but still waits for the reply',
       (client: MemoryClient) => client.end(),
       'target:dial:ETIMEDOUT',
       10,
@@ -197,7 +197,7 @@ suite('CONNECT', () => {
   }
 });
 
-test('SOCKS4 has no UDP and no names in its replies', async () => {
+test('SOCKS4 does not support UDP, or names in replies', async () => {
   using scene = new ServerScene(OPEN);
   for (const command of [Command.associate, Command.resolvePtr]) {
     const client = scene.serve();
@@ -207,7 +207,7 @@ test('SOCKS4 has no UDP and no names in its replies', async () => {
   }
 });
 
-test('a user who goes between password and request gets nothing', async () => {
+test('a user who is removed between password and request gets nothing', async () => {
   let isKnown = true;
   const authenticator: Authentication = {
     ...ALICE,
@@ -223,23 +223,23 @@ test('a user who goes between password and request gets nothing', async () => {
   assert.equal(await scene.end(), 'policy:request:user-gone');
 });
 
-suite('a listener that demands a password', () => {
+suite('a listener that requires a password', () => {
   const config = { ...OPEN, listen: [{ address: '127.0.0.1:0', methods: ['password'] }] } as const;
   for (const { title, says, gets, end } of [
     {
-      title: 'SOCKS4 has none',
+      title: 'SOCKS4 has no passwords',
       says: [request4(Command.connect, TARGET, 7)],
       gets: rejected,
       end: 'policy:request:no-method',
     },
     {
-      title: 'a request is no login',
+      title: 'a request is not accepted as a login',
       says: ['05 02 00 02', request5(Command.connect, TARGET, 7)],
       gets: '05 02 01 01',
       end: 'client:auth:ERR_SOCKS_PASSWORD_VERSION',
     },
     {
-      title: 'a user name is shown in the log, not obeyed',
+      title: 'a user name cannot forge a line of the log',
       says: ['05 01 02', '01 10', text('eve\r\n{"level":1}'), '01 61'],
       gets: '05 02 01 01',
       end: 'policy:auth:wrong',
@@ -281,7 +281,7 @@ async function echo(connection: Connection): Promise<void> {
   connection.destroy();
 }
 
-/** It is served: its request is answered. */
+/** Asserts that the client is served. */
 async function works(scene: ServerScene, client: MemoryClient): Promise<void> {
   await startEcho(scene).catch(() => undefined);
   client.send('05 01 00', request5(Command.connect, TARGET, 7), text('x'));

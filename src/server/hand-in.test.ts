@@ -14,16 +14,16 @@ function settingsWith(options: object): Settings {
   return settingsOf({ listen, engine, workers: 1, log: { level: 'error' }, ...options });
 }
 
-/** Accepts connections elsewhere, and hands them in. */
-async function startDoor(accepted: (socket: Socket) => void): Promise<TcpServer & AsyncDisposable> {
-  const door = createServer({ pauseOnConnect: true }, accepted).listen(0, '127.0.0.1');
-  await once(door, 'listening');
-  return door;
+/** Accepts connections outside the server. */
+async function startAcceptor(accepted: (socket: Socket) => void): Promise<TcpServer & AsyncDisposable> {
+  const acceptor = createServer({ pauseOnConnect: true }, accepted).listen(0, '127.0.0.1');
+  await once(acceptor, 'listening');
+  return acceptor;
 }
 
-const portOf = (door: TcpServer): number => (door.address() as AddressInfo).port;
+const portOf = (acceptor: TcpServer): number => (acceptor.address() as AddressInfo).port;
 
-/** All bytes that are received for a CONNECT and five more bytes. */
+/** All bytes received after a CONNECT and five bytes of data. */
 async function ask(port: number, target: number): Promise<Buffer> {
   const socket = connect(port, '127.0.0.1');
   const request = Buffer.from('050100050100017f000001', 'hex');
@@ -33,36 +33,36 @@ async function ask(port: number, target: number): Promise<Buffer> {
   return Buffer.concat(heard);
 }
 
-suite('a connection that somebody else accepted', () => {
+suite('a connection accepted outside the server', () => {
   test("is served like the listener's own, including half-close, and recorded under that listener", async () => {
     await using echo = await startEcho();
     const rules = [{ name: 'here', allow: 'any', to: ['loopback'] }];
     await using server = await Server.start(settingsWith({ rules }));
     const taken: unknown[] = [];
     server.journal.subscribe({ take: ({ listener, rule, end }) => taken.push([listener, rule, end]) });
-    await using door = await startDoor((socket) => server.handIn(socket, server.places[0]!));
-    const heard = await ask(portOf(door), echo.port);
+    await using acceptor = await startAcceptor((socket) => server.handIn(socket, server.places[0]!));
+    const heard = await ask(portOf(acceptor), echo.port);
     assert.equal(heard.subarray(0, 4).toString('hex'), '05000500');
     assert.equal(heard.subarray(-5).toString(), 'early');
     await server.close();
-    assert.deepEqual(taken.at(-1), [`127.0.0.1:${portOf(door)}`, 'here', 'client:relay']);
+    assert.deepEqual(taken.at(-1), [`127.0.0.1:${portOf(acceptor)}`, 'here', 'client:relay']);
   });
 
-  test('is subject to the accept rules too', async () => {
+  test('is subject to the accept rules', async () => {
     const accept = [{ name: 'nobody', allow: false }];
     await using server = await Server.start(settingsWith({ accept }));
     const ends: unknown[] = [];
     server.journal.subscribe({ take: ({ end }) => ends.push(end) });
-    await using door = await startDoor((socket) => server.handIn(socket, server.places[0]!));
-    const socket = connect(portOf(door), '127.0.0.1').on('error', () => {});
+    await using acceptor = await startAcceptor((socket) => server.handIn(socket, server.places[0]!));
+    const socket = connect(portOf(acceptor), '127.0.0.1').on('error', () => {});
     await once(socket, 'close');
     assert.deepEqual(ends, ['policy:accept:nobody']);
   });
 
-  test('to a place without a listener throws', async () => {
+  test('for an address without a listener throws', async () => {
     await using server = await Server.start(settingsWith({}));
     const error = Promise.withResolvers<unknown>();
-    await using door = await startDoor((socket) => {
+    await using acceptor = await startAcceptor((socket) => {
       try {
         server.handIn(socket, '192.0.2.1:1');
       } catch (thrown) {
@@ -70,7 +70,7 @@ suite('a connection that somebody else accepted', () => {
       }
       socket.destroy();
     });
-    const socket = connect(portOf(door), '127.0.0.1').on('error', () => {});
+    const socket = connect(portOf(acceptor), '127.0.0.1').on('error', () => {});
     assert.match(String(await error.promise), /^RangeError: there is no listener at 192\.0\.2\.1:1/);
     socket.destroy();
   });

@@ -19,7 +19,7 @@ const VERDICTS: Readonly<Record<string, PasswordVerdict>> = {
   again: { ok: false, reason: 'back-off' },
 };
 
-/** Knows all by their passwords. */
+/** Determines the verdict by the password. */
 const authenticator = {
   async verify(_: string, password: string): Promise<PasswordVerdict> {
     const verdict = VERDICTS[password];
@@ -43,9 +43,9 @@ interface Row {
   readonly methods?: readonly Method[];
   readonly certified?: Identity;
   readonly says: readonly (string | Uint8Array)[];
-  /** What it has got by then. */
+  /** The bytes that it has received by then. */
   readonly gets?: string;
-  /** @default its request is received */
+  /** @default the request is received */
   readonly end?: string;
   readonly method?: Method;
   readonly user?: string;
@@ -54,9 +54,9 @@ interface Row {
 const NO_LOGIN: readonly Method[] = ['none'];
 
 const ROWS: readonly Row[] = [
-  { title: 'no method is needed', says: ['05 01 00', REQUEST], gets: '05 00', method: 'none' },
+  { title: 'no method required', says: ['05 01 00', REQUEST], gets: '05 00', method: 'none' },
   {
-    title: 'both know two methods',
+    title: 'client and server support two methods',
     methods: ['password', 'none'],
     says: ['05 02 00 02', login('right'), REQUEST],
     gets: '05 02 01 00',
@@ -72,7 +72,7 @@ const ROWS: readonly Row[] = [
     method: 'password',
   },
   {
-    title: 'a user whose time is over',
+    title: 'an expired user',
     methods: ['password'],
     says: ['05 01 02', login('late')],
     gets: '05 02',
@@ -80,7 +80,7 @@ const ROWS: readonly Row[] = [
     method: 'password',
   },
   {
-    title: 'one guess after the other',
+    title: 'repeated guesses',
     methods: ['password'],
     says: ['05 01 02', login('again')],
     gets: '05 02',
@@ -88,7 +88,7 @@ const ROWS: readonly Row[] = [
     method: 'password',
   },
   {
-    title: 'nobody can tell who it is',
+    title: 'the back end fails',
     methods: ['password'],
     says: ['05 01 02', login('?')],
     gets: '05 02',
@@ -102,7 +102,7 @@ const ROWS: readonly Row[] = [
     end: 'policy:greeting:no-method',
   },
   {
-    title: 'a certificate has said it',
+    title: 'identified by a certificate',
     methods: ['certificate'],
     certified: CERTIFIED,
     says: ['05 01 00', REQUEST],
@@ -111,13 +111,13 @@ const ROWS: readonly Row[] = [
     user: 'device',
   },
   {
-    title: 'a certificate is wanted',
+    title: 'a certificate is required',
     methods: ['certificate'],
     says: ['05 01 00'],
     end: 'policy:greeting:no-method',
   },
   {
-    title: 'a password says more than a certificate',
+    title: 'a password takes precedence over a certificate',
     methods: ['password'],
     certified: CERTIFIED,
     says: ['05 01 02', login('right'), REQUEST],
@@ -126,15 +126,15 @@ const ROWS: readonly Row[] = [
     user: 'ann',
   },
   {
-    title: 'no method is needed, and a certificate does not count',
+    title: 'no method required: a certificate is ignored',
     certified: CERTIFIED,
     says: ['05 01 00', REQUEST],
     gets: '05 00',
     method: 'none',
   },
-  { title: 'SOCKS4 needs no method', says: [REQUEST_4], method: 'none' },
+  { title: 'SOCKS4, no method required', says: [REQUEST_4], method: 'none' },
   {
-    title: 'SOCKS4 has no password',
+    title: 'SOCKS4 has no passwords',
     methods: ['password'],
     says: [REQUEST_4],
     end: 'policy:request:no-method',
@@ -147,7 +147,7 @@ const ROWS: readonly Row[] = [
     method: 'certificate',
     user: 'device',
   },
-  { title: 'HTTP needs no method', says: [httpRequest()], method: 'none' },
+  { title: 'HTTP, no method required', says: [httpRequest()], method: 'none' },
   {
     title: 'HTTP with a password',
     methods: ['password'],
@@ -156,7 +156,7 @@ const ROWS: readonly Row[] = [
     user: 'ann',
   },
   {
-    title: 'HTTP with a password where none is wanted',
+    title: 'HTTP with an unnecessary password',
     methods: ['none', 'password'],
     says: [httpRequest('wrong')],
     method: 'none',
@@ -175,7 +175,7 @@ const ROWS: readonly Row[] = [
     end: 'policy:greeting:no-method',
   },
   {
-    title: 'HTTP for a page',
+    title: 'HTTP request for a page',
     says: [text('GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
     end: 'client:greeting:http',
   },
@@ -185,13 +185,13 @@ const ROWS: readonly Row[] = [
     says: [text('PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n')],
     end: 'client:greeting:proxy',
   },
-  { title: 'something else', says: ['00 01 02 03'], end: 'client:greeting:unknown' },
+  { title: 'unknown protocol', says: ['00 01 02 03'], end: 'client:greeting:unknown' },
 ];
 
 interface Received {
   readonly client: MemoryClient;
   readonly session: Session;
-  /** `undefined`: its request was received. */
+  /** `undefined`: the request was received. */
   readonly outcome: Promise<string | undefined>;
 }
 
@@ -232,7 +232,7 @@ suite('up to the request', () => {
     [['05 01 00'], 'client:request'],
     [['05 01 02', login('right').subarray(0, 4)], 'client:auth'],
   ] as const) {
-    test(`the client goes: ${end}`, async () => {
+    test(`the client ends its direction: ${end}`, async () => {
       using scene = new ServerScene({}, { authenticator });
       const { client, outcome } = receive(scene, ['none', 'password']);
       client.send(...says);
@@ -242,14 +242,14 @@ suite('up to the request', () => {
   }
 });
 
-suite('what a client has shown', () => {
+suite('the password of a client', () => {
   for (const [title, via, expected] of [
     [
-      'is kept for upstreams that want it',
+      'is kept if an upstream requires it',
       { url: 'socks5://192.0.2.9:1080', credentials: 'client' },
       { username: 'ann', password: 'right' },
     ],
-    ['is forgotten where no upstream does', 'socks5://192.0.2.9:1080', undefined],
+    ['is otherwise forgotten', 'socks5://192.0.2.9:1080', undefined],
   ] as const) {
     test(title, async () => {
       const config = { upstreams: { up: via }, routes: [{ to: 'any', via: 'up' }] } as object;
@@ -261,7 +261,7 @@ suite('what a client has shown', () => {
     });
   }
 
-  test('is asked about with the address, without its zone, and warned of when it is wrong', async () => {
+  test("is verified with the client's address without its zone; a wrong one is logged as a warning", async () => {
     const asked: unknown[] = [];
     const verify = async (...all: unknown[]): Promise<PasswordVerdict> => {
       asked.push(all);
@@ -278,7 +278,7 @@ suite('what a client has shown', () => {
   });
 });
 
-test('an answer that never comes is not waited for beyond the end of the session', async () => {
+test('waiting for a verdict stops when the session ends', async () => {
   using scene = new ServerScene({}, { authenticator: { verify: () => new Promise(() => {}) } });
   const { client, session, outcome } = receive(scene, ['password']);
   client.send('05 01 02', login('right'));

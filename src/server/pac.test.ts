@@ -149,7 +149,7 @@ const rows: readonly {
     proxied: ['a.corp.example', '10.0.0.1'],
   },
   {
-    name: 'what only garter can decide goes to garter',
+    name: 'destinations that only garter can decide on use garter',
     routes: [
       direct(['a.example'], { user: ['alice'] }),
       direct(['b.example'], { port: [{ first: 443, last: 443 }] }),
@@ -201,7 +201,7 @@ function answer(line: string, host: string | undefined, client = '127.0.0.1'): s
   return bytes && Buffer.from(bytes).toString();
 }
 
-suite('who asks for it', () => {
+suite('requests for proxy.pac', () => {
   for (const host of ['localhost', 'LocalHost:1080', '127.0.0.1', '127.1.2.3:1080', '[::1]:1080']) {
     test(`Host: ${host} gets it`, () => {
       const [head = '', body = ''] = answer('GET /proxy.pac', host)?.split('\r\n\r\n') ?? [];
@@ -224,7 +224,7 @@ suite('who asks for it', () => {
     'localhost, evil.example',
     'localhost:x',
   ]) {
-    test(`Host: ${host ?? 'none'} gets nothing`, () =>
+    test(`Host: ${host ?? 'none'} does not get it`, () =>
       assert.equal(answer('GET /proxy.pac', host), undefined));
   }
 

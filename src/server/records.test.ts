@@ -25,7 +25,7 @@ async function ask(server: Server): Promise<void> {
   await once(socket, 'close');
 }
 
-suite('a record goes to everybody who subscribes, and a line of it only where the rule wants one', () => {
+suite('every subscriber gets each record, and the log gets a line only if the rule has one', () => {
   for (const [engine, workers] of [
     [ENGINE, 1],
     // Only the fast engine has threads.

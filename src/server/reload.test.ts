@@ -32,7 +32,7 @@ suite('reload', () => {
     }
   });
 
-  test('of two concurrent reloads, the second is in force, and nothing of the first is left', async () => {
+  test('two concurrent reloads: the second is in force, and nothing remains of the first', async () => {
     const [one, two] = [await closedPort(), await closedPort()];
     await using server = await Server.start(settingsAt(0));
     await Promise.all([server.reload(settingsAt(one)), server.reload(settingsAt(two))]);

@@ -15,7 +15,7 @@ const rows: readonly (readonly [host: string, address: Omit<Address, 'port'>, te
 ];
 
 for (const [host, expected, text] of rows) {
-  test(`${JSON.stringify(host)} goes as ${text}`, () => {
+  test(`${JSON.stringify(host)} is sent as ${text}`, () => {
     const address = addressOf(host, 80);
     assert.deepEqual(address, { ...expected, port: 80 });
     assert.equal(formatAddress(address), text);

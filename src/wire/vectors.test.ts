@@ -282,7 +282,7 @@ check('SOCKS4 request', {
       message: { command: 1, destination: { type: 1, host: '0.0.1.0', port: 80 }, userId: '' },
     },
     {
-      name: 'a user id in Latin-1 is no reason to refuse',
+      name: 'a user id in Latin-1 is accepted',
       hex: '04 01 01 bb c0 00 02 01 6a fc 72 67 00',
       message: { command: 1, destination: ipv4, userId: 'j\ufffdrg' },
       only: 'decode',
@@ -400,7 +400,7 @@ check('PROXY header', {
     },
     { name: 'UNKNOWN', hex: text('PROXY UNKNOWN\r\n'), message: {} },
     {
-      name: 'UNKNOWN with anything behind',
+      name: 'UNKNOWN with anything after it',
       hex: text(`PROXY UNKNOWN ${'f'.repeat(91)}\r\n`),
       message: {},
     },
@@ -419,7 +419,7 @@ check('PROXY header', {
     { name: 'version 2, LOCAL', hex: `${SIGNATURE} 20 00 00 00`, message: {} },
     { name: 'version 2, LOCAL with addresses', hex: `${SIGNATURE} 20 11 00 0c ${tcp4}`, message: {} },
     { name: 'version 2, UDP', hex: `${SIGNATURE} 21 12 00 0c ${tcp4}`, message: {} },
-    { name: 'version 2, a family to come', hex: `${SIGNATURE} 21 f1 00 01 00`, message: {} },
+    { name: 'version 2, an unknown family', hex: `${SIGNATURE} 21 f1 00 01 00`, message: {} },
   ],
   faults: [
     ['SOCKS', '05 01 00', 'ERR_SOCKS_PROXY_HEADER'],
@@ -440,7 +440,7 @@ check('PROXY header', {
   ],
 });
 
-suite('what cannot be encoded is a RangeError', () => {
+suite('values that cannot be encoded throw a RangeError', () => {
   const rows: readonly (readonly [string, () => unknown])[] = [
     ['a name of 256', () => encodeAddress(named('a'.repeat(256)))],
     ['a name of 128 letters of two bytes', () => encodeAddress(named('ä'.repeat(128)))],

@@ -6,8 +6,8 @@ import { inspect } from 'node:util';
 import { parseConfig } from '../../src/config/load.ts';
 import { formatProblems } from '../../src/config/source/problem.ts';
 
-// A file is a configuration, a line of dashes, and what garter says of it: its problems, or the settings it makes.
-// After a wanted change, rewrite them with GOLDEN=write and read the difference.
+// Each file contains a configuration, a line of dashes, and the expected problems or settings. After an
+// intended change, rewrite them with GOLDEN=write and review the difference.
 
 const DASHES = '-'.repeat(72);
 const ENVIRONMENT = {

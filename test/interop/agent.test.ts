@@ -8,7 +8,7 @@ import { dumpPage } from './chromium.ts';
 import { startDnsmasq } from './dnsmasq.ts';
 import { far, page, startNetwork, type Network } from './network.ts';
 
-suite('the agent of a client machine, which knows no name of the far side', () => {
+suite('the agent of a client machine that cannot resolve names of the far side', () => {
   const resources = new AsyncDisposableStack();
   let network: Network;
   let agent: Daemon;
@@ -34,7 +34,7 @@ suite('the agent of a client machine, which knows no name of the far side', () =
   const curl = (...args: readonly string[]): Promise<Outcome> =>
     run([...network.client, 'curl', '-sS', '-m', '10', ...args]);
 
-  test('curl: a page by name, logged in by the agent', async () => {
+  test('curl: a page by name, with the login of the agent', async () => {
     const { code, stdout, stderr } = await curl('-x', `socks5h://${at}`, `http://${far.name}/`);
     assert.equal(code, 0, stderr);
     assert.equal(stdout, page);
@@ -42,7 +42,7 @@ suite('the agent of a client machine, which knows no name of the far side', () =
     assert.equal(user, 'alice');
   });
 
-  test('curl: proxy.pac, but not by the name of a site', async () => {
+  test('curl: proxy.pac, but not under the name of a site', async () => {
     const pac = await curl(`http://${at}/proxy.pac`);
     assert.match(pac.stdout, /isInNet\(host, "10\.77\.1\.0", "255\.255\.255\.0"\)\) return "DIRECT"/);
     const { stdout } = await curl('-H', 'Host: evil.example', `http://${at}/proxy.pac`);
@@ -50,7 +50,7 @@ suite('the agent of a client machine, which knows no name of the far side', () =
     assert.doesNotMatch(stdout, /FindProxyForURL/);
   });
 
-  test('Chromium: a page by way of proxy.pac', async () => {
+  test('Chromium: a page, using proxy.pac', async () => {
     const { stdout, stderr } = await dumpPage(
       network.client,
       join(network.directory, 'profile'),
@@ -61,16 +61,16 @@ suite('the agent of a client machine, which knows no name of the far side', () =
     await network.garter.record({ command: 'connect', destination: `${far.name}:80` });
   });
 
-  test('nothing of it is in the log', () => {
+  test('none of it is in the log', () => {
     assert.doesNotMatch(agent.stderr(), /far\.test|client=|s3cret/);
   });
 });
 
-test('a domain is all that the agent of a client machine is told', async () => {
+test('the agent of a client machine only needs a domain', async () => {
   await using stack = new AsyncDisposableStack();
   const network = stack.use(await startNetwork());
   const { client } = network.machines;
-  // `ip netns exec` shows it to programs as /etc/resolv.conf.
+  // `ip netns exec` mounts it as /etc/resolv.conf.
   const etc = join('/etc/netns', client.namespace);
   await mkdir(etc, { recursive: true });
   stack.defer(() => rm(etc, { recursive: true }));

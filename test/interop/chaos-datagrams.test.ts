@@ -8,7 +8,7 @@ import { far, startNetwork } from './network.ts';
 const ECHO_PORT = 7;
 const loop = fileURLToPath(new URL('./clients/loop.ts', import.meta.url));
 
-/** Answers with the port that it was asked from. */
+/** Answers with the source port of each datagram. */
 const ECHO = `
   const { createSocket } = require('node:dgram');
   for (const [type, host] of [['udp4', '${far.v4}'], ['udp6', '${far.v6}']]) {
@@ -17,7 +17,7 @@ const ECHO = `
     socket.bind(${ECHO_PORT}, host, () => console.log('bound'));
   }`;
 
-/** Every datagram that garter's machine sends, by where it goes. */
+/** Counts the datagrams that garter's machine sends, by destination. */
 const COUNTERS = `
   counter to_itself {}
   counter to_echo {}
@@ -34,7 +34,7 @@ const COUNTERS = `
     counter name to_others
   }`;
 
-/** As a bridge for containers where none runs: the link is up, without a carrier, and its address works. */
+/** Like an unused bridge for containers: the link is up without a carrier, and its address works. */
 async function addIdleLink(at: Machine, address: string): Promise<void> {
   await check([...at.prefix, 'ip', 'link', 'add', 'idle', 'type', 'veth', 'peer', 'unplugged']);
   await check([...at.prefix, 'ip', 'address', 'add', address, 'dev', 'idle']);
@@ -62,7 +62,8 @@ for (const { title, to } of rows) {
     await garter.record({ command: 'udp' });
     await garter.record({ command: 'udp' });
     const refused = (await garter.log()).filter(({ event }) => event === 'datagram refused');
-    // That an address is a network's broadcast only the kernel knows, which sends nothing there: two of them.
+    // Only the kernel knows the broadcast addresses of networks, and sends nothing to them: two of the
+    // destinations.
     assert.equal(refused.length, sent - 2);
     assert.ok((await packets(machines.proxy, 'to_echo')) > sent);
     for (const counter of ['to_itself', 'to_many', 'to_others']) {

@@ -5,7 +5,7 @@ import { check, run, start, type Outcome } from '../support/process.ts';
 import { addRoute, deviceTo, filter, packets } from './machine.ts';
 import { far, page, startNetwork, type Network } from './network.ts';
 
-/** A name whose addresses are global, so that IPv6 would be preferred; only the one of IPv4 leads anywhere. */
+/** A name with global addresses, so that IPv6 is preferred; only the IPv4 address can be reached. */
 const DEAD6 = { name: 'dead6.far.test', v6: '2001:db8::2' };
 const names = [`${DEAD6.name},${far.v4},${DEAD6.v6}`];
 
@@ -31,7 +31,7 @@ async function fetches(network: Network, host: string, address: string): Promise
   await network.garter.record({ command: 'connect', destination: `${host}:80`, address: `${address}:80` });
 }
 
-suite('hosts that have only IPv6', () => {
+suite('hosts with IPv6 only', () => {
   let network: Network;
   before(async () => {
     network = await startNetwork({ families: [6], names });
@@ -42,14 +42,14 @@ suite('hosts that have only IPv6', () => {
     test(`CONNECT to ${host}`, () => fetches(network, host, `[${far.v6}]`));
   }
 
-  test('CONNECT to an IPv4 address: no way there', async () => {
+  test('CONNECT to an IPv4 address: no route', async () => {
     const { stderr } = await curl(network, far.v4);
     assert.match(stderr, /\(3\)/);
     await network.garter.record({ destination: `${far.v4}:80`, end: 'target:dial:ENETUNREACH' });
   });
 
   for (const host of [far.v6, far.name]) {
-    test(`UDP ASSOCIATE: a question to the name server at ${host}`, async () => {
+    test(`UDP ASSOCIATE: a query to the name server at ${host}`, async () => {
       const { garter, client } = network;
       const command = [process.execPath, ask, garter.host, String(garter.port), host, far.name];
       assert.equal(await check([...client, ...command]), `${far.v6}\n`);
@@ -58,7 +58,7 @@ suite('hosts that have only IPv6', () => {
     });
   }
 
-  test('BIND: the server connects to the address that is on its side', async () => {
+  test('BIND: the server connects to the address on its side', async () => {
     const { garter, client, server } = network;
     const command = [process.execPath, bind, garter.host, String(garter.port), far.v6];
     await using waiting = await start([...client, ...command], { ready: /^bound (\S+) (\d+)$/m });
@@ -71,7 +71,7 @@ suite('hosts that have only IPv6', () => {
   });
 });
 
-suite('hosts that have only IPv4', () => {
+suite('hosts with IPv4 only', () => {
   let network: Network;
   before(async () => {
     network = await startNetwork({ families: [4], names });
@@ -82,20 +82,21 @@ suite('hosts that have only IPv4', () => {
     test(`CONNECT to ${host}`, () => fetches(network, host, far.v4));
   }
 
-  test('CONNECT to an IPv6 address: no way there', async () => {
+  test('CONNECT to an IPv6 address: no route', async () => {
     const { stderr } = await curl(network, `[${far.v6}]`);
     assert.match(stderr, /\(3\)/);
     await network.garter.record({ destination: `[${far.v6}]:80`, end: 'target:dial:ENETUNREACH' });
   });
 });
 
-test('hosts that have both, and a name whose IPv6 address is silent', async () => {
+test('hosts with both, and a name whose IPv6 address is silent', async () => {
   await using network = await startNetwork({
     names,
     rules: '  - { name: all, allow: any, to: [any, reserved] }',
   });
   const { proxy, server } = network.machines;
-  // With a global address of its own it prefers the global one; the server takes the packets and drops them.
+  // With a global address of its own, it prefers the global one; the server receives the packets and drops
+  // them.
   await check([...proxy.prefix, 'ip', 'address', 'add', '2001:db8::1/128', 'dev', deviceTo(server), 'nodad']);
   await addRoute(proxy, '2001:db8::/32', far.v6);
   await filter(proxy, TRIED);

@@ -10,7 +10,7 @@ import { far, startNetwork } from './network.ts';
 const TRANSFERS = 50;
 const SIZE = 100_000;
 
-/** A machine drops one packet in twenty of those that come. */
+/** Drops one in twenty of the packets that a machine receives. */
 const LOSS = `
   counter lost {}
   chain input {

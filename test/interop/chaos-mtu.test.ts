@@ -5,14 +5,14 @@ import { check, run, start, type Outcome } from '../support/process.ts';
 import { addCable, addMachine, addRoute, deviceTo, filter, packets, tune, type Machine } from './machine.ts';
 import { startNetwork, type Network } from './network.ts';
 
-/** Behind the server machine, which is a router here. */
+/** Behind the server machine, which acts as a router. */
 const targets = ['10.77.3.2', 'fd77:3::2'];
 const PATIENT = 7000;
 const HASTY = 7001;
 
 const data = randomBytes(250_000).toString('hex');
 
-/** The router says nothing about packets that are too big. */
+/** The router does not report packets that are too big. */
 const SILENCE = `
   counter silenced {}
   chain output {
@@ -21,7 +21,7 @@ const SILENCE = `
     icmpv6 type packet-too-big counter name silenced drop
   }`;
 
-/** Answers with the digest of what it is sent, on several ports. */
+/** Answers with the digest of what it receives, on several ports. */
 const DIGEST = `
   const { createHash } = require('node:crypto');
   const { createServer } = require('node:http');
@@ -33,8 +33,8 @@ const DIGEST = `
     createServer(answer).listen(Number(port), '::', () => console.log('listening'));
   }`;
 
-// The target says by its MSS that it takes 1500 bytes; the router, before it, lets 1280 pass.
-suite('a link that swallows what is longer than 1280 bytes', () => {
+// The MSS of the target allows 1500 bytes; the router in front of it only passes 1280.
+suite('a link that silently drops packets longer than 1280 bytes', () => {
   const resources = new AsyncDisposableStack();
   let network: Network;
   let router: Machine;
@@ -71,7 +71,7 @@ suite('a link that swallows what is longer than 1280 bytes', () => {
   };
 
   for (const host of targets) {
-    test(`to ${host}: ends at the idle time-out`, async () => {
+    test(`to ${host}: ends with the idle time-out`, async () => {
       await tune(network.machines.proxy, 'net.ipv4.tcp_mtu_probing=0');
       const { code } = await upload(host, HASTY);
       assert.notEqual(code, 0);
@@ -79,7 +79,7 @@ suite('a link that swallows what is longer than 1280 bytes', () => {
       assert.equal(record.received, 0);
     });
 
-    test(`to ${host}: passes where the kernel looks for the size that does (tcp_mtu_probing)`, async () => {
+    test(`to ${host}: works if the kernel probes for the size (tcp_mtu_probing)`, async () => {
       await tune(network.machines.proxy, 'net.ipv4.tcp_mtu_probing=1');
       const soFar = await packets(router, 'silenced');
       const { stdout, stderr } = await upload(host, PATIENT);

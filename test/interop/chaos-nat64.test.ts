@@ -6,11 +6,11 @@ import { check, run, start, type Outcome } from '../support/process.ts';
 import { addCable, addMachine, addRoute, tune } from './machine.ts';
 import { page, startNetwork, type Network } from './network.ts';
 
-/** Two addresses of one machine that has only IPv4. */
+/** Two addresses of a machine with IPv4 only. */
 const OPEN = { name: 'open.far.test', v4: '192.31.196.2', v6: '64:ff9b::c01f:c402' };
 const DENIED = { name: 'denied.far.test', v4: '192.31.196.130', v6: '64:ff9b::c01f:c482' };
 
-// NAT64 needs a TUN device. The server machine is the translator, and answers names as DNS64 would.
+// NAT64 needs a TUN device. The server machine is the translator, and answers names like DNS64.
 suite('NAT64', () => {
   const resources = new AsyncDisposableStack();
   let network: Network;
@@ -72,7 +72,7 @@ data-dir ${network.directory}
     ]);
 
   for (const host of [OPEN.name, `[${OPEN.v6}]`]) {
-    test(`${host} is reached`, async () => {
+    test(`${host} can be reached`, async () => {
       const { code, stdout, stderr } = await curl(host);
       assert.equal(code, 0, stderr);
       assert.equal(stdout, page);
@@ -81,7 +81,7 @@ data-dir ${network.directory}
   }
 
   for (const host of [DENIED.name, `[${DENIED.v6}]`]) {
-    test(`${host} is refused by the IPv4 address inside`, async () => {
+    test(`${host} is refused because of its IPv4 address`, async () => {
       const { code, stderr } = await curl(host);
       assert.equal(code, 97, stderr);
       assert.match(stderr, /\(2\)/);

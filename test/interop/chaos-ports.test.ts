@@ -6,7 +6,10 @@ import { far, startNetwork } from './network.ts';
 
 const PORTS = 20;
 
-/** Holds every request until a signal, then answers them all and is the one who closes: the port that stays in TIME_WAIT is its own. */
+/**
+ * Holds every request until a signal, then answers them all and closes first, so that the port in TIME_WAIT
+ * is its own.
+ */
 const HOLD = `
   const held = [];
   const server = require('node:net').createServer((socket) => {
@@ -17,15 +20,15 @@ const HOLD = `
     for (const socket of held.splice(0)) socket.end('HTTP/1.0 200 OK\\r\\n\\r\\nfree');
   });`;
 
-const REFUSED = `97 Can't complete SOCKS5 connection to ${far.v4}. (1)`; // CURLE_PROXY and a general failure
+const REFUSED = `97 Can't complete SOCKS5 connection to ${far.v4}. (1)`; // CURLE_PROXY, with a general failure
 
-test(`${PORTS} ports and ${2 * PORTS} connections: the rest is refused, and served when the first have ended`, async () => {
+test(`${PORTS} ports and ${2 * PORTS} connections: the excess is refused, and served when the first have ended`, async () => {
   await using network = await startNetwork();
   const { garter } = network;
   await using target = await start([...network.server, process.execPath, '-e', HOLD], { ready: /listening/ });
   await tune(network.machines.proxy, `net.ipv4.ip_local_port_range=50000 ${50_000 + PORTS - 1}`);
 
-  /** All at once; curl's exit codes with what they mean. */
+  /** Runs all at once; returns curl's exit codes and messages. */
   const fetch = async (count: number): Promise<readonly string[]> => {
     const all = ['-Z', '--parallel-immediate', '--parallel-max', String(count), '-m', '60'];
     const result = ['-o', '/dev/null', '-w', '%{exitcode} %{errormsg}\\n'];

@@ -14,8 +14,8 @@ suite('a target whose link goes down', () => {
 
   const rows = [
     { title: 'while it sends', server: 'while echo tick; do sleep 0.1; done', feed: 'sleep 60' },
-    { title: 'while it is sent to', server: 'echo tick; cat >/dev/null', feed: 'yes' },
-    { title: 'while nobody sends', server: 'echo tick; cat >/dev/null', feed: 'sleep 60' },
+    { title: 'while it receives', server: 'echo tick; cat >/dev/null', feed: 'yes' },
+    { title: 'while neither side sends', server: 'echo tick; cat >/dev/null', feed: 'sleep 60' },
   ];
   for (const { title, server, feed } of rows) {
     test(title, async () => {

@@ -13,7 +13,7 @@ suite('Chromium', () => {
   });
   after(() => network[Symbol.asyncDispose]());
 
-  test('loads a page by name; the hosts that it asks for by itself are refused', async () => {
+  test('loads a page by name; hosts that it contacts by itself are refused', async () => {
     const { stdout, stderr } = await dumpPage(
       network.client,
       join(network.directory, 'profile'),

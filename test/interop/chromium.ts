@@ -1,7 +1,7 @@
 import { run } from '../support/process.ts';
 import type { Outcome } from '../support/process.ts';
 
-/** Loads a page without a window, and tells what has become of it. `prefix`: where it runs; `profile`: a folder of its own. */
+/** Loads a page without a window, and returns its content. `prefix`: where it runs; `profile`: a folder. */
 export function dumpPage(
   prefix: readonly string[],
   profile: string,

@@ -6,14 +6,14 @@ import { Command, request5 } from '../support/raw.ts';
 import { addCable, addMachine, type Machine } from './machine.ts';
 
 const INSIDE = '10.0.0.5';
-/** What a client on the link can take, with an address of the inside and of loopback in them. */
+/** Addresses that a client on the link can use, each with a private or loopback address inside. */
 const FORGED = ['2002:a00:5::1', '64:ff9b::a00:5', '2002:7f00:1::1', '64:ff9b::7f00:1'];
 const PREFIXES = ['2002:a00:5::', '64:ff9b::', '2002:7f00:1::'];
 const METHOD = '\x05\x00';
 /** RFC 1928 section 6. */
 const [REFUSED_BY_RULE, REFUSED_THERE] = ['\x02', '\x05'];
 
-suite('a client whose IPv6 address has an IPv4 address inside', () => {
+suite('a client whose IPv6 address contains an IPv4 address', () => {
   const stack = new AsyncDisposableStack();
   let client: Machine;
   let proxy: Machine;
@@ -27,7 +27,7 @@ suite('a client whose IPv6 address has an IPv4 address inside', () => {
   });
   after(() => stack.disposeAsync());
 
-  /** What the proxy answers to a greeting and a CONNECT to a port of the client that is closed. */
+  /** The answer to a greeting and a CONNECT to a closed port of the client. */
   const ask = async (source: string, { port }: Garter): Promise<string> => {
     const host = source.includes(':') ? `${source.slice(0, source.indexOf('::'))}::ff` : '10.0.0.1';
     const input = Buffer.concat([Buffer.of(5, 1, 0), request5(Command.connect, INSIDE, 9)]).toString(
@@ -53,7 +53,7 @@ routes: [{ to: [any], from: [10.0.0.0/8, loopback], via: direct }]`,
       new RegExp(`^${METHOD}\x05${REFUSED_BY_RULE}`),
     ],
   ] as const) {
-    test(`is not that address to ${where}`, async () => {
+    test(`does not count as that address in ${where}`, async () => {
       await using garter = await startGarter({ host: '::', prefix: proxy.prefix, config });
       assert.ok((await ask(INSIDE, garter)).startsWith(`${METHOD}\x05${REFUSED_THERE}`));
       for (const source of FORGED) {

@@ -37,7 +37,7 @@ suite('curl', () => {
         destination: `${host}:80`,
         rule: 'open',
       });
-      // Behind a name either family may win.
+      // With a name, either family can win.
       if (address !== undefined) assert.equal(record.address, address);
       assert.ok(record.sent > 0 && record.received > page.length, `bytes counted: ${JSON.stringify(record)}`);
     });
@@ -88,7 +88,7 @@ suite('curl with a user', () => {
   const refusals = [
     { title: 'a wrong password', login: 'alice:wrong%20pass@', end: 'policy:auth:wrong' },
     { title: 'an unknown user', login: 'mallory:right%20pass@', end: 'policy:auth:wrong' },
-    { title: 'no password at all', login: '', end: 'policy:greeting:no-method' },
+    { title: 'no password', login: '', end: 'policy:greeting:no-method' },
   ];
   for (const { title, login, end } of refusals) {
     test(title, async () => {

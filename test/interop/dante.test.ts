@@ -18,7 +18,7 @@ upstreams: { way: ${way} }`,
   });
 }
 
-/** Another program as an upstream: the one with BIND and UDP. */
+/** Another program as an upstream, the only one with BIND and UDP. */
 suite('danted as an upstream', () => {
   const resources = new AsyncDisposableStack();
   let port: number;

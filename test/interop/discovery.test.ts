@@ -7,10 +7,10 @@ import { connectThrough } from '../support/raw.ts';
 import { closedPort, startEcho, type Target } from '../support/targets.ts';
 import { startDnsmasq } from './dnsmasq.ts';
 
-/** An address of the loopback for this run alone, so that port 53 is free. */
+/** A loopback address that only this run uses, so that port 53 is free. */
 const host = `127.54.${(process.pid >>> 8) & 255}.${process.pid & 255}`;
 const NAME = '_socks5._tcp.far.test';
-/** Seconds; more than the least that garter makes of it. */
+/** Seconds; more than the minimum that garter applies. */
 const TTL = 6;
 
 type Name = 'p1' | 'p2' | 'p3' | 'p4';
@@ -23,7 +23,7 @@ suite('servers in the SRV records of dnsmasq', () => {
   let dnsmasq: Daemon | undefined;
   let garter: Garter;
 
-  /** Restarts it with these records. */
+  /** Restarts dnsmasq with these records. */
   const publish = async (records: Records): Promise<void> => {
     await dnsmasq?.[Symbol.asyncDispose]();
     dnsmasq = await startDnsmasq([
@@ -57,7 +57,7 @@ workers: 1`,
   });
   after(() => resources.disposeAsync());
 
-  /** Opens a connection to the echo, one after the other; how many went by which server. */
+  /** Opens connections to the echo one after the other; returns how many used each server. */
   const used = async (times: number): Promise<Partial<Record<Name, number>>> => {
     const count = (await garter.records()).length;
     for (let i = 0; i < times; i++) {
@@ -80,14 +80,14 @@ workers: 1`,
     return counts;
   };
 
-  test('by weight among the best, and as old as their time to live; added, removed, lost', async () => {
+  test('servers are chosen by weight, and looked up again after their time to live: added, removed, lost', async () => {
     await publish({ p1: [10, 75], p2: [10, 25], p3: [20, 100] });
     const { p1 = 0, p2 = 0, ...rest } = await used(200);
     assert.deepEqual(rest, {});
     assert.equal(p1 + p2, 200);
     assert.ok(p1 > 120 && p1 < 180, `${p1} of 200 by p1`);
 
-    // Removed and added, while a connection is open through one that goes.
+    // Servers are removed and added, while a connection is open through one of the removed ones.
     using open = await connectThrough(garter, echo);
     await publish({ p4: [10, 0], p3: [20, 100] });
     const counts = await until(
@@ -102,7 +102,7 @@ workers: 1`,
     open.send(Buffer.from('still here'));
     assert.equal((await open.read(10)).toString(), 'still here');
 
-    // Nobody answers any more: what is known stays, and that is said once.
+    // No name server answers: the known servers stay in use, with one warning.
     await dnsmasq![Symbol.asyncDispose]();
     dnsmasq = undefined;
     for (let i = 0; i < 3; i++) {
@@ -119,7 +119,7 @@ workers: 1`,
     assert.equal(warnings.length, 1);
     assert.partialDeepStrictEqual(warnings[0], { level: 'warn', service: NAME });
 
-    // They come back, the best of them being down.
+    // The name server is back; the best server is down.
     await publish({ p1: [10, 0, await closedPort()], p3: [20, 0] });
     await until(
       async () => ((await used(1)).p3 === undefined ? undefined : true),

@@ -7,7 +7,7 @@ import { formatIp, parseIp } from '../../src/wire/ip.ts';
 import { makeDirectory } from '../support/directory.ts';
 import { startDnsmasq } from './dnsmasq.ts';
 
-/** An address of the loopback for this run alone, so that port 53 is free. */
+/** A loopback address that only this run uses, so that port 53 is free. */
 const host = `127.53.${(process.pid >>> 8) & 255}.${process.pid & 255}`;
 
 const many = Array.from({ length: 200 }, (_, i) => `10.9.0.${i + 1}`);
@@ -36,7 +36,7 @@ suite('dnsmasq', () => {
   });
   after(() => stack.disposeAsync());
 
-  /** Asks with a resolver of its own, by the servers of resolv.conf. */
+  /** Resolves with a new resolver, by the servers of resolv.conf. */
   async function resolve(name: string): Promise<string[]> {
     using resolver = new Resolver({ family: 'any', timeout: 20_000 }, machine);
     return (await resolver.resolve(name)).map(formatIp);
@@ -51,7 +51,7 @@ suite('dnsmasq', () => {
     assert.deepEqual(await resolve('Alias.far.test'), ['10.77.2.2', 'fd77:2::2']);
   });
 
-  test('a name without a dot is not looked for in the search list', async () => {
+  test('the search list is not applied to a name without a dot', async () => {
     for (const name of ['www', 'www.']) await assert.rejects(resolve(name), { code: 'ESERVFAIL' });
   });
 
@@ -65,7 +65,7 @@ suite('dnsmasq', () => {
     await assert.rejects(resolve('nowhere.far.test'), { name: 'ResolveError', code: 'ENOTFOUND' });
   });
 
-  test('what it has nobody to ask about', async () => {
+  test('a name that the name server refuses to resolve', async () => {
     await assert.rejects(resolve('www.elsewhere.test'), { code: 'ESERVFAIL', message: /RCODE 5/ });
   });
 

@@ -1,6 +1,6 @@
 import { start, type Daemon } from '../support/process.ts';
 
-/** In the foreground, and it knows nothing but what it is told. */
+/** Options for the foreground, without any other sources of names. */
 const ALONE = [
   '--keep-in-foreground',
   '--log-facility=-',
@@ -11,7 +11,10 @@ const ALONE = [
   '--pid-file=',
 ];
 
-/** A name server on port 53, with these options; `prefix` is what to put in front of it so that it runs on another machine. */
+/**
+ * A name server on port 53 with these options; `prefix` is put in front of the command, to run it on another
+ * machine.
+ */
 export function startDnsmasq(options: readonly string[], prefix: readonly string[] = []): Promise<Daemon> {
   return start([...prefix, 'dnsmasq', ...ALONE, ...options], { ready: /started/ });
 }

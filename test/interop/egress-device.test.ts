@@ -9,10 +9,10 @@ import { check, run, start, until } from '../support/process.ts';
 import { startDnsmasq } from './dnsmasq.ts';
 import { addCable, addMachine, deviceTo, filter, packets, tune, type Machine } from './machine.ts';
 
-/** Both neighbours have it, so who answers tells which way was taken. */
+/** Both neighbours have these addresses: the one that answers shows which link was used. */
 const TARGET = { v4: '10.99.0.1', v6: 'fd99::1' } as const;
 const ECHO_PORT = 7;
-/** Nothing that comes from the address of one link may leave by the other. */
+/** Counts packets that leave by one link with the address of the other. */
 const COUNTERS = `counter strayed {}
 chain out {
   type filter hook output priority 0;
@@ -23,10 +23,10 @@ const through = join(import.meta.dirname, 'clients/through.ts');
 const echo = join(import.meta.dirname, 'clients/echo.ts');
 const bind = join(import.meta.dirname, 'clients/bind.ts');
 
-/** Only the fast engine can; what the portable one says instead is tested beside the server. */
+/** Only the fast engine supports this; the error of the portable one is tested elsewhere. */
 suite('an interface as egress', { skip: process.env.GARTER_ENGINE === 'portable' }, () => {
   const stack = new AsyncDisposableStack();
-  /** Behind the default route, and behind the tunnel. */
+  /** Reached by the default route, and by the tunnel. */
   let near: Machine;
   let vpn: Machine;
   let proxy: Machine;
@@ -47,7 +47,7 @@ suite('an interface as egress', { skip: process.env.GARTER_ENGINE === 'portable'
       const command = [echo, String(ECHO_PORT), machine.role, TARGET.v4, TARGET.v6];
       stack.use(await start([...machine.prefix, process.execPath, ...command], { ready: /ready/ }));
     }
-    // The name leads to the target by one name server, nowhere by the other.
+    // One name server resolves the name to the target, the other to an address without a host.
     stack.use(await startDnsmasq([`--host-record=echo.test,${TARGET.v4}`], vpn.prefix));
     stack.use(await startDnsmasq(['--host-record=echo.test,10.99.0.9'], near.prefix));
     await filter(proxy, COUNTERS);
@@ -61,7 +61,7 @@ suite('an interface as egress', { skip: process.env.GARTER_ENGINE === 'portable'
     );
     await defaultRoute('vpn', 2);
   }
-  /** With a metric that lets `near` win. */
+  /** With a metric that gives `near` precedence. */
   async function defaultRoute(role: string, network: number, families = [4, 6]): Promise<void> {
     for (const gateway of families.map((one) => (one === 4 ? `10.77.${network}.2` : `fd77:${network}::2`)))
       await check([
@@ -83,7 +83,7 @@ timeouts: { connect: 5s }`,
     check([...proxy.prefix, process.execPath, ...asking(garter, command, to)]);
   const nothingStrayed = async (): Promise<void> => assert.equal(await packets(proxy, 'strayed'), 0);
 
-  test('without one the default route is taken', async () => {
+  test('otherwise the default route is used', async () => {
     await using garter = await garterBy('to-near');
     assert.match(await ask(garter, 'connect', TARGET.v4), /near hears 10\.77\.1\.1: hello/);
   });
@@ -92,7 +92,7 @@ timeouts: { connect: 5s }`,
     ['IPv4', TARGET.v4, '10.77.2.1'],
     ['IPv6', TARGET.v6, 'fd77:2::1'],
   ] as const)
-    test(`connections and datagrams over ${family} stay on it`, async () => {
+    test(`connections and datagrams over ${family} use it`, async () => {
       await using garter = await garterBy('to-vpn');
       assert.ok((await ask(garter, 'connect', to)).includes(`vpn hears ${from}: hello`));
       assert.ok((await ask(garter, 'udp', to)).includes(`vpn hears ${from}: hello`));
@@ -100,7 +100,7 @@ timeouts: { connect: 5s }`,
     });
 
   for (const scheme of ['socks5', 'socks5+tls']) {
-    test(`so do those to an upstream by ${scheme}, its checks, and the queries of the route`, async () => {
+    test(`so do connections to an upstream by ${scheme}, its checks, and the queries of the route`, async () => {
       await using directory = await makeDirectory();
       const ca = await Authority.make(directory.path, 'ca');
       const { cert, key } = await ca.issue('server', { names: `IP:${TARGET.v4}` });
@@ -120,13 +120,13 @@ rules: [{ name: all, allow: any, to: [any, self] }]`,
       });
       assert.match(await ask(garter, 'connect', 'echo.test'), /vpn hears 10\.99\.0\.1: hello/);
       assert.match(await ask(garter, 'udp', 'echo.test'), /vpn hears 10\.99\.0\.1: hello/);
-      // A check is greeted and leaves.
+      // A check ends after the greeting.
       await upstream.record({ end: 'client:request' });
       await nothingStrayed();
     });
   }
 
-  test("a link-local destination is on the interface's link, and loopback is not", async () => {
+  test("a link-local destination is on the interface's link, and loopback cannot be reached", async () => {
     await check([...vpn.prefix, 'ip', 'address', 'add', 'fe80::99/64', 'dev', 'to-proxy', 'nodad']);
     await check([...proxy.prefix, 'ip', 'address', 'add', 'fe80::98/64', 'dev', 'to-vpn', 'nodad']);
     await using garter = await startGarter({
@@ -140,7 +140,7 @@ routes: [{ to: [any], via: direct, egress: to-vpn }]`,
     await garter.record({ destination: `127.0.0.1:${ECHO_PORT}`, end: 'internal:dial:EADDRNOTAVAIL' });
   });
 
-  test('it is down, and gone: nothing leaves; it comes again: all goes on', async () => {
+  test('while it is down or removed, nothing is sent; when it is back, everything works again', async () => {
     await using garter = await garterBy('to-vpn');
     const command = asking(garter, 'udp-again', TARGET.v4);
     await using client = await start([...proxy.prefix, process.execPath, ...command], {
@@ -195,7 +195,7 @@ routes: [{ to: [any], via: direct, egress: to-vpn }]`,
       '10.77.2.1',
     ],
   ] as const)
-    test(`${name}, and hears no other`, async () => {
+    test(`${name}, and not reachable from another link`, async () => {
       const [inside, outside] = [open, shut].map((role) => (role === 'vpn' ? vpn : near)) as [
         Machine,
         Machine,
@@ -221,7 +221,7 @@ routes: [{ to: [any], via: direct, egress: to-vpn }]`,
       assert.match(waiting.stdout(), new RegExp(`got ${inside.role}`));
     });
 
-  test('the relay of a listener with an interface hears no other', async () => {
+  test('the relay of a listener with an interface is not reachable from another link', async () => {
     await using garter = await startGarter({
       host: '10.77.2.1',
       listener: ['interface: to-vpn'],
@@ -233,7 +233,7 @@ routes: [{ to: [any], via: direct, egress: to-vpn }]`,
       ready: /^relay (\S+) (\d+)$/m,
     });
     const [, host, port] = client.ready;
-    // The kernel says that nobody listens there.
+    // The kernel reports that there is no listener.
     const knock = `
       const socket = require('node:dgram').createSocket('udp4');
       socket.on('error', ({ code }) => { console.log(code); socket.close(); });
@@ -247,7 +247,7 @@ routes: [{ to: [any], via: direct, egress: to-vpn }]`,
     );
   });
 
-  test('the user of run-as can do it without a capability', async () => {
+  test('the user of run-as needs no capability for it', async () => {
     await using directory = await makeDirectory();
     await chown(directory.path, Number(await check(['id', '-u', 'nobody'])), 0);
     const config = join(directory.path, 'garter.yaml');

@@ -8,7 +8,7 @@ import { cert, key } from '../support/certificate.ts';
 import { makeDirectory } from '../support/directory.ts';
 import { start } from '../support/process.ts';
 
-/** An address of the loopback for this run alone, so that the ports are free. */
+/** A loopback address that only this run uses, so that the ports are free. */
 const host = `127.55.${(process.pid >>> 8) & 255}.${process.pid & 255}`;
 const NAME = '_socks5._tcp.far.test';
 
@@ -51,7 +51,7 @@ remote-control:
     ['TLS', 853, { name: 'localhost' }],
     ['HTTPS', 443, { name: 'localhost', path: '/dns-query' }],
   ] as const) {
-    test(`DNS over ${what}: addresses, services, what is not there, and many at once`, async () => {
+    test(`DNS over ${what}: addresses, services, missing names, and many at once`, async () => {
       const options = { servers: [{ host, port, encrypted }], family: 'ipv4', timeout: 10_000 } as const;
       using resolver = new Resolver(options, { ca: [cert] });
       assert.deepEqual((await resolver.resolve('www.far.test')).map(formatIp), ['10.77.2.2']);

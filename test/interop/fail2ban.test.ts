@@ -8,18 +8,18 @@ import { check, start, until } from '../support/process.ts';
 import { RawClient } from '../support/raw.ts';
 
 const FILTER = join(import.meta.dirname, '../../contrib/fail2ban/garter.conf');
-/** A name that tries to look like the failed login of somebody else, in text and in JSON. */
+/** A user name that imitates a failed login from another address, in text and in JSON. */
 const FORGED = 'x user=y\nlogin failed client=198.51.100.1 user=","client":"198.51.100.2","user":"';
 
-/** The addresses that fail2ban would count, in the order of the lines. */
+/** The addresses that fail2ban would ban, in the order of the lines. */
 async function banned(file: string): Promise<string[]> {
   const out = await check(['fail2ban-regex', '--verbose', file, FILTER]);
   return [...out.matchAll(/^\| {6}(\S+) {2}/gm)].map(([, address]) => address!);
 }
 
-suite('fail2ban-regex finds failed logins, and nothing that a client makes up', () => {
+suite('fail2ban-regex finds failed logins, and cannot be misled by clients', () => {
   for (const format of ['text', 'json']) {
-    test(`in ${format} lines of garter`, async () => {
+    test(`in the ${format} log of garter`, async () => {
       await using directory = await makeDirectory();
       const config = join(directory.path, 'garter.yaml');
       const log = join(directory.path, 'garter.log');
@@ -56,7 +56,7 @@ log: { format: ${format}, to: { file: garter.log } }
     });
   }
 
-  test('in what a syslog daemon writes', async () => {
+  test('in the output of a syslog daemon', async () => {
     await using directory = await makeDirectory();
     const file = join(directory.path, 'syslog');
     const failed =

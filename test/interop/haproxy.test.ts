@@ -9,7 +9,7 @@ import { closedPort, startWebServer } from '../support/targets.ts';
 
 suite('behind HAProxy', () => {
   for (const version of ['send-proxy', 'send-proxy-v2']) {
-    test(`${version}: garter sees the client, and HAProxy sees that garter is well`, async () => {
+    test(`${version}: garter sees the client's address, and HAProxy sees that garter is healthy`, async () => {
       await using web = await startWebServer();
       await using garter = await startGarter({
         listener: ['proxy-protocol: { from: [127.0.0.5] }'],

@@ -4,12 +4,12 @@ import { type Garter, reload, startGarter } from '../support/garter.ts';
 import { check, run } from '../support/process.ts';
 import { addCable, addMachine, addRoute, deviceTo, type Machine } from './machine.ts';
 
-/** Garter is for the inside. A machine outside has an inside address too, and the proxy has learned a way back to it. */
+/** Garter only serves the inside. A machine outside has an inside address too, which the proxy can reach. */
 const FORGED = { v4: '10.77.1.9', v6: 'fd77:1::9' } as const;
 const GREETING = '\x05\x01\x00';
 const METHOD = '\x05\x00';
 
-suite('a listener of one interface', () => {
+suite('a listener with an interface', () => {
   const stack = new AsyncDisposableStack();
   let inside: Machine;
   let proxy: Machine;
@@ -48,7 +48,7 @@ suite('a listener of one interface', () => {
     ['::', 'fd77:1::1', 'fd77:1::2', FORGED.v6],
     ['::', '10.77.1.1', '10.77.1.2', FORGED.v4],
   ] as const) {
-    test(`on ${at}: an inside address gets in from inside, and is refused from outside (${host})`, async () => {
+    test(`on ${at}: an inside address is accepted from inside, and refused from outside (${host})`, async () => {
       await using garter = await garterOn(at);
       assert.equal(await greet(inside, source, host, garter), METHOD);
       assert.equal(await greet(outside, forged, host, garter), '');
@@ -65,7 +65,7 @@ suite('a listener of one interface', () => {
     assert.equal(await greet(outside, FORGED.v4, '10.77.1.1', garter), METHOD);
   });
 
-  test('an interface that is not there lets nobody in until it is', async () => {
+  test('with a missing interface, clients are refused until it appears', async () => {
     await using garter = await startGarter({
       host: '10.77.1.1',
       prefix: proxy.prefix,
@@ -85,7 +85,7 @@ suite('a listener of one interface', () => {
   });
 });
 
-/** What garter answers to a greeting from this machine and address. */
+/** The answer of garter to a greeting from this machine and address. */
 async function greet(from: Machine, source: string, host: string, { port }: Garter): Promise<string> {
   const command = ['ncat', '-w', '5', '--source', source, host, String(port)];
   return (await run([...from.prefix, ...command], { input: GREETING })).stdout;

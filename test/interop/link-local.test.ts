@@ -5,7 +5,7 @@ import { startGarter, type Garter } from '../support/garter.ts';
 import { check, run, start } from '../support/process.ts';
 import { addCable, addMachine, deviceTo, tune, type Machine } from './machine.ts';
 
-/** On both links alike: only the zone tells them apart. */
+/** The same on both links, which only the zone distinguishes. */
 const [PROXY, CLIENT] = ['fe80::1', 'fe80::2'];
 const SERVER = '10.77.3.2';
 const ECHO_PORT = 7;
@@ -24,7 +24,7 @@ suite('link-local IPv6', () => {
     two = stack.use(await addMachine('two'));
     proxy = stack.use(await addMachine('proxy'));
     server = stack.use(await addMachine('server'));
-    // Only the addresses that are given here.
+    // Disables automatic addresses.
     for (const machine of [one, two, proxy, server])
       await tune(machine, 'net.ipv6.conf.default.addr_gen_mode=1');
     for (const client of [one, two])
@@ -95,7 +95,7 @@ ${config}`,
     }
   }
 
-  test('a listener on one link is on no other', async () => {
+  test('a listener on one link is not reachable from another', async () => {
     await using garter = await garterOn(`${PROXY}%to-one`);
     const greet = ['ncat', '-6', '-w', '5', `${PROXY}%${deviceTo(proxy)}`, String(garter.port)];
     const answer = async (from: Machine): Promise<string> =>
@@ -104,13 +104,13 @@ ${config}`,
     assert.equal(await answer(two), '');
   });
 
-  test('a relay hears its own link only', async () => {
+  test('a relay is only reachable from its own link', async () => {
     await using garter = await garterOn('::');
     const program = [through, `${PROXY}%${deviceTo(proxy)}`, String(garter.port), 'udp', SERVER, '9'];
     await using client = await start([...one.prefix, process.execPath, ...program], {
       ready: /^relay \S+ (\d+)$/m,
     });
-    // The kernel says that nobody listens there.
+    // The kernel reports that there is no listener.
     const knock = `
       const socket = require('node:dgram').createSocket('udp6');
       socket.on('error', ({ code }) => { console.log(code); socket.close(); });
@@ -128,7 +128,7 @@ ${config}`,
     assert.match(client, new RegExp(`^\\[${CLIENT}%to-two\\]`));
   });
 
-  test('a destination has no zone: there is no way to it, unless the route is that of the client', async () => {
+  test('a destination without a zone has no route, unless the egress is the address that the client connected to', async () => {
     await using garter = await garterOn('::');
     assert.equal(await hello(server, garter, 'connect', CLIENT), 'reply 1\n');
     await using same = await garterOn('::', 'routes: [{ to: [any], via: direct, rotate: same-as-incoming }]');

@@ -13,7 +13,7 @@ import { startEcho } from '../support/targets.ts';
 /** A disk of 8 KiB. */
 interface Disk extends AsyncDisposable {
   readonly path: string;
-  /** Makes it one of 16 MiB. */
+  /** Grows to 16 MiB. */
   readonly grow: () => Promise<unknown>;
 }
 
@@ -42,7 +42,7 @@ async function untilFault(log: Log, fault: string | undefined): Promise<void> {
 }
 
 suite('a full disk, in one process', () => {
-  test('tears a line, which spoils no other, and costs none', async () => {
+  test('tears a line, which affects no other, and loses none', async () => {
     await using disk = await mountDisk();
     const file = join(disk.path, 'log');
     const log = new Log({ level: 'info', format: 'text', to: { file } });
@@ -63,7 +63,7 @@ suite('a full disk, in one process', () => {
     );
   });
 
-  test('costs what is more than may wait, and that is told', async () => {
+  test('loses lines beyond the limit, and reports the number', async () => {
     await using disk = await mountDisk();
     const file = join(disk.path, 'log');
     const log = new Log({ level: 'info', format: 'json', to: { file } });
@@ -99,7 +99,7 @@ log: { to: { file: ${logFile} } }
 }
 
 suite('garter with its log on a disk', () => {
-  test('that fills up: connections go on, none of their records is lost, and no restart is needed', async () => {
+  test('that fills up: connections continue, none of their records is lost, and no restart is needed', async () => {
     await using echo = await startEcho();
     await using directory = await makeDirectory();
     await using disk = await mountDisk();
@@ -149,7 +149,7 @@ suite('garter with its log on a disk', () => {
     );
   });
 
-  test('that stays full: the end comes as soon as ever', async () => {
+  test('that stays full: the shutdown takes no longer than usual', async () => {
     await using echo = await startEcho();
     await using directory = await makeDirectory();
     const config = await writeConfig(directory.path, '/dev/full');
@@ -165,7 +165,7 @@ suite('garter with its log on a disk', () => {
     assert.ok(took < 2.5 * (await waited), `${took} ms, where two seconds take ${await waited}`);
   });
 
-  test('that becomes read-only: a reload fails and changes nothing, until it can be written again', async () => {
+  test('that becomes read-only: a reload fails and changes nothing, until the log is writable again', async () => {
     await using directory = await makeDirectory();
     await using disk = await mountDisk();
     const file = join(disk.path, 'garter.log');
@@ -176,7 +176,7 @@ suite('garter with its log on a disk', () => {
         async () => pattern.test(await readFile(file, 'utf8')),
         () => `${pattern} is not logged`,
       );
-    // The disk itself cannot be made read-only as long as its log is open.
+    // The disk itself cannot be made read-only while its log is open.
     await check(['mount', '--bind', disk.path, disk.path]);
     try {
       await check(['mount', '-o', 'remount,bind,ro', disk.path]);

@@ -1,14 +1,14 @@
 import { check } from '../support/process.ts';
 
-/** A machine of a test's own: a network namespace, which has a loopback and the cables that it is given. */
+/** A machine for a test: a network namespace with a loopback, and with the cables that it is given. */
 export interface Machine extends AsyncDisposable {
   readonly role: string;
   readonly namespace: string;
-  /** What to put in front of a command so that it runs there. */
+  /** Put in front of a command to run it there. */
   readonly prefix: readonly string[];
 }
 
-/** The role is at most 12 letters: cables are named after it. */
+/** The role has at most 12 letters, as cables are named after it. */
 export async function addMachine(role: string): Promise<Machine> {
   const namespace = `garter-${process.pid}-${role}`;
   const prefix = ['ip', 'netns', 'exec', namespace];
@@ -22,13 +22,13 @@ export async function addMachine(role: string): Promise<Machine> {
   };
 }
 
-/** A cable's end, with the addresses that its device gets: `10.77.1.2/24`. */
+/** One end of a cable, with the addresses of its device: `10.77.1.2/24`. */
 export interface CableEnd {
   readonly at: Machine;
   readonly addresses: readonly string[];
 }
 
-/** Joins two machines. */
+/** Connects two machines with a cable. */
 export async function addCable(one: CableEnd, other: CableEnd): Promise<void> {
   const peer = ['type', 'veth', 'peer', deviceTo(one.at), 'netns', other.at.namespace];
   await check(['ip', 'link', 'add', deviceTo(other.at), 'netns', one.at.namespace, ...peer]);
@@ -50,12 +50,12 @@ export function deviceTo({ role }: Pick<Machine, 'role'>): string {
   return `to-${role}`;
 }
 
-/** Sends what is for this network by way of a neighbour. */
+/** Routes this network to a neighbour. */
 export async function addRoute(at: Machine, network: string, gateway: string): Promise<void> {
   await check([...at.prefix, 'ip', 'route', 'add', network, 'via', gateway]);
 }
 
-/** Sets kernel parameters of the machine's network: `net.ipv4.tcp_mtu_probing=1`. */
+/** Sets kernel parameters of the machine's network, such as `net.ipv4.tcp_mtu_probing=1`. */
 export async function tune(at: Machine, ...settings: readonly string[]): Promise<void> {
   await check([...at.prefix, 'sysctl', '-q', '-w', ...settings]);
 }
@@ -65,13 +65,16 @@ export async function filter(at: Machine, table: string): Promise<void> {
   await check([...at.prefix, 'nft', '-f', '-'], { input: `table inet chaos {\n${table}\n}\n` });
 }
 
-/** How many packets a named counter has counted. */
+/** The number of packets counted by a named counter. */
 export async function packets(at: Machine, counter: string): Promise<number> {
   const text = await check([...at.prefix, 'nft', 'list', 'counter', 'inet', 'chaos', counter]);
   return Number(/packets (\d+)/.exec(text)?.[1]);
 }
 
-/** Makes each packet a wire frame at most: what is lost or too big is then a frame, not 64 KiB that the kernel has gathered. */
+/**
+ * Limits packets to one wire frame each, so that frames are lost or too big, not 64 KiB aggregated by the
+ * kernel.
+ */
 export async function sendSingleFrames(at: Machine, to: Machine): Promise<void> {
   await check([...at.prefix, 'ip', 'link', 'set', deviceTo(to), 'gso_max_segs', '1']);
 }

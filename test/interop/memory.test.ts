@@ -14,12 +14,12 @@ import { memory } from '../support/usage.ts';
 
 const MIB = 1 << 20;
 const ASSOCIATIONS = 60;
-/** Of one. */
+/** Per association. */
 const DESTINATIONS = 4096;
 
-/** A memory cgroup of its own, of whichever version the machine has. */
+/** A new memory cgroup, of the version that the machine uses. */
 interface Cgroup extends AsyncDisposable {
-  /** In front of a command: runs it inside. */
+  /** Put in front of a command to run it inside. */
   readonly prefix: readonly string[];
   readonly kills: () => Promise<number>;
 }
@@ -37,7 +37,7 @@ async function makeCgroup(limit: number): Promise<Cgroup> {
   };
 }
 
-test('in a container of 140 MiB: newcomers are refused, those who are there go on, and nothing is killed', async (t: TestContext) => {
+test('in a container of 140 MiB: newcomers are refused, open sessions continue, and nothing is killed', async (t: TestContext) => {
   await using echo = await startEcho();
   await using cgroup = await makeCgroup(140 * MIB);
   await using garter = await startGarter({
@@ -56,10 +56,10 @@ test('in a container of 140 MiB: newcomers are refused, those who are there go o
         localAddress: `127.0.0.${1 + (i % 50)}`,
       });
       socket.once('data', () => resolve(socket)).once('close', () => resolve(socket));
-      socket.on('error', () => {}); // the refusal that is waited for
+      socket.on('error', () => {}); // refusals are expected
       socket.write(bytes);
     });
-  // Ten times what fits, as fast as it goes.
+  // Ten times what fits, as fast as possible.
   for (let i = 0; i < 9000 && sockets.filter((socket) => !isIn(socket)).length < 500; i += 100) {
     sockets.push(...(await Promise.all(Array.from({ length: 100 }, (__, j) => join(i + j)))));
   }
@@ -69,7 +69,7 @@ test('in a container of 140 MiB: newcomers are refused, those who are there go o
   assert.ok(inside.length > 200, `${inside.length} came in`);
   assert.ok(sockets.length - inside.length >= 500, 'nobody was refused');
   await garter.record({ end: 'limit:accept:memory' });
-  // Those who are there still have what they came for.
+  // Open sessions still work.
   for (const socket of inside.filter((__, i) => i % 50 === 0)) {
     const before = socket.bytesRead;
     socket.write('still here');
@@ -80,7 +80,7 @@ test('in a container of 140 MiB: newcomers are refused, those who are there go o
   }
   assert.equal(await cgroup.kills(), 0);
   for (const socket of inside) socket.destroy();
-  // When they have gone there is room again.
+  // When they have ended, there is room again.
   await until(
     async () => {
       const socket = await join(0);
@@ -96,7 +96,7 @@ for (const [what, limits] of [
   ['a container of 256 MiB', {}],
   ['a heap of 40 MiB', { env: { NODE_OPTIONS: '--max-old-space-size=40' } }],
 ] as const) {
-  test(`associations with as many destinations as they can, in ${what}: the oldest are forgotten, and all goes on`, async (t: TestContext) => {
+  test(`associations with the maximum of destinations, in ${what}: the oldest are forgotten, and everything continues`, async (t: TestContext) => {
     await using cgroup = await makeCgroup(('env' in limits ? 1000 : 256) * MIB);
     await using garter = await startGarter({
       prefix: cgroup.prefix,

@@ -7,39 +7,42 @@ import { startDnsmasq } from './dnsmasq.ts';
 import { addCable, addMachine, tune, type Machine } from './machine.ts';
 
 /**
- * Three machines, each a network namespace: the client and the server each share a network with the proxy and have no
- * route to one another. What a program gets from the server, it got through garter.
+ * Three machines, each a network namespace: client and server each share a network with the proxy, and have no
+ * route to each other. Everything that a program receives from the server has passed through garter.
  *
  *     client 10.77.1.2 ---- 10.77.1.1 proxy 10.77.2.1 ---- 10.77.2.2 server
  *            fd77:1::2 ---- fd77:1::1       fd77:2::1 ---- fd77:2::2
  */
 export interface Network extends AsyncDisposable {
   readonly machines: Readonly<Record<'client' | 'proxy' | 'server', Machine>>;
-  /** What to put in front of a command so that it runs there. */
+  /** Put in front of a command to run it there. */
   readonly client: readonly string[];
   readonly server: readonly string[];
-  /** On the proxy machine, open to the client machine. */
+  /** Runs on the proxy machine, and is open to the client machine. */
   readonly garter: Garter;
-  /** host:port of garter. */
+  /** The host:port of garter. */
   readonly proxy: string;
-  /** Scratch space, and what the web server shows. */
+  /** Temporary files, and the files of the web server. */
   readonly directory: string;
   readonly webRoot: string;
 }
 
 export interface NetworkOptions {
-  /** Lines of `rules:`. @default one rule that allows everything */
+  /** Lines of `rules`. @default one rule that allows everything */
   readonly rules?: string;
   readonly users?: Readonly<{ [name: string]: string }>;
   /** IP versions. @default both */
   readonly families?: readonly (4 | 6)[];
-  /** What stands in `timeouts`. @default 'connect: 5s' */
+  /** The content of `timeouts`. @default 'connect: 5s' */
   readonly timeouts?: string;
   /** More names for the name server, each with its addresses: `other.far.test,10.77.2.3`. */
   readonly names?: readonly string[];
 }
 
-/** The server's addresses; its name is known to no name server but its own, which only the proxy can reach. */
+/**
+ * The server's addresses, and its name, which only its own name server can resolve; only the proxy can reach
+ * that one.
+ */
 export const far = { name: 'www.far.test', v4: '10.77.2.2', v6: 'fd77:2::2' } as const;
 export const page = 'a page from the far side\n';
 

@@ -87,7 +87,7 @@ async function event(client: SocksClient, name: 'bound' | 'established'): Promis
   return info!;
 }
 
-/** Sends `text` from one end, closes there, and gives what comes out at the other. */
+/** Sends `text` from one end, ends there, and returns what arrives at the other. */
 async function exchange(from: Socket, to: Socket, text: string): Promise<string> {
   from.end(text);
   const chunks: Buffer[] = await to.toArray();

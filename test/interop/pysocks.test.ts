@@ -3,7 +3,7 @@ import { after, before, suite, test } from 'node:test';
 import { check } from '../support/process.ts';
 import { far, page, startNetwork, type Network } from './network.ts';
 
-// Debian's own Python, which has Debian's python3-socks.
+// Debian's own Python, for which python3-socks is installed.
 const python = (script: string): readonly string[] => ['/usr/bin/python3', '-c', script];
 
 suite('PySocks', () => {
@@ -29,7 +29,7 @@ print(s.makefile().read(), end="")`;
     });
   }
 
-  test('UDP: a question to a name server by address and by name', async () => {
+  test('UDP: a query to a name server, by address and by name', async () => {
     const script = `
 import socket, socks
 s = socks.socksocket(socket.AF_INET, socket.SOCK_DGRAM)

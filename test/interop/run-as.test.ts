@@ -11,10 +11,10 @@ import { startEcho } from '../support/targets.ts';
 const READY = /^garter listening on 127\.0\.0\.1:(\d+)$/m;
 
 suite('run-as', () => {
-  test('the process has nothing of root left, and goes on to log, reload and save', async () => {
+  test('the process has no privileges of root left, and can still log, reload and save', async () => {
     await using echo = await startEcho();
     await using directory = await makeDirectory();
-    // The folder is the user's, as StateDirectory= would make it.
+    // The folder belongs to the user, as with StateDirectory=.
     await check(['chown', 'nobody', directory.path]);
     const config = join(directory.path, 'garter.yaml');
     await writeFile(
@@ -52,7 +52,7 @@ rules: [{ allow: any, to: [loopback], limit: { quota-per-user: 1GB/day } }]
     assert.match(await readFile(state, 'utf8'), /"rule-1":\{"":10\}/);
   });
 
-  test('links that the user has put into the folder lead root nowhere', async () => {
+  test('links that the user creates in the folder cannot redirect what root writes', async () => {
     await using directory = await makeDirectory();
     const { uid, gid } = await nobody();
     await chmod(directory.path, 0o755);
@@ -82,7 +82,7 @@ log: { to: { file: theirs/${log} } }
     assert.equal((await stat(join(theirs, 'garter.state'))).uid, uid);
   });
 
-  test("a unix socket is the user's, who removes it at the end", async () => {
+  test('a unix socket belongs to the user, and is removed at the end', async () => {
     await using directory = await makeDirectory();
     const { uid, gid } = await nobody();
     await chown(directory.path, uid, gid);
@@ -99,7 +99,7 @@ log: { to: { file: theirs/${log} } }
     await assert.rejects(stat(path), { code: 'ENOENT' });
   });
 
-  test('a configuration that the user may not read is a warning: reloads will fail', async () => {
+  test('a configuration that the user cannot read causes a warning that reloads will fail', async () => {
     await using directory = await makeDirectory();
     const config = join(directory.path, 'garter.yaml');
     await chmod(directory.path, 0o755);
@@ -109,24 +109,24 @@ log: { to: { file: theirs/${log} } }
   });
 
   for (const [name, lines, message] of [
-    ['a user who does not exist', 'run-as: no-such-user', /no user "no-such-user"/],
+    ['an unknown user', 'run-as: no-such-user', /no user "no-such-user"/],
     [
-      'a users file that the user may not read',
+      'a users file that the user cannot read',
       'run-as: nobody\nusers: { file: users.txt }',
       /EACCES.*users\.txt.*nobody must be able/,
     ],
     [
-      'a state file that the user could not replace',
+      'a state file that the user cannot replace',
       'run-as: nobody\nstate: garter.state',
       /EACCES.*garter\.state.*nobody must be able/,
     ],
     [
-      'a log in a folder of root',
+      'a log in a folder that belongs to root',
       'run-as: nobody\nlog: { to: { file: garter.log } }',
       /EACCES.*garter\.log.*nobody must be able/,
     ],
   ] as const) {
-    test(`${name} is told at the start`, async () => {
+    test(`${name} is reported at the start`, async () => {
       await using directory = await makeDirectory();
       const config = join(directory.path, 'garter.yaml');
       await chmod(directory.path, 0o755);
@@ -146,7 +146,7 @@ async function nobody(): Promise<{ readonly uid: number; readonly gid: number }>
   return { uid: Number(uid), gid: Number(gid) };
 }
 
-/** From its start to its end: what it says on standard error. */
+/** Starts and stops garter; returns its standard error. */
 async function serveBriefly(config: string): Promise<string> {
   await using garter = await start([garterCommand, 'serve', '--config', config], { ready: READY });
   garter.signal('SIGTERM');

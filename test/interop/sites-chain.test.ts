@@ -14,15 +14,15 @@ const AT_FIRST = ['10.77.1.1', '10.77.1.2'] as const;
 const AT_MIDDLE = ['10.77.2.2', '10.77.2.1'] as const;
 const AT_LAST = ['10.77.3.2', '10.77.3.1'] as const;
 
-/** Where a client asks, and what is there. */
+/** The servers between a client and the far side. */
 interface Way {
-  /** The servers from the client to the far side; all of them have a record of each connection. */
+  /** In order from the client; each has a record of every connection. */
   readonly hops: readonly Garter[];
-  /** The one that the client's programs are told. */
+  /** The one that the client's programs use. */
   readonly entry: Garter;
 }
 
-/** For one neighbour. */
+/** Starts a garter for one neighbour. */
 function serve(
   host: Host,
   [address, neighbour]: readonly [string, string],
@@ -40,7 +40,10 @@ ${config}`,
   });
 }
 
-/** The same way through three machines, with the link between the first two encrypted and certificates at both of its ends. */
+/**
+ * The same path through three machines; the link between the first two is encrypted, with certificates at both
+ * ends.
+ */
 suite('a chain of three garters', () => {
   const resources = new AsyncDisposableStack();
   let row: Row;
@@ -62,7 +65,7 @@ suite('a chain of three garters', () => {
   });
   after(() => resources.disposeAsync());
 
-  /** Each knows the next one only. */
+  /** Each only knows the next one. */
   const startHopByHop = async (stack: AsyncDisposableStack): Promise<Way> => {
     const last = stack.use(await serve(row.last, AT_LAST, OPEN));
     const middle = stack.use(
@@ -88,7 +91,7 @@ upstreams: { next: { url: "socks5h+tls://10.77.2.2:${middle.port}", ${link}, udp
     return { hops: [first, middle, last], entry: first };
   };
 
-  /** The client's own garter knows them all. */
+  /** The client's own garter knows all of them. */
   const startKnownToClient = async (stack: AsyncDisposableStack): Promise<Way> => {
     const closed = '{ name: closed, deny: any, to: [denied.far.test] }';
     const last = stack.use(
@@ -113,7 +116,7 @@ upstreams:
   };
 
   for (const [title, startWay] of [
-    ['each knows the next one', startHopByHop],
+    ['each only knows the next one', startHopByHop],
     ["the client's own garter knows all", startKnownToClient],
   ] as const) {
     suite(title, () => {
@@ -126,7 +129,7 @@ upstreams:
       });
       after(() => servers.disposeAsync());
 
-      test('CONNECT: a page by a name that nobody else is asked for', async () => {
+      test('CONNECT: a page by a name that is only resolved at the end', async () => {
         const page = await fetchPage(row.client, proxy, `http://${far.name}/`);
         assert.equal(page, far.page);
         assert.equal(row.web.visitors().at(-1), '10.77.4.1');
@@ -141,19 +144,19 @@ upstreams:
       });
 
       const refusals = [
-        { what: 'a rule on the way', url: 'http://denied.far.test/', reply: 2 },
-        { what: 'a name that there is not', url: 'http://nowhere.far.test/', reply: 4 },
-        { what: 'a port that is closed', url: `http://${far.name}:${PORT_CLOSED}/`, reply: 5 },
+        { what: 'a rule of a server', url: 'http://denied.far.test/', reply: 2 },
+        { what: 'a name that does not exist', url: 'http://nowhere.far.test/', reply: 4 },
+        { what: 'a closed port', url: `http://${far.name}:${PORT_CLOSED}/`, reply: 5 },
       ];
       for (const { what, url, reply } of refusals) {
-        test(`reply ${reply} comes through: ${what}`, async () => {
+        test(`reply ${reply} is passed on: ${what}`, async () => {
           assert.equal(await fetchPage(row.client, proxy, url), `reply ${reply}`);
           await way.entry.record({ end: `target:dial:reply-${reply}` });
           assert.deepEqual(row.othersAsked(), []);
         });
       }
 
-      test('BIND: lftp in active mode, and vsftpd connects back to the last one', async () => {
+      test('BIND: lftp in active mode, where vsftpd connects back to the last server', async () => {
         const commands =
           'set ftp:passive-mode off; set net:max-retries 1; set net:timeout 10; cat file.txt; bye';
         const lftp = ['lftp', '-e', commands, `ftp://${far.v4}`];
@@ -170,7 +173,7 @@ upstreams:
         await way.hops.at(-1)!.record({ command: 'bind', address: `${far.v4}:20` });
       });
 
-      test('UDP: kdig asks the name server of the far side', async () => {
+      test('UDP: kdig queries the name server of the far side', async () => {
         const kdig = ['kdig', '+timeout=5', '+retry=2', '+short', `@${far.v4}`, far.name, 'A'];
         const asks = row.server.asked().length;
         const through = await socksify(row.client, way.entry, directory);
@@ -181,7 +184,7 @@ upstreams:
         await way.hops.at(-1)!.record({ command: 'udp', sent, received });
       });
 
-      test('UDP: to a name that nobody else is asked for', async () => {
+      test('UDP: to a name that is only resolved at the end', async () => {
         const program = join(import.meta.dirname, 'clients/ask.ts');
         const { host, port } = way.entry;
         const ask = [process.execPath, program, host, String(port), far.name, far.name];

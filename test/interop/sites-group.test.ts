@@ -27,12 +27,12 @@ async function countRecords(garter: Garter): Promise<number> {
 }
 
 /**
- * An office with two ways to the Internet.
+ * An office with two connections to the Internet.
  *
  *     client 10.0.0.50 --+-- 10.0.3.1 int1 203.0.113.10 --+-- 203.0.113.80 web
  *                        +-- 10.0.3.2 int2 203.0.113.11 --+
  */
-suite('two servers for one way out', () => {
+suite('two proxy servers to the Internet', () => {
   const resources = new AsyncDisposableStack();
   let client: Host;
   let int1: Host;
@@ -72,7 +72,7 @@ suite('two servers for one way out', () => {
   });
   after(() => resources.disposeAsync());
 
-  /** The client's own garter: everything goes to one of the two. */
+  /** The client's own garter, which sends everything to one of the two. */
   const startAgent = (group: string, password = 's3cret', options = ''): Promise<Garter> =>
     startGarter({
       prefix: client.prefix,
@@ -87,7 +87,7 @@ upstreams:
     ${group}`,
       env: { PASSWORD: password },
     });
-  /** How many connections each of the two has had since. */
+  /** Returns a function for the number of connections through each of the two since then. */
   const counter = async (): Promise<() => Promise<readonly [number, number]>> => {
     const before1 = await countRecords(one);
     const before2 = await countRecords(two);
@@ -100,7 +100,7 @@ upstreams:
     return [...client.prefix, process.execPath, program, agent.host, String(agent.port), NAME, String(count)];
   };
 
-  test('at random: of 100 connections each has between 30 and 70', async () => {
+  test('random: of 100 connections, each gets between 30 and 70', async () => {
     await using agent = await startAgent('choose: random');
     const counts = await counter();
     const visits = web.visitors().length;
@@ -137,7 +137,7 @@ upstreams:
     assert.equal(by1 + by2, 1);
   });
 
-  test('what a rule refuses is refused, and asked for at one server only', async () => {
+  test('a request that a rule refuses is only sent to one server', async () => {
     await using agent = await startAgent('choose: order');
     const counts = await counter();
     assert.equal(await fetchPage(client, at(agent), `http://${NAME}:443/`), 'reply 2');
@@ -146,7 +146,7 @@ upstreams:
     assert.deepEqual(await counts(), [1, 0]);
   });
 
-  test('one whose cable is cut is passed over', async () => {
+  test('a server whose cable is cut is skipped', async () => {
     await using agent = await startAgent('choose: order');
     await setCable('down');
     try {
@@ -157,7 +157,7 @@ upstreams:
     await agent.record({ destination: `${NAME}:80`, route: `internet/10.0.3.2:${two.port}` });
   });
 
-  test('nobody there: an error in time, and no way around', async () => {
+  test('no server: an error within the time-out, and no direct connection', async () => {
     await using agent = await startGarter({
       prefix: client.prefix,
       config: `
@@ -166,7 +166,7 @@ routes: [{ to: [any, reserved], via: internet }]
 timeouts: { connect: 6s }
 upstreams: { internet: { servers: ["socks5h://10.0.3.1:9", "socks5h://10.0.3.3:1080"], choose: random } }`,
     });
-    // An inner server that would answer: it is in the client's own network.
+    // This server would answer: it is in the client's own network.
     const counts = await counter();
     const began = performance.now();
     const waited = delay(6000).then(() => performance.now() - began);
@@ -177,7 +177,7 @@ upstreams: { internet: { servers: ["socks5h://10.0.3.1:9", "socks5h://10.0.3.3:1
     assert.deepEqual(await counts(), [0, 0]);
   });
 
-  test('one killed in the middle of 1,000 connections: no client is refused', async () => {
+  test('a server killed during 1,000 connections: no client is refused', async () => {
     await using agent = await startAgent('choose: random');
     const counts = await counter();
     const clients = await start(burst(agent, 1000), { ready: /(?:page\n){300}/ });

@@ -14,7 +14,9 @@ const openTo = (neighbours: string): string => `
 accept: [{ name: neighbours, allow: true, from: [${neighbours}] }]
 rules: [{ name: all, allow: any, to: [any] }]`;
 
-/** Other programs between two garters: the client knows all three, and each is reached through those before it. */
+/**
+ * Other programs between two garters. The client knows all three, and reaches each through those before it.
+ */
 suite('other servers in the middle of a chain', () => {
   const resources = new AsyncDisposableStack();
   let row: Row;

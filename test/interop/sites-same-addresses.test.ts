@@ -8,7 +8,7 @@ import { addNetwork, fetchPage, startHost, startWeb, type Host, type Web } from 
 const SAME = '10.1.2.3';
 const ORDER = ['home', 'west', 'east'];
 
-/** Each knows the names of its own site. */
+/** The name server of each resolves the names of its own site. */
 interface Site {
   readonly gateway: Host;
   readonly files: Host;
@@ -16,7 +16,8 @@ interface Site {
 }
 
 /**
- * Three sites with the same network, 10.1.0.0/16, a file server at the same address in each, and a garter in each gateway.
+ * Three sites with the same network, 10.1.0.0/16, each with a file server at the same address, and with a garter
+ * in its gateway.
  *
  *     client 10.1.0.50 --+-- 10.1.0.1 home 203.0.113.1 --+-- 203.0.113.2 west 10.1.0.1 ---- 10.1.2.3 files.west.test
  *     files.home.test    |                               |
@@ -101,12 +102,12 @@ routes:
     });
   }
 
-  test('by address it is the one at home', async () => {
+  test('by address, the file server at home is used', async () => {
     const page = await fetchPage(client, `${entry.host}:${entry.port}`, `http://${SAME}/`);
     assert.equal(page, 'a page of home\n');
   });
 
-  test('no name was asked for anywhere but at its own site', () => {
+  test('names are only resolved at their own site', () => {
     assert.deepEqual(client.asked(), []);
     for (const [role, { gateway }] of Object.entries({ home, west, east }))
       assert.deepEqual(
@@ -115,7 +116,7 @@ routes:
       );
   });
 
-  test('each connection went through its own gateway', async () => {
+  test('each connection used its own gateway', async () => {
     for (const [role, garter] of [
       ['west', atWest],
       ['east', atEast],

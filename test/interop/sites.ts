@@ -5,20 +5,20 @@ import { check, run, start, until } from '../support/process.ts';
 import { startDnsmasq } from './dnsmasq.ts';
 import { addCable, addMachine, deviceTo, type CableEnd, type Machine } from './machine.ts';
 
-/** A machine whose programs know one name server: its own. */
+/** A machine whose programs use its own name server. */
 export interface Host extends Machine {
-  /** What its name server was asked: `A www.far.test`. */
+  /** The queries that its name server received: `A www.far.test`. */
   readonly asked: () => readonly string[];
 }
 
 /** Names, each with its addresses: `{ 'www.far.test': '10.77.4.2,fd77:4::2' }`. */
 export type Names = Readonly<Record<string, string>>;
 
-/** Its name server knows these names, and says of all others that there are none. */
+/** Its name server resolves these names, and reports that all others do not exist. */
 export async function startHost(role: string, names: Names = {}): Promise<Host> {
   await using stack = new AsyncDisposableStack();
   const machine = stack.use(await addMachine(role));
-  // `ip netns exec` shows it to programs as /etc/resolv.conf.
+  // `ip netns exec` mounts it as /etc/resolv.conf.
   const etc = join('/etc/netns', machine.namespace);
   await mkdir(etc, { recursive: true });
   stack.defer(() => rm(etc, { recursive: true }));
@@ -42,7 +42,7 @@ export async function startHost(role: string, names: Names = {}): Promise<Host> 
   };
 }
 
-/** Joins machines by a network of their own: a bridge. */
+/** Connects machines with a network: a bridge. */
 export async function addNetwork(role: string, ends: readonly CableEnd[]): Promise<Machine> {
   await using stack = new AsyncDisposableStack();
   const bridge = stack.use(await addMachine(role));
@@ -58,11 +58,11 @@ export async function addNetwork(role: string, ends: readonly CableEnd[]): Promi
 
 /** A web server on port 80. */
 export interface Web extends AsyncDisposable {
-  /** Whom it saw, once for each request. */
+  /** The address of the client, for each request. */
   readonly visitors: () => readonly string[];
 }
 
-/** With a longer queue than five: whom it has no room for waits a second. */
+/** With a queue longer than five: a client that finds it full waits for a second. */
 const WEB = `
 import functools, http.server as server, sys
 server.ThreadingHTTPServer.request_queue_size = 128
@@ -88,7 +88,7 @@ export interface Listening extends AsyncDisposable {
   readonly port: number;
 }
 
-/** A program that does not say when it listens. */
+/** For a program that does not print when it listens. */
 export async function startListening(
   host: Pick<Host, 'prefix'>,
   port: number,
@@ -105,7 +105,7 @@ export async function startListening(
   return { port, [Symbol.asyncDispose]: () => resources.disposeAsync() };
 }
 
-/** vsftpd on port 21, with these files for everybody; in active mode it connects back from port 20. */
+/** vsftpd on port 21 with these files, for anonymous users; in active mode it connects back from port 20. */
 export async function startFtp(
   host: Pick<Host, 'prefix'>,
   files: string,
@@ -132,7 +132,7 @@ export async function startFtp(
   return startListening(host, 21, ['vsftpd', config]);
 }
 
-/** What a client machine's curl gets: the page, or the reply code of SOCKS5. */
+/** The result of curl on a client machine: the page, or the SOCKS5 reply code. */
 export async function fetchPage(host: Host, proxy: string, url: string): Promise<string> {
   const curl = ['curl', '-sS', '-m', '20', '-x', `socks5h://${proxy}`, url];
   const { code, stdout, stderr } = await run([...host.prefix, ...curl]);
@@ -141,7 +141,7 @@ export async function fetchPage(host: Host, proxy: string, url: string): Promise
   return reply === undefined ? `exit code ${code}: ${stderr}` : `reply ${reply}`;
 }
 
-/** Dante's client library in front of a program, so that all it does goes to this proxy. */
+/** A prefix that makes Dante's client library send all traffic of a program to this proxy. */
 export async function socksify(
   host: Host,
   proxy: { host: string; port: number },
@@ -150,13 +150,13 @@ export async function socksify(
   const config = join(directory, `socks-${proxy.port}.conf`);
   const route = `from: 0/0 to: 0/0 via: ${proxy.host} port = ${proxy.port}`;
   await writeFile(config, `route {\n ${route}\n proxyprotocol: socks_v5\n method: none\n}\n`);
-  // Else it takes the networks of the local interfaces for direct ones.
+  // Otherwise it treats the networks of local interfaces as direct.
   const env = ['env', `SOCKS_CONF=${config}`, 'SOCKS_AUTOADD_LANROUTES=no'];
   return [...host.prefix, ...env, 'socksify'];
 }
 
 /**
- * Five machines in a row; each has a cable to the next one and no route to any other.
+ * Five machines in a row, each with a cable to the next one and no route to any other.
  *
  *     client 10.77.1.2 -- 10.77.1.1 first 10.77.2.1 -- 10.77.2.2 middle 10.77.3.1 -- 10.77.3.2 last 10.77.4.1 -- 10.77.4.2 server
  */
@@ -167,11 +167,11 @@ export interface Row extends AsyncDisposable {
   readonly last: Host;
   readonly server: Host;
   readonly web: Web;
-  /** What the name servers of the first three have been asked. */
+  /** The queries that the name servers of the first three received. */
   readonly othersAsked: () => readonly string[];
 }
 
-/** Names that nobody but the last one and the server itself know. */
+/** Names that only the name servers of the last machine and the server itself can resolve. */
 export const far = {
   name: 'www.far.test',
   v4: '10.77.4.2',

@@ -6,7 +6,7 @@ import { check, run, start } from '../support/process.ts';
 import { far, page, startNetwork, type Network } from './network.ts';
 import { startFtp } from './sites.ts';
 
-/** Dante's client library under programs that know nothing of SOCKS: the one client with real BIND and real UDP. */
+/** Programs without SOCKS support on Dante's client library, the only client with full BIND and UDP. */
 suite("Dante's socksify", () => {
   let network: Network;
   let socksify: readonly string[];
@@ -18,7 +18,7 @@ suite("Dante's socksify", () => {
       config,
       `route {\n from: 0/0 to: 0/0 via: ${host} port = ${port}\n proxyprotocol: socks_v5\n method: none\n}\n`,
     );
-    // Else it takes the networks of the local interfaces for direct ones.
+    // Otherwise it treats the networks of local interfaces as direct.
     const env = ['env', `SOCKS_CONF=${config}`, 'SOCKS_AUTOADD_LANROUTES=no'];
     socksify = [...network.client, ...env, 'socksify'];
   });
@@ -38,7 +38,7 @@ suite("Dante's socksify", () => {
     assert.equal(bind.received, page.length);
   });
 
-  test('kdig: a question over UDP', async () => {
+  test('kdig: a query over UDP', async () => {
     const kdig = ['kdig', '+timeout=5', '+retry=0', '+short', `@${far.v4}`, far.name, 'A'];
     assert.equal(await check([...socksify, ...kdig]), `${far.v4}\n`);
     const record = await network.garter.record({ command: 'udp' });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { check, start } from '../support/process.ts';
 import type { Daemon } from '../support/process.ts';
 
-/** sshd on port 22 of an address, for whoever has the key that it leaves in the folder. `prefix`: where it runs. */
+/** sshd on port 22 of an address; its client key is created in the folder. `prefix`: where it runs. */
 export async function startSshd(
   prefix: readonly string[],
   address: string,
@@ -13,7 +13,7 @@ export async function startSshd(
   for (const key of [hostKey!, userKey!])
     await check(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', key]);
   await copyFile(`${userKey}.pub`, authorized!);
-  await mkdir('/run/sshd', { recursive: true }); // sshd's chroot, made at boot where sshd is a service
+  await mkdir('/run/sshd', { recursive: true }); // sshd's chroot, which a service creates at boot
   const options = [
     'Port=22',
     `ListenAddress=${address}`,
@@ -26,7 +26,7 @@ export async function startSshd(
   return start([...prefix, ...sshd], { ready: /Server listening/ });
 }
 
-/** An ssh that takes this key and asks nobody. */
+/** An ssh that uses this key and never prompts. */
 export function sshWithKey(directory: string, options: readonly string[] = []): readonly string[] {
   const all = [
     ...options,

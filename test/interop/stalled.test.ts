@@ -7,12 +7,12 @@ import { cpuTime, descriptors, memory } from '../support/usage.ts';
 
 const SESSIONS = 4000;
 const SECONDS = 120;
-/** Descriptors of the pipes that the fast engine lends. */
+/** Descriptors of the pipes that the fast engine keeps. */
 const PIPES = 256;
 
 /**
- * Clients that ask for a target which sends without end, read the reply and then nothing more. When told by SIGUSR2 they
- * read on, and the first ten of them count what comes.
+ * Clients that connect to a target that never stops sending, read the reply and then stop reading. At SIGUSR2
+ * the first ten of them read on, until each has received ten megabytes.
  */
 const CLIENTS = `
   import { once } from 'node:events';
@@ -48,14 +48,14 @@ const CLIENTS = `
   });
 `;
 
-test(`${SESSIONS} clients that read nothing, for ${SECONDS} s: memory and load stay where they are`, async (t: TestContext) => {
+test(`${SESSIONS} clients that read nothing, for ${SECONDS} s: memory and load remain constant`, async (t: TestContext) => {
   const name = `garter-${process.pid}-stalled`;
   await using stack = new AsyncDisposableStack();
   await check(['ip', 'netns', 'add', name]);
   stack.defer(async () => void (await check(['ip', 'netns', 'delete', name])));
   const prefix = ['ip', 'netns', 'exec', name];
   await check([...prefix, 'ip', 'link', 'set', 'lo', 'up']);
-  // What the kernel holds is not what is measured, and with its defaults it would be gigabytes.
+  // Kernel buffers are not measured, and with the defaults they would take gigabytes.
   for (const queue of ['rmem', 'wmem']) {
     await check([...prefix, 'sysctl', '-q', '-w', `net.ipv4.tcp_${queue}=4096 16384 65536`]);
   }
@@ -80,7 +80,7 @@ test(`${SESSIONS} clients that read nothing, for ${SECONDS} s: memory and load s
       `${atFirst[1]} MiB at first; every 10 s ${samples.join(', ')} MiB; load ${load.toFixed(1)} %`,
     );
     assert.ok(samples.at(-1)! - samples[0]! < 20, `${samples.join(', ')} MiB`);
-    // A chunk of 64 KiB, and what Node needs for two sockets.
+    // A chunk of 64 KiB, and the memory that Node needs for two sockets.
     const perSession = ((samples.at(-1)! - atFirst[1]) * 1024) / SESSIONS;
     assert.ok(perSession < 160, `${perSession} KiB for each`);
     assert.ok(load < 5, `${load} %`);

@@ -9,7 +9,7 @@ import { start, until, type Daemon } from '../support/process.ts';
 import { connectThrough, RawClient } from '../support/raw.ts';
 import { closedPort, startEcho } from '../support/targets.ts';
 
-/** Shows every message as `facility.severity|time|host|name|process|id|text`. */
+/** Prints every message as `facility.severity|time|host|name|process|id|text`. */
 function rsyslogConfig(input: readonly string[]): string {
   const parts = ['pri-text', 'timereported:::date-rfc3339', 'hostname', 'app-name', 'procid', 'msgid', 'msg'];
   return `global(net.enableDNS="off" processInternalMessages="on")
@@ -24,7 +24,7 @@ function startRsyslog(config: string): Promise<Daemon> {
   return start(['sh', '-c', command, 'sh', config], { ready: /rsyslogd.* start$/m });
 }
 
-/** A machine whose /dev/log is the socket of a test. */
+/** A machine whose /dev/log is the socket of the test. */
 const OWN_DEV = `
   mkdir "$1/dev"
   mount -t tmpfs dev "$1/dev"
@@ -40,12 +40,12 @@ const OWN_DEV = `
 
 interface Transport {
   readonly name: string;
-  /** In the configuration of rsyslog, and in that of garter. */
+  /** The input of rsyslog, and the destination of garter's log. */
   readonly input: (directory: string, port: number) => readonly string[];
   readonly to: (port: number) => string;
-  /** In front of the command of garter. */
+  /** Put in front of the command of garter. */
   readonly prefix: (directory: string) => readonly string[];
-  /** Why there is none when rsyslog is gone, and how many lines that costs at least. */
+  /** The fault while rsyslog is stopped, and the number of lines lost by it. */
   readonly fault: RegExp;
   readonly lost: number;
 }
@@ -84,7 +84,7 @@ interface Scene extends AsyncDisposable {
   readonly garter: Daemon;
   readonly proxy: { readonly host: string; readonly port: number };
   readonly rsyslog: Daemon;
-  /** Kills rsyslog, and brings it back. */
+  /** Kills rsyslog, and starts it again. */
   readonly kill: () => Promise<void>;
   readonly revive: () => Promise<Daemon>;
   readonly readiness: () => Promise<string>;
@@ -137,7 +137,7 @@ async function failLogin(proxy: Scene['proxy'], name: string): Promise<void> {
   await client.expect('05 02 01 01');
 }
 
-/** The lines of rsyslog about this event, when there are as many. */
+/** Waits for this many lines of rsyslog about this event. */
 function untilShown(rsyslog: Daemon, event: string, count = 1): Promise<readonly string[]> {
   const shown = (): string[] =>
     rsyslog
@@ -152,7 +152,7 @@ function untilShown(rsyslog: Daemon, event: string, count = 1): Promise<readonly
 
 for (const transport of transports) {
   suite(`syslog by ${transport.name}, with rsyslog`, () => {
-    test('every part of a message arrives as it was meant', async () => {
+    test('every part of a message arrives intact', async () => {
       await using scene = await setScene(transport, 'text');
       const began = Date.now();
       await failLogin(scene.proxy, 'jörg\n<0>€|');
@@ -171,7 +171,7 @@ for (const transport of transports) {
       );
     });
 
-    test('rsyslog killed and started again: no connection notices, the log goes on and says what it cost', async () => {
+    test('rsyslog killed and started again: connections are unaffected, and the log continues with the number of lost lines', async () => {
       await using echo = await startEcho();
       await using scene = await setScene(transport, 'text');
       await failLogin(scene.proxy, 'before');
@@ -195,7 +195,7 @@ for (const transport of transports) {
       assert.equal(code, fault);
       assert.equal(Number(lost), transport.lost);
       assert.equal(await scene.readiness(), 'ready\n');
-      // What came during the outage is there, and in order.
+      // Messages during the outage have arrived, in order.
       const logins = await untilShown(again, 'login failed', 10);
       assert.deepEqual(
         logins.map((line) => / user=(\S+) /.exec(line)![1]),
@@ -205,7 +205,7 @@ for (const transport of transports) {
       assert.equal(complaints?.length, 1, scene.garter.stderr());
     });
 
-    test('the last lines arrive, though the signal reaches every process of the service', async () => {
+    test('the last lines arrive, even though the signal reaches every process of the service', async () => {
       await using echo = await startEcho();
       await using scene = await setScene(transport, 'json');
       const client = await connectThrough(scene.proxy, echo);

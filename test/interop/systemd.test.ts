@@ -10,7 +10,7 @@ import { closedPort, startEcho } from '../support/targets.ts';
 
 const UNITS = join(import.meta.dirname, '../../contrib/systemd');
 
-/** What systemd is: a datagram socket that prints what it is told, one line a message. */
+/** Simulates systemd: a datagram socket that prints each message on a line. */
 const MANAGER = `
 import socket, sys
 manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -44,7 +44,7 @@ suite('systemd', () => {
       ],
       { ready: new RegExp(`Listening on 127\\.0\\.0\\.1:${ports[1]}`) },
     );
-    // The first client is what starts garter; it waits in the queue meanwhile.
+    // The first client starts garter, and waits in the queue meanwhile.
     using client = await connectThrough({ host: '127.0.0.1', port: ports[0] }, echo);
     client.send(Buffer.from('hello'));
     await client.expect(Buffer.from('hello'));
@@ -55,7 +55,7 @@ suite('systemd', () => {
     );
   });
 
-  test('without sockets it says what is missing', async () => {
+  test('without sockets, the error explains what is missing', async () => {
     await using directory = await makeDirectory();
     const config = join(directory.path, 'garter.yaml');
     await writeFile(
@@ -67,7 +67,7 @@ suite('systemd', () => {
     assert.match(stderr, /systemd passed no socket; is the socket unit running\?/);
   });
 
-  test('readiness, reload, watchdog and the end are told', async () => {
+  test('systemd is notified of readiness, reload, watchdog and the end', async () => {
     await using directory = await makeDirectory();
     const socket = join(directory.path, 'notify');
     await using manager = await start(['python3', '-c', MANAGER, socket], { ready: /^bound$/m });
@@ -90,7 +90,7 @@ suite('systemd', () => {
     assert.doesNotMatch(garter.stderr(), /systemd/);
   });
 
-  test('a manager that is not there is no reason to end', async () => {
+  test('a missing service manager does not end garter', async () => {
     await using garter = await start([garterCommand, 'serve', '--listen', '127.0.0.1:0'], {
       ready: /listening on \S+:(\d+)/,
       env: { NOTIFY_SOCKET: '/nowhere/notify' },
@@ -104,12 +104,12 @@ suite('systemd', () => {
     await client.expect('05 00');
   });
 
-  test('the units are right, and well enclosed', async () => {
+  test('the units are valid, and well protected', async () => {
     await using directory = await makeDirectory();
     await cp(UNITS, directory.path, { recursive: true });
     const service = join(directory.path, 'garter.service');
     const text = await readFile(service, 'utf8');
-    // The program of the unit has to exist for the check.
+    // The program in the unit must exist for the check.
     await writeFile(service, text.replace('/usr/local/bin/garter', garterCommand));
     const verified = await run([
       'systemd-analyze',
@@ -127,7 +127,7 @@ suite('systemd', () => {
     );
     const report = await check(['systemd-analyze', 'security', '--offline=yes', '--no-pager', service]);
     const [, exposure] = /Overall exposure level for garter\.service: ([\d.]+)/.exec(report) ?? [];
-    // 0 is nothing exposed, 10 is a service without any measure.
+    // 0 is no exposure, 10 is a service without any protection.
     assert.ok(Number(exposure) < 2.5, report);
   });
 });

@@ -35,7 +35,7 @@ suite('TLS', () => {
   const curl = (...options: readonly string[]): Promise<Outcome> =>
     run(['curl', '-sS', '-m', '10', '--noproxy', '', ...options, `http://127.0.0.1:${web.port}/`]);
   const throughHttps = (garter: Garter, ...options: readonly string[]): Promise<Outcome> =>
-    // A tunnel: plain HTTP would be sent to the proxy as it is.
+    // In a tunnel, as curl would send plain HTTP to the proxy directly.
     curl('-p', '-x', `https://127.0.0.1:${garter.port}`, ...options);
 
   test('curl: HTTP CONNECT over TLS', async () => {
@@ -65,13 +65,13 @@ upstreams:
     await certified.record({ user: 'alice', end: 'client:relay' });
   });
 
-  test('curl: what it has against the certificate is in the record', async () => {
+  test('curl: the reason why it rejects the certificate is in the record', async () => {
     const { stderr } = await throughHttps(open, '--proxy-cacert', strangers.cert);
     assert.match(stderr, /unable to get local issuer certificate/);
     await open.record({ end: 'client:greeting:alert-unknown-ca' });
   });
 
-  test('curl: without a certificate where one is demanded', async () => {
+  test('curl: without a certificate where one is required', async () => {
     const { stderr } = await throughHttps(certified, '--proxy-cacert', ca.cert);
     assert.match(stderr, /alert certificate required/);
     await certified.record({ end: 'client:greeting:ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE' });
@@ -80,7 +80,7 @@ upstreams:
   const openssl = (garter: Garter, ...options: readonly string[]): Promise<Outcome> =>
     run(['openssl', 's_client', '-connect', `127.0.0.1:${garter.port}`, '-CAfile', ca.cert, ...options]);
 
-  test('openssl: TLS 1.3, a protocol by ALPN, and no early data', async () => {
+  test('openssl: TLS 1.3, a protocol chosen by ALPN, and no early data', async () => {
     const { stdout } = await openssl(open, '-alpn', 'socks');
     assert.match(stdout, /Verify return code: 0 \(ok\)/);
     assert.match(stdout, /TLSv1\.3/);

@@ -21,14 +21,14 @@ import type { Drawn } from './draw.ts';
 import { PASSWORD } from './world.ts';
 import type { Running } from './world.ts';
 
-/** With the port that is meant. */
+/** With the actual port. */
 export type Request = Drawn & { readonly port: number };
 
-/** What a client got. */
+/** The result for a client. */
 export interface Heard {
-  /** As the protocol has it, the number of a status in HTTP; `undefined` where there was none to a request. */
+  /** The protocol's own code, for HTTP the status; `undefined` if there was no reply to a request. */
   readonly reply: number | undefined;
-  /** Of an association that was asked for: its datagram came back. */
+  /** Whether the datagram of an association came back. */
   readonly answered: boolean;
   readonly record: ConnectionRecord;
 }
@@ -37,7 +37,7 @@ export interface Heard {
 export class Records {
   readonly #awaited = new Map<string, PromiseWithResolvers<ConnectionRecord>>();
 
-  /** The server's hook. */
+  /** The hook of the server. */
   readonly take = (record: ConnectionRecord): void => this.#at(record.client).resolve(record);
 
   async of(client: string): Promise<ConnectionRecord> {
@@ -46,7 +46,7 @@ export class Records {
       throw new Error(`no record of ${client}`);
     });
     const record = await Promise.race([promise, late]);
-    // Another client may have this port soon.
+    // Another client can have this port soon.
     this.#awaited.delete(client);
     return record;
   }
@@ -58,12 +58,15 @@ export class Records {
   }
 }
 
-/** A connection that nothing has been said on yet. */
+/** A new connection, on which nothing has been sent. */
 export function dial(listener: Endpoint, { from }: Drawn): Promise<RawClient> {
   return RawClient.connect(listener, listener.host.includes(':') ? '::1' : `127.0.0.${from}`);
 }
 
-/** Asks a server, to the end of the connection. `sends`: once it has an association, a datagram too. */
+/**
+ * Sends a request, and waits for the end of the connection. `sends`: also sends a datagram through the
+ * association.
+ */
 export async function ask(
   client: RawClient,
   request: Request,
@@ -73,7 +76,7 @@ export async function ask(
 ): Promise<Heard> {
   const { address: host, port } = client.socket.address() as AddressInfo;
   const at = formatAddress({ host, port });
-  // An association is asked for by where its client will send from, unless it does not say.
+  // The request for an association contains the source address of its datagrams, unless it is unspecified.
   using datagrams =
     request.command === 'udp' && !isUnspecified(request.host) ? await Datagrams.bind(host) : undefined;
   const asked = datagrams === undefined ? request : { ...request, host: '0.0.0.0', port: datagrams.port };
@@ -86,7 +89,7 @@ export async function ask(
       answered = await comesBack(datagrams, server, at);
     }
   } catch (error) {
-    // It was closed before there was a reply.
+    // It was closed without a reply.
     if (!/^(ended|read ECONNRESET|write E\w+), waiting/.test((error as Error).message)) throw error;
   }
   client[Symbol.dispose]();

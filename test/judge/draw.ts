@@ -5,13 +5,13 @@ import type { Command, Protocol } from '../../src/policy/policy.ts';
 import { HOSTS } from './world.ts';
 import type { World } from './world.ts';
 
-/** A request, as it can be drawn before the server has its ports. */
+/** A request, drawn before the ports of the server are known. */
 export interface Drawn {
   readonly listener: 0 | 1;
-  /** The last number of the client's address, where that is an IPv4 one. */
+  /** The last number of the client's address if it is an IPv4 one. */
   readonly from: number;
   readonly user: string | null;
-  /** It says that it could do without a password, too. */
+  /** Whether it also offers the method `none`. */
   readonly offersNone: boolean;
   readonly protocol: Protocol;
   readonly command: Command;
@@ -28,7 +28,7 @@ export interface Scene {
   readonly requests: readonly Drawn[];
 }
 
-/** Present in one of `n`, so that what can have many conditions matches something. */
+/** Present in one of `n` cases, so that something with many conditions still matches. */
 function seldom<T>(n: number, arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> {
   return fc.oneof({ weight: n - 1, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary });
 }
@@ -84,7 +84,7 @@ const when = fc.record({
   zone: fc.constantFrom('UTC', 'Europe/Oslo', 'Asia/Kathmandu'),
 });
 
-/** A week, in which carol's last day is. */
+/** A week that contains carol's last day. */
 const time = fc.integer({ min: Date.UTC(2026, 10, 23), max: Date.UTC(2026, 10, 30) });
 
 function rule(ports: fc.Arbitrary<(number | string)[]>): fc.Arbitrary<RuleConfig> {
@@ -124,7 +124,7 @@ function upstreams({ proxies, secure, ca }: World): fc.Arbitrary<Record<string, 
     }),
     chain: fc.record({
       chain: fc
-        // No server connects to itself.
+        // A server does not connect to itself.
         .tuple(fc.constantFrom(...urlsOf(proxies[0]), 'secure'), fc.constantFrom(...urlsOf(proxies[1])))
         .map((hops) => [...hops]),
       udp,
@@ -150,7 +150,7 @@ function route(ports: fc.Arbitrary<(number | string)[]>, vias: readonly string[]
   });
 }
 
-/** Configurations; some have a mistake, such as a rule that is never reached. */
+/** Configurations; some contain a mistake, such as a rule that is never reached. */
 function configuration(world: World, engine: ServerConfig['engine']): fc.Arbitrary<ServerConfig> {
   const [first, second] = world.ports;
   const ports = some(
@@ -246,7 +246,7 @@ function request({ ports, closed }: World): fc.Arbitrary<Drawn> {
   );
 }
 
-/** A configuration without a mistake, and what its server is asked. */
+/** A valid configuration, and the requests to its server. */
 export function scene(world: World, engine: ServerConfig['engine']): fc.Arbitrary<Scene> {
   return fc.record({
     config: configuration(world, engine).filter(

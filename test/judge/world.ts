@@ -17,7 +17,7 @@ import { hashOf } from '../support/hash.ts';
 import { address, response, startNameServer } from '../support/name-server.ts';
 import { closedPort, startTarget } from '../support/targets.ts';
 
-/** Where targets listen, on each of their ports, for connections and datagrams. */
+/** The addresses of the targets, for connections and datagrams on each of their ports. */
 const TARGETS: readonly string[] = ['127.0.0.1', '127.0.0.2', '::1'];
 
 export const PASSWORD = 'hunter2';
@@ -28,7 +28,7 @@ export const USERS: readonly User[] = [
   { name: 'carol', hash: HASH, groups: ['staff'], expires: '2026-11-26' },
 ];
 
-/** The addresses of names where targets listen. */
+/** Names that resolve to addresses of targets. */
 const REACHABLE: Readonly<Record<string, readonly string[]>> = {
   'v4.example': ['127.0.0.1'],
   'v6.example': ['::1'],
@@ -42,11 +42,11 @@ const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   'mixed.sub.example': ['10.1.2.3', '::1', '192.0.2.1'],
 };
 
-/** The hosts that a request can be for, as clients spell them. */
+/** The hosts of requests, as clients spell them. */
 export const HOSTS: Readonly<
   Record<'reachable' | 'uncertain' | 'improper' | 'elsewhere', readonly string[]>
 > = {
-  /** What allows them leads to a target. */
+  /** Allowed requests reach a target. */
   reachable: [
     ...TARGETS,
     '::ffff:127.0.0.1',
@@ -60,11 +60,11 @@ export const HOSTS: Readonly<
     'LOCALHOST.',
     'a.localhost',
   ],
-  /** What allows them leads nowhere. */
+  /** Allowed requests fail. */
   uncertain: ['none.example', 'fails.example', 'empty.sub.example', 'a.invalid', '-'],
-  /** No names, or none that mean one thing. */
+  /** Invalid or ambiguous names. */
   improper: ['127.1', '0x7f.0.0.1', '2130706433', 'a..example', 'a!.example', `${'a'.repeat(64)}.example`],
-  /** For RESOLVE, which sends nothing there. */
+  /** Only for RESOLVE, which sends nothing to them. */
   elsewhere: [
     ...Object.keys(ELSEWHERE),
     '10.1.2.3',
@@ -77,14 +77,14 @@ export const HOSTS: Readonly<
   ],
 };
 
-/** What is there before any configuration: targets, proxy servers to go through, names and users. */
+/** The environment of every configuration: targets, proxy servers, names and users. */
 export interface World extends AsyncDisposable {
-  /** Of the targets, and one where nobody listens. */
+  /** The ports of the targets, and a port without a listener. */
   readonly ports: readonly [number, number];
   readonly closed: number;
   readonly nameServer: string;
   readonly usersFile: string;
-  /** URLs of proxy servers, without their schemes, and of one that speaks TLS. */
+  /** URLs of proxy servers without the scheme, and of one with TLS. */
   readonly proxies: readonly [string, string];
   readonly secure: string;
   readonly ca: string;
@@ -131,7 +131,7 @@ export async function startWorld(engine: ServerConfig['engine']): Promise<World>
   return { ...world, [Symbol.asyncDispose]: () => resources.disposeAsync() };
 }
 
-/** A server, and what `garter check` would read of its configuration had it the ports that were found. */
+/** A server, and the settings that `garter check` would read if they contained the actual ports. */
 export interface Running {
   readonly server: Server;
   readonly settings: Settings;
@@ -148,7 +148,7 @@ export async function startServer(config: ServerConfig, hooks: StartOptions = {}
 
 const echo = (socket: Socket): void => void socket.pipe(socket);
 
-/** On one port of all addresses: whatever comes goes back. */
+/** Opens one port on all addresses, which echoes everything. */
 async function openTargets(stack: AsyncDisposableStack): Promise<number> {
   for (;;) {
     await using open = new AsyncDisposableStack();
@@ -163,7 +163,7 @@ async function openTargets(stack: AsyncDisposableStack): Promise<number> {
         await once(datagrams, 'listening');
       }
     } catch (error) {
-      // Another program has this port of another address.
+      // Another program has this port on another address.
       if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') continue;
       throw error;
     }

@@ -15,7 +15,7 @@ interface Agent extends AsyncDisposable {
   readonly process: Daemon;
 }
 
-/** A running `garter agent`. Disposing of it stops it as its user would. */
+/** A running `garter agent`. Disposing of it stops it as a user would. */
 async function startAgent(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Agent> {
   const listen = args.includes('--config') ? [] : ['--listen', '127.0.0.1:0'];
   const daemon = await start([garterCommand, 'agent', ...listen, ...args], {
@@ -42,14 +42,16 @@ const runAgent = (...args: readonly string[]): Promise<Outcome> => run([garterCo
 const reply = (agent: Agent, host: string, port: number): Promise<number> =>
   replyCode(agent, request5(Command.connect, host, port));
 
-/** What an HTTP request gets that has these lines. */
+/** The response to an HTTP request with these lines. */
 async function get(agent: Agent, ...lines: readonly string[]): Promise<string> {
   using client = await RawClient.connect(agent);
   client.send(Buffer.from(`${lines.join('\r\n')}\r\n\r\n`));
   return (await client.rest()).toString();
 }
 
-/** What stands on standard error beside the greeting, and what this machine may be short of. */
+/**
+ * Standard error without the introduction, and without the warning about too few descriptors on this machine.
+ */
 function complaints({ process: { stderr } }: Agent): string {
   return stderr()
     .replace(/^\nPrograms on this machine [^]*?\n\n {2}[^]*?\n\n/, '')
@@ -93,7 +95,7 @@ resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }`,
     return file;
   };
 
-  test('a name x to the server as a name, with user name and password; nothing is logged', async () => {
+  test('names are sent to the server as names, with user name and password; nothing is logged', async () => {
     await using agent = await startAgent([
       '--upstream',
       `socks5h://${at}`,
@@ -118,7 +120,7 @@ resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }`,
     assert.doesNotMatch(agent.process.stdout() + agent.process.stderr(), /s3cret/);
   });
 
-  test('one that is down is passed over', async () => {
+  test('a server that is down is skipped', async () => {
     const login = await loginFile('alice:s3cret');
     const upstreams = ['--upstream', dead, '--upstream', `socks5h://${at}`];
     await using agent = await startAgent([...upstreams, '--login-file', login]);
@@ -129,7 +131,7 @@ resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }`,
     assert.match(complaints(agent), /^\S+ warn upstream down .*why=ECONNREFUSED$/m);
   });
 
-  test('a wrong password is told, tried nowhere else, and put right by SIGHUP', async () => {
+  test('a wrong password is reported, not tried at another server, and corrected by SIGHUP', async () => {
     const upstreams = ['--upstream', `socks5h://${at}`, '--upstream', dead];
     const args = [...upstreams, '--login-file', await loginFile('alice:wr0ng')];
     await using agent = await startAgent([...args, '--log-level', 'info']);
@@ -151,14 +153,14 @@ resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }`,
     await works(agent, { host: 'f.test', port: echo.port });
   });
 
-  test('loopback x directly, also by name', async () => {
+  test('loopback destinations are direct, also by name', async () => {
     await using agent = await startAgent(['--upstream', dead]);
     await works(agent, { host: '127.0.0.1', port: echo.port });
     await works(agent, { host: 'localhost', port: echo.port });
     assert.equal(await reply(agent, 'g.test', echo.port), 1);
   });
 
-  test('a configuration: direct exceptions are resolved here, other names not', async () => {
+  test('with a configuration, names of direct exceptions are resolved here, other names are not', async () => {
     const file = join(directory, 'garter.yaml');
     await using near = await startNameServer((asked) => [
       response(asked, asked.type === 'A' ? { answers: [address(asked.name, '127.0.0.1')] } : { rcode: 0 }),
@@ -181,7 +183,7 @@ resolve: { servers: ["127.0.0.1:${near.endpoint.port}"] }
     assert.equal(complaints(agent), '');
   });
 
-  test('--to says what it would do with a destination, and starts nothing', async () => {
+  test('--to shows what would happen to a destination, and starts nothing', async () => {
     const options = ['--upstream', dead, '--direct', '10.0.0.0/8'];
     const near = await runAgent(...options, '--to', '10.1.2.3:80');
     assert.equal(near.code, 0, near.stderr);
@@ -201,7 +203,7 @@ resolve: { servers: ["127.0.0.1:${near.endpoint.port}"] }
   });
 
   suite('proxy.pac', () => {
-    test('for a browser of this machine, and for nobody who comes by another name', async () => {
+    test('is served to browsers on this machine, and only under names of this machine', async () => {
       await using agent = await startAgent(['--upstream', dead, '--direct', '.near.test', '--pac']);
       for (const path of ['/proxy.pac', '/wpad.dat']) {
         const answer = await get(agent, `GET ${path} HTTP/1.1`, `Host: 127.0.0.1:${agent.port}`);
@@ -225,13 +227,13 @@ resolve: { servers: ["127.0.0.1:${near.endpoint.port}"] }
       assert.equal(complaints(agent), '');
     });
 
-    test('only when it is asked for', async () => {
+    test('is only served if enabled', async () => {
       await using agent = await startAgent(['--upstream', dead]);
       const page = await get(agent, 'GET /proxy.pac HTTP/1.1', 'Host: localhost');
       assert.match(page, /^HTTP\/1\.1 400 /);
     });
 
-    test('in the record it is HTTP', async () => {
+    test('is recorded as HTTP', async () => {
       await using garter = await startGarter({ config: 'pac: true\nworkers: 2' });
       using client = await RawClient.connect(garter);
       client.send(Buffer.from('GET /proxy.pac HTTP/1.1\r\nHost: localhost\r\n\r\n'));
@@ -239,7 +241,7 @@ resolve: { servers: ["127.0.0.1:${near.endpoint.port}"] }
       await garter.record({ end: 'client:greeting:http' });
     });
 
-    test('not where others can ask', async () => {
+    test('cannot be enabled if other machines can connect', async () => {
       await using garter = await startGarter({
         host: '0.0.0.0',
         config: 'accept: [{ allow: true, from: [loopback] }]',
@@ -265,7 +267,7 @@ suite('exit codes of garter agent', () => {
     assert.match(stdout, /^Example: garter agent --upstream /m);
   });
 
-  test('1 for a port that is taken', async () => {
+  test('1 for a port in use', async () => {
     await using garter = await startGarter();
     const { code, stdout, stderr } = await runAgent(
       '--upstream',

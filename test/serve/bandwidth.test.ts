@@ -20,7 +20,7 @@ const REPLIES = 12;
 interface Link {
   readonly name: string;
   readonly tls?: true;
-  /** Of the fast engine, which alone has them. */
+  /** Only the fast engine supports this. */
   readonly workers?: number;
 }
 
@@ -35,7 +35,7 @@ const LINKS: readonly Link[] = [
       ] as const)),
 ];
 
-/** What passed, and when. */
+/** The number of bytes transferred, with times. */
 class Log {
   readonly #seen: [time: number, bytes: number][] = [];
 
@@ -43,7 +43,7 @@ class Log {
     this.#seen.push([performance.now(), bytes]);
   }
 
-  /** Bytes since a moment. */
+  /** Bytes since this time. */
   since(start: number): number {
     return this.#seen.reduce((sum, [time, bytes]) => (time >= start ? sum + bytes : sum), 0);
   }
@@ -58,7 +58,7 @@ class Log {
     return all;
   }
 
-  /** The most bytes that any so many milliseconds have seen, from a moment on. */
+  /** The largest number of bytes in any period of this length, since this time. */
   most(span: number, start: number): number {
     let most = 0;
     let sum = 0;
@@ -81,12 +81,12 @@ interface Scene extends AsyncDisposable {
   readonly garter: Garter;
   readonly target: Target;
   readonly link: Link;
-  /** Of what arrived at the target, by connection. */
+  /** The bytes that arrived at the target, by connection. */
   readonly arrived: readonly Log[];
   reload(limit: string): Promise<void>;
 }
 
-/** A server with this limit, and a target that sends `download` bytes and takes what comes. */
+/** A server with this limit, and a target that sends `download` bytes and accepts everything. */
 async function startScene(link: Link, limit: string, download = 0): Promise<Scene> {
   await using stack = new AsyncDisposableStack();
   const directory = stack.use(await makeDirectory()).path;
@@ -126,11 +126,11 @@ async function startScene(link: Link, limit: string, download = 0): Promise<Scen
 
 interface Client extends Disposable {
   readonly socket: Socket;
-  /** What came of the target. */
+  /** Bytes received from the target. */
   readonly log: Log;
 }
 
-/** Sends greeting, request and `glued` in one piece; done when the reply is there. */
+/** Sends greeting, request and `glued` in one piece; resolves when the reply has arrived. */
 async function open({ garter, target, link }: Scene, glued: Uint8Array = Buffer.of()): Promise<Client> {
   const tcp = connectTcp({ host: garter.host, port: garter.port });
   const socket = link.tls ? connectTls({ socket: tcp, rejectUnauthorized: false }) : tcp;
@@ -153,7 +153,7 @@ async function open({ garter, target, link }: Scene, glued: Uint8Array = Buffer.
   return { socket, log, [Symbol.dispose]: () => void tcp.resetAndDestroy() };
 }
 
-/** Sends as long as it may. */
+/** Sends as fast as possible. */
 function flood({ socket }: Client): void {
   const chunk = Buffer.alloc(16 * KB);
   const fill = (): void => {
@@ -163,12 +163,12 @@ function flood({ socket }: Client): void {
   fill();
 }
 
-/** So many sessions, opened at once. */
+/** Opens this many sessions at once. */
 function openMany(scene: Scene, count: number, glued?: Uint8Array): Promise<Client[]> {
   return Promise.all(Array.from({ length: count }, () => open(scene, glued)));
 }
 
-/** A machine that is busy may spoil one try, and not all: bytes that were to pass one by one come together then. */
+/** Retries, since on a busy machine bytes that should pass one by one can arrive together. */
 async function oneOf(tries: number, attempt: () => Promise<void>): Promise<void> {
   try {
     await attempt();
@@ -179,7 +179,7 @@ async function oneOf(tries: number, attempt: () => Promise<void>): Promise<void>
   }
 }
 
-/** At each moment it has had no more than fits the time since the start, and what may be caught up with. */
+/** Asserts that the bytes so far fit the rate, with an allowance for catching up. */
 function assertSlow(log: Log, rate: number, start: number): void {
   const [bytes, seconds] = [log.since(start), (performance.now() - start) / 1000];
   assert.ok(bytes > 0 && bytes < rate * (seconds + 0.2), `${bytes} bytes in ${seconds} s`);
@@ -187,7 +187,7 @@ function assertSlow(log: Log, rate: number, start: number): void {
 
 suite('a rule with a bandwidth', { concurrency: 2 }, () => {
   for (const link of LINKS) {
-    test(`holds it against 150 short sessions, both ways: ${link.name}`, async () => {
+    test(`limits 150 short sessions, in both directions: ${link.name}`, async () => {
       const rate = 50 * KB;
       const payload = Buffer.alloc(60 * KB);
       await using scene = await startScene(link, `bandwidth: ${rate}B/s`, payload.length);
@@ -210,7 +210,7 @@ suite('a rule with a bandwidth', { concurrency: 2 }, () => {
           assert.ok(most <= 1.1 * 2 * rate + 65_536, `${most} bytes in two seconds`);
         }
       });
-      // Who comes now does not wait for what the others want.
+      // A newcomer does not wait for the backlog of the others.
       await oneOf(4, async () => {
         const start = performance.now();
         const { log: down } = held.use(await open(scene, Buffer.from('x')));
@@ -224,7 +224,7 @@ suite('a rule with a bandwidth', { concurrency: 2 }, () => {
           assert.ok(passed < rate + 65_536, `the newcomer waits for ${passed} bytes of others`);
         }
       });
-      // Nor does anybody pay for what they had wanted.
+      // Nor does it pay for that backlog afterwards.
       for (const client of clients) client[Symbol.dispose]();
       flood(held.use(await open(scene)));
       await oneOf(4, async () => {
@@ -235,14 +235,14 @@ suite('a rule with a bandwidth', { concurrency: 2 }, () => {
       });
     });
 
-    test(`gives to each what it needs, up to an equal share: ${link.name}`, async () => {
+    test(`gives each session what it needs, up to an equal share: ${link.name}`, async () => {
       const [rate, little, many] = [400 * KB, 20 * KB, 12];
       await using scene = await startScene(link, `bandwidth: ${rate}B/s`);
       using held = new DisposableStack();
       const modest = held.use(await open(scene));
       for (const client of await openMany(scene, many)) flood(held.use(client));
       let sent = performance.now();
-      // As much as there was time for: a machine that is busy calls late.
+      // In proportion to the elapsed time: on a busy machine the timer is late.
       const timer = setInterval(() => {
         const now = performance.now();
         modest.socket.write(Buffer.alloc(Math.ceil(((now - sent) / 1000) * little)));
@@ -261,7 +261,7 @@ suite('a rule with a bandwidth', { concurrency: 2 }, () => {
         if (Math.min(...shares) <= 0.75 || Math.max(...shares) >= 1.25) return shares.join(' ');
         return all > 0.9 * rate && all < 1.1 * rate ? undefined : `${all} of ${rate}`;
       };
-      // A busy machine may keep one of them, or this test, from its turns for a while.
+      // A busy machine can delay one of them, or this test.
       let fault: string | undefined;
       for (let i = 0; i < 4; i++) if ((fault = await measure()) === undefined) break;
       assert.equal(fault, undefined);
@@ -269,7 +269,7 @@ suite('a rule with a bandwidth', { concurrency: 2 }, () => {
   }
 
   for (const limit of ['bandwidth', 'bandwidth-per-session']) {
-    test(`${limit}: what came before the relay counts, directly, through an upstream, and in a BIND`, async () => {
+    test(`${limit}: bytes before the relay count too, directly, through an upstream, and in a BIND`, async () => {
       const rate = 50 * KB;
       const payload = Buffer.alloc(60 * KB);
       await using scene = await startScene(LINKS[0]!, `${limit}: ${rate}B/s`, payload.length);
@@ -311,7 +311,7 @@ suite('a rule with a bandwidth', { concurrency: 2 }, () => {
   }
 
   for (const size of [KB, 50 * KB]) {
-    test(`datagrams of ${size} bytes and streams leave each other a part of it`, async () => {
+    test(`datagrams of ${size} bytes and streams both get a share`, async () => {
       const rate = 200 * KB;
       await using scene = await startScene(LINKS[0]!, `bandwidth: ${rate}B/s`);
       using held = new DisposableStack();
@@ -335,7 +335,7 @@ suite('a rule with a bandwidth', { concurrency: 2 }, () => {
     });
   }
 
-  test('taken away by a reload, those who wait go on at once', async () => {
+  test('when a reload removes it, waiting sessions continue at once', async () => {
     await using scene = await startScene(LINKS[0]!, 'bandwidth: 10B/s');
     using held = new DisposableStack();
     const payload = Buffer.alloc(500 * KB);

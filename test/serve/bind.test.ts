@@ -10,7 +10,7 @@ suite('BIND', () => {
   });
   after(() => garter[Symbol.asyncDispose]());
 
-  /** Goes as far as the first reply: `at` is where the peer has to connect to. */
+  /** Requests BIND up to the first reply: `at` is the address for the peer. */
   const bind5 = async (host: string): Promise<Bound> => {
     const client = await RawClient.connect(garter);
     client.send('05 01 00', request5(Command.bind, host, 0));
@@ -45,7 +45,7 @@ suite('BIND', () => {
     assert.equal((await client.rest()).toString(), 'all of it');
   });
 
-  test('SOCKS5: a stranger is turned away and the right peer still comes in', async () => {
+  test('SOCKS5: a stranger is rejected, and the right peer can still connect', async () => {
     using bound = await bind5('127.0.0.1');
     const { client, at } = bound;
     using stranger = await RawClient.connect(at, '127.0.0.2');
@@ -55,7 +55,7 @@ suite('BIND', () => {
     assert.deepEqual(await readAddress(client), { host: '127.0.0.1', port: peer.localPort });
   });
 
-  test('SOCKS4: a stranger ends it with 91', async () => {
+  test('SOCKS4: a stranger ends the request with 91', async () => {
     using client = await RawClient.connect(garter);
     client.send(request4(Command.bind, '127.0.0.1', 0));
     const first = await client.read(8);
@@ -70,7 +70,7 @@ suite('BIND', () => {
     await stranger.gone();
   });
 
-  test('nobody comes: a second reply says so when the time is over, and the port is closed', async () => {
+  test('no peer connects: after the time-out, a second reply reports it, and the port is closed', async () => {
     using bound = await bind5('127.0.0.1');
     const { client, at } = bound;
     const reply = await client.rest();
@@ -80,7 +80,7 @@ suite('BIND', () => {
     await assert.rejects(RawClient.connect(at), { code: 'ECONNREFUSED' });
   });
 
-  test('the client goes: the port is closed', async () => {
+  test('the client disconnects: the port is closed', async () => {
     using bound = await bind5('127.0.0.1');
     const { client, at } = bound;
     client.reset();

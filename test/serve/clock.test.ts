@@ -12,10 +12,10 @@ import { startEcho, type Target } from '../support/targets.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-/** A Monday. */
+/** On a Monday. */
 const NOON = Date.UTC(2026, 10, 23, 12);
 
-/** A server whose wall clock is the test's, and what it has logged. */
+/** A server whose wall clock is controlled by the test, and its log. */
 interface Clocked extends AsyncDisposable {
   readonly proxy: { readonly host: string; readonly port: number };
   readonly server: Server;
@@ -37,7 +37,7 @@ async function serve(directory: Directory, config: object): Promise<Clocked> {
   };
 }
 
-/** Moves the wall clock, and lets garter look at it: its intervals are a hundred times as quick here. */
+/** Moves the wall clock, and lets garter notice: its intervals are a hundredth of the usual ones here. */
 async function move(time: number): Promise<void> {
   mock.timers.setTime(Date.now() + time);
   await delay(400);
@@ -97,7 +97,7 @@ suite('the clock', () => {
     await assert.rejects(connectThrough(clocked.proxy, echo));
   });
 
-  test("a user's last day ends that user's sessions and nobody else's", async () => {
+  test("a user's last day ends the sessions of that user only", async () => {
     await using echo = await startEcho();
     await using directory = await makeDirectory();
     const users = join(directory.path, 'users.txt');
@@ -124,7 +124,7 @@ suite('the clock', () => {
   });
 
   for (const jump of [HOUR, -HOUR]) {
-    test(`a clock that jumps by ${jump / MINUTE} minutes ends nothing, and gives nothing back`, async () => {
+    test(`a clock that jumps by ${jump / MINUTE} minutes ends no session, and restores no limit`, async () => {
       await using echo = await startEcho();
       await using directory = await makeDirectory();
       await using clocked = await serve(directory, {
@@ -148,10 +148,10 @@ suite('the clock', () => {
         () => 'the quota was not exceeded',
       );
       await move(jump);
-      // Neither idle, nor for too long, nor in a handshake for too long: these clocks do not jump.
+      // No time-out of the handshake, for idleness or for the duration: their clocks do not jump.
       slow.send('00');
       await slow.expect('05 00');
-      // The quota is still used up, and would be if the session's user came back.
+      // The quota is still used up.
       await assert.rejects(alive(open), 'the quota is of this user too');
       await assert.rejects(connectThrough(clocked.proxy, echo));
       assert.match(await clocked.log(), /end=limit:relay:quota-per-user/);
@@ -159,7 +159,7 @@ suite('the clock', () => {
     });
   }
 
-  test('midnight gives new quotas; a clock that is set back over it does not give them twice', async () => {
+  test('midnight restores quotas, but not a second time after the clock is set back', async () => {
     await using echo = await startEcho();
     await using directory = await makeDirectory();
     await using clocked = await serve(directory, {
@@ -184,7 +184,7 @@ suite('the clock', () => {
   });
 });
 
-/** Rules that hold from 8 to 18. */
+/** Rules that apply from 8 to 18. */
 function office(revoke: string): object {
   return {
     rules: [

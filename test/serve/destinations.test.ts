@@ -5,7 +5,7 @@ import { address, response, startNameServer, type NameServer } from '../support/
 import { Command, connectThrough, replyCode, request5, request5ByName } from '../support/raw.ts';
 import { startEcho, type Target } from '../support/targets.ts';
 
-/** Where `to: [any]` must not lead, in every spelling. */
+/** Destinations that `to: [any]` must not reach, in every spelling. */
 const inside = [
   '127.0.0.1',
   '127.255.255.254',
@@ -41,7 +41,7 @@ const inside = [
   '2001:db8::1',
 ];
 
-/** Texts that a program down the line could take for one of them. */
+/** Texts that another program could interpret as one of them. */
 const disguised = [
   '127.1',
   '127.0.1',
@@ -57,7 +57,7 @@ const disguised = [
   'LOCALHOST.',
 ];
 
-suite('`to: [any]` leads to nothing inside', () => {
+suite('`to: [any]` does not allow internal addresses', () => {
   const resources = new AsyncDisposableStack();
   let names: NameServer;
   let garter: Garter;
@@ -92,7 +92,8 @@ timeouts: { connect: 2s }`,
   for (const [i, host] of inside.entries()) {
     test(host, () => refuses(request5(Command.connect, host, echo.port)));
     test(`${host} sent as a name`, () => refuses(request5ByName(Command.connect, host, echo.port)));
-    test(`${host} behind a name`, () => refuses(request5(Command.connect, `inside-${i}.test`, echo.port)));
+    test(`${host} as the address of a name`, () =>
+      refuses(request5(Command.connect, `inside-${i}.test`, echo.port)));
   }
   for (const text of disguised) {
     test(`${text} sent as a name`, () => refuses(request5ByName(Command.connect, text, echo.port)));
@@ -106,7 +107,7 @@ suite('with loopback allowed', () => {
   });
   after(() => garter[Symbol.asyncDispose]());
 
-  test('loopback is reached', async () => {
+  test('loopback is allowed', async () => {
     await using echo = await startEcho();
     using client = await connectThrough(garter, echo);
     client.send(Buffer.from('hello'));
@@ -114,7 +115,7 @@ suite('with loopback allowed', () => {
   });
 
   for (const host of ['127.0.0.1', '::ffff:127.0.0.1', 'localhost']) {
-    test(`garter's own port is not: ${host}`, async () => {
+    test(`garter's own port is refused: ${host}`, async () => {
       assert.equal(await replyCode(garter, request5(Command.connect, host, garter.port)), 2);
     });
   }

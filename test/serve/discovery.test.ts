@@ -21,7 +21,7 @@ import { closedPort, startEcho, startTarget, type Target } from '../support/targ
 
 const NAME = '_socks5._tcp.example.test';
 
-/** Every name but that of the service is 127.0.0.1; the service is at these ports, by target. */
+/** The service is at these ports, by target; all other names resolve to 127.0.0.1. */
 const at =
   (...servers: readonly (readonly [target: string, port: number, priority?: number])[]): Script =>
   (asked) => {
@@ -31,7 +31,9 @@ const at =
     return [response(asked, { answers, rcode: answers.length > 0 ? 0 : 3 })];
   };
 
-/** A garter that goes out through the service, which is looked up as `resolve` says or by the route's own name servers. */
+/**
+ * A garter that uses the discovered servers; the look-up is by `resolve` or by the name servers of the route.
+ */
 function near(names: NameServer, by: 'resolve' | 'route' = 'resolve'): Promise<Garter> {
   const servers = `["127.0.0.1:${names.endpoint.port}"]`;
   return startGarter({
@@ -55,7 +57,7 @@ suite('discovery', () => {
   });
   after(() => resources.disposeAsync());
 
-  test('a server is found when it is needed, once, and not before', async () => {
+  test('a server is looked up when it is first needed, and only once', async () => {
     await using names = await startNameServer(at(['p1.test', far.port]));
     await using garter = await near(names);
     assert.equal(names.asked.length, 0);
@@ -65,7 +67,7 @@ suite('discovery', () => {
     await garter.record({ route: `found/p1.test:${far.port}`, end: 'client:relay' });
   });
 
-  test('a server of a lower priority when the better ones cannot be reached', async () => {
+  test('a server of lower priority is used when the better ones cannot be reached', async () => {
     const dead = await closedPort();
     await using names = await startNameServer(
       at(['late.test', far.port, 20], ['dead1.test', dead, 10], ['dead2.test', dead, 10]),
@@ -80,7 +82,7 @@ suite('discovery', () => {
   });
 
   for (const by of ['resolve', 'route'] as const) {
-    test(`a reload forgets no server that was found, by name servers of \`${by}\``, async () => {
+    test(`a reload keeps the servers found by the name servers of \`${by}\``, async () => {
       let fails = false;
       const script = at(['p1.test', far.port]);
       await using names = await startNameServer((asked) =>
@@ -95,7 +97,7 @@ suite('discovery', () => {
     });
   }
 
-  test('in a group, what takes too long to be found is passed over', async () => {
+  test('in a group, a service whose look-up takes too long is skipped', async () => {
     await using names = await startNameServer(() => []);
     await using garter = await startGarter({
       config: `
@@ -111,7 +113,7 @@ upstreams:
     await garter.record({ route: `both/${far.host}:${far.port}` });
   });
 
-  test('nothing is found', async () => {
+  test('no server is found', async () => {
     await using names = await startNameServer(at());
     await using garter = await near(names);
     const reply = (): Promise<number> => replyCode(garter, request5(Command.connect, '127.0.0.1', echo.port));
@@ -143,7 +145,10 @@ suite('servers with TLS', () => {
   });
   after(() => resources.disposeAsync());
 
-  /** The reply to a request by way of a server for this domain, where the records say that the server is called so, and the record. */
+  /**
+   * The reply and the record of a request through a server for this domain, for which the records contain
+   * this name.
+   */
   const ask = async (
     domain: string,
     target: string,
@@ -166,13 +171,13 @@ resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }`,
     return [reply, await garter.record({})];
   };
 
-  test('a password goes to one with a certificate for the domain', async () => {
+  test('a password is sent to a server with a certificate for the domain', async () => {
     const [reply] = await ask('localhost', 'p1.test');
     assert.equal(reply, 5, 'what the far end says');
     await far.record({ user: 'alice' });
   });
 
-  test('and to no other, whatever name the records give it', async () => {
+  test('but to no other server, whatever name the records contain', async () => {
     const [reply, { end }] = await ask('example.test', 'localhost');
     assert.equal(reply, 1);
     assert.match(end!, /^upstream:dial:/);
@@ -183,10 +188,10 @@ resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }`,
 suite('a server with several addresses', () => {
   for (const [what, behave] of [
     ['closes at once', (socket: Socket) => void socket.end()],
-    ['speaks something else', (socket: Socket) => void socket.end('220 ready\r\n')],
+    ['speaks another protocol', (socket: Socket) => void socket.end('220 ready\r\n')],
     ['says nothing', () => undefined],
   ] as const) {
-    test(`one ${what}: the next one is tried`, async () => {
+    test(`one that ${what}: the next one is tried`, async () => {
       await using far = await startGarter({ config: 'rules: [{ name: open, allow: any, to: [loopback] }]' });
       await using echo = await startEcho();
       let met = 0;
@@ -218,7 +223,7 @@ timeouts: { connect: 3s }`,
   }
 });
 
-suite('names by encrypted name servers', () => {
+suite('names resolved by encrypted name servers', () => {
   for (const [scheme, start, path] of [
     ['tls', startTlsNameServer, ''],
     ['https', startHttpsNameServer, '/dns-query'],

@@ -23,7 +23,7 @@ suite('names', () => {
   let names: NameServer;
   let garter: Garter;
   let echo: Target;
-  /** What the name server has to say, by name; questions of other types get an empty answer. */
+  /** The responses of the name server, by name; questions of other types get an empty answer. */
   const answers = new Map<string, (asked: Asked) => readonly Buffer[] | Promise<readonly Buffer[]>>();
   before(async () => {
     names = resources.use(
@@ -82,7 +82,7 @@ timeouts: { connect: 10m }`,
     });
   }
 
-  test('an answer that is no help is not waited for as long as one that does not come', () => {
+  test('a useless answer fails sooner than a missing one', () => {
     const silent = durations.pop()!;
     assert.ok(Math.max(...durations) < silent, `${durations.join(' ')}, and ${silent} ms`);
   });
@@ -97,7 +97,7 @@ timeouts: { connect: 10m }`,
     assert.ok(names.asked.some(({ name, over }) => name === 'thousand.test' && over === 'tcp'));
   });
 
-  test('rebinding: what was checked is what is dialled, and the next answer is checked again', async () => {
+  test('rebinding: the checked address is the one that is dialled, and the next answer is checked again', async () => {
     let asks = 0;
     answers.set('A rebind.test', (asked) => {
       const data = asks++ === 0 ? '127.0.0.1' : '127.0.0.66';
@@ -109,14 +109,14 @@ timeouts: { connect: 10m }`,
     assert.equal(asks, 2, 'TTL 0 is not kept');
   });
 
-  test('an answer with one address that is allowed and one that is not', async () => {
+  test('an answer with an allowed address and a refused one', async () => {
     answers.set('A mixed.test', (asked) => [
       response(asked, { answers: [address(asked.name, '127.0.0.66'), address(asked.name, '127.0.0.2')] }),
     ]);
     assert.equal(await dialledFor('mixed.test'), `127.0.0.2:${echo.port}`);
   });
 
-  test('poisoned answers are not believed', async () => {
+  test('forged answers are ignored', async () => {
     const stranger = createSocket('udp4');
     answers.set('A poisoned.test', async (asked) => {
       const evil = { answers: [address('poisoned.test', '127.0.0.3')] };
@@ -135,7 +135,7 @@ timeouts: { connect: 10m }`,
     stranger.close();
   });
 
-  test('an IPv6 address that swallows everything is not waited for to the end', async () => {
+  test('a silent IPv6 address does not use up the time-out', async () => {
     await using hole = await startBlackHole('::1', echo.port);
     assert.equal(hole.port, echo.port);
     answers.set('AAAA eyeballs.test', (asked) => [
@@ -147,13 +147,13 @@ timeouts: { connect: 10m }`,
     assert.equal(await dialledFor('eyeballs.test'), `127.0.0.1:${echo.port}`);
   });
 
-  test('an AAAA question that gets no answer does not hold up the A', async () => {
+  test('an unanswered AAAA question does not delay the A question', async () => {
     answers.set('AAAA half.test', () => []);
     answers.set('A half.test', (asked) => [response(asked, { answers: [address(asked.name, '127.0.0.1')] })]);
     assert.equal(await dialledFor('half.test'), `127.0.0.1:${echo.port}`);
   });
 
-  test('RESOLVE gives the address, RESOLVE_PTR the name', async () => {
+  test('RESOLVE returns the address, RESOLVE_PTR the name', async () => {
     answers.set('A doc.test', (asked) => [response(asked, { answers: [address(asked.name, '192.0.2.7')] })]);
     answers.set('PTR 7.2.0.192.in-addr.arpa', (asked) => [
       response(asked, {
@@ -169,7 +169,7 @@ timeouts: { connect: 10m }`,
     assert.equal(formatHex(await reverse.rest()), formatHex(name));
   });
 
-  test('a hundred names that nobody answers for hold up no other', async () => {
+  test('a hundred unanswered names do not delay other names', async () => {
     const stuck = Array.from({ length: 100 }, (_, i) => {
       const name = `stuck-${i}.test`;
       answers.set(`A ${name}`, () => []);

@@ -6,7 +6,10 @@ import { address, response, startNameServer, type NameServer } from '../support/
 import { Command, connectThrough, RawClient, readAddress, request4, request5 } from '../support/raw.ts';
 import { startEcho, startTarget } from '../support/targets.ts';
 
-/** A name with both families, of which the first may be of no use here. Whatever works by CONNECT works by the other commands. */
+/**
+ * A name with both families, the first of which may be unusable. What works for CONNECT also works for the
+ * other commands.
+ */
 suite('a name with several addresses', () => {
   const resources = new AsyncDisposableStack();
   let names: NameServer;
@@ -40,7 +43,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     await client.expect(Buffer.from('x'));
   });
 
-  test('UDP from an egress of one family; who cannot be reached is in the record', async () => {
+  test('UDP from an egress of one family; datagrams to the other are counted in the record', async () => {
     using target = await Datagrams.bind('127.0.0.1');
     using client = await Datagrams.bind('127.0.0.1');
     using association = await associate(garter);
@@ -54,7 +57,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     await garter.record({ command: 'udp', route: 'direct', dropped: 'EADDRNOTAVAIL:1' });
   });
 
-  test('where nothing was dropped, the record is silent about it', async () => {
+  test('without dropped datagrams, the record has no count', async () => {
     using target = await Datagrams.bind('127.0.0.1');
     using client = await Datagrams.bind('127.0.0.1');
     using association = await associate(garter);
@@ -65,7 +68,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     assert.equal('dropped' in record, false);
   });
 
-  test('BIND at an egress of one family, for a name and for anybody', async () => {
+  test('BIND at an egress of one family, for a name and without a named peer', async () => {
     await using six = await start('::1', '{ to: [any], via: direct, egress: 127.0.0.5 }');
     for (const [proxy, host] of [
       [garter, 'both.test'],
@@ -83,7 +86,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     }
   });
 
-  test('BIND by SOCKS4A, which has no room for IPv6', async () => {
+  test('BIND by SOCKS4A, which can only carry IPv4', async () => {
     await using direct = await start('127.0.0.1', '{ to: [any], via: direct }');
     using client = await RawClient.connect(direct);
     client.send(request4(Command.bind, 'both.test', 0));
@@ -94,7 +97,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     assert.equal((await client.read(6)).readUInt16BE(), peer.localPort);
   });
 
-  test('UDP through a server that takes addresses: of the family that its relay has', async () => {
+  test('UDP through a server that takes addresses: the family of its relay is used', async () => {
     using target = await Datagrams.bind('127.0.0.1');
     using client = await Datagrams.bind('127.0.0.1');
     await using near = await start(
@@ -106,8 +109,8 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     assert.equal((await target.receive()).data.toString(), 'there');
   });
 
-  test('a chain whose next server is a name, for one that takes addresses and has no IPv6', async () => {
-    /** Both servers of the chain, and what they lead to. */
+  test('a chain whose second server is given by name, through a first one that takes addresses and has no IPv6', async () => {
+    /** Both servers of the chain, and the target. */
     await using both = await startTarget((socket) => {
       socket.on('end', () => socket.end());
       socket.on('data', (message: Buffer) => {

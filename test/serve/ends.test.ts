@@ -6,8 +6,8 @@ import { startGarter } from '../support/garter.ts';
 import { Command, connectThrough, RawClient, request5 } from '../support/raw.ts';
 import { startBlackHole, startTarget } from '../support/targets.ts';
 
-suite('who ended it', () => {
-  test('a client that resets is to blame, whatever garter was doing for it', async () => {
+suite('the end in the record', () => {
+  test('names the client if it resets, whatever garter was doing', async () => {
     await using hole = await startBlackHole();
     await using garter = await startGarter();
     using dialling = await RawClient.connect(garter);
@@ -26,7 +26,7 @@ suite('who ended it', () => {
 });
 
 suite('the end of a stream', () => {
-  test('a slow reader gets all of it, though half-close ends the relay', async () => {
+  test('a slow reader receives everything, even if half-close ends the relay', async () => {
     const size = 3_000_000;
     await using target = await startTarget((socket) => socket.end(Buffer.alloc(size, 'x')));
     await using garter = await startGarter({ config: 'timeouts: { half-close: 1s }' });

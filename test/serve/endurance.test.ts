@@ -15,26 +15,26 @@ import { sized } from '../support/size.ts';
 import { startEcho, startTarget, type Target } from '../support/targets.ts';
 import { descriptorLimit, descriptors, memory } from '../support/usage.ts';
 
-/** Connections that a client keeps open at once. */
+/** Connections kept open at the same time. */
 const LANES = 32;
 const IN_SEQUENCE = sized(50_000, 10_000);
 const RESETS = sized(100_000, 3000);
 const TLS_RESETS = sized(20_000, 600);
 const IDLE = sized(9000, 2000);
-/** Bytes of the method choice and of the reply. */
+/** Bytes of the method selection and of the reply. */
 const HANDSHAKE = 2 + 10;
-/** MiB of heap, so that the memory in use shows what is held rather than what is yet to be collected. */
+/** MiB of heap, so that memory in use shows retained objects and not those still to be collected. */
 const HEAP = 160;
-/** MiB by which memory may still grow under a load that it has had before. */
+/** MiB that memory may still grow when the same load is repeated. */
 const GROWTH = 48;
 
 suite('endurance', () => {
   let garter: Garter;
   let echo: Target;
-  /** Descriptors that garter has open when it has no connection. */
+  /** Descriptors of garter without connections. */
   let atFirst: number;
   before(async () => {
-    // One heap: two would be twice as much before they are collected.
+    // With several threads there would be several heaps, each of which grows before it is collected.
     garter = await startGarter({
       config: 'workers: 1',
       env: { NODE_OPTIONS: `--max-old-space-size=${HEAP}` },
@@ -54,7 +54,7 @@ suite('endurance', () => {
     return socket;
   };
 
-  /** Waits until no connection is open any more. */
+  /** Waits until no connection is open. */
   const settle = async (): Promise<void> => {
     let left = 0;
     await until(
@@ -130,7 +130,7 @@ suite('endurance', () => {
       await using source = await startTarget((socket) => socket.resume().end(Buffer.alloc(100_000)));
       const startSecure = (more = ''): Promise<Garter> =>
         startGarter({
-          // No time-out ends what is not noticed, and there is no room for many of those.
+          // No time-out hides an unnoticed reset, and there is no room for many of those.
           config: `workers: 2\nlimits: { connections: 300 }\ntimeouts: { half-close: 1h }\n${more}`,
           complaint: /^(?:.* session .*\n|\d+ open sessions\n)*$/,
           listener: ['protocols: [socks5, http]', `tls: { cert: ${files[0]}, key: ${files[1]} }`],
@@ -170,7 +170,7 @@ upstreams: { far: { url: "${url}", tls: { ca: ${files[0]}, name: localhost } } }
         below.resetAndDestroy();
         await closed;
       });
-      for (const one of new Set([secure, far])) await nobodyIsLeft(one);
+      for (const one of new Set([secure, far])) await untilIdle(one);
       const { pid } = secure.process;
       t.diagnostic(`${await memory(pid)} MiB, ${await descriptors(pid)} descriptors`);
       using client = await RawClient.connectTls(secure);
@@ -179,10 +179,10 @@ upstreams: { far: { url: "${url}", tls: { ca: ${files[0]}, name: localhost } } }
     });
   }
 
-  test(`${IDLE} idle connections, three times over: the third takes no more than the first`, async (t: TestContext) => {
+  test(`${IDLE} idle connections, three times: the third time uses no more memory than the first`, async (t: TestContext) => {
     const needed = 2 * IDLE + 500;
     if ((await descriptorLimit()) < needed) {
-      // CI has to have them; elsewhere it is the machine's own limit.
+      // Required in CI; elsewhere the limit of the machine may be too low.
       assert.notEqual(process.env['CI'], 'true', `${needed} descriptors`);
       t.skip(`one process needs ${needed} descriptors, see ulimit -Hn`);
       return;
@@ -208,8 +208,8 @@ upstreams: { far: { url: "${url}", tls: { ca: ${files[0]}, name: localhost } } }
   });
 });
 
-/** Waits until it has no session open. */
-async function nobodyIsLeft({ process }: Garter): Promise<void> {
+/** Waits until no session is open. */
+async function untilIdle({ process }: Garter): Promise<void> {
   let open = '';
   await until(
     () => {
@@ -221,12 +221,12 @@ async function nobodyIsLeft({ process }: Garter): Promise<void> {
   );
 }
 
-/** One of 200 addresses of loopback, so that none of them runs out of ports. */
+/** One of 200 loopback addresses, so that none runs out of ports. */
 function loopback(i: number): string {
   return `127.0.0.${1 + (i % 200)}`;
 }
 
-/** Waits for so many bytes; rejects when the socket closes before. */
+/** Waits for this many bytes; rejects when the socket closes first. */
 function receive(socket: Socket, count: number): Promise<void> {
   return new Promise((resolve, reject) => {
     let received = 0;

@@ -5,7 +5,7 @@ import { run } from '../support/process.ts';
 import { connectThrough } from '../support/raw.ts';
 import { startEcho } from '../support/targets.ts';
 
-/** What Node is without, and so the fast engine; and what Node itself says about that. */
+/** What the fast engine requires, the flags of Node that disable it, and what Node prints then. */
 const WITHOUT = {
   'node:ffi': ['--no-experimental-ffi', /^$/],
   'the permission to use it': [
@@ -16,7 +16,7 @@ const WITHOUT = {
 
 suite('without', () => {
   for (const [what, [flags, complaint]] of Object.entries(WITHOUT)) {
-    test(`${what}: the portable engine, and one line that says why`, async () => {
+    test(`${what}: the portable engine, and one line with the reason`, async () => {
       await using echo = await startEcho();
       await using garter = await startGarter({ env: { GARTER_ENGINE: '', NODE_OPTIONS: flags }, complaint });
       using client = await connectThrough(garter, echo);
@@ -30,7 +30,7 @@ suite('without', () => {
   }
 });
 
-test('an error that nobody has caught is told, with threads too', async () => {
+test('an uncaught error is printed, with threads too', async () => {
   const program = `
     import { createServer } from '${import.meta.resolve('../../src/server.ts')}';
     await createServer({ listen: [{ address: '127.0.0.1:0' }], engine: 'fast', workers: 2 });

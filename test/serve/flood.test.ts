@@ -10,13 +10,14 @@ import { start, until } from '../support/process.ts';
 import { Command, RawClient, request5 } from '../support/raw.ts';
 import { startEcho, type Target } from '../support/targets.ts';
 
-/** Connections that a flood opens in a second, and the addresses that it comes from. */
+/** The connections that a flood opens per second, and the number of its addresses. */
 const PER_SECOND = 1000;
 const ADDRESSES = 50;
 
 /**
- * A process of its own, so that its work is not in the times that are measured. A third of its connections says nothing,
- * a third stops in the middle of a greeting, and a third guesses passwords; each is held until garter closes it.
+ * A separate process, so that its work is not part of the measured times. A third of its connections are
+ * silent, a third stop in the middle of a greeting, and a third guess passwords; each is held until garter
+ * closes it.
  */
 const FLOOD = `
   import { connect } from 'node:net';
@@ -43,7 +44,7 @@ const FLOOD = `
   });
 `;
 
-/** Milliseconds that each of so many users waits for the first answer of the target, one after the other, sorted. */
+/** Milliseconds until the first answer of the target, for each of several users in sequence, sorted. */
 async function times(garter: Garter, target: Target, count: number): Promise<number[]> {
   const all: number[] = [];
   for (let i = 0; i < count; i++) {
@@ -93,7 +94,7 @@ function middle(all: readonly number[]): number {
   return all[all.length >> 1]!;
 }
 
-/** Guesses from many networks, each of which has another one under way as soon as the last was answered. */
+/** Guesses from many networks; in each, the next follows as soon as the last was answered. */
 const GUESSERS = `
   import { connect } from 'node:net';
   const [port, networks] = process.argv.slice(1).map(Number);
@@ -108,7 +109,7 @@ const GUESSERS = `
   setTimeout(() => console.log('flooding'), 500);
 `;
 
-/** Whether a user gets in from this address, who tries again after a while. */
+/** Whether a user can log in from this address, with a number of tries. */
 async function getsIn(garter: Garter, user: string, from: string, tries = 1): Promise<boolean> {
   if (await logsIn(garter, user, from).catch(() => false)) return true;
   if (tries === 1) return false;
@@ -125,7 +126,7 @@ async function logsIn(garter: Garter, user: string, from: string): Promise<boole
   return status === 0;
 }
 
-test('users get in while passwords are guessed from 100 networks: from new addresses, and from known ones', async (t: TestContext) => {
+test('users can log in while 100 networks guess passwords: from new addresses, and from known ones', async (t: TestContext) => {
   await using directory = await makeDirectory();
   const file = join(directory.path, 'users.txt');
   const known = Array.from({ length: 10 }, (_, i) => ({ user: `known${i}`, from: `127.${210 + i}.0.1` }));
@@ -142,7 +143,7 @@ test('users get in while passwords are guessed from 100 networks: from new addre
     return all.filter(Boolean).length;
   };
   assert.equal(await logIn(known), 10);
-  // What was compared is forgotten with that, and has to be compared again.
+  // That clears the results of comparisons, which must be repeated.
   await appendFile(file, '# changed\n');
   await until(
     async () => (await garter.log()).find(({ event }) => event === 'users reloaded'),

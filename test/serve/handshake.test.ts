@@ -5,7 +5,7 @@ import { startGarter, type Garter } from '../support/garter.ts';
 import { formatHex, parseHex, RawClient, request5 } from '../support/raw.ts';
 import { startEcho, type Target } from '../support/targets.ts';
 
-suite('the handshake has one deadline in all', { concurrency: true }, () => {
+suite('the handshake has a single deadline', { concurrency: true }, () => {
   let garter: Garter;
   before(async () => {
     garter = await startGarter({
@@ -18,7 +18,7 @@ suite('the handshake has one deadline in all', { concurrency: true }, () => {
 
   const login = Buffer.from('\x01\x05alice\x06secret');
   const silences = [
-    { title: 'nothing at all', says: [], end: 'timeout:greeting' },
+    { title: 'nothing', says: [], end: 'timeout:greeting' },
     { title: 'one byte', says: ['05'], end: 'timeout:greeting' },
     { title: 'half a greeting', says: ['05 02 00'], end: 'timeout:greeting' },
     { title: 'a greeting', says: ['05 01 00'], end: 'timeout:request' },
@@ -27,7 +27,7 @@ suite('the handshake has one deadline in all', { concurrency: true }, () => {
     { title: 'half a request', says: ['05 01 00', '05 01 00 01 7f'], end: 'timeout:request' },
     { title: 'half a SOCKS4 request', says: ['04 01 00 50 7f 00 00 01 61'], end: 'timeout:greeting' },
   ];
-  /** How long the first of them was waited for. */
+  /** The duration of the first of them. */
   let allowed: number | undefined;
   for (const { title, says, end } of silences) {
     test(`${title}, then silence`, async () => {
@@ -40,7 +40,7 @@ suite('the handshake has one deadline in all', { concurrency: true }, () => {
     });
   }
 
-  test('a byte every 0.2 s does not put it off', async () => {
+  test('one byte every 0.2 s does not extend it', async () => {
     using silent = await RawClient.connect(garter);
     using client = await RawClient.connect(garter);
     client.send('04 01 00 50 7f 00 00 01');
@@ -57,7 +57,7 @@ suite('the handshake has one deadline in all', { concurrency: true }, () => {
   });
 });
 
-suite('whatever a client says', () => {
+suite('faulty clients', () => {
   let garter: Garter;
   let echo: Target;
   before(async () => {
@@ -76,7 +76,8 @@ suite('whatever a client says', () => {
   const rejected = '00 5b 00 00 00 00 00 00';
   const filler = Buffer.alloc(65_536, 'a');
 
-  // All that the client sends, in one piece, and all that it gets until garter ends the connection.
+  // Everything that the client sends, in one piece, and everything it receives until garter ends the
+  // connection.
   const faults = [
     { title: 'no methods', says: ['05 00'], gets: '05 ff' },
     { title: 'bytes after a refusal', says: ['05 01 09 01 05 61 62', filler], gets: '05 ff' },
@@ -93,7 +94,7 @@ suite('whatever a client says', () => {
     { title: '64 KB of 0xff', says: [Buffer.alloc(65_536, 0xff)], gets: '' },
   ];
   for (const { title, says, gets } of faults) {
-    test(`${title}: gets ${gets === '' ? 'nothing' : gets}`, async () => {
+    test(`${title}: receives ${gets === '' ? 'nothing' : gets}`, async () => {
       using client = await RawClient.connect(garter);
       client.send(...says);
       client.end();
@@ -103,7 +104,7 @@ suite('whatever a client says', () => {
     });
   }
 
-  test('none of it hurt anybody else', async () => {
+  test('none of it affected other clients', async () => {
     using client = await RawClient.connect(garter);
     client.send('05 01 00', request5(1, echo.host, echo.port), text('hello'));
     await client.expect('05 00 05 00 00 01 7f 00 00 01');
@@ -111,7 +112,7 @@ suite('whatever a client says', () => {
     await client.expect(text('hello'));
   });
 
-  test('one byte per segment is as good as one piece', async () => {
+  test('one byte per segment works like one piece', async () => {
     using client = await RawClient.connect(garter);
     const all = Buffer.concat([parseHex('05 02 00 02'), request5(1, echo.host, echo.port), text('hello')]);
     for (const byte of all) {
@@ -123,7 +124,7 @@ suite('whatever a client says', () => {
     await client.expect(text('hello'));
   });
 
-  test('RSV that is not zero, a method offered twice: let through', async () => {
+  test('a nonzero RSV, and a method offered twice, are accepted', async () => {
     using client = await RawClient.connect(garter);
     const request = request5(1, echo.host, echo.port);
     request[2] = 0xff;
@@ -131,7 +132,7 @@ suite('whatever a client says', () => {
     await client.expect('05 00 05 00 00');
   });
 
-  test('[127.0.0.1], a trailing dot and capitals mean what they say', async () => {
+  test('[127.0.0.1], a trailing dot and capitals are understood', async () => {
     for (const name of ['[127.0.0.1]', '127.0.0.1', 'LocalHost.', 'localhost']) {
       using client = await RawClient.connect(garter);
       client.send('05 01 00', request5(1, name, echo.port));
@@ -139,7 +140,7 @@ suite('whatever a client says', () => {
     }
   });
 
-  test('HTTP: a page that says what this port is', async () => {
+  test('HTTP: a page explains what this port is', async () => {
     using client = await RawClient.connect(garter);
     client.send(text('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'));
     const page = (await client.rest()).toString();
@@ -148,7 +149,7 @@ suite('whatever a client says', () => {
     await garter.record({ client: `127.0.0.1:${client.localPort}`, end: 'client:greeting:http' });
   });
 
-  test('TLS: a line in the log that says so', async () => {
+  test('TLS: a line in the log explains the mistake', async () => {
     using client = await RawClient.connect(garter);
     client.send('16 03 01 00 05 01 00 00 01 03');
     await client.gone();
@@ -156,7 +157,7 @@ suite('whatever a client says', () => {
     assert.match(record.end!, /tls/);
   });
 
-  test('a reply is the last word, whatever the client goes on to send', async () => {
+  test('nothing follows a reply, whatever the client sends next', async () => {
     using client = await RawClient.connect(garter);
     client.send('05 01 00');
     await client.expect('05 00');
@@ -166,7 +167,7 @@ suite('whatever a client says', () => {
     assert.equal(formatHex(await client.rest()), nothing);
   });
 
-  test('the log shows what a client sent, and does not obey it', async () => {
+  test('the log escapes what a client sent', async () => {
     using client = await RawClient.connect(garter);
     client.send('05 01 00', named('evil\r\n{"level":"error"}\x1b[2J'));
     await client.gone();

@@ -7,11 +7,11 @@ import { until } from '../support/process.ts';
 import { connectThrough } from '../support/raw.ts';
 import { at, closedPort, startEcho, startTarget, type Target } from '../support/targets.ts';
 
-/** A server that knows SOCKS5's greeting, and notes what else it is told. */
+/** A server that answers SOCKS5 greetings, and records what it receives. */
 interface Greeted extends Target {
   readonly from: string[];
   readonly heard: string[];
-  /** Connections at a time, at most. */
+  /** The largest number of concurrent connections. */
   readonly most: number;
   mood: 'well' | 'closes' | 'silent';
 }
@@ -22,7 +22,7 @@ async function startGreeted(): Promise<Greeted> {
   const target = await startTarget((socket) => {
     open.add(socket);
     void (async () => {
-      // What closed before this one opened may come after it in this turn of the event loop, or in the next one.
+      // The event of an earlier close can follow in this turn of the event loop, or in the next one.
       await nextTurn();
       await nextTurn();
       most = Math.max(most, open.size);
@@ -56,7 +56,7 @@ async function startGreeted(): Promise<Greeted> {
   return greeted;
 }
 
-/** A garter that goes out through these servers. */
+/** A garter that uses these servers. */
 function near(servers: readonly string[], health: string): Promise<Garter> {
   return startGarter({
     config: `
@@ -69,12 +69,12 @@ timeouts: { connect: 5s }`,
   });
 }
 
-/** What the log says about upstreams that go up or down. */
+/** The entries of the log about upstreams that went up or down. */
 async function changes(garter: Garter): Promise<readonly object[]> {
   return (await garter.log()).filter(({ event }) => event.startsWith('upstream '));
 }
 
-/** The change with this number, once it is there. */
+/** Waits for the change with this number. */
 async function change(garter: Garter, number: number): Promise<object> {
   return until(
     async () => (await changes(garter))[number],
@@ -99,7 +99,7 @@ suite('health checks', () => {
   });
   after(() => resources.disposeAsync());
 
-  test('a greeting and no request, down after failures in a row, up after good ones', async () => {
+  test('sends a greeting and no request; down after failures in a row, up after successes', async () => {
     await using server = await startGreeted();
     await using garter = await near(
       [`socks5h://${at(server)}`, `socks5h://${at(far)}`],
@@ -132,7 +132,7 @@ suite('health checks', () => {
     assert.ok(server.heard.slice(-3).every((heard) => heard === '050100'));
   });
 
-  test('one that says nothing holds up nobody', async () => {
+  test('a silent server does not delay the checks of others', async () => {
     await using silent = await startGreeted();
     silent.mood = 'silent';
     await using server = await startGreeted();
@@ -141,7 +141,7 @@ suite('health checks', () => {
     assert.deepEqual(await changes(garter), [], 'the silent one still has time');
   });
 
-  test('what takes too long is down, and never checked twice at a time', async () => {
+  test('a server that takes too long is down, and is never checked twice at the same time', async () => {
     await using server = await startGreeted();
     server.mood = 'silent';
     await using garter = await near([`socks5h://${at(server)}`], 'every: 20ms');
@@ -153,7 +153,7 @@ suite('health checks', () => {
     ['http', 'HTTP/1.1 403 Forbidden\r\n\r\n'],
     ['socks4', Buffer.from([0, 91, 0, 0, 0, 0, 0, 0])],
   ] as const) {
-    test(`${scheme} begins with the request: any reply will do, silence will not`, async () => {
+    test(`${scheme}, which begins with the request: any reply is good, silence is not`, async () => {
       let isSilent = false;
       let answered = 0;
       await using server = await startTarget((socket) => {
@@ -174,7 +174,7 @@ suite('health checks', () => {
     });
   }
 
-  test('with a destination, it has to be reached', async () => {
+  test('with a destination, it must be reachable', async () => {
     const servers = [`socks5h://${at(far)}`];
     const closed = `127.0.0.1:${await closedPort()}`;
     await using bad = await near(servers, `every: 50ms, connect: "${closed}"`);
@@ -191,7 +191,7 @@ suite('health checks', () => {
     await locked.record({ end: 'policy:auth:wrong' });
   });
 
-  test('where the client logs in, a server that asks for that is well', async () => {
+  test('where clients log in themselves, a server that requires a login is healthy', async () => {
     await using locked = await startGarter({ users: { alice: 's3cret' } });
     await using garter = await startGarter({
       config: `
@@ -204,7 +204,7 @@ upstreams:
     assert.deepEqual(await changes(garter), []);
   });
 
-  test('through the servers before it, and from the address of the route', async () => {
+  test('pass through the earlier servers of a chain, and use the egress of the route', async () => {
     await using server = await startGreeted();
     await using garter = await startGarter({
       config: `
@@ -224,7 +224,7 @@ upstreams:
     assert.equal(garter.process.stderr(), '');
   });
 
-  test('nothing is checked to which no route leads, nor after a reload that wants none', async () => {
+  test('servers without a route are not checked, nor any after a reload that disables checks', async () => {
     await using server = await startGreeted();
     await using idle = await startGreeted();
     await using garter = await startGarter({

@@ -17,7 +17,7 @@ async function urlOf(garter: Garter): Promise<string> {
   return `http://${at}`;
 }
 
-test('/healthz and /readyz while it serves', async () => {
+test('/healthz and /readyz while serving', async () => {
   await using garter = await startGarter({ config: CONFIG });
   const url = await urlOf(garter);
   for (const [path, status, body] of [
@@ -33,7 +33,7 @@ test('/healthz and /readyz while it serves', async () => {
   assert.equal((await fetch(`${url}/readyz`, { method: 'POST', body: 'x' })).status, 405);
 });
 
-test('not ready while it drains, and still alive', async () => {
+test('while draining it is not ready, but alive', async () => {
   await using echo = await startEcho();
   await using garter = await startGarter({ config: `${CONFIG}\ntimeouts: { drain: 20s }` });
   const url = await urlOf(garter);
@@ -48,7 +48,7 @@ test('not ready while it drains, and still alive', async () => {
   client.reset();
 });
 
-test('those who never finish asking keep nobody from it', async () => {
+test('clients that never complete a request do not block it', async () => {
   await using garter = await startGarter({ config: CONFIG });
   const url = new URL(await urlOf(garter));
   await using idle = new AsyncDisposableStack();
@@ -67,7 +67,7 @@ test('those who never finish asking keep nobody from it', async () => {
   );
 });
 
-test('of several requests in one piece the first is answered', async () => {
+test('only the first of several requests in one piece is answered', async () => {
   await using garter = await startGarter({ config: CONFIG });
   const url = new URL(await urlOf(garter));
   const socket = connect(Number(url.port), url.hostname);
@@ -78,7 +78,7 @@ test('of several requests in one piece the first is answered', async () => {
   assert.equal(text.match(/HTTP\/1.1 200/g)?.length, 1);
 });
 
-test('a log that cannot be written is told, and garter stays ready', async () => {
+test('a log that cannot be written is reported, and garter stays ready', async () => {
   await using garter = await startGarter({
     config: CONFIG,
     log: '/dev/full',
@@ -97,7 +97,7 @@ test('a log that cannot be written is told, and garter stays ready', async () =>
   assert.match(text, /^ready\nthe log cannot be written: ENOSPC/);
 });
 
-test('it is out of reach for clients of the proxy', async () => {
+test('clients of the proxy cannot reach it', async () => {
   await using garter = await startGarter({ config: CONFIG });
   const { hostname, port } = new URL(await urlOf(garter));
   assert.equal(await replyCode(garter, request5(Command.connect, hostname, Number(port))), 2);

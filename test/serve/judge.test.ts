@@ -24,7 +24,7 @@ import { sized } from '../support/size.ts';
 
 const ENGINE = (process.env.GARTER_ENGINE ?? 'auto') as ServerConfig['engine'];
 
-test('garter check says what the server does', async (t) => {
+test('garter check predicts what the server does', async (t) => {
   await using world = await startWorld(ENGINE);
   // Rules have hours, and users expire.
   mock.timers.enable({ apis: ['Date'] });
@@ -40,14 +40,14 @@ test('garter check says what the server does', async (t) => {
       counts.set(said, (counts.get(said) ?? 0) + 1);
     }
   });
-  // Of ten requests each, about.
+  // With about ten requests each.
   await fc.assert(property, { numRuns: sized(2200, 36) });
   const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
   const each = [...counts].map(([said, count]) => `${said} ${count}`).toSorted();
   t.diagnostic(`${all} questions: ${each.join(', ')}`);
 });
 
-/** Asks both; what `garter check` said, if they agree. */
+/** Asks both; returns the prediction of `garter check` if they agree. */
 async function compare(
   drawn: Drawn,
   running: Running,
@@ -64,7 +64,7 @@ async function compare(
   const outcome = await outcomeOf(running.settings, users, questionFor(request, client, listener));
   const isThere = command === 'bind' || command === 'resolve' || ports.includes(port);
   const isSure = isThere && !HOSTS.uncertain.includes(host) && !mayLackRoom(request, outcome);
-  // Of a datagram that is lost behind another server nobody tells.
+  // A datagram that is lost behind an upstream leaves no trace.
   const sends = command === 'udp' && !isUnspecified(host) && (isSure || outcome.dropped);
   const heard = await ask(client, request, sends, running, records);
   const fault = difference(outcome, heard, request, { isSure, sends });
@@ -75,14 +75,14 @@ async function compare(
 }
 
 /**
- * SOCKS4 has room for IPv4 only in replies to BIND and RESOLVE, between client and server or on the way from there; and which addresses
- * a name has that is passed on is known to the last server only.
+ * SOCKS4 can only carry IPv4 in replies to BIND and RESOLVE, both between client and server and from an
+ * upstream; and only the last server knows the addresses of a name that is passed on.
  */
 function mayLackRoom({ command }: Request, { text }: Outcome): boolean {
   return command !== 'connect' && text.includes(', which resolves the name') && text.includes('socks4');
 }
 
-/** The request as `garter check` is asked about it. */
+/** The same request as a question for `garter check`. */
 function questionFor(
   { user, offersNone, protocol, command, host, port, time }: Request,
   client: RawClient,
@@ -102,7 +102,7 @@ function questionFor(
   };
 }
 
-/** What they do not agree about. `isSure`: what is allowed can be done; else it may fail once that is tried. */
+/** A difference between the two. `isSure`: an allowed request succeeds; otherwise it can fail later. */
 function difference(
   { reply, end, dropped, text }: Outcome,
   { reply: heard, answered, record }: Heard,
@@ -121,13 +121,13 @@ function difference(
   }
   if (!WELL[command].test(record.end!)) return `the record's end is ${record.end}`;
   const rule = /^ {2}rule {6}(.*)$/m.exec(text)?.[1];
-  // That of an association may be another one than that of a datagram.
+  // The rule of an association can differ from that of a datagram.
   if (command !== 'udp' && record.rule !== rule) return `the rule is ${record.rule}`;
   if (!sends || answered !== dropped) return undefined;
   return answered ? 'the datagram has come back' : `the datagram is dropped: ${record.dropped}`;
 }
 
-/** How what is allowed ends when nobody is there. */
+/** The ends of allowed requests that fail. */
 const FAILED: Readonly<Record<Command, RegExp>> = {
   connect: /^\w+:dial:/,
   bind: /^\w+:bind:/,
@@ -135,7 +135,7 @@ const FAILED: Readonly<Record<Command, RegExp>> = {
   resolve: /^\w+:resolve:/,
 };
 
-/** How what has succeeded ends when the client goes. */
+/** The ends of successful requests, when the client disconnects. */
 const WELL: Readonly<Record<Command, RegExp>> = {
   connect: /^(client|target):relay/,
   bind: /^client:bind$/,
@@ -143,7 +143,10 @@ const WELL: Readonly<Record<Command, RegExp>> = {
   resolve: /^none:resolve$/,
 };
 
-/** `garter check` names no reply where a request is not looked at. In SOCKS4 and HTTP, which begin with it, it is refused all the same. */
+/**
+ * `garter check` predicts no reply for requests that are refused unread. SOCKS4 and HTTP, which begin with
+ * the request, get a refusal in any case.
+ */
 function isRefusal(protocol: Protocol, code: number | undefined): boolean {
   if (protocol === 'socks5' || code === undefined) return code === undefined;
   return protocol === 'socks4' ? code === Socks4Result.rejected : code >= 400;

@@ -12,7 +12,7 @@ import { closedPort, startEcho } from '../support/targets.ts';
 const listening = /^garter listening on 127\.0\.0\.1:(\d+)$/gm;
 const listeningOnce = /^garter listening on 127\.0\.0\.1:(\d+)$/m;
 
-test('without a configuration: one line per listener on standard output, and clients on loopback reach loopback', async () => {
+test('without a configuration: one line per listener on standard output, and clients on loopback can connect to loopback', async () => {
   const flags = ['--listen', '127.0.0.1:0', '--listen', '127.0.0.1:0'];
   await using echo = await startEcho();
   await using garter = await start([garterCommand, 'serve', ...flags], {
@@ -29,7 +29,7 @@ test('without a configuration: one line per listener on standard output, and cli
   assert.equal(await garter.ended(), 0);
 });
 
-test('a port that is taken: exit code 1 and a sentence', async () => {
+test('a port in use: exit code 1 and an explanation', async () => {
   await using garter = await startGarter();
   const { code, stdout, stderr } = await run([
     garterCommand,
@@ -43,14 +43,14 @@ test('a port that is taken: exit code 1 and a sentence', async () => {
   assert.doesNotMatch(stderr, /^\s+at /m, 'no stack');
 });
 
-test('a listener that others can reach, without users: exit code 2 and the remedy', async () => {
+test('a listener for other machines, without users: exit code 2 and the remedy', async () => {
   const { code, stdout, stderr } = await run([garterCommand, 'serve', '--listen', '0.0.0.0:0']);
   assert.equal(code, 2, stderr);
   assert.equal(stdout, '');
   assert.match(stderr, /users|accept/);
 });
 
-test('a users file that others can write stops the start, and one that they can read is warned of', async () => {
+test('a users file that others can write prevents the start, and one that they can read causes a warning', async () => {
   await using garter = await startGarter({ users: { alice: 'secret' } });
   const file = join(garter.directory, 'users.txt');
   const warned = async (): Promise<number> =>
@@ -77,7 +77,7 @@ test('a users file that others can write stops the start, and one that they can 
   );
 });
 
-test('SIGTERM: no new connections, the open ones go on, and it ends with the last', async () => {
+test('SIGTERM: no new connections; it ends with the last open one', async () => {
   await using echo = await startEcho();
   await using garter = await startGarter();
   using client = await connectThrough(garter, echo);
@@ -96,7 +96,7 @@ test('SIGTERM: no new connections, the open ones go on, and it ends with the las
   });
 });
 
-test('SIGTERM: what is still open after `drain` is ended', async () => {
+test('SIGTERM: connections still open after `drain` are ended', async () => {
   await using echo = await startEcho();
   await using garter = await startGarter({ config: 'timeouts: { drain: 1s }' });
   using client = await connectThrough(garter, echo);
@@ -110,7 +110,7 @@ test('SIGTERM: what is still open after `drain` is ended', async () => {
   assert.ok(record.duration >= 990, `${record.duration} ms`);
 });
 
-test('a second SIGTERM ends everything at once, with its records', async () => {
+test('a second SIGTERM ends everything at once, with records', async () => {
   await using echo = await startEcho();
   await using garter = await startGarter({ config: 'timeouts: { drain: 10m }' });
   using client = await connectThrough(garter, echo);
@@ -150,7 +150,7 @@ test('SIGUSR1 opens no inspector', async () => {
   assert.doesNotMatch(garter.process.stderr(), /Debugger/);
 });
 
-test('SIGHUP with a file that is wrong changes nothing and says why', async () => {
+test('SIGHUP with an invalid file changes nothing and reports the reason', async () => {
   await using echo = await startEcho();
   await using garter = await startGarter();
   using client = await connectThrough(garter, echo);
@@ -172,7 +172,7 @@ test('SIGHUP with a file that is wrong changes nothing and says why', async () =
   await next.expect(Buffer.from('as before'));
 });
 
-test('SIGHUP with what cannot be put in force changes nothing, and can be mended', async () => {
+test('SIGHUP with a configuration that cannot be applied changes nothing, and the next one can succeed', async () => {
   await using echo = await startEcho();
   const health = await closedPort();
   await using garter = await startGarter({ config: `health: 127.0.0.1:${health}` });
@@ -208,7 +208,7 @@ test('SIGHUP with what cannot be put in force changes nothing, and can be mended
   assert.equal((await fetch(`http://127.0.0.1:${otherHealth}/healthz`)).status, 200);
 });
 
-test('who reads where it listens, or nobody, is no reason to end', async () => {
+test('it continues when standard output cannot be written', async () => {
   await using directory = await makeDirectory();
   await using garter = await start(
     [
@@ -227,7 +227,7 @@ test('who reads where it listens, or nobody, is no reason to end', async () => {
   assert.equal(await garter.ended(), 0);
 });
 
-test('SIGHUP with new rules: they hold at once, and end what they no longer allow', async () => {
+test('SIGHUP with new rules: they apply at once, and end sessions that they no longer allow', async () => {
   await using echo = await startEcho();
   await using other = await startEcho();
   await using garter = await startGarter({ config: rules(`${echo.port}, ${other.port}`) });
@@ -244,7 +244,7 @@ test('SIGHUP with new rules: they hold at once, and end what they no longer allo
   await garter.record({ destination: `${other.host}:${other.port}`, end: 'policy:relay:revoked' });
 });
 
-test('SIGHUP opens the log file anew', async () => {
+test('SIGHUP reopens the log file', async () => {
   await using echo = await startEcho();
   await using garter = await startGarter();
   const file = join(garter.directory, 'log.jsonl');
@@ -264,7 +264,7 @@ test('SIGHUP opens the log file anew', async () => {
   await garter.record({ destination: `${echo.host}:${echo.port}` });
 });
 
-test('a password from the environment works, and shows nowhere', async () => {
+test('a password from the environment works, and appears nowhere', async () => {
   const password = 'correct horse battery';
   await using echo = await startEcho();
   await using garter = await start(
@@ -306,13 +306,13 @@ function rules(ports: string): string {
   return `rules: [{ name: some, allow: any, to: [loopback], port: [${ports}] }]`;
 }
 
-/** A login of RFC 1929. */
+/** A login as in RFC 1929. */
 function login(name: string, password: string): Buffer {
   const [user, secret] = [Buffer.from(name), Buffer.from(password)];
   return Buffer.concat([Buffer.of(1, user.length), user, Buffer.of(secret.length), secret]);
 }
 
-test('SIGHUP while it drains opens nothing again', async () => {
+test('SIGHUP while draining does not reopen listeners', async () => {
   await using echo = await startEcho();
   await using garter = await startGarter({ config: 'timeouts: { drain: 20s }' });
   using client = await connectThrough(garter, echo);
@@ -324,7 +324,7 @@ test('SIGHUP while it drains opens nothing again', async () => {
   assert.equal(await garter.process.ended(), 0);
 });
 
-test('SIGUSR2 with nobody at standard error ends nothing', async () => {
+test('SIGUSR2 with standard error closed ends nothing', async () => {
   const command = `exec ${garterCommand} serve --listen 127.0.0.1:0 2> >(exec true)`;
   await using garter = await start(['bash', '-c', command], { ready: listeningOnce });
   const proxy = { host: '127.0.0.1', port: Number(garter.ready[1]) };

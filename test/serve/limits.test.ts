@@ -12,7 +12,7 @@ import { startEcho, type Target } from '../support/targets.ts';
 
 const LOOPBACK = 'to: [loopback]';
 
-/** The reply to a CONNECT by a user, from an address of loopback. */
+/** The reply to a CONNECT from a loopback address. */
 async function ask(garter: Garter, target: Target, from?: string): Promise<readonly [RawClient, number]> {
   const client = await RawClient.connect(garter, from);
   client.send('05 01 00', request5(Command.connect, target.host, target.port));
@@ -22,7 +22,7 @@ async function ask(garter: Garter, target: Target, from?: string): Promise<reado
 }
 
 suite('bandwidth', () => {
-  test('of a session, each way by itself; of a rule, all sessions together', async () => {
+  test('per session, each direction separately; per rule, all sessions together', async () => {
     await using echo = await startEcho();
     await using other = await startEcho();
     await using garter = await startGarter({
@@ -45,7 +45,7 @@ rules:
     const meanwhile = slower.socket.bytesRead / size;
     assert.ok(meanwhile > 0.05 && meanwhile < 0.75, `with a quarter of the rate ${meanwhile} has come`);
     slower.reset();
-    // A tenth of a second comes at once, and the last chunk is not waited for.
+    // A tenth of a second is free at the start, and the last chunk does not wait.
     assert.ok(size / alone < 1.25 * 2000, `${alone} ms`);
     const start = performance.now();
     await Promise.all([timed(), timed(), timed()]);
@@ -53,7 +53,7 @@ rules:
     assert.ok((3 * size) / together < 1.2 * 3000 && together < 6 * alone, `${together} ms, ${alone} alone`);
   });
 
-  test('datagrams beyond it are dropped, and the association goes on', async () => {
+  test('excess datagrams are dropped, and the association continues', async () => {
     using target = await Datagrams.bind('127.0.0.1');
     await using garter = await startGarter({
       config: `rules: [{ name: slow, allow: any, ${LOOPBACK}, limit: { bandwidth-per-session: 10kB/s } }]`,
@@ -65,7 +65,7 @@ rules:
     for (let i = 0; i < 100; i++) await send(Buffer.alloc(1000));
     await target.receive();
     await delay(300);
-    // Ten in a second, and what may be caught up with.
+    // Ten per second, with an allowance for catching up.
     const most = 10 + (performance.now() - start) / 100;
     assert.ok(target.waiting < most, `${target.waiting} more datagrams came`);
     while (target.waiting > 0) await target.receive();
@@ -80,7 +80,7 @@ rules:
 });
 
 suite('a quota', () => {
-  test('ends the session that exceeds it, refuses the next, and survives a restart; another user has another', async () => {
+  test('ends the session that exceeds it, refuses the next, and survives a restart; other users have their own', async () => {
     await using echo = await startEcho();
     const users = { alice: 'secret-a', bob: 'secret-b' };
     const listener = ['methods: [password]'];
@@ -113,7 +113,7 @@ suite('a quota', () => {
     await bob.expect(Buffer.from('x'));
   });
 
-  test('a damaged state file is told, and quotas begin anew', async () => {
+  test('a damaged state file is reported, and quotas start from zero', async () => {
     await using echo = await startEcho();
     await using directory = await kept('{"day":"2026-11-2');
     await using garter = await startGarter({ config: config(directory.file) });
@@ -129,7 +129,7 @@ suite('a quota', () => {
 });
 
 suite('limits on connections', () => {
-  test('in all, and of each address: closed at once, recorded, and free again when somebody leaves', async () => {
+  test('in total and per address: closed at once, recorded, and available again when a client leaves', async () => {
     await using echo = await startEcho();
     await using garter = await startGarter({ config: 'limits: { connections: 3, per-address: 2 }' });
     using first = await connectThrough(garter, echo);

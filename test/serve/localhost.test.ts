@@ -6,7 +6,7 @@ import { startNameServer, response, type NameServer } from '../support/name-serv
 import { Command, connectThrough, RawClient, replyCode, request4, request5 } from '../support/raw.ts';
 import { startEcho, type Target } from '../support/targets.ts';
 
-/** As clients may write it. */
+/** Spellings that clients use. */
 const NAMES = ['localhost', 'LOCALHOST.', 'a.B.localhost'];
 
 suite('`localhost`', () => {
@@ -21,7 +21,7 @@ suite('`localhost`', () => {
   });
   after(() => resources.disposeAsync());
 
-  /** `way`: the destinations that do not go through the other garter. */
+  /** `way`: the destinations with a direct route; all others use the other garter. */
   const near = (to: string, way: string): Promise<Garter> =>
     startGarter({
       listener: ['protocols: [socks5, socks4, http]'],
@@ -37,7 +37,7 @@ routes: [{ to: [${way}], via: direct }${way === 'any' ? '' : `, { to: [any], via
   };
   const OTHERS = '.other.test';
 
-  test('is not passed on by `any` and `loopback`, whatever the command and the protocol', async () => {
+  test('is not passed on because of `any` and `loopback`, whatever the command and the protocol', async () => {
     await using garter = await near('any, loopback, self', OTHERS);
     for (const name of NAMES) {
       for (const command of [Command.connect, Command.bind, Command.resolve]) {
@@ -61,7 +61,7 @@ routes: [{ to: [${way}], via: direct }${way === 'any' ? '' : `, { to: [any], via
     assert.equal((await target.receive()).data.toString(), 'by address');
   });
 
-  test('is passed on where a rule names it', async () => {
+  test('is passed on if a rule names it', async () => {
     await using garter = await near('any, .localhost', OTHERS);
     for (const name of NAMES) {
       await goesThrough(garter, name);
@@ -71,7 +71,7 @@ routes: [{ to: [${way}], via: direct }${way === 'any' ? '' : `, { to: [any], via
   });
 
   for (const to of ['any', 'loopback']) {
-    test(`goes out here by a direct route to ${to}, without a query`, async () => {
+    test(`is resolved without a query on a direct route to ${to}`, async () => {
       await using garter = await near('loopback', to);
       for (const name of NAMES) {
         await goesThrough(garter, name);

@@ -8,10 +8,10 @@ import { hashOf } from '../support/hash.ts';
 import { RawClient } from '../support/raw.ts';
 
 const ROUNDS = 7;
-/** A busy machine may keep one kind waiting. */
+/** A busy machine can delay one kind. */
 const TRIES = 3;
 
-test('a refusal takes as long for a cheap hash, a dear one, an expired user and no user at all', async (t: TestContext) => {
+test('a refusal takes as long for a cheap hash, an expensive one, an expired user and an unknown user', async (t: TestContext) => {
   await using directory = await makeDirectory();
   const file = join(directory.path, 'users.txt');
   const [cheap, dear] = [hashOf(1024, 1), hashOf(65_536, 1)];

@@ -23,7 +23,7 @@ import {
 import { startBlackHole, startEcho, startTarget } from '../support/targets.ts';
 import { cpuTime, descriptors } from '../support/usage.ts';
 
-/** What garter uses of a core while nothing should happen, in percent. */
+/** The percentage of a core that an idle garter uses. */
 async function idleLoad({ process }: Garter): Promise<number> {
   const before = await cpuTime(process.pid);
   const start = performance.now();
@@ -31,7 +31,7 @@ async function idleLoad({ process }: Garter): Promise<number> {
   return ((await cpuTime(process.pid)) - before) / ((performance.now() - start) / 100);
 }
 
-/** How many tries it takes until somebody is served. */
+/** The number of attempts until a client is served. */
 async function untilServed(garter: Garter, target: { host: string; port: number }): Promise<number> {
   let tries = 0;
   await until(
@@ -53,7 +53,7 @@ async function untilServed(garter: Garter, target: { host: string; port: number 
 
 function hold(garter: Garter, bytes: Uint8Array): Socket {
   const socket = connect({ host: garter.host, port: garter.port });
-  socket.on('error', () => {}); // it may be refused: that is what the test is about
+  socket.on('error', () => {}); // the test expects that some are refused
   socket.write(bytes);
   return socket;
 }
@@ -61,7 +61,7 @@ function hold(garter: Garter, bytes: Uint8Array): Socket {
 suite('64 descriptors', () => {
   const few = ['sh', '-c', 'ulimit -n 64; exec "$0" "$@"'];
 
-  test('120 clients: those that fit are served, the rest closed with a record; no load, and room again at once', async (t: TestContext) => {
+  test('120 clients: those that fit are served, the others closed with a record; no load, and room again at once', async (t: TestContext) => {
     await using echo = await startEcho();
     await using garter = await startGarter({ prefix: few });
     const bytes = Buffer.concat([parseHex('05 01 00'), request5(Command.connect, echo.host, echo.port)]);
@@ -83,7 +83,7 @@ suite('64 descriptors', () => {
   });
 
   for (const kind of ['destinations', 'upstreams']) {
-    test(`${kind} with 32 silent addresses: a few attempts for each client, and others are served`, async () => {
+    test(`${kind} with 32 silent addresses: few attempts for each client, and others are served`, async () => {
       await using echo = await startEcho('::1');
       await using hole = await startBlackHole('0.0.0.0', echo.port);
       assert.equal(hole.port, echo.port);
@@ -113,14 +113,14 @@ timeouts: { connect: 4s }`,
         await delay(100);
         most = Math.max(most, (await descriptors(garter.process.pid)) - before);
       }
-      // Of each two, and eight to share.
+      // Two for each, and eight to share.
       assert.ok(most <= 8 * 2 + 8 + 2, `${most} descriptors`);
       await untilServed(garter, { host: 'good.test', port: echo.port });
       assert.deepEqual(new Set(await Promise.all(stuck)), new Set([kind === 'destinations' ? 6 : 1]));
     });
   }
 
-  test('120 associations with more sockets than there are: no load, and room again at once', async (t: TestContext) => {
+  test('120 associations that need more sockets than available: no load, and room again at once', async (t: TestContext) => {
     await using echo = await startEcho();
     await using garter = await startGarter({ prefix: few });
     using six = await Datagrams.bind('::1');
@@ -143,7 +143,7 @@ timeouts: { connect: 4s }`,
   });
 });
 
-test('as many descriptors as the system gives: it starts as soon as with few', async () => {
+test('with as many descriptors as the system allows, it starts as fast as with few', async () => {
   await using echo = await startEcho();
   const timeFor = async (limit: string): Promise<number> => {
     const start = performance.now();
@@ -153,7 +153,7 @@ test('as many descriptors as the system gives: it starts as soon as with few', a
     return took;
   };
   let took: readonly number[] = [];
-  // A busy machine may keep one of them waiting.
+  // A busy machine can delay one of them.
   for (let i = 0; i < 4; i++) {
     took = [await timeFor('256'), await timeFor('"$(ulimit -Hn)"')];
     if (took[1]! < 2 * took[0]!) return;
@@ -161,7 +161,7 @@ test('as many descriptors as the system gives: it starts as soon as with few', a
   assert.fail(`${took.join(' and ')} ms`);
 });
 
-test('memory short: whoever holds most of it is ended, over TLS too, and the others go on', async () => {
+test('when memory is short, the session that uses the most is ended, over TLS too, and the others continue', async () => {
   await using echo = await startEcho();
   await using source = await startTarget((socket) => void flood(socket));
   await using directory = await makeDirectory();

@@ -6,7 +6,7 @@ import { Command, RawClient, request5 } from '../support/raw.ts';
 import { startEcho } from '../support/targets.ts';
 
 const LINE = Buffer.from('PROXY TCP4 192.0.2.7 198.51.100.1 40000 1080\r\n');
-/** Version 2, from 2001:db8::7 port 40000, with a TLV behind. */
+/** Version 2, from 2001:db8::7 port 40000, followed by a TLV. */
 const BINARY = Buffer.from(
   `0d0a0d0a000d0a515549540a 21 21 0027 20010db8${'00'.repeat(11)}07 20010db8${'00'.repeat(11)}01 9c40 0438 040000`.replaceAll(
     ' ',
@@ -17,7 +17,7 @@ const BINARY = Buffer.from(
 const LOCAL = Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex');
 const BALANCER: GarterOptions = { listener: ['proxy-protocol: { from: [127.0.0.1] }'] };
 
-/** What a client behind the balancer gets for a CONNECT, byte by byte if so wanted. */
+/** The client of a CONNECT behind the balancer, with the header sent byte by byte or in one piece. */
 async function connect(garter: Garter, header: Uint8Array, port: number): Promise<RawClient> {
   const client = await RawClient.connect(garter);
   client.send(header, '05 01 00', request5(Command.connect, '127.0.0.1', port));
@@ -56,7 +56,7 @@ suite('PROXY protocol', () => {
     await client.expect('05 00 00');
   });
 
-  test('accept rules close a client that the balancer let through', async () => {
+  test('accept rules apply to clients behind the balancer', async () => {
     await using garter = await startGarter({
       ...BALANCER,
       config: `accept: [{ name: nobody, allow: false, from: [192.0.2.0/24] }, { name: rest, allow: true }]\n${OPEN}`,
@@ -66,7 +66,7 @@ suite('PROXY protocol', () => {
     await garter.record({ client: '192.0.2.7:40000', end: 'policy:accept:nobody' });
   });
 
-  test('LOCAL and UNKNOWN: the balancer speaks for itself', async () => {
+  test('LOCAL and UNKNOWN: the client is the balancer itself', async () => {
     await using echo = await startEcho();
     await using garter = await startGarter({ ...BALANCER, config: OPEN });
     for (const header of [LOCAL, Buffer.from('PROXY UNKNOWN\r\n')]) {
@@ -90,7 +90,7 @@ suite('PROXY protocol', () => {
     }
   });
 
-  test('from anybody else a header is junk, and no header is needed', async () => {
+  test('from other clients a header is invalid, and none is needed', async () => {
     await using echo = await startEcho();
     await using garter = await startGarter({
       listener: ['proxy-protocol: { from: [127.0.0.9] }'],
@@ -103,7 +103,7 @@ suite('PROXY protocol', () => {
     await garter.record({ client: `127.0.0.1:${liar.localPort}`, end: 'client:greeting:proxy' });
   });
 
-  test('a balancer that says nothing is closed by the handshake time-out', async () => {
+  test('the handshake time-out closes a silent balancer', async () => {
     await using garter = await startGarter({
       ...BALANCER,
       config: `timeouts: { handshake: 300ms }\n${OPEN}`,
@@ -113,7 +113,7 @@ suite('PROXY protocol', () => {
     await garter.record({ end: 'timeout:accept' });
   });
 
-  test("the association hears the client's address, not the balancer's", async () => {
+  test("an association expects datagrams from the client's address, not the balancer's", async () => {
     await using garter = await startGarter({ ...BALANCER, config: OPEN });
     using target = await Datagrams.bind('127.0.0.1');
     using association = await associate(

@@ -13,7 +13,7 @@ import { startEcho, type Target } from '../support/targets.ts';
 import { descriptors } from '../support/usage.ts';
 
 const WRONG = ['05 01 02  01 01', Buffer.from('a'), '01', Buffer.from('b')];
-/** What a client sends that is given an answer and no more. */
+/** The input of clients that get an answer and nothing more. */
 const REFUSED: Readonly<Record<string, readonly (string | Uint8Array)[]>> = {
   'no method': ['05 01 09'],
   'a wrong password': WRONG,
@@ -35,7 +35,7 @@ async function serves(garter: { host: string; port: number }, echo: Target, from
   await client.expect(Buffer.from('x'));
 }
 
-/** The line of a listener that speaks TLS. */
+/** The `tls` line of a listener. */
 async function writeTls(directory: string): Promise<string> {
   const files = { cert: join(directory, 'cert.pem'), key: join(directory, 'key.pem') };
   await writeFile(files.cert, cert);
@@ -51,8 +51,8 @@ async function secondListener(garter: Garter): Promise<{ host: string; port: num
   return { host: garter.host, port: Number(port) };
 }
 
-suite('clients that were answered and do not go', () => {
-  suite('hold no place', () => {
+suite('clients that were answered and do not disconnect', () => {
+  suite('do not occupy a slot', () => {
     const resources = new AsyncDisposableStack();
     let garter: Garter;
     let echo: Target;
@@ -81,7 +81,7 @@ suite('clients that were answered and do not go', () => {
     }
   });
 
-  test('hold no place: over TLS, and what is no TLS', async () => {
+  test('do not occupy a slot: over TLS, and without TLS where it is required', async () => {
     await using directory = await makeDirectory();
     const tls = await writeTls(directory.path);
     await using echo = await startEcho();
@@ -112,7 +112,7 @@ suite('clients that were answered and do not go', () => {
   });
 
   for (const [what, bytes, ends] of [
-    ['half of a greeting, and the end', parseHex('16 03 01 02 00 01 00 01 fc 03 03'), true],
+    ['half a greeting and the end', parseHex('16 03 01 02 00 01 00 01 fc 03 03'), true],
     [
       'a greeting of another version',
       Buffer.concat([
@@ -123,9 +123,9 @@ suite('clients that were answered and do not go', () => {
       false,
     ],
     ['a record of junk', parseHex('16 03 01 00 04 ff ff ff ff'), false],
-    ['a record that is too long', parseHex('16 03 01 ff ff 01 00 00'), false],
+    ['an oversized record', parseHex('16 03 01 ff ff 01 00 00'), false],
   ] as const) {
-    test(`hold no place: a TLS handshake broken off by ${what}`, async () => {
+    test(`do not occupy a slot: a TLS handshake interrupted by ${what}`, async () => {
       await using directory = await makeDirectory();
       const tls = await writeTls(directory.path);
       await using echo = await startEcho();
@@ -144,7 +144,7 @@ suite('clients that were answered and do not go', () => {
     });
   }
 
-  test('hold no place: what is no PROXY header', async () => {
+  test('do not occupy a slot: an invalid PROXY header', async () => {
     await using echo = await startEcho();
     await using garter = await startGarter({
       config: `limits: { connections: 4 }\n${CONFIG}`,
@@ -159,7 +159,7 @@ suite('clients that were answered and do not go', () => {
     await serves(garter, echo, '127.0.0.2');
   });
 
-  test('hold no place: guesses that wait for one slow comparison', async () => {
+  test('do not occupy a slot: guesses that wait for a slow comparison', async () => {
     await using directory = await makeDirectory();
     const file = join(directory.path, 'users.txt');
     const hash = `$argon2id$v=19$m=65536,t=4,p=1$${'c'.repeat(22)}$${'c'.repeat(43)}`;
@@ -178,7 +178,7 @@ suite('clients that were answered and do not go', () => {
     for (let i = 0; i < 3; i++) await serves(garter, echo, '127.0.0.2');
   });
 
-  test('hold no more descriptors than there are, however many come', async () => {
+  test('use no more descriptors than there are, however many clients connect', async () => {
     const few = ['sh', '-c', 'ulimit -n 64; exec "$0" "$@"'];
     await using echo = await startEcho();
     await using garter = await startGarter({ config: CONFIG, prefix: few });

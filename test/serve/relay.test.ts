@@ -5,7 +5,7 @@ import { startGarter, type Garter } from '../support/garter.ts';
 import { Command, connectThrough, RawClient, request4, request5 } from '../support/raw.ts';
 import { at, startEcho, startTarget, type Target } from '../support/targets.ts';
 
-suite('what passes through', () => {
+suite('bytes in transit', () => {
   let garter: Garter;
   let echo: Target;
   before(async () => {
@@ -17,7 +17,7 @@ suite('what passes through', () => {
     await garter[Symbol.asyncDispose]();
   });
 
-  test('the client ends first: what it sent arrives, and the answer still comes', async () => {
+  test('the client ends first: its bytes arrive, and so does the answer', async () => {
     const data = randomBytes(100_000);
     await using target = await startTarget((socket) => {
       const hash = createHash('sha256');
@@ -57,7 +57,7 @@ suite('what passes through', () => {
     assert.equal((await client.rest()).toString(), '220 ready\r\n');
   });
 
-  test('bytes glued to a request reach the target, those glued to the reply reach the client', async () => {
+  test('bytes behind a request reach the target, and those behind the reply reach the client', async () => {
     const data = randomBytes(20_000);
     for (const request of [
       Buffer.concat([Buffer.of(5, 1, 0), request5(Command.connect, echo.host, echo.port)]),
@@ -84,7 +84,7 @@ suite('what passes through', () => {
   });
 });
 
-suite('limits in time', () => {
+suite('time-outs', () => {
   let garter: Garter;
   let halfClosed: number;
   before(async () => {
@@ -102,7 +102,7 @@ suite('limits in time', () => {
     halfClosed = duration;
   });
 
-  test('a connection on which nothing moves is ended', async () => {
+  test('an idle connection is ended', async () => {
     await using target = await startEcho();
     using client = await connectThrough(garter, target);
     await client.gone();

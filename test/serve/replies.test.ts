@@ -55,7 +55,13 @@ timeouts: { connect: 1s }`,
       code: 4,
       end: 'target:resolve:ENOTFOUND',
     },
-    { title: 'a rule', host: () => '127.0.0.1', port: () => 9, code: 2, end: 'policy:request:rule' },
+    {
+      title: 'refused by a rule',
+      host: () => '127.0.0.1',
+      port: () => 9,
+      code: 2,
+      end: 'policy:request:rule',
+    },
   ];
   for (const { title, host, port, code, end } of failures) {
     test(`${title}: ${code}, and 91 in SOCKS4`, async () => {
@@ -79,7 +85,7 @@ timeouts: { connect: 1s }`,
     });
   }
 
-  test('a success carries the address that the target sees', async () => {
+  test('a success contains the address that the target sees', async () => {
     const seen = Promise.withResolvers<number | undefined>();
     await using target = await startEcho('127.0.0.1', (socket) => seen.resolve(socket.remotePort));
     using client = await RawClient.connect(garter);
@@ -108,7 +114,7 @@ timeouts: { connect: 1s }`,
     await garter.record({ command: 'resolve', destination: 'localhost:0' });
   });
 
-  test('one that fails leaves the next alone', async () => {
+  test('a failure does not affect the next request', async () => {
     using client = await connectThrough(garter, echo);
     client.send(Buffer.from('still here'));
     await client.expect(Buffer.from('still here'));

@@ -26,8 +26,8 @@ async function alive(client: RawClient): Promise<void> {
   await client.expect(Buffer.from('x'));
 }
 
-suite('what was allowed and is not any more', () => {
-  test('a user who is removed loses all sessions, and nobody else loses one', async () => {
+suite('permission that is withdrawn', () => {
+  test('a removed user loses all sessions, and other users keep theirs', async () => {
     await using echo = await startEcho();
     await using garter = await startGarter({ users: USERS, config: `rules: [{ allow: any, ${HERE} }]` });
     using alice = await login(garter, 'alice', echo);
@@ -48,7 +48,7 @@ suite('what was allowed and is not any more', () => {
     await alive(third);
   });
 
-  test('a user who leaves a group loses what the group was allowed', async () => {
+  test('a user who leaves a group loses the sessions that the group allowed', async () => {
     await using echo = await startEcho();
     await using garter = await startGarter({
       users: USERS,
@@ -69,7 +69,7 @@ suite('what was allowed and is not any more', () => {
     await garter.record({ user: 'alice', end: 'policy:relay:revoked' });
   });
 
-  test('a damaged users file changes nothing, until it is whole again', async () => {
+  test('a damaged users file changes nothing until it is repaired', async () => {
     await using echo = await startEcho();
     await using garter = await startGarter({ users: USERS, config: `rules: [{ allow: any, ${HERE} }]` });
     const file = join(garter.directory, 'users.txt');
@@ -88,7 +88,7 @@ suite('what was allowed and is not any more', () => {
   });
 
   for (const revoke of ['close', 'keep'] as const) {
-    test(`revoke: ${revoke}, for a relay, a BIND that waits and an association`, async () => {
+    test(`revoke: ${revoke}, for a relay, a waiting BIND and an association`, async () => {
       await using echo = await startEcho();
       using target = await Datagrams.bind('127.0.0.1');
       await using garter = await startGarter({
@@ -121,7 +121,7 @@ suite('what was allowed and is not any more', () => {
   }
 });
 
-suite('revoke: keep protects what that rule had allowed, and nothing more', () => {
+suite('revoke: keep only protects what its rule allowed', () => {
   const rules = [
     '{ name: kept, allow: [udp, bind], user: ["@staff"], to: [127.0.0.53], revoke: keep }',
     '{ name: other, allow: [udp, bind], user: ["@staff"], to: [127.0.0.80] }',
@@ -161,7 +161,7 @@ suite('revoke: keep protects what that rule had allowed, and nothing more', () =
       assert.match((await client.receive()).data.toString(), /wanted$/);
       await delay(50);
       assert.deepEqual([other.waiting, another.waiting, client.waiting], [0, 0, 0]);
-      // What is allowed again is judged again.
+      // A destination that is allowed again works again.
       await changeUsers(garter, text);
       await send(other, 'again');
       assert.equal((await other.receive()).data.toString(), 'again');
@@ -171,7 +171,7 @@ suite('revoke: keep protects what that rule had allowed, and nothing more', () =
   }
 });
 
-/** Changes the users file, and waits until it is in force. */
+/** Changes the users file, and waits until the change is in force. */
 async function changeUsers(garter: Garter, text: string): Promise<void> {
   const count = async (): Promise<number> =>
     (await garter.log()).filter(({ event }) => event === 'users reloaded').length;
@@ -197,9 +197,9 @@ async function associateAs(garter: Garter, name: keyof typeof USERS): Promise<As
   return { control, relay: await readAddress(control), [Symbol.dispose]: () => control[Symbol.dispose]() };
 }
 
-test('100 SIGHUPs a second for 5 s: nothing is lost, and nothing piles up', async () => {
+test('100 SIGHUPs per second for 5 s: nothing is lost, and nothing accumulates', async () => {
   await using echo = await startEcho();
-  // One heap: that of each further thread would grow by itself before it is collected.
+  // A single heap: with more threads, each would grow before it is collected.
   const config = `workers: 1\nrules: [{ allow: any, ${HERE} }]`;
   await using garter = await startGarter({ users: USERS, config });
   using client = await login(garter, 'alice', echo);
@@ -230,7 +230,7 @@ test('100 SIGHUPs a second for 5 s: nothing is lost, and nothing piles up', asyn
   assert.ok(last - first < 40, `${first} MiB became ${last} MiB`);
 });
 
-/** In one step, as an editor or a deployment does. */
+/** In one step, like an editor or a deployment. */
 async function replace(file: string, text: string): Promise<void> {
   await writeFile(`${file}.new`, text, { mode: 0o600 });
   await rename(`${file}.new`, file);

@@ -10,7 +10,7 @@ interface Place {
   readonly port: number;
 }
 
-/** A SOCKS5 server that says yes, and then these replies, each when `more` is called. */
+/** A SOCKS5 server that accepts the client and sends these replies, one for each call of `more`. */
 async function startScripted(...replies: readonly Uint8Array[]): Promise<Target & { more(): void }> {
   let open: Socket | undefined;
   const left = [...replies];
@@ -32,7 +32,7 @@ async function startScripted(...replies: readonly Uint8Array[]): Promise<Target 
 const reply5 = (host: string, port: number, code = 0): Buffer =>
   Buffer.concat([Buffer.of(5, code, 0), address(host, port)]);
 
-/** A garter whose one way out is this. */
+/** A garter whose only route is this. */
 function near(via: string, rules = '{ name: all, allow: any, to: [any, loopback] }'): Promise<Garter> {
   return startGarter({
     listener: ['protocols: [socks5, socks4]'],
@@ -44,7 +44,7 @@ upstreams: { way: ${via} }`,
   });
 }
 
-/** Goes as far as the first reply: `place` is where the peer has to connect to. */
+/** Requests BIND up to the first reply: `place` is the address for the peer. */
 async function bind(garter: Garter, host: string): Promise<Disposable & { client: RawClient; place: Place }> {
   const client = await RawClient.connect(garter);
   client.send('05 01 00', request5(Command.bind, host, 0));
@@ -52,8 +52,8 @@ async function bind(garter: Garter, host: string): Promise<Disposable & { client
   return { client, place: await readAddress(client), [Symbol.dispose]: () => client[Symbol.dispose]() };
 }
 
-/** The peer comes; then bytes both ways. */
-async function joins(client: RawClient, place: Place): Promise<RawClient> {
+/** Connects the peer, and exchanges bytes in both directions. */
+async function connectPeer(client: RawClient, place: Place): Promise<RawClient> {
   const peer = await RawClient.connect(place);
   await client.expect('05 00 00');
   assert.deepEqual(await readAddress(client), { host: '127.0.0.1', port: peer.localPort });
@@ -81,7 +81,7 @@ suite('BIND through upstreams', () => {
       await using garter = await near(`"${scheme}://${at(far)}"`);
       using bound = await bind(garter, '127.0.0.1');
       const { client, place } = bound;
-      using peer = await joins(client, place);
+      using peer = await connectPeer(client, place);
       client.end();
       peer.end();
       const record = await garter.record({ command: 'bind', bound: at(place), sent: 3, received: 4 });
@@ -91,10 +91,10 @@ suite('BIND through upstreams', () => {
     });
   }
 
-  test('a chain: the port is at its end', async () => {
+  test('a chain: the port is at its last server', async () => {
     await using garter = await near(`{ chain: ["http://${at(middle)}", "socks5h://${at(far)}"] }`);
     using bound = await bind(garter, '127.0.0.1');
-    using peer = await joins(bound.client, bound.place);
+    using peer = await connectPeer(bound.client, bound.place);
     peer.end();
     bound.client.end();
     const record = await garter.record({ command: 'bind', bound: at(bound.place) });
@@ -102,16 +102,16 @@ suite('BIND through upstreams', () => {
     await far.record({ command: 'bind', bound: at(bound.place) });
   });
 
-  test('a name goes to the far end as a name', async () => {
+  test('a name is passed on as a name', async () => {
     await using garter = await near(`"socks5h://${at(far)}"`, '{ name: named, allow: any, to: [localhost] }');
     using bound = await bind(garter, 'localhost');
-    using peer = await joins(bound.client, bound.place);
+    using peer = await connectPeer(bound.client, bound.place);
     peer.end();
     bound.client.end();
     await far.record({ command: 'bind', destination: 'localhost:0', bound: at(bound.place) });
   });
 
-  test('a client that speaks SOCKS4', async () => {
+  test('a SOCKS4 client', async () => {
     await using garter = await near(`"socks5h://${at(far)}"`);
     using client = await RawClient.connect(garter);
     client.send(request4(Command.bind, '127.0.0.1', 0));
@@ -122,28 +122,28 @@ suite('BIND through upstreams', () => {
     assert.equal((await client.read(6)).readUInt16BE(), peer.localPort);
   });
 
-  test('a server that is not there, and one that cannot, are passed over', async () => {
+  test('a server that is down, and one that cannot BIND, are skipped', async () => {
     await using garter = await near(
       `{ servers: ["socks5h://127.0.0.1:1", "http://${at(middle)}", "socks5h://${at(far)}"] }`,
     );
     using bound = await bind(garter, '127.0.0.1');
-    using peer = await joins(bound.client, bound.place);
+    using peer = await connectPeer(bound.client, bound.place);
     peer.end();
   });
 
-  test('HTTP cannot: reply 7', async () => {
+  test('HTTP does not support it: reply 7', async () => {
     await using garter = await near(`"http://${at(far)}"`);
     assert.equal(await replyCode(garter, request5(Command.bind, '127.0.0.1', 0)), 7);
     await garter.record({ command: 'bind', end: 'upstream:bind:command', route: 'way' });
   });
 
-  test('for anybody: whoever comes is asked of the rules', async () => {
+  test('without a named peer, the rules decide on the peer that connects', async () => {
     await using garter = await near(
       `"socks5://${at(far)}"`,
       '{ name: no, deny: bind, to: [127.0.0.9] }, { name: all, allow: any, to: [any, loopback] }',
     );
     using good = await bind(garter, '0.0.0.0');
-    using peer = await joins(good.client, good.place);
+    using peer = await connectPeer(good.client, good.place);
     peer.end();
     using bad = await bind(garter, '0.0.0.0');
     using stranger = await RawClient.connect(bad.place, '127.0.0.9');
@@ -164,7 +164,7 @@ suite('BIND through upstreams', () => {
     server.more();
   });
 
-  test('addresses that a dual-stack server writes as IPv6, to a client of SOCKS4 too', async () => {
+  test('IPv4 addresses that a dual-stack server sends as IPv6, also for a SOCKS4 client', async () => {
     const host = '::ffff:127.0.0.1';
     await using server = await startScripted(reply5(host, 4321), reply5(host, 999));
     await using garter = await near(`"socks5h://${at(server)}"`);
@@ -176,7 +176,7 @@ suite('BIND through upstreams', () => {
     server.more();
   });
 
-  test('a port that SOCKS4 has no room for', async () => {
+  test('an address that does not fit into SOCKS4', async () => {
     await using server = await startScripted(reply5('2001:db8::1', 4321));
     await using garter = await near(`"socks5h://${at(server)}"`);
     using client = await RawClient.connect(garter);
@@ -185,7 +185,7 @@ suite('BIND through upstreams', () => {
     await garter.record({ command: 'bind', end: 'upstream:bind:address-type' });
   });
 
-  test('a second reply that names nobody', async () => {
+  test('a second reply without a peer is accepted if the peer was named', async () => {
     const second = reply5('0.0.0.0', 0);
     await using server = await startScripted(reply5('127.0.0.1', 4321), second);
     await using garter = await near(`"socks5h://${at(server)}"`);
@@ -195,7 +195,7 @@ suite('BIND through upstreams', () => {
     server.more();
   });
 
-  test('a second reply that names nobody, where that is for the rules to say', async () => {
+  test('a second reply without a peer is refused if the rules must decide on the peer', async () => {
     await using server = await startScripted(reply5('127.0.0.1', 4321), reply5('0.0.0.0', 0));
     await using garter = await near(`"socks5h://${at(server)}"`);
     using bound = await bind(garter, '0.0.0.0');
@@ -203,7 +203,7 @@ suite('BIND through upstreams', () => {
     await bound.client.expect('05 02 00');
   });
 
-  test('a server that lets somebody else in', async () => {
+  test('a server that accepts the wrong peer', async () => {
     await using server = await startScripted(reply5('127.0.0.1', 4321), reply5('127.0.0.9', 999));
     await using garter = await near(`"socks5h://${at(server)}"`);
     using bound = await bind(garter, '127.0.0.1');
@@ -228,7 +228,7 @@ suite('BIND through upstreams', () => {
     await other.record({ command: 'bind', end: 'upstream:bind:closed' });
   });
 
-  test('the second reply never comes: the time is over here too', async () => {
+  test('the second reply never comes: our own time-out ends the request', async () => {
     await using server = await startScripted(reply5('127.0.0.1', 4321));
     await using garter = await near(`"socks5h://${at(server)}"`);
     using bound = await bind(garter, '127.0.0.1');
@@ -236,14 +236,14 @@ suite('BIND through upstreams', () => {
     await garter.record({ command: 'bind', end: 'timeout:bind' });
   });
 
-  test('the far end has waited long enough', async () => {
+  test('the time-out of the upstream is passed on', async () => {
     await using garter = await near(`"socks5h://${at(far)}"`);
     using bound = await bind(garter, '127.0.0.1');
     await bound.client.expect('05 06 00');
     await garter.record({ command: 'bind', end: 'target:bind:reply-6' });
   });
 
-  test('the client goes: so does the port', async () => {
+  test('the client disconnects: the port is closed', async () => {
     await using garter = await near(`"socks5h://${at(far)}"`);
     using bound = await bind(garter, '127.0.0.1');
     bound.client.end();

@@ -19,16 +19,18 @@ function says(...messages: readonly string[]): (socket: Socket) => void {
   };
 }
 
-/** A server that is anything but a good one. */
+/** A faulty server. */
 interface Fault {
   readonly title: string;
   readonly serve: (socket: Socket) => void;
-  /** The record's end where it is the only one. */
+  /** The end in the record when it is the only server. */
   readonly end: RegExp;
-  /** Whether it might be the destination that is to blame: then no other server is tried. */
+  /** Whether the destination may be the cause: then no other server is tried. */
   readonly final?: true;
   readonly scheme?: 'http' | 'socks4';
-  /** What the client hears where it is the only one. @default 1, or 6 where the destination might be to blame */
+  /**
+   * The reply to the client when it is the only server. @default 1, or 6 if the destination may be the cause
+   */
   readonly code?: number;
 }
 
@@ -40,8 +42,8 @@ const faults: readonly Fault[] = [
   { title: 'resets', serve: says('reset'), end: /^upstream:dial:ECONNRESET$/ },
   { title: 'has another version', serve: says('04 00'), end: /^upstream:dial:ERR_SOCKS_VERSION$/ },
   { title: 'speaks HTTP', serve: says(HTTP_ERROR), end: /^upstream:dial:ERR_SOCKS_VERSION$/ },
-  { title: 'says half a word', serve: says('05'), end: /^upstream:dial:ETIMEDOUT$/ },
-  { title: 'takes a method that was not offered', serve: says('05 02'), end: /^upstream:dial:ERR_/ },
+  { title: 'sends half an answer', serve: says('05'), end: /^upstream:dial:ETIMEDOUT$/ },
+  { title: 'selects a method that was not offered', serve: says('05 02'), end: /^upstream:dial:ERR_/ },
   { title: 'closes before its reply', serve: says('05 00', 'close'), end: /^upstream:dial:closed$/ },
   { title: 'resets before its reply', serve: says('05 00', 'reset'), end: /^upstream:dial:ECONNRESET$/ },
   {
@@ -124,7 +126,7 @@ const faults: readonly Fault[] = [
     code: 6,
   },
   {
-    title: 'has a header without end',
+    title: 'sends a header without end',
     scheme: 'http',
     serve: (socket) => void socket.write(`HTTP/1.1 200 OK\r\n${'X-Filler: and so on\r\n'.repeat(10_000)}`),
     end: /^upstream:dial:ERR_/,
@@ -135,16 +137,16 @@ function reply(garter: Garter, port: number): Promise<number> {
   return replyCode(garter, request5(Command.connect, '127.0.0.1', port));
 }
 
-/** What the log says of upstreams that are down. */
+/** The entries of the log about upstreams that are down. */
 async function downs(garter: Garter): Promise<readonly object[]> {
   return (await garter.log()).filter(({ event }) => event === 'upstream down');
 }
 
-suite('faulty servers on the way', () => {
+suite('faulty upstreams', () => {
   const resources = new AsyncDisposableStack();
   let echo: Target;
   let good: Garter;
-  /** Milliseconds that `connect: 2s` takes in this run. */
+  /** The duration of `connect: 2s` in this run, in milliseconds. */
   let patience: number;
   before(async () => {
     echo = resources.use(await startEcho());
@@ -184,7 +186,7 @@ upstreams:
         }
         if (final !== undefined) {
           assert.equal(await reply(garter, echo.port), code);
-          // It has understood, so it is well, and it is not the one to be asked again.
+          // Its answer was valid, so it is not down, and no other server is tried.
           assert.deepEqual(await downs(garter), []);
           return;
         }
@@ -198,7 +200,7 @@ upstreams:
     }
   });
 
-  test('one that closes, at an address that the kernel calls by another name, is asked once', async () => {
+  test('one that closes, with an address that the kernel reports differently, is tried once', async () => {
     let connections = 0;
     await using bad = await startTarget((socket) => {
       connections++;
@@ -213,8 +215,8 @@ upstreams:
   });
 
   for (const scheme of ['http', 'socks4'] as const) {
-    test(`${scheme}: where all are silent it may be the destination, and none of them is down`, async () => {
-      // They answer garter's own question, which is for 0.0.0.0.
+    test(`${scheme}: if all are silent, the destination may be the cause, and none of them is down`, async () => {
+      // They answer garter's own request, whose destination is 0.0.0.0.
       await using silent = await startTarget((socket) => {
         socket.once('data', (asked: Buffer) => {
           if (scheme === 'http') {
@@ -235,7 +237,7 @@ upstreams:
       assert.deepEqual(await downs(garter), []);
     });
 
-    test(`${scheme}: servers that close whatever they are asked do not keep clients from the next one`, async () => {
+    test(`${scheme}: servers that close in any case do not keep clients from the next one`, async () => {
       await using targets = new AsyncDisposableStack();
       const dead: Target[] = [];
       for (let i = 0; i < 3; i++) dead.push(targets.use(await startTarget(says('close'))));
@@ -257,7 +259,7 @@ upstreams: { all: { servers: [${servers}"socks5h://${at(good)}"] } }`,
     });
   }
 
-  test('http: one that is silent where another answers is down', async () => {
+  test('http: if one is silent and another answers, the first is down', async () => {
     await using silent = await startTarget(says());
     await using answering = await startTarget((socket) => {
       socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\n\r\n')).on('end', () => socket.end());
@@ -278,7 +280,8 @@ upstreams: { both: { servers: ["http://${at(silent)}", "http://${at(answering)}"
     assert.partialDeepStrictEqual(down, { upstream: `http://${at(silent)}`, why: 'ETIMEDOUT' });
   });
 
-  // Its destinations make the first server close: where it speaks SOCKS5 it has let the client in, and else it answers garter's own question.
+  // Only some destinations make the first server close: with SOCKS5 it has answered the greeting, otherwise
+  // it answers garter's own request.
   const closing: Readonly<Record<string, (socket: Socket) => void>> = {
     socks5h: says('05 00', 'close'),
     socks5: says('05 00', '05 00 00 09'),
@@ -294,7 +297,7 @@ upstreams: { both: { servers: ["http://${at(silent)}", "http://${at(answering)}"
       ),
   };
   for (const [scheme, serve] of Object.entries(closing)) {
-    test(`${scheme}: a destination that makes a server close, or reply nonsense, does not take it from the others`, async () => {
+    test(`${scheme}: a destination that makes a server close, or send an invalid reply, does not put it down`, async () => {
       let asked = 0;
       await using closes = await startTarget((socket) => {
         asked++;
@@ -321,7 +324,7 @@ upstreams: { both: { servers: ["${scheme}://${at(closes)}", "socks5h://${at(good
   }
 
   const GRANTED = '05 00 00 01 7f 00 00 01 00 50';
-  test('one that dies in the middle: what came is passed on, and nobody else is asked', async () => {
+  test('one that dies in the middle: its bytes are passed on, and no other server is tried', async () => {
     await using bad = await startTarget((socket) => {
       says('05 00', `${GRANTED}${Buffer.from('half').toString('hex')}`, 'reset')(socket);
     });
@@ -346,14 +349,14 @@ upstreams: { both: { servers: ["${scheme}://${at(closes)}", "socks5h://${at(good
     await garter.record({ end: 'timeout:relay:idle', sent: 6 });
   });
 
-  test('one that is garter itself', async () => {
+  test('one that is this garter itself', async () => {
     await using garter = await startGarter({ config: OPEN });
     await reload(garter, (text) => `${text}\nroutes: [{ to: [any], via: "socks5h://${at(garter)}" }]\n`);
     assert.equal(await reply(garter, echo.port), 1);
     await garter.record({ end: 'upstream:dial:loop' });
   });
 
-  test('two that lead to each other: as far as their limits, and then they are as before', async () => {
+  test('two that lead to each other: their limits end the loop, and then they work as before', async () => {
     const config = `${OPEN}\nworkers: 1\ntimeouts: { connect: 5s }\nlimits: { connections: 50 }`;
     await using one = await startGarter({ config });
     await using two = await startGarter({

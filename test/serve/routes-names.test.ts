@@ -24,8 +24,8 @@ const failures: Readonly<Record<string, { readonly says: Script; readonly code: 
   'silent.test': { says: () => [], code: 'ETIMEOUT' },
 };
 
-/** The names of destinations, where the way out wants addresses, and the names of the servers on the way. */
-suite('faulty name servers on the way', () => {
+/** Names of destinations, for upstreams that take addresses, and names of upstreams. */
+suite('faulty name servers, for routes with upstreams', () => {
   const resources = new AsyncDisposableStack();
   const answers = new Map<string, Script>();
   let names: NameServer;
@@ -55,7 +55,7 @@ upstreams: { far: ${upstream} }`,
     });
   const reply = (garter: Garter, name: string): Promise<number> =>
     replyCode(garter, request5(Command.connect, name, echo.port));
-  /** There and back: where the far garter was asked to go. */
+  /** Sends data there and back; returns the destination that the far garter was asked for. */
   const askedFor = async (garter: Garter, name: string): Promise<string> => {
     await works(garter, { host: name, port: echo.port });
     const { bound } = await garter.record({ destination: `${name}:${echo.port}`, end: 'client:relay' });
@@ -63,7 +63,7 @@ upstreams: { far: ${upstream} }`,
     return destination!;
   };
 
-  suite('of destinations that are resolved here', () => {
+  suite('for destinations that are resolved here', () => {
     let garter: Garter;
     before(async () => {
       garter = resources.use(await near(`"socks5://127.0.0.1:${far.port}"`));
@@ -87,7 +87,7 @@ upstreams: { far: ${upstream} }`,
       assert.match(await askedFor(garter, 'thousand.test'), /^127\.0\.0\.[1-5]:/);
     });
 
-    test('rebinding: what was judged is what the upstream is asked for, and the next answer is judged again', async () => {
+    test('rebinding: the checked address is the one requested from the upstream, and the next answer is checked again', async () => {
       answers.set('A rebind.test', is('127.0.0.1', 0));
       const count = names.asked.length;
       assert.equal(await askedFor(garter, 'rebind.test'), `127.0.0.1:${echo.port}`);
@@ -99,7 +99,7 @@ upstreams: { far: ${upstream} }`,
       assert.equal((await far.records()).length, length);
     });
 
-    test('poisoned answers are not believed', async () => {
+    test('forged answers are ignored', async () => {
       const stranger = createSocket('udp4');
       answers.set('A poisoned.test', async (asked) => {
         const evil = { answers: [address('poisoned.test', '127.0.0.3')] };
@@ -118,7 +118,7 @@ upstreams: { far: ${upstream} }`,
       stranger.close();
     });
 
-    test('a hundred names that nobody answers for hold up no other', async () => {
+    test('a hundred unanswered names do not delay other names', async () => {
       const stuck = Array.from({ length: 100 }, (_, i) => `stuck-${i}.test`);
       for (const name of stuck) for (const type of ['A', 'AAAA']) answers.set(`${type} ${name}`, () => []);
       answers.set('A prompt.test', is('127.0.0.5'));
@@ -129,9 +129,9 @@ upstreams: { far: ${upstream} }`,
     });
   });
 
-  suite('of the servers', () => {
+  suite('for upstreams', () => {
     for (const [name, { code }] of Object.entries(failures)) {
-      test(`${name}: the next server, and where there is none, reply 1`, async () => {
+      test(`${name}: the next server, or reply 1 if there is none`, async () => {
         await using group = await near(
           `{ servers: ["socks5h://${name}:1080", "socks5h://127.0.0.1:${far.port}"] }`,
         );
@@ -142,7 +142,7 @@ upstreams: { far: ${upstream} }`,
       });
     }
 
-    test('an IPv6 address that swallows everything is not waited for to the end', async () => {
+    test('a silent IPv6 address does not use up the time-out', async () => {
       await using hole = await startBlackHole('::1', far.port);
       assert.equal(hole.port, far.port);
       answers.set('AAAA eyeballs.test', is('::1'));

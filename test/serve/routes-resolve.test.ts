@@ -7,7 +7,7 @@ import { address, response, startNameServer, type NameServer } from '../support/
 import { Command, RawClient, replyCode, request4, request5 } from '../support/raw.ts';
 import { at } from '../support/targets.ts';
 
-/** Knows one name and its address, and the way back. */
+/** Resolves one name to its address, and the address to the name. */
 function startNames(name: string, host: string): Promise<NameServer> {
   return startNameServer((asked) => {
     if (asked.type === 'PTR')
@@ -19,7 +19,7 @@ function startNames(name: string, host: string): Promise<NameServer> {
   });
 }
 
-/** The whole reply. */
+/** The complete reply. */
 async function answer(garter: Garter, request: Uint8Array): Promise<Buffer> {
   using client = await RawClient.connect(garter);
   client.send('05 01 00', request);
@@ -43,16 +43,16 @@ routes: [{ to: [any], via: direct, dns: ["127.0.0.1:${own.endpoint.port}"] }]`,
   assert.deepEqual(common.asked, [], 'those of `resolve` were asked');
 });
 
-/** Of ::1 and 127.0.0.1, which RFC 6724 puts in this order. */
+/** Answers for a name with ::1 and 127.0.0.1, which is the order of RFC 6724. */
 const dual = [
-  { says: 'IPv6 where nothing else is wanted', family: 'ipv6', answers: '::1' },
-  { says: 'IPv4 where nothing else is wanted', listener: ['resolve: system'], family: 'ipv4' },
+  { says: 'IPv6 where only that is enabled', family: 'ipv6', answers: '::1' },
+  { says: 'IPv4 where only that is enabled', listener: ['resolve: system'], family: 'ipv4' },
   { says: 'IPv4 first from the last server', via: 'socks5h', to: 'any, loopback' },
 ];
 
 for (const row of dual) {
   const { says, listener = [], family = 'any', answers = '127.0.0.1' } = row;
-  test(`RESOLVE of a name of both families: ${says}`, async () => {
+  test(`RESOLVE of a name with both families: ${says}`, async () => {
     await using names = await startNameServer((asked) => {
       const host = asked.type === 'AAAA' ? '::1' : '127.0.0.1';
       return [response(asked, { answers: [address(asked.name, host)] })];
@@ -109,7 +109,7 @@ upstreams: { way: ${via} }`,
   const resolved = Buffer.from('050000 01 0a090802 0000'.replaceAll(' ', ''), 'hex');
   const named = Buffer.concat([Buffer.of(5, 0, 0, 3, 8), Buffer.from('far.test'), Buffer.of(0, 0)]);
 
-  test('where names are passed on, the last server is asked', async () => {
+  test('if names are passed on, the last server is asked', async () => {
     await using garter = await near(`{ chain: ["http://${at(middle)}", "socks5h://${at(far)}"] }`);
     const count = nearNames.asked.length;
     assert.deepEqual(await answer(garter, request5(Command.resolve, 'far.test', 0)), resolved);
@@ -122,7 +122,7 @@ upstreams: { way: ${via} }`,
     assert.equal(nearNames.asked.length, count, 'the near name server was asked');
   });
 
-  test('a client that speaks SOCKS4A', async () => {
+  test('a SOCKS4A client', async () => {
     await using garter = await near(`"socks5h://${at(far)}"`);
     using client = await RawClient.connect(garter);
     client.send(request4(Command.resolve, 'far.test', 0));

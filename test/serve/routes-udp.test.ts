@@ -16,7 +16,7 @@ interface Place {
   readonly port: number;
 }
 
-/** Waits until the log tells of datagrams that went nowhere. */
+/** Waits until the log contains dropped datagrams with these fields. */
 function dropped(garter: Garter, fields: Readonly<Record<string, string | number>>): Promise<unknown> {
   return until(
     async () => (await garter.log()).find((line) => isDeepStrictEqual({ ...line, ...fields }, line)),
@@ -29,7 +29,7 @@ suite('UDP ASSOCIATE through upstreams', () => {
   let names: NameServer;
   let echo: Target;
   let client: Datagrams;
-  /** The last of them knows names, the others know none. */
+  /** Only the last one can resolve names. */
   let far: Garter;
   let middle: Garter;
   let first: Garter;
@@ -70,7 +70,7 @@ ${rest}`,
     });
   const by = (way: string): Promise<Garter> => near('{ to: [any], via: way }', `upstreams: { way: ${way} }`);
   let count = 0;
-  /** There and back; what was sent before and is lost stays lost. */
+  /** Sends a datagram there and back; lost ones are not sent again. */
   const echoes = async (relay: Place, to: Place, size = 0): Promise<Buffer> => {
     const data = Buffer.from(`datagram ${count++}${'.'.repeat(size)}`);
     await client.send(frame(to, data), relay);
@@ -98,7 +98,7 @@ ${rest}`,
     });
   }
 
-  test('three hops: a name that only the last one knows', async () => {
+  test('three hops: a name that only the last one can resolve', async () => {
     await using garter = await startGarter({
       config: `
 ${OPEN}
@@ -118,7 +118,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     await first.record({ command: 'udp', end: 'client:relay' });
   });
 
-  test('six hops, more headers than there is room for', async () => {
+  test('six hops: a datagram with more headers than there is room for', async () => {
     const hops = [first, middle, far, first, middle, far].map((one) => `"socks5h://${at(one)}"`);
     await using garter = await by(`{ chain: [${hops.join(', ')}] }`);
     using association = await associate(garter);
@@ -126,7 +126,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     await echoes(association.relay, { host: 'far.test', port: echo.port }, 3000);
   });
 
-  test('each destination goes its own way, and a group takes one member for all', async () => {
+  test('each destination uses its own route, and a group uses one member for all', async () => {
     await using elsewhere = await startDatagramEcho('127.0.0.7');
     await using garter = await near(
       '{ to: [127.0.0.7], via: direct, egress: 127.0.0.8 }, { to: [.test], via: way }, { to: [127.0.0.1], via: way }',
@@ -168,14 +168,14 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
   });
 
   for (const kind of ['http', 'socks4', 'socks4a']) {
-    test(`${kind} cannot: reply 7`, async () => {
+    test(`${kind} does not support it: reply 7`, async () => {
       await using garter = await by(`{ chain: ["socks5h://${at(far)}", "${kind}://${at(middle)}"] }`);
       assert.equal(await replyCode(garter, request5(Command.associate, '0.0.0.0', 0)), 7);
       await garter.record({ command: 'udp', end: 'upstream:request:command' });
     });
   }
 
-  test('an encrypted link: reply 7, unless datagrams may go in clear', async () => {
+  test('an encrypted link: reply 7, unless datagrams may be sent in clear', async () => {
     const hops = `chain: ["socks5h://${at(far)}", "socks5h+tls://127.0.0.1:1"]`;
     await using careful = await by(`{ ${hops}, udp: refuse }`);
     assert.equal(await replyCode(careful, request5(Command.associate, '0.0.0.0', 0)), 7);
@@ -186,7 +186,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     await dropped(garter, { reason: 'upstream:request:reply-5' });
   });
 
-  test('where some route can, what cannot pass is dropped', async () => {
+  test('if some route can carry datagrams, only those of other routes are dropped', async () => {
     await using garter = await near(
       `{ to: [far.test], via: "http://${at(far)}" }, { to: [any], via: "socks5h://${at(far)}" }`,
     );
@@ -197,7 +197,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     await garter.record({ command: 'udp', dropped: 'command:1' });
   });
 
-  test('what the far end refuses is lost', async () => {
+  test('datagrams that the far end refuses are lost', async () => {
     await using garter = await by(`"socks5h://${at(far)}"`);
     using association = await associate(garter);
     await client.send(frame({ host: 'far.test', port: 9 }, 'refused there'), association.relay);
@@ -219,7 +219,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     await garter.record({ command: 'udp', dropped: 'reply-7:1' });
   });
 
-  test('put together from fragments, longer than any datagram with the header of the upstream', async () => {
+  test('a reassembled datagram that becomes too long with the header of the upstream is dropped', async () => {
     await using garter = await by(`"socks5h://${at(far)}"`);
     using association = await associate(garter);
     const { relay } = association;
@@ -231,7 +231,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     await garter.record({ command: 'udp', dropped: 'EMSGSIZE:1' });
   });
 
-  test('the association is lost: the next datagram brings another', async () => {
+  test('the upstream association is lost: the next datagram opens another', async () => {
     using relay = await Datagrams.bind('127.0.0.1');
     await using server = await startLiar(relay);
     await using garter = await by(`"socks5://${at(server)}"`);
@@ -249,7 +249,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     association[Symbol.dispose]();
   });
 
-  test('one of several associations is lost while the next is opened', async () => {
+  test('one of two upstream associations is lost while the other is being opened', async () => {
     using relay = await Datagrams.bind('127.0.0.1');
     await using server = await startLiar(relay, true);
     await using garter = await by(`{ chain: ["socks5h://${at(server)}", "socks5h://${at(server)}"] }`);
@@ -265,7 +265,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     await until(isThere, () => `nothing arrives by the second association; ${server.count} connections`);
   });
 
-  test('the association ends with that of the client', async () => {
+  test('the upstream association ends with that of the client', async () => {
     using relay = await Datagrams.bind('127.0.0.1');
     await using server = await startLiar(relay);
     await using garter = await by(`"socks5://${at(server)}"`);
@@ -280,7 +280,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     );
   });
 
-  test('0.0.0.0 is the address of the server itself; answers come from its relay, and from who was asked', async () => {
+  test('0.0.0.0 is the address of the server; only answers from its relay and from known destinations are accepted', async () => {
     using relay = await Datagrams.bind('127.0.0.1');
     using stranger = await Datagrams.bind('127.0.0.1');
     await using server = await startLiar({ host: '0.0.0.0', port: relay.port });
@@ -309,7 +309,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
   });
 
   for (const host of ['', '\0', 'localhost', 'relay.example.org', '::']) {
-    test(`${JSON.stringify(host)} is the address of the server itself`, async () => {
+    test(`${JSON.stringify(host)} is the address of the server`, async () => {
       using relay = await Datagrams.bind('127.0.0.1');
       await using server = await startLiar({ host, port: relay.port });
       await using garter = await by(`"socks5h://${at(server)}"`);
@@ -326,7 +326,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     ['127.0.0.1', 4],
     ['::1', 6],
   ] as const) {
-    test(`what is not known has the family of the connection to ${host}`, async () => {
+    test(`unspecified addresses have the family of the connection to ${host}`, async () => {
       using relay = await Datagrams.bind(host);
       const asked: string[] = [];
       await using server = await startTarget((socket) => {
@@ -356,7 +356,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     });
   }
 
-  test('two hops: a header for each, and an answer that does not come by both is dropped', async () => {
+  test('two hops: one header for each, and answers that do not pass both are dropped', async () => {
     using relay = await Datagrams.bind('127.0.0.1');
     await using server = await startLiar(relay);
     await using garter = await by(`{ chain: ["socks5h://${at(server)}", "socks5h://${at(server)}"] }`);
@@ -373,7 +373,7 @@ upstreams: { way: { chain: ["socks5h://${at(first)}", "socks5h://${at(middle)}",
     assert.deepEqual((await client.receive()).data, frame(echo, 'back'));
   });
 
-  test('a server that says that its relay is another address of this machine is not believed', async () => {
+  test('a relay at another address of this machine is refused', async () => {
     using stranger = await Datagrams.bind('127.0.0.9');
     await using server = await startLiar(stranger);
     await using garter = await by(`"socks5h://${at(server)}"`);
@@ -400,7 +400,7 @@ routes: [{ to: [any], via: "socks5://${at(server)}" }]`,
     assert.deepEqual((await client.receive()).data, frame(stranger, 'unasked'));
   });
 
-  test('a reload: who may no longer be reached may no longer answer, by name or by address', async () => {
+  test('after a reload, destinations that are no longer allowed can no longer answer, by name or by address', async () => {
     using relay = await Datagrams.bind('127.0.0.1');
     await using server = await startLiar(relay);
     const config = (rules: string): string => `

@@ -7,9 +7,9 @@ import { address, response, startNameServer, type NameServer } from '../support/
 import { Command, connectThrough, RawClient, replyCode, request5, works } from '../support/raw.ts';
 import { at, startEcho, startTarget, type Target } from '../support/targets.ts';
 
-const CLOSED = 1; // a port of loopback on which nobody listens
+const CLOSED = 1; // a loopback port without a listener
 
-/** A name server that knows one name of loopback. */
+/** A name server with one name, a loopback address. */
 function startNames(name: string): Promise<NameServer> {
   return startNameServer((asked) => [
     asked.name === name && asked.type === 'A'
@@ -18,7 +18,7 @@ function startNames(name: string): Promise<NameServer> {
   ]);
 }
 
-/** A server that has one answer to every request. */
+/** A server that sends the same reply to every request. */
 function startRefusing(reply: number): Promise<Target> {
   return startTarget((socket) => {
     let messages = 0;
@@ -63,7 +63,7 @@ resolve: { servers: ["127.0.0.1:${farNames.endpoint.port}"] }`,
   });
   after(() => resources.disposeAsync());
 
-  /** A garter whose ways out are these; what it does not know it may not ask. */
+  /** A garter with these routes; its name server cannot resolve the names of the far end. */
   const near = (config: string, users?: Readonly<{ [name: string]: string }>): Promise<Garter> =>
     startGarter({
       config: `
@@ -86,7 +86,7 @@ ${config}`,
   }
 
   for (const scheme of ['socks5h', 'socks4a', 'http']) {
-    test(`${scheme}: a name goes to the far end as a name`, async () => {
+    test(`${scheme}: a name is passed on as a name`, async () => {
       await using garter = await near(`routes: [{ to: [any], via: "${scheme}://${at(far)}" }]`);
       const count = nearNames.asked.length;
       await works(garter, { host: 'far.test', port: echo.port });
@@ -98,7 +98,7 @@ ${config}`,
   }
 
   for (const scheme of ['socks5', 'socks4']) {
-    test(`${scheme}: a name becomes an address here`, async () => {
+    test(`${scheme}: a name is resolved here`, async () => {
       await using garter = await near(`routes: [{ to: [any], via: "${scheme}://${at(far)}" }]`);
       await works(garter, { host: 'near.test', port: echo.port });
       assert.equal((await garter.record({ destination: `near.test:${echo.port}` })).address, at(echo));
@@ -107,7 +107,7 @@ ${config}`,
   }
 
   for (const scheme of ['socks5h', 'http']) {
-    test(`${scheme}: what the far end replies is what the client hears`, async () => {
+    test(`${scheme}: replies of the far end are passed on`, async () => {
       await using garter = await near(`routes: [{ to: [any], via: "${scheme}://${at(far)}" }]`);
       assert.equal(await reply(garter, '127.0.0.1', CLOSED), 5);
       assert.equal(await reply(garter, 'nowhere.test', 80), 4);
@@ -126,7 +126,7 @@ ${config}`,
     await garter.record({ end: 'target:resolve:ENOTFOUND' });
   });
 
-  test('the first route that matches; name servers of its own; what none matches is refused', async () => {
+  test('the first matching route is used, with its own name servers; without a match the request is refused', async () => {
     await using garter = await near(`
 routes:
   - { to: [a.far.test], via: "socks5h://${at(far)}" }
@@ -142,7 +142,7 @@ routes:
     await garter.record({ end: 'policy:request:no-route' });
   });
 
-  test('a user name and a password, of our own', async () => {
+  test('with our own user name and password', async () => {
     await using garter = await near(`
 routes: [{ to: [any], via: locked }]
 upstreams: { locked: "http://alice:\${RIGHT}@${at(locked)}" }`);
@@ -152,7 +152,7 @@ upstreams: { locked: "http://alice:\${RIGHT}@${at(locked)}" }`);
   });
 
   for (const scheme of ['socks5h', 'http']) {
-    test(`${scheme}: the client's own, passed on`, async () => {
+    test(`${scheme}: with the client's user name and password`, async () => {
       await using garter = await near(
         `
 routes: [{ to: [any], via: locked }]
@@ -182,7 +182,7 @@ upstreams:
     });
   }
 
-  test('a server that is not there is passed over, and tried last from then on', async () => {
+  test('a server that is down is skipped, and tried last from then on', async () => {
     await using garter = await near(`
 routes: [{ to: [any], via: both }]
 upstreams: { both: { servers: ["socks5h://127.0.0.1:${CLOSED}", "socks5h://${at(far)}"] } }`);
@@ -190,7 +190,7 @@ upstreams: { both: { servers: ["socks5h://127.0.0.1:${CLOSED}", "socks5h://${at(
     await garter.record({ route: `both/${at(far)}` });
   });
 
-  test('a server that speaks something else is passed over', async () => {
+  test('a server with another protocol is skipped', async () => {
     await using garter = await near(`
 routes: [{ to: [any], via: both }]
 upstreams: { both: { servers: ["socks5h://${at(echo)}", "socks5h://${at(far)}"] } }`);
@@ -198,7 +198,7 @@ upstreams: { both: { servers: ["socks5h://${at(echo)}", "socks5h://${at(far)}"] 
     await garter.record({ route: `both/${at(far)}` });
   });
 
-  test('members that cannot do it use up none of the tries', async () => {
+  test('members that cannot carry the request use up no tries', async () => {
     await using echo6 = await startEcho('::1');
     const unable = ['socks4', 'socks4a'].flatMap((scheme) => [
       `"${scheme}://${at(far)}"`,
@@ -219,7 +219,7 @@ upstreams: { mixed: { servers: [${unable.join(', ')}, "socks5h://${at(far)}"] } 
     [7, Command.resolve, 'far.test'],
     [8, Command.connect, '127.0.0.1'],
   ] as const) {
-    test(`reply ${says} of a member says that it cannot: another may`, async () => {
+    test(`reply ${says} of a member means that it is unable: another one is tried`, async () => {
       await using unable = await startRefusing(says);
       await using garter = await near(`
 routes: [{ to: [any], via: both }]
@@ -234,14 +234,14 @@ upstreams: { both: { servers: ["socks5h://${at(unable)}", "socks5h://${at(far)}"
     });
   }
 
-  test('an entry that has no way to the next server: another may', async () => {
+  test('a first hop without a route to the next server: another one is tried', async () => {
     await using island = await startRefusing(3);
     await using garter = await near(`
 routes: [{ to: [any], via: long }]
 upstreams:
   entries: { servers: ["socks5h://${at(island)}", "socks5h://${at(far)}"] }
   long: { chain: [entries, "socks5h://${at(locked)}", "socks5h://${at(far)}"] }`);
-    // The next server's own word is final all the same: it wants a password.
+    // The reply of the next server itself is final: it requires a password.
     assert.equal(await reply(garter, '127.0.0.1', echo.port), 1);
     await garter.record({ end: 'upstream:dial:method' });
     await using open = await near(`
@@ -253,7 +253,7 @@ upstreams:
     await open.record({ route: `long/${at(far)}/${at(locked)}` });
   });
 
-  test('nobody there: reply 1, and what was the matter', async () => {
+  test('no server: reply 1, and the cause in the record', async () => {
     await using garter = await near(`routes: [{ to: [any], via: "socks5h://127.0.0.1:${CLOSED}" }]`);
     assert.equal(await reply(garter, '127.0.0.1', echo.port), 1);
     await garter.record({ end: 'upstream:dial:ECONNREFUSED' });
@@ -270,7 +270,7 @@ upstreams:
     assert.equal(record.route, `long/${at(far)}/${at(locked)}/${at(far)}`);
   });
 
-  test('the far end speaks first, and the client has spoken already', async () => {
+  test('the target sends first, and the client has already sent', async () => {
     const server = createServer((socket: Socket) => {
       socket.write('220 ready\r\n');
       socket.once('data', (data) => socket.end(`got ${String(data)}`));
@@ -305,7 +305,7 @@ upstreams:
     assert.equal(await from('egress: [127.0.0.8, 127.0.0.1], rotate: same-as-incoming'), '127.0.0.1');
     assert.equal(await from('egress: [127.0.0.8, 127.0.0.1], rotate: route'), '127.0.0.1');
     assert.match(await from('egress: [127.0.0.8, 127.0.0.9], rotate: random'), /^127\.0\.0\.[89]$/);
-    // Only the fast engine can keep to an interface.
+    // Only the fast engine can bind to an interface.
     if (process.env.GARTER_ENGINE !== 'portable') assert.equal(await from('egress: lo'), '127.0.0.1');
     server.close();
   });

@@ -17,7 +17,7 @@ import { startEcho } from '../support/targets.ts';
 import type { Target } from '../support/targets.ts';
 import { descriptors } from '../support/usage.ts';
 
-/** Only the fast engine has threads, whichever the tests are run on. */
+/** Only the fast engine has threads, whichever engine the tests use. */
 function startThreads({ config = '', env = {}, ...options }: GarterOptions = {}): Promise<Garter> {
   return startGarter({
     ...options,
@@ -28,18 +28,21 @@ function startThreads({ config = '', env = {}, ...options }: GarterOptions = {})
 
 const FAULTY = `--import=${join(import.meta.dirname, '../support/faulty-threads.ts')}`;
 
-/** The file comes whole: a thread takes whatever it finds. */
+/** The file is complete when it appears, as a thread takes it at once. */
 async function order(fault: string, what: 'throw' | 'hang'): Promise<void> {
   await writeFile(`${fault}.new`, what);
   await rename(`${fault}.new`, fault);
 }
 
-/** The thread that a session's id names. */
+/** The thread in the id of a session. */
 function threadOf(id: string): string {
   return id.split('-')[1]!;
 }
 
-/** So many sessions with an answer from the target. Not all at once, which may be too quick for the second thread. */
+/**
+ * Opens this many sessions with an answer from the target; not all at once, which can be too fast for the
+ * second thread.
+ */
 async function open(garter: Garter, echo: Target, count: number): Promise<RawClient[]> {
   const clients: RawClient[] = [];
   while (clients.length < count)
@@ -47,7 +50,7 @@ async function open(garter: Garter, echo: Target, count: number): Promise<RawCli
   return clients;
 }
 
-/** Who may reach the echo server. */
+/** Rules for the echo server. */
 function rules(allowed: 'allow' | 'deny'): string {
   return `rules:
   - { name: other, allow: any, to: [loopback], port: [1] }
@@ -88,7 +91,7 @@ suite('two threads', () => {
     for (const client of await open(garter, echo, 20)) client[Symbol.dispose]();
   });
 
-  test('know one list of users, and count guesses and quotas together', async () => {
+  test('share one list of users, and count guesses and quotas together', async () => {
     const config = `state: garter.state
 rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/day } }]`;
     const listener = ['methods: [password]'];
@@ -100,7 +103,7 @@ rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/d
       client.send(Buffer.of(password.length), Buffer.from(password));
       return client;
     };
-    /** The code of the reply. */
+    /** The reply code. */
     const ask = async (client: RawClient): Promise<number> => {
       await client.expect('05 02 01 00');
       client.send(request5(Command.connect, echo.host, echo.port));
@@ -133,14 +136,14 @@ rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/d
     assert.ok(log.filter(({ reason }) => reason === 'wrong').length <= 6, 'a thread counts by itself');
   });
 
-  test('ask who users are when they change: those that are gone lose their sessions, and only those', async () => {
+  test('share changes of users: removed users lose their sessions, and only those', async () => {
     await using garter = await startThreads({
       config: 'rules: [{ allow: any, user: ["@staff"], to: [loopback] }]',
       listener: ['methods: [password]'],
       users: { first: 'first' },
     });
     await using echo = await startEcho();
-    // More than fit into one question.
+    // More than fit into one message.
     const names = Array.from({ length: 300 }, (_, i) => `user${i}`);
     const hash = hashOf(64, 1);
     const write = async (users: readonly string[], group: (name: string) => string): Promise<void> => {
@@ -193,7 +196,7 @@ rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/d
     assert.deepEqual([count('policy:relay:user-gone'), count('policy:relay:revoked')], [20, 20]);
   });
 
-  test('a look, a reload and the end reach both', async () => {
+  test('SIGUSR2, a reload and the end apply to both', async () => {
     await using garter = await startThreads({ config: rules('allow'), complaint: /\n40 open sessions\n$/ });
     await using echo = await startEcho();
     const clients = await open(garter, echo, 40);
@@ -211,7 +214,7 @@ rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/d
   });
 });
 
-test('a port of garter is its own at its address only, whichever thread is asked', async () => {
+test("garter's own port is only protected at its own address, in every thread", async () => {
   await using garter = await startThreads();
   await using server = createServer((socket) => socket.pipe(socket)).listen(garter.port, '127.0.0.2');
   await once(server, 'listening');
@@ -224,7 +227,7 @@ test('a port of garter is its own at its address only, whichever thread is asked
   }
 });
 
-/** Keeps asking for connections; how many were served, and how many were not. */
+/** Connects repeatedly; returns the numbers of connections that were served and not served. */
 async function load(
   garter: Garter,
   echo: Target,
@@ -254,12 +257,12 @@ async function answers(socket: Socket, echo: Target): Promise<boolean> {
       if (received === 13) return true;
     }
   } catch {
-    // Cut off: that is no answer.
+    // Cut off: not an answer.
   }
   return false;
 }
 
-/** Whether it still gets its echo; if not it is gone, and does not hang. */
+/** Whether it still gets an echo; otherwise it must be closed, not hang. */
 async function isAlive(client: RawClient): Promise<boolean> {
   client.send('aa');
   try {
@@ -272,11 +275,11 @@ async function isAlive(client: RawClient): Promise<boolean> {
 }
 
 suite('a thread that throws', () => {
-  test('takes its connections along; the others go on, and newcomers are served', async (t: TestContext) => {
+  test('loses its connections; the others continue, and newcomers are served', async (t: TestContext) => {
     await using directory = await makeDirectory();
     const fault = join(directory.path, 'fault');
     await using garter = await startThreads({
-      // Nothing else may end them meanwhile.
+      // No time-out must end them during the test.
       config: 'timeouts: { drain: 10m, idle: 10m }',
       env: { NODE_OPTIONS: FAULTY, GARTER_TEST_FAULT: fault },
     });
@@ -299,7 +302,7 @@ suite('a thread that throws', () => {
     stop.abort();
     const { served, failed } = await loading;
     t.diagnostic(`${gone} of 100 ended; ${served} served, ${failed} not`);
-    // Those that the thread had at that moment.
+    // Those that the thread was just handling.
     assert.ok(failed <= 8, `${failed} were not served`);
     const dead = (await garter.records()).filter(({ end }) => end === 'internal:relay:thread');
     assert.ok(dead.length >= gone, `${dead.length} records`);
@@ -308,17 +311,17 @@ suite('a thread that throws', () => {
   });
 });
 
-test('a thread that throws gives back what it holds of the limits, also for those who still read their refusal', async () => {
+test('a thread that throws releases its share of the limits, even for clients still reading their refusal', async () => {
   await using directory = await makeDirectory();
   const fault = join(directory.path, 'fault');
   await using garter = await startThreads({
     config: 'limits: { connections: 20 }\nrules: [{ name: none, deny: any, to: [any] }]',
     env: { NODE_OPTIONS: FAULTY, GARTER_TEST_FAULT: fault },
   });
-  /** How many of 25 at once are let in. */
+  /** The number of clients accepted out of 25 at once. */
   const possible = async (): Promise<number> => {
     const asked = Array.from({ length: 25 }, async () => {
-      // Whoever is refused may learn of it before it knows that it was connected.
+      // A refusal can arrive before the event that reports the connection.
       const client = await RawClient.connect(garter).catch(unlessReset);
       client?.send('05 01 00');
       return client?.read(2).then(
@@ -352,7 +355,7 @@ test('a thread that throws gives back what it holds of the limits, also for thos
   );
 });
 
-test('a thread that hangs is told to balancers, and does not hold up the end', async () => {
+test('a thread that hangs is reported to balancers, and does not delay the end', async () => {
   await using directory = await makeDirectory();
   const fault = join(directory.path, 'fault');
   await using garter = await startThreads({

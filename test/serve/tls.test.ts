@@ -16,15 +16,15 @@ const MIB = 1 << 20;
 const PAST = { from: '20200101000000Z', until: '20200201000000Z' };
 const FUTURE = { from: '20980101000000Z' };
 const NAMES = 'DNS:far.test, IP:127.0.0.1';
-/** What garter says on standard error about certificates that are faulty on purpose. */
+/** The warnings of garter about certificates that are faulty on purpose. */
 const WARNINGS = /warning: the certificate/;
 
 interface FarGarter extends Garter {
-  /** Of its listeners, in order. */
+  /** The ports of its listeners, in order. */
   readonly ports: readonly number[];
 }
 
-/** A garter that listens once for each of these, each being lines of a listener beside its address. */
+/** A garter with one listener for each of these; each consists of lines other than the address. */
 async function startFar(
   listeners: readonly (readonly string[])[],
   options: GarterOptions = {},
@@ -45,14 +45,14 @@ async function startFar(
 }
 
 interface Way {
-  /** What the route has beside `via`. */
+  /** Fields of the route other than `via`. */
   readonly for: string;
   readonly url: string;
   /** @default nothing */
   readonly tls?: string;
 }
 
-function waysOut(ways: readonly Way[]): string {
+function routesFor(ways: readonly Way[]): string {
   const upstreams = ways.map(({ url, tls }, i) => {
     return `  up${i}: { url: "${url}"${tls === undefined ? '' : `, tls: { ${tls} }`} }`;
   });
@@ -61,7 +61,7 @@ function waysOut(ways: readonly Way[]): string {
 }
 
 const startNear = (ways: readonly Way[], options: GarterOptions = {}): Promise<Garter> =>
-  startGarter({ env: { SECRET: 's3cret' }, ...options, config: waysOut(ways) });
+  startGarter({ env: { SECRET: 's3cret' }, ...options, config: routesFor(ways) });
 
 const all = 'to: [any]';
 
@@ -108,7 +108,7 @@ suite('encrypted links', () => {
   const certified = (): string => tls(server, `, client-ca: ${ca.cert}`);
   const shows = ({ cert, key }: Issued): string => `ca: ${ca.cert}, cert: ${cert}, key: ${key}`;
 
-  test('there and back by every protocol; the certificate says who it is', async () => {
+  test('there and back by every protocol; the certificate identifies the user', async () => {
     const names = 'URI:http://u.test, email:d@mail.test, DNS:d.test, DNS:e.test';
     const rows = [
       { scheme: 'socks5h+tls', client: alice, user: 'alice' },
@@ -148,7 +148,7 @@ suite('encrypted links', () => {
     }
   });
 
-  test('every way in which a certificate can be wrong is told on both sides', async () => {
+  test('every fault of a certificate is reported on both sides', async () => {
     const clientCa = `, client-ca: ${ca.cert}`;
     const trusts = `ca: ${ca.cert}`;
     const client = (issued: Issued): { cert: Issued; more: string; link: string } => ({
@@ -181,7 +181,7 @@ suite('encrypted links', () => {
         near: 'ERR_TLS_CERT_ALTNAME_INVALID',
         far: 'alert-bad-certificate',
       },
-      // A common name is no name of a host.
+      // A common name is not a host name.
       {
         cert: await ca.issue('127.0.0.1'),
         link: trusts,
@@ -255,7 +255,7 @@ suite('encrypted links', () => {
     }
   });
 
-  test('a client without a certificate always gets the alert, and what it sent early does not hide it', async () => {
+  test('a client without a certificate always receives the alert, even if it has sent data early', async () => {
     await using far = await startFar([[certified()]], { config: `${OPEN}\nworkers: 1` });
     const authority = await readFile(ca.cert);
     const outcome = (early: boolean): Promise<unknown> =>
@@ -278,7 +278,7 @@ suite('encrypted links', () => {
     }
   });
 
-  test('without a CA the pin decides, whatever the name is, but not of what has expired', async () => {
+  test('without a CA the pin decides, whatever the name is, but an expired certificate is refused', async () => {
     const pinned = await strangers.issue('pinned');
     const old = await strangers.issue('pinned-old', PAST);
     await using far = await startFar([[tls(pinned)], [tls(old)]], { complaint: WARNINGS });
@@ -299,7 +299,7 @@ suite('encrypted links', () => {
     await near.record({ end: 'upstream:dial:CERT_HAS_EXPIRED' });
   });
 
-  test('a users file gives groups, and ends what its users may no longer do', async () => {
+  test('a users file provides groups, and its changes end sessions', async () => {
     await using far = await startFar([[certified()]], {
       users: { alice: 'unused' },
       config: 'rules: [{ name: staff, allow: any, user: "@staff", to: [loopback] }]',
@@ -322,14 +322,14 @@ suite('encrypted links', () => {
     await far.record({ end: 'client:greeting:certificate-user' });
   });
 
-  test('a user who is removed between the TLS handshake and the greeting is not let in', async () => {
+  test('a user who is removed between the TLS handshake and the greeting is refused', async () => {
     await using far = await startFar([[certified()]], { users: { alice: 'unused' } });
     const [trusted, cert, key] = await Promise.all(
       [ca.cert, alice.cert, alice.key].map((path) => readFile(path)),
     );
     const client = connect({ host: '127.0.0.1', port: far.port, ca: trusted, cert, key });
     client.on('error', () => {});
-    // A ticket: the server has accepted the certificate.
+    // A ticket means that the server has accepted the certificate.
     await once(client, 'session');
     await writeFile(`${far.directory}/users.txt`, '# nobody\n');
     await reload(far);
@@ -338,7 +338,7 @@ suite('encrypted links', () => {
     client.destroy();
   });
 
-  test('beside passwords a certificate does instead of one', async () => {
+  test('with `methods: [certificate, password]` either is enough', async () => {
     await using far = await startFar([[certified(), 'methods: [certificate, password]']], {
       users: { alice: 's3cret' },
     });
@@ -357,7 +357,7 @@ suite('encrypted links', () => {
     await far.record({ end: 'policy:greeting:no-method' });
   });
 
-  test('certificates are read anew; a broken one changes nothing; sessions live on', async () => {
+  test('a reload reads certificates again; a faulty one changes nothing; sessions continue', async () => {
     const [cert, key] = [`${directory}/live.pem`, `${directory}/live.key`];
     const put = async (issued: Issued): Promise<void> => {
       await copyFile(issued.cert, cert);
@@ -386,7 +386,7 @@ suite('encrypted links', () => {
     await client.expect(Buffer.from('still here'));
   });
 
-  test('what is not TLS, or says nothing, is closed', async () => {
+  test('peers without TLS, and silent ones, are disconnected', async () => {
     await using silent = await startTarget(() => undefined);
     await using far = await startFar([[tls(server)], []], {
       config: `${OPEN}\ntimeouts: { handshake: 2s, connect: 2s }
@@ -429,7 +429,7 @@ routes: [{ to: [any], via: "socks5h+tls://127.0.0.1:${silent.port}" }]`,
     await far.record({ client: '203.0.113.7:4711', method: 'none' });
   });
 
-  test('64 MiB each way, each ended by itself', async () => {
+  test('64 MiB each way, each direction ended separately', async () => {
     await using far = await startFar([[tls(server)]]);
     await using near = await startNear([
       { for: all, url: `socks5h+tls://127.0.0.1:${far.port}`, tls: `ca: ${ca.cert}` },
@@ -444,7 +444,7 @@ routes: [{ to: [any], via: "socks5h+tls://127.0.0.1:${silent.port}" }]`,
     };
     const atTarget = Promise.withResolvers<string>();
     const answer = async (socket: Socket): Promise<void> => {
-      // When it has everything: the way there has ended, the way back has not begun.
+      // It starts after the end of the other direction.
       atTarget.resolve(await digestOf(socket));
       await send(socket);
     };
@@ -459,7 +459,7 @@ routes: [{ to: [any], via: "socks5h+tls://127.0.0.1:${silent.port}" }]`,
     await far.record({ sent: 64 * MIB, received: 64 * MIB, end: 'client:relay' });
   });
 
-  test('a target that resets cuts the client off, through the link', async () => {
+  test('the reset of a target reaches the client through the link', async () => {
     await using reset = await startTarget((socket) => void setTimeout(() => socket.resetAndDestroy(), 200));
     await using far = await startFar([[tls(server)]]);
     await using near = await startNear([
@@ -471,7 +471,7 @@ routes: [{ to: [any], via: "socks5h+tls://127.0.0.1:${silent.port}" }]`,
     await near.record({ end: 'target:relay:ECONNRESET' });
   });
 
-  test('chains: one link of two encrypted, and both', async () => {
+  test('chains: one of two links encrypted, and both', async () => {
     await using far = await startFar([[certified()]]);
     await using middle = await startFar([[], [tls(server)]]);
     await using near = await startGarter({
@@ -490,7 +490,7 @@ upstreams:
     await far.record({ destination: `127.0.0.1:${echo.port}`, user: 'alice', end: 'client:relay' });
   });
 
-  test('a listener resumes sessions, in all its threads, and after a reload none', async () => {
+  test('a listener resumes sessions, in all threads, but not after a reload', async () => {
     await using far = await startFar([[tls(server)]]);
     const options = { ...far, servername: 'far.test', ca: await readFile(ca.cert) };
     const first = connect(options);
@@ -509,9 +509,9 @@ upstreams:
     assert.equal(await isReused(), false);
   });
 
-  test('links are resumed, and not with another pin', async () => {
+  test('links are resumed, but not with another pin', async () => {
     await using far = await startFar([[tls(server)]]);
-    /** What the far end has sent on each link: a full handshake has its certificate in it. */
+    /** Bytes that the far end has sent on each link: a full handshake contains its certificate. */
     const sizes: number[] = [];
     await using through = await startTarget((socket) => {
       const link = sizes.push(0) - 1;
@@ -521,7 +521,7 @@ upstreams:
       socket.pipe(onward).pipe(socket);
     });
     const config = async (pinned: Issued): Promise<string> =>
-      waysOut([
+      routesFor([
         {
           for: all,
           url: `socks5h+tls://127.0.0.1:${through.port}`,

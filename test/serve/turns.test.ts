@@ -15,7 +15,7 @@ suite('the connection of an association', () => {
   });
   after(() => resources.disposeAsync());
 
-  test('may say a little that means nothing', async () => {
+  test('may carry a little meaningless data', async () => {
     using association = await associate(garter);
     using client = await Datagrams.bind('127.0.0.1');
     association.control.send(Buffer.alloc(200), Buffer.alloc(56));
@@ -25,7 +25,7 @@ suite('the connection of an association', () => {
     await garter.record({ command: 'udp', end: 'client:relay' });
   });
 
-  test('ends the association with more, however it comes', async () => {
+  test('ends the association if there is more, however it arrives', async () => {
     for (const pieces of [[257], [200, 57], [1 << 20]]) {
       using association = await associate(garter);
       for (const size of pieces) association.control.send(Buffer.alloc(size));

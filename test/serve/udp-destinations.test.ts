@@ -9,7 +9,7 @@ import { connectThrough } from '../support/raw.ts';
 import { startEcho } from '../support/targets.ts';
 
 suite("an association's destinations", () => {
-  test('one that failed is tried again while the client goes on sending', async () => {
+  test('one that failed is tried again while the client continues to send', async () => {
     let healthy = false;
     await using names = await startNameServer((asked) => {
       if (!healthy) return [response(asked, { rcode: 2 })];
@@ -38,7 +38,7 @@ suite("an association's destinations", () => {
     );
   });
 
-  test('a thousand names nobody answers for take no place from other clients', async () => {
+  test('a thousand unanswered names do not crowd out other clients', async () => {
     await using echo = await startEcho();
     await using names = await startNameServer((asked) => {
       if (asked.name.endsWith('.silent.test')) return [];
@@ -57,7 +57,7 @@ suite("an association's destinations", () => {
     await other.expect(Buffer.from('x'));
   });
 
-  test('a hundred names that are none do not stop it', async () => {
+  test('a hundred invalid names do not end it', async () => {
     await using garter = await startGarter({ config: OPEN });
     using target = await Datagrams.bind('127.0.0.1');
     using client = await Datagrams.bind('127.0.0.1');
@@ -70,7 +70,7 @@ suite("an association's destinations", () => {
     assert.equal((await target.receive()).data.toString(), 'still here');
   });
 
-  test('one that a reload denies may not answer any more; one that it allows stays where it is', async () => {
+  test('after a reload, a denied one can no longer answer, and an allowed one keeps its port', async () => {
     await using garter = await startGarter({ config: OPEN });
     using denied = await Datagrams.bind('127.0.0.1');
     using allowed = await Datagrams.bind('127.0.0.1');

@@ -13,10 +13,13 @@ import { Command, replyCode, request5 } from '../support/raw.ts';
 const RULES = 'rules: [{ name: local, allow: [udp, connect], to: [any, loopback] }]';
 const CONFLICT = { command: 'udp', end: 'client:relay:port-conflict' };
 
-/** A client that knows its port only. */
+/** A client that only knows its port. */
 const unspecified = (port: number): { host: string; port: number } => ({ host: '0.0.0.0', port });
 
-/** Somebody else at the client's address, behind the same NAT or on the same machine, knows or guesses the relay's port. */
+/**
+ * Another program at the client's address, behind the same NAT or on the same machine, knows or guesses the
+ * relay's port.
+ */
 suite("UDP ASSOCIATE and the client's neighbours", () => {
   const resources = new AsyncDisposableStack();
   let garter: Garter;
@@ -45,7 +48,7 @@ suite("UDP ASSOCIATE and the client's neighbours", () => {
 
   type Relay = Parameters<Datagrams['send']>[1];
   let count = 0;
-  /** Sends, and checks that it is the very next thing to arrive: whatever was sent before and was due has overtaken nothing. */
+  /** Sends a datagram, and checks that it is the next to arrive: nothing sent before was passed on. */
   const passes = async (from: Datagrams, relay: Relay): Promise<number> => {
     const text = `datagram ${count++}`;
     await from.send(frame(target, text), relay);
@@ -54,7 +57,7 @@ suite("UDP ASSOCIATE and the client's neighbours", () => {
     return port;
   };
 
-  test('one who sweeps the ports before the client sends gets nothing of it, twenty times', async () => {
+  test('a neighbour that sweeps the ports before the client sends receives nothing, twenty times', async () => {
     for (let i = 0; i < 20; i++) {
       using association = await associate(garter);
       const { relay, control } = association;
@@ -106,7 +109,7 @@ suite("UDP ASSOCIATE and the client's neighbours", () => {
     assert.equal(target.waiting, 0);
   });
 
-  test('through an upstream: the association there ends too', async () => {
+  test('through an upstream: the upstream association ends too', async () => {
     using association = await associate(near);
     const exit = await passes(neighbour, association.relay);
     await client.send(frame(target, 'secret'), association.relay);
@@ -118,7 +121,7 @@ suite("UDP ASSOCIATE and the client's neighbours", () => {
     assert.equal(target.waiting + neighbour.waiting, 0);
   });
 
-  test('what no client would send is no claim', async () => {
+  test('data that no client would send is not a conflict', async () => {
     using association = await associate(garter);
     const { relay } = association;
     await passes(client, relay);
@@ -128,7 +131,7 @@ suite("UDP ASSOCIATE and the client's neighbours", () => {
     assert.equal(target.waiting, 0);
   });
 
-  test('once the client is settled, neighbours are dropped and counted', async () => {
+  test("once the client's port is settled, neighbours are dropped and counted", async () => {
     using association = await associate(garter);
     const { relay, control } = association;
     await passes(client, relay);
@@ -141,7 +144,7 @@ suite("UDP ASSOCIATE and the client's neighbours", () => {
     await garter.record({ command: 'udp', end: 'client:relay', bound: `${relay.host}:${relay.port}` });
   });
 
-  test('a port that was declared: a quicker neighbour is not taken for the client', async () => {
+  test('with a declared port, a faster neighbour is not mistaken for the client', async () => {
     using own = await associate(garter, client);
     await neighbour.send(frame(target, 'neighbour'), own.relay);
     await passes(client, own.relay);
@@ -155,7 +158,7 @@ suite("UDP ASSOCIATE and the client's neighbours", () => {
     assert.equal(target.waiting + neighbour.waiting, 0);
   });
 
-  test('a port that NAT has changed on the way', async () => {
+  test('a declared port that NAT has changed', async () => {
     for (const declared of [unspecified(1), { host: '192.0.2.1', port: 1 }]) {
       using association = await associate(garter, declared);
       await passes(client, association.relay);
@@ -163,13 +166,13 @@ suite("UDP ASSOCIATE and the client's neighbours", () => {
     }
   });
 
-  test('required: none is refused', async () => {
+  test('with a required port, a request without one is refused', async () => {
     for (const host of ['0.0.0.0', '127.0.0.1', '::', 'client.test'])
       assert.equal(await replyCode(strict, request5(Command.associate, host, 0)), 2);
     await strict.record({ command: 'udp', end: 'policy:request:declared-port' });
   });
 
-  test('required: the declared one is heard and no other', async () => {
+  test('with a required port, only that one is accepted', async () => {
     for (const declared of [client, unspecified(client.port), { host: '192.0.2.1', port: client.port }]) {
       using association = await associate(strict, declared);
       await neighbour.send(frame(target, 'neighbour'), association.relay);

@@ -6,14 +6,14 @@ import { reload, startGarter, type Garter } from '../support/garter.ts';
 import { until } from '../support/process.ts';
 import { Command, RawClient, request5 } from '../support/raw.ts';
 
-/** The rule in front lets a client send something, so that it could be taken for the rule of all. */
+/** The first rule allows a client to send something, and could be mistaken for the rule of all datagrams. */
 const DNS = '{ name: dns, allow: udp, to: [127.0.0.53], log: [] }';
 
 function rules(web: string, more = ''): string {
   return `state: garter.state\nrules: [${DNS}, { name: web, allow: [udp, bind], to: [127.0.0.80], ${web} }]\n${more}`;
 }
 
-/** A client with an association, and a destination of each rule. */
+/** A client with an association, and one destination for each rule. */
 class Scene implements Disposable {
   readonly garter: Garter;
   readonly dns: Datagrams;
@@ -39,7 +39,7 @@ class Scene implements Disposable {
     return new Client(datagrams, this.#stack.use(await associate(this.garter)));
   }
 
-  /** Whether a datagram of this client comes to a destination; one that may pass overtakes none that was sent before. */
+  /** Whether a datagram of this client reaches a destination, after all those sent before. */
   async passes(client: Client, to: Datagrams): Promise<boolean> {
     const before = to.waiting;
     await client.send(to, 'x');
@@ -52,7 +52,7 @@ class Scene implements Disposable {
     return came;
   }
 
-  /** Waits for the number of datagrams that an association has dropped for this reason. */
+  /** Waits for the number of datagrams that an association dropped for this reason. */
   dropped(reason: 'limit' | 'bandwidth' | 'refused'): Promise<number> {
     return until(
       async () => {
@@ -86,8 +86,8 @@ class Client {
   }
 }
 
-suite('a datagram obeys the rule that allows its destination', () => {
-  test('limits of sessions: counted from the first use on, once; what is too much is dropped', async () => {
+suite('a datagram counts by the rule that allows its destination', () => {
+  test('session limits: counted once, at the first use; excess datagrams are dropped', async () => {
     const limits = ['sessions', 'sessions-per-user', 'sessions-per-address', 'rate', 'rate-per-address'];
     const limited = limits.map((name, i) => {
       const most = name.startsWith('rate') ? '1/h' : 1;
@@ -123,9 +123,9 @@ suite('a datagram obeys the rule that allows its destination', () => {
   for (const way of [
     'directly',
     'through an upstream',
-    'from strangers, where the listener wants those',
+    'from strangers, if the listener accepts them',
   ] as const) {
-    test(`bandwidth, there and back, ${way}`, async () => {
+    test(`bandwidth, in both directions, ${way}`, async () => {
       await using far = await startGarter({ config: 'rules: [{ allow: udp, to: [loopback] }]' });
       const routes = `routes: [{ to: [any], via: far }]\nupstreams: { far: "socks5://${far.host}:${far.port}" }`;
       await using garter = await startGarter({
@@ -148,7 +148,7 @@ suite('a datagram obeys the rule that allows its destination', () => {
         await scene.dns.receive();
       }
       await delay(100);
-      // Ten in a second, and what may be caught up with.
+      // Ten per second, with an allowance for catching up.
       const most = 10 + (performance.now() - start) / 100;
       assert.ok(scene.web.waiting < most, `${scene.web.waiting} of 50 came`);
       assert.ok(client.datagrams.waiting < most, `${client.datagrams.waiting} of 50 came back`);
@@ -161,7 +161,7 @@ suite('a datagram obeys the rule that allows its destination', () => {
     ['duration: 1s', 1],
     ['quota-per-user: 10kB/day', 11_000],
   ] as const) {
-    test(`${limit} ends what the association has of the rule, and nothing else`, async () => {
+    test(`${limit} ends the use of the rule by the association, and nothing else`, async () => {
       await using garter = await startGarter({ config: rules(`limit: { sessions: 1, ${limit} }`) });
       using scene = await Scene.open(garter);
       const client = await scene.client();
@@ -174,7 +174,7 @@ suite('a datagram obeys the rule that allows its destination', () => {
       await delay(1200);
       assert.equal(await scene.passes(client, scene.web), false, 'it begins again');
       assert.equal(await scene.passes(client, scene.dns), true);
-      // The place is another's; a quota is the user's.
+      // The slot is available to others; a quota belongs to the user.
       const other = await scene.client();
       assert.equal(await scene.passes(other, scene.web), limit.startsWith('duration'));
       client.end();
@@ -182,7 +182,7 @@ suite('a datagram obeys the rule that allows its destination', () => {
     });
   }
 
-  test('the shortest silence that a rule allows gives its place back, and the longest ends the association', async () => {
+  test('idle time-outs: that of the rule frees its slot, and the longest one ends the association', async () => {
     await using garter = await startGarter({
       config: rules('limit: { sessions: 1, idle: 1s }', 'timeouts: { udp-idle: 4s }'),
     });
@@ -201,7 +201,7 @@ suite('a datagram obeys the rule that allows its destination', () => {
     await garter.record({ end: 'timeout:relay:idle', rule: 'dns,web' });
   });
 
-  test('log: written if a rule that was used wants it, and names those in their order; connect at the first use', async () => {
+  test('log: a line is written if any used rule has one, with all rules in order of use; connect is logged at the first use', async () => {
     await using garter = await startGarter({ config: rules('log: [connect, disconnect]') });
     using scene = await Scene.open(garter);
     for (const names of ['dns', 'dns', 'web', 'web,dns']) {
@@ -221,7 +221,7 @@ suite('a datagram obeys the rule that allows its destination', () => {
     );
   });
 
-  test('after a reload it counts by the rule that allows it now', async () => {
+  test('after a reload, the rule that now allows it counts', async () => {
     await using garter = await startGarter({ config: rules('limit: { sessions: 1 }') });
     using scene = await Scene.open(garter);
     const [client, other] = [await scene.client(), await scene.client()];
@@ -242,7 +242,7 @@ suite('a datagram obeys the rule that allows its destination', () => {
     await garter.record({ rule: 'web,dns,new' });
   });
 
-  test('BIND for anybody counts by the rule that lets the peer in', async () => {
+  test('BIND without a named peer counts by the rule that accepts the peer', async () => {
     const config = `rules: [{ name: first, allow: bind, to: [127.0.0.53], limit: { sessions: 1 } }, { name: rest, allow: bind, to: [loopback] }]`;
     await using garter = await startGarter({ config });
     using held = new DisposableStack();

@@ -13,7 +13,7 @@ suite('UDP ASSOCIATE', () => {
   const resources = new AsyncDisposableStack();
   let garter: Garter;
   let names: NameServer;
-  /** The far end: takes datagrams, and answers when a test says so. */
+  /** The far end: receives datagrams, and answers when a test does so. */
   let target: Datagrams;
   let client: Datagrams;
   before(async () => {
@@ -37,7 +37,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
   after(() => resources.disposeAsync());
 
   let count = 0;
-  /** Sends, and checks that it is the very next thing to arrive: whatever was sent before and was due has overtaken nothing. */
+  /** Sends a datagram, and checks that it is the next to arrive: nothing sent before was passed on. */
   const passes = async (
     to: { host: string; port: number },
     relay: Parameters<Datagrams['send']>[1],
@@ -71,14 +71,15 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     assert.deepEqual((await client.receive()).data, frame(six, 'from six'));
   });
 
-  test('only the client is heard: not another address, not another port, neither before nor after it', async () => {
+  test('only the client is accepted: not another address or port, neither before nor after it', async () => {
     using otherPort = await Datagrams.bind('127.0.0.1');
     using otherAddress = await Datagrams.bind('127.0.0.2');
     using association = await associate(garter);
     const { relay } = association;
     await otherAddress.send(frame(target, 'stranger, early'), relay);
     await passes(target, relay);
-    // At the same address another port counts as a stranger once the client has sent again: before, it may be the client.
+    // A different port at the same address is only a stranger once the client has sent again: before, it may
+    // be the client.
     await delay(300);
     await passes(target, relay);
     await otherAddress.send(frame(target, 'stranger, late'), relay);
@@ -90,7 +91,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     assert.equal(otherPort.waiting + otherAddress.waiting, 0);
   });
 
-  test('a client that says which port it will use is heard from that port only', async () => {
+  test('if a client declares its port, only that port is accepted', async () => {
     using otherPort = await Datagrams.bind('127.0.0.1');
     using association = await associate(garter, client);
     const { relay } = association;
@@ -99,7 +100,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     assert.equal(target.waiting, 0);
   });
 
-  test("a client that gives somebody else's address does not open the relay to him", async () => {
+  test('a client that declares another address does not open the relay to it', async () => {
     using other = await Datagrams.bind('127.0.0.2');
     using association = await associate(garter, other);
     const { relay } = association;
@@ -108,7 +109,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     assert.equal(target.waiting, 0);
   });
 
-  test('answers come only from where the client has sent to', async () => {
+  test('answers are only accepted from destinations of the client', async () => {
     using stranger = await Datagrams.bind('127.0.0.1');
     using association = await associate(garter);
     const { relay } = association;
@@ -119,7 +120,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     assert.equal(client.waiting, 0);
   });
 
-  test('two associations of one client are two', async () => {
+  test('two associations of one client are separate', async () => {
     using second = await Datagrams.bind('127.0.0.1');
     using one = await associate(garter);
     using two = await associate(garter);
@@ -134,7 +135,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     assert.equal(client.waiting, 0);
   });
 
-  test('it ends with its connection, before somebody who comes then is served', async () => {
+  test('it ends with its connection, before the next client is served', async () => {
     const { control, relay } = await associate(garter);
     await passes(target, relay);
     control[Symbol.dispose]();
@@ -156,7 +157,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     assert.equal(target.waiting, 0);
   });
 
-  test('what is wrong with a datagram ends nothing', async () => {
+  test('faulty datagrams do not end it', async () => {
     using association = await associate(garter);
     const { relay } = association;
     const odd = [
@@ -187,7 +188,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     assert.equal(client.waiting, 0);
   });
 
-  test('nothing, and as much as fits', async () => {
+  test('empty datagrams, and the largest that fit', async () => {
     using association = await associate(garter);
     const { relay } = association;
     await client.send(frame(target, ''), relay);
@@ -198,13 +199,13 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     assert.ok(received.equals(data));
     await target.send(data, { host: '127.0.0.1', port });
     assert.ok((await client.receive()).data.equals(frame(target, data)));
-    // One that leaves no room for the header is lost, and nothing else is.
+    // One that leaves no room for the header is dropped, and does not affect others.
     await target.send(Buffer.alloc(65_507), { host: '127.0.0.1', port });
     await target.send(Buffer.from('small'), { host: '127.0.0.1', port });
     assert.deepEqual((await client.receive()).data, frame(target, 'small'));
   });
 
-  test('fragments are put together, what is out of order is not', async () => {
+  test('fragments are reassembled, but not out of order', async () => {
     using association = await associate(garter);
     const { relay } = association;
     const send = async (...pieces: readonly (readonly [number, string])[]): Promise<void> => {
@@ -219,7 +220,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     assert.equal(target.waiting, 0);
   });
 
-  test('an ICMP error ends nothing', async () => {
+  test('an ICMP error does not end it', async () => {
     const { control, relay } = await associate(garter);
     const closed = { host: '127.0.0.1', port: await closedPort() };
     await client.send(frame(closed, 'nobody there'), relay);
@@ -229,7 +230,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
     await garter.record({ command: 'udp', bound: `${relay.host}:${relay.port}` });
   });
 
-  test('rules are asked per destination, and names go to the configured name server', async () => {
+  test('each destination is subject to the rules, and names are resolved by the configured name server', async () => {
     using association = await associate(garter);
     const { relay } = association;
     await client.send(frame({ host: 'nine.test', port: 9 }, 'denied'), relay);
@@ -256,7 +257,7 @@ resolve: { servers: ["${names.endpoint.host}:${names.endpoint.port}"] }`,
   });
 });
 
-test('an association on which nothing moves is ended', async () => {
+test('an idle association is ended', async () => {
   await using garter = await startGarter({ config: 'timeouts: { udp-idle: 1s }' });
   const { control } = await associate(garter);
   await control.gone();
@@ -264,13 +265,13 @@ test('an association on which nothing moves is ended', async () => {
   assert.ok(duration >= 990, `${duration} ms`);
 });
 
-test('a range of ports that is full is a limit, and a port that comes free is used again', async (t: TestContext) => {
+test('a full port range refuses requests, and a port that becomes free is used again', async (t: TestContext) => {
   const isFull = { command: 'udp', end: 'limit:bind:udp-ports' };
   await using garter = await startGarter({
     listener: ['udp: { ports: 20120-20123 }'],
     config: 'workers: 1',
   });
-  // Somebody else on this machine has one of them, and TCP is another matter.
+  // Another program on this machine has one of them; its TCP port does not matter.
   const others = createSocket('udp4');
   t.after(() => others.close());
   others.bindSync({ address: '127.0.0.1', port: 20_121 });
@@ -288,7 +289,7 @@ test('a range of ports that is full is a limit, and a port that comes free is us
   for (const { control } of open) control[Symbol.dispose]();
 });
 
-test('the advertised address and the range of ports are what the listener says', async () => {
+test('the listener determines the advertised address and the port range', async () => {
   await using garter = await startGarter({
     listener: ['udp: { ports: 20100-20110, advertise: { "127.0.0.0/8": 127.0.0.9 } }'],
   });

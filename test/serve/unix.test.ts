@@ -18,7 +18,7 @@ async function serve(folder: string, listener = 'address: unix:garter.sock'): Pr
   return start([garterCommand, 'serve', '--config', config], { ready: READY });
 }
 
-/** The first bytes that come back for a CONNECT and some data, over the socket. */
+/** The first bytes received for a CONNECT and some data, over the socket. */
 async function echoThrough(path: string, port: number): Promise<string> {
   const socket = connect(path);
   socket.write(
@@ -33,7 +33,7 @@ async function echoThrough(path: string, port: number): Promise<string> {
   return `${formatHex(bytes.subarray(0, 4))} ${bytes.subarray(12).toString()}`;
 }
 
-test('a unix socket has its mode, and its clients are on this machine', async () => {
+test('a unix socket has its mode, and its clients count as local', async () => {
   await using echo = await startEcho();
   await using directory = await makeDirectory();
   const path = join(directory.path, 'garter.sock');
@@ -69,7 +69,7 @@ upstreams: { both: { servers: ["socks5h://localhost${path}-none", "socks5h://loc
   await near.record({ end: 'upstream:dial:ENOENT' });
 });
 
-test('what a dead server has left is replaced', async () => {
+test('the socket of a dead server is replaced', async () => {
   await using echo = await startEcho();
   await using directory = await makeDirectory();
   const path = join(directory.path, 'garter.sock');

@@ -1,6 +1,7 @@
 import { scenarios, type Scenario, type Scene } from './scenarios.ts';
 
-// The clients of a soak: started with a scene and a number of lanes, prints its counts every second, ends at SIGTERM.
+// The clients of a soak test: takes a scene and a number of lanes, prints its counts every second, and ends
+// at SIGTERM.
 
 const [json = '', lanes = '0'] = process.argv.slice(2);
 const scene = JSON.parse(json) as Scene;
@@ -8,7 +9,7 @@ const counts: Record<string, number> = { visits: 0, turnedAway: 0, gaveWay: 0 };
 const faults = new Map<string, number>();
 const stop = new AbortController();
 
-/** One at random, by weight. */
+/** A random one, by weight. */
 function pick(): Scenario {
   let left = Math.random() * scenarios.reduce((sum, { weight }) => sum + weight, 0);
   return scenarios.find(({ weight }) => (left -= weight) < 0) ?? scenarios[0]!;
@@ -21,9 +22,9 @@ async function visit(scenario = pick()): Promise<void> {
     counts[outcome] = (counts[outcome] ?? 0) + 1;
   } catch (error) {
     const { message } = error as Error;
-    // Closed before a byte: garter has as many connections as it may; its records say so too.
+    // Closed before a byte: garter has reached its connection limit, as its records confirm.
     if (/with 0 bytes: *$/.test(message)) counts['turnedAway']!++;
-    // Closed between the method and the reply: its place was needed for another.
+    // Closed between the method and the reply: it gave way to another connection.
     else if (message.endsWith('with 2 bytes: 05 00')) counts['gaveWay']!++;
     else {
       const fault = `${scenario.name}: ${message}`;
@@ -32,12 +33,12 @@ async function visit(scenario = pick()): Promise<void> {
   }
 }
 
-/** Visits until the load is told to end. */
+/** Makes visits until the load is ended. */
 async function lane(): Promise<void> {
   while (!stop.signal.aborted) await visit();
 }
 
-// Before anybody guesses.
+// Before others guess passwords.
 await visit(scenarios.find(({ name }) => name === 'login'));
 const all = Array.from({ length: Number(lanes) }, lane);
 const told = setInterval(() => console.log(JSON.stringify({ counts, faults: [...faults] })), 1000);
@@ -45,5 +46,5 @@ process.on('SIGTERM', () => stop.abort());
 await Promise.all(all);
 clearInterval(told);
 console.log(JSON.stringify({ counts, faults: [...faults] }));
-// Waits that nobody waits for any more would keep it for a while.
+// Pending timers, whose results are no longer needed, would delay the end.
 process.exit(0);

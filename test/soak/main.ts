@@ -29,14 +29,14 @@ Example: npm run soak -- --connections 100000
 const ROW = 10_000;
 const RELOAD = 5000;
 const CROWD = 30_000;
-/** Where its clients come from. */
+/** The network of the clients in a crowd. */
 const CROWDED = '127.0.2.';
-/** MiB that memory may grow with each 100,000 connections, over the second half. */
+/** MiB that memory may grow per 100,000 connections, over the second half. */
 const SLOPE = 4;
-/** MiB that it may grow in all then: what less than that says of 100,000 is noise. */
+/** MiB of total growth that is ignored as noise in a short run. */
 const NOISE = 16;
 
-/** How connections may end here: by their clients, the rules, the crowds, and the time-outs that are provoked. */
+/** The expected ends of connections: by clients, rules, crowds, and time-outs that are provoked. */
 const AS_IT_SHOULD =
   /^(client:|policy:|none:|admin:|limit:accept:connections$|limit:(greeting|auth|request):unauthenticated$|target:relay$|timeout:(accept|greeting|auth|request)$|timeout:relay:idle$)/;
 
@@ -121,7 +121,7 @@ const load = stack.use(
   await start([process.execPath, loadFile, JSON.stringify(scene), flags.lanes], { ready: /counts/ }),
 );
 
-/** What the load has said last. */
+/** The latest output of the load. */
 function latest(): Counts {
   const lines = load.stdout().trimEnd().split('\n');
   const line = lines.findLast((one) => one.endsWith('}'));
@@ -130,13 +130,13 @@ function latest(): Counts {
 
 let records = 0;
 const ends = new Map<string, number>();
-/** Records of connections that ended as none should here, the first of them. */
+/** The first records with an unexpected end. */
 const odd: string[] = [];
 let turnedAway = 0;
-/** Connections without a request that were ended for others, but not those of a crowd. */
+/** Connections without a request that gave way to others, outside crowds. */
 let gaveWay = 0;
 
-/** Counts the records of a log that garter has left, and removes it. */
+/** Counts the records in a finished log file, and removes it. */
 async function harvest(file: string): Promise<void> {
   for await (const line of createInterface({ input: createReadStream(file) })) {
     const [, end] = /"end":"([^"]+)"/.exec(line) ?? [];
@@ -150,7 +150,7 @@ async function harvest(file: string): Promise<void> {
   await unlink(file);
 }
 
-/** Changes the rules, rotates the log, and takes the one before. */
+/** Changes the rules, rotates the log, and counts the records of the previous file. */
 async function reload(deny: boolean): Promise<void> {
   await configure(deny);
   const left = join(directory, 'garter.log.1');
@@ -161,12 +161,12 @@ async function reload(deny: boolean): Promise<void> {
 
 let crowded = 0;
 
-/** More clients than garter has descriptors for, for three seconds. */
+/** For three seconds, opens more connections than garter has descriptors. */
 async function crowd(): Promise<void> {
   const sockets: Socket[] = [];
   for (let i = 0; i < 500; i++) {
     const socket = connect({ ...proxy, localAddress: `${CROWDED}${1 + (i % 100)}` });
-    socket.on('error', () => {}); // being turned away is what it came for
+    socket.on('error', () => {}); // being turned away is expected
     sockets.push(socket);
     crowded++;
   }
@@ -174,16 +174,16 @@ async function crowd(): Promise<void> {
   for (const socket of sockets) socket.destroy();
 }
 
-/** Sockets of garter's port in a TCP state. */
+/** The number of sockets on garter's port in a TCP state. */
 async function inState(state: string): Promise<number> {
   const out = await check(['ss', '-Htn', 'state', state, `( sport = :${proxy.port} )`]);
   return out.split('\n').length - 1;
 }
 
-/** What garter prints when it is asked for its sessions. */
+/** The output of garter when it lists its sessions. */
 const SESSIONS = /^(?:.* session id=.*|(\d+) open sessions)\n/gm;
 
-/** How many are open. */
+/** The number of open sessions. */
 async function sessions(): Promise<number> {
   const before = garter.stderr().length;
   garter.signal('SIGUSR2');
@@ -268,7 +268,7 @@ for (const file of [join(directory, 'garter.log.1'), logFile]) if (existsSync(fi
 
 const { counts, faults } = latest();
 const visits = counts['visits'] ?? 0;
-// A connection that its client resets at once may be gone before it is accepted: then nobody has seen it.
+// A connection that its client resets at once can be gone before it is accepted, and then has no record.
 const connections = visits + crowded;
 const unseen = connections - records;
 if (unseen < 0 || unseen > (counts['reset'] ?? 0) + crowded / 10)
@@ -297,7 +297,7 @@ ${complaints.length === 0 ? 'all as it should be' : complaints.map((complaint) =
 await stack.disposeAsync();
 process.exit(complaints.length === 0 ? 0 : 1);
 
-/** Least squares: MiB for each 100,000 connections. */
+/** Least squares: MiB per 100,000 connections. */
 function slopeOf(points: readonly { readonly visits: number; readonly rss: number }[]): number {
   if (points.length < 2) return 0;
   const mean = (of: (point: { visits: number; rss: number }) => number): number =>

@@ -10,24 +10,27 @@ export interface Place {
 
 export interface Scene {
   readonly proxy: Place;
-  /** The proxy speaks TLS. */
+  /** Whether the proxy speaks TLS. */
   readonly tls: boolean;
-  /** Sends back what it gets. */
+  /** Echoes everything. */
   readonly echo: Place;
-  /** The same, and denied by every other configuration. */
+  /** The same, but denied by every other configuration. */
   readonly revoked: Place;
   /** Sends a megabyte and ends. */
   readonly source: Place;
-  /** On the way to the first: late and in pieces; and one that stops in the middle and closes nothing. */
+  /**
+   * Faulty relays in front of the echo: one that is late and sends in pieces, and one that stops in the
+   * middle without closing.
+   */
   readonly late: Place;
   readonly halfOpen: Place;
   readonly datagramEcho: Place;
 }
 
-/** What one visit to the proxy has come to, as it should; whatever else happens is thrown. */
+/** The result of a visit to the proxy if it is an expected one; anything else is thrown. */
 export type Outcome = 'ok' | 'refused' | 'reset' | 'revoked';
 
-/** A kind of client, and how many of a hundred are of it. */
+/** A kind of client; `weight` is its share in percent. */
 export interface Scenario {
   readonly name: string;
   readonly weight: number;
@@ -54,7 +57,7 @@ function openFrom({ proxy, tls }: Scene, from: string): Promise<RawClient> {
   return tls ? RawClient.connectTls(proxy, from) : RawClient.connect(proxy, from);
 }
 
-/** As far as the reply to CONNECT by SOCKS5. */
+/** Connects by SOCKS5, up to the reply. */
 async function connect5(scene: Scene, to: Place): Promise<RawClient> {
   using guard = new DisposableStack();
   const client = guard.use(await open(scene));
@@ -67,7 +70,7 @@ async function connect5(scene: Scene, to: Place): Promise<RawClient> {
   return client;
 }
 
-/** Something there and back, and an end in order. */
+/** Sends data there and back, and ends in order. */
 async function converse(client: RawClient, size = 1000): Promise<Outcome> {
   const data = randomBytes(size);
   client.send(data);
@@ -131,7 +134,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'login',
     weight: 8,
     run: async (scene) => {
-      // From an address that has logged in: guesses of others do not hold it up.
+      // From an address with an earlier login, which is not held up by the guesses of others.
       using client = await openFrom(scene, '127.0.3.1');
       client.send('05 01 02', login(PASSWORD), request5(Command.connect, scene.echo.host, scene.echo.port));
       await client.expect('05 02  01 00  05 00 00');
@@ -143,7 +146,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'wrong password',
     weight: 1,
     run: async (scene) => {
-      // From an address of its own: it will have to wait longer and longer.
+      // From an address of its own, which is held up longer and longer.
       using client = await openFrom(scene, '127.0.1.1');
       client.send('05 01 02', login('guess'));
       await client.expect('05 02  01 01');
@@ -219,7 +222,7 @@ export const scenarios: readonly Scenario[] = [
       if (phase === 1) client.send('05');
       if (phase === 2) client.send(NO_AUTH, '05 01 00');
       if (phase === 4) client.send(randomBytes(50_000));
-      // All at once, with an answer of a megabyte under way to nobody.
+      // All at once, while an answer of a megabyte is in transit.
       if (phase === 5) {
         const { host, port } = scene.source;
         const request = request5(Command.connect, host, port);
@@ -264,7 +267,7 @@ export const scenarios: readonly Scenario[] = [
     run: async (scene) => {
       using client = await open(scene);
       client.send(Buffer.of(5, 1, 0, 5, 1).subarray(0, Math.floor(Math.random() * 6)));
-      // The handshake's time-out is 2 s here.
+      // The time-out of the handshake is 2 s here.
       await client.gone();
       return 'refused';
     },
@@ -295,7 +298,7 @@ export const scenarios: readonly Scenario[] = [
     run: async (scene) => {
       using client = await connect5(scene, scene.halfOpen);
       client.send(randomBytes(50_000));
-      // Its idle time-out is 2 s here.
+      // The idle time-out is 2 s here.
       await client.gone();
       return 'refused';
     },

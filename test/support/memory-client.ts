@@ -16,12 +16,12 @@ export class MemoryClient {
     return this.connection.local.port;
   }
 
-  /** Sends each part, a text being hexadecimal, in one piece. */
+  /** Sends all parts in one piece; strings are hexadecimal. */
   send(...parts: readonly (string | Uint8Array)[]): void {
     this.connection.write(Buffer.concat(parts.map(parseHex)));
   }
 
-  /** The next bytes, exactly so many. */
+  /** Exactly the next `count` bytes. */
   async read(count: number): Promise<Buffer> {
     let bytes = Buffer.of();
     while (bytes.length < count) {
@@ -33,13 +33,13 @@ export class MemoryClient {
     return bytes.subarray(0, count);
   }
 
-  /** Asserts that these bytes come next. */
+  /** Asserts that these bytes arrive next. */
   async expect(message: string | Uint8Array): Promise<void> {
     const expected = parseHex(message);
     assert.equal(formatHex(await this.read(expected.length)), formatHex(expected));
   }
 
-  /** Everything up to the orderly end of the stream. */
+  /** Everything up to a normal end of the stream. */
   async rest(): Promise<Buffer> {
     const parts: Uint8Array[] = [];
     for (let more = await this.connection.read(); more !== undefined; more = await this.connection.read())
@@ -47,12 +47,12 @@ export class MemoryClient {
     return Buffer.concat(parts);
   }
 
-  /** Waits until the connection is gone, in order or not; what had come is dropped. */
+  /** Waits until the connection is closed, normally or not; unread data is dropped. */
   async gone(): Promise<void> {
     await this.rest().catch(() => undefined);
   }
 
-  /** The address of a SOCKS5 reply, and its code. */
+  /** The address and the code of a SOCKS5 reply. */
   async reply(): Promise<{ readonly code: number; readonly host: string; readonly port: number }> {
     const head = await this.read(5);
     const size = { [AddressType.ipv4]: 10, [AddressType.ipv6]: 22, [AddressType.name]: 7 + head[4]! };

@@ -7,16 +7,16 @@ interface Reader {
   reject(error: Error): void;
 }
 
-/** As Node's. */
+/** Like the errors of Node. */
 export function failure(code: string): Error {
   return Object.assign(new Error(code), { code });
 }
 
-/** One end of a connection between two ends in this process. */
+/** One end of a connection within this process. */
 export class MemoryConnection implements Connection {
   readonly local: Endpoint;
   readonly remote: Endpoint;
-  /** The interface that it came by. */
+  /** The interface that it arrived on. */
   device: string | undefined;
   #other!: MemoryConnection;
   #inbox: Uint8Array[] = [];
@@ -33,7 +33,7 @@ export class MemoryConnection implements Connection {
     this.remote = remote;
   }
 
-  /** Two ends, at these addresses. */
+  /** Two ends with these addresses. */
   static pair(one: Endpoint, other: Endpoint): readonly [MemoryConnection, MemoryConnection] {
     const near = new MemoryConnection(one, other);
     const far = new MemoryConnection(other, one);
@@ -85,7 +85,7 @@ export class MemoryConnection implements Connection {
     if (this.#error !== undefined || this.#isEnded) queueMicrotask(() => this.#lose());
   }
 
-  /** Nobody is called back any more: it is in other hands. */
+  /** Removes the callback, as the connection now has another owner. */
   handOver(): void {
     this.#lost = undefined;
   }
@@ -104,7 +104,7 @@ export class MemoryConnection implements Connection {
     this.#fail(reason ?? failure('ECONNABORTED'));
   }
 
-  /** The other end sees that it was cut. */
+  /** The other end sees that the connection was cut. */
   reset(): void {
     this.destroy();
     this.#other.#fail(failure('ECONNRESET'));
@@ -153,7 +153,7 @@ export class MemoryConnection implements Connection {
   }
 }
 
-/** Joins two connections. It keeps no time: `endBy` says that a time-out is over. */
+/** Joins two connections. It has no clock: `endBy` simulates a time-out. */
 export class MemoryRelay implements Relay {
   sent = 0;
   received = 0;

@@ -19,7 +19,7 @@ import type { Endpoint } from '../../src/wire/address.ts';
 import { familyOf, isWildcard } from '../../src/wire/ip.ts';
 import { failure, MemoryConnection, MemoryRelay } from './memory-connection.ts';
 
-/** A datagram that a socket was told to send. */
+/** A datagram sent by a socket. */
 export interface SentDatagram {
   readonly from: MemorySocket;
   readonly to: Peer;
@@ -27,21 +27,22 @@ export interface SentDatagram {
 }
 
 /**
- * An engine without an operating system, and the network around it: what one of its connections says, another one hears. It keeps what
- * datagrams are sent; those that arrive are said by `deliver`. It keeps no time but that of `connect`.
+ * An engine without an operating system, and the network around it: its connections and listeners connect to
+ * each other. It records sent datagrams; `deliver` simulates received ones. It has no clock, except for the
+ * time-out of `connect`.
  */
 export class MemoryEngine implements Engine {
   readonly name = 'portable';
   readonly sharesListeners = false;
   readonly sockets: MemorySocket[] = [];
   readonly sent: SentDatagram[] = [];
-  /** No more sockets can be opened. */
+  /** Whether no more sockets can be opened. */
   isExhausted = false;
   /** Hosts that do not answer. */
   readonly silent: Set<string> = new Set<string>();
-  /** Where somebody listens, or did. */
+  /** All listeners, including closed ones. */
   readonly listeners: MemoryListener[] = [];
-  /** The relays that there are, or were. */
+  /** All relays, including ended ones. */
   readonly relays: MemoryRelay[] = [];
   #lastPort = 40_000;
 
@@ -128,7 +129,7 @@ class MemoryListener implements Listener {
   }
 }
 
-/** Until the time is over, or the signal aborts. */
+/** Waits until the time-out, or until the signal aborts. */
 async function silence(timeout: number, signal: Signal | undefined): Promise<never> {
   const { promise, reject } = Promise.withResolvers<never>();
   const aborted = (): void => reject(signal?.reason);
@@ -171,7 +172,7 @@ export class MemorySocket implements UdpSocket {
     this.close();
   }
 
-  /** A datagram arrives, in a buffer that is used again. */
+  /** Simulates a received datagram, in a buffer that is reused. */
   deliver(data: Uint8Array, from: Endpoint): void {
     if (this.isClosed) return;
     const buffer = new Uint8Array(UDP_HEADROOM + data.length + 8).fill(0xee);

@@ -37,7 +37,7 @@ import { MemoryEngine } from './memory-engine.ts';
 import { settingsOf } from './settings.ts';
 import type { ServerConfig } from './settings.ts';
 
-/** Where the server is, and from where it hears a client unless something else is said. */
+/** The address of the server, and the default address of clients. */
 export const SERVER = '192.0.2.1';
 export const CLIENT = '198.51.100.7';
 
@@ -47,7 +47,7 @@ export const OPEN: Partial<ServerConfig> = {
   rules: [{ name: 'some', allow: 'any', to: ['203.0.113.0/24', 'loopback'] }],
 };
 
-/** Knows alice, whose password is secret. */
+/** A back end with the user alice, whose password is secret. */
 export const ALICE: Authentication = {
   verify: async (user, password) =>
     user === 'alice' && password === 'secret'
@@ -63,7 +63,7 @@ export const refused = (code: string): string => `05 00 05 ${code} ${nothing}`;
 export const rejected = '00 5b 00 00 00 00 00 00';
 
 export interface SceneOptions {
-  /** @default one of its own, where nobody listens */
+  /** @default a new one without listeners */
   readonly engine?: MemoryEngine;
   /** The addresses of a name. @default no name is known */
   readonly lookUp?: LookUp;
@@ -75,7 +75,7 @@ export interface SceneOptions {
 
 type LookUp = (name: string) => readonly string[] | undefined | Promise<readonly string[] | undefined>;
 
-/** A client's end, what the server knows of it, and how far its handshake is. */
+/** The client's end of a connection, and the state of its session and handshake. */
 export interface Asked {
   readonly client: MemoryClient;
   readonly session: Session;
@@ -83,13 +83,13 @@ export interface Asked {
   readonly request: RequestEvent;
 }
 
-/** The state of a server without a process, without sockets and without listeners: clients come as they are called. */
+/** The state of a server without a process, sockets or listeners; clients are passed to it directly. */
 export class ServerScene implements Disposable {
   readonly engine: MemoryEngine;
   readonly state: ServerState;
   readonly records: ConnectionRecord[] = [];
   readonly log: LogEntry[] = [];
-  /** Bytes of every quota. */
+  /** The bytes used of every quota. */
   used = 0;
   readonly listener: OpenListener;
   readonly #memory: MemoryWatch;
@@ -149,7 +149,7 @@ export class ServerScene implements Disposable {
     };
   }
 
-  /** Other settings, but for the listener's. */
+  /** Applies other settings, except those of the listener. */
   async reload(config: Partial<ServerConfig>): Promise<void> {
     const settings = settingsFor(config, this.#options);
     const { state } = this;
@@ -162,13 +162,13 @@ export class ServerScene implements Disposable {
     await recheckUsers(state);
   }
 
-  /** A client whose connection nobody serves. */
+  /** Opens a client's connection without serving it. */
   open(from: string = CLIENT): Pick<Asked, 'client' | 'session'> {
     const [client, near] = this.#connection(from);
     return { client, session: this.state.sessions.open(near, this.listener) };
   }
 
-  /** Goes as far as a client's request, which has been received. */
+  /** Opens a client's connection, and processes it up to the request. */
   async ask(bytes: Uint8Array, from?: string): Promise<Asked> {
     const { client, session } = this.open(from);
     const handshake = new ServerHandshake({ protocols: this.listener.settings.protocols });
@@ -180,12 +180,12 @@ export class ServerScene implements Disposable {
     return { client, session, handshake, request };
   }
 
-  /** Serves those who connect there by the engine. */
+  /** Serves clients that connect there in the engine. */
   async listen(host: string, port: number): Promise<void> {
     await this.engine.listen({ host, port }, (client) => void serve(client, this.listener, this.state));
   }
 
-  /** A client who is served to the end of its connection. */
+  /** A client that is served until its connection ends. */
   serve(from: string = CLIENT): MemoryClient {
     const [client, near] = this.#connection(from);
     void serve(near, this.listener, this.state);
@@ -198,7 +198,7 @@ export class ServerScene implements Disposable {
     return this.records.shift()!;
   }
 
-  /** The end that it tells. */
+  /** The end in the next record. */
   async end(): Promise<string | undefined> {
     return (await this.record()).end;
   }
@@ -219,7 +219,7 @@ export class ServerScene implements Disposable {
   #port = 50_000;
 }
 
-/** Asks no name server. */
+/** Sends no queries. */
 class SceneOutbound extends Outbound {
   readonly #names: Pick<SceneOptions, 'lookUp' | 'nameOf'>;
 

@@ -35,7 +35,7 @@ async function receiveUdp(host: string, port = 0): Promise<UdpReceiver> {
 interface TcpReceiver extends Disposable {
   readonly port: number;
   readonly sockets: Set<Socket>;
-  /** Of all connections, in order of arrival; throws when the octet counts are wrong. */
+  /** The messages of all connections, in order of arrival; throws when the octet counts are wrong. */
   readonly messages: () => string[];
 }
 
@@ -84,7 +84,7 @@ const names = (count: number, from = 0): string[] =>
 
 suite('syslog over UDP', () => {
   for (const host of ['127.0.0.1', '::1']) {
-    test(`is one datagram a line, to ${host}`, async () => {
+    test(`sends one datagram per line, to ${host}`, async () => {
       using receiver = await receiveUdp(host);
       const log = logTo(`udp://${host.includes(':') ? `[${host}]` : host}:${receiver.port}`);
       for (let i = 0; i < 200; i++) log.info('line', { i });
@@ -167,7 +167,7 @@ suite('syslog over TCP', () => {
     ]);
   });
 
-  test('a receiver that does not read blocks nothing', async () => {
+  test('a receiver that does not read does not block anything', async () => {
     using receiver = await receiveTcp('127.0.0.1', 0, { reads: false });
     const log = logTo(`tcp://127.0.0.1:${receiver.port}`);
     // More than the system's buffers hold.
@@ -185,7 +185,7 @@ suite('syslog over TCP', () => {
     assert.equal(log.fault, 'ETIMEDOUT');
   });
 
-  test('without a receiver at the end, waiting lines are dropped at once', async () => {
+  test('closing without a receiver drops the waiting lines at once', async () => {
     const { port } = await gone(receiveTcp('127.0.0.1'));
     const log = logTo(`tcp://127.0.0.1:${port}`);
     for (let i = 0; i < 100; i++) log.info('line', { i });
@@ -196,7 +196,7 @@ suite('syslog over TCP', () => {
 });
 
 suite('syslog of this machine', () => {
-  test('without logger(1) is a fault', async () => {
+  test('a missing logger(1) is a fault', async () => {
     const path = process.env['PATH'];
     process.env['PATH'] = '/nowhere';
     try {

@@ -13,7 +13,7 @@ const line: Line = {
 };
 
 suite('syslog messages', () => {
-  test('are as in RFC 5424', () => {
+  test('have the format of RFC 5424', () => {
     assert.equal(
       encodeMessage(line).toString(),
       `<28>1 2026-11-21T10:15:02.007Z ${hostname()} garter ${process.pid} login-failed - ` +
@@ -38,7 +38,7 @@ suite('syslog messages', () => {
     ['', '-'],
   ];
   for (const [event, id] of ids) {
-    test(`of ${JSON.stringify(event)} have the id ${id}`, () => {
+    test(`for ${JSON.stringify(event)} have the id ${id}`, () => {
       const field = encodeMessage({ ...line, event })
         .toString()
         .split(' ')[5]!;

@@ -58,7 +58,7 @@ for (const { name: kind, open } of backEnds) {
       assert.deepEqual(long, { user: 'x'.repeat(255), groups: ['staff'] });
     });
 
-    test('anything else is wrong, and causes no error', async () => {
+    test('any other login is wrong, and causes no error', async () => {
       await using scene = await opened();
       for (const [name, password] of WRONG)
         assert.equal(

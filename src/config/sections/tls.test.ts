@@ -112,7 +112,7 @@ suite('the files of tls', () => {
     });
   }
 
-  test('a listener that demands certificates may be reached by others', () => {
+  test('a listener that requires certificates can be exposed to other machines', () => {
     assert.equal(errorsOf(''), 0);
     assert.equal(errorsOf('methods: [none], '), 0);
     assert.equal(errorsOf('methods: [certificate, none], '), 1);

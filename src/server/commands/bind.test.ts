@@ -17,7 +17,7 @@ const PEER = '203.0.113.1';
 const STRANGER = '203.0.113.66';
 const UPSTREAM = '192.0.2.9';
 
-/** With an egress, so that the kernel is not asked for its way to the peer. */
+/** With an egress, so that the kernel is not asked for a route to the peer. */
 const HERE: Partial<ServerConfig> = {
   rules: [{ name: 'some', allow: 'bind', to: ['203.0.113.0/26', 'any.test'] }],
   routes: [{ to: ['any', 'loopback'], via: 'direct', egress: [SERVER] }],
@@ -25,11 +25,11 @@ const HERE: Partial<ServerConfig> = {
 
 interface Waiting extends Asked {
   readonly at: HostPort;
-  /** The failure that it ends with; `undefined` when it is relayed. */
+  /** The failure that ends it; `undefined` when it is relayed. */
   readonly outcome: Promise<Failure | undefined>;
 }
 
-/** Goes on with a request, whose first reply says where the peer has to connect to. */
+/** Processes a request up to the first reply, which contains the address for the peer. */
 async function begin(scene: ServerScene, bytes: Uint8Array): Promise<Waiting> {
   const asked = await scene.ask(bytes);
   const { client, session, handshake, request } = asked;
@@ -50,7 +50,7 @@ async function begin(scene: ServerScene, bytes: Uint8Array): Promise<Waiting> {
   return { ...asked, outcome, at: { host, port } };
 }
 
-async function come(
+async function connectPeer(
   { engine }: ServerScene,
   at: HostPort,
   from: string,
@@ -64,10 +64,10 @@ function sceneOf(config: Partial<ServerConfig> = HERE): ServerScene {
   return new ServerScene(config, { lookUp: (name) => (name === 'any.test' ? [PEER] : undefined) });
 }
 
-test('two replies, then bytes both ways, and a record of them', async () => {
+test('two replies, then bytes both ways, and a record', async () => {
   using scene = sceneOf();
   const { client, at, outcome, session } = await begin(scene, request5(Command.bind, PEER, 0));
-  const peer = await come(scene, at, PEER);
+  const peer = await connectPeer(scene, at, PEER);
   assert.deepEqual(await client.reply(), { code: Reply.succeeded, host: PEER, port: peer.localPort });
   assert.equal(await outcome, undefined);
   client.send(Buffer.from('out'));
@@ -91,44 +91,44 @@ test('two replies, then bytes both ways, and a record of them', async () => {
   assert.ok(scene.engine.listeners.every(({ isClosed }) => isClosed));
 });
 
-test("the port is garter's own as long as it is open", async () => {
+test("the port counts as garter's own while it is open", async () => {
   using scene = sceneOf();
   const { at, outcome } = await begin(scene, request5(Command.bind, PEER, 0));
   const isOwn = (): boolean => scene.state.ports.isOwnPort(parseIp(SERVER)!, at.port, 'tcp');
   assert.ok(isOwn());
-  await come(scene, at, PEER);
+  await connectPeer(scene, at, PEER);
   await outcome;
   assert.ok(!isOwn());
 });
 
-suite('who may come', () => {
-  test('SOCKS5: a stranger is turned away, and the right peer still comes in', async () => {
+suite('acceptable peers', () => {
+  test('SOCKS5: a stranger is rejected, and the right peer can still connect', async () => {
     using scene = sceneOf();
     const { client, at, outcome } = await begin(scene, request5(Command.bind, PEER, 0));
-    const stranger = await come(scene, at, STRANGER);
+    const stranger = await connectPeer(scene, at, STRANGER);
     await stranger.gone();
-    const peer = await come(scene, at, PEER);
+    const peer = await connectPeer(scene, at, PEER);
     assert.equal((await client.reply()).port, peer.localPort);
     assert.equal(await outcome, undefined);
   });
 
-  test('SOCKS4: a stranger ends it', async () => {
+  test('SOCKS4: a stranger ends the request', async () => {
     using scene = sceneOf();
     const { at, outcome } = await begin(scene, request4(Command.bind, PEER, 0));
-    const stranger = await come(scene, at, STRANGER);
+    const stranger = await connectPeer(scene, at, STRANGER);
     assert.equal((await outcome)?.message, 'target:bind:wrong-peer');
     await stranger.gone();
-    await assert.rejects(come(scene, at, PEER), { code: 'ECONNREFUSED' });
+    await assert.rejects(connectPeer(scene, at, PEER), { code: 'ECONNREFUSED' });
   });
 
   test('any address of a name', async () => {
     using scene = sceneOf();
     const { at, outcome } = await begin(scene, request5(Command.bind, 'any.test', 0));
-    await come(scene, at, PEER);
+    await connectPeer(scene, at, PEER);
     assert.equal(await outcome, undefined);
   });
 
-  test('where nobody is named, anybody whom a rule allows; its rule counts', async () => {
+  test('without a named peer, any peer that a rule allows; that rule counts it', async () => {
     const limit = { sessions: 1 };
     using scene = sceneOf({
       ...HERE,
@@ -138,39 +138,39 @@ suite('who may come', () => {
       ],
     });
     const first = await begin(scene, request5(Command.bind, '0.0.0.0', 0));
-    await (await come(scene, first.at, STRANGER)).gone();
-    await come(scene, first.at, PEER);
+    await (await connectPeer(scene, first.at, STRANGER)).gone();
+    await connectPeer(scene, first.at, PEER);
     assert.equal((await first.client.reply()).host, PEER);
     assert.equal(await first.outcome, undefined);
     assert.equal(first.session.rule?.name, 'peers');
     const second = await begin(scene, request5(Command.bind, '0.0.0.0', 0));
     assert.equal(second.session.lease, undefined, 'it counts in no rule as long as nobody has come');
-    const refused = await come(scene, second.at, PEER);
+    const refused = await connectPeer(scene, second.at, PEER);
     const { message, reply } = (await second.outcome)!;
     assert.deepEqual([message, reply], ['limit:bind:sessions', Reply.notAllowed]);
     await refused.gone();
   });
 
-  test('DST.PORT is what rules judge of a host that is named (RFC 1928 section 4): it may come from any', async () => {
+  test('with a named peer, rules judge DST.PORT (RFC 1928 section 4), and the peer can use any port', async () => {
     using scene = sceneOf({ ...HERE, rules: [{ allow: 'bind', to: '203.0.113.0/24', port: [20, 21] }] });
     const { session, handshake, request } = await scene.ask(request5(Command.bind, PEER, 22));
     await assert.rejects(bind(session, handshake, request, scene.state), {
       message: 'policy:request:no-rule',
     });
     const { at, outcome } = await begin(scene, request5(Command.bind, PEER, 21));
-    await come(scene, at, PEER, 9999);
+    await connectPeer(scene, at, PEER, 9999);
     assert.equal(await outcome, undefined);
   });
 
-  test('where nobody is named, the port of the peer is judged, whatever the client says', async () => {
+  test('without a named peer, rules judge the port of the peer and ignore DST.PORT', async () => {
     using scene = sceneOf({ ...HERE, rules: [{ allow: 'bind', to: '203.0.113.0/24', port: [20, 21] }] });
     const { client, at } = await begin(scene, request5(Command.bind, '0.0.0.0', 21));
-    await (await come(scene, at, PEER, 9999)).gone();
-    await come(scene, at, PEER, 20);
+    await (await connectPeer(scene, at, PEER, 9999)).gone();
+    await connectPeer(scene, at, PEER, 20);
     assert.deepEqual(await client.reply(), { code: Reply.succeeded, host: PEER, port: 20 });
   });
 
-  test('SOCKS4 has no room for a peer that has IPv6 only', async () => {
+  test('SOCKS4 cannot name a peer that only has IPv6', async () => {
     const rules = [{ allow: 'bind', to: '2001:db8::/32' }] as const;
     using scene = new ServerScene({ ...HERE, rules }, { lookUp: () => ['2001:db8::1'] });
     const { session, handshake, request } = await scene.ask(request4(Command.bind, 'six.test', 0));
@@ -180,14 +180,14 @@ suite('who may come', () => {
   });
 });
 
-suite('nobody comes', () => {
-  test('when the time is over, the second reply says so', async () => {
+suite('no peer connects', () => {
+  test('after the time-out, the second reply reports it', async () => {
     using scene = sceneOf();
     scene.state.timeouts = { ...scene.state.timeouts, bind: 1 };
     const { at, outcome } = await begin(scene, request5(Command.bind, PEER, 0));
     const { message, reply } = (await outcome)!;
     assert.deepEqual([message, reply], ['timeout:bind', Reply.ttlExpired]);
-    await assert.rejects(come(scene, at, PEER), { code: 'ECONNREFUSED' });
+    await assert.rejects(connectPeer(scene, at, PEER), { code: 'ECONNREFUSED' });
   });
 
   for (const [title, leaves, end] of [
@@ -204,11 +204,11 @@ suite('nobody comes', () => {
       const waiting = await begin(scene, request5(Command.bind, PEER, 0));
       leaves(waiting);
       assert.equal((await waiting.outcome)?.message, end);
-      await assert.rejects(come(scene, waiting.at, PEER), { code: 'ECONNREFUSED' });
+      await assert.rejects(connectPeer(scene, waiting.at, PEER), { code: 'ECONNREFUSED' });
     });
   }
 
-  test('the client had ended before: no port is opened', async () => {
+  test('the client has already ended: no port is opened', async () => {
     using scene = sceneOf();
     const { session, handshake, request } = await scene.ask(request5(Command.bind, PEER, 0));
     session.clientEnds();
@@ -224,7 +224,7 @@ suite('BIND at the last server of a route', () => {
     routes: [{ to: ['any', 'loopback'], via: 'up' }],
   };
 
-  test('its two replies become ours', async () => {
+  test('passes on both replies', async () => {
     const engine = new MemoryEngine();
     using near = new ServerScene(VIA, { engine });
     using far = new ServerScene(
@@ -234,7 +234,7 @@ suite('BIND at the last server of a route', () => {
     await far.listen(UPSTREAM, 1080);
     const { client, at, outcome, session } = await begin(near, request5(Command.bind, PEER, 0));
     assert.equal(at.host, UPSTREAM);
-    const peer = await come(near, at, PEER);
+    const peer = await connectPeer(near, at, PEER);
     assert.deepEqual(await client.reply(), { code: Reply.succeeded, host: PEER, port: peer.localPort });
     assert.equal(await outcome, undefined);
     peer.send(Buffer.from('first'));
@@ -242,7 +242,7 @@ suite('BIND at the last server of a route', () => {
     assert.equal(session.route, 'up');
   });
 
-  /** A server whose second reply names this peer. */
+  /** An upstream whose second reply names this peer. */
   async function startLiar(engine: MemoryEngine, peer: string): Promise<void> {
     await engine.listen({ host: UPSTREAM, port: 1080 }, (connection) => {
       connection.write(parseHex('05 00'));
@@ -257,7 +257,7 @@ suite('BIND at the last server of a route', () => {
     ['0.0.0.0', PEER, undefined],
     [PEER, '0.0.0.0', undefined],
   ] as const) {
-    test(`${peer} comes where ${named} was named: ${end ?? 'relayed'}`, async () => {
+    test(`${peer} connects where ${named} was named: ${end ?? 'relayed'}`, async () => {
       const engine = new MemoryEngine();
       using near = new ServerScene(VIA, { engine });
       await startLiar(engine, peer);

@@ -12,7 +12,7 @@ import { answerQuery } from './resolve.ts';
 const UPSTREAM = '192.0.2.9';
 
 const ZONE: Readonly<Record<string, readonly string[]>> = {
-  // As RFC 6724 orders them.
+  // In the order of RFC 6724.
   'dual.test': ['::1', '127.0.0.1'],
   'six.test': ['::1'],
   'here.test': ['10.9.8.1'],
@@ -31,7 +31,7 @@ interface Both extends Disposable {
   readonly far: ServerScene;
 }
 
-/** The answer, and how it ends. */
+/** The host in the answer, and the end code. */
 async function answer(scene: ServerScene, bytes: Uint8Array): Promise<readonly [host: string, end: string]> {
   const { client, session, handshake, request } = await scene.ask(bytes);
   session.requestReceived(request.protocol, 'resolve', request.destination);
@@ -41,7 +41,7 @@ async function answer(scene: ServerScene, bytes: Uint8Array): Promise<readonly [
   return [host, `${by}:${phase}`];
 }
 
-/** The message and the reply of a failure. */
+/** The message and the reply code of a failure. */
 async function failure(scene: ServerScene, bytes: Uint8Array): Promise<readonly [string, Reply]> {
   const { session, handshake, request } = await scene.ask(bytes);
   try {
@@ -67,7 +67,7 @@ const DUAL: readonly Row[] = [
   { says: 'IPv4 first' },
   { says: 'the first by RFC 6724', order: 'system', host: '::1' },
   { says: 'IPv4 first, as written', order: 'ipv4-first' },
-  { says: 'IPv6 where the name has nothing else', name: 'six.test', host: '::1' },
+  { says: 'IPv6 if the name has no IPv4', name: 'six.test', host: '::1' },
   {
     says: 'IPv6 where the rules allow nothing else',
     config: { rules: [{ allow: 'any', to: '::1' }] },
@@ -79,7 +79,7 @@ const DUAL: readonly Row[] = [
   },
 ];
 
-suite('RESOLVE of a name of both families', () => {
+suite('RESOLVE of a name with both families', () => {
   for (const { says, config = OPEN, order, name = 'dual.test', host = '127.0.0.1' } of DUAL) {
     test(says, async () => {
       const listen = [{ address: '127.0.0.1:0', ...(order && { resolve: order }) }];
@@ -89,7 +89,7 @@ suite('RESOLVE of a name of both families', () => {
     });
   }
 
-  test('SOCKS4 has room for IPv4 only', async () => {
+  test('SOCKS4 can only carry IPv4', async () => {
     const listen = [{ address: '127.0.0.1:0', resolve: 'system' }] as const;
     using scene = new ServerScene({ listen, ...OPEN }, names);
     const { client, session, handshake, request } = await scene.ask(
@@ -104,7 +104,7 @@ suite('RESOLVE of a name of both families', () => {
   });
 });
 
-test('the address is in the record, and the grant counts', async () => {
+test('the address is in the record, and the session counts', async () => {
   using scene = new ServerScene(
     { rules: [{ name: 'one', allow: 'resolve', to: 'any', limit: { sessions: 1 } }] },
     names,
@@ -117,7 +117,7 @@ test('the address is in the record, and the grant counts', async () => {
   assert.deepEqual(await failure(scene, bytes), ['limit:request:sessions', Reply.notAllowed]);
 });
 
-test('RESOLVE_PTR: the name of an address, and of nothing else', async () => {
+test('RESOLVE_PTR accepts addresses only', async () => {
   using scene = new ServerScene(OPEN, names);
   assert.equal((await answer(scene, request5(Command.resolvePtr, '10.9.8.1', 0)))[0], 'here.test');
   for (const [host, end, reply] of [
@@ -127,7 +127,7 @@ test('RESOLVE_PTR: the name of an address, and of nothing else', async () => {
     assert.deepEqual(await failure(scene, request5(Command.resolvePtr, host, 0)), [end, reply]);
 });
 
-test('a name that is not known, one that is none, and one that the rules refuse', async () => {
+test('an unknown name, an invalid one, and one that the rules refuse', async () => {
   using scene = new ServerScene(
     {
       rules: [
@@ -151,7 +151,7 @@ suite('RESOLVE through an upstream', () => {
       name === 'far.test' ? ['10.9.8.2'] : name === 'dual.test' ? ['::1', '127.0.0.1'] : undefined,
     nameOf: (address) => (address === '10.9.8.2' ? 'far.test' : undefined),
   };
-  /** A server, and the one behind it. */
+  /** An upstream, and the server in front of it. */
   async function scenes(config: Partial<ServerConfig>): Promise<Both> {
     const engine = new MemoryEngine();
     const listen = [{ address: '127.0.0.1:0', protocols: ['socks5', 'socks4', 'http'] }] as const;
@@ -162,7 +162,7 @@ suite('RESOLVE through an upstream', () => {
     return { near, far, [Symbol.dispose]: end };
   }
 
-  test('where names are passed on, the last server is asked', async () => {
+  test('if names are passed on, the last server is asked', async () => {
     using both = await scenes(via(`socks5h://${UPSTREAM}:1080`));
     const { near } = both;
     assert.equal((await answer(near, request5(Command.resolve, 'far.test', 0)))[0], '10.9.8.2');
@@ -175,7 +175,7 @@ suite('RESOLVE through an upstream', () => {
   });
 
   for (const scheme of ['http', 'socks4a']) {
-    test(`${scheme} cannot: reply 7`, async () => {
+    test(`${scheme} does not support it: reply 7`, async () => {
       using both = await scenes(via(`${scheme}://${UPSTREAM}:1080`));
       const { near } = both;
       for (const bytes of [
@@ -203,7 +203,7 @@ suite('RESOLVE through an upstream', () => {
     });
   }
 
-  test('a group: the one that cannot is passed over', async () => {
+  test('a member of a group that does not support it is skipped', async () => {
     const servers = [`http://${UPSTREAM}:1080`, `socks5h://${UPSTREAM}:1080`];
     using both = await scenes({
       ...OPEN,

@@ -37,11 +37,11 @@ interface Row {
   readonly title: string;
   readonly config?: Partial<ServerConfig>;
   readonly command?: Command;
-  /** @default a destination that is decided later */
+  /** @default the destination is not known yet */
   readonly host?: string;
   readonly end: string;
   readonly reply?: Reply;
-  /** What the record says. */
+  /** Fields of the record. */
   readonly rule?: string;
   readonly address?: string;
   readonly route?: string;
@@ -65,15 +65,15 @@ const REFUSALS: readonly Row[] = [
     rule: 'no',
     address: '203.0.113.14',
   },
-  { title: 'no rule is about it', host: '192.0.2.7', end: 'policy:request:no-rule', address: '192.0.2.7' },
+  { title: 'no rule matches', host: '192.0.2.7', end: 'policy:request:no-rule', address: '192.0.2.7' },
   {
-    title: 'no rule is about what could come',
+    title: 'no rule allows any destination',
     command: 'bind',
     config: { rules: [{ allow: 'connect', to: 'any' }] },
     end: 'policy:request:no-rule',
   },
   {
-    title: 'a name leads where a rule denies it',
+    title: 'a name resolves to an address that a rule denies',
     host: 'two.test',
     config: { rules: [DENY, { allow: 'any', to: [TARGET], port: 80 }] },
     end: 'policy:request:rule',
@@ -81,20 +81,20 @@ const REFUSALS: readonly Row[] = [
     address: '203.0.113.13',
   },
   {
-    title: 'a name leads inside',
+    title: 'a name resolves to a private address',
     host: 'inside.test',
     config: { rules: [{ allow: 'any', to: 'any' }] },
     end: 'policy:request:no-rule',
     address: '127.0.0.1',
   },
   {
-    title: 'there is no such name',
+    title: 'the name does not exist',
     host: 'none.test',
     end: 'target:resolve:ENOTFOUND',
     reply: Reply.hostUnreachable,
   },
   {
-    title: 'another method is wanted',
+    title: 'another method is required',
     host: TARGET,
     config: { rules: [{ ...ALLOW, method: ['password'] }] },
     end: 'policy:request:method',
@@ -102,7 +102,7 @@ const REFUSALS: readonly Row[] = [
     address: TARGET,
   },
   {
-    title: 'no route leads there',
+    title: 'no route matches',
     host: TARGET,
     config: ELSEWHERE,
     end: 'policy:request:no-route',
@@ -120,7 +120,7 @@ const REFUSALS: readonly Row[] = [
     route: 'web',
   },
   {
-    title: 'the upstream cannot BIND for anybody',
+    title: 'the upstream cannot BIND without a named peer',
     command: 'bind',
     config: VIA_HTTP,
     end: 'upstream:bind:command',
@@ -129,7 +129,7 @@ const REFUSALS: readonly Row[] = [
     route: 'web',
   },
   {
-    title: 'no datagram goes to an HTTP proxy',
+    title: 'an HTTP proxy cannot carry datagrams',
     command: 'udp',
     config: VIA_HTTP,
     end: 'upstream:request:command',
@@ -138,7 +138,7 @@ const REFUSALS: readonly Row[] = [
     route: 'web',
   },
   {
-    title: 'a link is encrypted, and datagrams are not',
+    title: 'an encrypted link, which datagrams would bypass',
     command: 'udp',
     config: VIA_TLS,
     end: 'upstream:request:encrypted',
@@ -165,7 +165,7 @@ suite('a request is refused', () => {
   }
 });
 
-test("garter's own port is refused, whatever the rules say", async () => {
+test("garter's own port is refused, whatever the rules allow", async () => {
   using scene = new ServerScene({ rules: [ALLOW] });
   const free = scene.state.ports.add({ host: TARGET, port: 443 }, 'tcp');
   await assert.rejects(ask(scene, TARGET), { message: 'policy:request:own-port' });
@@ -174,7 +174,7 @@ test("garter's own port is refused, whatever the rules say", async () => {
 });
 
 suite('a request is allowed', () => {
-  test('by name, with the addresses that the rules allow', async () => {
+  test('a name, with the addresses that the rules allow', async () => {
     const rules = [DENY, { ...ALLOW, to: ['203.0.113.0/24'] }];
     using scene = new ServerScene({ rules }, { lookUp });
     const { permit, addresses, upstream } = await ask(scene, 'one.test');
@@ -190,14 +190,14 @@ suite('a request is allowed', () => {
     assert.equal(upstream?.type, 'server');
   });
 
-  test('what has no destination yet, if anything could be', async () => {
+  test('an unknown destination, if any would be allowed', async () => {
     using scene = new ServerScene({ rules: [DENY, ALLOW] });
     const { permit } = await ask(scene, undefined, 'udp');
     assert.deepEqual([permit.rule.name, permit.addresses], ['some', []]);
   });
 });
 
-suite('what changes while a name is looked up counts', () => {
+suite('changes during the look-up of a name apply', () => {
   test('the rules', async () => {
     using scene: ServerScene = new ServerScene(
       { rules: [ALLOW] },
@@ -211,7 +211,7 @@ suite('what changes while a name is looked up counts', () => {
     await assert.rejects(ask(scene, 'one.test'), { message: 'policy:request:rule' });
   });
 
-  test('the groups of the user', async () => {
+  test("the user's groups", async () => {
     using scene: ServerScene = new ServerScene(
       {
         rules: [
@@ -240,7 +240,7 @@ suite('what changes while a name is looked up counts', () => {
   });
 });
 
-suite('the embedder', () => {
+suite('the decision of the embedder', () => {
   const asked: unknown[] = [];
   for (const [title, decide, end] of [
     ['allows', () => true, undefined],
@@ -257,7 +257,7 @@ suite('the embedder', () => {
     });
   }
 
-  test('hears what the rules have allowed, with the facts, and nothing else', async () => {
+  test('is requested with the facts, and only for requests that the rules allow', async () => {
     const decide = (request: unknown): boolean => asked.push(request) > 0;
     using scene = new ServerScene({ rules: [DENY, ALLOW] }, { decide });
     await ask(scene, TARGET);
@@ -269,13 +269,13 @@ suite('the embedder', () => {
     assert.equal(asked.length, 1);
   });
 
-  test('throws', async () => {
+  test('can throw', async () => {
     using scene = new ServerScene({ rules: [ALLOW] }, { decide: () => assert.fail('out of order') });
     await assert.rejects(ask(scene, TARGET), { message: 'out of order' });
   });
 
   for (const allows of [true, false]) {
-    test(`thinks while the rules change: they are asked again, and ${allows ? 'allow' : 'refuse'}`, async () => {
+    test(`while it is pending the rules change: they are consulted again, and ${allows ? 'allow' : 'refuse'} the request`, async () => {
       let count = 0;
       using scene: ServerScene = new ServerScene(
         { rules: [ALLOW] },
@@ -292,7 +292,7 @@ suite('the embedder', () => {
     });
   }
 
-  test('is not waited for beyond the end of the session', async () => {
+  test('is no longer awaited when the session ends', async () => {
     using scene = new ServerScene({ rules: [ALLOW] }, { decide: () => new Promise(() => {}) });
     const { session } = scene.open();
     const asking = ask(scene, TARGET, 'connect', session);
@@ -301,7 +301,7 @@ suite('the embedder', () => {
   });
 });
 
-/** What is claimed one after the other, by address and user, and which of it is refused. */
+/** Successive claims by address and user, and the indexes of those that are refused. */
 const LIMITS: readonly {
   readonly limit: object;
   readonly clients: readonly string[];
@@ -341,7 +341,7 @@ const LIMITS: readonly {
   },
 ];
 
-/** The code of what refuses a limit. */
+/** The code of the limit that refuses, if any. */
 async function claimFor(scene: ServerScene, session: Session): Promise<string | undefined> {
   session.enters('request');
   const destination = destinationOf(addressOf(TARGET, 443));
@@ -359,7 +359,7 @@ async function claimFor(scene: ServerScene, session: Session): Promise<string | 
 suite('limits of a rule', () => {
   for (const { limit, clients, refused } of LIMITS) {
     test(`${JSON.stringify(limit)}: ${clients.join(', ')}`, async () => {
-      // The second rule would allow it: a limit does not fall through.
+      // The second rule would allow it: a limit does not fall through to the next rule.
       const rules = [
         { ...ALLOW, limit },
         { name: 'rest', allow: 'any', to: 'any' },
@@ -378,7 +378,7 @@ suite('limits of a rule', () => {
     });
   }
 
-  test('a place is free again when its session has ended', async () => {
+  test('a slot is free again when its session ends', async () => {
     using scene = new ServerScene({ rules: [{ ...ALLOW, limit: { sessions: 1 } }] });
     const { session: first } = scene.open();
     assert.equal(await claimFor(scene, first), undefined);
@@ -387,7 +387,7 @@ suite('limits of a rule', () => {
     assert.equal(await claimFor(scene, scene.open().session), undefined);
   });
 
-  test('a quota that is used up', async () => {
+  test('an exhausted quota refuses', async () => {
     const rules = [{ ...ALLOW, limit: { 'quota-per-user': '1MB/day' } }];
     using scene = new ServerScene({ rules, state: 'unused' });
     assert.equal(await claimFor(scene, scene.open().session), undefined);

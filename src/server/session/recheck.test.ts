@@ -17,7 +17,7 @@ class Scene {
   readonly ended: string[] = [];
   readonly errors: unknown[] = [];
 
-  /** `null`: it has shown a certificate, and not greeted yet. */
+  /** `null`: identified by a certificate, before its greeting. */
   open(name: string, who: Identity | undefined, method: Method | null = 'password'): void {
     const at = { host: '192.0.2.1', port: 1 };
     const destroy = (): void => void this.ended.push(`${name}:${session.failure?.detail}`);
@@ -60,7 +60,7 @@ function knowing(users: readonly Identity[]): Authentication & { readonly asked:
   };
 }
 
-suite('when users may be others', () => {
+suite('users are checked again', () => {
   test('each user is looked up once; removed users lose all sessions, the others get their new groups', async () => {
     const scene = new Scene();
     for (const name of ['a1', 'a2']) scene.open(name, identity('alice'));
@@ -94,8 +94,8 @@ suite('when users may be others', () => {
   });
 
   for (const [what, authenticator, ended] of [
-    ['there are none any more', undefined, ['p:user-gone']],
-    ['nobody can tell', { verify: () => assert.fail() }, []],
+    ['no users are left', undefined, ['p:user-gone']],
+    ['the back end cannot identify users', { verify: () => assert.fail() }, []],
     ['all are removed', knowing([]), ['p:user-gone', 'c:user-gone', 't:user-gone']],
   ] as const) {
     test(`${what}: sessions by password, by certificate, and before the greeting`, async () => {
@@ -108,7 +108,7 @@ suite('when users may be others', () => {
     });
   }
 
-  test('when the look-up fails, all stay except expired users', async () => {
+  test('when the look-up fails, all sessions stay except those of expired users', async () => {
     const scene = new Scene();
     scene.open('a', identity('alice'));
     scene.open('b', identity('bob', { expires: 1 }));

@@ -12,7 +12,7 @@ const IP = { family: 4, words: [0, 0, 0, 0xcb_00_71_01] } as const;
 const TARGET = { host: '203.0.113.1', port: 443 };
 const GRANT = { command: 'connect', destination: undefined, addresses: [] } as const;
 
-/** What a record says beside what every one does. */
+/** Fields of a record, except those that every record has. */
 function said(record: ConnectionRecord): object {
   const entries = Object.entries(record).filter(([key, value]) => !ALWAYS.has(key) && Boolean(value));
   return Object.fromEntries(entries);
@@ -59,7 +59,7 @@ suite('the record grows with the session', () => {
     assert.equal(session.record(new Failure('limit', 'relay', 'duration')).end, 'limit:relay:duration');
   });
 
-  test('a refusal: the rule, the address and the route that were to blame', () => {
+  test('a refusal: its rule, address and route', () => {
     using scene = new ServerScene({});
     const { session } = scene.open();
     const route = { label: 'out' } as never;
@@ -67,7 +67,7 @@ suite('the record grows with the session', () => {
     assert.deepEqual(said(session.record()), { rule: 'web', address: '203.0.113.1', route: 'out' });
   });
 
-  test('of an association the rule that has granted it, and then those in use', () => {
+  test('an association: the rule that granted it, then those in use', () => {
     using scene = new ServerScene({});
     const { session } = scene.open();
     session.granted(RULE, GRANT);
@@ -79,7 +79,7 @@ suite('the record grows with the session', () => {
     assert.deepEqual(session.rules, [OTHER, RULE]);
   });
 
-  test('the client is the one that a balancer speaks for', () => {
+  test('behind a balancer, the client is the one in the PROXY header', () => {
     using scene = new ServerScene({});
     const { session } = scene.open();
     session.applyProxyHeader({ host: '::ffff:203.0.113.9', port: 5 });
@@ -128,7 +128,7 @@ for (const [method, phase] of [
   ['certificate', 'request'],
   ['password', 'auth'],
 ] as const) {
-  test(`by ${method} comes ${phase}`, () => {
+  test(`${method} is followed by ${phase}`, () => {
     using scene = new ServerScene({});
     const { session } = scene.open();
     session.identifiedAs({ user: 'ann', groups: [] });
@@ -144,7 +144,7 @@ suite('a session is stopped', () => {
   const first = new Failure('timeout', 'greeting');
   const second = new Failure('admin', 'greeting', 'drain');
 
-  test('the first failure wins, and the connection is closed', async () => {
+  test('the first failure counts, and the connection is closed', async () => {
     using scene = new ServerScene({});
     const { client, session } = scene.open();
     const { signal } = session;
@@ -156,14 +156,14 @@ suite('a session is stopped', () => {
     await client.gone();
   });
 
-  test('a signal that is asked for later is aborted', () => {
+  test('a signal requested afterwards is aborted', () => {
     using scene = new ServerScene({});
     const { session } = scene.open();
     session.stop(first);
     assert.throws(() => session.signal.throwIfAborted(), first);
   });
 
-  test('work that knows no signal is waited for as long as it is open', async () => {
+  test('work without a signal is only awaited while the session is open', async () => {
     using scene = new ServerScene({});
     const { session } = scene.open();
     assert.equal(await session.whileOpen(1), 1);
@@ -174,7 +174,7 @@ suite('a session is stopped', () => {
     await assert.rejects(session.whileOpen(new Promise(() => {})), first);
   });
 
-  test('a relay is cut, and its end is that failure', () => {
+  test('a relay is aborted, and ends with that failure', () => {
     using scene = new ServerScene({});
     const { session } = scene.open();
     let aborted = 0;
@@ -192,7 +192,7 @@ suite('a session is stopped', () => {
     );
   });
 
-  test('for want of memory', () => {
+  test('when memory is short', () => {
     using scene = new ServerScene({});
     const { session } = scene.open();
     session.enters('request');
@@ -206,7 +206,7 @@ suite('a session is stopped', () => {
     ['bind', 'client:bind'],
     ['relay', undefined],
   ] as const) {
-    test(`the client ends its direction in ${phase}: ${end ?? 'it goes on'}`, () => {
+    test(`the client ends its direction in ${phase}: ${end ?? 'it continues'}`, () => {
       using scene = new ServerScene({});
       const { session } = scene.open();
       session.enters(phase);
@@ -226,7 +226,7 @@ const ENDS: readonly (readonly [RelayEnd, string])[] = [
   [{ by: 'abort' }, 'admin:relay'],
 ];
 
-suite('the end of a relay is that of its session', () => {
+suite('the end of a relay ends its session', () => {
   for (const [end, expected] of ENDS) {
     test(expected, () => {
       using scene = new ServerScene({});
@@ -242,7 +242,7 @@ suite('the end of a relay is that of its session', () => {
   }
 });
 
-test('credentials that no upstream has required are forgotten once there is a relay', () => {
+test('credentials that no upstream has required are forgotten when the relay begins', () => {
   using scene = new ServerScene({});
   const { session } = scene.open();
   session.identifiedAs({ user: 'ann', groups: [] }, { username: 'ann', password: 'x' });
@@ -251,7 +251,7 @@ test('credentials that no upstream has required are forgotten once there is a re
   assert.equal(session.credentials, undefined);
 });
 
-test('what it holds is given back once it has ended', () => {
+test('resources are released when it ends', () => {
   using scene = new ServerScene({});
   const { session } = scene.open();
   const released: string[] = [];

@@ -13,7 +13,7 @@ const rows: readonly (readonly [
   come: readonly (readonly [port: number, at: number, sender: Sender])[],
 ])[] = [
   [
-    'nothing is declared: another port at once is a conflict',
+    'without a declared port, another port shortly after is a conflict',
     0,
     false,
     [
@@ -22,7 +22,7 @@ const rows: readonly (readonly [
     ],
   ],
   [
-    'datagrams in one go settle nothing',
+    'a burst of datagrams does not settle the port',
     0,
     false,
     [
@@ -44,7 +44,7 @@ const rows: readonly (readonly [
     ],
   ],
   [
-    'so does a second of silence',
+    'a second of silence settles it too',
     0,
     false,
     [
@@ -54,7 +54,7 @@ const rows: readonly (readonly [
       [7, 1002, 'client'],
     ],
   ],
-  ['port 0 is nobody', 0, false, [[0, 0, 'stranger']]],
+  ['port 0 is a stranger', 0, false, [[0, 0, 'stranger']]],
   [
     'a certain port is the only one',
     7,
@@ -66,7 +66,7 @@ const rows: readonly (readonly [
     ],
   ],
   [
-    'a declared port that speaks first is settled',
+    'a declared port that sends first is settled',
     7,
     false,
     [
@@ -75,7 +75,7 @@ const rows: readonly (readonly [
     ],
   ],
   [
-    'a declared port that speaks second is the client after all',
+    'a declared port that sends second is still the client',
     7,
     false,
     [
@@ -85,7 +85,7 @@ const rows: readonly (readonly [
     ],
   ],
   [
-    'but not once another is settled',
+    'but not once another port is settled',
     7,
     false,
     [
@@ -95,7 +95,7 @@ const rows: readonly (readonly [
     ],
   ],
   [
-    'a translated port and a third one: a conflict',
+    'a translated port and a third one are a conflict',
     7,
     false,
     [

@@ -1,7 +1,8 @@
 import { decode, encode, RECURSION_DESIRED } from 'dns-packet';
 import { associate, Datagrams, frame } from '../../support/datagrams.ts';
 
-// ask.ts HOST PORT SERVER NAME: asks a name server for the IPv6 addresses of NAME by UDP through the SOCKS server.
+// ask.ts HOST PORT SERVER NAME: asks a name server for the IPv6 addresses of NAME, by UDP through the SOCKS
+// server.
 const [host, port, server, name] = process.argv.slice(2);
 using association = await associate({ host: host!, port: Number(port) });
 using socket = await Datagrams.bind(host!.includes(':') ? '::' : '0.0.0.0');

@@ -1,6 +1,7 @@
 import { Command, RawClient, readAddress, request5 } from '../../support/raw.ts';
 
-// bind.ts HOST PORT PEER: asks the SOCKS server for BIND, and prints where PEER has to connect to, who came and what came.
+// bind.ts HOST PORT PEER: requests BIND for PEER; prints the address to connect to, the peer, and the data
+// that it sends.
 const [host, port, peer] = process.argv.slice(2);
 using client = await RawClient.connect({ host: host!, port: Number(port) });
 client.send('05 01 00', request5(Command.bind, peer!, 0));

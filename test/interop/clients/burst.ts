@@ -1,7 +1,7 @@
 import { RawClient, readAddress, Command, request5 } from '../../support/raw.ts';
 
-// burst.ts HOST PORT NAME COUNT: gets COUNT pages from NAME through the SOCKS server, twenty at a time. Prints for each how far it
-// came: `page`, `lost` after the server had granted it, or `refused` before.
+// burst.ts HOST PORT NAME COUNT: requests COUNT pages from NAME through the SOCKS server, twenty at a time.
+// Prints one result each: `page`, `lost` after the server granted the request, or `refused`.
 const [host, port, name, count] = process.argv.slice(2);
 const GET = Buffer.from(`GET / HTTP/1.0\r\nHost: ${name}\r\n\r\n`);
 

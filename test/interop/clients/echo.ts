@@ -1,8 +1,8 @@
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 
-// echo.ts PORT NAME [ADDRESS]...: tells whoever comes by TCP or UDP what it has said, behind NAME and where it comes from. By UDP
-// a machine with several addresses has to name those that it answers from.
+// echo.ts PORT NAME [ADDRESS]...: returns what a TCP or UDP client sends, preceded by NAME and the client's
+// address. For UDP, a machine with several addresses must list those that answer.
 const [port, name, ...addresses] = process.argv.slice(2);
 const greeting = (address: string | undefined): string =>
   `${name} hears ${(address ?? '').replace(/^::ffff:/, '')}: `;

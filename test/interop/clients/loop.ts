@@ -1,13 +1,13 @@
 import { associate, Datagrams, frame, type Association } from '../../support/datagrams.ts';
 
-// loop.ts HOST PORT ECHO4 ECHO6 PORT: from one association sends to wherever a datagram could come back to the SOCKS server or
-// reach many. The echo, at two addresses and the last PORT, answers with the port that it was written from, and so shows
-// garter's ports on that side. Prints how many datagrams went where none may go.
+// loop.ts HOST PORT ECHO4 ECHO6 PORT: sends datagrams from one association to every destination that could
+// lead back to the SOCKS server or to many hosts. The echo, at two addresses and the last PORT, answers with
+// the source port, and so reveals garter's ports on that side. Prints the number of forbidden datagrams.
 const [host, port, echo4, echo6, echoPort] = process.argv.slice(2);
 const proxy = { host: host!, port: Number(port) };
 const echoes = [echo4!, echo6!].map((address) => ({ host: address, port: Number(echoPort) }));
 
-/** Garter's ports towards the echo, one of each family. */
+/** Garter's ports on the side of the echo, one for each family. */
 async function outsidePorts(socket: Datagrams, association: Association): Promise<readonly number[]> {
   const ports: number[] = [];
   for (const echo of echoes) {
@@ -45,7 +45,7 @@ const nowhere = [
 ];
 for (const to of nowhere) {
   await socket.send(frame(to, 'to nowhere'), one.relay);
-  // Not faster than garter decides, so that nothing is dropped for another reason.
+  // Not faster than garter can decide, so that none is dropped for another reason.
   await outsidePorts(socket, one);
 }
 console.log(nowhere.length);

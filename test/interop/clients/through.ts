@@ -2,8 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { associate, Datagrams, frame } from '../../support/datagrams.ts';
 import { Command, RawClient, readAddress, request5 } from '../../support/raw.ts';
 
-// through.ts HOST PORT COMMAND TARGET TARGETPORT: says hello to TARGET through the SOCKS server, by `connect` or `udp`, and prints
-// what comes back; `udp-again` does so for every SIGHUP. HOST may have a zone, as the relay then has.
+// through.ts HOST PORT COMMAND TARGET TARGETPORT: sends hello to TARGET through the SOCKS server, by
+// `connect` or `udp`, and prints the answer; `udp-again` repeats this for every SIGHUP. HOST can have a zone,
+// which the relay then has too.
 const [host = '', port, command = '', target = '', targetPort] = process.argv.slice(2);
 const proxy = { host, port: Number(port) };
 const to = { host: target, port: Number(targetPort) };
