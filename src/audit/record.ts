@@ -16,6 +16,7 @@ export const END_CODES = {
     'no-method',
     'wrong',
     'expired',
+    'disabled',
     'back-off',
     'busy',
     'certificate-user',

@@ -34,7 +34,7 @@ const MAX_REFUSALS = 1024;
 
 /** The back end's answers and pending checks since its users last changed. */
 interface Memory {
-  readonly answers: LruMap<Identity | 'wrong'>;
+  readonly answers: LruMap<Exclude<BackEndAnswer, 'unavailable'>>;
   /** `undefined` when no check was made. */
   readonly pending: Map<string, Promise<BackEndAnswer | undefined>>;
 }
@@ -83,6 +83,7 @@ export class Authenticator implements Authentication, Disposable {
     if (answer === 'wrong') return refused('wrong');
     // The answer may describe the user as before the change.
     if (memory !== this.#memory) return this.verify(name, password, client);
+    if (answer === 'disabled') return refused('disabled');
     if (isOver(answer, this.#now())) return refused('expired');
     this.#backOff.succeeded(name, client);
     return { ok: true, identity: answer };
@@ -146,7 +147,7 @@ export class Authenticator implements Authentication, Disposable {
     });
     if (checked === undefined) return undefined;
     const { answer, since } = checked;
-    const isRefused = typeof answer === 'string' ? answer === 'wrong' : isOver(answer, this.#now());
+    const isRefused = typeof answer === 'string' ? answer !== 'unavailable' : isOver(answer, this.#now());
     if (isRefused) await this.#outlast(since);
     return answer;
   }

@@ -11,7 +11,7 @@ export interface PasswordBackEnd {
   /** Rejects only when the back end is broken. */
   verify(name: string, password: string, attempt: Attempt): Promise<BackEndAnswer>;
   /**
-   * The user's identity, regardless of the password; `undefined` once removed. Absent where it cannot be
+   * The user's identity, regardless of the password; `undefined` once removed or disabled. Absent where it cannot be
    * found without a password.
    */
   identify?(name: string): Promise<Identity | undefined>;
@@ -27,10 +27,10 @@ export interface Attempt {
 }
 
 /**
- * `wrong` includes unknown names. `unavailable`: no answer is possible now, which counts as neither a guess
- * nor a success.
+ * `wrong` includes unknown names; `disabled` is said only for the right password. `unavailable`: no answer is
+ * possible now. Neither of these two counts as a guess or a success.
  */
-export type BackEndAnswer = Identity | 'wrong' | 'unavailable';
+export type BackEndAnswer = Identity | 'wrong' | 'disabled' | 'unavailable';
 
 /** Every refusal is delayed until the longest check would have ended, so that timing reveals nothing. */
 export interface Timing {

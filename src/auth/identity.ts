@@ -9,7 +9,7 @@ export interface Identity {
 export type PasswordVerdict =
   | { readonly ok: true; readonly identity: Identity }
   /** `wrong` includes unknown names; `back-off` and `busy` are refused without a check. */
-  | { readonly ok: false; readonly reason: 'wrong' | 'expired' | 'back-off' | 'busy' };
+  | { readonly ok: false; readonly reason: 'wrong' | 'expired' | 'disabled' | 'back-off' | 'busy' };
 
 /** Identifies clients for connections. */
 export interface Authentication {
@@ -20,7 +20,7 @@ export interface Authentication {
   verify(name: string, password: string, client: string): Promise<PasswordVerdict>;
   /**
    * The current identities of these users, one answer for each; `undefined` for those that have been removed
-   * or have expired. Absent where this cannot be determined: verified users then stay.
+   * or disabled, or have expired. Absent where this cannot be determined: verified users then stay.
    */
   readonly identities?:
     | ((names: readonly string[]) => Promise<readonly (Identity | undefined)[]>)

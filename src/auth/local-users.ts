@@ -62,12 +62,13 @@ export class LocalUsers implements PasswordBackEnd {
     if (!right || hash === undefined) return 'wrong';
     const user = this.#users.get(name);
     // After a reload in between, the compared hash may no longer be the user's.
-    return user?.hash === hash ? identityOf(user) : 'unavailable';
+    if (user?.hash !== hash) return 'unavailable';
+    return user.disabled === true ? 'disabled' : identityOf(user);
   }
 
   async identify(name: string): Promise<Identity | undefined> {
     const user = this.#users.get(name);
-    return user && identityOf(user);
+    return user === undefined || user.disabled === true ? undefined : identityOf(user);
   }
 
   async #compareTimed(hash: string, password: string): Promise<boolean> {

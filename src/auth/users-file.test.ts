@@ -4,6 +4,7 @@ import * as fc from 'fast-check';
 import {
   formatFaults,
   formatUser,
+  groupFault,
   isExpired,
   nameFault,
   parseUsers,
@@ -31,6 +32,12 @@ const GOOD: readonly [string, string, readonly User[]][] = [
   ],
   ['a last day alone', `alice:${HASH}:expires=2028-02-29`, [{ ...alice, expires: '2028-02-29' }]],
   ['no groups, written out', `alice:${HASH}::expires=2027-01-31`, [{ ...alice, expires: '2027-01-31' }]],
+  ['a disabled user', `alice:${HASH}:disabled`, [{ ...alice, disabled: true }]],
+  [
+    'everything, in another order',
+    `alice:${HASH}:a:disabled:expires=2027-01-31`,
+    [{ ...alice, groups: ['a'], expires: '2027-01-31', disabled: true }],
+  ],
   ['an empty end', `alice:${HASH}:`, [alice]],
   ['names with blanks, signs and letters', `Ål ice@#$=,:${HASH}`, [{ ...alice, name: 'Ål ice@#$=,' }]],
   ['a name of 255 bytes', `${'å'.repeat(127)}a:${HASH}`, [{ ...alice, name: `${'å'.repeat(127)}a` }]],
@@ -108,7 +115,17 @@ const BAD: readonly [string, string, string][] = [
   [
     'too much',
     `alice:${HASH}:a:expires=2027-01-31:b`,
-    `u:1:${HASH.length + 29}: this is more than the groups and expires=\n  alice:***:a:expires=2027-01-31:b\n                                 ^`,
+    `u:1:${HASH.length + 29}: this is more than the groups, expires= and disabled\n  alice:***:a:expires=2027-01-31:b\n                                 ^`,
+  ],
+  [
+    'groups after the mark of disabled users',
+    `alice:${HASH}:disabled:a`,
+    `u:1:${HASH.length + 17}: this is more than the groups, expires= and disabled\n  alice:***:disabled:a\n                     ^`,
+  ],
+  [
+    'a group with the name of the mark',
+    `alice:${HASH}:a,disabled`,
+    `u:1:${HASH.length + 10}: the group has the name of the mark of disabled users\n  alice:***:a,disabled\n              ^`,
   ],
   [
     'one name twice',
@@ -167,6 +184,7 @@ test('whatever is in the file, the reader only reports', () => {
     fc.string({ unit: 'binary', maxLength: 20 }),
     fc.constant(HASH),
     fc.constant('expires='),
+    fc.constant('disabled'),
   );
   fc.assert(
     fc.property(fc.array(fc.array(field, { maxLength: 5 }), { maxLength: 5 }), (lines) => {
@@ -180,16 +198,19 @@ test('whatever is in the file, the reader only reports', () => {
 });
 
 const word = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 });
-const anyUser: fc.Arbitrary<User> = fc
-  .record({
+const anyUser: fc.Arbitrary<User> = fc.record(
+  {
     name: word.filter((name) => nameFault(name) === undefined),
+    hash: fc.constant(HASH),
     groups: fc.array(
-      word.filter((name) => nameFault(name) === undefined && !/[,=]/.test(name)),
+      word.filter((name) => groupFault(name) === undefined),
       { maxLength: 3 },
     ),
-    expires: fc.option(fc.constantFrom('2027-01-31', '1999-12-31'), { nil: undefined }),
-  })
-  .map(({ expires, ...rest }) => ({ ...rest, hash: HASH, ...(expires !== undefined && { expires }) }));
+    expires: fc.constantFrom('2027-01-31', '1999-12-31'),
+    disabled: fc.constant(true as const),
+  },
+  { requiredKeys: ['name', 'hash', 'groups'], noNullPrototype: true },
+);
 
 test('what is formatted is read back', () => {
   fc.assert(

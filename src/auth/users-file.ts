@@ -6,9 +6,11 @@ export interface Member {
   readonly groups: readonly string[];
   /** The last day, in UTC, on which the user may log in: `2027-01-31`. */
   readonly expires?: string;
+  /** Must not log in. @default false */
+  readonly disabled?: true;
 }
 
-/** One line of the users file: `NAME:HASH:group,group:expires=2027-01-31`, the last two optional. */
+/** One line of the users file: `NAME:HASH:group,group:expires=2027-01-31:disabled`, the last three optional. */
 export interface User extends Member {
   /** A PHC string, see `hashPassword`. */
   readonly hash: string;
@@ -69,6 +71,7 @@ export function formatUser(user: User): string {
   const fields = [user.name, user.hash];
   if (user.groups.length > 0) fields.push(user.groups.join(','));
   if (user.expires !== undefined) fields.push(`${EXPIRES}${user.expires}`);
+  if (user.disabled === true) fields.push(DISABLED);
   return fields.join(':');
 }
 
@@ -113,6 +116,7 @@ export function nameFault(name: string): string | undefined {
 /** The fault of a group name, if any. */
 export function groupFault(name: string): string | undefined {
   if (/[,=]/.test(name)) return 'contains "," or "="';
+  if (name === DISABLED) return 'has the name of the mark of disabled users';
   return nameFault(name);
 }
 
@@ -136,6 +140,7 @@ const SHOWN = 20;
 /** The decoders' replacement for invalid UTF-8. */
 const NOT_UTF8 = '\u{FFFD}';
 const EXPIRES = 'expires=';
+const DISABLED = 'disabled';
 const DAY = 86_400_000;
 
 function parseLine(line: string, report: (offset: number, message: string) => void): User | undefined {
@@ -161,11 +166,13 @@ function parseLine(line: string, report: (offset: number, message: string) => vo
   offset += hash.length + 1;
   let groups: readonly string[] | undefined;
   let expires: string | undefined;
+  let disabled = false;
   for (const field of rest) {
-    if (expires === undefined && field.startsWith(EXPIRES)) {
+    if (!disabled && field === DISABLED) disabled = true;
+    else if (expires === undefined && field.startsWith(EXPIRES)) {
       expires = field.slice(EXPIRES.length);
       check(offset + EXPIRES.length, 'the last day', dayFault(expires));
-    } else if (expires === undefined && groups === undefined) {
+    } else if (!disabled && expires === undefined && groups === undefined) {
       groups = field === '' ? [] : field.split(',');
       let at = offset;
       for (const group of groups) {
@@ -173,12 +180,18 @@ function parseLine(line: string, report: (offset: number, message: string) => vo
         at += group.length + 1;
       }
     } else {
-      check(offset, 'this', 'is more than the groups and expires=');
+      check(offset, 'this', 'is more than the groups, expires= and disabled');
     }
     offset += field.length + 1;
   }
   if (faults > 0) return undefined;
-  return { name, hash, groups: groups ?? [], ...(expires !== undefined && { expires }) };
+  return {
+    name,
+    hash,
+    groups: groups ?? [],
+    ...(expires !== undefined && { expires }),
+    ...(disabled && { disabled }),
+  };
 }
 
 function isComment(line: string): boolean {

@@ -275,7 +275,7 @@ function identify(
   settings: Settings,
   users: readonly Member[],
 ): Member {
-  const refuse = (message: string, reason: 'wrong' | 'expired' = 'wrong'): NotAllowed =>
+  const refuse = (message: string, reason: 'wrong' | 'expired' | 'disabled' = 'wrong'): NotAllowed =>
     new NotAllowed(message, noUser(method, reason));
   if (settings.users === undefined) {
     if (method !== 'certificate') throw refuse('there are no users');
@@ -285,6 +285,7 @@ function identify(
   }
   const user = users.find((one) => one.name === name);
   if (user === undefined) throw refuse(`there is no user ${name}`);
+  if (user.disabled === true) throw refuse(`${name} is disabled in the users file`, 'disabled');
   if (isExpired(user, time)) throw refuse(`the last day of ${name} was ${user.expires}`, 'expired');
   return user;
 }

@@ -20,10 +20,10 @@ interface Outcome {
 }
 
 /** Runs `garter user` in this process; `FILE` in the arguments is replaced by the users file. */
-async function run(line: string, file: string, input: string | Buffer = ''): Promise<Outcome> {
+async function run(line: string, file: string, input: string | Buffer = '', env = {}): Promise<Outcome> {
   const stdin = new PassThrough();
   stdin.end(input);
-  return drive(line, file, stdin);
+  return drive(line, file, stdin, env);
 }
 
 /** The same on a terminal where these keys are typed. */
@@ -37,13 +37,13 @@ async function type(line: string, file: string, ...keys: readonly (string | Buff
   return outcome;
 }
 
-async function drive(line: string, file: string, stdin: PassThrough): Promise<Outcome> {
+async function drive(line: string, file: string, stdin: PassThrough, env = {}): Promise<Outcome> {
   const stdout = new PassThrough({ encoding: 'utf8' });
   const stderr = new PassThrough({ encoding: 'utf8' });
   const args = line.split(' ').filter((word) => word !== '');
   const status = await user(
     args.map((word) => (word === 'FILE' ? file : word)),
-    { stdin, stdout, stderr },
+    { stdin, stdout, stderr, env },
   );
   return { status, out: String(stdout.read() ?? ''), err: String(stderr.read() ?? '') };
 }
@@ -105,6 +105,45 @@ test('add for an existing name replaces the password and keeps the rest, unless 
   }
 });
 
+test('set changes what is given, and keeps the password', async () => {
+  await using dir = await folder(`# ours\nalice:${HASH}:staff\nbob:${HASH}\n`);
+  const rows: readonly (readonly [string, string])[] = [
+    ['--disable', ':staff:disabled'],
+    ['--group a,b --expires 2099-01-31', ':a,b:expires=2099-01-31:disabled'],
+    ['--group= --expires= --enable', ''],
+  ];
+  for (const [options, rest] of rows) {
+    const outcome = await run(`set alice --file FILE ${options}`, dir.file);
+    assert.deepEqual(outcome, { status: 0, out: `changed alice in ${dir.file}\n`, err: '' });
+    assert.equal(await readFile(dir.file, 'utf8'), `# ours\nalice:${HASH}${rest}\nbob:${HASH}\n`);
+  }
+});
+
+test('a new password leaves a user disabled', async () => {
+  await using dir = await folder(`alice:${HASH}:disabled\n`);
+  await run('add alice --file FILE --stdin', dir.file, 'hunter2');
+  assert.match(await readFile(dir.file, 'utf8'), /:disabled\n$/);
+});
+
+test('add --generate prints a password that verifies, and nothing else, on standard output', async () => {
+  await using dir = await folder();
+  const [one, two] = [
+    await run('add alice --generate --file FILE', dir.file),
+    await run('add alice --generate --file FILE', dir.file),
+  ];
+  assert.match(one.out, /^[a-z2-9]{24}\n$/);
+  assert.notEqual(one.out, two.out);
+  assert.equal(two.err, `replaced the password of alice in ${dir.file}\n`);
+  assert.equal(await verifyPassword(await hashOf(dir.file, 'alice'), two.out.trim()), true);
+});
+
+test('GARTER_USERS names the file where --file does not', async () => {
+  await using dir = await folder(`alice:${HASH}\n`);
+  assert.equal((await run('list', 'unused', '', { GARTER_USERS: dir.file })).out, 'alice\n');
+  assert.equal((await run('list --file FILE', dir.file, '', { GARTER_USERS: 'missing' })).out, 'alice\n');
+  assert.equal((await run('list', 'unused', '', { GARTER_USERS: '' })).status, 2);
+});
+
 test('remove deletes the line', async () => {
   await using dir = await folder(`# ours\nalice:${HASH}\nbob:${HASH}\n`);
   assert.deepEqual(await run('remove alice --file FILE', dir.file), {
@@ -122,11 +161,11 @@ test('remove deletes the line', async () => {
 
 test('list shows names, groups and last days, and no hash', async () => {
   await using dir = await folder(
-    `alice:${HASH}:staff,night:expires=2099-01-31\nbob:${HASH}\ncarol:${HASH}:expires=2001-01-31\n`,
+    `alice:${HASH}:staff,night:expires=2099-01-31\nbob:${HASH}\ncarol:${HASH}:expires=2001-01-31:disabled\n`,
   );
   assert.deepEqual(await run('list --file FILE', dir.file), {
     status: 0,
-    out: 'alice  groups staff,night  until 2099-01-31\nbob\ncarol  expired after 2001-01-31\n',
+    out: 'alice  groups staff,night  until 2099-01-31\nbob\ncarol  expired after 2001-01-31  disabled\n',
     err: '',
   });
 });
@@ -148,11 +187,18 @@ const VERIFIED: readonly (readonly [string, string, string, number, RegExp])[] =
     1,
     /^garter user: the password is correct, but it expired after 2001-01-31\n$/,
   ],
+  [
+    'a disabled user',
+    'off',
+    'password\n',
+    1,
+    /^garter user: the password is correct, but the user is disabled\n$/,
+  ],
 ];
 
 for (const [name, who, input, status, said] of VERIFIED) {
   test(`verify: ${name}`, async () => {
-    await using dir = await folder(`alice:${HASH}\nold:${HASH}:expires=2001-01-31\n`);
+    await using dir = await folder(`alice:${HASH}\nold:${HASH}:expires=2001-01-31\noff:${HASH}:disabled\n`);
     const outcome = await run(`verify ${who} --file FILE --stdin`, dir.file, input);
     assert.equal(outcome.status, status);
     assert.match(status === 0 ? outcome.out : outcome.err, said);
@@ -161,7 +207,7 @@ for (const [name, who, input, status, said] of VERIFIED) {
 }
 
 const WRONG: readonly (readonly [string, RegExp])[] = [
-  ['', /give an action: add, remove, list, verify/],
+  ['', /give an action: add, set, remove, list, verify/],
   ['frob alice --file FILE', /give an action/],
   ['constructor alice --file FILE', /give an action/],
   ['add --file FILE --stdin', /add takes a NAME/],
@@ -172,6 +218,11 @@ const WRONG: readonly (readonly [string, RegExp])[] = [
   ['add alice -phunter2 --file FILE', /Unknown option '-p'/],
   ['list --stdin --file FILE', /--stdin does not go with list/],
   ['verify alice --group a --file FILE', /--group does not go with verify/],
+  ['set alice --file FILE', /set changes --group, --expires, --disable or --enable; give at least one/],
+  ['set alice --stdin --file FILE', /--stdin does not go with set/],
+  ['set alice --disable --enable --file FILE', /--disable and --enable exclude each other/],
+  ['add alice --stdin --generate --file FILE', /--stdin and --generate exclude each other/],
+  ['set alice --group disabled --file FILE', /the group has the name of the mark of disabled users/],
   ['add @alice --file FILE --stdin', /the name begins with "@"/],
   ['add a:b --file FILE --stdin', /the name contains ":"/],
   ['add alice --group a,,b --file FILE --stdin', /the group is empty/],
@@ -204,7 +255,7 @@ for (const password of ['', '\n', 'x'.repeat(256), 'x'.repeat(5000)]) {
 test('an invalid file is reported with line, column and caret, without possible passwords, and not changed', async () => {
   const text = `# ours\nalice:hunter2\nbob:${HASH}:a,,b\n`;
   await using dir = await folder(text);
-  for (const line of ['add carol --stdin', 'remove bob', 'list', 'verify bob --stdin']) {
+  for (const line of ['add carol --stdin', 'set bob --disable', 'remove bob', 'list', 'verify bob --stdin']) {
     const { status, out, err } = await run(`${line} --file FILE`, dir.file, 'password\n');
     assert.equal(status, 2);
     assert.equal(out, '');
@@ -241,7 +292,7 @@ test('help has an example', async () => {
     const outcome = await run(line, 'none');
     assert.equal(outcome.status, 0);
     assert.match(outcome.out, /^Usage: garter user add NAME/);
-    assert.match(outcome.out, /\nExample: garter user add /);
+    assert.match(outcome.out, /\nExamples: garter user add /);
   }
 });
 

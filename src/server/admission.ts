@@ -45,7 +45,7 @@ export function chooseMethod(
 }
 
 /** A certificate is refused in the TLS handshake, a password with its reason in the record. */
-export function noUser(method: Method, reason: 'wrong' | 'expired'): Failure {
+export function noUser(method: Method, reason: 'wrong' | 'expired' | 'disabled'): Failure {
   return method === 'certificate'
     ? new Failure('client', 'greeting', NO_USER)
     : Failure.refusal(reason, 'auth');

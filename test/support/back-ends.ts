@@ -9,6 +9,7 @@ export interface Account {
   readonly groups: readonly string[];
   /** The last day, in UTC. */
   readonly expires?: string;
+  readonly disabled?: true;
 }
 
 /** A kind of back end. */

@@ -9,6 +9,7 @@ import type { Attempt } from '../back-end.ts';
 const ACCOUNTS: readonly Account[] = [
   { name: 'alice', password: 'right-a', groups: ['staff', 'night'] },
   { name: 'bob', password: 'pässwörd ☂', groups: [], expires: '2027-01-31' },
+  { name: 'carol', password: 'right-c', groups: ['staff'], disabled: true },
   { name: 'x'.repeat(255), password: 'y'.repeat(255), groups: ['staff'] },
 ];
 const ALICE = { user: 'alice', groups: ['staff', 'night'] };
@@ -145,6 +146,19 @@ for (const { name: kind, open } of backEnds) {
         await Promise.all(Array.from({ length: 20 }, () => authenticator.verify('alice', password, HOME)));
       await authenticator.verify('alice', 'right-a', '198.51.100.1');
       assert.equal(asked, 2);
+    });
+
+    test('a disabled user is refused, and the reason is given only for the right password', async () => {
+      await using scene = await opened();
+      using authenticator = authenticatorOf(scene);
+      for (const [password, reason] of [
+        ['right-c', 'disabled'],
+        ['wrong', 'wrong'],
+      ] as const)
+        for (let i = 0; i < 2; i++)
+          assert.deepEqual(await authenticator.verify('carol', password, HOME), { ok: false, reason });
+      const identities = await authenticator.identities?.(['carol', 'alice']);
+      assert.ok(identities === undefined || identities[0] === undefined, 'open sessions end');
     });
 
     test('an expired user is refused, and the reason is given only for the right password', async () => {
