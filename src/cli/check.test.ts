@@ -171,13 +171,13 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     ],
   ],
   [
-    `--from 10.0.0.5 --user dave --to 192.0.2.1:443 ${FRIDAY}`,
+    `--from 10.0.0.5 --user erin --to 192.0.2.1:443 ${FRIDAY}`,
     1,
     [
       '  listener  10.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
       '  record    policy:auth:disabled',
-      'refused: dave is disabled in the users file',
+      'refused: erin is disabled in the users file',
     ],
   ],
   [

@@ -1,3 +1,4 @@
+import type { EndDetail } from '../audit/record.ts';
 import type { Facts, Origin, Protocol } from '../policy/policy.ts';
 import type { Refused } from '../route/judge.ts';
 import type { UpstreamOptions } from '../route/options.ts';
@@ -74,6 +75,29 @@ export function describeRefusal(
       return reason satisfies never;
   }
 }
+
+/** Why a destination is neither a name nor an address. */
+export function describeBadName(host: string, detail: EndDetail | undefined): string {
+  return detail === 'numeric-name'
+    ? `what ${host} means differs from program to program`
+    : `${host} is not a host name`;
+}
+
+/** A reply that reports a failure, in the words of RFC 1928 section 6. */
+export function describeFailure(reply: Reply): string {
+  return FAILURES[reply] ?? `reply ${reply}`;
+}
+
+const FAILURES: Readonly<Record<number, string>> = {
+  [Reply.generalFailure]: 'general failure of the proxy server',
+  [Reply.notAllowed]: 'not allowed by the rules of the proxy server',
+  [Reply.networkUnreachable]: 'network unreachable',
+  [Reply.hostUnreachable]: 'host unreachable',
+  [Reply.connectionRefused]: 'connection refused',
+  [Reply.ttlExpired]: 'TTL expired',
+  [Reply.commandNotSupported]: 'command not supported by the proxy server',
+  [Reply.addressTypeNotSupported]: 'address type not supported by the proxy server',
+};
 
 /** The code in SOCKS, or the status in HTTP. */
 export function describeReply(protocol: Protocol, reply: Reply): string {

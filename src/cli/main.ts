@@ -6,6 +6,7 @@ A SOCKS 4, 4a and 5 proxy server.
 
   serve      run the server; without a configuration file, on 127.0.0.1:1080
   agent      run a local proxy that forwards to other proxy servers
+  connect    connect standard input and output to a host through a proxy
   check      check a configuration, or show what it decides about a request
   user       manage the users file
   schema     print the JSON Schema of the configuration, for editors
@@ -27,6 +28,10 @@ const COMMANDS: Readonly<Record<string, () => Promise<Run>>> = {
   agent: async () => {
     const { agent } = await import('./agent.ts');
     return (args) => agent(args, process);
+  },
+  connect: async () => {
+    const { connect } = await import('./connect.ts');
+    return (args) => connect(args, process);
   },
   check: async () => {
     const { check } = await import('./check.ts');

@@ -27,6 +27,7 @@ import { formatIp } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { Reply } from '../wire/socks5.ts';
 import {
+  describeBadName,
   describeOrigin,
   describeQuestion,
   describeRefusal,
@@ -295,10 +296,7 @@ function destinationFor({ destination: { host, port }, command }: Question): Des
   const address = addressOf(host, port);
   if ((command === 'bind' || command === 'udp') && isUnspecified(address)) return undefined;
   return refusedAs(
-    ({ detail }) =>
-      detail === 'numeric-name'
-        ? `what ${host} means differs from program to program`
-        : `${host} is not a host name`,
+    ({ detail }) => describeBadName(host, detail),
     () => destinationOf(address),
   );
 }

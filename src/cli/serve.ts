@@ -1,3 +1,4 @@
+import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { formatText } from '../audit/format.ts';
 import { tellOnStderr } from '../audit/sinks/file.ts';
@@ -25,8 +26,8 @@ destinations; clients on loopback may reach loopback too.
   --log-level L    error, warn, info or debug
   -h, --help       show this help
 
-Environment variables, for containers: GARTER_LISTEN (comma-separated), GARTER_USERS, GARTER_USER and GARTER_PASSWORD for a single user
-without a file, and GARTER_ENGINE. Flags override variables, and both override the file.
+Environment variables, for containers: GARTER_LISTEN (comma-separated), GARTER_USERS, GARTER_USER and GARTER_PASSWORD (or
+GARTER_PASSWORD_FILE) for a single user without a users file, GARTER_HEALTH, GARTER_LOG_FORMAT and GARTER_ENGINE. Flags override variables, and both override the file.
 
 Signals: SIGHUP reloads configuration and users and reopens the log file; a faulty file changes nothing. SIGTERM and SIGINT stop accepting
 connections and let open ones finish (timeouts: drain); a second signal ends garter at once. SIGUSR2 prints the open sessions.
@@ -39,7 +40,7 @@ Example: garter serve --listen 127.0.0.1:1080 --log-level debug
 /** The standard streams and the environment of a command. */
 export interface Io {
   readonly stdout: NodeJS.WritableStream;
-  readonly stderr: NodeJS.WritableStream;
+  readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean };
   readonly env: NodeJS.ProcessEnv;
 }
 
@@ -63,7 +64,7 @@ export async function serve(args: readonly string[], io: Io): Promise<number> {
 export interface RunOptions {
   /** The configuration file, if there is one. */
   readonly config?: string;
-  /** Text to print once it listens. */
+  /** Text to print on a terminal once it listens. */
   readonly welcome?: (server: Server, settings: Settings) => string;
 }
 
@@ -90,7 +91,7 @@ export async function runServer(
   for (const place of server.places) io.stdout.write(`garter listening on ${place}\n`);
   if (server.health !== undefined)
     io.stdout.write(`garter answers /healthz and /readyz on ${formatAddress(server.health)}\n`);
-  if (greet !== undefined) io.stderr.write(greet(server, settings));
+  if (greet !== undefined && io.stderr.isTTY) io.stderr.write(greet(server, settings));
   await ended;
   return 0;
 }
@@ -169,11 +170,11 @@ function welcome({ places: [at] }: Server, { users }: Settings): string {
   const tries = withUsers
     ? [
         `curl -x socks5h://NAME:PASSWORD@${at} https://www.example.com/`,
-        `ssh -o ProxyCommand='ncat --proxy-type socks5 --proxy ${at} --proxy-auth NAME:PASSWORD %h %p' HOST`,
+        `ALL_PROXY=socks5h://NAME:PASSWORD@${at} ssh -o ProxyCommand='${launcher()} connect %h %p' HOST`,
       ]
     : [
         `curl -x socks5h://${at} https://www.example.com/`,
-        `ssh -o ProxyCommand='ncat --proxy-type socks5 --proxy ${at} %h %p' HOST`,
+        `ssh -o ProxyCommand='${launcher()} connect --proxy socks5h://${at} %h %p' HOST`,
         `chromium --proxy-server=socks5://${at}`,
       ];
   return `
@@ -183,6 +184,12 @@ ${tries.map((line) => `  ${line}\n`).join('')}
 To write rules, see docs/configuration.md, then run garter serve --config garter.yaml
 
 `;
+}
+
+/** The command as it can be typed here. */
+function launcher(): string {
+  const path = relative('', join(import.meta.dirname, '../../bin/garter'));
+  return path.startsWith('..') ? 'garter' : path;
 }
 
 /** Handles signals from this call on, until one of them has ended the server. */

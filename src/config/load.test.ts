@@ -150,6 +150,38 @@ test('flags and variables without a file', () => {
   assert.deepEqual(plain.settings?.listeners[0]?.methods, ['none']);
 });
 
+test('variables for containers, and those that are unknown', () => {
+  const loaded = settingsFromFlags(
+    {},
+    {
+      GARTER_USER: 'alice',
+      GARTER_PASSWORD_FILE: import.meta.filename,
+      GARTER_HEALTH: '127.0.0.1:9080',
+      GARTER_LOG_FORMAT: 'json',
+      GARTER_LISTENS: '1',
+      GARTER_X: '1',
+      GARTER: '1',
+    },
+  );
+  // This file contains no secret, and others can read it.
+  assert.deepEqual(messages(loaded), [
+    `GARTER_PASSWORD_FILE others can read or write ${import.meta.filename}`,
+  ]);
+  assert.deepEqual(
+    loaded.warnings.map(({ where, remedy }) => [where, remedy]),
+    [
+      ['GARTER_LISTENS', 'did you mean GARTER_LISTEN?'],
+      ['GARTER_X', 'see garter serve --help, or remove it'],
+    ],
+  );
+  const { settings: plain } = settingsFromFlags(
+    {},
+    { GARTER_HEALTH: '127.0.0.1:9080', GARTER_LOG_FORMAT: 'json' },
+  );
+  assert.deepEqual(plain?.health, { host: '127.0.0.1', port: 9080 });
+  assert.equal(plain?.log.format, 'json');
+});
+
 test('mistakes in flags and variables are reported with their position', () => {
   const rows = [
     [{ listen: ['0.0.0.0:1080'] }, {}, '--listen others can reach 0.0.0.0:1080, which asks for no password'],

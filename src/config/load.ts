@@ -4,7 +4,7 @@ import type { AgentFlags } from './sections/agent.ts';
 import { readDraft } from './schema/draft.ts';
 import type { Environment } from './source/environment.ts';
 import { readText } from './source/file.ts';
-import { flagOverrides } from './source/flags.ts';
+import { flagOverrides, unknownVariables } from './source/flags.ts';
 import type { Flags } from './source/flags.ts';
 import { PROBLEMS_LIMIT, formatProblem, sortProblems } from './source/problem.ts';
 import type { Problem, Report } from './source/problem.ts';
@@ -22,6 +22,16 @@ export interface Loaded {
 }
 
 const SERVER: Purpose = { authenticates: false, role: 'server' };
+/** Everything that a rule must name. */
+const EVERYWHERE: readonly string[] = [
+  'any',
+  'loopback',
+  '.localhost',
+  'link-local',
+  'metadata',
+  'self',
+  'reserved',
+];
 const AGENT: Purpose = { authenticates: false, role: 'agent' };
 
 /** Reads a configuration file. Flags and variables (`GARTER_LISTEN`, …) override it. */
@@ -36,7 +46,8 @@ export function parseConfig(text: string, file: string, flags: Flags, environmen
 
 /** The settings from flags and variables alone. */
 export function settingsFromFlags(flags: Flags, environment: Environment): Loaded {
-  return load(override(objectSource({}), flagOverrides(flags, environment)), [], SERVER);
+  const loaded = load(override(objectSource({}), flagOverrides(flags, environment)), [], SERVER);
+  return withVariables(loaded, environment);
 }
 
 /** The settings of an agent, with or without a configuration file. */
@@ -50,7 +61,30 @@ export function agentSettings(file: string | undefined, flags: AgentFlags, envir
     return { settings: undefined, errors: [{ where, message, remedy }], warnings: [] };
   }
   if (file !== undefined) return loadFile(file, overrides, environment, AGENT);
-  return load(override(objectSource({}), overrides), [], AGENT);
+  return withVariables(load(override(objectSource({}), overrides), [], AGENT), environment);
+}
+
+/** A proxy server, and the destinations that are reached without it. */
+export interface ProxyFlags {
+  readonly proxy: string;
+  /** The flag or variable that contains its URL. */
+  readonly from: string;
+  /** Conditions as in `to` of a route. */
+  readonly direct: readonly string[];
+}
+
+/** The settings of a client that reaches everything through one proxy server. */
+export function proxySettings({ proxy, from, direct }: ProxyFlags): Loaded {
+  const config = { listen: [{ address: '127.0.0.1:0' }], rules: [{ allow: 'connect', to: EVERYWHERE }] };
+  const routes = [
+    ...(direct.length > 0 ? [{ name: 'direct', to: direct, via: 'direct' }] : []),
+    ...(direct.includes('any') ? [] : [{ to: ['any'], via: 'proxy' }]),
+  ];
+  const overrides = [
+    { path: ['upstreams'], value: { proxy }, from },
+    { path: ['routes'], value: routes, from: 'no_proxy' },
+  ];
+  return load(override(objectSource(config), overrides), [], { authenticates: true, role: 'library' });
 }
 
 /**
@@ -81,7 +115,11 @@ function parseText(
 ): Loaded {
   const { source, problems } = readYaml(text, file, environment);
   if (source === undefined) return { settings: undefined, errors: problems, warnings: [] };
-  return load(override(source, overrides), problems, purpose);
+  return withVariables(load(override(source, overrides), problems, purpose), environment);
+}
+
+function withVariables(loaded: Loaded, environment: Environment): Loaded {
+  return { ...loaded, warnings: [...unknownVariables(environment), ...loaded.warnings] };
 }
 
 function load(source: Source, found: readonly Problem[], purpose: Purpose): Loaded {

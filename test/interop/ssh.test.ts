@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import { garterCommand } from '../support/garter.ts';
 import { run } from '../support/process.ts';
 import { far, startNetwork, type Network } from './network.ts';
 import { sshWithKey, startSshd } from './sshd.ts';
@@ -17,6 +18,10 @@ suite('ssh with a ProxyCommand', () => {
     { title: 'nc -X 5', proxyCommand: (proxy: string) => `nc.openbsd -X 5 -x ${proxy} %h %p` },
     { title: 'nc -X 4', proxyCommand: (proxy: string) => `nc.openbsd -X 4 -x ${proxy} %h %p` },
     { title: 'ncat', proxyCommand: (proxy: string) => `ncat --proxy ${proxy} --proxy-type socks5 %h %p` },
+    {
+      title: 'garter connect',
+      proxyCommand: (proxy: string) => `${garterCommand} connect --proxy socks5h://${proxy} %h %p`,
+    },
   ];
   for (const { title, proxyCommand } of proxyCommands) {
     test(title, async () => {

@@ -28,7 +28,7 @@ const HASH = await hashPassword('hunter2');
 
 /**
  * A configuration file, next to a users file: alice of staff and dev, bob, and carol of staff, who has
- * expired, and dave, who is disabled.
+ * expired, and erin, who is disabled.
  */
 export async function prepare(config: string): Promise<Directory & { readonly file: string }> {
   const directory = await makeDirectory();
@@ -36,7 +36,7 @@ export async function prepare(config: string): Promise<Directory & { readonly fi
   await writeFile(file, config);
   await writeFile(
     join(directory.path, 'users.txt'),
-    `alice:${HASH}:staff,dev\nbob:${HASH}\ncarol:${HASH}:staff:expires=2026-11-19\ndave:${HASH}:disabled\n`,
+    `alice:${HASH}:staff,dev\nbob:${HASH}\ncarol:${HASH}:staff:expires=2026-11-19\nerin:${HASH}:disabled\n`,
     { mode: 0o600 },
   );
   return { ...directory, file, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() };
