@@ -3,7 +3,6 @@ import { access, chmod, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { associate } from '../support/datagrams.ts';
-import { makeDirectory } from '../support/directory.ts';
 import { garterCommand, startGarter } from '../support/garter.ts';
 import { check, run, start, until } from '../support/process.ts';
 import { Command, connectThrough, RawClient, replyCode, request5 } from '../support/raw.ts';
