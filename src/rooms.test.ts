@@ -21,8 +21,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   route: ['wire', 'handshake', 'policy', 'limits', 'net', 'tls', 'resolve'],
   client: ['wire', 'handshake', 'net', 'route'],
   server: ['wire', 'handshake', 'policy', 'limits', 'net', 'tls', 'resolve', 'auth', 'audit', 'route'],
-  config: ['wire', 'policy', 'net', 'tls', 'resolve', 'auth', 'audit', 'route', 'server'],
-  cli: ['wire', 'policy', 'auth', 'audit', 'route', 'server', 'config'],
+  admin: ['wire', 'policy', 'net', 'auth', 'audit', 'route', 'server'],
+  config: ['wire', 'policy', 'net', 'tls', 'resolve', 'auth', 'audit', 'route', 'server', 'admin'],
+  cli: ['wire', 'policy', 'auth', 'audit', 'route', 'server', 'admin', 'config'],
 };
 const PURE = new Set(['wire', 'handshake', 'policy']);
 const WITHOUT_DEPENDENCIES = ['client.ts', 'wire.ts'];

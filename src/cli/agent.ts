@@ -9,7 +9,7 @@ import type { Settings } from '../server/settings.ts';
 import { readQuestion } from './question.ts';
 import type { Question } from './question.ts';
 import { runServer } from './serve.ts';
-import type { Io } from './serve.ts';
+import type { Io } from './io.ts';
 import { outcomeOf } from './outcome.ts';
 
 const HELP = `Usage: garter agent --upstream URL [--upstream URL]... [--choose HOW] [--login-file FILE] [OPTIONS]

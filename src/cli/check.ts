@@ -11,7 +11,7 @@ import { codeOf } from '../wire/error-code.ts';
 import type { Settings } from '../server/settings.ts';
 import { QUESTION_OPTIONS, UsageError, readQuestion } from './question.ts';
 import type { Question } from './question.ts';
-import type { Io } from './serve.ts';
+import type { Io } from './io.ts';
 import { outcomeOf } from './outcome.ts';
 
 const HELP = `Usage: garter check FILE

@@ -9,6 +9,7 @@ A SOCKS 4, 4a and 5 proxy server.
   connect    connect standard input and output to a host through a proxy
   check      check a configuration, or show what it decides about a request
   user       manage the users file
+  reload     make the running server read its configuration again
   schema     print the JSON Schema of the configuration, for editors
   version    print the version
 
@@ -40,6 +41,10 @@ const COMMANDS: Readonly<Record<string, () => Promise<Run>>> = {
   user: async () => {
     const { user } = await import('./user.ts');
     return (args) => user(args, process);
+  },
+  reload: async () => {
+    const { reload } = await import('./control/reload.ts');
+    return (args) => reload(args, process);
   },
   schema: async () => {
     const { schema } = await import('./schema.ts');

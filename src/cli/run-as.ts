@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
-import { tellOnStderr } from '../audit/sinks/file.ts';
 import { codeOf } from '../wire/error-code.ts';
 import { Server } from '../server/server.ts';
+import type { StartOptions } from '../server/server.ts';
 import type { Settings } from '../server/settings.ts';
 
 /**
@@ -11,11 +11,11 @@ import type { Settings } from '../server/settings.ts';
  * the user has no permission for is reported at once. Rejects like `Server.start`, or with an Error that
  * describes the obstacle.
  */
-export async function startAs(user: string, settings: Settings): Promise<Server> {
+export async function startAs(user: string, settings: Settings, options: StartOptions): Promise<Server> {
   const [uid = 0] = idsOf(user, '-u');
   const [gid = 0] = idsOf(user, '-g');
   const groups = idsOf(user, '-G');
-  const server = await Server.start(portsOf(settings), { complain: tellOnStderr });
+  const server = await Server.start(portsOf(settings), options);
   try {
     process.setgroups!(groups);
     process.setgid!(gid);
@@ -44,10 +44,11 @@ export function mayRead(file: string): boolean {
   }
 }
 
-/** Without everything that is a file: log, quotas and unix sockets. */
+/** Without everything that is a file: log, quotas and unix sockets, that of control included. */
 function portsOf(settings: Settings): Settings {
   const listeners = settings.listeners.filter(({ address }) => !('path' in address));
-  const ports = { ...settings, listeners, log: { ...settings.log, to: 'stderr' as const } };
+  const log = { ...settings.log, to: 'stderr' as const };
+  const ports = { ...settings, listeners, log, control: false as const };
   delete ports.stateFile;
   return ports;
 }

@@ -16,6 +16,7 @@ test('the schema is JSON, with every section', async () => {
   assert.equal($schema, 'http://json-schema.org/draft-07/schema#');
   assert.deepEqual(Object.keys(properties).toSorted(), [
     'accept',
+    'control',
     'engine',
     'health',
     'limits',

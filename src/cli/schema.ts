@@ -1,5 +1,5 @@
 import { jsonSchema } from '../config/schema/json-schema.ts';
-import type { Io } from './serve.ts';
+import type { Io } from './io.ts';
 
 const HELP = `Usage: garter schema
 

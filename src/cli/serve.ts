@@ -1,18 +1,21 @@
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
-import { formatText } from '../audit/format.ts';
+import { Control } from '../admin/control.ts';
 import { tellOnStderr } from '../audit/sinks/file.ts';
 import { UsersFileError } from '../auth/users-disk.ts';
 import { formatProblems } from '../config/source/problem.ts';
 import type { Flags } from '../config/source/flags.ts';
 import { loadConfig, settingsFromFlags } from '../config/load.ts';
 import type { Loaded } from '../config/load.ts';
+import type { Attachment } from '../server/attachment.ts';
 import { formatAddress } from '../wire/address.ts';
-import { codeOf } from '../wire/error-code.ts';
 import { Server } from '../server/server.ts';
+import type { StartOptions } from '../server/server.ts';
 import type { Settings } from '../server/settings.ts';
-import { Notifier } from './notify.ts';
+import type { Io } from './io.ts';
 import { isRoot, mayRead, startAs } from './run-as.ts';
+import { Running } from './running.ts';
+import { startFault } from './start-fault.ts';
 
 const HELP = `Usage: garter serve [--config FILE] [--listen ADDR]... [--users FILE] [--engine auto|fast|portable] [--log-level L]
 
@@ -36,13 +39,6 @@ Exit status: 0 stopped, 1 could not start, 2 usage or configuration error.
 
 Example: garter serve --listen 127.0.0.1:1080 --log-level debug
 `;
-
-/** The standard streams and the environment of a command. */
-export interface Io {
-  readonly stdout: NodeJS.WritableStream;
-  readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean };
-  readonly env: NodeJS.ProcessEnv;
-}
 
 export async function serve(args: readonly string[], io: Io): Promise<number> {
   let options: Options;
@@ -81,30 +77,40 @@ export async function runServer(
   io.stderr.write(formatProblems(errors, 'error') + formatProblems(warnings, 'warning'));
   if (settings === undefined) return 2;
   let server: Server;
+  let running: Running;
+  const attachments = (made: Server): readonly Attachment[] => {
+    running = new Running(made, load, io);
+    return [new Control(made, running)];
+  };
   try {
-    server = await startServer(settings, config);
+    server = await startServer(settings, config, attachments);
   } catch (error) {
     io.stderr.write(`${startFault(error)}\n`);
     return error instanceof UsersFileError ? 2 : 1;
   }
-  const ended = untilEnded(server, load, io);
+  running!.begin();
   for (const place of server.places) io.stdout.write(`garter listening on ${place}\n`);
   if (server.health !== undefined)
     io.stdout.write(`garter answers /healthz and /readyz on ${formatAddress(server.health)}\n`);
   if (greet !== undefined && io.stderr.isTTY) io.stderr.write(greet(server, settings));
-  await ended;
+  await running!.ended;
   return 0;
 }
 
-async function startServer(settings: Settings, config: string | undefined): Promise<Server> {
+async function startServer(
+  settings: Settings,
+  config: string | undefined,
+  attachments: StartOptions['attachments'],
+): Promise<Server> {
   const { runAs: user } = settings;
-  if (user === undefined) return Server.start(settings, { complain: tellOnStderr });
+  const options = { complain: tellOnStderr, attachments };
+  if (user === undefined) return Server.start(settings, options);
   if (!isRoot()) {
-    const server = await Server.start(settings, { complain: tellOnStderr });
+    const server = await Server.start(settings, options);
     server.log.warn('run-as has no effect: garter was not started by root', { user });
     return server;
   }
-  const server = await startAs(user, settings);
+  const server = await startAs(user, settings, options);
   if (config !== undefined && !mayRead(config))
     server.log.warn('reloads will fail: the run-as user cannot read the configuration', {
       user,
@@ -148,22 +154,6 @@ function readOptions(args: readonly string[]): Options {
   };
 }
 
-/** Why the server could not start, and what to do about it. */
-function startFault(error: unknown): string {
-  const { message, syscall } = error as NodeJS.ErrnoException;
-  switch (codeOf(error)) {
-    case 'EADDRINUSE':
-      return `garter: ${message}: another program listens there, or this one does with its old configuration; stop it, or choose another port`;
-    case 'EACCES':
-      if (syscall !== 'listen') return `garter: ${message}`;
-      return `garter: ${message}; a port below 1024 needs root or the capability CAP_NET_BIND_SERVICE; a unix socket needs a writable directory`;
-    case 'EADDRNOTAVAIL':
-      return `garter: ${message}: this machine does not have that address`;
-    default:
-      return error instanceof UsersFileError ? message : `garter: ${message}`;
-  }
-}
-
 /** What was started without a configuration, and how to try it. */
 function welcome({ places: [at] }: Server, { users }: Settings): string {
   const withUsers = users !== undefined;
@@ -190,70 +180,4 @@ To write rules, see docs/configuration.md, then run garter serve --config garter
 function launcher(): string {
   const path = relative('', join(import.meta.dirname, '../../bin/garter'));
   return path.startsWith('..') ? 'garter' : path;
-}
-
-/** Handles signals from this call on, until one of them has ended the server. */
-function untilEnded(server: Server, load: () => Loaded, io: Io): Promise<void> {
-  const notifier = new Notifier(io.env, (reason) => server.log.warn('could not notify systemd', { reason }));
-  const status = (): string => `listening on ${server.places.join(', ')}`;
-  void notifier.ready(status());
-  return new Promise((resolve) => {
-    let ending = false;
-    const ended = (): void => {
-      notifier[Symbol.dispose]();
-      resolve();
-    };
-    const end = async (): Promise<void> => {
-      if (ending) {
-        await server.close();
-        return ended();
-      }
-      ending = true;
-      const sessions = (await server.sessions()).length;
-      server.log.info('ending', { sessions });
-      const told = notifier.stopping(`${sessions} sessions may finish`);
-      await Promise.all([server.drain(), told]);
-      ended();
-    };
-    process.on('SIGTERM', () => void end());
-    process.on('SIGINT', () => void end());
-    // One reload at a time; requests that arrive meanwhile are combined into one.
-    let reloading = Promise.resolve();
-    let due = false;
-    const reloadAfter = async (last: Promise<void>): Promise<void> => {
-      await last;
-      due = false;
-      void notifier.reloading();
-      await reload(server, load);
-      void notifier.ready(status());
-    };
-    process.on('SIGHUP', () => {
-      if (due || ending) return;
-      due = true;
-      reloading = reloadAfter(reloading);
-    });
-    process.on('SIGUSR2', () => void showSessions(server, io));
-  });
-}
-
-async function showSessions(server: Server, { stderr }: Io): Promise<void> {
-  const sessions = await server.sessions();
-  const time = new Date().toISOString();
-  const lines = sessions.map((session) => formatText(time, 'info', 'session', { ...session }));
-  stderr.write(`${lines.join('')}${sessions.length} open sessions\n`);
-}
-
-async function reload(server: Server, load: () => Loaded): Promise<void> {
-  const { settings, errors, warnings } = load();
-  if (warnings.length > 0) server.log.warn('configuration', { report: formatProblems(warnings, 'warning') });
-  if (settings === undefined) {
-    server.log.error('not reloaded; nothing has changed', { report: formatProblems(errors, 'error') });
-    return;
-  }
-  try {
-    await server.reload(settings);
-    server.log.info('reloaded');
-  } catch (error) {
-    server.log.error('not reloaded; nothing has changed', { report: startFault(error) });
-  }
 }

@@ -1,3 +1,4 @@
+import { dirname, resolve } from 'node:path';
 import type { Settings } from '../server/settings.ts';
 import { agentOverrides, FlagError } from './sections/agent.ts';
 import type { AgentFlags } from './sections/agent.ts';
@@ -8,7 +9,7 @@ import { flagOverrides, unknownVariables } from './source/flags.ts';
 import type { Flags } from './source/flags.ts';
 import { PROBLEMS_LIMIT, formatProblem, sortProblems } from './source/problem.ts';
 import type { Problem, Report } from './source/problem.ts';
-import { completeSettings } from './settings.ts';
+import { completeSettings, controlOf } from './settings.ts';
 import type { Purpose } from './checks/safety.ts';
 import { objectSource, override } from './source/source.ts';
 import type { Override, Source } from './source/source.ts';
@@ -93,6 +94,25 @@ export function proxySettings({ proxy, from, direct }: ProxyFlags): Loaded {
  */
 export function settingsFromObject(config: unknown, authenticates: boolean): Loaded {
   return load(objectSource(config), [], { authenticates, role: 'library' });
+}
+
+/**
+ * The keys that determine where the control socket of a server with this configuration is, or why the file
+ * cannot be read. Mistakes in it are no obstacle: the server may be running with its previous text.
+ */
+export function controlIn(
+  file: string,
+  environment: Environment,
+): Pick<Settings, 'control' | 'stateFile'> | Problem {
+  const text = readText(file);
+  if (typeof text !== 'string') return text;
+  const { source } = readYaml(text, file, environment);
+  const { control, state } = readDraft(source ?? objectSource({}), () => {});
+  const directory = dirname(resolve(file));
+  return {
+    ...controlOf({ control }, directory, 'server'),
+    ...(state !== undefined && { stateFile: resolve(directory, state) }),
+  };
 }
 
 function loadFile(

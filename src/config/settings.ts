@@ -31,7 +31,7 @@ export function completeSettings(draft: Draft, source: Source, purpose: Purpose,
   const listeners = completeListeners(draft.listen, hasUsers, directory, source, reports);
   checkInterfaces(draft, reports);
   checkSafety(listeners, draft, purpose, source, reports);
-  checkRunAs(draft, purpose, reports);
+  checkProgramOnly(draft, purpose, reports);
   const policy = completePolicy(draft, isAgent ? [] : ['disconnect', 'error'], source, reports);
   const upstreams = new Upstreams(draft, directory, source, reports);
   const routes = completeRoutes(draft, upstreams, listeners, source, reports);
@@ -65,6 +65,7 @@ export function completeSettings(draft: Draft, source: Source, purpose: Purpose,
     },
     ...(draft.state !== undefined && { stateFile: resolve(directory, draft.state) }),
     ...(draft.health !== undefined && { health: draft.health }),
+    ...controlOf(draft, directory, role),
     ...(draft['run-as'] !== undefined && { runAs: draft['run-as'] }),
     log: {
       level: log.level ?? (isAgent ? 'warn' : 'info'),
@@ -80,10 +81,23 @@ function logPlaceIn(directory: string, to: LogSettings['to']): LogSettings['to']
   return typeof to === 'object' && 'file' in to ? { file: resolve(directory, to.file) } : to;
 }
 
-/** A program that embeds the server should not change its own user. */
-function checkRunAs(draft: Draft, { role }: Purpose, { error }: Reports): void {
-  if (draft['run-as'] === undefined || role !== 'library') return;
-  error(['run-as'], 'only garter serve can switch to another user', 'remove run-as', 'key');
+/** The server's control socket; an agent has one only if it is written. */
+export function controlOf(
+  { control }: Pick<Draft, 'control'>,
+  directory: string,
+  role: Purpose['role'],
+): Pick<Settings, 'control'> {
+  if (control === undefined) return role === 'server' ? {} : { control: false };
+  return { control: control && resolve(directory, control) };
+}
+
+/** A program that embeds the server has its own user, and its own means of control. */
+function checkProgramOnly(draft: Draft, { role }: Purpose, { error }: Reports): void {
+  if (role !== 'library') return;
+  if (draft['run-as'] !== undefined)
+    error(['run-as'], 'only garter serve can switch to another user', 'remove run-as', 'key');
+  if (draft.control !== undefined)
+    error(['control'], 'only garter serve has a control socket', 'remove control', 'key');
 }
 
 function completeUsers(

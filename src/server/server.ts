@@ -14,6 +14,7 @@ import { Checks } from '../route/checks.ts';
 import type { Outbound } from '../route/outbound.ts';
 import { withTimeout } from '../limits/timeout.ts';
 import { formatAddress } from '../wire/address.ts';
+import type { Attachment } from './attachment.ts';
 import { NONE } from './change.ts';
 import type { Change } from './change.ts';
 import { Worker } from './worker.ts';
@@ -34,6 +35,8 @@ import { readUsers, Users } from './users.ts';
 
 /** The hooks of an embedding program, and where to complain when the log cannot be written. */
 export interface StartOptions extends ServerHooks {
+  /** Makes what belongs to the server and serves no clients. @default nothing */
+  readonly attachments?: ((server: Server) => readonly Attachment[]) | undefined;
   readonly complain?: ((text: string) => void) | undefined;
 }
 
@@ -58,6 +61,7 @@ export class Server implements AsyncDisposable {
   readonly #possibleConnections: number;
   #drainTime: number;
   #health: HealthEndpoint | undefined;
+  readonly #attachments: readonly Attachment[];
   #ending = false;
   /** Settles when the next change of the server can begin. */
   #turn: Promise<void> = Promise.resolve();
@@ -73,7 +77,7 @@ export class Server implements AsyncDisposable {
     const server = new Server(engine, { workers, Threads }, settings, hooks);
     server.log.info('engine', { name: engine.name, why, workers });
     try {
-      await (await server.#prepare(settings)).commit();
+      await server.#next(async () => (await server.#prepare(settings)).commit());
       hooks.signal?.throwIfAborted();
     } catch (error) {
       await server.close();
@@ -130,6 +134,7 @@ export class Server implements AsyncDisposable {
       Threads === undefined
         ? new Worker(engine, common, settings, { decide })
         : new Threads(common, this.#quotas, workers);
+    this.#attachments = hooks.attachments?.(this) ?? [];
   }
 
   /** The listening addresses, with actual ports: `host:port`, or `unix:/path`. */
@@ -175,9 +180,7 @@ export class Server implements AsyncDisposable {
    * changed. Reloads run one at a time, and none starts once the server is ending.
    */
   reload(settings: Settings): Promise<void> {
-    const reloading = this.#turn.then(() => this.#reload(settings));
-    this.#turn = reloading.catch(() => undefined); // its caller gets the error
-    return reloading;
+    return this.#next(() => this.#reload(settings));
   }
 
   /** Refuses new connections and lets the open ones finish, up to the `drain` time-out; then ends them. */
@@ -215,7 +218,15 @@ export class Server implements AsyncDisposable {
     await this.#workers.close();
     await this.#quotas.close();
     await this.#health?.[Symbol.asyncDispose]();
+    for (const attachment of this.#attachments) await attachment[Symbol.asyncDispose]();
     await this.#log.close();
+  }
+
+  /** Changes take turns. */
+  #next(change: () => Promise<void>): Promise<void> {
+    const changing = this.#turn.then(change);
+    this.#turn = changing.catch(() => undefined); // its caller gets the error
+    return changing;
   }
 
   async #usersChanged(): Promise<void> {
@@ -253,11 +264,13 @@ export class Server implements AsyncDisposable {
     await using undo = new AsyncDisposableStack();
     const prepare = async (change: Promise<Change>): Promise<Change> =>
       undo.adopt(await change, ({ abort }) => abort());
-    const changes = [
+    const changes: Change[] = [];
+    for (const attachment of this.#attachments) changes.push(await prepare(attachment.prepare(settings)));
+    changes.push(
       await prepare(this.#prepareHealth(settings.health)),
       await prepare(this.#quotas.prepare(settings.stateFile)),
       await prepare(this.#workers.prepare(settings)),
-    ];
+    );
     const prepared = undo.move();
     const commit = async (): Promise<void> => {
       await this.#users.use(users);

@@ -24,6 +24,8 @@ export interface Settings {
   /** Keeps quotas across restarts. */
   readonly stateFile?: string;
   readonly health?: Endpoint;
+  /** The path of the control socket, for `garter serve`; `false` = none. @default where the machine has a place */
+  readonly control?: string | false;
   /** A user of this machine, for `garter serve`. */
   readonly runAs?: string;
   readonly engine: EngineName;

@@ -48,6 +48,19 @@ export const healthAddress: Schema<Endpoint, string> = value(
   },
 );
 
+/** The path of the control socket; `false` = none. */
+export const controlSocket: Schema<string | false, string | false> = value(
+  { anyOf: [{ type: 'string', examples: ['unix:/run/garter/control.sock'] }, { enum: [false] }] },
+  (input) => {
+    // `off` is text in YAML 1.2.
+    if (input === false || input === 'false' || input === 'off') return false;
+    const example = 'unix:/run/garter/control.sock';
+    const written = text(input, `${example}, or off`);
+    if (written.startsWith('unix:')) return socketPath(written.slice('unix:'.length));
+    throw new ValueError(`${quote(written)} is not a unix socket`, `write ${example}, or off`);
+  },
+);
+
 /**
  * The literal addresses to listen on for a host. Throws a ValueError for a host that is not on this machine.
  */

@@ -17,7 +17,7 @@ import type { Family } from '../../resolve/resolver.ts';
 import type { NameServer } from '../../resolve/system.ts';
 import type { EarlyDrop, ResolveOrder, Settings } from '../../server/settings.ts';
 import * as leaf from './scalars.ts';
-import { healthAddress, listenAddress } from './listen-address.ts';
+import { controlSocket, healthAddress, listenAddress } from './listen-address.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { logPlace } from './log-place.ts';
 import { nameServer } from './name-server.ts';
@@ -42,6 +42,7 @@ export interface Sections {
   readonly health: Endpoint;
   readonly pac: boolean;
   readonly 'run-as': string;
+  readonly control: string | false;
   readonly revoke: Revoke;
   readonly engine: EngineName;
   readonly workers: Settings['workers'];
@@ -369,6 +370,9 @@ export const sections: {
   pac: leaf.truth('pac').describe('Serve GET /proxy.pac to browsers on this machine. Default: false.'),
   'run-as': leaf.userName.describe(
     'The user to switch to once the listeners are bound, when started as root.',
+  ),
+  control: controlSocket.describe(
+    'unix:/path of the socket for garter status, garter reload and the like, or off. Default: control.sock in the runtime directory of the service or beside state.',
   ),
   revoke: revoke.describe(
     'What happens to open sessions when their rule no longer applies: close (the default) or keep.',

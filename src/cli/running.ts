@@ -1,0 +1,116 @@
+import type { Program, ReloadOutcome } from '../admin/program.ts';
+import { formatText } from '../audit/format.ts';
+import { UsersFileError } from '../auth/users-disk.ts';
+import type { Loaded } from '../config/load.ts';
+import { formatProblems } from '../config/source/problem.ts';
+import type { Server } from '../server/server.ts';
+import type { Io } from './io.ts';
+import { Notifier } from './notify.ts';
+import { startFault } from './start-fault.ts';
+
+/** A running server as signals, systemd and the control socket see it. */
+export class Running implements Program {
+  readonly #server: Server;
+  readonly #load: () => Loaded;
+  readonly #io: Io;
+  readonly #notifier: Notifier;
+  readonly #ended = Promise.withResolvers<void>();
+  #ending = false;
+  /** The reload that has not begun yet; requests that arrive meanwhile are combined into it. */
+  #due: Promise<ReloadOutcome> | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** `load` reads the configuration. */
+  constructor(server: Server, load: () => Loaded, io: Io) {
+    this.#server = server;
+    this.#load = load;
+    this.#io = io;
+    this.#notifier = new Notifier(io.env, (reason) =>
+      server.log.warn('could not notify systemd', { reason }),
+    );
+  }
+
+  /** Resolves when the server has ended. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  /** Handles signals from now on, and reports that the server is ready. */
+  begin(): void {
+    void this.#notifier.ready(this.#status);
+    process.on('SIGTERM', () => void this.#endBySignal());
+    process.on('SIGINT', () => void this.#endBySignal());
+    process.on('SIGHUP', () => void this.reload());
+    process.on('SIGUSR2', () => void this.#showSessions());
+  }
+
+  reload(): Promise<ReloadOutcome> {
+    if (this.#ending) return Promise.resolve({ ok: false, reason: 'ending', report: 'garter is ending' });
+    this.#due ??= this.#reloadAfter(this.#last);
+    this.#last = this.#due;
+    return this.#due;
+  }
+
+  end(): void {
+    if (this.#ending) return;
+    this.#ending = true;
+    void this.#drain();
+  }
+
+  /** A second signal ends the server at once. */
+  async #endBySignal(): Promise<void> {
+    if (!this.#ending) return this.end();
+    await this.#server.close();
+    this.#hasEnded();
+  }
+
+  async #drain(): Promise<void> {
+    const sessions = (await this.#server.sessions()).length;
+    this.#server.log.info('ending', { sessions });
+    const told = this.#notifier.stopping(`${sessions} sessions may finish`);
+    await Promise.all([this.#server.drain(), told]);
+    this.#hasEnded();
+  }
+
+  #hasEnded(): void {
+    this.#notifier[Symbol.dispose]();
+    this.#ended.resolve();
+  }
+
+  async #reloadAfter(last: Promise<unknown>): Promise<ReloadOutcome> {
+    await last;
+    this.#due = undefined;
+    void this.#notifier.reloading();
+    const outcome = await this.#reloadNow();
+    if (outcome.ok) this.#server.log.info('reloaded');
+    else this.#server.log.error('not reloaded; nothing has changed', { report: outcome.report });
+    void this.#notifier.ready(this.#status);
+    return outcome;
+  }
+
+  async #reloadNow(): Promise<ReloadOutcome> {
+    const { settings, errors, warnings } = this.#load();
+    const report = formatProblems(warnings, 'warning');
+    if (report !== '') this.#server.log.warn('configuration', { report });
+    if (settings === undefined)
+      return { ok: false, reason: 'configuration', report: formatProblems(errors, 'error') };
+    try {
+      await this.#server.reload(settings);
+      return { ok: true, report };
+    } catch (error) {
+      const reason = error instanceof UsersFileError ? 'configuration' : 'failed';
+      return { ok: false, reason, report: startFault(error) };
+    }
+  }
+
+  get #status(): string {
+    return `listening on ${this.#server.places.join(', ')}`;
+  }
+
+  async #showSessions(): Promise<void> {
+    const sessions = await this.#server.sessions();
+    const time = new Date().toISOString();
+    const lines = sessions.map((session) => formatText(time, 'info', 'session', { ...session }));
+    this.#io.stderr.write(`${lines.join('')}${sessions.length} open sessions\n`);
+  }
+}
