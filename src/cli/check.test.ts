@@ -291,6 +291,20 @@ test('the headline repeats the question, the time in UTC', async () => {
   assert(out.split('\n')[0]!.endsWith(` at ${local}`), out);
 });
 
+test('a group that ends in direct', async () => {
+  await using prepared = await prepare(`routes: [{ name: way, to: [any], via: office }]
+upstreams: { office: { servers: ["socks5h://10.0.3.1:1080", "http://10.0.3.2:8080", direct] } }
+`);
+  const ask = 'FILE --from 127.0.0.1 --address 93.184.216.34 --to www.example.com:443';
+  for (const command of ['connect', 'udp', 'bind']) {
+    const { out } = await run(`${ask} --command ${command}`, prepared.file);
+    assert.match(out, /^ {2}dial {6}93\.184\.216\.34$/m, 'the name is resolved here');
+    const route =
+      'way \\(FILE:1\\): office \\(order: socks5h://10.0.3.1:1080 \\| http://10.0.3.2:8080, else direct\\)';
+    assert.match(out, new RegExp(`^  route     ${route}$`, 'm'));
+  }
+});
+
 test('a name that does not resolve is decided by name', async () => {
   await using prepared = await prepare('rules: [{ name: all, allow: any, to: any }]\n');
   const { status, out } = await run('FILE --from 127.0.0.1 --to www.invalid:80', prepared.file);

@@ -1,6 +1,7 @@
 import type { EndDetail } from '../audit/record.ts';
 import type { Facts, Origin, Protocol } from '../policy/policy.ts';
 import type { Refused } from '../route/judge.ts';
+import { mayGoDirectly } from '../route/options.ts';
 import type { UpstreamOptions } from '../route/options.ts';
 import { DIRECT } from '../route/routes.ts';
 import type { Route } from '../route/routes.ts';
@@ -36,7 +37,7 @@ function describeUpstream(upstream: UpstreamOptions): string {
     case 'discover':
       return `${upstream.label} (${upstream.choose}: ${upstream.service})`;
     case 'group':
-      return `${upstream.label} (${upstream.choose}: ${upstream.members.map((member) => describeUpstream(member.upstream)).join(' | ')})`;
+      return `${upstream.label} (${upstream.choose}: ${upstream.members.map((member) => describeUpstream(member.upstream)).join(' | ')}${mayGoDirectly(upstream) ? ', else direct' : ''})`;
     default:
       return upstream satisfies never;
   }

@@ -1,6 +1,6 @@
 import type { Command } from '../policy/policy.ts';
 import type { ServerOptions, UpstreamOptions } from './options.ts';
-import { isEncrypted, isSocks4 } from './options.ts';
+import { isEncrypted, isSocks4, mayGoDirectly } from './options.ts';
 
 /**
  * The part of an upstream that can carry out a command: groups lose the members that cannot; `undefined` when
@@ -46,7 +46,7 @@ export function takesIpv6(upstream: UpstreamOptions): boolean {
     case 'discover':
       return !isSocks4(upstream.server.protocol);
     case 'group':
-      return upstream.members.some((member) => takesIpv6(member.upstream));
+      return mayGoDirectly(upstream) || upstream.members.some((member) => takesIpv6(member.upstream));
     case 'chain':
       return takesIpv6(upstream.hops.at(-1)!);
     default:

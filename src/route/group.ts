@@ -2,12 +2,16 @@ import { createHash } from 'node:crypto';
 import type { Health } from './health.ts';
 import type { GroupOptions, MemberOptions, UpstreamOptions } from './options.ts';
 
-/** The members of a group in the order in which to try them for a client; those that are down come last. */
+/**
+ * The members of a group in the order in which to try them for a client; those that are down come last, or not at
+ * all if requests can leave directly.
+ */
 export function candidates(group: GroupOptions, client: string, health: Health): readonly UpstreamOptions[] {
   const ordered = tiers(group)
     .flatMap((tier) => arrange(tier, client, health))
     .map(({ upstream }) => upstream);
   const up = ordered.filter(({ label }) => health.isUp(label));
+  if (group.orDirect === true) return up;
   return [...up, ...ordered.filter((upstream) => !up.includes(upstream))];
 }
 

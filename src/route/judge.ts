@@ -4,6 +4,7 @@ import type { Decision, Permit, Refusal } from '../policy/decide.ts';
 import type { Command, Destination, Facts, LocalAddresses, RuleOptions } from '../policy/policy.ts';
 import type { Ip } from '../wire/ip.ts';
 import { ableTo, takesIpv6 } from './capabilities.ts';
+import { mayGoDirectly } from './options.ts';
 import type { UpstreamOptions } from './options.ts';
 import { DIRECT } from './routes.ts';
 import type { Route, Routes } from './routes.ts';
@@ -41,7 +42,8 @@ export interface RoutedPermit {
   readonly permit: Permit;
   readonly route: Route;
   /**
-   * The part of the route's upstream that can carry the command; `undefined` when none is used or required.
+   * The part of the route's upstream that can carry the command; `undefined` when none is used or required, or
+   * none can and the request leaves directly.
    */
   readonly upstream: UpstreamOptions | undefined;
   /** Those of the permit's addresses that take this route and can be used; none for a name that is passed on. */
@@ -157,6 +159,8 @@ function carriedBy(
   const upstream = command === 'connect' ? via : ableTo(command, via);
   // What is resolved here needs no upstream.
   if (command === 'resolve' && addresses.length > 0)
+    return { type: 'allow', permit, route, upstream, addresses };
+  if (upstream === undefined && mayGoDirectly(via))
     return { type: 'allow', permit, route, upstream, addresses };
   if (upstream === undefined) {
     const isEncrypted = command === 'udp' && ableTo(command, via, true) !== undefined;

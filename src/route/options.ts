@@ -73,6 +73,8 @@ export interface GroupOptions {
   readonly health: HealthOptions;
   /** Members that are tried for one connection. */
   readonly tries: number;
+  /** When no member can be used, requests leave directly. */
+  readonly orDirect?: true;
   readonly udp?: 'clear';
 }
 
@@ -153,13 +155,18 @@ export function isHere(upstream: UpstreamOptions): boolean {
   }
 }
 
+/** Whether requests leave directly when no server of this upstream can be used. */
+export function mayGoDirectly(upstream: UpstreamOptions): boolean {
+  return upstream.type === 'group' && upstream.orDirect === true;
+}
+
 /** Whether names are passed on to the last server of this upstream. */
 export function passesNames(upstream: UpstreamOptions): boolean {
   switch (upstream.type) {
     case 'server':
       return upstream.passesNames;
     case 'group':
-      return upstream.members.every((member) => passesNames(member.upstream));
+      return upstream.orDirect !== true && upstream.members.every((member) => passesNames(member.upstream));
     case 'discover':
       return upstream.server.passesNames;
     case 'chain':

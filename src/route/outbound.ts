@@ -25,13 +25,13 @@ import type { Changed } from './health.ts';
 import type { RoutedPermit } from './judge.ts';
 import { Links } from './link.ts';
 import type { LinkFailed } from './link.ts';
-import { placeOf } from './options.ts';
+import { mayGoDirectly, placeOf } from './options.ts';
 import type { RouteOptions, ServerOptions, UpstreamOptions } from './options.ts';
 import { Routes } from './routes.ts';
 import type { Route } from './routes.ts';
 import { associateThrough } from './udp-chain.ts';
 import type { AssociationOwner, UpstreamAssociation } from './udp-chain.ts';
-import { open } from './upstream.ts';
+import { isFinal, open } from './upstream.ts';
 
 /** The client on whose behalf garter goes out. */
 export interface OutboundClient {
@@ -122,10 +122,11 @@ export class Outbound implements Disposable {
   async connect(routed: RoutedPermit, client: OutboundClient, deadline: number): Promise<Dialled> {
     const { permit, route, addresses, upstream } = routed;
     client.goesBy(route.label);
-    if (upstream !== undefined) {
-      const { stream, bound, address } = await this.#ask(Command.connect, upstream, routed, client, deadline);
-      return { connection: stream, bound, address };
-    }
+    const asked =
+      upstream &&
+      (await unlessDirect(upstream, () => this.#ask(Command.connect, upstream, routed, client, deadline)));
+    if (asked !== undefined) return { connection: asked.stream, bound: asked.bound, address: asked.address };
+    if (upstream !== undefined) client.goesBy(describeDirect(route));
     const { engine, spare } = this.#options;
     const options = {
       timeout: remaining(deadline),
@@ -146,19 +147,26 @@ export class Outbound implements Disposable {
   ): Promise<BoundPort> {
     const { route, upstream } = routed;
     client.goesBy(route.label);
-    if (upstream === undefined)
-      return awaitPeerHere(routed, client.local.host, this.#options.engine, options);
-    return awaitPeerThere(await this.#ask(Command.bind, upstream, routed, client, deadline), options);
+    const asked =
+      upstream &&
+      (await unlessDirect(upstream, () => this.#ask(Command.bind, upstream, routed, client, deadline)));
+    if (asked !== undefined) return awaitPeerThere(asked, options);
+    if (upstream !== undefined) client.goesBy(describeDirect(route));
+    return awaitPeerHere(routed, client.local.host, this.#options.engine, options);
   }
 
-  /** UDP ASSOCIATE with every server of an upstream. `signal` ends the attempt, in place of the client's. */
+  /**
+   * UDP ASSOCIATE with every server of an upstream; `undefined` when datagrams leave directly instead. `signal`
+   * ends the attempt, in place of the client's.
+   */
   associate(
     { route, upstream }: RoutedPermit & { readonly upstream: UpstreamOptions },
     client: OutboundClient,
     { deadline, signal }: { readonly deadline: number; readonly signal: Signal },
     owner: AssociationOwner,
-  ): Promise<UpstreamAssociation> {
-    return associateThrough(upstream, { ...this.#contextFor(route, client, deadline), signal }, owner);
+  ): Promise<UpstreamAssociation | undefined> {
+    const context = { ...this.#contextFor(route, client, deadline), signal };
+    return unlessDirect(upstream, () => associateThrough(upstream, context, owner));
   }
 
   /** RESOLVE: the permit's addresses, or those that the last server of the route finds. */
@@ -291,6 +299,21 @@ export class Outbound implements Disposable {
 }
 
 function ignore(): void {}
+
+/** Uses an upstream; `undefined` when no server of it can be used, and requests then leave directly. */
+async function unlessDirect<T>(upstream: UpstreamOptions, use: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await use();
+  } catch (error) {
+    if (!mayGoDirectly(upstream) || !(error instanceof UpstreamError) || isFinal(error)) throw error;
+    return undefined;
+  }
+}
+
+/** A route that leaves directly, as it appears in records. */
+export function describeDirect({ label, via }: Route): string {
+  return via === 'direct' ? label : `${label}/direct`;
+}
 
 /** A route as it appears in records; for groups and chains, the servers that are used follow. */
 export function describePath({ label, via }: Route, servers: readonly ServerOptions[]): string {

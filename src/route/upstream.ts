@@ -16,7 +16,7 @@ import { candidates } from './group.ts';
 import { handshakeFor, handshakeOptions, handshakeOver } from './handshake.ts';
 import { race } from './happy-eyeballs.ts';
 import type { Link } from './link.ts';
-import { isSocks4 } from './options.ts';
+import { isSocks4, mayGoDirectly } from './options.ts';
 import type {
   ChainOptions,
   DiscoverOptions,
@@ -92,6 +92,8 @@ async function openGroup(
   const { health } = context;
   const members = candidates(group, context.client, health);
   let { tries } = group;
+  /** Time is left for the way out that comes last. */
+  const more = mayGoDirectly(group) ? 1 : 0;
   let last: unknown;
   /** Members that stayed silent, possibly because of the destination. */
   const doubtful: UpstreamOptions[] = [];
@@ -99,7 +101,7 @@ async function openGroup(
     for (const [i, upstream] of members.entries()) {
       if (tries === 0) break;
       const now = performance.now();
-      const hopDeadline = now + (context.hopDeadline - now) / Math.min(tries, members.length - i);
+      const hopDeadline = now + (context.hopDeadline - now) / (Math.min(tries, members.length - i) + more);
       const deadline = request.leadsOn === true ? hopDeadline : context.deadline;
       const leave = health.enter(upstream.label);
       try {
@@ -122,7 +124,7 @@ async function openGroup(
         last = error;
       }
     }
-    throw last;
+    throw last ?? new UpstreamError('unreachable', group.label, 'EHOSTDOWN');
   } finally {
     // Even if the request succeeded: otherwise a silent member would never be found down, and would stay in
     // front of the others for ever.
@@ -153,7 +155,7 @@ async function ask(
  * A server's reply about the destination holds for all servers; one about the next server of the chain does
  * not.
  */
-function isFinal(error: UpstreamError, { leadsOn }: Request): boolean {
+export function isFinal(error: UpstreamError, { leadsOn }: Pick<Request, 'leadsOn'> = {}): boolean {
   if (error.trouble === 'refused') return true;
   return error.trouble === 'reply' && leadsOn !== true && !error.isUnable;
 }

@@ -129,6 +129,7 @@ function upstreams({ proxies, secure, ca }: World): fc.Arbitrary<Record<string, 
         .map((hops) => [...hops]),
       udp,
     }),
+    lastly: some(urls).map((servers) => ({ servers: [...servers, 'direct'] })),
     nested: fc.record({ servers: some(['chain', 'group', 'secure', ...urls], 2) }),
     ...Object.fromEntries(urls.map((url, i) => [`url-${i}`, fc.constant({ url })])),
   });
@@ -144,7 +145,7 @@ function route(ports: fc.Arbitrary<(number | string)[]>, vias: readonly string[]
     via: fc.oneof(
       fc.constant('direct'),
       fc.constantFrom(...vias),
-      fc.constantFrom('secure', 'group', 'chain', 'nested'),
+      fc.constantFrom('secure', 'group', 'chain', 'nested', 'lastly'),
     ),
     resolve: seldom(4, fc.constant('here' as const)),
   });

@@ -51,7 +51,10 @@ export interface UpstreamConfig extends ServerLoginConfig {
    * over TLS.
    */
   readonly url?: string | undefined;
-  /** A group: servers, chains and other groups, one of which is used. Text is a URL, or the name of an upstream. */
+  /**
+   * A group: servers, chains and other groups, one of which is used. Text is a URL, or the name of an upstream;
+   * `direct` at the end: when none can be used, requests leave directly.
+   */
   readonly servers?: OneOrMany<string | MemberConfig> | undefined;
   /** Servers in sequence, nearest first: URLs and names of upstreams. */
   readonly chain?: OneOrMany<string> | undefined;

@@ -114,7 +114,7 @@ const serverLogin: Shape<ServerLogin, ServerLoginConfig> = {
 const member = standsFor(
   'url',
   keys<MemberSection, MemberConfig>('{ url: socks5h://10.0.3.1:1080, weight: 2 }', {
-    url: upstreamRef.describe('The URL of a server, or the name of an upstream.'),
+    url: upstreamRef.describe('The URL of a server, the name of an upstream, or at the end direct.'),
     weight: optional(leaf.count, 'Its share relative to the others. Default: 1.'),
     ...serverLogin,
   }),
@@ -128,7 +128,10 @@ export const upstream: Schema<UpstreamSection, string | UpstreamConfig> = stands
       proxyUrl,
       'A proxy server: socks4, socks4a, socks5, socks5h or http; over TLS with +tls, and https.',
     ),
-    servers: optional(list(member), 'A group: servers, chains and other groups, one of which is used.'),
+    servers: optional(
+      list(member),
+      'A group: servers, chains and other groups, one of which is used; direct at the end: when none can be.',
+    ),
     chain: optional(list(upstreamRef), 'A chain of servers, nearest first.'),
     discover: optional(
       serviceName,

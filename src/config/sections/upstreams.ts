@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { isHere } from '../../route/options.ts';
+import { isHere, mayGoDirectly } from '../../route/options.ts';
 import type { HealthOptions, LinkOptions, ServerOptions, UpstreamOptions } from '../../route/options.ts';
 import type { ServiceName } from '../schema/discovery.ts';
 import type { Draft } from '../schema/draft.ts';
@@ -85,6 +85,14 @@ export class Upstreams {
   }
 
   #reportUnknown(name: string, known: readonly string[], path: Path): void {
+    if (name === 'direct') {
+      this.#reports.error(
+        path,
+        'direct is not a server',
+        'write it at the end of a group, or via: direct in a route',
+      );
+      return;
+    }
     const meant = nearest(name, known);
     const remedy =
       meant !== undefined
@@ -188,6 +196,12 @@ export class Upstreams {
   #chain(name: string, refs: readonly UpstreamRef[], path: Path): UpstreamOptions | undefined {
     const hops = refs.map((ref, i) => this.find(ref, [...path, 'chain', i]));
     for (const [i, hop] of hops.entries()) {
+      if (hop !== undefined && mayGoDirectly(hop))
+        this.#reports.error(
+          [...path, 'chain', i],
+          `${quote(hop.label)} ends in direct, but a chain goes through every server`,
+          'use it in a route, or remove direct from it',
+        );
       if (i > 0 && hop !== undefined && isHere(hop))
         this.#reports.error(
           [...path, 'chain', i],
@@ -202,13 +216,46 @@ export class Upstreams {
 
   #group(name: string, section: UpstreamSection, path: Path): UpstreamOptions | undefined {
     const { servers = [], choose = 'order', tries = TRIES } = section;
-    const members = servers.flatMap((member, i) => {
-      const upstream = this.#server(member, [...path, 'servers', i]);
+    const orDirect = servers.length > 1 && isDirect(servers.at(-1)!);
+    const proper = orDirect ? servers.slice(0, -1) : servers;
+    const members = proper.flatMap((member, i) => {
+      const upstream = this.#member(member, [...path, 'servers', i]);
       return upstream === undefined ? [] : [{ upstream, weight: member.weight ?? 1 }];
     });
-    if (members.length < servers.length) return undefined;
+    if (orDirect) this.#checkDirect(servers.at(-1)!, [...path, 'servers', proper.length]);
+    if (members.length < proper.length) return undefined;
     const health = this.#health(section.health, [...path, 'health']);
-    return { type: 'group', label: name, members, choose, health, tries };
+    return { type: 'group', label: name, members, choose, health, tries, ...(orDirect && { orDirect }) };
+  }
+
+  #member(section: MemberSection, path: Path): UpstreamOptions | undefined {
+    if (isDirect(section)) {
+      this.#reports.error(
+        path,
+        'direct comes last in a group, after its servers',
+        'move it to the end, or write via: direct in a route',
+      );
+      return undefined;
+    }
+    const upstream = this.#server(section, path);
+    if (upstream !== undefined && mayGoDirectly(upstream))
+      this.#reports.error(
+        path,
+        `${quote(upstream.label)} ends in direct`,
+        'write direct at the end of this group instead',
+      );
+    return upstream;
+  }
+
+  /** `direct` is neither a server nor in competition with any. */
+  #checkDirect(section: MemberSection, path: Path): void {
+    for (const key of Object.keys(section).filter((one) => one !== 'url'))
+      this.#reports.error(
+        [...path, key],
+        `direct has no ${key}: it is used when no server can be`,
+        'write direct',
+        'key',
+      );
   }
 
   /**
@@ -261,4 +308,8 @@ export class Upstreams {
       this.#reports.error([...path, key], 'there are no health checks', 'add every: 5s', 'key');
     return { fail };
   }
+}
+
+function isDirect({ url }: MemberSection): boolean {
+  return 'name' in url && url.name === 'direct';
 }

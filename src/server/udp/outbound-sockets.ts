@@ -6,7 +6,7 @@ import { classify } from '../../policy/classify.ts';
 import { firstFromHere, wayFromHere } from '../../route/addresses.ts';
 import type { RoutedPermit } from '../../route/judge.ts';
 import type { UpstreamOptions } from '../../route/options.ts';
-import { describePath } from '../../route/outbound.ts';
+import { describeDirect, describePath } from '../../route/outbound.ts';
 import type { Route } from '../../route/routes.ts';
 import type { AssociationOwner, UpstreamAssociation } from '../../route/udp-chain.ts';
 import { addressOf, formatAddress } from '../../wire/address.ts';
@@ -61,7 +61,8 @@ type UpstreamPermit = RoutedPermit & { readonly upstream: UpstreamOptions };
 /** Shared by all destinations of a route. */
 interface UpstreamSocket {
   readonly route: Route;
-  association: Promise<UpstreamAssociation> | undefined;
+  /** Resolves to `undefined` when datagrams leave directly; then they all do. */
+  association: Promise<UpstreamAssociation | undefined> | undefined;
   triedAt: number;
 }
 
@@ -90,18 +91,18 @@ export class OutboundSockets {
     const { permit, route, addresses, upstream } = routed;
     const { destination } = permit;
     const { port } = destination;
-    if (upstream === undefined) {
+    const association = upstream && (await this.#associationBy({ ...routed, upstream }));
+    if (association === undefined) {
       return firstFromHere(addresses, async (host) => {
         // Datagrams have no handshake, so the kernel is asked for a route beforehand. With only one address,
         // sending will report the error; and the kernel's routes do not apply to an egress.
         if (addresses.length > 1 && route.egress === undefined) wayFromHere(host);
         const socket = await this.#socketTowards(host, route);
-        this.#note(route.label);
+        this.#note(describeDirect(route));
         const peer = socket.peer({ host, port });
         return { socket, peer, header: undefined, ip: parseIp(host), answers: peer.key };
       });
     }
-    const association = await this.#associationBy({ ...routed, upstream });
     const { socket, relay, servers, family } = association;
     this.#note(describePath(route, servers));
     // The reach of the last server is unknown; assume the family of its relay.
@@ -131,13 +132,13 @@ export class OutboundSockets {
   close(): void {
     this.#closing.abort(new Failure('none', 'relay'));
     for (const socket of this.#open.keys()) this.#free(socket);
-    const open: readonly (Promise<UdpSocket | UpstreamAssociation> | undefined)[] = [
+    const open: readonly (Promise<UdpSocket | UpstreamAssociation | undefined> | undefined)[] = [
       ...this.#sockets.values(),
       ...this.#upstreams.map(({ association }) => association),
     ];
     for (const one of open) {
       one?.then(
-        (opened) => opened.close(),
+        (opened) => opened?.close(),
         () => {}, // it never opened
       );
     }
@@ -186,7 +187,7 @@ export class OutboundSockets {
     return socket;
   }
 
-  #associationBy(routed: UpstreamPermit): Promise<UpstreamAssociation> {
+  #associationBy(routed: UpstreamPermit): Promise<UpstreamAssociation | undefined> {
     const { route } = routed;
     let entry = this.#upstreams.find(
       (one) => one.route.via === route.via && one.route.egress === route.egress,
@@ -207,7 +208,7 @@ export class OutboundSockets {
     routed: UpstreamPermit,
     entry: UpstreamSocket,
     forget: () => void,
-  ): Promise<UpstreamAssociation> {
+  ): Promise<UpstreamAssociation | undefined> {
     const wait = entry.triedAt + RETRY_DELAY - performance.now();
     if (wait > 0) await delay(wait, undefined, { ref: false });
     this.#closing.throwIfAborted();
@@ -216,7 +217,7 @@ export class OutboundSockets {
     const owner: AssociationOwner = {
       mayBeRelay: (relay, server) => this.#mayBeRelay(relay, server),
       received: (buffer, start, dataStart, end, { host, port }) => {
-        const { socket } = association;
+        const { socket } = association!;
         const from = [upstreamKey(socket, host, port), upstreamKey(socket, ANY_HOST, port)];
         this.#inside.receivedUpstream({ buffer, start, dataStart, end, from });
       },
@@ -225,19 +226,20 @@ export class OutboundSockets {
         this.#inside.dropped(code);
         if (code !== 'ENODEV') return;
         forget();
-        this.#lose(association.socket, association);
+        this.#lose(association!.socket, association!);
       },
       lost: (lost) => {
         forget();
         this.#lose(lost.socket, lost);
       },
     };
-    const association: UpstreamAssociation = await this.#state.outbound.associate(
+    const association: UpstreamAssociation | undefined = await this.#state.outbound.associate(
       routed,
       this.#session,
       { deadline, signal: this.#closing },
       owner,
     );
+    if (association === undefined) return undefined;
     if (association.isClosed) throw new Failure('upstream', 'request', 'closed');
     this.#hold(association.socket, association, forget);
     return association;
