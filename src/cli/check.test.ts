@@ -305,6 +305,19 @@ upstreams: { office: { servers: ["socks5h://10.0.3.1:1080", "http://10.0.3.2:808
   }
 });
 
+test('a name that no route can match is not looked up', async () => {
+  await using prepared = await prepare(`routes:
+  - { to: [.example.org], via: direct }
+  - { to: [private], port: 8080, via: direct }
+  - { to: [203.0.113.0/24], from: [192.0.2.1], via: direct }
+`);
+  const ask = 'FILE --from 127.0.0.1 --address 10.0.0.1 --to www.example.com';
+  const { out } = await run(`${ask}:443`, prepared.file);
+  assert.doesNotMatch(out, /^ {2}address/m);
+  assert.match(out, /reply {5}2\n {2}record {4}policy:request:no-route\nrefused: no route leads there\n$/);
+  assert.match((await run(`${ask}:8080`, prepared.file)).out, /^ {2}address {3}10\.0\.0\.1$/m);
+});
+
 test('a name that does not resolve is decided by name', async () => {
   await using prepared = await prepare('rules: [{ name: all, allow: any, to: any }]\n');
   const { status, out } = await run('FILE --from 127.0.0.1 --to www.invalid:80', prepared.file);

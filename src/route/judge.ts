@@ -68,7 +68,7 @@ export interface Refused {
 
 /**
  * Decides about a request step by step, and yields what it needs to know: first the rules and the routes by
- * name; then, unless the route passes names on, both again by address; finally whether the route can carry
+ * name; then, unless the route passes names on or no route can match, both again by address; finally whether the route can carry
  * the command. Without a destination (UDP ASSOCIATE, and BIND for any peer), decides whether anything could
  * be allowed. The server and `garter check` both drive this generator.
  */
@@ -89,6 +89,11 @@ export function* judge(
     else {
       const decision = decide(basis.policy, facts, destination, undefined, basis.ports);
       if (decision.type === 'refuse') return decision;
+      // Whatever its addresses are, no route leads there.
+      if (route === undefined && !basis.outbound.routes.needsAddress(facts, destination, basis.ports)) {
+        const rule = decision.type === 'allow' ? decision.permit.rule : undefined;
+        return { type: 'refuse', reason: 'no-route', rule };
+      }
       addresses = (yield { type: 'addresses', name: destination.name, route }) ?? 'passed-on';
       // The user's groups may have changed by now.
       facts = subject.facts(command);

@@ -88,6 +88,14 @@ export class Routes {
     return found?.[1];
   }
 
+  /** Whether some route could match a name by its address, if `find` has found none by the name alone. */
+  needsAddress(facts: Facts, { port }: Destination, surroundings: LocalAddresses): boolean {
+    const client = unmapped(facts.client);
+    const mayMatch = ([conditions]: readonly [RequestConditions, Route]): boolean =>
+      conditions.to.needsAddress && conditions.hasPort(port) && conditions.isFor(facts, client, surroundings);
+    return this.#routes?.some(mayMatch) ?? false;
+  }
+
   /**
    * The route of the first address that has one, and the addresses that share it; `undefined` when none has
    * one.
