@@ -25,7 +25,8 @@ export function describeRoute(route: Route, passedOn: boolean): string {
   if (route === DIRECT) return 'direct';
   const how = route.via === 'direct' ? 'direct' : describeUpstream(route.via);
   const name = passedOn ? ', which resolves the name' : '';
-  return `${route.name}${describeOrigin(route.origin)}: ${how}${name}`;
+  const header = route.sendProxy === undefined ? '' : `, send-proxy ${route.sendProxy}`;
+  return `${route.name}${describeOrigin(route.origin)}: ${how}${name}${header}`;
 }
 
 function describeUpstream(upstream: UpstreamOptions): string {

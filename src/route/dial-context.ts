@@ -16,6 +16,7 @@ import type { Discovery } from './discovery.ts';
 import type { Health } from './health.ts';
 import type { ServerOptions } from './options.ts';
 import type { Links } from './link.ts';
+import type { OutgoingProxyHeader } from './proxy-header.ts';
 
 /** What a request needs on its way through upstreams. */
 export interface DialContext {
@@ -35,6 +36,8 @@ export interface DialContext {
   readonly hopDeadline: number;
   /** The local address of connections. @default the kernel's choice */
   readonly localAddress: LocalAddress | undefined;
+  /** The PROXY header with which a connection from here begins. @default none */
+  readonly proxyHeader?: OutgoingProxyHeader | undefined;
   /** The egress from which `localAddress` is chosen. */
   readonly egress?: EgressOptions | undefined;
   /** The address of the nearest server, if already known. @default those of its name */

@@ -4,6 +4,7 @@ import type { NameServer } from '../resolve/system.ts';
 import { formatAddress } from '../wire/address.ts';
 import type { HostPort } from '../wire/address.ts';
 import type { Credentials } from '../wire/password.ts';
+import type { ProxyHeaderVersion } from '../wire/proxy-header.ts';
 
 /** The section `routes`: validated, with references to upstreams resolved. */
 export interface RouteOptions extends Pick<
@@ -18,6 +19,8 @@ export interface RouteOptions extends Pick<
   readonly resolvesHere: boolean;
   /** Name servers for this route. */
   readonly dns?: readonly NameServer[];
+  /** The PROXY header with which TCP connections begin, to a target or to the nearest server. */
+  readonly sendProxy?: ProxyHeaderVersion;
   readonly origin?: Origin;
 }
 

@@ -53,6 +53,7 @@ class Client implements OutboundClient {
   readonly stop = new AbortController();
   readonly signal = this.stop.signal;
   readonly ip = parseIp(CLIENT)!;
+  readonly remote = { host: CLIENT, port: 50_000 };
   readonly local = { host: HERE, port: 1080 };
   readonly asker = (): readonly string[] => [CLIENT];
   readonly credentials: Credentials = { username: 'ann', password: 'x' };

@@ -27,6 +27,7 @@ import { Links } from './link.ts';
 import type { LinkFailed } from './link.ts';
 import { mayGoDirectly, placeOf } from './options.ts';
 import type { RouteOptions, ServerOptions, UpstreamOptions } from './options.ts';
+import { beginWith, proxyHeaderFor } from './proxy-header.ts';
 import { Routes } from './routes.ts';
 import type { Route } from './routes.ts';
 import { associateThrough } from './udp-chain.ts';
@@ -38,6 +39,8 @@ export interface OutboundClient {
   /** Ends everything that is in progress for it. */
   readonly signal: Signal;
   readonly ip: Ip;
+  /** Its address and port; port 0 for one on a unix socket. */
+  readonly remote: Endpoint;
   /** The local address of its connection. */
   readonly local: Endpoint;
   /** Identifies it in fair queues. */
@@ -135,6 +138,7 @@ export class Outbound implements Disposable {
       localAddress: route.egress && egressFrom(route.egress, client.local.host),
     };
     const connection = await race(addresses, permit.destination.port, engine, options);
+    beginWith(proxyHeaderFor(route, client), connection);
     return { connection, bound: connection.local, address: connection.remote };
   }
 
@@ -165,7 +169,12 @@ export class Outbound implements Disposable {
     { deadline, signal }: { readonly deadline: number; readonly signal: Signal },
     owner: AssociationOwner,
   ): Promise<UpstreamAssociation | undefined> {
-    const context = { ...this.#contextFor(route, client, deadline), signal };
+    // Its datagrams come from here, not from the client.
+    const context = {
+      ...this.#contextFor(route, client, deadline),
+      signal,
+      proxyHeader: proxyHeaderFor(route),
+    };
     return unlessDirect(upstream, () => associateThrough(upstream, context, owner));
   }
 
@@ -201,6 +210,7 @@ export class Outbound implements Disposable {
       ...this.#shared(route),
       signal,
       localAddress: route.egress && egressFrom(route.egress, undefined),
+      proxyHeader: proxyHeaderFor(route),
       client: '',
       credentials: undefined,
     };
@@ -274,6 +284,7 @@ export class Outbound implements Disposable {
       hopDeadline: deadline,
       localAddress: route.egress && egressFrom(route.egress, client.local.host),
       egress: route.egress,
+      proxyHeader: proxyHeaderFor(route, client),
       client: network(client.ip),
       source: client.asker,
       credentials: client.credentials,

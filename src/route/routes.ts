@@ -11,7 +11,10 @@ import { passesCredentials, passesNames } from './options.ts';
 import type { RouteOptions } from './options.ts';
 
 /** A route, ready for use. */
-export interface Route extends Pick<RouteOptions, 'name' | 'label' | 'via' | 'egress' | 'origin'> {
+export interface Route extends Pick<
+  RouteOptions,
+  'name' | 'label' | 'via' | 'egress' | 'sendProxy' | 'origin'
+> {
   /** Names are passed on, not resolved here. */
   readonly passesNames: boolean;
   /** Its own resolver, if it has name servers of its own. */
@@ -121,6 +124,11 @@ export class Routes {
   }
 }
 
+/** Whether connections leave in the same way by both routes. */
+export function leaveAlike(a: Route, b: Route): boolean {
+  return a.via === b.via && a.egress === b.egress && a.sendProxy === b.sendProxy;
+}
+
 /** The resolver options of a route: its own name servers, from its own egress. */
 export function namesFor(
   { dns, egress }: Pick<RouteOptions, 'dns' | 'egress'>,
@@ -131,7 +139,7 @@ export function namesFor(
 }
 
 function routeOf(
-  { name, label, via, egress, dns, resolvesHere, origin }: RouteOptions,
+  { name, label, via, egress, dns, sendProxy, resolvesHere, origin }: RouteOptions,
   names: ResolveOptions,
   resolverFor: ResolverFor,
 ): Route {
@@ -141,6 +149,7 @@ function routeOf(
     via,
     passesNames: via !== 'direct' && !resolvesHere && passesNames(via),
     ...(egress !== undefined && { egress }),
+    ...(sendProxy !== undefined && { sendProxy }),
     ...(origin !== undefined && { origin }),
     ...(dns !== undefined && {
       resolver: resolverFor(namesFor({ dns, ...(egress !== undefined && { egress }) }, names)),

@@ -24,6 +24,7 @@ import type {
   ServerOptions,
   UpstreamOptions,
 } from './options.ts';
+import { beginWith } from './proxy-header.ts';
 import { isShortage, replyTo } from './reply.ts';
 
 /** Milliseconds within which a healthy server can be expected to answer. */
@@ -146,7 +147,8 @@ async function ask(
   if (asked.has(upstream.label)) return;
   asked.add(upstream.label);
   // The client may leave, but the result matters to others.
-  const own = { ...context, signal: closing.signal, credentials: undefined };
+  const proxyHeader = context.proxyHeader && { version: context.proxyHeader.version };
+  const own = { ...context, signal: closing.signal, credentials: undefined, proxyHeader };
   await examine(upstream, group.health, own, (request, timed) => openFrom(reach, upstream, request, timed));
   asked.delete(upstream.label);
 }
@@ -309,6 +311,7 @@ export const directly: Reach = async (server, context) => {
   const { path } = server;
   if (path !== undefined) {
     const stream = await engine.connect({ path }, { timeout: remaining(context.hopDeadline), signal });
+    beginWith(context.proxyHeader, stream);
     return { stream, servers: [], release: () => {} };
   }
   // An address is no name: whatever family is wanted of names, a server that was written down is where it says.
@@ -322,12 +325,13 @@ export const directly: Reach = async (server, context) => {
 /** Reaches a server at the first of its addresses that answers. */
 export function oneOf(addresses: readonly Ip[]): Reach {
   return async ({ at }, context) => {
-    const { engine, signal, localAddress, hopDeadline } = context;
+    const { engine, signal, localAddress, hopDeadline, proxyHeader } = context;
     const timeout = remaining(hopDeadline);
     const spare = (): Allowance => context.spare.shareOf(context.client);
     const options =
       localAddress === undefined ? { timeout, signal, spare } : { timeout, signal, spare, localAddress };
     const stream = await race(addresses, at.port, engine, options);
+    beginWith(proxyHeader, stream);
     const remote = ipOf(stream.remote.host);
     const others = addresses.filter((ip) => remote === undefined || !sameIp(unmapped(ip), unmapped(remote)));
     // The kernel connects 0.0.0.0 to another address, so it would be tried for ever.

@@ -108,9 +108,9 @@ function linesOf(routes: readonly RouteOptions[]): string[] {
   return lines;
 }
 
-/** Whether a browser would do the same as garter: not if the route has its own egress or name servers. */
-function isPlainlyDirect({ via, egress, dns }: RouteOptions): boolean {
-  return via === 'direct' && egress === undefined && dns === undefined;
+/** Whether a browser would do the same as garter: not if the route has anything of its own. */
+function isPlainlyDirect({ via, egress, dns, sendProxy }: RouteOptions): boolean {
+  return via === 'direct' && [egress, dns, sendProxy].every((one) => one === undefined);
 }
 
 /**

@@ -1,7 +1,10 @@
+import { encodePort } from './address.ts';
 import type { HostPort } from './address.ts';
 import type { Decoded } from './decoded.ts';
 import { WireError } from './error.ts';
-import { formatIp, ipFromBytes, parseIp } from './ip.ts';
+import { concat } from './bytes.ts';
+import { formatIp, ipBytes, ipFromBytes, ipOf, parseIp } from './ip.ts';
+import type { Ip } from './ip.ts';
 
 /** The client that a load balancer forwards for (PROXY protocol, versions 1 and 2). */
 export interface ProxyHeader {
@@ -9,8 +12,15 @@ export interface ProxyHeader {
    * The client's address, and the one it connected to; absent when the balancer connects for itself, or uses
    * an unsupported family.
    */
-  readonly addresses?: { readonly source: HostPort; readonly destination: HostPort };
+  readonly addresses?: ProxyAddresses;
 }
+
+export interface ProxyAddresses {
+  readonly source: HostPort;
+  readonly destination: HostPort;
+}
+
+export type ProxyHeaderVersion = 'v1' | 'v2';
 
 /** The longest line of version 1, including CR LF (section 2.1). */
 const LINE_LIMIT = 107;
@@ -32,6 +42,41 @@ export function decodeProxyHeader(bytes: Uint8Array): Decoded<ProxyHeader> | und
   if (beginsLike(bytes, SIGNATURE)) return decodeBinary(bytes);
   if (beginsLike(bytes, LINE_START)) return decodeLine(bytes);
   throw fault('no PROXY header');
+}
+
+/**
+ * Encodes a header. Without addresses the connection is made on the sender's own behalf (UNKNOWN, LOCAL). Zones
+ * are left out; addresses of different families are both sent as IPv6.
+ */
+export function encodeProxyHeader(version: ProxyHeaderVersion, { addresses }: ProxyHeader): Uint8Array {
+  if (addresses === undefined)
+    return version === 'v1' ? bytesOf('PROXY UNKNOWN\r\n') : binary(Command.local, 0, new Uint8Array());
+  const { source, destination } = addresses;
+  const [from, to] = ofOneFamily(ipOf(source.host)!, ipOf(destination.host)!);
+  const { family } = from;
+  if (version === 'v1') {
+    const places = [formatIp(from), formatIp(to), source.port, destination.port];
+    return bytesOf(`PROXY TCP${family} ${places.join(' ')}\r\n`);
+  }
+  const ports = [...encodePort(source.port), ...encodePort(destination.port)];
+  return binary(
+    Command.proxy,
+    family === 4 ? Family.tcp4 : Family.tcp6,
+    concat(ipBytes(from), ipBytes(to), ports),
+  );
+}
+
+function binary(command: number, family: number, addresses: Uint8Array): Uint8Array {
+  return concat(SIGNATURE, [0x20 | command, family], encodePort(addresses.length), addresses);
+}
+
+function ofOneFamily(a: Ip, b: Ip): readonly [Ip, Ip] {
+  return a.family === b.family ? [a, b] : [mapped(a), mapped(b)];
+}
+
+/** ::ffff:0:0/96 for an IPv4 address. */
+function mapped(ip: Ip): Ip {
+  return ip.family === 4 ? ipOf(`::ffff:${formatIp(ip)}`)! : ip;
 }
 
 /** `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443` CR LF (section 2.1). */

@@ -32,6 +32,12 @@ export interface RouteConfig {
   readonly resolve?: 'here' | undefined;
   /** Name servers for this route. @default `resolve.servers` */
   readonly dns?: OneOrMany<string> | undefined;
+  /**
+   * The PROXY header, version 1 or 2, with the client's address: TCP connections to destinations, or to the
+   * nearest upstream, begin with it. Datagrams and the peers of BIND get none.
+   * @default no header
+   */
+  readonly 'send-proxy'?: 'v1' | 'v2' | undefined;
 }
 
 /** The login to a server, and its TLS options. */

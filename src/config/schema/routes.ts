@@ -12,6 +12,7 @@ import type { PortRange } from '../../policy/policy.ts';
 import type { NameServer } from '../../resolve/system.ts';
 import type { Choice } from '../../route/options.ts';
 import type { HostPort } from '../../wire/address.ts';
+import type { ProxyHeaderVersion } from '../../wire/proxy-header.ts';
 import { serviceName } from './discovery.ts';
 import type { ServiceName } from './discovery.ts';
 import * as leaf from './scalars.ts';
@@ -35,6 +36,7 @@ export interface RouteSection {
   readonly rotate?: EgressOptions['rotate'];
   readonly resolve?: 'here';
   readonly dns?: readonly NameServer[];
+  readonly 'send-proxy'?: ProxyHeaderVersion;
 }
 
 /** Exactly one of `url`, `servers`, `chain` and `discover`, which the schema cannot express. */
@@ -96,6 +98,11 @@ export const route: Schema<RouteSection, RouteConfig> = keys<RouteSection, Route
     ),
     resolve: optional(choice(['here']), 'Resolve names here, even if the upstream could.'),
     dns: optional(list(nameServer), "Name servers for this route. Default: resolve's."),
+    'send-proxy': optional(
+      choice<ProxyHeaderVersion>(['v1', 'v2']),
+      "Begin TCP connections to destinations, or to the nearest upstream, with a PROXY header that has the client's address. " +
+        'Datagrams and the peers of BIND get none. Default: no header.',
+    ),
   },
 );
 

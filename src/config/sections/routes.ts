@@ -73,7 +73,7 @@ function complete(
   source: Source,
   reports: Reports,
 ): RouteOptions | undefined {
-  const { to, from, user, port, command = [], egress, rotate, dns } = section;
+  const { to, from, user, port, command = [], egress, rotate, dns, 'send-proxy': sendProxy } = section;
   const isDirect = 'name' in section.via && section.via.name === 'direct';
   const via = isDirect ? 'direct' : upstreams.find(section.via, [...path, 'via']);
   if (via === undefined) return undefined;
@@ -90,6 +90,8 @@ function complete(
     reports.warning([...path, 'resolve'], 'a direct route always resolves names here', 'remove it', 'key');
   const words: readonly CommandWord[] = command;
   const commands = words.filter((word) => word !== 'any');
+  if (sendProxy !== undefined && isDirect && words.length > 0 && !words.some(isConnect))
+    reports.warning([...path, 'send-proxy'], 'only CONNECT begins with a PROXY header', 'remove it', 'key');
   return {
     name: section.name ?? `route-${i + 1}`,
     label: 'name' in section.via ? section.via.name : section.via.label,
@@ -104,8 +106,13 @@ function complete(
     }),
     resolvesHere: section.resolve === 'here',
     ...(dns !== undefined && { dns }),
+    ...(sendProxy !== undefined && { sendProxy }),
     ...originOf(source, path),
   };
+}
+
+function isConnect(word: CommandWord): boolean {
+  return word === 'connect' || word === 'any';
 }
 
 /** Only the fast engine can bind connections to an interface. */

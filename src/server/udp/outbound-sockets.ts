@@ -7,6 +7,7 @@ import { firstFromHere, wayFromHere } from '../../route/addresses.ts';
 import type { RoutedPermit } from '../../route/judge.ts';
 import type { UpstreamOptions } from '../../route/options.ts';
 import { describeDirect, describePath } from '../../route/outbound.ts';
+import { leaveAlike } from '../../route/routes.ts';
 import type { Route } from '../../route/routes.ts';
 import type { AssociationOwner, UpstreamAssociation } from '../../route/udp-chain.ts';
 import { addressOf, formatAddress } from '../../wire/address.ts';
@@ -189,9 +190,7 @@ export class OutboundSockets {
 
   #associationBy(routed: UpstreamPermit): Promise<UpstreamAssociation | undefined> {
     const { route } = routed;
-    let entry = this.#upstreams.find(
-      (one) => one.route.via === route.via && one.route.egress === route.egress,
-    );
+    let entry = this.#upstreams.find((one) => leaveAlike(one.route, route));
     if (entry === undefined) {
       entry = { route, association: undefined, triedAt: -Infinity };
       this.#upstreams.push(entry);
