@@ -48,6 +48,7 @@ const SIZES = [10, 1000, 100_000];
 const QUESTIONS = 2048;
 const ROUNDS = 100;
 const FACTS: Facts = {
+  listener: 'office',
   client: parseIp('10.0.0.5')!,
   sourcePort: 50_000,
   protocol: 'socks5',

@@ -16,7 +16,7 @@ import { outcomeOf } from './outcome.ts';
 
 const HELP = `Usage: garter check FILE
        garter check FILE --from ADDRESS --to HOST:PORT [--user NAME] [--command C] [--method M] [--protocol P]
-                    [--listener ADDRESS] [--address ADDRESS]... [--at TIME]
+                    [--listener NAME] [--address ADDRESS]... [--at TIME]
 
 Reports every mistake in a configuration, with line, column and what to write instead. With --from and --to, shows what the server would
 answer to a request: the accept rule, method, rule and route that decide, and where they are written.
@@ -27,7 +27,7 @@ answer to a request: the accept rule, method, rule and route that decide, and wh
   --command C         connect (the default), bind, udp or resolve
   --method M          the client's method: password, certificate or none; by default none, or any of them with --user
   --protocol P        socks5 (the default), socks4, or http for HTTP CONNECT
-  --listener ADDRESS  the listener, such as 10.0.3.1:1080; by default the first
+  --listener NAME     the listener, by its name or its address, such as 10.0.3.1:1080; by default the first
   --address ADDRESS   use this address for the destination's name instead of resolving it; may be repeated
   --at TIME           2026-11-21T10:00 in this machine's time zone, or with a zone: 2026-11-21T10:00Z; by default now
   -h, --help          show this help

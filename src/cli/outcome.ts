@@ -20,7 +20,7 @@ import { chosenFrom } from '../server/commands/resolve.ts';
 import { destinationOf, isUnspecified } from '../server/destination.ts';
 import { Failure } from '../server/failure.ts';
 import { codeOf } from '../wire/error-code.ts';
-import { formatListenAddress } from '../server/listen/listeners.ts';
+import { formatListenAddress, listenerName } from '../server/listen/listeners.ts';
 import type { ListenerSettings, Settings } from '../server/settings.ts';
 import { addressOf } from '../wire/address.ts';
 import { formatIp } from '../wire/ip.ts';
@@ -118,7 +118,7 @@ async function follow(
   using outbound = basis.outbound;
   const { protocol, command } = question;
   const listener = listenerFor(question, settings);
-  note('listener', `${formatListenAddress(listener.address)}${describeOrigin(listener.origin)}`);
+  note('listener', `${describeListener(listener)}${describeOrigin(listener.origin)}`);
   const facts = identified(basis, listener, settings, users, question, note);
   let unresolved: Failure | undefined;
   const ask = async (about: Destination | undefined): Promise<RoutedPermit> => {
@@ -160,7 +160,8 @@ function identified(
   note: Note,
 ): Facts {
   const { client, protocol, command, time } = question;
-  const admission = accept(policy, client.ip, ports);
+  const name = listenerName(listener);
+  const admission = accept(policy, { client: client.ip, listener: name }, ports);
   const { rule } = admission;
   if (policy.acceptRules === undefined) note('accept', 'everyone: there are no accept rules');
   else note('accept', rule === undefined ? 'no rule matches' : `${rule.name}${describeOrigin(rule.origin)}`);
@@ -176,6 +177,7 @@ function identified(
   const groups = user?.groups ?? [];
   note('method', [method, user?.name ?? [], ...groups.map((group) => `@${group}`)].flat().join(' '));
   return {
+    listener: name,
     client: client.ip,
     sourcePort: client.port,
     protocol,
@@ -239,12 +241,18 @@ function notePermit({ permit, route, addresses }: RoutedPermit, note: Note): voi
   );
 }
 
+function describeListener({ name, address }: ListenerSettings): string {
+  return [name, formatListenAddress(address)].filter((part) => part !== undefined).join(' ');
+}
+
 function listenerFor({ listener }: Question, { listeners }: Settings): ListenerSettings {
   if (listener === undefined) return listeners[0]!;
-  const found = listeners.find(({ address }) => formatListenAddress(address) === listener);
+  const found = listeners.find(
+    ({ name, address }) => name === listener || formatListenAddress(address) === listener,
+  );
   if (found !== undefined) return found;
   throw new UsageError(
-    `--listener ${listener}: write one of ${listeners.map(({ address }) => formatListenAddress(address)).join(', ')}`,
+    `--listener ${listener}: write one of ${[...new Set(listeners.map(listenerName))].join(', ')}`,
   );
 }
 

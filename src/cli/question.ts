@@ -14,7 +14,7 @@ export interface Question {
   readonly methods: readonly Method[];
   /** Milliseconds since the epoch. */
   readonly time: number;
-  /** The listener's address as displayed; `undefined` = the first one. */
+  /** The listener's name, or its address as displayed; `undefined` = the first one. */
   readonly listener: string | undefined;
   /** The assumed addresses of the name; if empty, it is resolved. */
   readonly addresses: readonly Ip[];

@@ -4,6 +4,7 @@ import type { UsersSettings } from '../auth/local-users.ts';
 import type { Settings } from '../server/settings.ts';
 import type { Draft } from './schema/draft.ts';
 import { checkInterfaces, completeListeners } from './sections/listeners.ts';
+import { nameListeners } from './sections/listener-names.ts';
 import { markPac } from './checks/pac.ts';
 import type { Reports } from './source/problem.ts';
 import { completeRoutes, warnOfPassedOn } from './sections/routes.ts';
@@ -21,14 +22,15 @@ import { ValueError } from './source/value-error.ts';
  * The settings for a draft, with all defaults filled in and cross-checked. Faulty parts are left out; they
  * have been reported.
  */
-export function completeSettings(draft: Draft, source: Source, purpose: Purpose, reports: Reports): Settings {
+export function completeSettings(read: Draft, source: Source, purpose: Purpose, reports: Reports): Settings {
   const { role } = purpose;
   const isAgent = role === 'agent';
   const directory = source.file === undefined ? process.cwd() : dirname(resolve(source.file));
-  const { resolve: names = {}, timeouts = {}, log = {}, limits = {} } = draft;
-  const hasUsers = purpose.authenticates || 'users' in draft;
-  const users = draft.users && completeUsers(draft.users, directory, reports);
-  const listeners = completeListeners(draft.listen, hasUsers, directory, source, reports);
+  const { resolve: names = {}, timeouts = {}, log = {}, limits = {} } = read;
+  const hasUsers = purpose.authenticates || 'users' in read;
+  const users = read.users && completeUsers(read.users, directory, reports);
+  const listeners = completeListeners(read.listen, hasUsers, directory, source, reports);
+  const draft = nameListeners(read, listeners, directory, source, reports);
   checkInterfaces(draft, reports);
   checkSafety(listeners, draft, purpose, source, reports);
   checkProgramOnly(draft, purpose, reports);

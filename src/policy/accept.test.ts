@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import { parseIp, sameIp } from '../wire/ip.ts';
 import { accept } from './accept.ts';
 import { compile } from './compile.ts';
-import type { AcceptRuleOptions, LocalAddresses } from './policy.ts';
+import type { AcceptRuleOptions, Facts, LocalAddresses } from './policy.ts';
 
 const INSIDE: AcceptRuleOptions = {
   name: 'inside',
@@ -13,7 +13,14 @@ const INSIDE: AcceptRuleOptions = {
 };
 const BANNED: AcceptRuleOptions = { name: 'banned', allow: false, from: ['10.6.6.0/24'] };
 const MYSELF: AcceptRuleOptions = { name: 'myself', allow: true, from: ['self'] };
+const OFFICE: AcceptRuleOptions = { ...INSIDE, name: 'office', listener: ['office', '10.0.3.1:1080'] };
 const REST: AcceptRuleOptions = { name: 'rest', allow: true };
+
+/** A client, and perhaps the listener. */
+function from(text: string): Pick<Facts, 'client' | 'listener'> {
+  const [client = '', listener = 'guests'] = text.split(' ');
+  return { client: parseIp(client)!, listener };
+}
 
 /** `name`: accepted by that rule; `!name`: closed by it; `open` and `closed`: no rule matched. */
 const ROWS: readonly {
@@ -37,6 +44,11 @@ const ROWS: readonly {
     name: 'a rule without `from` matches every client',
     rules: [BANNED, REST],
     clients: { '10.6.6.6': '!banned', '127.0.0.1': 'rest', 'fe80::1': 'rest' },
+  },
+  {
+    name: 'a rule for a listener',
+    rules: [OFFICE],
+    clients: { '10.1.2.3 office': 'office', '10.1.2.3 guests': 'closed', '192.0.2.7 office': 'closed' },
   },
   { name: 'self', rules: [MYSELF], clients: { '10.0.3.1': 'myself', '10.0.3.2': 'closed' } },
   {
@@ -67,7 +79,7 @@ suite('accept', () => {
     test(name, () => {
       const policy = compile({ ...(rules && { accept: rules }), rules: [] });
       const answers = Object.keys(clients).map((client) => {
-        const { allow, rule } = accept(policy, parseIp(client)!, MACHINE);
+        const { allow, rule } = accept(policy, from(client), MACHINE);
         if (rule === undefined) return [client, allow ? 'open' : 'closed'];
         return [client, allow ? rule.name : `!${rule.name}`];
       });
@@ -77,6 +89,6 @@ suite('accept', () => {
 
   test('returns the rule as written, with its methods', () => {
     const policy = compile({ accept: [INSIDE], rules: [] });
-    assert.equal(accept(policy, parseIp('10.1.2.3')!, MACHINE).rule, INSIDE);
+    assert.equal(accept(policy, from('10.1.2.3'), MACHINE).rule, INSIDE);
   });
 });

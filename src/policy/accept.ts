@@ -1,7 +1,6 @@
 import { unmapped } from '../wire/ip.ts';
-import type { Ip } from '../wire/ip.ts';
 import type { Policy } from './compile.ts';
-import type { AcceptRuleOptions, LocalAddresses } from './policy.ts';
+import type { AcceptRuleOptions, Facts, LocalAddresses } from './policy.ts';
 
 /** Whether a connection is accepted, and the rule that decided; absent when none matched. */
 export interface Admission {
@@ -13,9 +12,15 @@ export interface Admission {
  * Decides before any byte is read: the first match wins, no match = closed, no accept rules at all = open to
  * all.
  */
-export function accept(policy: Policy, client: Ip, surroundings: LocalAddresses): Admission {
+export function accept(
+  policy: Policy,
+  { client, listener }: Pick<Facts, 'client' | 'listener'>,
+  surroundings: LocalAddresses,
+): Admission {
   if (policy.acceptRules === undefined) return { allow: true };
   const judged = unmapped(client);
-  const rule = policy.acceptRules.find((candidate) => candidate.isFor(judged, surroundings))?.options;
+  const rule = policy.acceptRules.find((candidate) =>
+    candidate.isFor(judged, listener, surroundings),
+  )?.options;
   return rule === undefined ? { allow: false } : { allow: rule.allow, rule };
 }

@@ -214,12 +214,13 @@ function show(decision: Decision): string {
 
 function readRule(text: string, index: number): RuleOptions {
   const [action, commands = '', ...words] = text.split(' ');
-  const { to = [], from, user, port, method, protocol, ...given } = lists(words);
+  const { to = [], listener, from, user, port, method, protocol, ...given } = lists(words);
   return {
     name: `#${index + 1}`,
     action: oneOf(['allow', 'deny'], action),
     ...(commands !== 'any' && { commands: commands.split(',').map((command) => oneOf(COMMANDS, command)) }),
     to,
+    ...(listener && { listener }),
     ...(from && { from }),
     ...(user && { user }),
     ...(port && { port: port.map((range) => parsePortRange(range)!) }),
@@ -234,6 +235,7 @@ function readRule(text: string, index: number): RuleOptions {
 
 function factsOf(command: Command, given: Readonly<Record<string, string>>): Facts {
   return {
+    listener: given['listener'] ?? 'office',
     client: parseIp(given['from'] ?? '10.0.0.5')!,
     sourcePort: Number(given['source-port'] ?? 50_000),
     protocol: oneOf(PROTOCOLS, given['protocol'] ?? 'socks5'),
@@ -262,7 +264,7 @@ function oneOf<T extends string>(words: readonly T[], text: string | undefined):
   return found;
 }
 
-const KEYS = new Set(['to', 'from', 'user', 'port', 'source-port', 'method', 'protocol', 'when']);
+const KEYS = new Set(['to', 'listener', 'from', 'user', 'port', 'source-port', 'method', 'protocol', 'when']);
 
 function lists(words: readonly string[]): Record<string, string[]> {
   const found: Record<string, string[]> = {};

@@ -23,6 +23,8 @@ export interface PolicyOptions {
 export interface AcceptRuleOptions {
   readonly name: string;
   readonly allow: boolean;
+  /** `undefined` = all listeners. */
+  readonly listener?: readonly string[];
   /** Address conditions: CIDR, address or a named set. `undefined` = all clients. */
   readonly from?: readonly string[];
   /** Replaces the listener's methods. */
@@ -35,6 +37,8 @@ export interface RequestConditionOptions {
   readonly name: string;
   /** `undefined` = any. */
   readonly commands?: readonly Command[];
+  /** Names of listeners, see `Facts`. */
+  readonly listener?: readonly string[];
   readonly from?: readonly string[];
   /** Names and @groups. */
   readonly user?: readonly string[];
@@ -98,6 +102,8 @@ export interface Rate {
 
 /** The facts of a request known before its destination is examined. */
 export interface Facts {
+  /** The name of the listener, or its address as configured if it has none. */
+  readonly listener: string;
   readonly client: Ip;
   readonly sourcePort: number;
   readonly protocol: Protocol;

@@ -28,9 +28,10 @@ export class RequestConditions {
    * it.
    */
   isFor(facts: Facts, client: Ip, surroundings: LocalAddresses): boolean {
-    const { commands, protocol, sourcePort } = this.options;
+    const { commands, listener, protocol, sourcePort } = this.options;
     return (
       (commands === undefined || commands.includes(facts.command)) &&
+      (listener === undefined || listener.includes(facts.listener)) &&
       (protocol === undefined || protocol.includes(facts.protocol)) &&
       (sourcePort === undefined || isIn(sourcePort, facts.sourcePort)) &&
       (this.#from === undefined || this.#from.has(client, surroundings)) &&

@@ -24,7 +24,10 @@ export class AcceptRule {
     this.#from = options.from && sourcesOf(options, options.from);
   }
 
-  isFor(client: Ip, surroundings: LocalAddresses): boolean {
-    return this.#from === undefined || this.#from.has(client, surroundings);
+  isFor(client: Ip, listener: string, surroundings: LocalAddresses): boolean {
+    return (
+      this.options.listener?.includes(listener) !== false &&
+      (this.#from === undefined || this.#from.has(client, surroundings))
+    );
   }
 }

@@ -9,7 +9,7 @@ import type { ProxyHeaderVersion } from '../wire/proxy-header.ts';
 /** The section `routes`: validated, with references to upstreams resolved. */
 export interface RouteOptions extends Pick<
   RequestConditionOptions,
-  'name' | 'commands' | 'from' | 'user' | 'to' | 'port'
+  'name' | 'commands' | 'listener' | 'from' | 'user' | 'to' | 'port'
 > {
   /** The text of `via` without secrets, for records. */
   readonly label: string;

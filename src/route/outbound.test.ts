@@ -87,6 +87,7 @@ class Scene {
         ? ({ type: 'name', name: host, port: 80 } as const)
         : ({ type: 'ip', ip, port: 80 } as const);
     const facts = {
+      listener: '',
       client: this.client.ip,
       sourcePort: 1,
       protocol: 'socks5',

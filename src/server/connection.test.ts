@@ -7,7 +7,7 @@ import { CLIENT, ServerScene, OPEN, ALICE, refused, rejected } from '../../test/
 import type { Authentication } from '../auth/identity.ts';
 import type { Connection } from '../net/engine.ts';
 import { compile } from '../policy/compile.ts';
-import { AcceptRule } from '../policy/rule.ts';
+import { sourcesOf } from '../policy/request-conditions.ts';
 
 const TARGET = '203.0.113.1';
 const text = (value: string): Buffer => Buffer.from(value, 'latin1');
@@ -43,7 +43,7 @@ suite('before any byte is read', () => {
       ...OPEN,
       accept: [{ name: 'known', allow: true, from: ['203.0.113.9'] }],
     });
-    scene.listener.balancers = new AcceptRule({ name: 'proxy-protocol', allow: true, from: [CLIENT] });
+    scene.listener.balancers = sourcesOf({ name: 'proxy-protocol' }, [CLIENT]);
     const client = scene.serve();
     client.send(text('PROXY TCP4 203.0.113.9 10.0.0.2 7 2\r\n'), '05 01 09');
     await client.expect('05 ff');

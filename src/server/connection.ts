@@ -40,7 +40,7 @@ export async function serve(client: Connection, listener: OpenListener, state: S
   try {
     // accept
     checkInterface(session);
-    if (listener.balancers?.isFor(session.ip, state.ports) === true) await expectProxyHeader(session);
+    if (listener.balancers?.has(session.ip, state.ports) === true) await expectProxyHeader(session);
     const methods = checkAccept(session, state);
     // session and identify
     if (listener.tls !== undefined) {
@@ -100,7 +100,7 @@ function checkAccept(
   session: Session,
   state: Pick<ServerState, 'connections' | 'policy' | 'ports' | 'sessions'>,
 ): readonly Method[] {
-  const methods = methodsFor(accept(state.policy, session.ip, state.ports), session.listener);
+  const methods = methodsFor(accept(state.policy, session.origin, state.ports), session.listener);
   state.connections.enter(session, state.sessions.size);
   return methods;
 }

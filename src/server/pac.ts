@@ -95,8 +95,8 @@ function linesOf(routes: readonly RouteOptions[]): string[] {
     if (route.commands?.includes('connect') === false) continue;
     const conditions = route.to.map((text) => parseCondition(text)!);
     if (isPlainlyDirect(route)) {
-      // A PAC file cannot test the user, source or port.
-      if ([route.user, route.from, route.port].some((one) => one !== undefined)) continue;
+      // A PAC file cannot test the user, source, port or listener.
+      if ([route.user, route.from, route.port, route.listener].some((one) => one !== undefined)) continue;
       const told = conditions.filter(({ type }) => knowsNames || type !== 'name');
       lines.push(...told.flatMap(testsOf).map((test) => `  if (${test}) return "DIRECT";\n`));
     } else {

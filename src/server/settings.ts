@@ -49,6 +49,8 @@ export interface EarlyDrop {
 }
 
 export interface ListenerSettings {
+  /** For conditions. @default its address */
+  readonly name?: string;
   /**
    * A literal address, a unix socket, systemd's name of passed sockets ('' = any), or a socket that the
    * server's own thread has opened for others.

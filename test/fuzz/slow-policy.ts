@@ -152,6 +152,7 @@ function isFor(rule: RuleOptions, { facts, destination, surroundings }: Question
   const users = new Set([facts.user, ...facts.groups.map((group) => `@${group}`)]);
   return (
     (rule.commands?.includes(facts.command) ?? true) &&
+    (rule.listener?.includes(facts.listener) ?? true) &&
     (rule.protocol?.includes(facts.protocol) ?? true) &&
     (rule.from?.some((entry) => isFrom(entry, client, surroundings)) ?? true) &&
     (rule.user?.some((user) => users.has(user)) ?? true) &&

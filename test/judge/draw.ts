@@ -52,6 +52,8 @@ const COMMANDS: readonly Command[] = ['connect', 'bind', 'udp', 'resolve'];
 const PROTOCOLS: readonly Protocol[] = ['socks5', 'socks4', 'http'];
 const METHODS = ['none', 'password', 'certificate'] as const;
 const SOURCES = ['any', 'loopback', 'self', 'private', '127.0.0.1', '127.0.0.0/30', '127.0.0.4/30', '::1'];
+/** One has a name, the other its address. */
+const LISTENERS = ['first', '[::1]:0'];
 const USERS = ['alice', 'bob', 'carol', '@staff', '@dev', '@nobody'];
 const NAMES = [
   '.example',
@@ -91,6 +93,7 @@ function rule(ports: fc.Arbitrary<(number | string)[]>): fc.Arbitrary<RuleConfig
   const commands = fc.oneof({ weight: 2, arbitrary: fc.constant('any' as const) }, some(COMMANDS));
   const common = {
     to,
+    listener: seldom(8, some(LISTENERS)),
     from: seldom(6, some(SOURCES)),
     user: seldom(6, some(USERS)),
     port: seldom(6, ports),
@@ -139,6 +142,7 @@ function route(ports: fc.Arbitrary<(number | string)[]>, vias: readonly string[]
   return fc.record({
     to,
     command: seldom(6, some(COMMANDS)),
+    listener: seldom(8, some(LISTENERS)),
     from: seldom(6, some(SOURCES)),
     user: seldom(8, some(USERS)),
     port: seldom(6, ports),
@@ -159,8 +163,9 @@ function configuration(world: World, engine: ServerConfig['engine']): fc.Arbitra
     2,
   );
   const vias = Array.from({ length: 10 }, (_, i) => `url-${i}`);
-  const listener = (address: string) =>
+  const listener = (address: string, name?: string) =>
     fc.record({
+      name: fc.constant(name),
       address: fc.constant(address),
       protocols: fc.oneof({ weight: 4, arbitrary: fc.constant([...PROTOCOLS]) }, some(PROTOCOLS)),
       methods: fc.oneof(
@@ -171,11 +176,12 @@ function configuration(world: World, engine: ServerConfig['engine']): fc.Arbitra
     });
   const accept = fc.record({
     allow: fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, fc.constant(false)),
+    listener: seldom(6, some(LISTENERS)),
     from: fc.oneof({ weight: 2, arbitrary: fc.constant(['loopback']) }, some(SOURCES)),
     methods: seldom(3, some(METHODS, 2)),
   });
   return fc.record({
-    listen: fc.tuple(listener('127.0.0.1:0'), listener('[::1]:0')).map((both) => [...both]),
+    listen: fc.tuple(listener('127.0.0.1:0', 'first'), listener('[::1]:0')).map((both) => [...both]),
     users: fc.oneof(
       { weight: 6, arbitrary: fc.constant({ file: world.usersFile }) },
       { weight: 1, arbitrary: fc.constant(undefined) },

@@ -9,6 +9,7 @@ import { settingsFromObject } from '../../src/config/load.ts';
 import { formatProblems } from '../../src/config/source/problem.ts';
 import { Server } from '../../src/server/server.ts';
 import type { StartOptions } from '../../src/server/server.ts';
+import { listenerName } from '../../src/server/listen/listeners.ts';
 import type { Settings } from '../../src/server/settings.ts';
 import type { ServerConfig } from '../../src/server.ts';
 import { cert, key } from '../support/certificate.ts';
@@ -141,7 +142,11 @@ export async function startServer(config: ServerConfig, hooks: StartOptions = {}
   const { settings, errors } = settingsFromObject(config, false);
   if (settings === undefined) throw new Error(formatProblems(errors, 'error'));
   const server = await Server.start(settings, hooks);
-  const listeners = settings.listeners.map((listener, i) => ({ ...listener, address: server.addresses[i]! }));
+  const listeners = settings.listeners.map((listener, i) => ({
+    ...listener,
+    name: listenerName(listener),
+    address: server.addresses[i]!,
+  }));
   const { health } = server;
   return { server, settings: { ...settings, listeners, ...(health !== undefined && { health }) } };
 }

@@ -20,6 +20,7 @@ import { Bandwidths } from '../../src/server/limits/bandwidths.ts';
 import { ConnectionLimits } from '../../src/server/limits/connections.ts';
 import { MemoryWatch } from '../../src/server/limits/memory.ts';
 import { Quotas } from '../../src/server/limits/quotas.ts';
+import { listenerName } from '../../src/server/listen/listeners.ts';
 import type { OpenListener } from '../../src/server/listen/listeners.ts';
 import { OwnPorts } from '../../src/server/listen/own-ports.ts';
 import { RelayPorts } from '../../src/server/listen/relay-ports.ts';
@@ -140,6 +141,7 @@ export class ServerScene implements Disposable {
     const [listener] = settings.listeners;
     this.listener = {
       settings: listener!,
+      name: listenerName(listener!),
       balancers: undefined,
       tls: undefined,
       place: `${SERVER}:1080`,

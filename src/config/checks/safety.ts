@@ -1,5 +1,5 @@
 import type { Method } from '../../policy/policy.ts';
-import { formatListenAddress } from '../../server/listen/listeners.ts';
+import { formatListenAddress, listenerName } from '../../server/listen/listeners.ts';
 import type { ListenerSettings } from '../../server/settings.ts';
 import type { Draft } from '../schema/draft.ts';
 import { isLoopback } from '../../wire/ip.ts';
@@ -84,8 +84,9 @@ function warnOfOpen(
   if (reachable.length === 0) return;
   for (const [i, rule] of accept.entries()) {
     if (rule === undefined || !rule.allow) return;
-    const isForAll = rule.from?.some((one) => EVERYBODY.has(one)) ?? true;
-    if (!isForAll || !(rule.methods?.includes('none') ?? reachable.some(isOpen))) continue;
+    const theirs = reachable.filter(({ made }) => rule.listener?.includes(listenerName(made)) !== false);
+    const isForAll = theirs.length > 0 && (rule.from?.some((one) => EVERYBODY.has(one)) ?? true);
+    if (!isForAll || !(rule.methods?.includes('none') ?? theirs.some(isOpen))) continue;
     warning(
       ['accept', i],
       'everyone may connect, and without a password: an open proxy',

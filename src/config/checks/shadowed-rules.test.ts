@@ -4,11 +4,12 @@ import { settingsFromObject } from '../load.ts';
 
 /** Whether the second of two rules, written as in a file, is reported. */
 function isUnreachable(earlier: object, later: object, more: object = {}): boolean {
-  const { errors } = settingsFromObject({ rules: [earlier, later], ...more }, true);
+  const { errors } = settingsFromObject({ listen: LISTEN, rules: [earlier, later], ...more }, true);
   for (const { message } of errors) assert.match(message, /never reached/);
   return errors.length > 0;
 }
 
+const LISTEN = [{ name: 'office', address: '127.0.0.1:1080' }, { address: '[::1]:0' }];
 const ANY = { to: 'any' };
 const RANGES = ['192.0.3.0/24', '2001:db7::/32'];
 
@@ -81,6 +82,10 @@ const COVERED: readonly (readonly [object, object])[] = [
   [
     { allow: 'any', from: ['0.0.0.0/0', '::/0'], ...ANY },
     { allow: 'any', ...ANY },
+  ],
+  [
+    { allow: 'any', listener: ['office', '[::1]:0'], ...ANY },
+    { allow: 'any', listener: '127.0.0.1:1080', ...ANY },
   ],
   [
     { allow: 'any', user: ['alice', '@staff'], ...ANY },
@@ -177,6 +182,10 @@ const REACHABLE: readonly (readonly [object, object])[] = [
     { allow: 'any', ...ANY },
   ],
   [
+    { deny: 'any', listener: 'office', ...ANY },
+    { allow: 'any', listener: ['office', '[::1]:0'], ...ANY },
+  ],
+  [
     { deny: 'any', user: 'alice', ...ANY },
     { allow: 'any', ...ANY },
   ],
@@ -224,6 +233,7 @@ test('accept rules too', () => {
     { name: 'b', allow: false, from: ['10.1.0.0/16', '10.2.3.4'] },
     { name: 'c', allow: true },
     { name: 'd', allow: true, from: 'loopback' },
+    { name: 'e', allow: true, listener: '127.0.0.1:1080' },
   ];
   const { errors } = settingsFromObject({ accept }, true);
   assert.deepEqual(
@@ -231,6 +241,7 @@ test('accept rules too', () => {
     [
       ['accept[1]', 'the rule "b" is never reached: "a" at accept[0] matches all of it'],
       ['accept[3]', 'the rule "d" is never reached: "c" at accept[2] matches all of it'],
+      ['accept[4]', 'the rule "e" is never reached: "c" at accept[2] matches all of it'],
     ],
   );
 });

@@ -24,8 +24,13 @@ export interface Unreachable {
 
 /** The unreachable accept rules. Rules covered only by several earlier ones together are not detected. */
 export function unreachableAccepts(rules: readonly AcceptRuleOptions[]): Unreachable[] {
-  const lists = rules.map(({ from }) => new Conditions(from));
-  return findCovered(lists, (earlier, later) => later.all.every((condition) => earlier.cover(condition)));
+  const reaches = rules.map(({ listener, from }) => ({ listener, from: new Conditions(from) }));
+  return findCovered(
+    reaches,
+    (earlier, later) =>
+      covers(earlier.listener, later.listener) &&
+      later.from.all.every((condition) => earlier.from.cover(condition)),
+  );
 }
 
 /**
@@ -73,6 +78,7 @@ function coversFacts(a: Reach<RequestConditionOptions>, b: Reach<RequestConditio
   const [wide, narrow] = [a.options, b.options];
   return (
     covers(wide.commands, narrow.commands) &&
+    covers(wide.listener, narrow.listener) &&
     covers(wide.protocol, narrow.protocol) &&
     covers(wide.user, narrow.user) &&
     coversPorts(wide.port, narrow.port) &&

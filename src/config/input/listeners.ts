@@ -3,6 +3,8 @@ import type { OneOrMany, Ports } from './values.ts';
 
 /** An entry of `listen`. */
 export interface ListenerConfig {
+  /** For `listener` of rules and routes. @default none: they use its address */
+  readonly name?: string | undefined;
   /**
    * `host:port`, `[v6]:port`, or `interface:port` for every address of the interface; `unix:/path`; `systemd`
    * or `systemd:NAME` for sockets passed by systemd. Port 0 takes any free port.

@@ -8,6 +8,8 @@ export interface RouteConfig {
   readonly to: OneOrMany<string>;
   /** Commands. @default all */
   readonly command?: OneOrMany<CommandWord> | undefined;
+  /** Listeners, by name or address. @default all */
+  readonly listener?: OneOrMany<string> | undefined;
   /** Clients: CIDRs, addresses and sets. @default all */
   readonly from?: OneOrMany<string> | undefined;
   /** Authenticated users, and groups as `@group`. @default all, including anonymous clients */

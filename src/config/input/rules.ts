@@ -7,6 +7,8 @@ export interface AcceptConfig {
   readonly name?: string | undefined;
   /** `true` accepts the connection, `false` closes it. */
   readonly allow: boolean;
+  /** Listeners, by name or address. @default all */
+  readonly listener?: OneOrMany<string> | undefined;
   /** Clients: CIDRs, addresses and sets. @default all */
   readonly from?: OneOrMany<string> | undefined;
   /** Authentication methods instead of the listener's. @default the listener's */
@@ -21,6 +23,8 @@ export interface RuleConfig {
   readonly allow?: OneOrMany<CommandWord> | undefined;
   /** The commands that this rule refuses. */
   readonly deny?: OneOrMany<CommandWord> | undefined;
+  /** Listeners, by name or address. @default all */
+  readonly listener?: OneOrMany<string> | undefined;
   /** Clients: CIDRs, addresses and sets. @default all */
   readonly from?: OneOrMany<string> | undefined;
   /** Authenticated users, and groups as `@group`. @default all, including anonymous clients */

@@ -28,6 +28,7 @@ export interface RouteSection {
   readonly name?: string;
   readonly to: readonly string[];
   readonly command?: readonly CommandWord[];
+  readonly listener?: readonly string[];
   readonly from?: readonly string[];
   readonly user?: readonly string[];
   readonly port?: readonly PortRange[];
@@ -83,6 +84,7 @@ export const route: Schema<RouteSection, RouteConfig> = keys<RouteSection, Route
       'Destinations, as in rules; any means everything here.',
     ),
     command: optional(list(leaf.command), 'Default: all.'),
+    listener: optional(list(leaf.listenerRef), 'Listeners, by name or address. Default: all.'),
     from: optional(list(leaf.fromCondition), 'Clients: CIDRs, addresses and sets. Default: all.'),
     user: optional(list(leaf.userOrGroup), 'Names and "@group". Default: all.'),
     port: optional(list(leaf.ports), 'Ports of the destination. Default: all.'),

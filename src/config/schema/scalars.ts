@@ -94,6 +94,12 @@ export const label: Schema<string, string> = value({ type: 'string' }, (input) =
   );
 });
 
+/** The name or address of a listener. */
+export const listenerRef: Schema<string, string> = value(
+  { type: 'string', examples: ['office', '10.0.3.1:1080'] },
+  (input) => text(input, 'the name or the address of a listener'),
+);
+
 /** An entry of `to`. */
 export const toCondition: Schema<string, string> = value(
   { type: 'string', examples: [...SET_NAMES, '192.0.2.0/24', 'www.example.com', '.example.com'] },

@@ -70,6 +70,7 @@ export interface LimitsSection {
 }
 
 export interface ListenerSection {
+  readonly name?: string;
   readonly address: ListenAddress;
   readonly mode?: number;
   readonly interface?: string;
@@ -95,6 +96,7 @@ export interface UdpSection {
 export interface AcceptSection {
   readonly name?: string;
   readonly allow: boolean;
+  readonly listener?: readonly string[];
   readonly from?: readonly string[];
   readonly methods?: readonly Method[];
 }
@@ -104,6 +106,7 @@ export interface RuleSection {
   readonly name?: string;
   readonly allow?: readonly CommandWord[];
   readonly deny?: readonly CommandWord[];
+  readonly listener?: readonly string[];
   readonly from?: readonly string[];
   readonly user?: readonly string[];
   readonly to: readonly string[];
@@ -153,6 +156,7 @@ const method = choice<Method>(['password', 'certificate', 'none']);
 const revoke = choice<Revoke>(['close', 'keep']);
 
 const listener = keys<ListenerSection, ListenerConfig>('{ address: 127.0.0.1:1080 }', {
+  name: optional(leaf.label, 'For `listener` in rules and routes. Default: these use its address.'),
   address: listenAddress.describe(
     'host:port, "[v6]:port", or interface:port for each address of the interface; unix:/path; systemd or systemd:NAME ' +
       'for the sockets that systemd passes. Port 0 takes any free port.',
@@ -203,6 +207,7 @@ const listener = keys<ListenerSection, ListenerConfig>('{ address: 127.0.0.1:108
 const acceptRule = keys<AcceptSection, AcceptConfig>('{ name: inside, allow: true, from: [10.0.0.0/8] }', {
   name: optional(leaf.label, 'For records and messages. Default: accept-1, accept-2, …'),
   allow: leaf.truth('allow').describe('true accepts the connection, false closes it.'),
+  listener: optional(list(leaf.listenerRef), 'Listeners, by name or address. Default: all.'),
   from: optional(list(leaf.fromCondition), 'CIDRs, addresses and sets. Default: everyone.'),
   methods: optional(list(method), "Authentication methods instead of the listener's."),
 });
@@ -211,6 +216,7 @@ const rule = keys<RuleSection, RuleConfig>('{ name: web, allow: connect, to: [an
   name: optional(leaf.label, 'For records and messages. Default: rule-1, rule-2, …'),
   allow: optional(list(leaf.command), 'The commands that this rule allows.'),
   deny: optional(list(leaf.command), 'The commands that this rule refuses.'),
+  listener: optional(list(leaf.listenerRef), 'Listeners, by name or address. Default: all.'),
   from: optional(list(leaf.fromCondition), 'Clients: CIDRs, addresses and sets. Default: all.'),
   user: optional(
     list(leaf.userOrGroup),

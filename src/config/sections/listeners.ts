@@ -34,6 +34,7 @@ export function completeListeners(
   return (listen ?? [DEFAULT]).flatMap((section, i) => {
     if (section === undefined) return [];
     const common = {
+      ...(section.name !== undefined && { name: section.name }),
       ...completeOptions(section, i, hasUsers, directory, reports),
       ...originOf(source, ['listen', i]),
     };

@@ -73,7 +73,18 @@ function complete(
   source: Source,
   reports: Reports,
 ): RouteOptions | undefined {
-  const { to, from, user, port, command = [], egress, rotate, dns, 'send-proxy': sendProxy } = section;
+  const {
+    to,
+    listener,
+    from,
+    user,
+    port,
+    command = [],
+    egress,
+    rotate,
+    dns,
+    'send-proxy': sendProxy,
+  } = section;
   const isDirect = 'name' in section.via && section.via.name === 'direct';
   const via = isDirect ? 'direct' : upstreams.find(section.via, [...path, 'via']);
   if (via === undefined) return undefined;
@@ -96,6 +107,7 @@ function complete(
     name: section.name ?? `route-${i + 1}`,
     label: 'name' in section.via ? section.via.name : section.via.label,
     ...(commands.length > 0 && commands.length === words.length && { commands }),
+    ...(listener !== undefined && { listener }),
     ...(from !== undefined && { from }),
     ...(user !== undefined && { user }),
     to,
@@ -161,6 +173,6 @@ function reportUnreachable(
 }
 
 /** True for a route that matches every request. */
-export function matchesAll({ commands, from, user, to, port }: RouteOptions): boolean {
-  return [commands, from, user, port].every((one) => one === undefined) && to.includes('any');
+export function matchesAll({ commands, listener, from, user, to, port }: RouteOptions): boolean {
+  return [commands, listener, from, user, port].every((one) => one === undefined) && to.includes('any');
 }

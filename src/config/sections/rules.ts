@@ -104,15 +104,21 @@ function reportUnreachable<T extends { readonly name: string }>(
   }
 }
 
-function acceptOptions({ allow, from, methods }: AcceptSection, common: Common): AcceptRuleOptions {
-  return { ...common, allow, ...(from !== undefined && { from }), ...(methods !== undefined && { methods }) };
+function acceptOptions({ allow, listener, from, methods }: AcceptSection, common: Common): AcceptRuleOptions {
+  return {
+    ...common,
+    allow,
+    ...(listener !== undefined && { listener }),
+    ...(from !== undefined && { from }),
+    ...(methods !== undefined && { methods }),
+  };
 }
 
 function ruleOptions(
   section: RuleSection & Required<Pick<RuleSection, 'log' | 'revoke'>>,
   common: Common,
 ): RuleOptions {
-  const { allow, deny = [], from, user, to, port, protocol, method, when, limit } = section;
+  const { allow, deny = [], listener, from, user, to, port, protocol, method, when, limit } = section;
   const words: readonly CommandWord[] = allow ?? deny;
   const commands = words.filter((word) => word !== 'any');
   const sourcePort = section['source-port'];
@@ -120,6 +126,7 @@ function ruleOptions(
     ...common,
     action: allow === undefined ? 'deny' : 'allow',
     ...(commands.length === words.length && { commands }),
+    ...(listener !== undefined && { listener }),
     ...(from !== undefined && { from }),
     ...(user !== undefined && { user }),
     to,

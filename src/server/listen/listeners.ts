@@ -1,6 +1,7 @@
 import type { Connection, Engine, ListenAt, Listener } from '../../net/engine.ts';
 import type { Endpoint } from '../../wire/address.ts';
-import { AcceptRule } from '../../policy/rule.ts';
+import type { SourceMatcher } from '../../policy/matchers.ts';
+import { sourcesOf } from '../../policy/request-conditions.ts';
 import { formatAddress } from '../../wire/address.ts';
 import type { Change } from '../change.ts';
 import type { OwnPorts } from './own-ports.ts';
@@ -12,8 +13,10 @@ import type { ListenerTls } from './tls-context.ts';
 /** An open listener; a reload changes its settings for later connections. */
 export interface OpenListener {
   settings: ListenerSettings;
+  /** As conditions see it. */
+  name: string;
   /** The balancers that must send a PROXY header. */
-  balancers: AcceptRule | undefined;
+  balancers: SourceMatcher | undefined;
   /** Present if it uses TLS. */
   tls: ListenerTls | undefined;
   /** In the format of `formatListenAddress`, with the actual port. */
@@ -90,6 +93,7 @@ export class Listeners {
       this.#groups = groups;
       for (const [listener, settings] of open) {
         listener.settings = settings;
+        listener.name = listenerName(settings);
         listener.balancers = balancersOf(settings);
         listener.tls = tls.get(settings);
       }
@@ -141,6 +145,7 @@ export class Listeners {
       path === undefined ? this.#ports.add(local, 'tcp', 'shared' in settings.address) : undefined;
     held.open = {
       settings,
+      name: listenerName(settings),
       balancers: balancersOf(settings),
       tls: listenerTls(settings),
       place: path === undefined ? formatAddress(local) : `unix:${path}`,
@@ -163,8 +168,13 @@ export function formatListenAddress(address: ListenerSettings['address']): strin
   return formatAddress(address);
 }
 
-function balancersOf({ balancers }: ListenerSettings): AcceptRule | undefined {
-  return balancers && new AcceptRule({ name: 'proxy-protocol', allow: true, from: balancers });
+/** The name of a listener in conditions: its own, or its address as configured. */
+export function listenerName({ name, address }: Pick<ListenerSettings, 'name' | 'address'>): string {
+  return name ?? formatListenAddress(address);
+}
+
+function balancersOf({ balancers }: ListenerSettings): SourceMatcher | undefined {
+  return balancers && sourcesOf({ name: 'proxy-protocol' }, balancers);
 }
 
 async function closeAll(groups: readonly Group[]): Promise<void> {

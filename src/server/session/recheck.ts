@@ -62,7 +62,8 @@ function revocation(session: Session, state: Basis): 'user-gone' | 'revoked' | u
   // A session without a destination will be decided later by the client's current facts.
   if (grant?.destination !== undefined && session.rule?.revoke === 'keep') return undefined;
   if (identity !== undefined && isOver(identity, Date.now())) return 'user-gone';
-  if (session.phase !== 'accept' && !accept(state.policy, session.ip, state.ports).allow) return 'revoked';
+  if (session.phase !== 'accept' && !accept(state.policy, session.origin, state.ports).allow)
+    return 'revoked';
   if (grant === undefined) return undefined;
   const { command, destination, addresses } = grant;
   const ruling = judgeOpen(state, session.facts(command), destination, addresses);

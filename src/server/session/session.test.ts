@@ -104,6 +104,7 @@ test('the facts that rules match', () => {
   const { time, client, ...facts } = session.facts('connect');
   assert.ok(time <= Date.now() && client.family === 4);
   assert.deepEqual(facts, {
+    listener: scene.listener.name,
     sourcePort: session.remote.port,
     protocol: 'socks5',
     method: 'none',

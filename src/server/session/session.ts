@@ -47,8 +47,7 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
   /** The plain side of TLS, where the listener uses it. */
   #client: Connection;
   readonly listener: ListenerSettings;
-  /** The listener's address, in the format of `formatListenAddress`. */
-  readonly place: string;
+  readonly #openListener: OpenListener;
   /** The client; the one behind the balancer, if there is one. */
   #remote: Endpoint;
   /** Kept until the relay begins; after that it is seldom required. */
@@ -87,12 +86,12 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
   #failure: Failure | undefined;
 
   /** `run` and `number` form the id. */
-  constructor(run: string, client: Connection, { settings, place }: OpenListener, number = 0) {
+  constructor(run: string, client: Connection, listener: OpenListener, number = 0) {
     this.#run = run;
     this.number = number;
     this.#client = client;
-    this.listener = settings;
-    this.place = place;
+    this.listener = listener.settings;
+    this.#openListener = listener;
     this.#remote = client.remote;
     this.#ip = ipOf(client.remote.host);
   }
@@ -103,6 +102,16 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
 
   get ip(): Ip {
     return this.#ip ?? ipOf(this.#remote.host)!;
+  }
+
+  /** The listener's address, in the format of `formatListenAddress`. */
+  get place(): string {
+    return this.#openListener.place;
+  }
+
+  /** The current facts for accept rules: a reload may have renamed the listener. */
+  get origin(): Pick<Facts, 'client' | 'listener'> {
+    return { client: this.ip, listener: this.#openListener.name };
   }
 
   get client(): Connection {
@@ -347,6 +356,7 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
   /** The current facts for the rules. */
   facts(command: Command): Facts {
     return {
+      listener: this.#openListener.name,
       client: this.ip,
       sourcePort: this.#remote.port,
       protocol: this.#protocol,

@@ -8,7 +8,7 @@ import type { Change } from '../change.ts';
 import { RECHECK_INTERVAL } from '../clock.ts';
 import type { SessionFilter } from '../session/filter.ts';
 import type { Common, SessionPage, Workers, WorkerStatus } from '../workers.ts';
-import { Listeners } from '../listen/listeners.ts';
+import { listenerName, Listeners } from '../listen/listeners.ts';
 import type { ListenersChange, OpenListener } from '../listen/listeners.ts';
 import { OwnPorts } from '../listen/own-ports.ts';
 import type { QuotaStore } from '../limits/quota-store.ts';
@@ -293,7 +293,7 @@ const NOBODY: PasswordVerdict = { ok: false, reason: 'wrong' };
 /** The settings for threads: listeners are already open, and passwords are checked by the server. */
 function settingsFor(settings: Settings, { open }: ListenersChange): Settings {
   const listeners = open.map(([{ fd, place }, listener]): ListenerSettings => {
-    return { ...listener, address: { shared: fd!, place } };
+    return { ...listener, name: listenerName(listener), address: { shared: fd!, place } };
   });
   const told = { ...settings, listeners };
   delete told.users;

@@ -70,7 +70,7 @@ export const targets: readonly Target[] = [
       const told = describe(decision);
       const question = { options, facts, destination, addresses, surroundings: SURROUNDINGS };
       same('the rules decide as they are written', told, expectedDecision(question));
-      const { allow, rule } = accept(policy, facts.client, SURROUNDINGS);
+      const { allow, rule } = accept(policy, facts, SURROUNDINGS);
       const expected = expectedAccept(options, facts.client, SURROUNDINGS);
       same('accept rules decide as they are written', { allow, rule: rule?.name }, expected);
       const some = grantsSome(policy, facts, SURROUNDINGS);
@@ -127,6 +127,7 @@ function drawFacts(draw: Draw): Facts {
   const user = draw.pick([undefined, 'alice', 'bob']);
   return {
     command: draw.pick(COMMANDS),
+    listener: 'office',
     client: drawIp(draw),
     sourcePort: draw.pick([80, 500, 40_000]),
     protocol: draw.pick(['socks4', 'socks5'] as const),
