@@ -181,6 +181,7 @@ const LOOPBACK = parseIp('127.0.0.1')!;
 function facts(command: Command): Facts {
   return {
     client: LOOPBACK,
+    listener: '',
     sourcePort: 0,
     protocol: 'socks5',
     method: 'none',
@@ -194,6 +195,7 @@ function facts(command: Command): Facts {
 const HERE: Omit<OutboundClient, 'signal'> = {
   ip: LOOPBACK,
   local: { host: '127.0.0.1', port: 0 },
+  remote: { host: '127.0.0.1', port: 0 },
   asker: () => [],
   credentials: undefined,
   goesBy: () => {},

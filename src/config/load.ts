@@ -5,6 +5,7 @@ import type { AgentFlags } from './sections/agent.ts';
 import { readDraft } from './schema/draft.ts';
 import type { Environment } from './source/environment.ts';
 import { readText } from './source/file.ts';
+import { Files } from './source/files.ts';
 import { flagOverrides, unknownVariables } from './source/flags.ts';
 import type { Flags } from './source/flags.ts';
 import { PROBLEMS_LIMIT, formatProblem, sortProblems } from './source/problem.ts';
@@ -20,6 +21,8 @@ export interface Loaded {
   readonly settings: Settings | undefined;
   readonly errors: readonly Problem[];
   readonly warnings: readonly Problem[];
+  /** The absolute paths of the files whose content is part of the settings. */
+  readonly files: readonly string[];
 }
 
 const SERVER: Purpose = { authenticates: false, role: 'server' };
@@ -59,7 +62,7 @@ export function agentSettings(file: string | undefined, flags: AgentFlags, envir
   } catch (error) {
     if (!(error instanceof FlagError)) throw error;
     const { where, message, remedy } = error;
-    return { settings: undefined, errors: [{ where, message, remedy }], warnings: [] };
+    return { settings: undefined, errors: [{ where, message, remedy }], warnings: [], files: [] };
   }
   if (file !== undefined) return loadFile(file, overrides, environment, AGENT);
   return withVariables(load(override(objectSource({}), overrides), [], AGENT), environment);
@@ -108,10 +111,10 @@ export function controlIn(
   if (typeof text !== 'string') return text;
   const { source } = readYaml(text, file, environment);
   const { control, state } = readDraft(source ?? objectSource({}), () => {});
-  const directory = dirname(resolve(file));
+  const absolute = (path: string): string => resolve(dirname(file), path);
   return {
-    ...controlOf({ control }, directory, 'server'),
-    ...(state !== undefined && { stateFile: resolve(directory, state) }),
+    ...controlOf({ control }, absolute, 'server'),
+    ...(state !== undefined && { stateFile: absolute(state) }),
   };
 }
 
@@ -122,7 +125,7 @@ function loadFile(
   purpose: Purpose,
 ): Loaded {
   const text = readText(file);
-  if (typeof text !== 'string') return { settings: undefined, errors: [text], warnings: [] };
+  if (typeof text !== 'string') return faulty([text], file);
   return parseText(text, file, overrides, environment, purpose);
 }
 
@@ -134,12 +137,17 @@ function parseText(
   purpose: Purpose,
 ): Loaded {
   const { source, problems } = readYaml(text, file, environment);
-  if (source === undefined) return { settings: undefined, errors: problems, warnings: [] };
+  if (source === undefined) return faulty(problems, file);
   return withVariables(load(override(source, overrides), problems, purpose), environment);
 }
 
 function withVariables(loaded: Loaded, environment: Environment): Loaded {
   return { ...loaded, warnings: [...unknownVariables(environment), ...loaded.warnings] };
+}
+
+/** A file that could not be read: once it has changed, it may be. */
+function faulty(errors: readonly Problem[], file: string): Loaded {
+  return { settings: undefined, errors, warnings: [], files: [resolve(file)] };
 }
 
 function load(source: Source, found: readonly Problem[], purpose: Purpose): Loaded {
@@ -160,11 +168,19 @@ function load(source: Source, found: readonly Problem[], purpose: Purpose): Load
       if (!said.has(text)) problems.push(problem);
       said.add(text);
     };
-  const reports = { error: reportTo(errors), warning: reportTo(warnings) };
-  const settings = completeSettings(readDraft(source, reports.error), source, purpose, reports);
+  const elsewhere: Problem[] = [];
+  const reports = {
+    error: reportTo(errors),
+    warning: reportTo(warnings),
+    problem: (problem: Problem): void => void elsewhere.push(problem),
+    isListed: () => false,
+  };
+  const files = new Files(source.file);
+  const settings = completeSettings(readDraft(source, reports.error), source, files, purpose, reports);
   return {
-    settings: errors.length === 0 ? settings : undefined,
-    errors: sortProblems(errors),
+    settings: errors.length + elsewhere.length === 0 ? settings : undefined,
+    errors: [...sortProblems(errors), ...elsewhere],
     warnings: sortProblems(warnings),
+    files: files.read,
   };
 }

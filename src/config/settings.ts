@@ -1,9 +1,10 @@
-import { dirname, resolve } from 'node:path';
 import type { LogSettings } from '../audit/log.ts';
 import type { UsersSettings } from '../auth/local-users.ts';
 import type { Settings } from '../server/settings.ts';
-import type { Draft } from './schema/draft.ts';
+import type { Draft, WrittenDraft } from './schema/draft.ts';
 import { checkInterfaces, completeListeners } from './sections/listeners.ts';
+import { expandLists } from './sections/lists.ts';
+import type { Files } from './source/files.ts';
 import { nameListeners } from './sections/listener-names.ts';
 import { markPac } from './checks/pac.ts';
 import type { Reports } from './source/problem.ts';
@@ -22,20 +23,26 @@ import { ValueError } from './source/value-error.ts';
  * The settings for a draft, with all defaults filled in and cross-checked. Faulty parts are left out; they
  * have been reported.
  */
-export function completeSettings(read: Draft, source: Source, purpose: Purpose, reports: Reports): Settings {
+export function completeSettings(
+  written: WrittenDraft,
+  source: Source,
+  files: Files,
+  purpose: Purpose,
+  writtenReports: Reports,
+): Settings {
   const { role } = purpose;
   const isAgent = role === 'agent';
-  const directory = source.file === undefined ? process.cwd() : dirname(resolve(source.file));
+  const { draft: read, reports } = expandLists(written, files, writtenReports);
   const { resolve: names = {}, timeouts = {}, log = {}, limits = {} } = read;
   const hasUsers = purpose.authenticates || 'users' in read;
-  const users = read.users && completeUsers(read.users, directory, reports);
-  const listeners = completeListeners(read.listen, hasUsers, directory, source, reports);
-  const draft = nameListeners(read, listeners, directory, source, reports);
+  const users = read.users && completeUsers(read.users, files, reports);
+  const listeners = completeListeners(read.listen, hasUsers, files, source, reports);
+  const draft = nameListeners(read, listeners, files, source, reports);
   checkInterfaces(draft, reports);
   checkSafety(listeners, draft, purpose, source, reports);
   checkProgramOnly(draft, purpose, reports);
   const policy = completePolicy(draft, isAgent ? [] : ['disconnect', 'error'], source, reports);
-  const upstreams = new Upstreams(draft, directory, source, reports);
+  const upstreams = new Upstreams(draft, files, source, reports);
   const routes = completeRoutes(draft, upstreams, listeners, source, reports);
   warnOfUnused(draft, reports);
   warnOfPassedOn(policy.rules, routes, reports);
@@ -65,32 +72,32 @@ export function completeSettings(read: Draft, source: Source, purpose: Purpose, 
       unauthenticated: limits.unauthenticated ?? { start: 500, percent: 30, full: 1000 },
       ...(limits.memory !== undefined && { memory: limits.memory }),
     },
-    ...(draft.state !== undefined && { stateFile: resolve(directory, draft.state) }),
+    ...(draft.state !== undefined && { stateFile: files.path(draft.state) }),
     ...(draft.health !== undefined && { health: draft.health }),
-    ...controlOf(draft, directory, role),
+    ...controlOf(draft, (path) => files.path(path), role),
     ...(draft['run-as'] !== undefined && { runAs: draft['run-as'] }),
     log: {
       level: log.level ?? (isAgent ? 'warn' : 'info'),
       format: log.format ?? 'text',
-      to: logPlaceIn(directory, log.to ?? (role === 'library' ? 'nowhere' : 'stderr')),
+      to: logPlaceIn(files, log.to ?? (role === 'library' ? 'nowhere' : 'stderr')),
     },
     engine: draft.engine ?? 'auto',
     workers: draft.workers ?? (role === 'server' ? 'auto' : 1),
   };
 }
 
-function logPlaceIn(directory: string, to: LogSettings['to']): LogSettings['to'] {
-  return typeof to === 'object' && 'file' in to ? { file: resolve(directory, to.file) } : to;
+function logPlaceIn(files: Files, to: LogSettings['to']): LogSettings['to'] {
+  return typeof to === 'object' && 'file' in to ? { file: files.path(to.file) } : to;
 }
 
 /** The server's control socket; an agent has one only if it is written. */
 export function controlOf(
   { control }: Pick<Draft, 'control'>,
-  directory: string,
+  absolute: (path: string) => string,
   role: Purpose['role'],
 ): Pick<Settings, 'control'> {
   if (control === undefined) return role === 'server' ? {} : { control: false };
-  return { control: control && resolve(directory, control) };
+  return { control: control && absolute(control) };
 }
 
 /** A program that embeds the server has its own user, and its own means of control. */
@@ -102,11 +109,7 @@ function checkProgramOnly(draft: Draft, { role }: Purpose, { error }: Reports): 
     error(['control'], 'only garter serve has a control socket', 'remove control', 'key');
 }
 
-function completeUsers(
-  { file, name, password }: Users,
-  directory: string,
-  { error }: Reports,
-): UsersSettings {
+function completeUsers({ file, name, password }: Users, files: Files, { error }: Reports): UsersSettings {
   if (file === undefined && name === undefined && password === undefined) {
     error(['users'], 'there are no users here', 'write users: { file: users.txt }, or leave the key out');
   }
@@ -115,7 +118,7 @@ function completeUsers(
     error(['users', has], `a user with a ${has} but no ${lacks}`, `add the ${lacks}, or remove the ${has}`);
   }
   return {
-    ...(file !== undefined && { file: resolve(directory, file) }),
+    ...(file !== undefined && { file: files.path(file) }),
     ...(name !== undefined &&
       password !== undefined && { single: { username: name, password: passwordOf(password) } }),
   };
@@ -123,7 +126,7 @@ function completeUsers(
   function passwordOf(given: string | { readonly file: string }): string {
     if (typeof given === 'string') return given;
     try {
-      return readSecret(resolve(directory, given.file));
+      return readSecret(files.reads(given.file));
     } catch (fault) {
       if (!(fault instanceof ValueError)) throw fault;
       error(['users', 'password'], fault.message, fault.remedy);

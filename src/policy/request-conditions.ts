@@ -3,7 +3,8 @@ import type { AddressSet } from './addresses.ts';
 import { parseCondition } from './conditions.ts';
 import type { Condition } from './conditions.ts';
 import { DestinationMatcher, SourceMatcher } from './matchers.ts';
-import type { Facts, PortRange, RequestConditionOptions, LocalAddresses } from './policy.ts';
+import type { Facts, RequestConditionOptions, LocalAddresses } from './policy.ts';
+import { PortSet } from './ports.ts';
 import { TimeWindow } from './window.ts';
 
 /** The conditions of a rule or a route on a request, compiled. */
@@ -12,6 +13,8 @@ export class RequestConditions {
   readonly to: DestinationMatcher;
   readonly #from: SourceMatcher | undefined;
   readonly #users: ReadonlySet<string> | undefined;
+  readonly #ports: PortSet | undefined;
+  readonly #sourcePorts: PortSet | undefined;
   readonly #when: TimeWindow | undefined;
 
   /** `special`: addresses that match only where they are named. @default none: `any` matches everything */
@@ -20,6 +23,8 @@ export class RequestConditions {
     this.to = new DestinationMatcher(conditionsOf(options, options.to), special);
     this.#from = options.from && sourcesOf(options, options.from);
     this.#users = options.user && new Set(options.user);
+    this.#ports = options.port && new PortSet(options.port);
+    this.#sourcePorts = options.sourcePort && new PortSet(options.sourcePort);
     this.#when = options.when && new TimeWindow(options.when);
   }
 
@@ -28,12 +33,12 @@ export class RequestConditions {
    * it.
    */
   isFor(facts: Facts, client: Ip, surroundings: LocalAddresses): boolean {
-    const { commands, listener, protocol, sourcePort } = this.options;
+    const { commands, listener, protocol } = this.options;
     return (
       (commands === undefined || commands.includes(facts.command)) &&
       (listener === undefined || listener.includes(facts.listener)) &&
       (protocol === undefined || protocol.includes(facts.protocol)) &&
-      (sourcePort === undefined || isIn(sourcePort, facts.sourcePort)) &&
+      (this.#sourcePorts === undefined || this.#sourcePorts.has(facts.sourcePort)) &&
       (this.#from === undefined || this.#from.has(client, surroundings)) &&
       (this.#users === undefined || isAmong(this.#users, facts)) &&
       (this.#when === undefined || this.#when.has(facts.time))
@@ -41,7 +46,7 @@ export class RequestConditions {
   }
 
   hasPort(port: number): boolean {
-    return this.options.port === undefined || isIn(this.options.port, port);
+    return this.#ports === undefined || this.#ports.has(port);
   }
 
   /**
@@ -49,12 +54,12 @@ export class RequestConditions {
    * not match everything.
    */
   get coversAll(): boolean {
-    const { port } = this.options;
-    return (
-      this.to.any && (port === undefined || port.some(({ first, last }) => first <= 1 && last === 65_535))
-    );
+    return this.to.any && (this.#ports === undefined || this.#ports.covers(ALL_PORTS));
   }
 }
+
+/** The server refuses port 0 itself. */
+const ALL_PORTS = { first: 1, last: 65_535 };
 
 type Named = Pick<RequestConditionOptions, 'name'>;
 
@@ -76,8 +81,4 @@ export function sourcesOf(owner: Named, texts: readonly string[]): SourceMatcher
 
 function isAmong(users: ReadonlySet<string>, { user, groups }: Facts): boolean {
   return (user !== undefined && users.has(user)) || groups.some((group) => users.has(`@${group}`));
-}
-
-function isIn(ranges: readonly PortRange[], port: number): boolean {
-  return ranges.some(({ first, last }) => first <= port && port <= last);
 }

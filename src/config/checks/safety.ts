@@ -125,7 +125,10 @@ function warnOfNoCertificate({ accept = [], rules = [] }: Draft, { warning }: Re
 }
 
 /** All positions where a method is named. */
-function methodsIn({ listen = [], accept = [], rules = [] }: Draft, method: Method): Path[] {
+function methodsIn(
+  { listen = [], accept = [], rules = [] }: Partial<Pick<Draft, 'listen' | 'accept' | 'rules'>>,
+  method: Method,
+): Path[] {
   const has = (methods: readonly Method[] | undefined): boolean => methods?.includes(method) ?? false;
   return [
     ...listen.flatMap((one, i) => (has(one?.methods) ? [['listen', i, 'methods']] : [])),

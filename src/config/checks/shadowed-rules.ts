@@ -10,6 +10,7 @@ import type {
   RuleOptions,
   WhenOptions,
 } from '../../policy/policy.ts';
+import { PortSet } from '../../policy/ports.ts';
 import { publicSet, rangesOf, specialRanges } from '../../policy/sets.ts';
 import type { SetName } from '../../policy/sets.ts';
 import { sameIp } from '../../wire/ip.ts';
@@ -24,12 +25,11 @@ export interface Unreachable {
 
 /** The unreachable accept rules. Rules covered only by several earlier ones together are not detected. */
 export function unreachableAccepts(rules: readonly AcceptRuleOptions[]): Unreachable[] {
-  const reaches = rules.map(({ listener, from }) => ({ listener, from: new Conditions(from) }));
+  const conditionsOf = sharing();
+  const reaches = rules.map((options) => ({ options, from: conditionsOf(options.from) }));
   return findCovered(
     reaches,
-    (earlier, later) =>
-      covers(earlier.listener, later.listener) &&
-      later.from.all.every((condition) => earlier.from.cover(condition)),
+    (a, b) => covers(a.options.listener, b.options.listener) && a.from.coverAll(b.from),
   );
 }
 
@@ -44,33 +44,47 @@ export function unreachableRules(
   nat64: readonly AddressRange[] = [],
 ): Unreachable[] {
   const special = new Special(nat64);
-  return findCovered(rules.map(reachOf), (a, b) => {
+  return findCovered(reachesOf(rules), (a, b) => {
     const [earlier, later] = [a.options.action, b.options.action];
-    return (
-      coversFacts(a, b) &&
-      b.to.all.every((condition) =>
-        earlier === 'deny' ? a.to.cover(condition) : special.allowanceCovers(a.to, condition, later),
-      )
-    );
+    if (!coversFacts(a, b)) return false;
+    if (earlier === 'deny') return a.to.coverAll(b.to);
+    if (a.to === b.to && later === 'allow') return true;
+    return b.to.all.every((condition) => special.allowanceCovers(a.to, condition, later));
   });
 }
 
 /** The unreachable routes. */
 export function unreachableRoutes(routes: readonly RequestConditionOptions[]): Unreachable[] {
-  return findCovered(
-    routes.map(reachOf),
-    (a, b) => coversFacts(a, b) && b.to.all.every((condition) => a.to.cover(condition)),
-  );
+  return findCovered(reachesOf(routes), (a, b) => coversFacts(a, b) && a.to.coverAll(b.to));
 }
 
 interface Reach<T extends RequestConditionOptions> {
   readonly options: T;
   readonly from: Conditions;
   readonly to: Conditions;
+  readonly users: ReadonlySet<string> | undefined;
+  readonly ports: PortSet | undefined;
 }
 
-function reachOf<T extends RequestConditionOptions>(options: T): Reach<T> {
-  return { options, from: new Conditions(options.from), to: new Conditions(options.to) };
+function reachesOf<T extends RequestConditionOptions>(all: readonly T[]): Reach<T>[] {
+  const conditionsOf = sharing();
+  return all.map((options) => ({
+    options,
+    from: conditionsOf(options.from),
+    to: conditionsOf(options.to),
+    users: options.user && new Set(options.user),
+    ports: options.port && new PortSet(options.port),
+  }));
+}
+
+/** Rules with the same list share what is made of it. */
+function sharing(): (texts: readonly string[] | undefined) => Conditions {
+  const made = new Map<readonly string[] | undefined, Conditions>();
+  return (texts) => {
+    const known = made.get(texts) ?? new Conditions(texts);
+    made.set(texts, known);
+    return known;
+  };
 }
 
 /** Whether the first matches whenever the second does, apart from the destination's address or name. */
@@ -80,20 +94,28 @@ function coversFacts(a: Reach<RequestConditionOptions>, b: Reach<RequestConditio
     covers(wide.commands, narrow.commands) &&
     covers(wide.listener, narrow.listener) &&
     covers(wide.protocol, narrow.protocol) &&
-    covers(wide.user, narrow.user) &&
-    coversPorts(wide.port, narrow.port) &&
-    coversPorts(wide.sourcePort, narrow.sourcePort) &&
+    (a.users === undefined || narrow.user?.every((user) => a.users!.has(user)) === true) &&
+    coversPorts(a.ports, narrow.port) &&
+    coversPorts(wide.sourcePort && new PortSet(wide.sourcePort), narrow.sourcePort) &&
     coversWindow(wide.when, narrow.when) &&
-    b.from.all.every((condition) => a.from.cover(condition))
+    a.from.coverAll(b.from)
   );
 }
 
-function findCovered<T>(reaches: readonly T[], isCovered: (earlier: T, later: T) => boolean): Unreachable[] {
+function findCovered<T extends { readonly options: Listed }>(
+  reaches: readonly T[],
+  isCovered: (earlier: T, later: T) => boolean,
+): Unreachable[] {
   return reaches.flatMap((later, rule) => {
+    // With an empty list it matches nothing, until there is something in the file.
+    if (LISTED.some((key) => later.options[key]?.length === 0)) return [];
     const by = reaches.findIndex((earlier, i) => i < rule && isCovered(earlier, later));
     return by < 0 ? [] : [{ rule, by }];
   });
 }
+
+const LISTED = ['from', 'to', 'user', 'port'] as const;
+type Listed = Partial<Record<(typeof LISTED)[number], readonly unknown[]>>;
 
 /** The conditions of one `from` or `to`, and what they match together. No conditions mean `any`. */
 class Conditions {
@@ -125,6 +147,11 @@ class Conditions {
     if (this.#ranges.covers(range)) return true;
     this.#public ??= this.has('public') ? publicSet() : AddressSet.of([]);
     return this.#public.covers(range);
+  }
+
+  /** Whether they match everything that the others do, under the same premise as `cover`. */
+  coverAll(others: Conditions): boolean {
+    return this === others || others.all.every((condition) => this.cover(condition));
   }
 
   /** For conditions without exceptions: in `from`, and in the `to` of a denying rule. */
@@ -206,12 +233,10 @@ function covers<T>(wide: readonly T[] | undefined, narrow: readonly T[] | undefi
 }
 
 function coversPorts(
-  wide: readonly PortRange[] | undefined,
-  narrow: readonly PortRange[] | undefined,
+  wide: PortSet | undefined,
+  narrow: readonly PortRange[] = [{ first: 0, last: 65_535 }],
 ): boolean {
-  if (wide === undefined) return true;
-  const asked = narrow ?? [{ first: 0, last: 65_535 }];
-  return asked.every((range) => wide.some(({ first, last }) => first <= range.first && range.last <= last));
+  return wide === undefined || narrow.every((range) => wide.covers(range));
 }
 
 function coversWindow(wide: WhenOptions | undefined, narrow: WhenOptions | undefined): boolean {

@@ -1,21 +1,21 @@
-import type { CommandWord, OneOrMany, Ports, Secret } from './values.ts';
+import type { CommandWord, ListFile, OneOrMany, Ports, Secret } from './values.ts';
 
 /** An entry of `routes`. */
 export interface RouteConfig {
   /** For records and messages. @default 'route-1', 'route-2', … */
   readonly name?: string | undefined;
   /** Destinations, as in rules; here `any` matches everything. */
-  readonly to: OneOrMany<string>;
+  readonly to: OneOrMany<string | ListFile>;
   /** Commands. @default all */
   readonly command?: OneOrMany<CommandWord> | undefined;
   /** Listeners, by name or address. @default all */
   readonly listener?: OneOrMany<string> | undefined;
   /** Clients: CIDRs, addresses and sets. @default all */
-  readonly from?: OneOrMany<string> | undefined;
+  readonly from?: OneOrMany<string | ListFile> | undefined;
   /** Authenticated users, and groups as `@group`. @default all, including anonymous clients */
-  readonly user?: OneOrMany<string> | undefined;
+  readonly user?: OneOrMany<string | ListFile> | undefined;
   /** Ports of the destination. @default all */
-  readonly port?: OneOrMany<Ports> | undefined;
+  readonly port?: OneOrMany<Ports | ListFile> | undefined;
   /** `direct`, the name of an upstream, or the URL of a proxy server. */
   readonly via: string;
   /**

@@ -1,5 +1,5 @@
 import type { LogKind, Method, Protocol } from '../../policy/policy.ts';
-import type { CommandWord, OneOrMany, Ports } from './values.ts';
+import type { CommandWord, ListFile, OneOrMany, Ports } from './values.ts';
 
 /** An entry of `accept`. */
 export interface AcceptConfig {
@@ -10,7 +10,7 @@ export interface AcceptConfig {
   /** Listeners, by name or address. @default all */
   readonly listener?: OneOrMany<string> | undefined;
   /** Clients: CIDRs, addresses and sets. @default all */
-  readonly from?: OneOrMany<string> | undefined;
+  readonly from?: OneOrMany<string | ListFile> | undefined;
   /** Authentication methods instead of the listener's. @default the listener's */
   readonly methods?: OneOrMany<Method> | undefined;
 }
@@ -26,17 +26,17 @@ export interface RuleConfig {
   /** Listeners, by name or address. @default all */
   readonly listener?: OneOrMany<string> | undefined;
   /** Clients: CIDRs, addresses and sets. @default all */
-  readonly from?: OneOrMany<string> | undefined;
+  readonly from?: OneOrMany<string | ListFile> | undefined;
   /** Authenticated users, and groups as `@group`. @default all, including anonymous clients */
-  readonly user?: OneOrMany<string> | undefined;
+  readonly user?: OneOrMany<string | ListFile> | undefined;
   /**
    * Destinations: CIDR, address, name, `.suffix` (which includes the name itself), or a set: any, public,
    * private, loopback, link-local, multicast, self, metadata, reserved. In an allowing rule `any` and
    * `public` do not include the last six.
    */
-  readonly to: OneOrMany<string>;
+  readonly to: OneOrMany<string | ListFile>;
   /** Ports of the destination. @default all */
-  readonly port?: OneOrMany<Ports> | undefined;
+  readonly port?: OneOrMany<Ports | ListFile> | undefined;
   /** Ports that the client connects from. @default all */
   readonly 'source-port'?: OneOrMany<Ports> | undefined;
   /** Protocols of the client. @default all */

@@ -6,6 +6,12 @@ export type OneOrMany<T> = T | readonly T[];
 /** A password, or the path of a file that contains it; the file must not be readable by others. */
 export type Secret = string | { readonly file: string };
 
+/** More entries, in a file. */
+export interface ListFile {
+  /** Its path: one entry a line, # comments; for destinations also hosts(5). Read again with each reload. */
+  readonly file: string;
+}
+
 /** A port (`443`) or a range of them (`'8000-8999'`). */
 export type Ports = number | string;
 

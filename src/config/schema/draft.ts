@@ -2,7 +2,8 @@ import type { z } from 'zod';
 import { formatPath } from '../source/problem.ts';
 import type { Path, Report } from '../source/problem.ts';
 import { lists, sections } from './schema.ts';
-import type { Lists, Sections } from './schema.ts';
+import type { RouteSection } from './routes.ts';
+import type { AcceptSection, Lists, RuleSection, Sections } from './schema.ts';
 import type { Source } from '../source/source.ts';
 import { nearest } from '../source/suggestion.ts';
 import { isKeys } from './value.ts';
@@ -11,13 +12,20 @@ import { either, quote } from '../source/value-error.ts';
 /**
  * The sections of a source: a faulty one is present but `undefined`, so that the others can still be checked.
  */
-export type Draft = { -readonly [K in keyof Sections]?: Sections[K] | undefined } & {
+export type WrittenDraft = { -readonly [K in keyof Sections]?: Sections[K] | undefined } & {
   /** Faulty entries are `undefined`. */
   [K in keyof Lists]?: readonly (Lists[K] | undefined)[] | undefined;
 };
 
+/** The same with the entries of list files in place of the files. */
+export type Draft = { [K in Exclude<keyof WrittenDraft, 'accept' | 'rules' | 'routes'>]: WrittenDraft[K] } & {
+  accept?: readonly (AcceptSection | undefined)[] | undefined;
+  rules?: readonly (RuleSection | undefined)[] | undefined;
+  routes?: readonly (RouteSection | undefined)[] | undefined;
+};
+
 /** Reads all sections of a source, and reports everything that does not match the schema. */
-export function readDraft({ value }: Source, report: Report): Draft {
+export function readDraft({ value }: Source, report: Report): WrittenDraft {
   const draft: Record<string, unknown> = {};
   if (!isKeys(value)) {
     const found =

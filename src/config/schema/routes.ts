@@ -15,6 +15,8 @@ import type { HostPort } from '../../wire/address.ts';
 import type { ProxyHeaderVersion } from '../../wire/proxy-header.ts';
 import { serviceName } from './discovery.ts';
 import type { ServiceName } from './discovery.ts';
+import * as condition from './conditions.ts';
+import type { WithFiles } from './conditions.ts';
 import * as leaf from './scalars.ts';
 import { nameServer } from './name-server.ts';
 import { proxyUrl, upstreamRef } from './proxy-url.ts';
@@ -76,18 +78,18 @@ interface ServerLogin {
 }
 
 /** An entry of `routes`. */
-export const route: Schema<RouteSection, RouteConfig> = keys<RouteSection, RouteConfig>(
+export const route: Schema<WithFiles<RouteSection>, RouteConfig> = keys<WithFiles<RouteSection>, RouteConfig>(
   '{ to: [any], via: direct }',
   {
     name: optional(leaf.label, 'For records and messages. Default: route-1, route-2, …'),
-    to: list(leaf.toCondition, { example: 'to: [any], or the destinations you mean' }).describe(
+    to: list(condition.toEntry, { example: 'to: [any], or the destinations you mean' }).describe(
       'Destinations, as in rules; any means everything here.',
     ),
     command: optional(list(leaf.command), 'Default: all.'),
-    listener: optional(list(leaf.listenerRef), 'Listeners, by name or address. Default: all.'),
-    from: optional(list(leaf.fromCondition), 'Clients: CIDRs, addresses and sets. Default: all.'),
-    user: optional(list(leaf.userOrGroup), 'Names and "@group". Default: all.'),
-    port: optional(list(leaf.ports), 'Ports of the destination. Default: all.'),
+    listener: optional(list(condition.listenerRef), 'Listeners, by name or address. Default: all.'),
+    from: optional(list(condition.fromEntry), 'Clients: CIDRs, addresses and sets. Default: all.'),
+    user: optional(list(condition.userEntry), 'Names and "@group". Default: all.'),
+    port: optional(list(condition.portEntry), 'Ports of the destination. Default: all.'),
     via: upstreamRef.describe('direct, the name of an upstream, or the URL of a proxy server.'),
     egress: optional(
       list(leaf.localAddress, { example: 'egress: [192.0.2.1], addresses of this machine' }),

@@ -1,20 +1,17 @@
-import type { CommandWord, Ports, Secret } from '../input/values.ts';
-import { groupFault, nameFault, passwordFault } from '../../auth/users-file.ts';
-import { conditionRemedy, parseCondition, parsePortRange } from '../../policy/conditions.ts';
-import type { Condition } from '../../policy/conditions.ts';
+import type { CommandWord, Secret } from '../input/values.ts';
+import { nameFault, passwordFault } from '../../auth/users-file.ts';
+import { conditionRemedy, parseCondition } from '../../policy/conditions.ts';
 import { parseName } from '../../policy/names.ts';
 import { nat64Remedy } from '../../policy/nat64.ts';
-import type { PortRange, Rate } from '../../policy/policy.ts';
-import { SET_NAMES } from '../../policy/sets.ts';
+import type { Rate } from '../../policy/policy.ts';
 import type { EarlyDrop } from '../../server/settings.ts';
 import type { HostPort } from '../../wire/address.ts';
 import { formatIp, parseIp } from '../../wire/ip.ts';
 import { INTERFACE, literalAddress } from './literal-address.ts';
-import { nearest } from '../source/suggestion.ts';
 import { parseBandwidth, parseQuota, parseRate, parseSize, parseTime } from './units.ts';
 import { choice, isKeys, plain, text, value } from './value.ts';
 import type { Schema } from './value.ts';
-import { ValueError, notYet, quote } from '../source/value-error.ts';
+import { ValueError, quote } from '../source/value-error.ts';
 
 /** The scalar values of a configuration and their syntax. */
 
@@ -94,45 +91,6 @@ export const label: Schema<string, string> = value({ type: 'string' }, (input) =
   );
 });
 
-/** The name or address of a listener. */
-export const listenerRef: Schema<string, string> = value(
-  { type: 'string', examples: ['office', '10.0.3.1:1080'] },
-  (input) => text(input, 'the name or the address of a listener'),
-);
-
-/** An entry of `to`. */
-export const toCondition: Schema<string, string> = value(
-  { type: 'string', examples: [...SET_NAMES, '192.0.2.0/24', 'www.example.com', '.example.com'] },
-  (input) => {
-    refuseFile(input);
-    const written = plain(input) || text(input, 'a CIDR, an address, a name or a set');
-    const condition = parseCondition(written);
-    if (condition !== undefined) return canonical(condition, written);
-    throw new ValueError(`${quote(written)} is not a destination`, conditionRemedy(written));
-  },
-);
-
-/** An entry of `from`. */
-export const fromCondition: Schema<string, string> = value(
-  { type: 'string', examples: ['10.0.0.0/8', ...SET_NAMES] },
-  (input) => {
-    refuseFile(input);
-    const written = text(input, 'a CIDR, an address, or a set such as private');
-    const condition = parseCondition(written);
-    if (condition === undefined)
-      throw new ValueError(
-        `${quote(written)} is not an address, a network or a set`,
-        conditionRemedy(written),
-      );
-    if (condition.type !== 'name') return canonical(condition, written);
-    const set = nearest(written, SET_NAMES);
-    throw new ValueError(
-      `${quote(written)} is a name, but clients are known only by address`,
-      set === undefined ? 'write their address or network' : `did you mean the set ${set}?`,
-    );
-  },
-);
-
 /** A CIDR or a single address. */
 export const network: Schema<string, string> = value(
   { type: 'string', examples: ['198.51.100.0/24'] },
@@ -211,23 +169,6 @@ export const command: Schema<CommandWord, CommandWord> = choice<CommandWord>([
   'any',
 ]);
 
-/** A user name, or a group with a leading @. */
-export const userOrGroup: Schema<string, string> = value(
-  { type: 'string', examples: ['alice', '@staff'] },
-  (input) => {
-    refuseFile(input);
-    const written = text(input, 'a name or a @group, in quotes: "alice", "@staff"');
-    if (written.startsWith('ident:')) throw notYet('a name that is only claimed (ident:)');
-    const isGroup = written.startsWith('@');
-    const fault = isGroup ? groupFault(written.slice(1)) : nameFault(written);
-    if (fault === undefined) return written;
-    throw new ValueError(
-      isGroup ? `the group ${quote(written.slice(1))} ${fault}` : `${quote(written)} ${fault}`,
-      'write a user name, or a group such as "@staff"',
-    );
-  },
-);
-
 export const userName: Schema<string, string> = value({ type: 'string', examples: ['alice'] }, (input) => {
   const fault = nameFault(text(input, 'a user name, in quotes'));
   if (fault === undefined) return String(input);
@@ -245,19 +186,6 @@ export const secret: Schema<string | { readonly file: string }, Secret> = value(
     const fault = passwordFault(input);
     if (fault !== undefined) throw new ValueError(`the password ${fault}`, remedy);
     return input;
-  },
-);
-
-export const ports: Schema<PortRange, Ports> = value(
-  { type: ['integer', 'string'], examples: [443, '8000-8999'] },
-  (input) => {
-    refuseFile(input);
-    const range = parsePortRange(plain(input));
-    if (range !== undefined) return range;
-    throw new ValueError(
-      `${quote(input)} is not a port`,
-      'write a port such as 443, or a range such as 8000-8999, up to 65535',
-    );
   },
 );
 
@@ -307,22 +235,3 @@ export const zone: Schema<string, string> = value(
     }
   },
 );
-
-/** Rejects a list whose entries are in a separate file. */
-function refuseFile(input: unknown): void {
-  if (isKeys(input) && 'file' in input) throw notYet('a list in a file ({ file: … })');
-}
-
-/** A set or name in the form in which it is compared; a network as written. */
-function canonical(condition: Condition, written: string): string {
-  switch (condition.type) {
-    case 'set':
-      return condition.set;
-    case 'name':
-      return condition.name;
-    case 'range':
-      return written;
-    default:
-      return condition satisfies never;
-  }
-}

@@ -16,6 +16,8 @@ import type { LogKind, Method, PortRange, Protocol, Rate } from '../../policy/po
 import type { Family } from '../../resolve/resolver.ts';
 import type { NameServer } from '../../resolve/system.ts';
 import type { EarlyDrop, ResolveOrder, Settings } from '../../server/settings.ts';
+import * as condition from './conditions.ts';
+import type { WithFiles } from './conditions.ts';
 import * as leaf from './scalars.ts';
 import { controlSocket, healthAddress, listenAddress } from './listen-address.ts';
 import type { ListenAddress } from './listen-address.ts';
@@ -51,9 +53,9 @@ export interface Sections {
 /** The sections that are lists, with the type of their entries. */
 export interface Lists {
   readonly listen: ListenerSection;
-  readonly accept: AcceptSection;
-  readonly rules: RuleSection;
-  readonly routes: RouteSection;
+  readonly accept: WithFiles<AcceptSection>;
+  readonly rules: WithFiles<RuleSection>;
+  readonly routes: WithFiles<RouteSection>;
 }
 
 export interface Users {
@@ -174,15 +176,15 @@ const listener = keys<ListenerSection, ListenerConfig>('{ address: 127.0.0.1:108
   tls: optional(listenerTls, 'TLS 1.3 on the whole connection.'),
   'proxy-protocol': optional(
     keys<ProxyProtocolSection, ProxyProtocolConfig>('{ from: [10.0.0.2] }', {
-      from: list(leaf.fromCondition, { example: 'from: [ … ] with the addresses of the balancers' }).describe(
-        'The balancers: CIDRs, addresses and sets.',
-      ),
+      from: list(condition.fromCondition, {
+        example: 'from: [ … ] with the addresses of the balancers',
+      }).describe('The balancers: CIDRs, addresses and sets.'),
     }),
     'The PROXY protocol, versions 1 and 2: these peers must send a header, and no others may.',
   ),
   udp: optional(
     keys<UdpSection, UdpConfig>('{ ports: 40000-40999 }', {
-      ports: optional(leaf.ports, "Ports for clients' datagrams. Default: any free port."),
+      ports: optional(condition.ports, "Ports for clients' datagrams. Default: any free port."),
       advertise: optional(
         keyed(leaf.network, leaf.literal, '{ "198.51.100.0/24": 203.0.113.10 }'),
         'The address announced to clients, by client network. Default: the one that the TCP connection reached.',
@@ -204,73 +206,82 @@ const listener = keys<ListenerSection, ListenerConfig>('{ address: 127.0.0.1:108
   ),
 });
 
-const acceptRule = keys<AcceptSection, AcceptConfig>('{ name: inside, allow: true, from: [10.0.0.0/8] }', {
-  name: optional(leaf.label, 'For records and messages. Default: accept-1, accept-2, …'),
-  allow: leaf.truth('allow').describe('true accepts the connection, false closes it.'),
-  listener: optional(list(leaf.listenerRef), 'Listeners, by name or address. Default: all.'),
-  from: optional(list(leaf.fromCondition), 'CIDRs, addresses and sets. Default: everyone.'),
-  methods: optional(list(method), "Authentication methods instead of the listener's."),
-});
+const acceptRule = keys<WithFiles<AcceptSection>, AcceptConfig>(
+  '{ name: inside, allow: true, from: [10.0.0.0/8] }',
+  {
+    name: optional(leaf.label, 'For records and messages. Default: accept-1, accept-2, …'),
+    allow: leaf.truth('allow').describe('true accepts the connection, false closes it.'),
+    listener: optional(list(condition.listenerRef), 'Listeners, by name or address. Default: all.'),
+    from: optional(list(condition.fromEntry), 'CIDRs, addresses and sets. Default: everyone.'),
+    methods: optional(list(method), "Authentication methods instead of the listener's."),
+  },
+);
 
-const rule = keys<RuleSection, RuleConfig>('{ name: web, allow: connect, to: [any], port: [80, 443] }', {
-  name: optional(leaf.label, 'For records and messages. Default: rule-1, rule-2, …'),
-  allow: optional(list(leaf.command), 'The commands that this rule allows.'),
-  deny: optional(list(leaf.command), 'The commands that this rule refuses.'),
-  listener: optional(list(leaf.listenerRef), 'Listeners, by name or address. Default: all.'),
-  from: optional(list(leaf.fromCondition), 'Clients: CIDRs, addresses and sets. Default: all.'),
-  user: optional(
-    list(leaf.userOrGroup),
-    'Authenticated user names, and "@group" for groups of the users file. Default: all, including anonymous clients.',
-  ),
-  to: list(leaf.toCondition, { example: 'to: [any], or the destinations you mean' }).describe(
-    'Destinations: CIDR, address, name, .suffix (including the name itself), or a set: any, public, private, loopback, ' +
-      'link-local, multicast, self, metadata, reserved. In an allowing rule, any and public do not include the last six: name these explicitly.',
-  ),
-  port: optional(list(leaf.ports), 'Ports of the destination. Default: all.'),
-  'source-port': optional(list(leaf.ports), 'Ports that the client comes from. Default: all.'),
-  protocol: optional(list(protocol), 'Default: all.'),
-  method: optional(
-    list(method),
-    'The method that an allowing rule demands; a client that used another one is refused, and no further rule is tried.',
-  ),
-  when: optional(
-    keys<WhenSection, WhenConfig>('{ days: mon-fri, hours: "08:00-18:00", zone: Europe/Oslo }', {
-      days: optional(list(leaf.days), 'Default: every day.'),
-      hours: optional(
-        leaf.hours,
-        'If the end is before the start, the range runs past midnight. Default: all day.',
-      ),
-      zone: optional(leaf.zone, "An IANA time zone. Default: this machine's."),
-    }),
-    'The days and hours at which this rule applies.',
-  ),
-  limit: optional(
-    keys<RuleLimitsSection, RuleLimitsConfig>('{ sessions: 1000, sessions-per-user: 20 }', {
-      sessions: optional(leaf.count, 'Concurrent sessions of this rule.'),
-      'sessions-per-user': optional(leaf.count, 'Concurrent sessions per user.'),
-      'sessions-per-address': optional(leaf.count, 'Concurrent sessions per client address.'),
-      rate: optional(leaf.rate, 'New sessions of this rule.'),
-      'rate-per-address': optional(leaf.rate, 'New sessions per client address.'),
-      bandwidth: optional(leaf.bandwidth, 'Bytes in each direction, for all sessions of this rule together.'),
-      'bandwidth-per-session': optional(leaf.bandwidth, 'Bytes in each direction, for each session.'),
-      'quota-per-user': optional(
-        leaf.quota,
-        'Bytes per user and day (UTC), both directions together; kept in the file named by state.',
-      ),
-      duration: optional(leaf.time, 'How long a session may last.'),
-      idle: optional(leaf.time, 'How long a session may be idle. Default: timeouts.idle.'),
-    }),
-    'A request beyond a limit is refused; it never falls through to the next rule.',
-  ),
-  log: optional(
-    list(choice<LogKind>(['connect', 'disconnect', 'error']), { least: 0 }),
-    'What to record of each session. Default: [disconnect, error], one record per session; [] records nothing.',
-  ),
-  revoke: optional(
-    revoke,
-    'What happens to open sessions when the rule no longer applies. Default: the top-level revoke.',
-  ),
-}).meta({ oneOf: [{ required: ['allow'] }, { required: ['deny'] }] });
+const rule = keys<WithFiles<RuleSection>, RuleConfig>(
+  '{ name: web, allow: connect, to: [any], port: [80, 443] }',
+  {
+    name: optional(leaf.label, 'For records and messages. Default: rule-1, rule-2, …'),
+    allow: optional(list(leaf.command), 'The commands that this rule allows.'),
+    deny: optional(list(leaf.command), 'The commands that this rule refuses.'),
+    listener: optional(list(condition.listenerRef), 'Listeners, by name or address. Default: all.'),
+    from: optional(list(condition.fromEntry), 'Clients: CIDRs, addresses and sets. Default: all.'),
+    user: optional(
+      list(condition.userEntry),
+      'Authenticated user names, and "@group" for groups of the users file. Default: all, including anonymous clients.',
+    ),
+    to: list(condition.toEntry, { example: 'to: [any], or the destinations you mean' }).describe(
+      'Destinations: CIDR, address, name, .suffix (including the name itself), or a set: any, public, private, loopback, ' +
+        'link-local, multicast, self, metadata, reserved. In an allowing rule, any and public do not include the last six: name these explicitly.',
+    ),
+    port: optional(list(condition.portEntry), 'Ports of the destination. Default: all.'),
+    'source-port': optional(list(condition.ports), 'Ports that the client comes from. Default: all.'),
+    protocol: optional(list(protocol), 'Default: all.'),
+    method: optional(
+      list(method),
+      'The method that an allowing rule demands; a client that used another one is refused, and no further rule is tried.',
+    ),
+    when: optional(
+      keys<WhenSection, WhenConfig>('{ days: mon-fri, hours: "08:00-18:00", zone: Europe/Oslo }', {
+        days: optional(list(leaf.days), 'Default: every day.'),
+        hours: optional(
+          leaf.hours,
+          'If the end is before the start, the range runs past midnight. Default: all day.',
+        ),
+        zone: optional(leaf.zone, "An IANA time zone. Default: this machine's."),
+      }),
+      'The days and hours at which this rule applies.',
+    ),
+    limit: optional(
+      keys<RuleLimitsSection, RuleLimitsConfig>('{ sessions: 1000, sessions-per-user: 20 }', {
+        sessions: optional(leaf.count, 'Concurrent sessions of this rule.'),
+        'sessions-per-user': optional(leaf.count, 'Concurrent sessions per user.'),
+        'sessions-per-address': optional(leaf.count, 'Concurrent sessions per client address.'),
+        rate: optional(leaf.rate, 'New sessions of this rule.'),
+        'rate-per-address': optional(leaf.rate, 'New sessions per client address.'),
+        bandwidth: optional(
+          leaf.bandwidth,
+          'Bytes in each direction, for all sessions of this rule together.',
+        ),
+        'bandwidth-per-session': optional(leaf.bandwidth, 'Bytes in each direction, for each session.'),
+        'quota-per-user': optional(
+          leaf.quota,
+          'Bytes per user and day (UTC), both directions together; kept in the file named by state.',
+        ),
+        duration: optional(leaf.time, 'How long a session may last.'),
+        idle: optional(leaf.time, 'How long a session may be idle. Default: timeouts.idle.'),
+      }),
+      'A request beyond a limit is refused; it never falls through to the next rule.',
+    ),
+    log: optional(
+      list(choice<LogKind>(['connect', 'disconnect', 'error']), { least: 0 }),
+      'What to record of each session. Default: [disconnect, error], one record per session; [] records nothing.',
+    ),
+    revoke: optional(
+      revoke,
+      'What happens to open sessions when the rule no longer applies. Default: the top-level revoke.',
+    ),
+  },
+).meta({ oneOf: [{ required: ['allow'] }, { required: ['deny'] }] });
 
 type Given<T> = Exclude<T, undefined>;
 type Entry<T> = T extends readonly (infer E)[] ? E : never;

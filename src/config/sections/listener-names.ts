@@ -1,9 +1,9 @@
-import { resolve } from 'node:path';
 import { formatListenAddress, listenerName } from '../../server/listen/listeners.ts';
 import type { ListenerSettings } from '../../server/settings.ts';
 import { reportTaken } from '../checks/names.ts';
 import type { Draft } from '../schema/draft.ts';
 import { addressesOf, listenAddress } from '../schema/listen-address.ts';
+import type { Files } from '../source/files.ts';
 import type { Path, Placed, Reports } from '../source/problem.ts';
 import type { Source } from '../source/source.ts';
 import { nearest } from '../source/suggestion.ts';
@@ -16,7 +16,7 @@ import { either, quote, ValueError } from '../source/value-error.ts';
 export function nameListeners(
   draft: Draft,
   listeners: readonly Placed<ListenerSettings>[],
-  directory: string,
+  files: Files,
   source: Source,
   reports: Reports,
 ): Draft {
@@ -30,7 +30,7 @@ export function nameListeners(
   // A faulty listener may be the one that is meant.
   const isSure = draft.listen?.every((_, i) => listeners.some(({ path }) => path[1] === i)) ?? true;
   const find = (written: string, path: Path): readonly string[] => {
-    const found = spellingsOf(written, directory).flatMap((one) => [...(known.get(one) ?? [])]);
+    const found = spellingsOf(written, files).flatMap((one) => [...(known.get(one) ?? [])]);
     if (found.length > 0) return found;
     if (isSure) {
       const meant = nearest(written, [...known.keys()]);
@@ -60,10 +60,10 @@ function namesIn({ listen = [] }: Draft): Placed<{ readonly name: string }>[] {
 }
 
 /** A name as it is, and the addresses that an address stands for. */
-function spellingsOf(written: string, directory: string): readonly string[] {
+function spellingsOf(written: string, files: Files): readonly string[] {
   const { data: address } = listenAddress.safeParse(written);
   if (address === undefined) return [written];
-  if ('path' in address) return [`unix:${resolve(directory, address.path)}`];
+  if ('path' in address) return [`unix:${files.path(address.path)}`];
   if ('activated' in address) return [written];
   try {
     return addressesOf(address.host).map((host) => formatListenAddress({ host, port: address.port }));

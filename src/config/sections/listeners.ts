@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { resolve } from 'node:path';
 import type { Protocol } from '../../policy/policy.ts';
 import { formatListenAddress } from '../../server/listen/listeners.ts';
 import type { ListenerSettings } from '../../server/settings.ts';
 import type { Draft } from '../schema/draft.ts';
 import { addressesOf } from '../schema/listen-address.ts';
+import type { Files } from '../source/files.ts';
 import type { Placed, Reports } from '../source/problem.ts';
 import type { ListenerSection } from '../schema/schema.ts';
 import type { Source } from '../source/source.ts';
@@ -20,7 +20,7 @@ const DEFAULT: ListenerSection = { address: { host: '127.0.0.1', port: 1080 } };
 export function completeListeners(
   listen: Draft['listen'],
   hasUsers: boolean,
-  directory: string,
+  files: Files,
   source: Source,
   reports: Reports,
 ): Placed<ListenerSettings>[] {
@@ -35,10 +35,10 @@ export function completeListeners(
     if (section === undefined) return [];
     const common = {
       ...(section.name !== undefined && { name: section.name }),
-      ...completeOptions(section, i, hasUsers, directory, reports),
+      ...completeOptions(section, i, hasUsers, files, reports),
       ...originOf(source, ['listen', i]),
     };
-    return addressesFor(section, i, directory, reports).map((address) => {
+    return addressesFor(section, i, files, reports).map((address) => {
       take(taken, address, i, reports);
       return { made: { address, ...common }, path: ['listen', i] };
     });
@@ -50,10 +50,10 @@ function completeOptions(
   section: ListenerSection,
   i: number,
   hasUsers: boolean,
-  directory: string,
+  files: Files,
   reports: Reports,
 ): Omit<ListenerSettings, 'address'> {
-  const tls = section.tls && completeTls(section.tls, ['listen', i, 'tls'], directory, reports);
+  const tls = section.tls && completeTls(section.tls, ['listen', i, 'tls'], files, reports);
   const isCertified = section.tls?.['client-ca'] !== undefined;
   const fallback = isCertified ? 'certificate' : hasUsers ? 'password' : 'none';
   const { protocols = PROTOCOLS, methods = [fallback] } = section;
@@ -88,13 +88,13 @@ function completeUdp(section: ListenerSection['udp'] = {}): ListenerSettings['ud
 function addressesFor(
   { address, mode }: ListenerSection,
   i: number,
-  directory: string,
+  files: Files,
   { error }: Reports,
 ): readonly ListenerSettings['address'][] {
   if (mode !== undefined && !('path' in address))
     error(['listen', i, 'mode'], 'only a unix socket has a mode', 'remove it', 'key');
   if ('activated' in address) return [address];
-  if ('path' in address) return [{ path: resolve(directory, address.path), mode: mode ?? 0o660 }];
+  if ('path' in address) return [{ path: files.path(address.path), mode: mode ?? 0o660 }];
   try {
     return addressesOf(address.host).map((host) => ({ host, port: address.port }));
   } catch (fault) {

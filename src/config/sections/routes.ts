@@ -160,11 +160,13 @@ function warnOfForeign(address: string, path: Path, { warning }: Reports): void 
 function reportUnreachable(
   placed: readonly Placed<RouteOptions>[],
   source: Source,
-  { error }: Reports,
+  { error, warning, isListed }: Reports,
 ): void {
   for (const { rule, by } of unreachableRoutes(placed.map(({ made }) => made))) {
     const [later, earlier] = [placed[rule]!, placed[by]!];
-    error(
+    // A list that has come to be covered must not make a reload fail.
+    const report = [earlier, later].some(({ path }) => isListed(path)) ? warning : error;
+    report(
       later.path,
       `the route ${quote(later.made.name)} is never used: ${quote(earlier.made.name)} ${whereIs(earlier.path, source)} matches all of it`,
       'move it above that one, or remove it',

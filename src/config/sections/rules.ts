@@ -92,11 +92,13 @@ function reportUnreachable<T extends { readonly name: string }>(
   placed: readonly Placed<T>[],
   find: (rules: readonly T[]) => Unreachable[],
   source: Source,
-  { error }: Reports,
+  { error, warning, isListed }: Reports,
 ): void {
   for (const { rule, by } of find(placed.map(({ made }) => made))) {
     const [later, earlier] = [placed[rule]!, placed[by]!];
-    error(
+    // A list that has come to be covered must not make a reload fail.
+    const report = [earlier, later].some(({ path }) => isListed(path)) ? warning : error;
+    report(
       later.path,
       `the rule ${quote(later.made.name)} is never reached: ${quote(earlier.made.name)} ${whereIs(earlier.path, source)} matches all of it`,
       'move it above that one, or remove it',

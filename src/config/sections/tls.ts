@@ -1,12 +1,12 @@
 import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { dateFault } from '../../tls/certificate.ts';
 import type { LinkOptions } from '../../route/options.ts';
 import { codeOf } from '../../wire/error-code.ts';
 import type { TlsSettings } from '../../server/settings.ts';
+import type { Files } from '../source/files.ts';
 import type { Path, Reports } from '../source/problem.ts';
 import { readSecret } from '../source/secret.ts';
 import type { LinkSection, TlsSection } from '../schema/tls.ts';
@@ -21,13 +21,13 @@ const TICKET_KEYS = 48;
 export function completeTls(
   section: TlsSection,
   path: Path,
-  directory: string,
+  files: Files,
   reports: Reports,
 ): TlsSettings | undefined {
-  const files = new PemFiles(path, directory, reports);
-  const own = files.pair(section.cert, section.key);
-  const clientCa = files.authorities('client-ca', section['client-ca']);
-  if (own === undefined || files.failed) return undefined;
+  const pems = new PemFiles(path, files, reports);
+  const own = pems.pair(section.cert, section.key);
+  const clientCa = pems.authorities('client-ca', section['client-ca']);
+  if (own === undefined || pems.failed) return undefined;
   return {
     ...own,
     ...(clientCa !== undefined && { clientCa }),
@@ -39,18 +39,18 @@ export function completeTls(
 export function completeLink(
   { name, ca, cert, key, pin }: LinkSection,
   path: Path,
-  directory: string,
+  files: Files,
   reports: Reports,
 ): LinkOptions | undefined {
-  const files = new PemFiles(path, directory, reports);
-  const authorities = files.authorities('ca', ca);
-  const own = cert !== undefined && key !== undefined ? files.pair(cert, key) : undefined;
+  const pems = new PemFiles(path, files, reports);
+  const authorities = pems.authorities('ca', ca);
+  const own = cert !== undefined && key !== undefined ? pems.pair(cert, key) : undefined;
   if ((cert === undefined) !== (key === undefined)) {
     const [has, lacks] = cert === undefined ? ['key', 'cert'] : ['cert', 'key'];
     reports.error([...path, has], `${has} without ${lacks}`, `add ${lacks}, or remove ${has}`, 'key');
     return undefined;
   }
-  if (files.failed) return undefined;
+  if (pems.failed) return undefined;
   return {
     ...(name !== undefined && { name }),
     ...(authorities !== undefined && { ca: authorities }),
@@ -63,12 +63,12 @@ export function completeLink(
 class PemFiles {
   failed = false;
   readonly #path: Path;
-  readonly #directory: string;
+  readonly #files: Files;
   readonly #reports: Reports;
 
-  constructor(path: Path, directory: string, reports: Reports) {
+  constructor(path: Path, files: Files, reports: Reports) {
     this.#path = path;
-    this.#directory = directory;
+    this.#files = files;
     this.#reports = reports;
   }
 
@@ -106,7 +106,7 @@ class PemFiles {
   }
 
   #place(file: string): string {
-    return resolve(this.#directory, file);
+    return this.#files.reads(file);
   }
 
   #try<T>(name: string, read: () => T): T | undefined {

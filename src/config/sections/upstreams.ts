@@ -1,8 +1,8 @@
-import { resolve } from 'node:path';
 import { isHere, mayGoDirectly } from '../../route/options.ts';
 import type { HealthOptions, LinkOptions, ServerOptions, UpstreamOptions } from '../../route/options.ts';
 import type { ServiceName } from '../schema/discovery.ts';
 import type { Draft } from '../schema/draft.ts';
+import type { Files } from '../source/files.ts';
 import type { Path, Reports } from '../source/problem.ts';
 import { checkCredentials, showsPassword } from '../schema/proxy-url.ts';
 import type { UpstreamRef } from '../schema/proxy-url.ts';
@@ -30,17 +30,17 @@ const HOW_TLS = 'write socks5h+tls:// or https:// in its URL, or take tls away';
 export class Upstreams {
   /** `undefined` where they could not be read, which has been reported. */
   readonly #sections: Draft['upstreams'];
-  readonly #directory: string;
+  readonly #files: Files;
   readonly #source: Source;
   readonly #reports: Reports;
   readonly #made = new Map<string, UpstreamOptions | undefined>();
   /** Upstreams being resolved, to detect circular references. */
   readonly #under: string[] = [];
 
-  constructor(draft: Draft, directory: string, source: Source, reports: Reports) {
+  constructor(draft: Draft, files: Files, source: Source, reports: Reports) {
     const { upstreams = {} } = draft;
     this.#sections = 'upstreams' in draft ? draft.upstreams : upstreams;
-    this.#directory = directory;
+    this.#files = files;
     this.#source = source;
     this.#reports = reports;
     if (Object.hasOwn(upstreams, 'direct'))
@@ -168,7 +168,7 @@ export class Upstreams {
     if (login === undefined) return inUrl ?? credentials;
     const { name: username, password: given } = login;
     try {
-      const password = typeof given === 'string' ? given : readSecret(resolve(this.#directory, given.file));
+      const password = typeof given === 'string' ? given : readSecret(this.#files.reads(given.file));
       checkCredentials(protocol, { username, password });
       return { username, password };
     } catch (fault) {
@@ -189,7 +189,7 @@ export class Upstreams {
       this.#reports.error([...path, 'tls'], 'this server is used without TLS', HOW_TLS, 'key');
       return undefined;
     }
-    const given = completeLink(tls, [...path, 'tls'], this.#directory, this.#reports);
+    const given = completeLink(tls, [...path, 'tls'], this.#files, this.#reports);
     return given && { ...inUrl, ...given };
   }
 

@@ -8,22 +8,22 @@ const SIZE_LIMIT = 10 * 1024 * 1024;
 
 const REPLACEMENT = '\uFFFD';
 
-/** The text of a configuration file, or the problem with reading it. */
-export function readText(file: string): string | Problem {
+/** The text of a configuration file or a list, or the problem with reading it. `where`: the name for messages. */
+export function readText(file: string, where: string = file): string | Problem {
   let bytes: Buffer;
   try {
     if (statSync(file).size > SIZE_LIMIT)
-      return { where: file, message: 'the file is longer than 10 MiB', remedy: 'write shorter lists' };
+      return { where, message: 'the file is longer than 10 MiB', remedy: 'write shorter lists' };
     bytes = readFileSync(file);
   } catch (error) {
     return {
-      where: file,
+      where,
       ...explain(error instanceof Error && 'code' in error ? String(error.code) : String(error)),
     };
   }
   if (isUtf8(bytes)) return textOf(bytes);
   const { line, column } = firstNotUtf8(bytes);
-  return { where: file, line, column, message: 'the file is not UTF-8 text', remedy: 'save it as UTF-8' };
+  return { where, line, column, message: 'the file is not UTF-8 text', remedy: 'save it as UTF-8' };
 }
 
 function explain(code: string): { message: string; remedy: string } {

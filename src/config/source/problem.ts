@@ -39,6 +39,10 @@ export interface Reports {
   /** Prevents the start. */
   readonly error: Report;
   readonly warning: Report;
+  /** Reports an error in another file, such as a list. */
+  readonly problem: (problem: Problem) => void;
+  /** Whether part of a section is in list files, which others may change. */
+  readonly isListed: (section: Path) => boolean;
 }
 
 /** Formats the problems as lines of text, in order; only the first if there are too many. */
