@@ -29,6 +29,10 @@ export const listenerRef: Schema<string, string> = value(
   (input) => text(input, 'the name or the address of a listener'),
 );
 
+const FILE_HINT = {
+  type: 'string',
+  description: 'The path of a file with more entries: one a line, # comments.',
+};
 const FROM_HINTS: Hints = { type: 'string', examples: ['10.0.0.0/8', ...SET_NAMES] };
 const PORT_HINTS: Hints = { type: ['integer', 'string'], examples: [443, '8000-8999'] };
 
@@ -91,11 +95,6 @@ export function parsePorts(input: unknown): PortRange {
     'write a port such as 443, or a range such as 8000-8999, up to 65535',
   );
 }
-
-const FILE_HINT = {
-  type: 'string',
-  description: 'The path of a file with more entries: one a line, # comments.',
-};
 
 /** A value, or `{ file: … }`. */
 function orFile<T, In>(hints: Hints, parse: (input: unknown) => T): Schema<Entry<T>, Entry<In>> {
