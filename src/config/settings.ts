@@ -8,6 +8,7 @@ import type { Files } from './source/files.ts';
 import { nameListeners } from './sections/listener-names.ts';
 import { markPac } from './checks/pac.ts';
 import type { Reports } from './source/problem.ts';
+import { completeResolve } from './sections/resolve.ts';
 import { completeRoutes, warnOfPassedOn } from './sections/routes.ts';
 import { completePolicy } from './sections/rules.ts';
 import { checkSafety } from './checks/safety.ts';
@@ -33,7 +34,7 @@ export function completeSettings(
   const { role } = purpose;
   const isAgent = role === 'agent';
   const { draft: read, reports } = expandLists(written, files, writtenReports);
-  const { resolve: names = {}, timeouts = {}, log = {}, limits = {} } = read;
+  const { timeouts = {}, log = {}, limits = {} } = read;
   const hasUsers = purpose.authenticates || 'users' in read;
   const users = read.users && completeUsers(read.users, files, reports);
   const listeners = completeListeners(read.listen, hasUsers, files, source, reports);
@@ -51,12 +52,7 @@ export function completeSettings(
     policy,
     ...(routes !== undefined && { routes }),
     ...(users !== undefined && { users }),
-    resolve: {
-      ...(names.servers !== undefined && { servers: names.servers }),
-      family: names.family ?? 'any',
-      // Name resolution is part of the connect time-out, so it must not take longer.
-      timeout: Math.min(names.timeout ?? 5000, timeouts.connect ?? 30_000),
-    },
+    resolve: completeResolve(draft, reports),
     timeouts: {
       handshake: timeouts.handshake ?? 15_000,
       connect: timeouts.connect ?? 30_000,

@@ -11,21 +11,34 @@ const LOOPBACK: readonly Ip[] = [parseIp('127.0.0.1')!, parseIp('::1')!];
 
 /** Parses hosts(5): an address and its names per line, # comments. Invalid lines are skipped. */
 export function parseHosts(text: string): Hosts {
-  const addresses = new Map<string, Ip[]>();
-  const names = new Map<string, string>();
+  const hosts = new HostTable();
   for (const line of text.split('\n')) {
     const [literal = '', ...own] = line.replace(/#.*/, '').trim().toLowerCase().split(/\s+/);
     const ip = parseIp(literal);
-    if (ip === undefined || own.length === 0) continue;
-    const key = formatIp(ip);
-    if (!names.has(key)) names.set(key, own[0]!);
-    for (const name of own) {
-      const known = addresses.get(name);
-      if (known === undefined) addresses.set(name, [ip]);
-      else if (!known.some((one) => sameIp(one, ip))) known.push(ip);
-    }
+    if (ip !== undefined) for (const name of own) hosts.add(ip, name);
   }
-  return { addresses, names };
+  return hosts;
+}
+
+/** Canonical names with literal addresses, as a hosts file. */
+export function fixedHosts(names: Readonly<Record<string, readonly string[]>>): Hosts {
+  const hosts = new HostTable();
+  for (const [name, literals] of Object.entries(names))
+    for (const literal of literals) hosts.add(parseIp(literal)!, name);
+  return hosts;
+}
+
+class HostTable implements Hosts {
+  readonly addresses: Map<string, Ip[]> = new Map();
+  readonly names: Map<string, string> = new Map();
+
+  add(ip: Ip, name: string): void {
+    const key = formatIp(ip);
+    if (!this.names.has(key)) this.names.set(key, name);
+    const known = this.addresses.get(name);
+    if (known === undefined) this.addresses.set(name, [ip]);
+    else if (!known.some((one) => sameIp(one, ip))) known.push(ip);
+  }
 }
 
 /**

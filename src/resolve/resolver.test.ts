@@ -99,6 +99,16 @@ test('one family alone', async () => {
   assert.deepEqual(any.asked(), ['AAAA www.test']);
 });
 
+test('static names have their addresses alone, and give them their name', async () => {
+  const hosts = { 'www.test': ['192.0.2.7', '2001:db8::7'], 'db.test': ['192.0.2.7'] };
+  await using all = await setUp(zone({ 'www.test': ['192.0.2.1'] }), { hosts });
+  assert.deepEqual(await texts(all.resolver.resolve('WWW.test.')), ['2001:db8::7', '192.0.2.7']);
+  await assert.rejects(all.resolver.resolve('db.test', { family: 'ipv6' }), { code: 'ENOTFOUND' });
+  assert.equal(await all.resolver.reverse(parseIp('192.0.2.7')!), 'www.test');
+  assert.deepEqual(all.asked(), []);
+  await assert.rejects(all.resolver.resolve('a.www.test'), { code: 'ENOTFOUND' });
+});
+
 test('positive and negative answers are cached for their time to live', async () => {
   let now = 0;
   await using all = await setUp(

@@ -7,7 +7,7 @@ import { EdnsMemory } from './edns.ts';
 import { Channels } from './encrypted.ts';
 import { ResolveError } from './error.ts';
 import { joinFamilies } from './families.ts';
-import { addressesOf, nameOf, parseHosts, type Hosts } from './hosts.ts';
+import { addressesOf, fixedHosts, nameOf, parseHosts, type Hosts } from './hosts.ts';
 import type { QueryType, Records } from './message.ts';
 import { canonicalName, isWithin, reverseName } from './name.ts';
 import { orderDestinations } from './order.ts';
@@ -25,6 +25,8 @@ export type Family = 'any' | 'ipv4' | 'ipv6';
 export interface ResolveOptions {
   /** Literal addresses, asked in this order. @default those of /etc/resolv.conf, without its search list */
   readonly servers?: readonly NameServer[];
+  /** Names with literal addresses, which are then the only ones; in the form of `canonicalName`. @default none */
+  readonly hosts?: Readonly<Record<string, readonly string[]>>;
   /** Limits answers to one family. */
   readonly family: Family;
   /** Milliseconds for one name in total. */
@@ -63,13 +65,14 @@ const MAX_ADDRESSES = 32;
 const UNASKED: readonly string[] = ['localhost', 'invalid', 'onion'];
 
 /**
- * Resolves names to addresses and back: from the hosts file, then the cache, then the name servers. It never
+ * Resolves names to addresses and back: from its own hosts, then the hosts file, then the cache, then the name servers. It never
  * uses the thread pool, and holds no socket or timer while idle, apart from encrypted channels in their last
  * seconds.
  */
 export class Resolver implements Disposable {
   readonly options: ResolveOptions;
   readonly #now: () => number;
+  readonly #fixed: Hosts;
   readonly #hosts: { readonly value: Hosts };
   readonly #servers: { readonly value: NameServers };
   readonly #turns: FairQueue;
@@ -92,6 +95,7 @@ export class Resolver implements Disposable {
     this.options = options;
     this.#turns = new FairQueue({ ...QUERIES, spare: machine.spare });
     this.#now = now;
+    this.#fixed = fixedHosts(options.hosts ?? {});
     this.#hosts = new RereadFile(machine.hostsFile ?? '/etc/hosts', parseHosts, now);
     this.#servers =
       options.servers === undefined
@@ -166,6 +170,8 @@ export class Resolver implements Disposable {
     if (literal !== undefined) return wanted(literal.family) ? [literal] : [];
     const name = canonicalName(text);
     if (name === undefined) throw new ResolveError('EBADNAME', `${JSON.stringify(text)}: not a host name`);
+    const fixed = this.#fixed.addresses.get(name);
+    if (fixed !== undefined) return fixed.filter((ip) => wanted(ip.family));
     const local = addressesOf(name, this.#hosts.value).filter((ip) => wanted(ip.family));
     if (local.length > 0 || UNASKED.some((domain) => isWithin(name, domain))) return local;
 
@@ -192,7 +198,7 @@ export class Resolver implements Disposable {
   }
 
   async #findNames(ip: Ip, source: Asker): Promise<readonly string[]> {
-    const local = nameOf(ip, this.#hosts.value);
+    const local = this.#fixed.names.get(formatIp(ip)) ?? nameOf(ip, this.#hosts.value);
     if (local !== undefined) return [local];
     const deadline = this.#now() + this.options.timeout;
     const name = reverseName(ip);

@@ -12,7 +12,7 @@ export interface ListFile {
   readonly file: string;
 }
 
-/** A port (`443`) or a range of them (`'8000-8999'`). */
+/** A port (`443`), a range of them (`'8000-8999'`), or the name of a service (`'https'`). */
 export type Ports = number | string;
 
 /** The command of a request; `any` means all. */

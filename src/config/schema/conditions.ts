@@ -4,6 +4,7 @@ import { conditionRemedy, parseCondition, parsePortRange } from '../../policy/co
 import type { Condition } from '../../policy/conditions.ts';
 import type { PortRange } from '../../policy/policy.ts';
 import { SET_NAMES } from '../../policy/sets.ts';
+import { nearestService, portOf } from './service-ports.ts';
 import { nearest } from '../source/suggestion.ts';
 import { isKeys, plain, text, value } from './value.ts';
 import type { Hints, Schema } from './value.ts';
@@ -34,7 +35,7 @@ const FILE_HINT = {
   description: 'The path of a file with more entries: one a line, # comments.',
 };
 const FROM_HINTS: Hints = { type: 'string', examples: ['10.0.0.0/8', ...SET_NAMES] };
-const PORT_HINTS: Hints = { type: ['integer', 'string'], examples: [443, '8000-8999'] };
+const PORT_HINTS: Hints = { type: ['integer', 'string'], examples: [443, '8000-8999', 'https'] };
 
 export const toEntry: Schema<Entry<string>, Entry<string>> = orFile(
   { type: 'string', examples: [...SET_NAMES, '192.0.2.0/24', 'www.example.com', '.example.com'] },
@@ -51,6 +52,7 @@ export const userEntry: Schema<Entry<string>, Entry<string>> = orFile(
   parseUser,
 );
 
+/** A port, a range or a service. */
 export const ports: Schema<PortRange, Ports> = value(PORT_HINTS, parsePorts);
 export const portEntry: Schema<Entry<PortRange>, Entry<Ports>> = orFile(PORT_HINTS, parsePorts);
 
@@ -88,11 +90,17 @@ export function parseUser(input: unknown): string {
 }
 
 export function parsePorts(input: unknown): PortRange {
-  const range = parsePortRange(plain(input));
+  const written = plain(input);
+  const range = parsePortRange(written);
   if (range !== undefined) return range;
+  const port = portOf(written);
+  if (port !== undefined) return { first: port, last: port };
+  const meant = /^[a-z]/i.test(written) ? nearestService(written) : undefined;
   throw new ValueError(
     `${quote(input)} is not a port`,
-    'write a port such as 443, or a range such as 8000-8999, up to 65535',
+    meant === undefined
+      ? 'write a port such as 443, a range such as 8000-8999, up to 65535, or a service such as https'
+      : `did you mean ${meant}?`,
   );
 }
 

@@ -1,7 +1,7 @@
 import type { CommandWord, Secret } from '../input/values.ts';
 import { nameFault, passwordFault } from '../../auth/users-file.ts';
 import { conditionRemedy, parseCondition } from '../../policy/conditions.ts';
-import { parseName } from '../../policy/names.ts';
+import { isLocalhost, isNumericName, parseName } from '../../policy/names.ts';
 import { nat64Remedy } from '../../policy/nat64.ts';
 import type { Rate } from '../../policy/policy.ts';
 import type { EarlyDrop } from '../../server/settings.ts';
@@ -124,6 +124,20 @@ export const literal: Schema<string, string> = value(
       `${quote(input)} is not an address`,
       'write one such as 203.0.113.10 or 2001:db8::10',
     );
+  },
+);
+
+/** A name whose addresses can be given. */
+export const hostName: Schema<string, string> = value(
+  { type: 'string', examples: ['db.internal'] },
+  (input) => {
+    const written = text(input, 'a host name such as db.internal');
+    const name = parseName(written);
+    if (name === undefined || isNumericName(name))
+      throw new ValueError(`${quote(written)} is not a host name`, 'write a whole name such as db.internal');
+    if (isLocalhost(name))
+      throw new ValueError(`${quote(written)} is always this machine (RFC 6761)`, 'write another name');
+    return name;
   },
 );
 

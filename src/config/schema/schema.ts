@@ -145,6 +145,7 @@ export type Revoke = 'close' | 'keep';
 
 interface ResolveSection {
   readonly servers: readonly NameServer[];
+  readonly hosts: Readonly<Record<string, readonly string[]>>;
   readonly family: Family;
   readonly timeout: number;
 }
@@ -321,6 +322,10 @@ export const sections: {
       servers: optional(
         list(nameServer),
         "Name servers, in the order in which they are asked: addresses, tls://ADDRESS or https://ADDRESS/PATH. Default: the system's.",
+      ),
+      hosts: optional(
+        keyed(leaf.hostName, list(leaf.literal), '{ db.internal: 10.0.0.7 }'),
+        'Addresses of names, in place of those of the name servers.',
       ),
       family: optional(
         choice<Family>(['any', 'ipv4', 'ipv6']),
