@@ -236,7 +236,7 @@ suite('the library', () => {
       );
       assert.deepEqual(
         logged.map(({ level, event }) => `${level} ${event}`),
-        ['info engine', 'info error'],
+        ['info started', 'info error'],
       );
       const [{ time, fields }] = logged.slice(1) as [LogEntry];
       assert.equal(new Date(time).toISOString(), time);
@@ -261,7 +261,7 @@ suite('the library', () => {
     assert.equal(await says(proxyOf(server)), 'hello there');
     assert.equal(await says(proxyOf(server)), 'hello there');
     await server.close();
-    const faults = logged.filter((line) => line.startsWith('onRecord failed'));
+    const faults = logged.filter((line) => line.startsWith('hook-failed'));
     assert.equal(faults.length, 1, 'the same words once a minute');
     assert.match(faults[0]!, /Error: sent 5/);
   });

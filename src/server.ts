@@ -59,6 +59,7 @@ export async function createServer(config: ServerConfig, hooks: ServerHooks = {}
   const warn = (found: readonly Problem[]): void => {
     if (found.length > 0) server.log.warn('configuration', { report: formatProblems(found, 'warning') });
   };
+  server.report('started');
   warn(warnings);
   return {
     get addresses() {
@@ -71,6 +72,7 @@ export async function createServer(config: ServerConfig, hooks: ServerHooks = {}
     async reload(next) {
       const wanted = read(next);
       await server.reload(wanted.settings);
+      server.report('reloaded');
       warn(wanted.warnings);
     },
     drain: () => server.drain(),

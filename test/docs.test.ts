@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { suite, test } from 'node:test';
+import { EVENTS, headingOf } from '../src/audit/events.ts';
+import type { EventName } from '../src/audit/events.ts';
 import { END_CODES } from '../src/audit/record.ts';
 import { jsonSchema } from '../src/config/schema/json-schema.ts';
 
@@ -83,6 +85,37 @@ suite('docs/records.md lists exactly the end codes that there are', () => {
     ['detail', END_CODES.detail],
   ] as const)
     test(heading, () => same(firstCells(section('records', 'End codes'), heading), codes));
+});
+
+suite('docs/records.md lists exactly the events that there are', () => {
+  const text = section('records', 'Events');
+  const NAMES = Object.keys(EVENTS) as EventName[];
+
+  test('with their levels', () => {
+    const rows = text.split('\n').filter((line) => line.startsWith('| `'));
+    const levels = rows.flatMap((line) => {
+      const [, names = '', level = ''] = line.split('|');
+      return quoted(names).map((name) => `${name} ${quoted(level).join()}`);
+    });
+    same(
+      levels,
+      NAMES.map((name) => `${name} ${EVENTS[name].level}`),
+    );
+  });
+
+  test('with a sample line of each', () => {
+    const samples = [...text.matchAll(/^ {4}(\d{4}-\S+Z (\w+) ([a-z-]+).*)$/gm)];
+    same(
+      samples.map(([, , , name]) => name!),
+      NAMES,
+    );
+    for (const [, line = '', level, name] of samples) {
+      const rest = line.slice(line.indexOf(` ${level} `) + level!.length + 2);
+      const heading = headingOf(name as EventName);
+      assert.ok(rest.startsWith(`${heading} `), line);
+      assert.match(rest.slice(heading.length), /^( [\w-]+=("[^"]+"|[^\s"]+))+$/, line);
+    }
+  });
 });
 
 function same(documented: readonly string[], actual: readonly string[]): void {

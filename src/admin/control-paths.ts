@@ -40,7 +40,7 @@ export async function answerControl(
   } catch (error) {
     if (error instanceof Refusal)
       return json(error.status, { error: { code: error.code, message: error.message } });
-    server.log.error('a request of the control socket failed', { error: inspect(error) });
+    server.log.error('control-failed', { error: inspect(error) });
     return json(500, { error: { code: 'internal', message: 'a fault in garter; the log has more' } });
   }
 }

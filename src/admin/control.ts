@@ -47,7 +47,7 @@ export class Control implements Attachment {
       );
     } catch (error) {
       if (control !== undefined) throw error;
-      this.#server.log.warn('no control socket', { path, code: codeOf(error) });
+      this.#server.log.warn('control-unavailable', { path, code: codeOf(error) });
       return undefined;
     }
   }

@@ -34,8 +34,17 @@ suite('log lines', () => {
         formatText(TIME, 'info', 'event', { v: value }),
         `2026-11-21T10:15:02.007Z info event${text}\n`,
       );
-      const line = formatJson(TIME, 'info', 'event', { v: value });
-      assert.equal(line, `{"time":"2026-11-21T10:15:02.007Z","level":"info","event":"event"${json}}\n`);
+      const line = formatJson({
+        time: TIME,
+        level: 'info',
+        event: 'users-exposed',
+        message: 'a sentence',
+        fields: { v: value },
+      });
+      assert.equal(
+        line,
+        `{"time":"2026-11-21T10:15:02.007Z","level":"info","event":"users-exposed","message":"a sentence"${json}}\n`,
+      );
       assert.equal((JSON.parse(line) as { v?: unknown }).v, value);
     });
   }

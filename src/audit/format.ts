@@ -1,20 +1,22 @@
-/** The named values of a log line; those that are `undefined` are left out. */
-export type Fields = { readonly [name: string]: string | number | undefined };
+import type { Fields, LogEntry } from './line.ts';
 
-/** `2026-11-21T10:00:00.123Z info message name=value …` and a newline. */
-export function formatText(time: string, level: string, message: string, fields: Fields): string {
-  return formatPrefix(time, level) + formatMessage(message, fields);
+/** `2026-11-21T10:00:00.123Z info heading name=value …` and a newline. */
+export function formatText(time: string, level: string, heading: string, fields: Fields): string {
+  return formatPrefix(time, level) + formatFields(heading, fields);
 }
 
-/** `2026-11-21T10:00:00.123Z info `, which precedes the message. */
+/** `2026-11-21T10:00:00.123Z info `, which precedes the heading. */
 export function formatPrefix(time: string, level: string): string {
   return `${time} ${level} `;
 }
 
-/** `message name=value …` and a newline; a value with anything but plain characters is quoted as in JSON. */
-export function formatMessage(message: string, fields: Fields): string {
-  let text = message;
-  let values = message;
+/**
+ * `heading name=value …` and a newline; a value with anything but plain characters is quoted as in JSON. The heading is
+ * one of garter's own.
+ */
+export function formatFields(heading: string, fields: Fields): string {
+  let text = heading;
+  let values = '0';
   let isPlain = true;
   for (const name in fields) {
     const value = fields[name];
@@ -25,11 +27,11 @@ export function formatMessage(message: string, fields: Fields): string {
     if (value === '') isPlain = false;
   }
   // One test for all values: nearly every line is plain, and a busy server writes thousands per second.
-  return isPlain && PLAIN.test(values) ? `${text}\n` : formatQuoting(message, fields);
+  return isPlain && PLAIN.test(values) ? `${text}\n` : formatQuoting(heading, fields);
 }
 
-function formatQuoting(message: string, fields: Fields): string {
-  let text = escapeControls(message);
+function formatQuoting(heading: string, fields: Fields): string {
+  let text = heading;
   for (const name in fields) {
     const value = fields[name];
     if (value === undefined) continue;
@@ -38,9 +40,10 @@ function formatQuoting(message: string, fields: Fields): string {
   return `${text}\n`;
 }
 
-/** One JSON object per line: `time`, `level`, `event`, then the fields. */
-export function formatJson(time: string, level: string, message: string, fields: Fields): string {
-  let text = `{"time":"${time}","level":"${level}","event":${quote(message)}`;
+/** One JSON object per line: what happened, then the fields. `message` and the like are garter's own. */
+export function formatJson({ time, level, event, message, fields }: LogEntry): string {
+  let text = `{"time":"${time}","level":"${level}","event":"${event}"`;
+  if (message !== undefined) text += `,"message":"${message}"`;
   for (const name in fields) {
     const value = fields[name];
     if (value === undefined) continue;

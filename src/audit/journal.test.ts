@@ -21,7 +21,7 @@ function setup(level: Level = 'info') {
   const log = new Log(
     { level, format: 'text', to: 'stderr' },
     {
-      pass: ({ message }) => lines.push(message),
+      pass: ({ text }) => lines.push(text),
     },
   );
   const journal = new Journal(log);
@@ -85,7 +85,10 @@ suite('the journal', () => {
     for (let i = 0; i < 2; i++) journal.write(subject, 'disconnect', false, 'client:relay');
     assert.equal(after.taken.length, 2);
     assert.equal(lines.length, 1, 'the same words once a minute');
-    assert.match(lines[0]!, /^a subscriber of the records failed error=.*the disk is full/);
+    assert.match(
+      lines[0]!,
+      /^subscriber-failed: a subscriber of the records failed error=.*the disk is full/,
+    );
   });
 
   test('a subscription ends', () => {

@@ -50,7 +50,7 @@ export class Journal {
       try {
         subscriber.take(record, event, silenced);
       } catch (error) {
-        this.#log.errorSeldom('a subscriber of the records failed', { error: inspect(error) });
+        this.#log.errorSeldom('subscriber-failed', { error: inspect(error) });
       }
     }
   }

@@ -1,28 +1,28 @@
-import type { Fields } from './format.ts';
+import type { EventName } from './events.ts';
+import type { Level } from './level.ts';
 
-export const Level = { error: 0, warn: 1, info: 2, debug: 3 } as const;
-export type Level = keyof typeof Level;
+/** The named values of a log line; those that are `undefined` are left out. */
+export type Fields = { readonly [name: string]: string | number | undefined };
 
 /** The content of a log line. */
 export interface LogEntry {
   /** ISO 8601 in UTC with milliseconds. */
   readonly time: string;
   readonly level: Level;
-  /** What happened, in constant words. */
-  readonly event: string;
+  /** What happened; docs/records.md lists the events. */
+  readonly event: EventName;
+  /** The same in a sentence; absent where the line is a record. */
+  readonly message?: string | undefined;
   /** The particulars. */
   readonly fields: Fields;
 }
 
 /** A log line, complete except for the framing that its sink adds. */
-export interface Line extends Omit<LogEntry, 'fields'> {
-  /**
-   * Time and level as text, for sinks that cannot transmit them in any other form; empty when the message
-   * contains them.
-   */
+export interface Line extends Omit<LogEntry, 'fields' | 'message'> {
+  /** Time and level as text, for sinks that cannot transmit them in any other form; empty when `text` contains them. */
   readonly prefix: string;
   /** Ends with a newline, and contains no other. */
-  readonly message: string;
+  readonly text: string;
   /** Only where the log has a reader. */
   readonly fields?: Fields;
 }

@@ -65,7 +65,7 @@ function openPipe(name: string): { readonly read: () => string[]; readonly close
 suite('the log', () => {
   test('writes every line, in order', async () => {
     const log = new Log(to('order'));
-    for (let i = 0; i < 5000; i++) log.info('line', { i });
+    for (let i = 0; i < 5000; i++) log.info('reloaded', { i });
     await log.close();
     assert.deepEqual(
       linesOf('order').map((line) => line.replace(/.*i=/, '')),
@@ -77,32 +77,32 @@ suite('the log', () => {
 
   test('warns about the same thing once a minute where that is requested', async () => {
     const log = new Log(to('seldom'));
-    for (let i = 0; i < 600; i++) log.warnSeldom('trouble', { i: i % 2 });
-    for (let i = 0; i < 300; i++) log.warnSeldom('other trouble', { i });
-    log.warnSeldom('trouble', { i: 1 });
+    for (let i = 0; i < 600; i++) log.warnSeldom('upstream-down', { i: i % 2 });
+    for (let i = 0; i < 300; i++) log.warnSeldom('systemd-failed', { i });
+    log.warnSeldom('upstream-down', { i: 1 });
     await log.close();
     const lines = linesOf('seldom').map((line) => line.replace(/^\S+ /, ''));
-    assert.deepEqual(lines.slice(0, 2), ['warn trouble i=0', 'warn trouble i=1']);
+    assert.deepEqual(lines.slice(0, 2), ['warn upstream-down i=0', 'warn upstream-down i=1']);
     assert.equal(lines.length, 2 + 300 + 1, 'what was forgotten is reported again');
   });
 
   test('drops lines below its level', async () => {
     const log = new Log({ ...to('level'), level: 'warn' });
-    log.debug('a');
-    log.info('b');
-    log.warn('c');
-    log.error('d');
+    log.debug('datagram-refused');
+    log.info('reloaded');
+    log.warn('upstream-down');
+    log.error('not-reloaded');
     await log.close();
     assert.deepEqual(
       linesOf('level').map((line) => line.replace(/^\S+ /, '')),
-      ['warn c', 'error d'],
+      ['warn upstream-down', 'error not-reloaded: the reload failed; nothing has changed'],
     );
   });
 
   test('takes no line after it is closed', async () => {
     const log = new Log(to('closed'));
     await log.close();
-    log.info('late');
+    log.info('reloaded');
     await log.close();
     assert.deepEqual(linesOf('closed'), []);
     assert.equal(log.lost, 1);
@@ -110,14 +110,14 @@ suite('the log', () => {
 
   test('starts a new line after one torn by the end of a process', async () => {
     writeFileSync(join(folder, 'torn'), '2026-11-21T10:15:02.007Z info disc');
-    for (const event of ['first', 'second']) {
+    for (const event of ['started', 'reloaded'] as const) {
       const log = new Log(to('torn'));
       log.info(event);
       await log.close();
     }
     assert.deepEqual(
       linesOf('torn').map((line) => line.split(' ')[2]),
-      ['disc', 'first', 'second'],
+      ['disc', 'started', 'reloaded'],
     );
   });
 });
@@ -126,7 +126,7 @@ suite('the log is reopened', () => {
   test('after a rotation, and loses nothing', async () => {
     const log = new Log(to('rotate'));
     for (let i = 0; i < 100; i++) {
-      log.info('line', { i });
+      log.info('reloaded', { i });
       if (i % 10 === 9) {
         renameSync(join(folder, 'rotate'), join(folder, `rotate.${i}`));
         log.reopen(to('rotate'));
@@ -147,7 +147,7 @@ suite('the log is reopened', () => {
     assert.throws(() => log.reopen(to('missing/log')), { code: 'ENOENT' });
     assert.throws(() => log.reopen({ ...to(''), to: { file: folder } }), { code: 'EISDIR' });
     assert.throws(() => log.reopen({ ...to('unread'), level: 'error' }), { code: 'ENXIO' });
-    log.info('here');
+    log.info('reloaded');
     await log.close();
     assert.equal(linesOf('stays').length, 1);
   });
@@ -155,14 +155,14 @@ suite('the log is reopened', () => {
   test('while a write to the old destination hangs', async () => {
     const pipe = openPipe('stuck');
     const log = new Log(to('stuck'));
-    for (let i = 0; i < 100; i++) log.info('x'.repeat(10_000));
+    for (let i = 0; i < 100; i++) log.info('reloaded', { x: 'x'.repeat(10_000) });
     await until(() => pipe.read().length > 0);
     // All but the last are closed without a write.
     for (let i = 0; i < 10; i++) log.reopen(to('moved'));
-    log.info('after');
+    log.info('started');
     await until(() => linesOf('moved').length > 0);
     await log.close();
-    assert.match(linesOf('moved').join('\n'), /info after/);
+    assert.match(linesOf('moved').join('\n'), /info started/);
     pipe.close();
   });
 });
@@ -192,17 +192,20 @@ test('reopened after it was closed, the log holds no file, and closes only its o
 suite('a log that cannot be written', () => {
   test('reports why, keeps its lines, and continues when there is space', async () => {
     const log = new Log({ ...full, level: 'error' });
-    for (let i = 0; i < 10; i++) log.error('kept', { i });
+    for (let i = 0; i < 10; i++) log.error('users-unknown', { i });
     await until(() => log.fault === 'ENOSPC');
     log.reopen({ ...to('room'), level: 'error' });
-    log.error('kept', { i: 10 });
+    log.error('users-unknown', { i: 10 });
     await until(() => log.fault === undefined);
     await log.close();
     assert.deepEqual(
       linesOf('room').map((line) => line.replace(/^\S+ /, '')),
       [
-        ...Array.from({ length: 11 }, (_, i) => `error kept i=${i}`),
-        'warn the log can be written again code=ENOSPC lost=0',
+        ...Array.from(
+          { length: 11 },
+          (_, i) => `error users-unknown: users could not be asked for, they stay as they were i=${i}`,
+        ),
+        'warn log-recovered: the log can be written again code=ENOSPC lost=0',
       ],
     );
     assert.equal(log.lost, 0);
@@ -210,7 +213,7 @@ suite('a log that cannot be written', () => {
 
   test('does not delay close, and counts the lost lines', async () => {
     const log = new Log(full);
-    for (let i = 0; i < 10; i++) log.info('lost');
+    for (let i = 0; i < 10; i++) log.info('reloaded');
     await log.close();
     assert.equal(log.lost, 10);
     assert.equal(log.fault, 'ENOSPC');
@@ -218,11 +221,11 @@ suite('a log that cannot be written', () => {
 
   test('keeps lines up to a limit, and reports the loss', async () => {
     const log = new Log(to('bound'));
-    for (let i = 0; i < 100; i++) log.info('x'.repeat(100_000));
+    for (let i = 0; i < 100; i++) log.info('reloaded', { x: 'x'.repeat(100_000) });
     assert.equal(log.fault, 'ENOBUFS');
     assert.equal(log.lost, 59);
     await until(() => log.fault === undefined);
-    log.info('after');
+    log.info('started');
     await log.close();
     const lines = linesOf('bound');
     assert.equal(lines.length, 41 + 2);
@@ -233,7 +236,7 @@ suite('a log that cannot be written', () => {
   test('a pipe that is temporarily full loses nothing', async () => {
     const pipe = openPipe('slow');
     const log = new Log(to('slow'));
-    for (let i = 0; i < 300; i++) log.info('x'.repeat(1000), { i });
+    for (let i = 0; i < 300; i++) log.info('reloaded', { x: 'x'.repeat(1000), i });
     await delay(100);
     assert.equal(log.fault, undefined);
     await until(() => pipe.read().length === 300);
@@ -249,19 +252,19 @@ suite('a log that cannot be written', () => {
     const first = openPipe('left');
     const log = new Log(to('left'));
     first.close();
-    log.info('kept');
+    log.info('reloaded');
     await until(() => log.fault === 'EPIPE');
     const second = openPipe('left');
     await until(() => second.read().length === 2);
     await log.close();
-    assert.match(second.read().join('\n'), /info kept\n.*code=EPIPE lost=0$/);
+    assert.match(second.read().join('\n'), /info reloaded\n.*code=EPIPE lost=0$/);
     second.close();
   });
 
   test('a pipe that nothing reads is abandoned, but not immediately', async () => {
     const pipe = openPipe('unheard');
     const log = new Log(to('unheard'));
-    for (let i = 0; i < 300; i++) log.info('x'.repeat(1000));
+    for (let i = 0; i < 300; i++) log.info('reloaded', { x: 'x'.repeat(1000) });
     assert.equal(await Promise.race([log.close(), delay(1900, 'not yet')]), 'not yet');
     await log.close();
     assert.ok(log.lost > 0);
@@ -276,7 +279,7 @@ async function runProgram(settings: LogSettings, { listen }: { listen: boolean }
     import { Log } from ${JSON.stringify(join(import.meta.dirname, 'log.ts'))};
     import { tellOnStderr } from ${JSON.stringify(join(import.meta.dirname, 'sinks/file.ts'))};
     const log = new Log(${JSON.stringify(settings)}, { complain: tellOnStderr });
-    for (let i = 0; i < 300; i++) log.info('x'.repeat(1000));
+    for (let i = 0; i < 300; i++) log.info('reloaded', { x: 'x'.repeat(1000) });
     await new Promise((resolve) => setTimeout(resolve, 1500));
     await log.close();
     process.exit(7);`;
@@ -293,7 +296,7 @@ async function runProgram(settings: LogSettings, { listen }: { listen: boolean }
 suite('standard error', () => {
   test('receives the lines of a log sent to it', async () => {
     const text = await runProgram({ ...full, to: 'stderr' }, { listen: true });
-    assert.equal(text.match(/^\S+ info x{1000}\n/gm)?.length, 300);
+    assert.equal(text.match(/^\S+ info reloaded x=x{1000}\n/gm)?.length, 300);
   });
 
   test('does not delay the end when it is not read', async () => {
@@ -303,7 +306,7 @@ suite('standard error', () => {
   test('gets one report when another destination fails', async () => {
     assert.match(
       await runProgram(full, { listen: true }),
-      /^\S+ error the log cannot be written; connections continue to=\/dev\/full code=ENOSPC\n$/,
+      /^\S+ error log-failed: the log cannot be written; connections continue to=\/dev\/full code=ENOSPC\n$/,
     );
   });
 });

@@ -1,13 +1,14 @@
 import { LruMap } from '../limits/lru-map.ts';
-import { formatJson, formatMessage, formatPrefix, formatText, Timestamps } from './format.ts';
-import type { Fields } from './format.ts';
-import { Level } from './line.ts';
-import type { Line, LogEntry } from './line.ts';
+import { headingOf, messageOf } from './events.ts';
+import type { EventName, EventOf } from './events.ts';
+import { formatFields, formatJson, formatPrefix, formatText, Timestamps } from './format.ts';
+import { Level } from './level.ts';
+import type { Fields, Line, LogEntry } from './line.ts';
 import { LineQueue } from './queue.ts';
 import { formatLogPlace, openSink } from './sinks/open.ts';
 import type { LogPlace } from './sinks/open.ts';
 
-export { Level } from './line.ts';
+export { Level } from './level.ts';
 
 export interface LogSettings {
   /** @default 'info' */
@@ -60,7 +61,7 @@ export class Log {
     this.#queue = new LineQueue(openSink(settings.to), {
       begins: (code) => this.#complain(code),
       // Written at any level.
-      ends: (code, lost) => this.#put('warn', 'the log can be written again', { code, lost }),
+      ends: (code, lost) => this.#put('warn', 'log-recovered', { code, lost }),
     });
   }
 
@@ -94,29 +95,29 @@ export class Log {
     return Level[level] <= Level[this.#settings.level] && (this.#isWritten || this.hasReader);
   }
 
-  error(event: string, fields?: Fields): void {
+  error(event: EventOf<'error'>, fields?: Fields): void {
     if (this.writes('error')) this.#put('error', event, fields);
   }
 
-  warn(event: string, fields?: Fields): void {
+  warn(event: EventOf<'warn'>, fields?: Fields): void {
     if (this.writes('warn')) this.#put('warn', event, fields);
   }
 
   /** At most once a minute in the same words, for faults that affect every connection. */
-  errorSeldom(event: string, fields: Fields): void {
+  errorSeldom(event: EventOf<'error'>, fields: Fields): void {
     if (this.#isDue(event, fields)) this.error(event, fields);
   }
 
   /** At most once a minute in the same words, for conditions that affect many connections. */
-  warnSeldom(event: string, fields: Fields): void {
+  warnSeldom(event: EventOf<'warn'>, fields: Fields): void {
     if (this.#isDue(event, fields)) this.warn(event, fields);
   }
 
-  info(event: string, fields?: Fields): void {
+  info(event: EventOf<'info'>, fields?: Fields): void {
     if (this.writes('info')) this.#put('info', event, fields);
   }
 
-  debug(event: string, fields?: Fields): void {
+  debug(event: EventOf<'debug'>, fields?: Fields): void {
     if (this.writes('debug')) this.#put('debug', event, fields);
   }
 
@@ -130,12 +131,12 @@ export class Log {
     if (this.#pass !== undefined) return this.#pass(line);
     if (typeof this.#reader === 'function' && line.fields !== undefined) {
       const { time, level, event, fields } = line;
-      this.#reader({ time, level, event, fields });
+      this.#reader({ time, level, event, message: messageOf(event), fields });
     }
     if (this.#isWritten) this.#queue?.push(line);
   }
 
-  #isDue(event: string, fields: Fields): boolean {
+  #isDue(event: EventName, fields: Fields): boolean {
     const now = performance.now();
     const what = JSON.stringify([event, fields]);
     if (now < (this.#silent.get(what) ?? 0)) return false;
@@ -147,7 +148,7 @@ export class Log {
     return this.#settings.to !== 'nowhere';
   }
 
-  #put(level: Level, event: string, fields: Fields = {}): void {
+  #put(level: Level, event: EventName, fields: Fields = {}): void {
     const time = this.#timestamps.format(Date.now());
     this.push({
       time,
@@ -158,11 +159,11 @@ export class Log {
     });
   }
 
-  #formatted(time: string, level: Level, event: string, fields: Fields): Pick<Line, 'prefix' | 'message'> {
-    if (!this.#isWritten) return { prefix: '', message: '' };
+  #formatted(time: string, level: Level, event: EventName, fields: Fields): Pick<Line, 'prefix' | 'text'> {
+    if (!this.#isWritten) return { prefix: '', text: '' };
     return this.#settings.format === 'text'
-      ? { prefix: formatPrefix(time, level), message: formatMessage(event, fields) }
-      : { prefix: '', message: formatJson(time, level, event, fields) };
+      ? { prefix: formatPrefix(time, level), text: formatFields(headingOf(event), fields) }
+      : { prefix: '', text: formatJson({ time, level, event, message: messageOf(event), fields }) };
   }
 
   #complain(code: string): void {
@@ -170,13 +171,14 @@ export class Log {
     const now = performance.now();
     if (to === 'stderr' || now - this.#complained < COMPLAINTS) return;
     this.#complained = now;
-    const entry = {
+    const entry: LogEntry = {
       time: this.#timestamps.format(Date.now()),
       level: 'error',
-      event: 'the log cannot be written; connections continue',
+      event: 'log-failed',
+      message: messageOf('log-failed'),
       fields: { to: formatLogPlace(to), code },
-    } as const;
+    };
     if (typeof this.#reader === 'function') this.#reader(entry);
-    this.#complainTo?.(formatText(entry.time, entry.level, entry.event, entry.fields));
+    this.#complainTo?.(formatText(entry.time, entry.level, headingOf(entry.event), entry.fields));
   }
 }

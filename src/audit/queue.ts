@@ -171,6 +171,6 @@ export class LineQueue {
   }
 }
 
-function sizeOf({ prefix, message }: Line): number {
-  return prefix.length + message.length;
+function sizeOf({ prefix, text }: Line): number {
+  return prefix.length + text.length;
 }

@@ -15,6 +15,7 @@ export const END_CODES = {
     // authentication
     'no-method',
     'wrong',
+    'wrong-again',
     'expired',
     'disabled',
     'back-off',

@@ -186,8 +186,12 @@ test('the same password again costs no hash, right or wrong, known or not', asyn
 
 test('a program that repeats one wrong password makes one guess', async () => {
   const { authenticator } = setup();
-  for (let i = 0; i < 100; i++)
-    assert.deepEqual(await authenticator.verify('alice', 'stale', HOME), refused('wrong'));
+  for (let i = 0; i < 100; i++) {
+    const verdict = await authenticator.verify('alice', 'stale', HOME);
+    assert.deepEqual(verdict, refused(i === 0 ? 'wrong' : 'wrong-again'));
+  }
+  authenticator.usersChanged();
+  assert.deepEqual(await authenticator.verify('alice', 'stale', HOME), refused('wrong'));
   assert.deepEqual(await authenticator.verify('alice', 'password', HOME), right);
 });
 
@@ -211,8 +215,12 @@ test('a hundred connections at once cost one hash', async () => {
 
 test('a hundred wrong ones at once count as one guess', async () => {
   const { authenticator, compared } = setup();
-  await Promise.all(Array.from({ length: 100 }, () => authenticator.verify('alice', 'wrong', HOME)));
+  const verdicts = await Promise.all(
+    Array.from({ length: 100 }, () => authenticator.verify('alice', 'wrong', HOME)),
+  );
   assert.equal(compared.length, 1);
+  for (const [i, verdict] of verdicts.entries())
+    assert.deepEqual(verdict, refused(i === 0 ? 'wrong' : 'wrong-again'));
   assert.deepEqual(await authenticator.verify('alice', 'password', HOME), right);
 });
 

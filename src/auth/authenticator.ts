@@ -77,10 +77,12 @@ export class Authenticator implements Authentication, Disposable {
   async verify(name: string, password: string, client: string): Promise<PasswordVerdict> {
     if (this.#backOff.holds(name, client)) return refused('back-off');
     const memory = this.#memory;
-    const answer = await this.#ask(name, password, client);
+    const key = this.#keyOf(name, password);
+    const isRepeated = memory.answers.get(key) !== undefined || memory.pending.has(key);
+    const answer = await this.#ask(key, name, password, client);
     if (answer === undefined) return refused(this.#backOff.holds(name, client) ? 'back-off' : 'busy');
     if (answer === 'unavailable') return refused('busy');
-    if (answer === 'wrong') return refused('wrong');
+    if (answer === 'wrong') return refused(isRepeated ? 'wrong-again' : 'wrong');
     // The answer may describe the user as before the change.
     if (memory !== this.#memory) return this.verify(name, password, client);
     if (answer === 'disabled') return refused('disabled');
@@ -111,9 +113,13 @@ export class Authenticator implements Authentication, Disposable {
     return identity === undefined || isOver(identity, this.#now()) ? undefined : identity;
   }
 
-  async #ask(name: string, password: string, client: string): Promise<BackEndAnswer | undefined> {
+  async #ask(
+    key: string,
+    name: string,
+    password: string,
+    client: string,
+  ): Promise<BackEndAnswer | undefined> {
     const { answers, pending } = this.#memory;
-    const key = this.#keyOf(name, password);
     const answer = answers.get(key);
     if (answer !== undefined) return answer;
     const shared = pending.get(key);

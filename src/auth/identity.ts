@@ -8,8 +8,14 @@ export interface Identity {
 
 export type PasswordVerdict =
   | { readonly ok: true; readonly identity: Identity }
-  /** `wrong` includes unknown names; `back-off` and `busy` are refused without a check. */
-  | { readonly ok: false; readonly reason: 'wrong' | 'expired' | 'disabled' | 'back-off' | 'busy' };
+  /**
+   * `wrong` includes unknown names; `wrong-again` repeats a password that was found wrong before, and is not
+   * another guess; `back-off` and `busy` are refused without a check.
+   */
+  | {
+      readonly ok: false;
+      readonly reason: 'wrong' | 'wrong-again' | 'expired' | 'disabled' | 'back-off' | 'busy';
+    };
 
 /** Identifies clients for connections. */
 export interface Authentication {

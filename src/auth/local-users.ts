@@ -39,6 +39,10 @@ export class LocalUsers implements PasswordBackEnd {
     this.reload(users);
   }
 
+  get count(): number {
+    return this.#users.size;
+  }
+
   get timing(): Timing {
     const { dearest, differ, time } = this.#costs;
     const measure = (): Promise<unknown> => {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readVersion } from '../server/version.ts';
 
 const HELP = `Usage: garter COMMAND [OPTIONS]
 
@@ -68,12 +68,9 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
 }
 
 async function version(args: readonly string[]): Promise<number> {
-  const { version: number } = JSON.parse(
-    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-  ) as { version: string };
   if (args.includes('--help') || args.includes('-h'))
     process.stdout.write('Usage: garter version\n\nExample: garter version\n');
-  else process.stdout.write(`garter ${number} on Node ${process.versions.node}\n`);
+  else process.stdout.write(`garter ${readVersion()} on Node ${process.versions.node}\n`);
   return 0;
 }
 

@@ -25,9 +25,7 @@ export class Running implements Program {
     this.#server = server;
     this.#load = load;
     this.#io = io;
-    this.#notifier = new Notifier(io.env, (reason) =>
-      server.log.warn('could not notify systemd', { reason }),
-    );
+    this.#notifier = new Notifier(io.env, (reason) => server.log.warn('systemd-failed', { reason }));
   }
 
   /** Resolves when the server has ended. */
@@ -38,8 +36,8 @@ export class Running implements Program {
   /** Handles signals from now on, and reports that the server is ready. */
   begin(): void {
     void this.#notifier.ready(this.#status);
-    process.on('SIGTERM', () => void this.#endBySignal());
-    process.on('SIGINT', () => void this.#endBySignal());
+    process.on('SIGTERM', () => void this.#endBySignal('SIGTERM'));
+    process.on('SIGINT', () => void this.#endBySignal('SIGINT'));
     process.on('SIGHUP', () => void this.reload());
     process.on('SIGUSR2', () => void this.#showSessions());
   }
@@ -52,21 +50,22 @@ export class Running implements Program {
   }
 
   end(): void {
-    if (this.#ending) return;
-    this.#ending = true;
-    void this.#drain();
+    if (!this.#ending) void this.#drain();
   }
 
   /** A second signal ends the server at once. */
-  async #endBySignal(): Promise<void> {
-    if (!this.#ending) return this.end();
+  async #endBySignal(signal: 'SIGTERM' | 'SIGINT'): Promise<void> {
+    if (!this.#ending) return this.#drain(signal);
     await this.#server.close();
     this.#hasEnded();
   }
 
-  async #drain(): Promise<void> {
+  async #drain(signal?: 'SIGTERM' | 'SIGINT'): Promise<void> {
+    this.#ending = true;
     const sessions = (await this.#server.sessions()).length;
-    this.#server.log.info('ending', { sessions });
+    const { drainTime } = this.#server;
+    this.#server.log.info('ending', { sessions, drain: drainTime });
+    if (signal === 'SIGINT' && sessions > 0) this.#io.stderr.write(farewell(sessions, drainTime));
     const told = this.#notifier.stopping(`${sessions} sessions may finish`);
     await Promise.all([this.#server.drain(), told]);
     this.#hasEnded();
@@ -82,8 +81,8 @@ export class Running implements Program {
     this.#due = undefined;
     void this.#notifier.reloading();
     const outcome = await this.#reloadNow();
-    if (outcome.ok) this.#server.log.info('reloaded');
-    else this.#server.log.error('not reloaded; nothing has changed', { report: outcome.report });
+    if (outcome.ok) this.#server.report('reloaded');
+    else this.#server.log.error('not-reloaded', { report: outcome.report });
     void this.#notifier.ready(this.#status);
     return outcome;
   }
@@ -113,4 +112,9 @@ export class Running implements Program {
     const lines = sessions.map((session) => formatText(time, 'info', 'session', { ...session }));
     this.#io.stderr.write(`${lines.join('')}${sessions.length} open sessions\n`);
   }
+}
+
+function farewell(sessions: number, drainTime: number): string {
+  const what = sessions === 1 ? '1 open session' : `${sessions} open sessions`;
+  return `garter: waiting up to ${drainTime / 1000} s for ${what}; press Ctrl-C again to end at once\n`;
 }

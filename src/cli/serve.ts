@@ -84,6 +84,7 @@ export async function runServer(
   };
   try {
     server = await startServer(settings, config, attachments);
+    server.report('started');
   } catch (error) {
     io.stderr.write(`${startFault(error)}\n`);
     return error instanceof UsersFileError ? 2 : 1;
@@ -107,17 +108,17 @@ async function startServer(
   if (user === undefined) return Server.start(settings, options);
   if (!isRoot()) {
     const server = await Server.start(settings, options);
-    server.log.warn('run-as has no effect: garter was not started by root', { user });
+    server.log.warn('run-as-ignored', { user });
     return server;
   }
   const server = await startAs(user, settings, options);
   if (config !== undefined && !mayRead(config))
-    server.log.warn('reloads will fail: the run-as user cannot read the configuration', {
+    server.log.warn('configuration-unreadable', {
       user,
       file: config,
     });
   if (!mayRead(import.meta.filename))
-    server.log.warn('threads that die will not be replaced: the run-as user cannot read garter itself', {
+    server.log.warn('program-unreadable', {
       user,
     });
   return server;

@@ -64,6 +64,7 @@ export function completeSettings(
     },
     limits: {
       connections: limits.connections ?? 10_000,
+      ...(limits.connections !== undefined && { demanded: true }),
       ...(limits['per-address'] !== undefined && { perAddress: limits['per-address'] }),
       unauthenticated: limits.unauthenticated ?? { start: 500, percent: 30, full: 1000 },
       ...(limits.memory !== undefined && { memory: limits.memory }),

@@ -54,7 +54,7 @@ export async function serve(client: Connection, listener: OpenListener, state: S
     end = await runCommand(session, handshake, request, state);
   } catch (error) {
     const failure = session.failure ?? Failure.from(error, session.phase);
-    if (failure.isBug) state.log.error('a connection failed', { id: session.id, error: stackOf(failure) });
+    if (failure.isBug) state.log.error('connection-failed', { id: session.id, error: stackOf(failure) });
     const refusal = handshake.refuse(failure.reply);
     if (refusal !== undefined) session.client.write(refusal);
     end = failure;

@@ -272,8 +272,13 @@ suite('the password of a client', () => {
     client.send('05 01 02', login('x'));
     await assert.rejects(receiveRequest(session, new ServerHandshake(), ['password'], scene.state));
     assert.deepEqual(asked, [['ann', 'x', 'fe80::1']]);
+    assert.match(session.clientPlace, /^\[fe80::1%eth0\]:\d+$/);
     assert.partialDeepStrictEqual(scene.log, [
-      { level: 'warn', event: 'login failed', fields: { client: 'fe80::1', user: 'ann', reason: 'wrong' } },
+      {
+        level: 'warn',
+        event: 'login-failed',
+        fields: { id: session.id, client: session.clientPlace, reason: 'wrong', user: 'ann' },
+      },
     ]);
   });
 });

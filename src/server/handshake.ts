@@ -88,7 +88,13 @@ async function identify(
   }
   if (!verdict.ok) {
     const { reason } = verdict;
-    state.log.warn('login failed', { client: address, user: username, reason });
+    // The user name comes last: a client must not be able to forge the fields that log readers act on.
+    state.log.warn('login-failed', {
+      id: session.id,
+      client: session.clientPlace,
+      reason,
+      user: username,
+    });
     throw Failure.refusal(reason, 'auth');
   }
   state.connections.stopsWaiting(session);

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { inspect } from 'node:util';
+import type { Fields } from '../audit/line.ts';
 import { Journal } from '../audit/journal.ts';
 import { Log } from '../audit/log.ts';
 import type { ConnectionRecord } from '../audit/record.ts';
@@ -32,6 +33,7 @@ import { createSharedMemory } from './thread-memory.ts';
 import type { Threads as ThreadsType } from './threads/threads.ts';
 import { outboundFor } from './upstreams.ts';
 import { readUsers, Users } from './users.ts';
+import { readVersion } from './version.ts';
 
 /** The hooks of an embedding program, and where to complain when the log cannot be written. */
 export interface StartOptions extends ServerHooks {
@@ -39,6 +41,18 @@ export interface StartOptions extends ServerHooks {
   readonly attachments?: ((server: Server) => readonly Attachment[]) | undefined;
   readonly complain?: ((text: string) => void) | undefined;
 }
+
+/** What is chosen at the start, and no reload changes. */
+interface Chosen {
+  readonly engine: Engine;
+  /** Why this engine. */
+  readonly why: string;
+  readonly workers: number;
+  readonly Threads: typeof ThreadsType | undefined;
+}
+
+/** Possible connections below which there is a warning even if the configuration does not ask for more. */
+const FEW = 1000;
 
 /** A running SOCKS server: everything that exists once, and the workers, which serve the connections. */
 export class Server implements AsyncDisposable {
@@ -50,6 +64,8 @@ export class Server implements AsyncDisposable {
   readonly #engine: Engine;
   readonly #hooks: StartOptions;
   readonly #log: Log;
+  /** What runs here, for the log. */
+  readonly #program: Fields;
   readonly #users: Users;
   readonly #quotas: QuotaStore;
   readonly #ports: OwnPorts;
@@ -74,8 +90,7 @@ export class Server implements AsyncDisposable {
     const workers = workersFor(settings, engine, hooks);
     // This module loads the fast engine, which may not work here.
     const { Threads } = workers === 1 ? {} : await import('./threads/threads.ts');
-    const server = new Server(engine, { workers, Threads }, settings, hooks);
-    server.log.info('engine', { name: engine.name, why, workers });
+    const server = new Server({ engine, why, workers, Threads }, settings, hooks);
     try {
       await server.#next(async () => (await server.#prepare(settings)).commit());
       hooks.signal?.throwIfAborted();
@@ -87,12 +102,15 @@ export class Server implements AsyncDisposable {
     return server;
   }
 
-  private constructor(
-    engine: Engine,
-    { workers, Threads }: { readonly workers: number; readonly Threads: typeof ThreadsType | undefined },
-    settings: Settings,
-    hooks: StartOptions,
-  ) {
+  private constructor({ engine, why, workers, Threads }: Chosen, settings: Settings, hooks: StartOptions) {
+    this.#program = {
+      version: readVersion(),
+      node: process.versions.node,
+      pid: process.pid,
+      engine: engine.name,
+      why,
+      workers,
+    };
     const memory = createSharedMemory();
     this.#engine = engine;
     this.#hooks = hooks;
@@ -101,7 +119,7 @@ export class Server implements AsyncDisposable {
     this.journal = new Journal(this.#log);
     if (onRecord !== undefined) {
       const failed = (error: unknown): void =>
-        this.#log.errorSeldom('onRecord failed', { error: inspect(error) });
+        this.#log.errorSeldom('hook-failed', { error: inspect(error) });
       this.journal.subscribe({ wants: (event) => event !== 'connect', take: shield(onRecord, failed) });
     }
     this.#quotas = new QuotaStore(this.#log);
@@ -118,7 +136,7 @@ export class Server implements AsyncDisposable {
     this.#drainTime = settings.timeouts.drain;
     this.#users = new Users(
       () => void this.#usersChanged(),
-      (report) => this.#log.error('users file not reloaded; the previous users stay in force', { report }),
+      (report) => this.#log.error('users-not-reloaded', { report }),
     );
     const { authenticate, decide } = hooks;
     const embedder = authenticate && embedded(authenticate);
@@ -152,8 +170,22 @@ export class Server implements AsyncDisposable {
     return this.#health?.at;
   }
 
+  /** Milliseconds for which open sessions may finish when the server drains. */
+  get drainTime(): number {
+    return this.#drainTime;
+  }
+
   get log(): Log {
     return this.#log;
+  }
+
+  /** Logs what is in force: users as a number, never by name. */
+  report(event: 'started' | 'reloaded'): void {
+    this.#log.info(event, {
+      ...(event === 'started' && this.#program),
+      listeners: this.places.join(','),
+      users: this.#users.count,
+    });
   }
 
   /**
@@ -231,7 +263,7 @@ export class Server implements AsyncDisposable {
 
   async #usersChanged(): Promise<void> {
     await this.#workers.recheck();
-    this.#log.info('users reloaded');
+    this.#log.info('users-reloaded', { users: this.#users.count });
   }
 
   async #reload(settings: Settings): Promise<void> {
@@ -256,7 +288,7 @@ export class Server implements AsyncDisposable {
     const users = settings.users && (await readUsers(settings.users));
     if (users?.file?.exposed === true) {
       const { path } = users.file;
-      this.#log.warn('everyone on this machine can read the users file', {
+      this.#log.warn('users-exposed', {
         path,
         remedy: `chmod o-r ${path}`,
       });
@@ -287,10 +319,8 @@ export class Server implements AsyncDisposable {
   #possible(limits: ConnectionLimitSettings): ConnectionLimitSettings {
     const possible = this.#possibleConnections;
     if (possible >= limits.connections) return limits;
-    this.#log.warn('too few descriptors for limits: connections; raise ulimit -n or LimitNOFILE=', {
-      connections: limits.connections,
-      possible,
-    });
+    if (limits.demanded === true || possible < FEW)
+      this.#log.warn('descriptors-short', { connections: limits.connections, possible });
     return { ...limits, connections: possible };
   }
 

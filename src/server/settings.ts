@@ -35,6 +35,8 @@ export interface Settings {
 
 export interface ConnectionLimitSettings {
   readonly connections: number;
+  /** The configuration asks for that many: a warning if they are not possible. @default false */
+  readonly demanded?: boolean;
   readonly perAddress?: number;
   readonly unauthenticated: EarlyDrop;
   /** Bytes of resident memory. @default 80 % of the memory of the machine or container */

@@ -51,7 +51,7 @@ export async function secure(
     const advice = adviceOnClient(failure.detail ?? '');
     const { remote, place } = session;
     if (advice !== undefined)
-      state.log.warnSeldom('client link failed', {
+      state.log.warnSeldom('client-link-failed', {
         client: remote.host,
         listener: place,
         code: failure.detail,

@@ -23,10 +23,9 @@ export function outboundFor(settings: Settings, { ports, log, ...parts }: Parts)
       isOwnPort: (ip, port) => ports.isOwnPort(ip, port, 'tcp'),
       upstreamChanged: (upstream, why) =>
         why === undefined
-          ? log.info('upstream up', { upstream })
-          : log.warn('upstream down', { upstream, why }),
-      serviceMissed: (service, why) =>
-        log.warn('could not look up a service; using the servers found before', { service, why }),
+          ? log.info('upstream-up', { upstream })
+          : log.warn('upstream-down', { upstream, why }),
+      serviceMissed: (service, why) => log.warn('service-missed', { service, why }),
     },
     settings,
   );

@@ -45,6 +45,11 @@ export class Users implements AsyncDisposable {
     this.#failed = failed;
   }
 
+  /** The number of users; `undefined` where the configuration has none. */
+  get count(): number | undefined {
+    return this.#local?.count;
+  }
+
   get authenticator(): Authentication | undefined {
     return this.#authenticator;
   }

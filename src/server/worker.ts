@@ -96,7 +96,7 @@ export class Worker implements Workers {
         log,
         healthMemory: memory.health,
         linkFailed: (upstream, fault) =>
-          log.warnSeldom('upstream link failed', { server: upstream, ...fault }),
+          log.warnSeldom('upstream-link-failed', { server: upstream, ...fault }),
       }),
       timeouts: settings.timeouts,
       authenticator: common.authenticator(),
@@ -104,7 +104,7 @@ export class Worker implements Workers {
     };
     this.#listeners = new Listeners(engine, ports, {
       accepted: (client, listener) => this.#accepted(client, listener),
-      failed: (code, { place }) => log.warn('could not accept a connection', { listener: place, code }),
+      failed: (code, { place }) => log.warn('accept-failed', { listener: place, code }),
     });
     this.#clock = setInterval(() => recheckByClock(this.#state), RECHECK_INTERVAL).unref();
   }

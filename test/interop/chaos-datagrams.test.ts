@@ -61,7 +61,7 @@ for (const { title, to } of rows) {
     const sent = Number(await check(command, { timeout: 60_000 }));
     await garter.record({ command: 'udp' });
     await garter.record({ command: 'udp' });
-    const refused = (await garter.log()).filter(({ event }) => event === 'datagram refused');
+    const refused = (await garter.log()).filter(({ event }) => event === 'datagram-refused');
     // Only the kernel knows the broadcast addresses of networks, and sends nothing to them: two of the
     // destinations.
     assert.equal(refused.length, sent - 2);

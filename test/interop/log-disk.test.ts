@@ -47,7 +47,7 @@ suite('a full disk, in one process', () => {
     const file = join(disk.path, 'log');
     const log = new Log({ level: 'info', format: 'text', to: { file } });
     const numbers = Array.from({ length: 300 }, (_, i) => String(i + 100));
-    for (const i of numbers) log.info('x'.repeat(100), { i });
+    for (const i of numbers) log.info('reloaded', { x: 'x'.repeat(100), i });
     await untilFault(log, 'ENOSPC');
     await disk.grow();
     await untilFault(log, undefined);
@@ -56,7 +56,7 @@ suite('a full disk, in one process', () => {
     const torn = lines.findIndex((line) => line.length < 136);
     assert.ok(lines[torn + 1]!.startsWith(lines[torn]!), 'the torn line comes again, whole');
     const whole = lines.toSpliced(torn, 1);
-    assert.match(whole.pop()!, /warn the log can be written again code=ENOSPC lost=0$/);
+    assert.match(whole.pop()!, /warn log-recovered: the log can be written again code=ENOSPC lost=0$/);
     assert.deepEqual(
       whole.map((line) => line.replace(/.* i=/, '')),
       numbers,
@@ -67,19 +67,19 @@ suite('a full disk, in one process', () => {
     await using disk = await mountDisk();
     const file = join(disk.path, 'log');
     const log = new Log({ level: 'info', format: 'json', to: { file } });
-    for (let i = 0; i < 50; i++) log.info('x'.repeat(100_000), { i });
+    for (let i = 0; i < 50; i++) log.info('reloaded', { x: 'x'.repeat(100_000), i });
     await untilFault(log, 'ENOSPC');
     assert.equal(log.lost, 9);
     await disk.grow();
     await untilFault(log, undefined);
-    log.info('after');
+    log.info('started');
     await log.close();
     const [torn, ...whole] = await linesOf(file);
     assert.throws(() => JSON.parse(torn!));
     const events = whole.map((line) => JSON.parse(line) as { event: string; lost?: number });
     assert.equal(events.length, 41 + 2);
     assert.equal(events[41]!.lost, 9);
-    assert.equal(events[42]!.event, 'after');
+    assert.equal(events[42]!.event, 'started');
   });
 });
 
@@ -145,7 +145,7 @@ suite('garter with its log on a disk', () => {
     assert.equal(lines.filter((line) => line.includes('again code=ENOSPC lost=0')).length, 1);
     assert.match(
       garter.stderr(),
-      /^\S+ error the log cannot be written; connections continue to=\S+garter\.log code=ENOSPC\n$/,
+      /^\S+ error log-failed: the log cannot be written; connections continue to=\S+garter\.log code=ENOSPC\n$/,
     );
   });
 
@@ -181,11 +181,11 @@ suite('garter with its log on a disk', () => {
     try {
       await check(['mount', '-o', 'remount,bind,ro', disk.path]);
       garter.signal('SIGHUP');
-      await untilLogged(/ error not reloaded; nothing has changed report=.*EROFS/);
+      await untilLogged(/ error not-reloaded: .* report=.*EROFS/);
     } finally {
       await check(['umount', disk.path]);
     }
     garter.signal('SIGHUP');
-    await untilLogged(/ info reloaded\n/);
+    await untilLogged(/ info reloaded /);
   });
 });

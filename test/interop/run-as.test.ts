@@ -105,7 +105,10 @@ log: { to: { file: theirs/${log} } }
     await chmod(directory.path, 0o755);
     await writeFile(config, 'listen: [{ address: 127.0.0.1:0 }]\nrun-as: nobody\n', { mode: 0o600 });
     const stderr = await serveBriefly(config);
-    assert.match(stderr, /warn reloads will fail: .*user=nobody file=\S+garter\.yaml$/m);
+    assert.match(
+      stderr,
+      /warn configuration-unreadable: reloads will fail: .*user=nobody file=\S+garter\.yaml$/m,
+    );
   });
 
   for (const [name, lines, message] of [

@@ -55,7 +55,7 @@ async function get(agent: Agent, ...lines: readonly string[]): Promise<string> {
 function complaints({ process: { stderr } }: Agent): string {
   return stderr()
     .replace(/^\nPrograms on this machine [^]*?\n\n {2}[^]*?\n\n/, '')
-    .replace(/^\S+ warn too few descriptors .*\n/m, '');
+    .replace(/^\S+ warn descriptors-short: .*\n/m, '');
 }
 
 suite('garter agent', () => {
@@ -128,7 +128,7 @@ resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }`,
       await works(agent, { host: name, port: echo.port });
       await far.record({ destination: `${name}:${echo.port}` });
     }
-    assert.match(complaints(agent), /^\S+ warn upstream down .*why=ECONNREFUSED$/m);
+    assert.match(complaints(agent), /^\S+ warn upstream-down .*why=ECONNREFUSED$/m);
   });
 
   test('a wrong password is reported, not tried at another server, and corrected by SIGHUP', async () => {
@@ -137,7 +137,7 @@ resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }`,
     await using agent = await startAgent([...args, '--log-level', 'info']);
     assert.equal(await reply(agent, 'f.test', echo.port), 1);
     const line = await until(
-      () => /^.* warn the upstream failed .*$/m.exec(complaints(agent))?.[0],
+      () => /^.* warn upstream-failed: the upstream failed .*$/m.exec(complaints(agent))?.[0],
       () => agent.process.stderr(),
     );
     assert.match(line, /route=upstream/);
@@ -147,7 +147,7 @@ resolve: { servers: ["127.0.0.1:${names.endpoint.port}"] }`,
     await loginFile('alice:s3cret');
     agent.process.signal('SIGHUP');
     await until(
-      () => / reloaded$/m.test(agent.process.stderr()),
+      () => / reloaded /.test(agent.process.stderr()),
       () => agent.process.stderr(),
     );
     await works(agent, { host: 'f.test', port: echo.port });

@@ -118,7 +118,7 @@ suite('the clock', () => {
     again.send('05 01 02', '01 05', Buffer.from('alice'), '06', Buffer.from('secret'));
     await again.expect('05 02  01 01');
     await until(
-      async () => /login failed .*user=alice reason=expired/.test(await clocked.log()),
+      async () => /login-failed .*reason=expired user=alice/.test(await clocked.log()),
       () => 'the failed login is not in the log',
     );
   });

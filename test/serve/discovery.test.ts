@@ -76,7 +76,7 @@ suite('discovery', () => {
     await works(garter, echo);
     await garter.record({ route: `found/late.test:${far.port}` });
     const lines = await garter.log();
-    const down = lines.filter(({ event }) => event === 'upstream down');
+    const down = lines.filter(({ event }) => event === 'upstream-down');
     assert.equal(down.length, 2);
     assert.partialDeepStrictEqual(down[0], { level: 'warn', why: 'ECONNREFUSED' });
   });

@@ -22,9 +22,9 @@ suite('without', () => {
       using client = await connectThrough(garter, echo);
       client.send('aa');
       await client.expect('aa');
-      const lines = (await garter.log()).filter(({ event }) => event === 'engine');
+      const lines = (await garter.log()).filter(({ event }) => event === 'started');
       assert.equal(lines.length, 1);
-      assert.partialDeepStrictEqual(lines[0], { name: 'portable', workers: 1 });
+      assert.partialDeepStrictEqual(lines[0], { engine: 'portable', workers: 1 });
       assert.match(JSON.stringify(lines[0]), /the fast one does not work here: /);
     });
   }

@@ -146,7 +146,7 @@ test('users can log in while 100 networks guess passwords: from new addresses, a
   // That clears the results of comparisons, which must be repeated.
   await appendFile(file, '# changed\n');
   await until(
-    async () => (await garter.log()).find(({ event }) => event === 'users reloaded'),
+    async () => (await garter.log()).find(({ event }) => event === 'users-reloaded'),
     () => 'the users were not reloaded',
   );
   await using flood = await start(

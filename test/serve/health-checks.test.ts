@@ -71,7 +71,7 @@ timeouts: { connect: 5s }`,
 
 /** The entries of the log about upstreams that went up or down. */
 async function changes(garter: Garter): Promise<readonly object[]> {
-  return (await garter.log()).filter(({ event }) => event.startsWith('upstream '));
+  return (await garter.log()).filter(({ event }) => event.startsWith('upstream-'));
 }
 
 /** Waits for the change with this number. */
@@ -110,7 +110,7 @@ suite('health checks', () => {
     server.mood = 'closes';
     assert.partialDeepStrictEqual(await change(garter, 0), {
       level: 'warn',
-      event: 'upstream down',
+      event: 'upstream-down',
       upstream: `socks5h://${at(server)}`,
       why: 'closed',
     });
@@ -126,7 +126,7 @@ suite('health checks', () => {
     server.mood = 'well';
     assert.partialDeepStrictEqual(await change(garter, 1), {
       level: 'info',
-      event: 'upstream up',
+      event: 'upstream-up',
       upstream: `socks5h://${at(server)}`,
     });
     assert.ok(server.heard.slice(-3).every((heard) => heard === '050100'));
@@ -145,7 +145,7 @@ suite('health checks', () => {
     await using server = await startGreeted();
     server.mood = 'silent';
     await using garter = await near([`socks5h://${at(server)}`], 'every: 20ms');
-    assert.partialDeepStrictEqual(await change(garter, 0), { event: 'upstream down', why: 'ETIMEDOUT' });
+    assert.partialDeepStrictEqual(await change(garter, 0), { event: 'upstream-down', why: 'ETIMEDOUT' });
     assert.equal(server.most, 1);
   });
 
@@ -170,7 +170,7 @@ suite('health checks', () => {
       );
       assert.deepEqual(await changes(garter), []);
       isSilent = true;
-      assert.partialDeepStrictEqual(await change(garter, 0), { event: 'upstream down', why: 'ETIMEDOUT' });
+      assert.partialDeepStrictEqual(await change(garter, 0), { event: 'upstream-down', why: 'ETIMEDOUT' });
     });
   }
 
@@ -178,7 +178,7 @@ suite('health checks', () => {
     const servers = [`socks5h://${at(far)}`];
     const closed = `127.0.0.1:${await closedPort()}`;
     await using bad = await near(servers, `every: 50ms, connect: "${closed}"`);
-    assert.partialDeepStrictEqual(await change(bad, 0), { event: 'upstream down', why: 'reply-5' });
+    assert.partialDeepStrictEqual(await change(bad, 0), { event: 'upstream-down', why: 'reply-5' });
     await using good = await near(servers, `every: 50ms, connect: "${at(echo)}"`);
     for (let i = 0; i < 3; i++) await far.record({ destination: at(echo) });
     assert.deepEqual(await changes(good), []);
@@ -187,7 +187,7 @@ suite('health checks', () => {
   test('a wrong password is a failure', async () => {
     await using locked = await startGarter({ users: { alice: 's3cret' } });
     await using garter = await near([`socks5h://alice:\${WRONG}@${at(locked)}`], 'every: 50ms');
-    assert.partialDeepStrictEqual(await change(garter, 0), { event: 'upstream down', why: 'password' });
+    assert.partialDeepStrictEqual(await change(garter, 0), { event: 'upstream-down', why: 'password' });
     await locked.record({ end: 'policy:auth:wrong' });
   });
 

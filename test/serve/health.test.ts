@@ -82,7 +82,8 @@ test('a log that cannot be written is reported, and garter stays ready', async (
   await using garter = await startGarter({
     config: CONFIG,
     log: '/dev/full',
-    complaint: /^\S+ error the log cannot be written; connections continue to=\/dev\/full code=ENOSPC\n$/,
+    complaint:
+      /^\S+ error log-failed: the log cannot be written; connections continue to=\/dev\/full code=ENOSPC\n$/,
   });
   const url = await urlOf(garter);
   using client = await RawClient.connect(garter);

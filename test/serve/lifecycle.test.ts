@@ -53,7 +53,7 @@ test('a users file that others can write prevents the start, and one that they c
   await using garter = await startGarter({ users: { alice: 'secret' } });
   const file = join(garter.directory, 'users.txt');
   const warned = async (): Promise<number> =>
-    (await garter.log()).filter(({ event }) => event.includes('read the users file')).length;
+    (await garter.log()).filter(({ event }) => event === 'users-exposed').length;
   assert.equal(await warned(), 0);
   await chmod(file, 0o644);
   garter.process.signal('SIGHUP');
@@ -63,7 +63,7 @@ test('a users file that others can write prevents the start, and one that they c
   );
   await chmod(file, 0o620);
   await until(
-    async () => (await garter.log()).find(({ event }) => event.startsWith('users file not reloaded')),
+    async () => (await garter.log()).find(({ event }) => event === 'users-not-reloaded'),
     () => 'it was reloaded',
   );
   const second = ['serve', '--listen', '127.0.0.1:0', '--users', file];
@@ -120,6 +120,25 @@ test('a second SIGTERM ends everything at once, with records', async () => {
   await garter.process.ended();
   const record = await garter.record({ destination: `${echo.host}:${echo.port}` });
   assert.match(record.end!, /^admin:relay/);
+});
+
+test('Ctrl-C says for how many sessions it waits and how long, and that a second one ends at once', async () => {
+  await using echo = await startEcho();
+  const flags = ['--listen', '127.0.0.1:0'];
+  await using garter = await start([garterCommand, 'serve', ...flags], { ready: listeningOnce });
+  using client = await connectThrough({ host: '127.0.0.1', port: Number(garter.ready[1]) }, echo);
+  garter.signal('SIGINT');
+  await until(
+    () =>
+      /^garter: waiting up to 30 s for 1 open session; press Ctrl-C again to end at once$/m.test(
+        garter.stderr(),
+      ),
+    () => garter.stderr(),
+  );
+  client.send('61');
+  await client.expect('61');
+  garter.signal('SIGINT');
+  assert.equal(await garter.ended(), 0);
 });
 
 test('SIGUSR2 prints the open sessions', async () => {
@@ -190,7 +209,7 @@ test('SIGHUP with a configuration that cannot be applied changes nothing, and th
     const broken = fault.startsWith('log') ? next.replace(/^log:.*$/m, fault) : `${next}\n${fault}\n`;
     await writeFile(file, broken);
     garter.process.signal('SIGHUP');
-    await saying('not reloaded; nothing has changed');
+    await saying('not-reloaded');
     await assert.rejects(RawClient.connect({ host: '127.0.0.1', port }), { code: 'ECONNREFUSED' });
     assert.equal((await fetch(`http://127.0.0.1:${health}/healthz`)).status, 200);
     await rename(join(garter.directory, 'log.jsonl'), join(garter.directory, fault.slice(0, 3)));

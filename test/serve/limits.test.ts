@@ -122,7 +122,7 @@ suite('a quota', () => {
     assert.equal(code, 0);
     await until(
       async () =>
-        (await garter.log()).some(({ level, event }) => level === 'error' && event.includes('damaged')),
+        (await garter.log()).some(({ level, event }) => level === 'error' && event === 'quotas-lost'),
       () => 'nothing is logged of a damaged state file',
     );
   });

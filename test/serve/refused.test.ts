@@ -194,7 +194,7 @@ suite('clients that were answered and do not disconnect', () => {
     const more = (await descriptors(garter.process.pid)) - atFirst;
     assert.ok(more <= 8, `${more} descriptors more`);
     assert.deepEqual(
-      (await garter.log()).filter(({ event }) => event === 'could not accept a connection'),
+      (await garter.log()).filter(({ event }) => event === 'accept-failed'),
       [],
     );
   });

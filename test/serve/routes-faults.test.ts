@@ -139,7 +139,7 @@ function reply(garter: Garter, port: number): Promise<number> {
 
 /** The entries of the log about upstreams that are down. */
 async function downs(garter: Garter): Promise<readonly object[]> {
-  return (await garter.log()).filter(({ event }) => event === 'upstream down');
+  return (await garter.log()).filter(({ event }) => event === 'upstream-down');
 }
 
 suite('faulty upstreams', () => {
@@ -274,7 +274,7 @@ upstreams: { both: { servers: ["http://${at(silent)}", "http://${at(answering)}"
     using client = await connectThrough(garter, { host: '127.0.0.1', port: 3 });
     client.end();
     const down = await until(
-      async () => (await garter.log()).find(({ event }) => event === 'upstream down'),
+      async () => (await garter.log()).find(({ event }) => event === 'upstream-down'),
       () => 'nobody is down',
     );
     assert.partialDeepStrictEqual(down, { upstream: `http://${at(silent)}`, why: 'ETIMEDOUT' });

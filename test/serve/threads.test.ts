@@ -128,7 +128,7 @@ rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/d
     }
     const log = await until(
       async () => {
-        const lines = (await garter.log()).filter(({ event }) => event === 'login failed');
+        const lines = (await garter.log()).filter(({ event }) => event === 'login-failed');
         return lines.length < 10 ? undefined : lines;
       },
       () => 'failures are missing',
@@ -149,7 +149,7 @@ rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/d
     const write = async (users: readonly string[], group: (name: string) => string): Promise<void> => {
       const file = join(garter.directory, 'users.txt');
       const loaded = async (): Promise<number> =>
-        (await garter.log()).filter(({ event }) => event === 'users reloaded').length;
+        (await garter.log()).filter(({ event }) => event === 'users-reloaded').length;
       const before = await loaded();
       const lines = users.map((name) => `${name}:${hash}:${group(name)}\n`);
       await writeFile(`${file}.new`, lines.join(''), { mode: 0o600 });
@@ -292,7 +292,7 @@ suite('a thread that throws', () => {
     const before = await descriptors(garter.process.pid);
     await order(fault, 'throw');
     await until(
-      async () => (await garter.log()).some(({ event }) => event.startsWith('a thread died')),
+      async () => (await garter.log()).some(({ event }) => event === 'thread-died'),
       () => 'its death is not in the log',
     );
     const answered = await Promise.all(clients.map(isAlive));

@@ -57,7 +57,7 @@ export class FileSink implements Sink {
   async #write(lines: readonly Line[]): Promise<WriteOutcome> {
     // A newline first, so that the next line is not appended to a torn one.
     const start = this.#torn ? '\n' : '';
-    const bytes = Buffer.from(lines.reduce((text, { prefix, message }) => text + prefix + message, start));
+    const bytes = Buffer.from(lines.reduce((whole, { prefix, text }) => whole + prefix + text, start));
     let written = 0;
     let fault: string | undefined;
     while (written < bytes.length && fault === undefined && !this.#closed) {

@@ -81,6 +81,6 @@ export class LoggerSink implements Sink {
 
 const NEWLINE: Buffer = Buffer.from('\n');
 
-function encode({ level, message }: Line): Buffer {
-  return Buffer.concat([cut(Buffer.from(`${formatPriority(level)}${message.slice(0, -1)}`)), NEWLINE]);
+function encode({ level, text }: Line): Buffer {
+  return Buffer.concat([cut(Buffer.from(`${formatPriority(level)}${text.slice(0, -1)}`)), NEWLINE]);
 }

@@ -80,20 +80,23 @@ function splitOctets(stream: Buffer): string[] {
 }
 
 const names = (count: number, from = 0): string[] =>
-  Array.from({ length: count }, (_, i) => `line i=${i + from}`);
+  Array.from({ length: count }, (_, i) => `reloaded i=${i + from}`);
 
 suite('syslog over UDP', () => {
   for (const host of ['127.0.0.1', '::1']) {
     test(`sends one datagram per line, to ${host}`, async () => {
       using receiver = await receiveUdp(host);
       const log = logTo(`udp://${host.includes(':') ? `[${host}]` : host}:${receiver.port}`);
-      for (let i = 0; i < 200; i++) log.info('line', { i });
-      log.error('x', { text: 'ö'.repeat(9000) });
+      for (let i = 0; i < 200; i++) log.info('reloaded', { i });
+      log.error('not-reloaded', { text: 'ö'.repeat(9000) });
       await until(() => receiver.messages.length === 201);
       await log.close();
       assert.deepEqual(receiver.messages.slice(0, -1).map(said), names(200));
       const last = receiver.messages.at(-1)!;
-      assert.match(last, /^<27>1 .* x - x text="ö+$/);
+      assert.match(
+        last,
+        /^<27>1 .* not-reloaded - not-reloaded: the reload failed; nothing has changed text="ö+$/,
+      );
       assert.ok(Buffer.byteLength(last) >= 8191);
       assert.equal(log.lost, 0);
     });
@@ -102,9 +105,9 @@ suite('syslog over UDP', () => {
   test('notices a missing receiver, and continues when there is one', async () => {
     const { port } = await gone(receiveUdp('127.0.0.1'));
     const log = logTo(`udp://127.0.0.1:${port}`);
-    log.info('first, refused');
+    log.info('started');
     await delay(100);
-    for (let i = 0; i < 100; i++) log.info('line', { i });
+    for (let i = 0; i < 100; i++) log.info('reloaded', { i });
     await until(() => log.fault === 'ECONNREFUSED');
     // Attempts in between do not count as success.
     for (let i = 0; i < 20; i++) {
@@ -117,7 +120,7 @@ suite('syslog over UDP', () => {
     await until(() => receiver.messages.length === 101);
     assert.deepEqual(receiver.messages.map(said), [
       ...names(100),
-      'the log can be written again code=ECONNREFUSED lost=1',
+      'log-recovered: the log can be written again code=ECONNREFUSED lost=1',
     ]);
     assert.equal(log.lost, 1);
   });
@@ -128,11 +131,11 @@ suite('syslog over TCP', () => {
     test(`counts octets, to ${host}`, async () => {
       using receiver = await receiveTcp(host);
       const log = logTo(`tcp://${host.includes(':') ? `[${host}]` : host}:${receiver.port}`);
-      for (let i = 0; i < 2000; i++) log.info('line', { i });
-      log.info('a name', { user: 'jörg €' });
+      for (let i = 0; i < 2000; i++) log.info('reloaded', { i });
+      log.info('started', { user: 'jörg €' });
       await log.close();
       await until(() => receiver.messages().length === 2001);
-      assert.deepEqual(receiver.messages().map(said), [...names(2000), 'a name user="jörg €"']);
+      assert.deepEqual(receiver.messages().map(said), [...names(2000), 'started user="jörg €"']);
       assert.equal(receiver.sockets.size, 1);
     });
   }
@@ -141,7 +144,7 @@ suite('syslog over TCP', () => {
     using receiver = await receiveTcp('127.0.0.1');
     const log = logTo(`tcp://127.0.0.1:${receiver.port}`);
     for (let i = 0; i < 5; i++) {
-      log.info('line', { i });
+      log.info('reloaded', { i });
       await until(() => receiver.messages().length === i + 1);
       for (const socket of receiver.sockets) socket.end();
       await delay(50);
@@ -155,7 +158,7 @@ suite('syslog over TCP', () => {
   test('keeps lines until there is a receiver', async () => {
     const { port } = await gone(receiveTcp('127.0.0.1'));
     const log = logTo(`tcp://127.0.0.1:${port}`);
-    for (let i = 0; i < 100; i++) log.info('line', { i });
+    for (let i = 0; i < 100; i++) log.info('reloaded', { i });
     await until(() => log.fault === 'ECONNREFUSED');
     using receiver = await receiveTcp('127.0.0.1', port);
     await until(() => log.fault === undefined);
@@ -163,7 +166,7 @@ suite('syslog over TCP', () => {
     await until(() => receiver.messages().length === 101);
     assert.deepEqual(receiver.messages().map(said), [
       ...names(100),
-      'the log can be written again code=ECONNREFUSED lost=0',
+      'log-recovered: the log can be written again code=ECONNREFUSED lost=0',
     ]);
   });
 
@@ -172,7 +175,7 @@ suite('syslog over TCP', () => {
     const log = logTo(`tcp://127.0.0.1:${receiver.port}`);
     // More than the system's buffers hold.
     for (let round = 0; round < 10 && log.lost === 0; round++) {
-      for (let i = 0; i < 500; i++) log.info('x'.repeat(8000));
+      for (let i = 0; i < 500; i++) log.info('reloaded', { x: 'x'.repeat(8000) });
       await delay(50);
     }
     assert.ok(log.lost > 0);
@@ -188,7 +191,7 @@ suite('syslog over TCP', () => {
   test('closing without a receiver drops the waiting lines at once', async () => {
     const { port } = await gone(receiveTcp('127.0.0.1'));
     const log = logTo(`tcp://127.0.0.1:${port}`);
-    for (let i = 0; i < 100; i++) log.info('line', { i });
+    for (let i = 0; i < 100; i++) log.info('reloaded', { i });
     await log.close();
     assert.equal(log.lost, 100);
     assert.equal(log.fault, 'ECONNREFUSED');
@@ -201,7 +204,7 @@ suite('syslog of this machine', () => {
     process.env['PATH'] = '/nowhere';
     try {
       const log = logTo('local');
-      log.info('kept');
+      log.info('reloaded');
       await until(() => log.fault === 'logger-127');
       await log.close();
       assert.equal(log.lost, 1);

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { suite, test } from 'node:test';
-import type { Level, Line } from '../line.ts';
+import { EVENTS } from '../events.ts';
+import type { EventName } from '../events.ts';
+import type { Level } from '../level.ts';
+import type { Line } from '../line.ts';
 import { encodeMessage, formatPriority } from './syslog.ts';
 
 const line: Line = {
   time: '2026-11-21T10:15:02.007Z',
   level: 'warn',
-  event: 'login failed',
+  event: 'login-failed',
   prefix: '2026-11-21T10:15:02.007Z warn ',
-  message: 'login failed client=203.0.113.1 user=jörg\n',
+  text: 'login-failed client=203.0.113.1 user=jörg\n',
 };
 
 suite('syslog messages', () => {
@@ -17,7 +20,7 @@ suite('syslog messages', () => {
     assert.equal(
       encodeMessage(line).toString(),
       `<28>1 2026-11-21T10:15:02.007Z ${hostname()} garter ${process.pid} login-failed - ` +
-        'login failed client=203.0.113.1 user=jörg',
+        'login-failed client=203.0.113.1 user=jörg',
     );
   });
 
@@ -28,31 +31,23 @@ suite('syslog messages', () => {
     });
   }
 
-  const ids: readonly (readonly [event: string, id: string])[] = [
-    ['disconnect', 'disconnect'],
-    ['not reloaded; nothing has changed', 'not-reloaded-nothing-has-changed'],
-    ['memory is short; refusing new connections', 'memory-is-short-refusing-new'],
-    ['1234567890 1234567890 12345678901', '1234567890-1234567890'],
-    ['1234567890 1234567890 1234567890', '1234567890-1234567890-1234567890'],
-    ['é \n', '-'],
-    ['', '-'],
-  ];
-  for (const [event, id] of ids) {
-    test(`for ${JSON.stringify(event)} have the id ${id}`, () => {
-      const field = encodeMessage({ ...line, event })
-        .toString()
-        .split(' ')[5]!;
-      assert.equal(field, id);
-      assert.ok(field.length <= 32);
-    });
-  }
+  test('have the event as their id, which has 32 characters at most', () => {
+    const ids = (Object.keys(EVENTS) as EventName[]).map(
+      (event) =>
+        encodeMessage({ ...line, event })
+          .toString()
+          .split(' ')[5]!,
+    );
+    assert.deepEqual(ids, Object.keys(EVENTS));
+    for (const id of ids) assert.match(id, /^[a-z-]{1,32}$/);
+  });
 
   for (const character of ['a', 'é', '€', '😀']) {
     test(`are cut at a whole ${character}`, () => {
       for (let shift = 0; shift < 4; shift++) {
         const message = encodeMessage({
           ...line,
-          message: `${'b'.repeat(shift)}${character.repeat(9000)}\n`,
+          text: `${'b'.repeat(shift)}${character.repeat(9000)}\n`,
         });
         assert.ok(message.length <= 8192 && message.length > 8192 - 4);
         assert.ok(new TextDecoder('utf-8', { fatal: true }).decode(message).endsWith(character));

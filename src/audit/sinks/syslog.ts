@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
-import type { Level, Line } from '../line.ts';
+import type { Level } from '../level.ts';
+import type { Line } from '../line.ts';
 
 /** RFC 5424, table 1: system daemons. */
 const FACILITY = 3;
@@ -13,11 +14,11 @@ export function formatPriority(level: Level): string {
   return `<${FACILITY * 8 + SEVERITY[level]}>`;
 }
 
-/** An RFC 5424 message, without structured data. */
-export function encodeMessage({ time, level, event, message }: Line): Buffer {
+/** An RFC 5424 message, with the event as MSGID, without structured data. */
+export function encodeMessage({ time, level, event, text }: Line): Buffer {
   const origin = `${host()} garter ${process.pid}`;
-  const header = `${formatPriority(level)}1 ${time} ${origin} ${messageId(event)} -`;
-  return cut(Buffer.from(`${header} ${message.slice(0, -1)}`));
+  const header = `${formatPriority(level)}1 ${time} ${origin} ${event} -`;
+  return cut(Buffer.from(`${header} ${text.slice(0, -1)}`));
 }
 
 /** Cuts to MESSAGE_LIMIT bytes at most, between characters. */
@@ -26,17 +27,6 @@ export function cut(text: Buffer): Buffer {
   let end = MESSAGE_LIMIT;
   while ((text[end]! & 0xc0) === 0x80) end--;
   return text.subarray(0, end);
-}
-
-/** As many words of the event as fit into 32 characters: `login-failed`. */
-function messageId(event: string): string {
-  const words = event.match(/\w+/g) ?? [];
-  let id = '';
-  for (const word of words) {
-    if (id.length + word.length >= 32) break;
-    id += id === '' ? word : `-${word}`;
-  }
-  return id || '-';
 }
 
 function host(): string {

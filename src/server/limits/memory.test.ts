@@ -63,8 +63,8 @@ suite('the watch over memory', () => {
     assert.equal(memory.cap, Infinity);
     await log.close();
     const lines = readFileSync(file, 'utf8').split('\n').slice(0, -1);
-    assert.match(lines[0]!, /warn memory is short.* open=1000/);
-    assert.match(lines[1]!, /info memory is sufficient again/);
+    assert.match(lines[0]!, /warn memory-short: memory is short.* open=1000/);
+    assert.match(lines[1]!, /info memory-sufficient: memory is sufficient again/);
     assert.equal(lines.length, 2);
   });
 

@@ -111,7 +111,7 @@ export class MemoryWatch implements Disposable {
       if (isCollected) this.#relieve((share - RELIEF) * of);
     } else if (share < RELIEF && this.cap !== Infinity) {
       this.cap = Infinity;
-      this.#log.info('memory is sufficient again', { open: this.#open.size });
+      this.#log.info('memory-sufficient', { open: this.#open.size });
     }
   }
 
@@ -121,8 +121,7 @@ export class MemoryWatch implements Disposable {
 
   #lower(): void {
     const open = this.#open.size;
-    if (this.cap === Infinity)
-      this.#log.warn('memory is short; refusing new connections', { open, limit: Math.round(this.limit) });
+    if (this.cap === Infinity) this.#log.warn('memory-short', { open, limit: Math.round(this.limit) });
     // Memory is still short although the open connections are within the cap.
     if (open <= this.cap) this.cap = Math.max(MIN_CONNECTIONS, Math.floor(open * 0.9));
   }
@@ -141,13 +140,10 @@ export class MemoryWatch implements Disposable {
     }
     if (forgotten === 0 && ended === 0) return;
     this.#freed = true;
-    this.#log.warn(
-      'memory is still short; UDP destinations are forgotten, then the sessions that hold the most are ended',
-      {
-        forgotten: Math.round(forgotten),
-        ended,
-      },
-    );
+    this.#log.warn('memory-still-short', {
+      forgotten: Math.round(forgotten),
+      ended,
+    });
   }
 }
 

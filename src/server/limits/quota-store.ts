@@ -53,8 +53,7 @@ export class QuotaStore implements Usage {
     this.#today();
     if (file !== undefined) await save(file, state ?? this.#state());
     const commit = async (): Promise<void> => {
-      if (loaded === 'damaged')
-        this.#log.error('the state file is damaged; quotas start again from zero', { file });
+      if (loaded === 'damaged') this.#log.error('quotas-lost', { file });
       if (state !== undefined) this.#restore(state);
       this.#today();
       this.#file = file;
@@ -129,12 +128,12 @@ export class QuotaStore implements Usage {
     this.#dirty = false;
     try {
       await save(this.#file, this.#state());
-      if (this.#fault !== undefined) this.#log.info('quotas can be saved again', { file: this.#file });
+      if (this.#fault !== undefined) this.#log.info('quotas-saved', { file: this.#file });
       this.#fault = undefined;
     } catch (error) {
       this.#dirty = true;
       const fault = codeOf(error) ?? String(error);
-      if (fault !== this.#fault) this.#log.error('quotas cannot be saved', { file: this.#file, code: fault });
+      if (fault !== this.#fault) this.#log.error('quotas-unsaved', { file: this.#file, code: fault });
       this.#fault = fault;
     }
   }

@@ -29,7 +29,7 @@ export async function recheckUsers(
   try {
     await identifyAgain(state.sessions, state.authenticator);
   } catch (error) {
-    state.log.error('users could not be asked for, they stay as they were', {
+    state.log.error('users-unknown', {
       error: error instanceof Error ? error.message : String(error),
     });
   }

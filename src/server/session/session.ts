@@ -122,6 +122,11 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
     return this.#remote;
   }
 
+  /** The client in records and log lines. */
+  get clientPlace(): string {
+    return isUnix(this.place) ? 'unix' : formatAddress(this.#remote);
+  }
+
   /** The current phase, to which errors are attributed. */
   get phase(): Phase {
     return this.#phase;
@@ -379,7 +384,7 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
   record(end?: End): ConnectionRecord {
     return {
       id: this.id,
-      client: isUnix(this.place) ? 'unix' : formatAddress(this.#remote),
+      client: this.clientPlace,
       listener: isUnix(this.place) ? this.place : formatAddress(this.#client.local),
       user: this.#method && this.#identity?.user,
       method: this.#method,

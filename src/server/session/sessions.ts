@@ -149,7 +149,7 @@ export class Sessions {
   /** For rules that do not log it: an agent's user must still learn of it. */
   #warnOf({ route }: Session, end: End): void {
     const error = end instanceof Failure && end.cause instanceof Error ? end.cause.message : formatEnd(end);
-    this.#log.warnSeldom('the upstream failed', { route, error });
+    this.#log.warnSeldom('upstream-failed', { route, error });
   }
 
   #tellIfEmpty(): void {

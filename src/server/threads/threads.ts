@@ -177,7 +177,7 @@ export class Threads implements Workers {
   /** A thread that has not gone hangs, and must not be terminated: stop waiting for it. */
   #giveUp(thread: WorkerHandle): void {
     if (!this.#threads.has(thread)) return;
-    this.#common.log.error('a thread does not respond; it is abandoned', { thread: thread.number });
+    this.#common.log.error('thread-hangs', { thread: thread.number });
     this.#abandoned = true;
     this.#threads.delete(thread);
     thread.end(new Error(`thread ${thread.number} does not respond`));
@@ -221,7 +221,7 @@ export class Threads implements Workers {
     this.#threads.delete(thread);
     closeAll(thread.owned);
     if (this.#closing || this.#settings === undefined) return;
-    this.#common.log.error('a thread died with its connections; starting another', {
+    this.#common.log.error('thread-died', {
       thread: thread.number,
       error: error?.stack ?? 'no error',
     });
@@ -243,7 +243,7 @@ export class Threads implements Workers {
       // A thread that died has been reported, and has a successor.
       if (!this.#threads.has(thread)) return;
       const { message } = error as Error;
-      this.#common.log.error('could not start a thread', { thread: thread.number, reason: message });
+      this.#common.log.error('thread-not-started', { thread: thread.number, reason: message });
       await patiently(thread.ask('close')).catch(() => this.#giveUp(thread));
     }
   }

@@ -24,19 +24,19 @@ export const targets: readonly Target[] = [
       const text = (): string => Buffer.from(draw.bytes(draw.byte())).toString(encoding);
       const milliseconds = draw.word() * 86_399_999;
       const time = new Timestamps().format(milliseconds);
-      const event = text();
       const fields = Object.fromEntries(NAMES.map((name) => [name, draw.isOver ? undefined : text()]));
 
-      const json = formatJson(time, 'info', event, fields);
-      const plain = formatText(time, 'info', event, fields);
+      const what = { time, level: 'info', event: 'upstream-up', message: 'upstream up' } as const;
+      const json = formatJson({ ...what, fields });
+      const plain = formatText(time, 'info', what.event, fields);
       for (const line of [json, plain]) {
         keeps('it is one line', line.indexOf('\n') === line.length - 1);
         keeps('a line has nothing unsafe', !UNSAFE.test(line.slice(0, -1)), () => JSON.stringify(line));
       }
-      const expected = { time: new Date(milliseconds).toISOString(), level: 'info', event, ...fields };
+      const expected = { ...what, time: new Date(milliseconds).toISOString(), ...fields };
       same('JSON says what was logged', JSON.parse(json), JSON.parse(JSON.stringify(expected)));
 
-      const head = formatText(time, 'info', event, {});
+      const head = formatText(time, 'info', what.event, {});
       keeps('values come after the event', plain.startsWith(head.slice(0, -1)));
       same('text says what was logged', valuesIn(plain.slice(head.length - 1, -1)), defined(fields));
       return `${encoding} ${Object.keys(defined(fields)).length}`;
