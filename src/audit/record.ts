@@ -106,6 +106,8 @@ export type ConnectionRecord = {
   readonly client: string;
   readonly listener: string;
   readonly user?: string | undefined;
+  /** A user name that nothing confirms: the user id of SOCKS4. */
+  readonly claimed?: string | undefined;
   readonly method?: string | undefined;
   readonly command?: string | undefined;
   /** As requested. */
@@ -125,6 +127,8 @@ export type ConnectionRecord = {
   readonly dropped?: string | undefined;
   /** Milliseconds. */
   readonly duration: number;
+  /** The upstream server that failed, where it was one. */
+  readonly at?: string | undefined;
   /** See `formatEnd`; absent while the connection is open. */
   readonly end?: string | undefined;
 };

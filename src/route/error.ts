@@ -34,6 +34,8 @@ export class UpstreamError extends Error {
   readonly code: UpstreamCode;
   /** The reply for the client. */
   readonly reply: Reply;
+  #passed: readonly string[] | undefined;
+  #at: string | undefined;
 
   constructor(
     trouble: Trouble,
@@ -47,6 +49,29 @@ export class UpstreamError extends Error {
     this.code = code;
     this.reply = reply;
   }
+
+  /** The servers that did their part, the nearest first. */
+  get passed(): readonly string[] {
+    return this.#passed ?? [];
+  }
+
+  /** The server that failed; `undefined` where the last one reports a failure beyond it. */
+  get at(): string | undefined {
+    return this.#at;
+  }
+
+  /** Happened at this server, beyond those that did their part. The first call counts. */
+  happenedAt(server: string, passed: readonly string[]): this {
+    if (this.#passed !== undefined) return this;
+    if (this.trouble === 'reply') {
+      this.#passed = [...passed, server];
+    } else {
+      this.#passed = passed;
+      this.#at = server;
+    }
+    return this;
+  }
+
   /** This kind of server cannot carry out the request, as its protocol or its reply shows. */
   get isUnable(): boolean {
     const { trouble, reply } = this;

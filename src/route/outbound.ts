@@ -26,7 +26,7 @@ import type { RoutedPermit } from './judge.ts';
 import { Links } from './link.ts';
 import type { LinkFailed } from './link.ts';
 import { mayGoDirectly, placeOf } from './options.ts';
-import type { RouteOptions, ServerOptions, UpstreamOptions } from './options.ts';
+import type { RouteOptions, UpstreamOptions } from './options.ts';
 import { beginWith, proxyHeaderFor } from './proxy-header.ts';
 import { Routes } from './routes.ts';
 import type { Route } from './routes.ts';
@@ -265,15 +265,21 @@ export class Outbound implements Disposable {
     const context = this.#contextFor(route, client, deadline);
     const ask = (host: string): Promise<Opened> =>
       open(upstream, { command, destination: addressOf(host, port) }, context);
-    const asked =
-      destination.type === 'name' && addresses.length === 0
-        ? { ...(await ask(destination.name)), address: undefined }
-        : await firstFromThere(addresses, async (host) => ({
-            ...(await ask(host)),
-            address: { host, port },
-          }));
-    client.goesBy(describePath(route, asked.servers), asked.release);
-    return asked;
+    try {
+      const asked =
+        destination.type === 'name' && addresses.length === 0
+          ? { ...(await ask(destination.name)), address: undefined }
+          : await firstFromThere(addresses, async (host) => ({
+              ...(await ask(host)),
+              address: { host, port },
+            }));
+      client.goesBy(describePath(route, asked.servers.map(placeOf)), asked.release);
+      return asked;
+    } catch (error) {
+      if (error instanceof UpstreamError && error.passed.length > 0)
+        client.goesBy(describePath(route, error.passed));
+      throw error;
+    }
   }
 
   #contextFor(route: Route, client: OutboundClient, deadline: number): DialContext {
@@ -327,7 +333,7 @@ export function describeDirect({ label, via }: Route): string {
 }
 
 /** A route as it appears in records; for groups and chains, the servers that are used follow. */
-export function describePath({ label, via }: Route, servers: readonly ServerOptions[]): string {
+export function describePath({ label, via }: Route, servers: readonly string[]): string {
   if (via === 'direct' || via.type === 'server') return label;
-  return [label, ...servers.map(placeOf)].join('/');
+  return [label, ...servers].join('/');
 }

@@ -16,7 +16,7 @@ import { candidates } from './group.ts';
 import { handshakeFor, handshakeOptions, handshakeOver } from './handshake.ts';
 import { race } from './happy-eyeballs.ts';
 import type { Link } from './link.ts';
-import { isSocks4, mayGoDirectly } from './options.ts';
+import { isSocks4, mayGoDirectly, placeOf } from './options.ts';
 import type {
   ChainOptions,
   DiscoverOptions,
@@ -193,6 +193,19 @@ export async function openServer(
   request: Request,
   context: DialContext,
 ): Promise<Opened> {
+  try {
+    return await askServer(reach, server, request, context);
+  } catch (error) {
+    throw error instanceof UpstreamError ? error.happenedAt(placeOf(server), []) : error;
+  }
+}
+
+async function askServer(
+  reach: Reach,
+  server: ServerOptions,
+  request: Request,
+  context: DialContext,
+): Promise<Opened> {
   const { label } = server;
   const { destination } = request;
   if (destination.type === AddressType.name && !server.passesNames)
@@ -235,6 +248,7 @@ export async function openServer(
     stream.destroy();
     release();
     const fault = link === undefined ? error : link.explained(error);
+    if (fault instanceof UpstreamError) fault.happenedAt(placeOf(server), servers.map(placeOf));
     // A name with several addresses may be several machines, of which only some are healthy.
     const mayTry = others.length > 0 && performance.now() < context.hopDeadline;
     if (mayTry && fault instanceof UpstreamError && isWorthAnother(fault))
@@ -360,6 +374,10 @@ export async function reached(reach: Reach, server: ServerOptions, context: Dial
     const code = codeOf(error);
     // A shortage on this machine is not the server's fault.
     if (code === undefined || isShortage(code)) throw error;
-    throw new UpstreamError('unreachable', server.label, code, undefined, error);
+    const passed = error instanceof UpstreamError ? error.passed : [];
+    throw new UpstreamError('unreachable', server.label, code, undefined, error).happenedAt(
+      placeOf(server),
+      passed,
+    );
   }
 }

@@ -207,6 +207,20 @@ test('SOCKS4 does not support UDP, or names in replies', async () => {
   }
 });
 
+test('the user id of SOCKS4 is recorded as a claim, in part where it is long', async () => {
+  using scene = new ServerScene({ rules: [] });
+  for (const [userId, claimed] of [
+    ['root\n', 'root\n'],
+    ['x'.repeat(200), 'x'.repeat(64)],
+    ['', undefined],
+  ] as const) {
+    const client = scene.serve();
+    client.send('04 01 00 50 c0 00 02 01', Buffer.from(`${userId}\0`));
+    assert.equal(formatHex(await client.rest()), rejected);
+    assert.partialDeepStrictEqual(await scene.record(), { claimed, user: undefined });
+  }
+});
+
 test('a user who is removed between password and request gets nothing', async () => {
   let isKnown = true;
   const authenticator: Authentication = {

@@ -121,6 +121,7 @@ function runCommand(
   const { protocol, destination } = request;
   const command = commandOf(request);
   session.requestReceived(protocol, command ?? String(request.command), destination);
+  if (request.userId !== undefined) session.claims(request.userId);
   switch (command) {
     case 'connect':
       return connect(session, handshake, request, state);

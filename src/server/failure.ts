@@ -32,6 +32,12 @@ export class Failure extends Error implements End {
     this.reply = reply;
   }
 
+  /** The upstream server that failed. */
+  get at(): string | undefined {
+    const { cause } = this;
+    return cause instanceof UpstreamError ? cause.at : undefined;
+  }
+
   /** True for a fault in garter's own code. */
   get isBug(): boolean {
     return this.by === 'internal' && this.detail === undefined;

@@ -176,8 +176,8 @@ upstreams:
   both: { servers: ["${scheme}://alice:\${WRONG}@${at(locked)}", "${scheme}://${at(far)}"] }`);
       const count = (await far.records()).length;
       assert.equal(await reply(garter, '127.0.0.1', echo.port), 1);
-      await garter.record({ end: 'upstream:dial:password', route: 'both' });
-      await locked.record({ end: 'policy:auth:wrong' });
+      await garter.record({ end: 'upstream:dial:password', route: 'both', at: at(locked) });
+      await locked.record({ end: `policy:auth:${scheme === 'http' ? 'wrong-again' : 'wrong'}` });
       assert.equal((await far.records()).length, count);
     });
   }
@@ -243,7 +243,7 @@ upstreams:
   long: { chain: [entries, "socks5h://${at(locked)}", "socks5h://${at(far)}"] }`);
     // The reply of the next server itself is final: it requires a password.
     assert.equal(await reply(garter, '127.0.0.1', echo.port), 1);
-    await garter.record({ end: 'upstream:dial:method' });
+    await garter.record({ end: 'upstream:dial:method', route: `long/${at(far)}`, at: at(locked) });
     await using open = await near(`
 routes: [{ to: [any], via: long }]
 upstreams:
@@ -256,7 +256,24 @@ upstreams:
   test('no server: reply 1, and the cause in the record', async () => {
     await using garter = await near(`routes: [{ to: [any], via: "socks5h://127.0.0.1:${CLOSED}" }]`);
     assert.equal(await reply(garter, '127.0.0.1', echo.port), 1);
-    await garter.record({ end: 'upstream:dial:ECONNREFUSED' });
+    const record = await garter.record({ end: 'upstream:dial:ECONNREFUSED' });
+    assert.equal(record.at, `127.0.0.1:${CLOSED}`);
+  });
+
+  test('the second hop of a chain is not there, or cannot reach the destination', async () => {
+    await using garter = await near(`
+routes:
+  - { to: [any], port: 7, via: cut }
+  - { to: [any], via: site }
+upstreams:
+  cut: { chain: ["socks5h://${at(far)}", "http://localhost:${CLOSED}"] }
+  site: { chain: ["socks5h://${at(far)}", "socks5h://alice:\${RIGHT}@${at(locked)}"] }`);
+    assert.equal(await reply(garter, '127.0.0.1', 7), 1);
+    const { end } = await garter.record({ route: `cut/${at(far)}`, at: `localhost:${CLOSED}` });
+    assert.match(end!, /^upstream:dial:reply-/);
+    assert.equal(await reply(garter, '127.0.0.1', CLOSED), 5);
+    const { route, at: failed } = await garter.record({ end: 'target:dial:reply-5' });
+    assert.deepEqual([route, failed], [`site/${at(far)}/${at(locked)}`, undefined]);
   });
 
   test('a chain of several kinds, with a group in it', async () => {

@@ -35,6 +35,8 @@ interface Recorder {
   close(session: Session, end: End): void;
 }
 
+/** Characters of a claimed name that are recorded. */
+const CLAIM = 64;
 const NO_GROUPS: readonly string[] = [];
 
 /** One client connection from accept to end: its state so far, and the only way to stop it. */
@@ -71,6 +73,7 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
   #clientEnded = false;
   #counters: Counters = NOTHING;
   #credentials: Credentials | undefined;
+  #claimed: string | undefined;
   #releaseUpstreams: (() => void) | undefined;
   #recheck: Recheck | undefined;
   /**
@@ -226,6 +229,11 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
     this.#protocol = protocol;
     this.#command = command;
     this.#destination = destination;
+  }
+
+  /** The client says that it is this user, which nothing confirms. */
+  claims(name: string): void {
+    this.#claimed = name.slice(0, CLAIM) || undefined;
   }
 
   /** The rules and routes decided when the server's `decisions` had this value. */
@@ -387,6 +395,7 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
       client: this.clientPlace,
       listener: isUnix(this.place) ? this.place : formatAddress(this.#client.local),
       user: this.#method && this.#identity?.user,
+      claimed: this.#claimed,
       method: this.#method,
       command: this.#command,
       destination: format(this.#destination),
@@ -398,6 +407,7 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
       received: this.#counters.received,
       dropped: this.#counters.dropped,
       duration: Math.round(performance.now() - this.#startedAt),
+      at: end instanceof Failure ? end.at : undefined,
       end: end && formatEnd(end),
     };
   }

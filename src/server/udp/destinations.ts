@@ -273,7 +273,7 @@ export class Destinations {
     const failure = Failure.from(error, 'request');
     const { id } = this.#session;
     const destination = formatAddress(address);
-    this.#state.log.debug('datagram-refused', { id, destination, reason: failure.message });
+    this.#state.log.debug('datagram-refused', { id, destination, reason: failure.message, at: failure.at });
     const { by, detail } = failure;
     const wait = by === 'policy' ? REFUSED : by === 'limit' ? LIMITED : FAILED;
     const why = by === 'policy' ? 'refused' : by === 'limit' ? 'limit' : (detail ?? by);

@@ -6,6 +6,7 @@ import { classify } from '../../policy/classify.ts';
 import { firstFromHere, wayFromHere } from '../../route/addresses.ts';
 import type { RoutedPermit } from '../../route/judge.ts';
 import type { UpstreamOptions } from '../../route/options.ts';
+import { placeOf } from '../../route/options.ts';
 import { describeDirect, describePath } from '../../route/outbound.ts';
 import { leaveAlike } from '../../route/routes.ts';
 import type { Route } from '../../route/routes.ts';
@@ -105,7 +106,7 @@ export class OutboundSockets {
       });
     }
     const { socket, relay, servers, family } = association;
-    this.#note(describePath(route, servers));
+    this.#note(describePath(route, servers.map(placeOf)));
     // The reach of the last server is unknown; assume the family of its relay.
     const ip = addresses.find((one) => one.family === family) ?? addresses[0];
     const isPassedOn = destination.type === 'name' && ip === undefined;
