@@ -153,10 +153,10 @@ for (const { name: kind, open } of backEnds) {
       using authenticator = authenticatorOf(scene);
       for (const [password, reason] of [
         ['right-c', 'disabled'],
+        ['right-c', 'disabled'],
         ['wrong', 'wrong'],
       ] as const)
-        for (let i = 0; i < 2; i++)
-          assert.deepEqual(await authenticator.verify('carol', password, HOME), { ok: false, reason });
+        assert.deepEqual(await authenticator.verify('carol', password, HOME), { ok: false, reason });
       const identities = await authenticator.identities?.(['carol', 'alice']);
       assert.ok(identities === undefined || identities[0] === undefined, 'open sessions end');
     });

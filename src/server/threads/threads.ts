@@ -21,12 +21,10 @@ import { WorkerHandle } from './worker-handle.ts';
  */
 const RESTART = { first: 100, last: 10_000 } as const;
 const MIN_UPTIME = 10_000;
-/**
- * Milliseconds within which a thread must answer or end, and prepare a reload, which takes a while with long
- * lists.
- */
+/** Milliseconds within which a thread must answer or end. */
 const PATIENCE = 3000;
-const LONG_PATIENCE = 10_000;
+/** To load the program and to start, on a machine that is busy with other things too. */
+const PREPARATION = 60_000;
 
 /**
  * Threads that serve, each with its own loop and connections. The server's own thread opens the listeners,
@@ -157,7 +155,7 @@ export class Threads implements Workers {
   /** The death of a thread does not count against the new settings: its successor gets them. */
   async #prepare(thread: WorkerHandle, settings: Settings): Promise<void> {
     try {
-      await patiently(thread.ask('prepare', settings), LONG_PATIENCE);
+      await patiently(thread.ask('prepare', settings), PREPARATION);
     } catch (error) {
       if (this.#settings === undefined || this.#threads.has(thread)) throw error;
     }
@@ -237,7 +235,7 @@ export class Threads implements Workers {
     const settings = this.#settings!;
     const thread = this.#start(settings);
     try {
-      await patiently(thread.ask('prepare', settings), LONG_PATIENCE);
+      await patiently(thread.ask('prepare', settings), PREPARATION);
       if (!this.#closing) await this.#commit(thread);
     } catch (error) {
       // A thread that died has been reported, and has a successor.
