@@ -1,9 +1,11 @@
 /** The embeddable server. */
+import { HealthEndpoint } from './admin/health.ts';
 import type { ConnectionRecord } from './audit/record.ts';
 import type { ServerConfig } from './config/input/server-config.ts';
 import { settingsFromObject } from './config/load.ts';
 import { formatProblems } from './config/source/problem.ts';
 import type { Problem } from './config/source/problem.ts';
+import type { Attachment } from './server/attachment.ts';
 import type { ServerHooks } from './server/hooks.ts';
 import { Server as RunningServer } from './server/server.ts';
 import type { Settings } from './server/settings.ts';
@@ -55,7 +57,9 @@ export async function createServer(config: ServerConfig, hooks: ServerHooks = {}
     return { settings, warnings };
   };
   const { settings, warnings } = read(config);
-  const server = await RunningServer.start(settings, hooks);
+  let health: HealthEndpoint | undefined;
+  const attachments = (made: RunningServer): readonly Attachment[] => [(health = new HealthEndpoint(made))];
+  const server = await RunningServer.start(settings, { ...hooks, attachments });
   const warn = (found: readonly Problem[]): void => {
     if (found.length > 0) server.log.warn('configuration', { report: formatProblems(found, 'warning') });
   };
@@ -66,7 +70,7 @@ export async function createServer(config: ServerConfig, hooks: ServerHooks = {}
       return server.addresses;
     },
     get health() {
-      return server.health;
+      return health?.at;
     },
     sessions: () => server.sessions(),
     async reload(next) {

@@ -66,7 +66,8 @@ function quote(text: string): string {
   return NEEDS_ESCAPE.test(quoted) ? escapeControls(quoted) : quoted;
 }
 
-function escapeControls(text: string): string {
+/** Shows control, format and unassigned characters as `\\u001b`; plain text is returned as it is. */
+export function escapeControls(text: string): string {
   if (!NEEDS_ESCAPE.test(text)) return text;
   return text.replace(UNSAFE, (character) =>
     Array.from(

@@ -67,6 +67,7 @@ export const END_CODES = {
     'idle',
     'half-close',
     // the server
+    'killed',
     'drain',
     'close',
     'thread',

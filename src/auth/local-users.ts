@@ -5,7 +5,7 @@ import type { BackEndAnswer, Attempt, PasswordBackEnd, Timing } from './back-end
 import { Costs } from './costs.ts';
 import type { Identity } from './identity.ts';
 import { endOf, nameFault, passwordFault } from './users-file.ts';
-import type { User } from './users-file.ts';
+import type { Member, User } from './users-file.ts';
 
 /** The sources of users: a file made by `garter user`, a single user from the environment, or both. */
 export interface UsersSettings {
@@ -68,6 +68,10 @@ export class LocalUsers implements PasswordBackEnd {
     // After a reload in between, the compared hash may no longer be the user's.
     if (user?.hash !== hash) return 'unavailable';
     return user.disabled === true ? 'disabled' : identityOf(user);
+  }
+
+  find(name: string): Member | undefined {
+    return this.#users.get(name);
   }
 
   async identify(name: string): Promise<Identity | undefined> {

@@ -6,11 +6,11 @@ import { maskUrls } from '../config/source/mask.ts';
 import { formatProblems } from '../config/source/problem.ts';
 import type { Server } from '../server/server.ts';
 import type { Settings } from '../server/settings.ts';
-import { readQuestion } from './question.ts';
-import type { Question } from './question.ts';
+import { readQuestion } from '../admin/explain/question.ts';
+import type { Question } from '../admin/explain/question.ts';
 import { runServer } from './serve.ts';
 import type { Io } from './io.ts';
-import { outcomeOf } from './outcome.ts';
+import { outcomeOf } from '../admin/explain/outcome.ts';
 
 const HELP = `Usage: garter agent --upstream URL [--upstream URL]... [--choose HOW] [--login-file FILE] [OPTIONS]
        garter agent --discover DOMAIN [--login-file FILE] [OPTIONS]

@@ -9,10 +9,10 @@ import { matchesAll } from '../config/sections/routes.ts';
 import type { RouteOptions } from '../route/options.ts';
 import { codeOf } from '../wire/error-code.ts';
 import type { Settings } from '../server/settings.ts';
-import { QUESTION_OPTIONS, UsageError, readQuestion } from './question.ts';
-import type { Question } from './question.ts';
+import { QUESTION_OPTIONS, UsageError, readQuestion } from '../admin/explain/question.ts';
+import type { Question } from '../admin/explain/question.ts';
 import type { Io } from './io.ts';
-import { outcomeOf } from './outcome.ts';
+import { outcomeOf } from '../admin/explain/outcome.ts';
 
 const HELP = `Usage: garter check FILE
        garter check FILE --from ADDRESS --to HOST:PORT [--user NAME] [--command C] [--method M] [--protocol P]

@@ -16,8 +16,8 @@ import type { Settings } from '../server/settings.ts';
 import type { Command, Facts } from '../policy/policy.ts';
 import { addressOf, formatAddress } from '../wire/address.ts';
 import { parseIp } from '../wire/ip.ts';
-import { describeBadName, describeFailure, describeRefusal } from './describe.ts';
-import { UsageError } from './question.ts';
+import { describeBadName, describeFailure, describeRefusal } from '../admin/explain/describe.ts';
+import { UsageError } from '../admin/explain/question.ts';
 
 const HELP = `Usage: garter connect [--proxy URL] [--timeout SECONDS] HOST PORT
 

@@ -9,7 +9,12 @@ A SOCKS 4, 4a and 5 proxy server.
   connect    connect standard input and output to a host through a proxy
   check      check a configuration, or show what it decides about a request
   user       manage the users file
-  reload     make the running server read its configuration again
+  status     show how a running server is
+  sessions   list the open sessions of a running server
+  kill       end sessions of a running server
+  explain    show what a running server would answer to a request
+  reload     make a running server read its configuration again
+  drain      make a running server end when its sessions have
   schema     print the JSON Schema of the configuration, for editors
   version    print the version
 
@@ -41,6 +46,26 @@ const COMMANDS: Readonly<Record<string, () => Promise<Run>>> = {
   user: async () => {
     const { user } = await import('./user.ts');
     return (args) => user(args, process);
+  },
+  status: async () => {
+    const { status } = await import('./control/status.ts');
+    return (args) => status(args, process);
+  },
+  sessions: async () => {
+    const { sessions } = await import('./control/sessions.ts');
+    return (args) => sessions(args, process);
+  },
+  kill: async () => {
+    const { kill } = await import('./control/kill.ts');
+    return (args) => kill(args, process);
+  },
+  explain: async () => {
+    const { explain } = await import('./control/explain.ts');
+    return (args) => explain(args, process);
+  },
+  drain: async () => {
+    const { drain } = await import('./control/drain.ts');
+    return (args) => drain(args, process);
   },
   reload: async () => {
     const { reload } = await import('./control/reload.ts');

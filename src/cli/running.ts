@@ -1,4 +1,5 @@
-import type { Program, ReloadOutcome } from '../admin/program.ts';
+import { resolve } from 'node:path';
+import type { LastReload, Program, ReloadOutcome } from '../admin/program.ts';
 import { formatText } from '../audit/format.ts';
 import { UsersFileError } from '../auth/users-disk.ts';
 import type { Loaded } from '../config/load.ts';
@@ -8,24 +9,38 @@ import type { Io } from './io.ts';
 import { Notifier } from './notify.ts';
 import { startFault } from './start-fault.ts';
 
+/** Where the settings come from. */
+export interface Configuration {
+  /** Reads them. */
+  readonly load: () => Loaded;
+  /** Their file, if there is one. */
+  readonly config: string | undefined;
+}
+
 /** A running server as signals, systemd and the control socket see it. */
 export class Running implements Program {
   readonly #server: Server;
   readonly #load: () => Loaded;
+  readonly config: string | undefined;
   readonly #io: Io;
   readonly #notifier: Notifier;
   readonly #ended = Promise.withResolvers<void>();
   #ending = false;
+  #lastReload: LastReload | undefined;
   /** The reload that has not begun yet; requests that arrive meanwhile are combined into it. */
   #due: Promise<ReloadOutcome> | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
-  /** `load` reads the configuration. */
-  constructor(server: Server, load: () => Loaded, io: Io) {
+  constructor(server: Server, { load, config }: Configuration, io: Io) {
     this.#server = server;
     this.#load = load;
+    this.config = config && resolve(config);
     this.#io = io;
     this.#notifier = new Notifier(io.env, (reason) => server.log.warn('systemd-failed', { reason }));
+  }
+
+  get lastReload(): LastReload | undefined {
+    return this.#lastReload;
   }
 
   /** Resolves when the server has ended. */
@@ -83,6 +98,7 @@ export class Running implements Program {
     const outcome = await this.#reloadNow();
     if (outcome.ok) this.#server.report('reloaded');
     else this.#server.log.error('not-reloaded', { report: outcome.report });
+    this.#lastReload = { time: new Date().toISOString(), ok: outcome.ok, report: outcome.report };
     void this.#notifier.ready(this.#status);
     return outcome;
   }

@@ -1,6 +1,7 @@
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Control } from '../admin/control.ts';
+import { HealthEndpoint } from '../admin/health.ts';
 import { tellOnStderr } from '../audit/sinks/file.ts';
 import { UsersFileError } from '../auth/users-disk.ts';
 import { formatProblems } from '../config/source/problem.ts';
@@ -77,10 +78,12 @@ export async function runServer(
   io.stderr.write(formatProblems(errors, 'error') + formatProblems(warnings, 'warning'));
   if (settings === undefined) return 2;
   let server: Server;
+  let health: HealthEndpoint;
   let running: Running;
   const attachments = (made: Server): readonly Attachment[] => {
-    running = new Running(made, load, io);
-    return [new Control(made, running)];
+    running = new Running(made, { load, config }, io);
+    health = new HealthEndpoint(made);
+    return [health, new Control(made, running)];
   };
   try {
     server = await startServer(settings, config, attachments);
@@ -91,8 +94,8 @@ export async function runServer(
   }
   running!.begin();
   for (const place of server.places) io.stdout.write(`garter listening on ${place}\n`);
-  if (server.health !== undefined)
-    io.stdout.write(`garter answers /healthz and /readyz on ${formatAddress(server.health)}\n`);
+  const { at } = health!;
+  if (at !== undefined) io.stdout.write(`garter answers /healthz and /readyz on ${formatAddress(at)}\n`);
   if (greet !== undefined && io.stderr.isTTY) io.stderr.write(greet(server, settings));
   await running!.ended;
   return 0;

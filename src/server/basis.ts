@@ -6,11 +6,14 @@ import { Outbound } from '../route/outbound.ts';
 import { createPortMemory, OwnPorts } from './listen/own-ports.ts';
 import type { Settings } from './settings.ts';
 
+/** What the judge needs, and the resolvers that answer its questions. */
+export type DecidingBasis = Basis & { readonly outbound: Outbound };
+
 /**
  * The basis on which a server with these settings would decide. It opens nothing, and sends queries to name
  * servers at most.
  */
-export async function basisOf(settings: Settings): Promise<Basis & { readonly outbound: Outbound }> {
+export async function basisOf(settings: Settings): Promise<DecidingBasis> {
   const { listeners, routes, health, policy, engine: name } = settings;
   const memory = createPortMemory();
   const ports = new OwnPorts(memory);

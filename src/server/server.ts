@@ -14,21 +14,20 @@ import { chooseEngine } from '../net/choose.ts';
 import { Checks } from '../route/checks.ts';
 import type { Outbound } from '../route/outbound.ts';
 import { withTimeout } from '../limits/timeout.ts';
-import { formatAddress } from '../wire/address.ts';
+import type { Member } from '../auth/users-file.ts';
 import type { Attachment } from './attachment.ts';
-import { NONE } from './change.ts';
+import type { DecidingBasis } from './basis.ts';
 import type { Change } from './change.ts';
 import { Worker } from './worker.ts';
 import { connectionsPossible, sparePossible, threadsPossible } from './limits/descriptors.ts';
-import type { Common, SessionPage, Workers } from './workers.ts';
+import type { Common, SessionPage, Workers, WorkerStatus } from './workers.ts';
 import { checkDevices } from './listen/devices.ts';
-import { HealthEndpoint } from './health.ts';
-import type { Readiness } from './health.ts';
 import { shield } from './hooks.ts';
 import type { Authenticate, ServerHooks } from './hooks.ts';
 import { OwnPorts } from './listen/own-ports.ts';
 import { QuotaStore } from './limits/quota-store.ts';
 import type { ConnectionLimitSettings, Settings } from './settings.ts';
+import type { SessionFilter } from './session/filter.ts';
 import { createSharedMemory } from './thread-memory.ts';
 import type { Threads as ThreadsType } from './threads/threads.ts';
 import { outboundFor } from './upstreams.ts';
@@ -54,6 +53,18 @@ interface Chosen {
 /** Possible connections below which there is a warning even if the configuration does not ask for more. */
 const FEW = 1000;
 
+/** The state of a server as a whole. */
+export interface ServerStatus {
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly engine: string;
+  readonly workers: readonly WorkerStatus[];
+  /** It accepts no connections any more. */
+  readonly ending: boolean;
+  /** Why the log cannot be written at the moment, and the lines lost for that. */
+  readonly log: { readonly fault: string | undefined; readonly lost: number };
+}
+
 /** A running SOCKS server: everything that exists once, and the workers, which serve the connections. */
 export class Server implements AsyncDisposable {
   /**
@@ -75,8 +86,8 @@ export class Server implements AsyncDisposable {
   #checks: Checks | undefined;
   readonly #workers: Workers;
   readonly #possibleConnections: number;
-  #drainTime: number;
-  #health: HealthEndpoint | undefined;
+  readonly #startedAt = Date.now();
+  #settings: Settings;
   readonly #attachments: readonly Attachment[];
   #ending = false;
   /** Settles when the next change of the server can begin. */
@@ -133,7 +144,7 @@ export class Server implements AsyncDisposable {
       // A certificate's fault is logged as the reason why the upstream is down.
       healthMemory: memory.health,
     });
-    this.#drainTime = settings.timeouts.drain;
+    this.#settings = settings;
     this.#users = new Users(
       () => void this.#usersChanged(),
       (report) => this.#log.error('users-not-reloaded', { report }),
@@ -165,14 +176,14 @@ export class Server implements AsyncDisposable {
     return this.#workers.open.filter(({ place }) => !place.startsWith('unix:')).map(({ local }) => local);
   }
 
-  /** The address that answers /healthz and /readyz. */
-  get health(): Endpoint | undefined {
-    return this.#health?.at;
+  /** Marks a port as out of reach for clients until the returned function is called. */
+  ownsPort(at: Endpoint): () => void {
+    return this.#ports.add(at, 'tcp');
   }
 
   /** Milliseconds for which open sessions may finish when the server drains. */
   get drainTime(): number {
-    return this.#drainTime;
+    return this.#settings.timeouts.drain;
   }
 
   get log(): Log {
@@ -194,6 +205,42 @@ export class Server implements AsyncDisposable {
    */
   handIn(socket: Socket, place: string): void {
     this.#workers.handIn(socket, place);
+  }
+
+  /** What is in force: as configured, but with the limit on connections that the machine allows. */
+  get settings(): Settings {
+    return this.#settings;
+  }
+
+  /** The basis on which requests are decided. */
+  get basis(): DecidingBasis {
+    return this.#workers.basis(this.#outbound);
+  }
+
+  /** The local user of that name, even if expired. */
+  userNamed(name: string): Member | undefined {
+    return this.#users.find(name);
+  }
+
+  async status(): Promise<ServerStatus> {
+    const { fault, lost } = this.#log;
+    return {
+      startedAt: this.#startedAt,
+      engine: this.#engine.name,
+      workers: await this.#workers.status(),
+      ending: this.#ending,
+      log: { fault, lost },
+    };
+  }
+
+  /** The open sessions that match, a page at a time. `after`: the `next` of the page before. */
+  sessionPage(after: string | undefined, filter: SessionFilter): Promise<SessionPage> {
+    return this.#workers.sessions(after, filter);
+  }
+
+  /** Ends the sessions that match; returns their number. */
+  endSessions(filter: SessionFilter): Promise<number> {
+    return this.#workers.stopSessions('killed', filter);
   }
 
   /** The open sessions, as records without an end. */
@@ -220,7 +267,7 @@ export class Server implements AsyncDisposable {
     this.#ending = true;
     await this.#turn;
     await this.#workers.stopListening();
-    await withTimeout(this.#workers.empty(), this.#drainTime, () => {});
+    await withTimeout(this.#workers.empty(), this.#settings.timeouts.drain, () => {});
     await this.#workers.stopSessions('drain');
     await this.close();
   }
@@ -249,7 +296,6 @@ export class Server implements AsyncDisposable {
     await this.#users[Symbol.asyncDispose]();
     await this.#workers.close();
     await this.#quotas.close();
-    await this.#health?.[Symbol.asyncDispose]();
     for (const attachment of this.#attachments) await attachment[Symbol.asyncDispose]();
     await this.#log.close();
   }
@@ -299,14 +345,13 @@ export class Server implements AsyncDisposable {
     const changes: Change[] = [];
     for (const attachment of this.#attachments) changes.push(await prepare(attachment.prepare(settings)));
     changes.push(
-      await prepare(this.#prepareHealth(settings.health)),
       await prepare(this.#quotas.prepare(settings.stateFile)),
       await prepare(this.#workers.prepare(settings)),
     );
     const prepared = undo.move();
     const commit = async (): Promise<void> => {
       await this.#users.use(users);
-      this.#drainTime = settings.timeouts.drain;
+      this.#settings = settings;
       for (const change of changes) await change.commit();
       this.#checks?.close();
       this.#outbound.use(settings);
@@ -322,33 +367,6 @@ export class Server implements AsyncDisposable {
     if (limits.demanded === true || possible < FEW)
       this.#log.warn('descriptors-short', { connections: limits.connections, possible });
     return { ...limits, connections: possible };
-  }
-
-  async #prepareHealth(at: Endpoint | undefined): Promise<Change> {
-    const open = this.#health;
-    if (open !== undefined && at !== undefined && formatAddress(open.wanted) === formatAddress(at))
-      return NONE;
-    const next = at && (await HealthEndpoint.open(at, () => this.#readiness(), this.#ports));
-    const commit = async (): Promise<void> => {
-      this.#health = next;
-      await open?.[Symbol.asyncDispose]();
-    };
-    return { commit, abort: async () => next?.[Symbol.asyncDispose]() };
-  }
-
-  async #readiness(): Promise<Readiness> {
-    const log = this.#log;
-    const workers = await this.#workers.status();
-    const short = workers.filter(({ cap, fault }) => cap !== Infinity && fault === undefined);
-    const cap = short.reduce((sum, one) => sum + one.cap, 0);
-    const faults = [
-      ...(this.#ending ? ['shutting down: no new connections'] : []),
-      ...(short.length === 0 ? [] : [`memory is short: at most ${cap} connections`]),
-      ...workers.flatMap(({ fault }) => fault ?? []),
-      ...(log.fault === undefined ? [] : [`the log cannot be written: ${log.fault}; ${log.lost} lines lost`]),
-    ];
-    // Even without its log, garter serves.
-    return { ready: !this.#ending && workers.some((one) => one.open < one.cap), faults };
   }
 }
 

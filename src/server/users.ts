@@ -4,7 +4,7 @@ import { LocalUsers, plainUser } from '../auth/local-users.ts';
 import type { UsersSettings } from '../auth/local-users.ts';
 import { loadUsers, UsersFileError, watchUsers } from '../auth/users-disk.ts';
 import { formatFaults } from '../auth/users-file.ts';
-import type { User } from '../auth/users-file.ts';
+import type { Member, User } from '../auth/users-file.ts';
 
 /** The users of the settings, read and hashed, but not in force yet. */
 export interface ReadUsers {
@@ -52,6 +52,11 @@ export class Users implements AsyncDisposable {
 
   get authenticator(): Authentication | undefined {
     return this.#authenticator;
+  }
+
+  /** The user of that name, even if expired. */
+  find(name: string): Member | undefined {
+    return this.#local?.find(name);
   }
 
   /** Replaces the users. Back-off counts outlive this. */

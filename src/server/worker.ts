@@ -8,6 +8,7 @@ import { compile } from '../policy/compile.ts';
 import { Limits } from '../limits/limits.ts';
 import { Associations, budgetFor } from './limits/associations.ts';
 import { Bandwidths } from './limits/bandwidths.ts';
+import type { DecidingBasis } from './basis.ts';
 import type { Change } from './change.ts';
 import { ConnectionLimits } from './limits/connections.ts';
 import { serve } from './connection.ts';
@@ -24,6 +25,7 @@ import { matches } from './session/filter.ts';
 import type { SessionFilter } from './session/filter.ts';
 import { recheckByClock, recheckUsers } from './session/recheck.ts';
 import { RelayPorts } from './listen/relay-ports.ts';
+import type { Session } from './session/session.ts';
 import { Sessions } from './session/sessions.ts';
 import type { Settings } from './settings.ts';
 import type { Decide } from './hooks.ts';
@@ -148,14 +150,19 @@ export class Worker implements Workers {
     if (client !== undefined) this.#accepted(client, listener);
   }
 
-  async sessions(after?: string): Promise<SessionPage> {
-    const { sessions, next } = this.#state.sessions.page(Number(after ?? 0));
+  async sessions(after = '0', filter: SessionFilter = {}): Promise<SessionPage> {
+    const wanted = (session: Session): boolean => matches(session, filter);
+    const { sessions, next } = this.#state.sessions.page(Number(after), undefined, wanted);
     const records = sessions.map((session) => session.record());
     return next === undefined ? { records } : { records, next: String(next) };
   }
 
   async status(): Promise<readonly WorkerStatus[]> {
     return [{ open: this.#state.sessions.size, cap: this.#memory.cap }];
+  }
+
+  basis(): DecidingBasis {
+    return this.#state;
   }
 
   stopListening(): Promise<void> {

@@ -3,6 +3,8 @@ import type { Journal } from '../audit/journal.ts';
 import type { Log } from '../audit/log.ts';
 import type { ConnectionRecord, EndDetail } from '../audit/record.ts';
 import type { Authentication } from '../auth/identity.ts';
+import type { Outbound } from '../route/outbound.ts';
+import type { DecidingBasis } from './basis.ts';
 import type { Change } from './change.ts';
 import type { OpenListener } from './listen/listeners.ts';
 import type { Usage } from './limits/quota-store.ts';
@@ -34,9 +36,11 @@ export interface Workers {
   recheck(): Promise<void>;
   /** Serves a socket that was accepted elsewhere as if it had come to the listener at this place. */
   handIn(socket: Socket, place: string): void;
-  /** The open sessions, a page at a time. `after`: the `next` of the page before. */
-  sessions(after?: string): Promise<SessionPage>;
+  /** The open sessions that match, a page at a time. `after`: the `next` of the page before. */
+  sessions(after?: string, filter?: SessionFilter): Promise<SessionPage>;
   status(): Promise<readonly WorkerStatus[]>;
+  /** The basis of their decisions. `outbound` takes the place of one that belongs to another thread. */
+  basis(outbound: Outbound): DecidingBasis;
   /** Accepts no new connections. */
   stopListening(): Promise<void>;
   /** Ends the sessions that match; returns their number. `detail` appears in their records. */

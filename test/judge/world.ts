@@ -7,6 +7,7 @@ import { formatUser } from '../../src/auth/users-file.ts';
 import type { User } from '../../src/auth/users-file.ts';
 import { settingsFromObject } from '../../src/config/load.ts';
 import { formatProblems } from '../../src/config/source/problem.ts';
+import { HealthEndpoint } from '../../src/admin/health.ts';
 import { Server } from '../../src/server/server.ts';
 import type { StartOptions } from '../../src/server/server.ts';
 import { listenerName } from '../../src/server/listen/listeners.ts';
@@ -141,13 +142,17 @@ export interface Running {
 export async function startServer(config: ServerConfig, hooks: StartOptions = {}): Promise<Running> {
   const { settings, errors } = settingsFromObject(config, false);
   if (settings === undefined) throw new Error(formatProblems(errors, 'error'));
-  const server = await Server.start(settings, hooks);
+  let endpoint: HealthEndpoint | undefined;
+  const server = await Server.start(settings, {
+    ...hooks,
+    attachments: (made) => [(endpoint = new HealthEndpoint(made))],
+  });
   const listeners = settings.listeners.map((listener, i) => ({
     ...listener,
     name: listenerName(listener),
     address: server.addresses[i]!,
   }));
-  const { health } = server;
+  const health = endpoint?.at;
   return { server, settings: { ...settings, listeners, ...(health !== undefined && { health }) } };
 }
 

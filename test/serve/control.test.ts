@@ -1,45 +1,30 @@
 import assert from 'node:assert/strict';
 import { readFile, stat, writeFile } from 'node:fs/promises';
-import { request } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { garterCommand, startGarter, OPEN } from '../support/garter.ts';
-import type { Garter, GarterOptions } from '../support/garter.ts';
-import { run } from '../support/process.ts';
+import type { Garter } from '../support/garter.ts';
+import type { Status } from '../../src/admin/status.ts';
+import type { ConnectionRecord } from '../../src/audit/record.ts';
+import { ask, command, garterRun, socketOf, startControlled } from '../support/control.ts';
+import { run, until } from '../support/process.ts';
+import { Command, connectThrough, RawClient, readAddress, request5 } from '../support/raw.ts';
+import { startEcho } from '../support/targets.ts';
+import type { Target } from '../support/targets.ts';
 import type { Outcome } from '../support/process.ts';
 
-/** A server with a control socket in its own directory. */
-function startControlled(options: GarterOptions = {}): Promise<Garter> {
-  return startGarter({ ...options, config: `control: unix:control.sock\n${options.config ?? OPEN}` });
-}
-
-const socketOf = (garter: Garter): string => join(garter.directory, 'control.sock');
 const configOf = (garter: Garter): string => join(garter.directory, 'garter.yaml');
 
-/** Runs a command of garter that asks this server. */
-function command(garter: Garter, ...args: readonly string[]): Promise<Outcome> {
-  const [name = '', ...rest] = args;
-  return run([garterCommand, name, '--control', socketOf(garter), ...rest]);
-}
-
-/** The answer to a request over the socket. */
-function ask(
-  garter: Garter,
-  method: string,
-  path: string,
-  headers = {},
-): Promise<{ status: number; body: { error: { code: string } } }> {
-  return new Promise((resolve, reject) => {
-    const asking = request({ socketPath: socketOf(garter), method, path, headers }, (response) => {
-      let text = '';
-      response.on('data', (chunk) => (text += String(chunk)));
-      response.on('end', () => resolve({ status: response.statusCode!, body: JSON.parse(text) as never }));
-    });
-    asking.on('error', reject);
-    asking.end();
-  });
+/** Connects with the password `secret`. */
+async function connectAs(user: string, garter: Garter, to: Target): Promise<RawClient> {
+  const client = await RawClient.connect(garter);
+  client.send('05 01 02', Buffer.of(1, user.length), Buffer.from(user), '06', Buffer.from('secret'));
+  client.send(request5(Command.connect, to.host, to.port));
+  await client.expect('05 02  01 00  05 00 00');
+  await readAddress(client);
+  return client;
 }
 
 async function change(garter: Garter, edit: (text: string) => string): Promise<void> {
@@ -61,9 +46,112 @@ for (const workers of [1, 2]) {
       await change(garter, () => before);
       assert.deepEqual(await command(garter, 'reload'), { code: 0, stdout: 'reloaded\n', stderr: '' });
       const json = await command(garter, 'reload', '--json');
-      assert.deepEqual(JSON.parse(json.stdout), { reloaded: true });
-      const events = (await garter.log()).map(({ event }) => event);
-      assert.equal(events.filter((event) => event === 'reloaded').length, 2);
+      assert.deepEqual(JSON.parse(json.stdout), { reloaded: true, warnings: '' });
+      await until(async () => (await garter.log()).filter(({ event }) => event === 'reloaded').length === 2);
+    });
+
+    test('status shows how it is, and how the last reload went', async () => {
+      await using garter = await startControlled({ config });
+      const { code, stdout } = await command(garter, 'status');
+      assert.equal(code, 0);
+      assert.match(stdout, new RegExp(`process ${garter.process.pid}, .*\nstate +ready\n`));
+      assert.match(stdout, new RegExp(`listening +127.0.0.1:${garter.port}\n`));
+      await change(garter, (text) => `${text}\nunknown: 1\n`);
+      await command(garter, 'reload');
+      const now = JSON.parse((await command(garter, 'status', '--json')).stdout) as Status;
+      assert.equal(now.ready, true);
+      assert.equal(now.workers.length, workers);
+      assert.equal(now.reload?.ok, false);
+      assert.match(now.reload.report, /no key "unknown"/);
+    });
+
+    test('sessions are listed and ended by id or filter', async () => {
+      await using echo = await startEcho();
+      await using garter = await startControlled({
+        config,
+        users: { alice: 'secret', bob: 'secret' },
+        listener: ['methods: [password, none]'],
+      });
+      using first = await connectAs('alice', garter, echo);
+      using second = await connectAs('alice', garter, echo);
+      using third = await connectThrough(garter, echo);
+      const list = async (...args: readonly string[]): Promise<readonly ConnectionRecord[]> => {
+        const { code, stdout } = await command(garter, 'sessions', '--json', ...args);
+        assert.equal(code, 0);
+        return stdout
+          .split('\n')
+          .filter(Boolean)
+          .map((line) => JSON.parse(line) as ConnectionRecord);
+      };
+      const to = `127.0.0.1:${echo.port}`;
+      assert.equal((await list()).length, 3);
+      assert.equal((await list('--to', to)).length, 3);
+      assert.equal((await list('--to', '127.0.0.1', '--client', '127.0.0.1', '--user', 'alice')).length, 2);
+      assert.equal((await list('--user', 'bob')).length, 0);
+      assert.match((await command(garter, 'sessions')).stdout, /^session id=\S+ client=127/);
+
+      const [one] = await list('--user', 'alice');
+      const killed = await command(garter, 'kill', one!.id);
+      assert.deepEqual(killed, { code: 0, stdout: 'ended 1 session\n', stderr: '' });
+      await garter.record({ id: one!.id, end: 'admin:relay:killed' });
+      const again = await command(garter, 'kill', one!.id);
+      assert.deepEqual([again.code, again.stdout], [1, 'ended 0 sessions\n']);
+      const json = await command(garter, 'kill', '--json', '--user', 'alice');
+      assert.deepEqual(JSON.parse(json.stdout), { ended: 1 });
+      assert.deepEqual(
+        (await list()).map(({ user }) => user),
+        [undefined],
+      );
+      assert.equal((await command(garter, 'kill')).code, 2);
+      assert.equal((await command(garter, 'kill', '--all', '--user', 'alice')).code, 2);
+      assert.equal((await ask(garter, 'DELETE', '/v1/sessions')).status, 400);
+      assert.equal((await command(garter, 'kill', '--all')).stdout, 'ended 1 session\n');
+      await Promise.all([first, second, third].map((client) => client.gone()));
+    });
+
+    test('explain answers as check does, but by the rules in force', async () => {
+      await using garter = await startControlled({
+        config: `workers: ${workers}\nrules: [{ name: web, allow: connect, user: alice, to: [192.0.2.0/24] }]`,
+        users: { alice: 'secret' },
+        listener: ['methods: [password, none]'],
+      });
+      const questions = [
+        '--from 127.0.0.1 --user alice --to 192.0.2.7:80 --at 2026-11-20T10:00Z',
+        '--from 127.0.0.1 --to 192.0.2.7:80 --at 2026-11-20T10:00Z',
+        '--from 127.0.0.1 --user mallory --to 192.0.2.7:80 --at 2026-11-20T10:00Z',
+        '--from 127.0.0.1 --user alice --to db.example:80 --address 192.0.2.8 --at 2026-11-20T10:00Z',
+        '--from 127.0.0.1 --user alice --to 192.0.2.7:80 --command bind --at 2026-11-20T10:00Z',
+      ].map((line) => line.split(' '));
+      const before: Outcome[] = [];
+      for (const question of questions) {
+        const checked = await garterRun('check', configOf(garter), ...question);
+        const explained = await command(garter, 'explain', ...question);
+        assert.deepEqual(explained, checked);
+        before.push(explained);
+      }
+      assert.deepEqual(
+        before.map(({ code }) => code),
+        [0, 1, 1, 0, 1],
+      );
+      await change(garter, (text) => text.replace('192.0.2.0/24', '198.51.100.0/24'));
+      assert.deepEqual(await command(garter, 'explain', ...questions[0]!), before[0]);
+      await command(garter, 'reload');
+      assert.equal((await command(garter, 'explain', ...questions[0]!)).code, 1);
+      assert.equal((await command(garter, 'explain', '--to', 'x:1')).code, 2);
+    });
+
+    test('drain ends it when its sessions have ended', async () => {
+      await using echo = await startEcho();
+      await using garter = await startControlled({ config: `timeouts: { drain: 5m }\n${config}` });
+      using client = await connectThrough(garter, echo);
+      const { stdout } = await command(garter, 'drain');
+      assert.equal(stdout, 'ending; 1 session may finish\n');
+      const now = JSON.parse((await command(garter, 'status', '--json')).stdout) as Status;
+      assert.deepEqual([now.ready, now.ending], [false, true]);
+      assert.equal((await command(garter, 'reload')).code, 1);
+      client.reset();
+      assert.equal(await garter.process.ended(), 0);
+      assert.match((await command(garter, 'status')).stderr, /there is no such socket/);
     });
   });
 }
@@ -97,20 +185,20 @@ test('only the user of garter may use the socket', async () => {
 
 test('the socket is found by the configuration, faulty or not', async () => {
   await using garter = await startControlled();
-  const reload = (): Promise<Outcome> => run([garterCommand, 'reload', '--config', configOf(garter)]);
-  assert.equal((await reload()).code, 0);
+  const again = (): Promise<Outcome> => garterRun('reload', '--config', configOf(garter));
+  assert.equal((await again()).code, 0);
   await change(garter, (text) => `${text}\nunknown: 1\n`);
-  const { code, stderr } = await reload();
+  const { code, stderr } = await again();
   assert.equal(code, 1);
   assert.match(stderr, /there is no key "unknown"/);
 });
 
 test('beside the state file without a word, and nowhere with off', async () => {
   await using directory = await startGarter({ config: `state: state.json\n${OPEN}` });
-  const { code } = await run([garterCommand, 'reload', '--config', configOf(directory)]);
+  const { code } = await garterRun('reload', '--config', configOf(directory));
   assert.equal(code, 0);
   await using none = await startGarter({ config: `control: off\nstate: state.json\n${OPEN}` });
-  const { code: usage, stderr } = await run([garterCommand, 'reload', '--config', configOf(none)]);
+  const { code: usage, stderr } = await garterRun('reload', '--config', configOf(none));
   assert.equal(usage, 2);
   assert.match(stderr, /control: off/);
 });
@@ -124,14 +212,14 @@ test('a socket left behind is replaced, a live one prevents the start', async ()
   const refused = await run([garterCommand, 'serve', '--config', third]);
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /EADDRINUSE.*two\.sock/);
-  const reload = [garterCommand, 'reload', '--control', join(garter.directory, 'two.sock')];
-  assert.equal((await run(reload)).code, 0, 'the second still has it');
+  const again = (): Promise<Outcome> => garterRun('reload', '--control', join(garter.directory, 'two.sock'));
+  assert.equal((await again()).code, 0, 'the second still has it');
   second.process.signal('SIGKILL');
   await second.process.ended();
   await assert.rejects(Promise.resolve(second[Symbol.asyncDispose]()));
-  assert.match((await run(reload)).stderr, /no garter listens there any more/);
+  assert.match((await again()).stderr, /no garter listens there any more/);
   await using _ = await startGarter({ config });
-  assert.equal((await run(reload)).code, 0);
+  assert.equal((await again()).code, 0);
 });
 
 test('what nobody should send is refused or closed', async () => {
@@ -171,13 +259,15 @@ test('silent clients keep nobody from it', async () => {
   for (const socket of idle) socket.destroy();
 });
 
-test('without a server the command says where it looked', async () => {
-  const { code, stderr } = await run([garterCommand, 'reload', '--control', '/nowhere/control.sock']);
-  assert.equal(code, 1);
-  assert.equal(stderr, 'garter reload: /nowhere/control.sock: there is no such socket\n');
-  assert.equal((await run([garterCommand, 'reload', '--no-such'])).code, 2);
-  assert.match(
-    (await run([garterCommand, 'reload', '--help'])).stdout,
-    /^Usage: garter reload .*\nExample: /s,
-  );
+test('without a server the commands say where they looked, and with --help what they do', async () => {
+  const { code, stdout, stderr } = await run([garterCommand, 'reload', '--control', '/nowhere/c.sock']);
+  assert.deepEqual([code, stdout], [1, '']);
+  assert.equal(stderr, 'garter reload: /nowhere/c.sock: there is no such socket\n');
+  for (const name of ['drain', 'explain', 'kill', 'reload', 'sessions', 'status'] as const) {
+    assert.equal((await garterRun(name, '--no-such')).code, 2);
+    assert.match(
+      (await garterRun(name, '--help')).stdout,
+      new RegExp(`^Usage: garter ${name} .*\nExample: `, 's'),
+    );
+  }
 });

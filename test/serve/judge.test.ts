@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { mock, test } from 'node:test';
 import fc from 'fast-check';
-import { outcomeOf } from '../../src/cli/outcome.ts';
-import type { Outcome } from '../../src/cli/outcome.ts';
-import type { Question } from '../../src/cli/question.ts';
+import { outcomeOf } from '../../src/admin/explain/outcome.ts';
+import type { Outcome } from '../../src/admin/explain/outcome.ts';
+import type { Question } from '../../src/admin/explain/question.ts';
 import type { Command, Protocol } from '../../src/policy/policy.ts';
 import type { ServerConfig } from '../../src/server.ts';
 import { formatAddress } from '../../src/wire/address.ts';
@@ -24,7 +24,7 @@ import { sized } from '../support/size.ts';
 
 const ENGINE = (process.env.GARTER_ENGINE ?? 'auto') as ServerConfig['engine'];
 
-test('garter check predicts what the server does', async (t) => {
+test('garter check and garter explain predict what the server does', async (t) => {
   await using world = await startWorld(ENGINE);
   // Rules have hours, and users expire.
   mock.timers.enable({ apis: ['Date'] });
@@ -61,7 +61,13 @@ async function compare(
   const { command, host, port } = request;
   using client = await dial(listener, request);
   const users = running.settings.users === undefined ? [] : USERS;
-  const outcome = await outcomeOf(running.settings, users, questionFor(request, client, listener));
+  const question = questionFor(request, client, listener);
+  const outcome = await outcomeOf(running.settings, users, question);
+  // garter explain asks the server itself.
+  const { server, settings } = running;
+  const user = server.userNamed(question.user ?? '');
+  const explained = await outcomeOf(settings, user ? [user] : [], question, server.basis);
+  assert.equal(explained.text, outcome.text);
   const isThere = command === 'bind' || command === 'resolve' || ports.includes(port);
   const isSure = isThere && !HOSTS.uncertain.includes(host) && !mayLackRoom(request, outcome);
   // A datagram that is lost behind an upstream leaves no trace.

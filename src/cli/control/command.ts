@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { ParseArgsOptionsConfig } from 'node:util';
 import { findControl } from '../../admin/runtime-directory.ts';
+import { escapeControls } from '../../audit/format.ts';
 import type { Io } from '../io.ts';
 import { askServer, Unreachable } from './request.ts';
 import type { Reply } from './request.ts';
@@ -34,8 +35,8 @@ export interface ControlCommand {
   readonly help: string;
   /** @default none */
   readonly options?: ParseArgsOptionsConfig;
-  /** The names of positional arguments are part of the help. @default false */
-  readonly positionals?: boolean;
+  /** Whether it has arguments without a name. @default false */
+  readonly takesPositionals?: boolean;
   /** Returns the exit status. Rejects with Refused, Usage or Unreachable. */
   readonly run: (asking: Asking) => Promise<number>;
 }
@@ -52,7 +53,7 @@ export class Refused extends Error {
 
 /** Runs the command and returns the exit status: 0 done, 1 not done, 2 usage. */
 export async function runControl(
-  { name, help, options = {}, positionals: takesPositionals = false, run }: ControlCommand,
+  { name, help, options = {}, takesPositionals = false, run }: ControlCommand,
   args: readonly string[],
   io: Io,
 ): Promise<number> {
@@ -75,6 +76,20 @@ export async function runControl(
     io.stderr.write(`garter ${name}: ${error.message.trimEnd()}\n`);
     return 1;
   }
+}
+
+/** One line; text from peers is escaped. */
+export function showJson(value: object, { stdout }: Io): void {
+  stdout.write(`${escapeControls(JSON.stringify(value))}\n`);
+}
+
+/** A query of a URL: `?user=alice`, or nothing. */
+export function queryOf(values: Asking['values']): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(values))
+    for (const one of Array.isArray(value) ? value : value === undefined ? [] : [value])
+      query.append(name, String(one));
+  return query.size === 0 ? '' : `?${query.toString()}`;
 }
 
 /** The value of a reply. Throws Refused. */

@@ -1,5 +1,5 @@
 import type { Io } from '../io.ts';
-import { COMMON_HELP, runControl, valueOf } from './command.ts';
+import { COMMON_HELP, runControl, showJson, valueOf } from './command.ts';
 import type { ControlCommand } from './command.ts';
 
 const RELOAD: ControlCommand = {
@@ -17,8 +17,9 @@ Example: garter reload --config /etc/garter/garter.yaml
 `,
   async run({ ask, io, json }) {
     const { warnings } = valueOf(await ask<{ readonly warnings: string }>('POST', '/v1/reload'));
-    io.stderr.write(warnings);
-    io.stdout.write(json ? '{"reloaded":true}\n' : 'reloaded\n');
+    if (!json) io.stderr.write(warnings);
+    if (json) showJson({ reloaded: true, warnings }, io);
+    else io.stdout.write('reloaded\n');
     return 0;
   },
 };

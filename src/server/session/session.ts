@@ -167,6 +167,16 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
     return this.#route;
   }
 
+  /** As requested. */
+  get destination(): string | undefined {
+    return format(this.#destination);
+  }
+
+  /** The address that was reached. */
+  get address(): string | undefined {
+    return format(this.#address);
+  }
+
   /** The client has ended its direction. */
   get clientEnded(): boolean {
     return this.#clientEnded;

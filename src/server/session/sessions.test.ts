@@ -96,6 +96,15 @@ const FILTERS: readonly (readonly [SessionFilter, readonly number[]])[] = [
   [{ client: '2001:db8:0::1' }, [2]],
   [{ rule: 'web' }, [1]],
   [{ route: 'direct' }, [2]],
+  [{ to: 'WWW.example.com' }, [1]],
+  [{ to: 'www.example.com:443' }, [1]],
+  [{ to: 'www.example.com:44' }, []],
+  [{ to: '.Example.com' }, [1]],
+  [{ to: '.www.example.com' }, []],
+  [{ to: '203.0.113.80' }, [1]],
+  [{ to: '[2001:db8:0::9]' }, [2]],
+  [{ to: '[2001:db8::9]:80' }, [2]],
+  [{ to: '2001:db8::9' }, [2]],
   [{ user: 'alice', client: '192.0.2.7' }, [1]],
   [{ user: 'alice', rule: 'other' }, []],
 ];
@@ -113,6 +122,9 @@ suite('sessions are stopped by a filter', () => {
       const [first, second, third] = [open(), open('2001:db8::1'), open()];
       for (const session of [first, second]) session.identifiedAs({ user: 'alice', groups: [] });
       first.granted(rule('web'), GRANT);
+      first.requestReceived('socks5', 'connect', { host: 'www.example.com', port: 443 });
+      first.reaches({ host: '203.0.113.80', port: 443 });
+      second.requestReceived('socks5', 'connect', { host: '2001:db8::9', port: 80 });
       second.goesBy('direct');
       const count = stopThose(sessions, filter);
       const stopped = [first, second, third].filter(({ failure }) => failure !== undefined);

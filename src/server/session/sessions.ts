@@ -69,11 +69,11 @@ export class Sessions {
   }
 
   /**
-   * The open sessions, one page at a time, the oldest first. Sessions that stay open appear exactly once,
+   * The open sessions that are `wanted`, one page at a time, the oldest first. Sessions that stay open appear exactly once,
    * even if others start or end meanwhile. `after`: the `next` of the previous page.
    */
-  page(after = 0, size: number = PAGE): Page {
-    const left = [...this.#open].filter(({ number }) => number > after);
+  page(after = 0, size: number = PAGE, wanted: (session: Session) => boolean = () => true): Page {
+    const left = [...this.#open].filter((session) => session.number > after && wanted(session));
     if (left.length <= size) return { sessions: left.toSorted(byAge) };
     // Numbers sort quickly, however many are open.
     const next = Float64Array.from(left, ({ number }) => number).toSorted()[size - 1]!;

@@ -47,7 +47,10 @@ export type ThreadCalls = {
   /** The totals of all threads. */
   readonly used: (used: Used) => void;
   readonly newDay: () => void;
-  readonly sessions: (after: string | undefined) => Promise<SessionPage>;
+  readonly sessions: (which: {
+    readonly after: string | undefined;
+    readonly filter: SessionFilter | undefined;
+  }) => Promise<SessionPage>;
   readonly status: () => Promise<readonly WorkerStatus[]>;
   readonly stopListening: () => Promise<void>;
   readonly stopSessions: (which: {

@@ -4,6 +4,10 @@ import type { Identity, PasswordVerdict } from '../../auth/identity.ts';
 import type { EndDetail } from '../../audit/record.ts';
 import { withTimeout } from '../../limits/timeout.ts';
 import { closeAll, exitAtOnce, openListener } from '../../net/threads.ts';
+import { compile } from '../../policy/compile.ts';
+import type { Policy } from '../../policy/compile.ts';
+import type { Outbound } from '../../route/outbound.ts';
+import type { DecidingBasis } from '../basis.ts';
 import type { Change } from '../change.ts';
 import { RECHECK_INTERVAL } from '../clock.ts';
 import type { SessionFilter } from '../session/filter.ts';
@@ -41,6 +45,8 @@ export class Threads implements Workers {
   #last = 0;
   /** The settings in force. */
   #settings: Settings | undefined;
+  /** Those of the settings; compiled when the server's own thread is asked to decide. */
+  #policy: Policy | undefined;
   #day = '';
   #restart: number = RESTART.first;
   /** Settles when no change of settings is in progress. */
@@ -77,6 +83,7 @@ export class Threads implements Workers {
     };
     const commit = async (): Promise<void> => {
       this.#settings = forThreads;
+      this.#policy = undefined;
       await this.#all((thread) => this.#commit(thread));
       await listeners.commit();
       over.resolve();
@@ -105,13 +112,15 @@ export class Threads implements Workers {
    * One thread after the other. Cursors are `THREAD`, or `THREAD:NEXT` within a thread that has more than a
    * page.
    */
-  async sessions(after = '0'): Promise<SessionPage> {
+  async sessions(after = '0', filter?: SessionFilter): Promise<SessionPage> {
     const [number, inThread] = after.split(':');
     const [thread, following] = [...this.#threads].filter((one) => one.number >= Number(number));
     if (thread === undefined) return NO_SESSIONS;
     const from = thread.number === Number(number) ? inThread : undefined;
     // Skip a thread that does not answer.
-    const { records, next } = await patiently(thread.ask('sessions', from)).catch(() => NO_SESSIONS);
+    const { records, next } = await patiently(thread.ask('sessions', { after: from, filter })).catch(
+      () => NO_SESSIONS,
+    );
     if (next !== undefined) return { records, next: `${thread.number}:${next}` };
     return following === undefined ? { records } : { records, next: String(following.number) };
   }
@@ -123,6 +132,13 @@ export class Threads implements Workers {
       return thread.serves ? patiently(thread.ask('status')).catch(() => none) : none;
     });
     return all.flat();
+  }
+
+  basis(outbound: Outbound): DecidingBasis {
+    const ports = new OwnPorts(this.#common.memory.ports);
+    for (const { place, local } of this.open) if (!place.startsWith('unix:')) ports.add(local, 'tcp', true);
+    this.#policy ??= compile(this.#settings!.policy);
+    return { policy: this.#policy, ports, outbound };
   }
 
   async stopListening(): Promise<void> {

@@ -1,7 +1,7 @@
-import type { Endpoint } from '../wire/address.ts';
-import type { Command, Method, Protocol } from '../policy/policy.ts';
-import { ipOf, parseIp } from '../wire/ip.ts';
-import type { Ip } from '../wire/ip.ts';
+import type { Endpoint } from '../../wire/address.ts';
+import type { Command, Method, Protocol } from '../../policy/policy.ts';
+import { ipOf, parseIp } from '../../wire/ip.ts';
+import type { Ip } from '../../wire/ip.ts';
 
 /** A hypothetical request, as given to `garter check`. */
 export interface Question {

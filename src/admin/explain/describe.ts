@@ -1,15 +1,15 @@
-import type { EndDetail } from '../audit/record.ts';
-import type { Facts, Origin, Protocol } from '../policy/policy.ts';
-import type { Refused } from '../route/judge.ts';
-import { mayGoDirectly } from '../route/options.ts';
-import type { UpstreamOptions } from '../route/options.ts';
-import { DIRECT } from '../route/routes.ts';
-import type { Route } from '../route/routes.ts';
-import { formatAddress } from '../wire/address.ts';
-import { encodeHttpReply } from '../wire/http.ts';
-import { formatIp } from '../wire/ip.ts';
-import { Socks4Result } from '../wire/socks4.ts';
-import { Reply } from '../wire/socks5.ts';
+import type { EndDetail } from '../../audit/record.ts';
+import type { Facts, Origin, Protocol } from '../../policy/policy.ts';
+import type { Refused } from '../../route/judge.ts';
+import { mayGoDirectly } from '../../route/options.ts';
+import type { UpstreamOptions } from '../../route/options.ts';
+import { DIRECT } from '../../route/routes.ts';
+import type { Route } from '../../route/routes.ts';
+import { formatAddress } from '../../wire/address.ts';
+import { encodeHttpReply } from '../../wire/http.ts';
+import { formatIp } from '../../wire/ip.ts';
+import { Socks4Result } from '../../wire/socks4.ts';
+import { Reply } from '../../wire/socks5.ts';
 import type { Question } from './question.ts';
 
 /** The question, as the first line of its answer. */

@@ -1,11 +1,11 @@
-import { formatEnd } from '../audit/record.ts';
-import type { Member } from '../auth/users-file.ts';
-import { isExpired, nameFault } from '../auth/users-file.ts';
-import { accept } from '../policy/accept.ts';
-import type { Destination, Facts, Method, Protocol } from '../policy/policy.ts';
-import { judge } from '../route/judge.ts';
-import type { Basis, Need, Refused, RoutedPermit } from '../route/judge.ts';
-import type { Outbound } from '../route/outbound.ts';
+import { formatEnd } from '../../audit/record.ts';
+import type { Member } from '../../auth/users-file.ts';
+import { isExpired, nameFault } from '../../auth/users-file.ts';
+import { accept } from '../../policy/accept.ts';
+import type { Destination, Facts, Method, Protocol } from '../../policy/policy.ts';
+import { judge } from '../../route/judge.ts';
+import type { Basis, Need, Refused, RoutedPermit } from '../../route/judge.ts';
+import type { Outbound } from '../../route/outbound.ts';
 import {
   checkDeclaredPort,
   chooseMethod,
@@ -14,18 +14,19 @@ import {
   noMethod,
   noUser,
   shownWith,
-} from '../server/admission.ts';
-import { basisOf } from '../server/basis.ts';
-import { chosenFrom } from '../server/commands/resolve.ts';
-import { destinationOf, isUnspecified } from '../server/destination.ts';
-import { Failure } from '../server/failure.ts';
-import { codeOf } from '../wire/error-code.ts';
-import { formatListenAddress, listenerName } from '../server/listen/listeners.ts';
-import type { ListenerSettings, Settings } from '../server/settings.ts';
-import { addressOf } from '../wire/address.ts';
-import { formatIp } from '../wire/ip.ts';
-import type { Ip } from '../wire/ip.ts';
-import { Reply } from '../wire/socks5.ts';
+} from '../../server/admission.ts';
+import { basisOf } from '../../server/basis.ts';
+import type { DecidingBasis } from '../../server/basis.ts';
+import { chosenFrom } from '../../server/commands/resolve.ts';
+import { destinationOf, isUnspecified } from '../../server/destination.ts';
+import { Failure } from '../../server/failure.ts';
+import { codeOf } from '../../wire/error-code.ts';
+import { formatListenAddress, listenerName } from '../../server/listen/listeners.ts';
+import type { ListenerSettings, Settings } from '../../server/settings.ts';
+import { addressOf } from '../../wire/address.ts';
+import { formatIp } from '../../wire/ip.ts';
+import type { Ip } from '../../wire/ip.ts';
+import { Reply } from '../../wire/socks5.ts';
 import {
   describeBadName,
   describeOrigin,
@@ -51,20 +52,24 @@ export interface Outcome {
 }
 
 /**
- * The answer of a server with these settings and users. Throws a UsageError for a listener that does not
- * exist.
+ * The answer of a server with these settings and users; `running`: of one that runs, with its own ports and
+ * resolvers. Throws a UsageError for a listener that does not exist.
  */
 export async function outcomeOf(
   settings: Settings,
   users: readonly Member[],
   question: Question,
+  running?: DecidingBasis,
 ): Promise<Outcome> {
   const lines = [describeQuestion(question)];
   const note: Note = (step, text) => void lines.push(`  ${step.padEnd(8)}  ${text}`);
   let refused: NotAllowed | undefined;
   let unresolved: Failure | undefined;
   try {
-    unresolved = await follow(settings, users, question, note);
+    unresolved =
+      running === undefined
+        ? await followAlone(settings, users, question, note)
+        : await follow(running, settings, users, question, note);
   } catch (error) {
     if (!(error instanceof NotAllowed)) throw error;
     refused = error;
@@ -109,13 +114,13 @@ function describeCondition({ command }: Question, reply: Reply, dropped: boolean
  * a name that does not resolve, if everything else is fine.
  */
 async function follow(
+  basis: DecidingBasis,
   settings: Settings,
   users: readonly Member[],
   question: Question,
   note: Note,
 ): Promise<Failure | undefined> {
-  const basis = await basisOf(settings);
-  using outbound = basis.outbound;
+  const { outbound } = basis;
   const { protocol, command } = question;
   const listener = listenerFor(question, settings);
   note('listener', `${describeListener(listener)}${describeOrigin(listener.origin)}`);
@@ -148,6 +153,18 @@ async function follow(
   const association = await associationFor(question, listener, ask);
   notePermit(await datagramsOf(association, question, ask), note);
   return unresolved;
+}
+
+/** The same without a running server. */
+async function followAlone(
+  settings: Settings,
+  users: readonly Member[],
+  question: Question,
+  note: Note,
+): Promise<Failure | undefined> {
+  const basis = await basisOf(settings);
+  using _ = basis.outbound;
+  return await follow(basis, settings, users, question, note);
 }
 
 /** Accepts and identifies the client: what the rules know about it. */
