@@ -13,6 +13,8 @@ export const EVENTS = {
   connect: { level: 'info' },
   disconnect: { level: 'info' },
   error: { level: 'info' },
+  session: { level: 'info' },
+  sessions: { level: 'info', message: 'open sessions' },
   // the server
   started: { level: 'info', message: 'started' },
   reloaded: { level: 'info', message: 'reloaded' },

@@ -1,4 +1,5 @@
 import { readVersion } from '../server/version.ts';
+import { nameProcess } from './process-name.ts';
 
 const HELP = `Usage: garter COMMAND [OPTIONS]
 
@@ -15,6 +16,7 @@ A SOCKS 4, 4a and 5 proxy server.
   explain    show what a running server would answer to a request
   reload     make a running server read its configuration again
   drain      make a running server end when its sessions have
+  stop       do so, and wait until it has ended
   schema     print the JSON Schema of the configuration, for editors
   version    print the version
 
@@ -71,6 +73,10 @@ const COMMANDS: Readonly<Record<string, () => Promise<Run>>> = {
     const { reload } = await import('./control/reload.ts');
     return (args) => reload(args, process);
   },
+  stop: async () => {
+    const { stop } = await import('./control/stop.ts');
+    return (args) => stop(args, process);
+  },
   schema: async () => {
     const { schema } = await import('./schema.ts');
     return (args) => schema(args, process);
@@ -99,6 +105,7 @@ async function version(args: readonly string[]): Promise<number> {
   return 0;
 }
 
+nameProcess();
 // A server keeps running when its output is not read.
 process.stderr.on('error', () => {});
 // A reader that has seen enough (garter schema | head) is not a failure.

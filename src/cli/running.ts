@@ -1,6 +1,9 @@
 import { resolve } from 'node:path';
 import type { LastReload, Program, ReloadOutcome } from '../admin/program.ts';
-import { formatText } from '../audit/format.ts';
+import { headingOf, messageOf } from '../audit/events.ts';
+import type { EventName } from '../audit/events.ts';
+import { formatJson, formatText } from '../audit/format.ts';
+import type { Fields } from '../audit/line.ts';
 import { UsersFileError } from '../auth/users-disk.ts';
 import type { Loaded } from '../config/load.ts';
 import { formatProblems } from '../config/source/problem.ts';
@@ -125,8 +128,13 @@ export class Running implements Program {
   async #showSessions(): Promise<void> {
     const sessions = await this.#server.sessions();
     const time = new Date().toISOString();
-    const lines = sessions.map((session) => formatText(time, 'info', 'session', { ...session }));
-    this.#io.stderr.write(`${lines.join('')}${sessions.length} open sessions\n`);
+    const isText = this.#server.settings.log.format === 'text';
+    const format = (event: EventName, fields: Fields): string =>
+      isText
+        ? formatText(time, 'info', headingOf(event), fields)
+        : formatJson({ time, level: 'info', event, message: messageOf(event), fields });
+    const lines = sessions.map((session) => format('session', { ...session }));
+    this.#io.stderr.write(lines.join('') + format('sessions', { open: sessions.length }));
   }
 }
 

@@ -24,6 +24,7 @@ test('the schema is JSON, with every section', async () => {
     'log',
     'nat64',
     'pac',
+    'pid-file',
     'resolve',
     'revoke',
     'routes',

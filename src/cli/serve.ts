@@ -14,6 +14,7 @@ import { Server } from '../server/server.ts';
 import type { StartOptions } from '../server/server.ts';
 import type { Settings } from '../server/settings.ts';
 import type { Io } from './io.ts';
+import { takePidFile } from './pid-file.ts';
 import { isRoot, mayRead, startAs } from './run-as.ts';
 import { Running } from './running.ts';
 import { startFault } from './start-fault.ts';
@@ -77,6 +78,7 @@ export async function runServer(
   const { settings, errors, warnings } = load();
   io.stderr.write(formatProblems(errors, 'error') + formatProblems(warnings, 'warning'));
   if (settings === undefined) return 2;
+  using stack = new DisposableStack();
   let server: Server;
   let health: HealthEndpoint;
   let running: Running;
@@ -86,6 +88,7 @@ export async function runServer(
     return [health, new Control(made, running)];
   };
   try {
+    if (settings.pidFile !== undefined) stack.use(takePidFile(settings.pidFile));
     server = await startServer(settings, config, attachments);
     server.report('started');
   } catch (error) {

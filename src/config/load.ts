@@ -100,21 +100,22 @@ export function settingsFromObject(config: unknown, authenticates: boolean): Loa
 }
 
 /**
- * The keys that determine where the control socket of a server with this configuration is, or why the file
+ * The keys that determine where a server with this configuration is found, or why the file
  * cannot be read. Mistakes in it are no obstacle: the server may be running with its previous text.
  */
 export function controlIn(
   file: string,
   environment: Environment,
-): Pick<Settings, 'control' | 'stateFile'> | Problem {
+): Pick<Settings, 'control' | 'stateFile' | 'pidFile'> | Problem {
   const text = readText(file);
   if (typeof text !== 'string') return text;
   const { source } = readYaml(text, file, environment);
-  const { control, state } = readDraft(source ?? objectSource({}), () => {});
+  const { control, state, 'pid-file': pidFile } = readDraft(source ?? objectSource({}), () => {});
   const absolute = (path: string): string => resolve(dirname(file), path);
   return {
     ...controlOf({ control }, absolute, 'server'),
     ...(state !== undefined && { stateFile: absolute(state) }),
+    ...(pidFile !== undefined && { pidFile: absolute(pidFile) }),
   };
 }
 

@@ -72,6 +72,7 @@ export function completeSettings(
     ...(draft.state !== undefined && { stateFile: files.path(draft.state) }),
     ...(draft.health !== undefined && { health: draft.health }),
     ...controlOf(draft, (path) => files.path(path), role),
+    ...(draft['pid-file'] !== undefined && { pidFile: files.path(draft['pid-file']) }),
     ...(draft['run-as'] !== undefined && { runAs: draft['run-as'] }),
     log: {
       level: log.level ?? (isAgent ? 'warn' : 'info'),
@@ -102,6 +103,8 @@ function checkProgramOnly(draft: Draft, { role }: Purpose, { error }: Reports): 
   if (role !== 'library') return;
   if (draft['run-as'] !== undefined)
     error(['run-as'], 'only garter serve can switch to another user', 'remove run-as', 'key');
+  if (draft['pid-file'] !== undefined)
+    error(['pid-file'], 'only garter serve has a pid file', 'remove pid-file', 'key');
   if (draft.control !== undefined)
     error(['control'], 'only garter serve has a control socket', 'remove control', 'key');
 }

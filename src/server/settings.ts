@@ -26,6 +26,8 @@ export interface Settings {
   readonly health?: Endpoint;
   /** The path of the control socket, for `garter serve`; `false` = none. @default where the machine has a place */
   readonly control?: string | false;
+  /** The file for its process id, for `garter serve`. */
+  readonly pidFile?: string;
   /** A user of this machine, for `garter serve`. */
   readonly runAs?: string;
   readonly engine: EngineName;

@@ -4,6 +4,7 @@ import { connect, createServer } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
+import { makeDirectory } from '../support/directory.ts';
 import { garterCommand, startGarter, OPEN } from '../support/garter.ts';
 import type { Garter } from '../support/garter.ts';
 import type { Status } from '../../src/admin/status.ts';
@@ -60,7 +61,7 @@ for (const workers of [1, 2]) {
       await command(garter, 'reload');
       const now = JSON.parse((await command(garter, 'status', '--json')).stdout) as Status;
       assert.equal(now.ready, true);
-      assert.equal(now.workers.length, workers);
+      assert.equal(now.workers.length, process.env.GARTER_ENGINE === 'portable' ? 1 : workers);
       assert.equal(now.reload?.ok, false);
       assert.match(now.reload.report, /no key "unknown"/);
     });
@@ -198,8 +199,8 @@ test('beside the state file without a word, and nowhere with off', async () => {
   const { code } = await garterRun('reload', '--config', configOf(directory));
   assert.equal(code, 0);
   await using none = await startGarter({ config: `control: off\nstate: state.json\n${OPEN}` });
-  const { code: usage, stderr } = await garterRun('reload', '--config', configOf(none));
-  assert.equal(usage, 2);
+  const { code: refused, stderr } = await garterRun('reload', '--config', configOf(none));
+  assert.equal(refused, 1);
   assert.match(stderr, /control: off/);
 });
 
@@ -220,6 +221,61 @@ test('a socket left behind is replaced, a live one prevents the start', async ()
   assert.match((await again()).stderr, /no garter listens there any more/);
   await using _ = await startGarter({ config });
   assert.equal((await again()).code, 0);
+});
+
+test('stop waits until it has gone', async () => {
+  await using garter = await startControlled();
+  assert.deepEqual(await command(garter, 'stop'), { code: 0, stdout: 'stopped\n', stderr: '' });
+  assert.equal(await garter.process.ended(), 0);
+  assert.equal((await command(garter, 'stop')).code, 1);
+});
+
+test('a pid file: a stale one is replaced, a live one prevents the start, stop uses it', async () => {
+  await using directory = await makeDirectory();
+  const file = join(directory.path, 'pid');
+  const config = `pid-file: ${file}\n${OPEN}`;
+  // Another program has the id by now.
+  await writeFile(file, `${process.ppid}\n`);
+  {
+    await using garter = await startGarter({ config });
+    assert.equal(await readFile(file, 'utf8'), `${garter.process.pid}\n`);
+    await assert.rejects(
+      async () => {
+        await using _ = await startGarter({ config });
+      },
+      new RegExp(`pid: garter is running already, as process ${garter.process.pid}\n`),
+    );
+    assert.equal(await readFile(file, 'utf8'), `${garter.process.pid}\n`, 'the first has it still');
+    assert.equal((await garterRun('stop', '--pid-file', file, '--timeout', 'x')).code, 2);
+    assert.equal((await garterRun('stop', '--config', configOf(garter))).stdout, 'stopped\n');
+    assert.equal(await garter.process.ended(), 0);
+  }
+  await assert.rejects(readFile(file), { code: 'ENOENT' });
+  assert.deepEqual(await garterRun('stop', '--pid-file', file), {
+    code: 0,
+    stdout: 'not running\n',
+    stderr: '',
+  });
+});
+
+test(
+  'the process is called garter, and keeps its arguments',
+  { skip: process.platform !== 'linux' },
+  async () => {
+    await using garter = await startGarter();
+    const read = (what: string): Promise<string> => readFile(`/proc/${garter.process.pid}/${what}`, 'utf8');
+    assert.equal(await read('comm'), 'garter\n');
+    assert.match(await read('cmdline'), /\0serve\0--config\0/);
+  },
+);
+
+test('SIGUSR2 prints the open sessions in the format of the log', async () => {
+  await using garter = await startGarter({
+    complaint: /"event":"sessions","message":"open sessions","open":0\}\n$/,
+  });
+  garter.process.signal('SIGUSR2');
+  const line = await until(() => /^.*\n/.exec(garter.process.stderr())?.[0]);
+  assert.equal((JSON.parse(line) as { open: number }).open, 0);
 });
 
 test('what nobody should send is refused or closed', async () => {
@@ -263,7 +319,7 @@ test('without a server the commands say where they looked, and with --help what 
   const { code, stdout, stderr } = await run([garterCommand, 'reload', '--control', '/nowhere/c.sock']);
   assert.deepEqual([code, stdout], [1, '']);
   assert.equal(stderr, 'garter reload: /nowhere/c.sock: there is no such socket\n');
-  for (const name of ['drain', 'explain', 'kill', 'reload', 'sessions', 'status'] as const) {
+  for (const name of ['drain', 'explain', 'kill', 'reload', 'sessions', 'status', 'stop'] as const) {
     assert.equal((await garterRun(name, '--no-such')).code, 2);
     assert.match(
       (await garterRun(name, '--help')).stdout,

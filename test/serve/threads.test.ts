@@ -196,13 +196,15 @@ rules: [{ name: some, allow: any, to: [loopback], limit: { quota-per-user: 1KB/d
     assert.deepEqual([count('policy:relay:user-gone'), count('policy:relay:revoked')], [20, 20]);
   });
 
+  const FORTY = /"event":"sessions","message":"open sessions","open":40\}\n$/;
+
   test('SIGUSR2, a reload and the end apply to both', async () => {
-    await using garter = await startThreads({ config: rules('allow'), complaint: /\n40 open sessions\n$/ });
+    await using garter = await startThreads({ config: rules('allow'), complaint: FORTY });
     await using echo = await startEcho();
     const clients = await open(garter, echo, 40);
     garter.process.signal('SIGUSR2');
     await until(
-      () => garter.process.stderr().includes('\n40 open sessions\n'),
+      () => FORTY.test(garter.process.stderr()),
       () => garter.process.stderr(),
     );
     const file = join(garter.directory, 'garter.yaml');

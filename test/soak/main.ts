@@ -181,7 +181,7 @@ async function inState(state: string): Promise<number> {
 }
 
 /** The output of garter when it lists its sessions. */
-const SESSIONS = /^(?:.* session id=.*|(\d+) open sessions)\n/gm;
+const SESSIONS = /^.*"event":"(?:session"|sessions","message":"open sessions","open":(\d+)).*\n/gm;
 
 /** The number of open sessions. */
 async function sessions(): Promise<number> {

@@ -7,6 +7,7 @@ import { explain } from '../../src/cli/control/explain.ts';
 import { kill } from '../../src/cli/control/kill.ts';
 import { reload } from '../../src/cli/control/reload.ts';
 import { sessions } from '../../src/cli/control/sessions.ts';
+import { stop } from '../../src/cli/control/stop.ts';
 import { status } from '../../src/cli/control/status.ts';
 import { OPEN, startGarter } from './garter.ts';
 import type { Garter, GarterOptions } from './garter.ts';
@@ -19,7 +20,7 @@ export function startControlled(options: GarterOptions = {}): Promise<Garter> {
 
 export const socketOf = (garter: Garter): string => join(garter.directory, 'control.sock');
 
-type Name = 'check' | 'drain' | 'explain' | 'kill' | 'reload' | 'sessions' | 'status';
+type Name = 'check' | 'drain' | 'explain' | 'kill' | 'reload' | 'sessions' | 'status' | 'stop';
 
 const COMMANDS: Readonly<Record<Name, typeof check>> = {
   check,
@@ -29,6 +30,7 @@ const COMMANDS: Readonly<Record<Name, typeof check>> = {
   reload,
   sessions,
   status,
+  stop,
 };
 
 /** Runs a command of garter in this process. */

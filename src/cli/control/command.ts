@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import type { ParseArgsOptionsConfig } from 'node:util';
 import { findControl } from '../../admin/runtime-directory.ts';
 import { escapeControls } from '../../audit/format.ts';
+import type { Settings } from '../../server/settings.ts';
 import type { Io } from '../io.ts';
 import { askServer, Unreachable } from './request.ts';
 import type { Reply } from './request.ts';
@@ -26,6 +27,8 @@ export interface Asking {
   /** The values of the command's own options. */
   readonly values: Readonly<Record<string, string | string[] | boolean | undefined>>;
   readonly positionals: readonly string[];
+  /** That of the configuration. */
+  readonly pidFile: string | undefined;
   readonly ask: <T>(method: string, path: string) => Promise<Reply<T>>;
 }
 
@@ -64,9 +67,13 @@ export async function runControl(
       io.stdout.write(help);
       return 0;
     }
-    const socket = await socketOf(control as string | undefined, config as string | undefined, io);
-    const ask = <T>(method: string, path: string): Promise<Reply<T>> => askServer(socket, method, path);
-    return await run({ io, json: json === true, values: own, positionals, ask });
+    const keys = await keysOf(config as string | undefined, io);
+    const socket = (control as string | undefined)?.replace(/^unix:/, '') ?? findControl(keys, io.env);
+    const ask = async <T>(method: string, path: string): Promise<Reply<T>> => {
+      if (socket === undefined) throw new Unreachable(`${String(config)} has control: off`);
+      return askServer(socket, method, path);
+    };
+    return await run({ io, json: json === true, values: own, positionals, pidFile: keys.pidFile, ask });
   } catch (error) {
     if (error instanceof Usage) {
       io.stderr.write(`garter ${name}: ${error.message}; see garter ${name} --help\n`);
@@ -113,21 +120,15 @@ function parse(
   }
 }
 
-async function socketOf(
-  control: string | undefined,
+/** The keys that say where a server with this configuration is found. */
+async function keysOf(
   config: string | undefined,
   { env }: Io,
-): Promise<string> {
-  if (control !== undefined) return control.replace(/^unix:/, '');
-  let path: string | undefined;
-  if (config === undefined) path = findControl({}, env);
-  else {
-    // The schema takes a while to load.
-    const { controlIn } = await import('../../config/load.ts');
-    const keys = controlIn(config, env);
-    if ('where' in keys) throw new Usage(`${config}: ${keys.message}`);
-    path = findControl(keys, env);
-  }
-  if (path === undefined) throw new Usage(`${config} has control: off`);
-  return path;
+): Promise<Pick<Settings, 'control' | 'stateFile' | 'pidFile'>> {
+  if (config === undefined) return {};
+  // The schema takes a while to load.
+  const { controlIn } = await import('../../config/load.ts');
+  const keys = controlIn(config, env);
+  if ('where' in keys) throw new Usage(`${config}: ${keys.message}`);
+  return keys;
 }

@@ -70,6 +70,8 @@ export interface ServerConfig {
 export interface FileConfig extends ServerConfig {
   /** The user to switch to once the listeners are bound, when started as root. @default none */
   readonly 'run-as'?: string | undefined;
+  /** The file that contains the process id while it runs; a stale one is replaced. @default none */
+  readonly 'pid-file'?: string | undefined;
   /**
    * The unix socket for `garter status`, `garter reload` and the like: `unix:/path`, or `off`.
    * @default control.sock in the runtime directory of the service or beside `state`, otherwise none

@@ -44,6 +44,7 @@ export interface Sections {
   readonly health: Endpoint;
   readonly pac: boolean;
   readonly 'run-as': string;
+  readonly 'pid-file': string;
   readonly control: string | false;
   readonly revoke: Revoke;
   readonly engine: EngineName;
@@ -392,6 +393,9 @@ export const sections: {
   pac: leaf.truth('pac').describe('Serve GET /proxy.pac to browsers on this machine. Default: false.'),
   'run-as': leaf.userName.describe(
     'The user to switch to once the listeners are bound, when started as root.',
+  ),
+  'pid-file': leaf.path.describe(
+    'The file that contains the process id while garter runs, for init scripts; a stale one is replaced.',
   ),
   control: controlSocket.describe(
     'unix:/path of the socket for garter status, garter reload and the like, or off. Default: control.sock in the runtime directory of the service or beside state.',
