@@ -149,7 +149,7 @@ test('SIGUSR2 prints the open sessions', async () => {
   using client = await connectThrough({ host: '127.0.0.1', port: Number(garter.ready[1]) }, echo);
   garter.signal('SIGUSR2');
   const [, line] = await until(
-    () => /^(.*)\n1 open session/m.exec(garter.stderr()) ?? undefined,
+    () => /^(.* session .*)\n.* sessions: open sessions open=1$/m.exec(garter.stderr()) ?? undefined,
     () => `no session in ${garter.stderr()}`,
   );
   assert.match(

@@ -283,7 +283,7 @@ suite('a thread that throws', () => {
     await using garter = await startThreads({
       // No time-out must end them during the test.
       config: 'timeouts: { drain: 10m, idle: 10m }',
-      env: { NODE_OPTIONS: FAULTY, GARTER_TEST_FAULT: fault },
+      env: { NODE_OPTIONS: FAULTY, TEST_FAULT: fault },
     });
     await using echo = await startEcho();
     const clients = await open(garter, echo, 100);
@@ -318,7 +318,7 @@ test('a thread that throws releases its share of the limits, even for clients st
   const fault = join(directory.path, 'fault');
   await using garter = await startThreads({
     config: 'limits: { connections: 20 }\nrules: [{ name: none, deny: any, to: [any] }]',
-    env: { NODE_OPTIONS: FAULTY, GARTER_TEST_FAULT: fault },
+    env: { NODE_OPTIONS: FAULTY, TEST_FAULT: fault },
   });
   /** The number of clients accepted out of 25 at once. */
   const possible = async (): Promise<number> => {
@@ -362,7 +362,7 @@ test('a thread that hangs is reported to balancers, and does not delay the end',
   const fault = join(directory.path, 'fault');
   await using garter = await startThreads({
     config: 'health: 127.0.0.1:0',
-    env: { NODE_OPTIONS: FAULTY, GARTER_TEST_FAULT: fault },
+    env: { NODE_OPTIONS: FAULTY, TEST_FAULT: fault },
   });
   const [, port] = await until(
     () => /readyz on \S+:(\d+)/.exec(garter.process.stdout()) ?? undefined,

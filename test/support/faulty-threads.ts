@@ -1,11 +1,11 @@
 /**
- * Preloaded into garter (`--import`): when the file GARTER_TEST_FAULT appears, one of the threads removes it
+ * Preloaded into garter (`--import`): when the file TEST_FAULT appears, one of the threads removes it
  * and throws, or hangs if the file says so.
  */
 import { readFileSync, unlinkSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 
-const file = process.env['GARTER_TEST_FAULT'];
+const file = process.env['TEST_FAULT'];
 if (!isMainThread && file !== undefined) {
   setInterval(() => {
     let fault: string;
