@@ -19,7 +19,7 @@ const RECORD: ConnectionRecord = {
 function setup(level: Level = 'info') {
   const lines: string[] = [];
   const log = new Log(
-    { level, format: 'text', to: 'stderr' },
+    { level, format: 'text', to: ['stderr'] },
     {
       pass: ({ text }) => lines.push(text),
     },

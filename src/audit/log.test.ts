@@ -29,9 +29,9 @@ after(() => rmSync(folder, { recursive: true }));
 const to = (name: string): LogSettings => ({
   level: 'info',
   format: 'text',
-  to: { file: join(folder, name) },
+  to: [{ file: join(folder, name) }],
 });
-const full: LogSettings = { ...to(''), to: { file: '/dev/full' } };
+const full: LogSettings = { ...to(''), to: [{ file: '/dev/full' }] };
 
 function linesOf(name: string): string[] {
   return readFileSync(join(folder, name), 'utf8').split('\n').slice(0, -1);
@@ -145,7 +145,7 @@ suite('the log is reopened', () => {
     const log = new Log(to('stays'));
     execFileSync('mkfifo', [join(folder, 'unread')]);
     assert.throws(() => log.reopen(to('missing/log')), { code: 'ENOENT' });
-    assert.throws(() => log.reopen({ ...to(''), to: { file: folder } }), { code: 'EISDIR' });
+    assert.throws(() => log.reopen({ ...to(''), to: [{ file: folder }] }), { code: 'EISDIR' });
     assert.throws(() => log.reopen({ ...to('unread'), level: 'error' }), { code: 'ENXIO' });
     log.info('reloaded');
     await log.close();
@@ -273,6 +273,73 @@ suite('a log that cannot be written', () => {
   });
 });
 
+function several(...names: readonly string[]): LogSettings['to'] {
+  return names.map((name) => ({ file: name.startsWith('/') ? name : join(folder, name) }));
+}
+
+suite('a log in several places', () => {
+  test('has every line in each, and warnings and errors in the error log as well', async () => {
+    const log = new Log({ ...to(''), to: several('one', 'other'), errors: several('errors') });
+    log.debug('association');
+    log.info('started');
+    log.warn('upstream-down');
+    log.error('users-unknown');
+    await log.close();
+    const events = (name: string): string[] =>
+      linesOf(name).map((line) => line.split(' ')[2]!.replace(':', ''));
+    assert.deepEqual(events('one'), ['started', 'upstream-down', 'users-unknown']);
+    assert.deepEqual(linesOf('other'), linesOf('one'));
+    assert.deepEqual(events('errors'), ['upstream-down', 'users-unknown']);
+  });
+
+  test('goes on where there is space, and says there what is wrong', async () => {
+    const complaints: string[] = [];
+    const complain = (text: string): unknown => complaints.push(text);
+    const log = new Log({ ...to(''), to: several('/dev/full', 'space') }, { complain });
+    for (let i = 0; i < 100; i++) log.info('reloaded', { i });
+    await until(() => log.fault === '/dev/full ENOSPC');
+    for (let i = 100; i < 200; i++) log.info('reloaded', { i });
+    await log.close();
+    const lines = linesOf('space');
+    assert.deepEqual(
+      lines.filter((line) => line.includes(' reloaded ')).map((line) => line.replace(/.*i=/, '')),
+      Array.from({ length: 200 }, (_, i) => String(i)),
+    );
+    assert.equal(
+      lines.filter((line) => / error log-failed: .* to=\/dev\/full code=ENOSPC$/.test(line)).length,
+      1,
+    );
+    assert.equal(complaints.length, 1);
+    assert.ok(log.lost >= 200);
+  });
+
+  test('changes all of them, or none', async () => {
+    const log = new Log({ ...to(''), to: several('first', 'second'), errors: several('grave') });
+    const before = several('first', 'second');
+    assert.throws(() => log.reopen({ ...to(''), to: several('third', 'missing/log') }), { code: 'ENOENT' });
+    log.info('started');
+    for (const name of ['first', 'second']) renameSync(join(folder, name), join(folder, `${name}.1`));
+    log.reopen({ ...to(''), to: [before[1]!, before[0]!], errors: several('fourth') });
+    log.info('reloaded');
+    log.reopen({ ...to(''), to: several('first') });
+    log.info('ending');
+    await log.close();
+    const events = (name: string): string =>
+      linesOf(name)
+        .map((line) => line.split(' ')[2])
+        .join();
+    assert.match(events('first'), /reloaded,ending:$/);
+    assert.match(events('second'), /reloaded$/);
+    for (const name of ['first', 'second']) {
+      const both = [linesOf(`${name}.1`), linesOf(name)].flat().filter((line) => line.includes('started'));
+      assert.equal(both.length, 1, name);
+    }
+    assert.deepEqual([linesOf('grave'), linesOf('fourth')], [[], []]);
+    await until(() => ['first', 'second', 'grave', 'fourth'].every((name) => timesOpen(name) === 0));
+    assert.equal(timesOpen('third'), 0);
+  });
+});
+
 /** Runs a separate process with this log to completion; `listen`: whether its standard error is read. */
 async function runProgram(settings: LogSettings, { listen }: { listen: boolean }): Promise<string> {
   const source = `
@@ -295,12 +362,12 @@ async function runProgram(settings: LogSettings, { listen }: { listen: boolean }
 
 suite('standard error', () => {
   test('receives the lines of a log sent to it', async () => {
-    const text = await runProgram({ ...full, to: 'stderr' }, { listen: true });
+    const text = await runProgram({ ...full, to: ['stderr'] }, { listen: true });
     assert.equal(text.match(/^\S+ info reloaded x=x{1000}\n/gm)?.length, 300);
   });
 
   test('does not delay the end when it is not read', async () => {
-    await runProgram({ ...full, to: 'stderr' }, { listen: false });
+    await runProgram({ ...full, to: ['stderr'] }, { listen: false });
   });
 
   test('gets one report when another destination fails', async () => {

@@ -4,8 +4,9 @@ import type { EventName, EventOf } from './events.ts';
 import { formatFields, formatJson, formatPrefix, formatText, Timestamps } from './format.ts';
 import { Level } from './level.ts';
 import type { Fields, Line, LogEntry } from './line.ts';
-import { LineQueue } from './queue.ts';
-import { formatLogPlace, openSink } from './sinks/open.ts';
+import { Outlets } from './outlets.ts';
+import type { Wanted } from './outlets.ts';
+import { formatLogPlace } from './sinks/open.ts';
 import type { LogPlace } from './sinks/open.ts';
 
 export { Level } from './level.ts';
@@ -15,13 +16,16 @@ export interface LogSettings {
   readonly level: Level;
   /** @default 'text' */
   readonly format: 'text' | 'json';
-  readonly to: LogPlace;
+  /** Where lines go; each place has its own queue. */
+  readonly to: readonly LogPlace[];
+  /** Where warnings and errors go as well. @default nowhere */
+  readonly errors?: readonly LogPlace[];
 }
 
 /** Milliseconds between two identical warnings, and how many different ones are remembered. */
 const SELDOM = 60_000;
 const KNOWN = 256;
-/** Milliseconds between two reports on standard error about a destination that keeps failing. */
+/** Milliseconds between two reports about a place that keeps failing. */
 const COMPLAINTS = 10_000;
 
 export interface LogOptions {
@@ -37,17 +41,18 @@ export interface LogOptions {
 }
 
 /**
- * Lines of text or JSON to standard error, a file or syslog. A line costs its caller only its formatting: lines are
+ * Lines of text or JSON to standard streams, files and syslog. A line costs its caller only its formatting: lines are
  * gathered and written off the event loop, and a log that cannot be written never holds up a connection.
  */
 export class Log {
   #settings: LogSettings;
-  readonly #queue: LineQueue | undefined;
+  readonly #outlets: Outlets | undefined;
   readonly #pass: ((line: Line) => void) | undefined;
   readonly #reader: LogOptions['reader'];
   readonly #complainTo: LogOptions['complain'];
   readonly #timestamps = new Timestamps();
-  #complained = -Infinity;
+  /** For each place, when it was last reported. */
+  readonly #complained = new Map<string, number>();
   /** For each warning, the time until which it is not repeated. */
   readonly #silent = new LruMap<number>(KNOWN);
 
@@ -58,31 +63,32 @@ export class Log {
     this.#reader = reader;
     this.#complainTo = complain;
     if (pass !== undefined) return;
-    this.#queue = new LineQueue(openSink(settings.to), {
-      begins: (code) => this.#complain(code),
+    this.#outlets = new Outlets({
+      begins: (place, code) => this.#complain(place, code),
       // Written at any level.
-      ends: (code, lost) => this.#put('warn', 'log-recovered', { code, lost }),
+      ends: (place, code, lost) => {
+        const to = this.#outlets!.places.length > 1 ? formatLogPlace(place) : undefined;
+        this.#put('warn', 'log-recovered', { to, code, lost });
+      },
     });
+    this.#outlets.use(placesOf(settings));
   }
 
-  /** Why nothing can be written at the moment, in one word: usually the system's error code. */
+  /** Why lines cannot be written at the moment: usually the system's error code, in one word. */
   get fault(): string | undefined {
-    return this.#queue?.fault;
+    return this.#outlets?.fault;
   }
 
   /** Lines lost since the start. */
   get lost(): number {
-    return this.#queue?.lost ?? 0;
+    return this.#outlets?.lost ?? 0;
   }
 
   /**
-   * Changes level, format and destination, and reopens a file (after a rotation). On an error nothing
-   * changes.
+   * Changes level, format and places, and reopens files (after a rotation). On an error nothing changes.
    */
   reopen(settings: LogSettings): void {
-    const isFile = typeof settings.to === 'object' && 'file' in settings.to;
-    if (isFile || formatLogPlace(settings.to) !== formatLogPlace(this.#settings.to))
-      this.#queue?.use(openSink(settings.to));
+    this.#outlets?.use(placesOf(settings));
     this.#settings = settings;
   }
 
@@ -121,19 +127,21 @@ export class Log {
     if (this.writes('debug')) this.#put('debug', event, fields);
   }
 
-  /** Writes the waiting lines and closes the sink; takes two seconds at most. */
+  /** Writes the waiting lines and closes the sinks; takes two seconds at most. */
   async close(): Promise<void> {
-    await this.#queue?.close();
+    await this.#outlets?.close();
   }
 
   /** Takes a line made by another log. */
   push(line: Line): void {
     if (this.#pass !== undefined) return this.#pass(line);
-    if (typeof this.#reader === 'function' && line.fields !== undefined) {
-      const { time, level, event, fields } = line;
+    this.#read(line);
+    this.#outlets?.push(line);
+  }
+
+  #read({ time, level, event, fields }: Line): void {
+    if (typeof this.#reader === 'function' && fields !== undefined)
       this.#reader({ time, level, event, message: messageOf(event), fields });
-    }
-    if (this.#isWritten) this.#queue?.push(line);
   }
 
   #isDue(event: EventName, fields: Fields): boolean {
@@ -145,18 +153,23 @@ export class Log {
   }
 
   get #isWritten(): boolean {
-    return this.#settings.to !== 'nowhere';
+    const { to, errors = [] } = this.#settings;
+    return to.length > 0 || errors.length > 0;
   }
 
   #put(level: Level, event: EventName, fields: Fields = {}): void {
+    this.push(this.#line(level, event, fields));
+  }
+
+  #line(level: Level, event: EventName, fields: Fields): Line {
     const time = this.#timestamps.format(Date.now());
-    this.push({
+    return {
       time,
       level,
       event,
       ...this.#formatted(time, level, event, fields),
       ...(this.hasReader && { fields }),
-    });
+    };
   }
 
   #formatted(time: string, level: Level, event: EventName, fields: Fields): Pick<Line, 'prefix' | 'text'> {
@@ -166,19 +179,24 @@ export class Log {
       : { prefix: '', text: formatJson({ time, level, event, message: messageOf(event), fields }) };
   }
 
-  #complain(code: string): void {
-    const { to } = this.#settings;
+  /** Reports a place that fails in the other places, or on standard error. */
+  #complain(place: LogPlace, code: string): void {
+    const to = formatLogPlace(place);
     const now = performance.now();
-    if (to === 'stderr' || now - this.#complained < COMPLAINTS) return;
-    this.#complained = now;
-    const entry: LogEntry = {
-      time: this.#timestamps.format(Date.now()),
-      level: 'error',
-      event: 'log-failed',
-      message: messageOf('log-failed'),
-      fields: { to: formatLogPlace(to), code },
-    };
-    if (typeof this.#reader === 'function') this.#reader(entry);
-    this.#complainTo?.(formatText(entry.time, entry.level, headingOf(entry.event), entry.fields));
+    if (now - (this.#complained.get(to) ?? -Infinity) < COMPLAINTS) return;
+    this.#complained.set(to, now);
+    const fields = { to, code };
+    const line = this.#line('error', 'log-failed', fields);
+    this.#read(line);
+    this.#outlets!.push(line, place);
+    if (this.#outlets!.places.includes('stderr')) return;
+    this.#complainTo?.(formatText(line.time, 'error', headingOf('log-failed'), fields));
   }
+}
+
+function placesOf({ to, errors = [] }: LogSettings): readonly Wanted[] {
+  return [
+    ...to.map((place) => ({ place, level: 'debug' }) as const),
+    ...errors.map((place) => ({ place, level: 'warn' }) as const),
+  ];
 }

@@ -47,7 +47,8 @@ export function mayRead(file: string): boolean {
 /** Without everything that is a file: log, quotas and unix sockets, that of control included. */
 function portsOf(settings: Settings): Settings {
   const listeners = settings.listeners.filter(({ address }) => !('path' in address));
-  const log = { ...settings.log, to: 'stderr' as const };
+  const { level, format } = settings.log;
+  const log = { level, format, to: ['stderr'] as const };
   const ports = { ...settings, listeners, log, control: false as const };
   delete ports.stateFile;
   return ports;

@@ -60,7 +60,7 @@ test('relative paths are relative to the file', () => {
     {},
   );
   assert.equal(settings?.users?.file, resolve('/etc/garter/u.txt'));
-  assert.deepEqual(settings?.log.to, { file: resolve('/var/log/g') });
+  assert.deepEqual(settings?.log.to, [{ file: resolve('/var/log/g') }]);
 });
 
 function denying(prefix: number): string {
@@ -225,7 +225,7 @@ test('flags and variables take precedence over the file, key by key', () => {
     file: resolve('/etc/u.txt'),
     single: { username: 'a', password: 'b' },
   });
-  assert.deepEqual(settings?.log, { level: 'debug', format: 'json', to: 'stderr' });
+  assert.deepEqual(settings?.log, { level: 'debug', format: 'json', to: ['stderr'] });
   assert.deepEqual(messages(parseConfig('users: none\n', 'g', {}, { GARTER_USERS: 'u.txt' })), [
     'g:1:8 "none" is not a mapping of keys and values',
   ]);

@@ -1,4 +1,4 @@
-import type { LogSettings } from '../audit/log.ts';
+import type { LogPlace } from '../audit/sinks/open.ts';
 import type { UsersSettings } from '../auth/local-users.ts';
 import type { Settings } from '../server/settings.ts';
 import type { Draft, WrittenDraft } from './schema/draft.ts';
@@ -77,15 +77,16 @@ export function completeSettings(
     log: {
       level: log.level ?? (isAgent ? 'warn' : 'info'),
       format: log.format ?? 'text',
-      to: logPlaceIn(files, log.to ?? (role === 'library' ? 'nowhere' : 'stderr')),
+      to: log.to?.map((place) => logPlaceIn(files, place)) ?? (role === 'library' ? [] : ['stderr']),
+      ...(log.errors !== undefined && { errors: log.errors.map((place) => logPlaceIn(files, place)) }),
     },
     engine: draft.engine ?? 'auto',
     workers: draft.workers ?? (role === 'server' ? 'auto' : 1),
   };
 }
 
-function logPlaceIn(files: Files, to: LogSettings['to']): LogSettings['to'] {
-  return typeof to === 'object' && 'file' in to ? { file: files.path(to.file) } : to;
+function logPlaceIn(files: Files, place: LogPlace): LogPlace {
+  return typeof place === 'object' && 'file' in place ? { file: files.path(place.file) } : place;
 }
 
 /** The server's control socket; an agent has one only if it is written. */

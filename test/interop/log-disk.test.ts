@@ -45,7 +45,7 @@ suite('a full disk, in one process', () => {
   test('tears a line, which affects no other, and loses none', async () => {
     await using disk = await mountDisk();
     const file = join(disk.path, 'log');
-    const log = new Log({ level: 'info', format: 'text', to: { file } });
+    const log = new Log({ level: 'info', format: 'text', to: [{ file }] });
     const numbers = Array.from({ length: 300 }, (_, i) => String(i + 100));
     for (const i of numbers) log.info('reloaded', { x: 'x'.repeat(100), i });
     await untilFault(log, 'ENOSPC');
@@ -66,7 +66,7 @@ suite('a full disk, in one process', () => {
   test('loses lines beyond the limit, and reports the number', async () => {
     await using disk = await mountDisk();
     const file = join(disk.path, 'log');
-    const log = new Log({ level: 'info', format: 'json', to: { file } });
+    const log = new Log({ level: 'info', format: 'json', to: [{ file }] });
     for (let i = 0; i < 50; i++) log.info('reloaded', { x: 'x'.repeat(100_000), i });
     await untilFault(log, 'ENOSPC');
     assert.equal(log.lost, 9);

@@ -6,12 +6,12 @@ import { faultOf } from '../sink.ts';
 import type { WriteOutcome, Sink } from '../sink.ts';
 
 const writeBytes = promisify(write);
-const STDERR = 2;
+const STANDARD = { stdout: 1, stderr: 2 } as const;
 const NEWLINE = 0x0a;
 /** Milliseconds before a full pipe is tried again. */
 const FULL_PIPE = 20;
 
-/** Standard error, a file, or a named pipe. */
+/** A standard stream, a file, or a named pipe. */
 export class FileSink implements Sink {
   readonly #fd: number;
   #busy = false;
@@ -27,9 +27,9 @@ export class FileSink implements Sink {
     return new FileSink(fd, endsTorn(path, fd));
   }
 
-  static stderr(): FileSink {
-    unblockStderr();
-    return new FileSink(STDERR, false);
+  static standard(stream: keyof typeof STANDARD): FileSink {
+    unblock(stream);
+    return new FileSink(STANDARD[stream], false);
   }
 
   private constructor(fd: number, torn: boolean) {
@@ -79,7 +79,7 @@ export class FileSink implements Sink {
   }
 
   #release(): void {
-    if (this.#fd === STDERR) return;
+    if (this.#fd <= STANDARD.stderr) return;
     // Errors on close, as from a full disk, can no longer be acted on.
     close(this.#fd, () => {});
   }
@@ -87,16 +87,16 @@ export class FileSink implements Sink {
 
 /** Tries once: a reader that does not read standard error must not delay anything. */
 export function tellOnStderr(text: string): void {
-  unblockStderr();
-  write(STDERR, text, () => {});
+  unblock('stderr');
+  write(STANDARD.stderr, text, () => {});
 }
 
 /**
  * Reading `process.stderr` makes Node set a pipe or socket non-blocking. A blocking write could not be
  * abandoned: even process.exit() waits for it.
  */
-function unblockStderr(): void {
-  void process.stderr;
+function unblock(stream: keyof typeof STANDARD): void {
+  void process[stream];
 }
 
 /** Whether a file ends in the middle of a line, left by a killed process or a full disk. */

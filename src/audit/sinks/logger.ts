@@ -5,6 +5,7 @@ import { faultOf } from '../sink.ts';
 import type { WriteOutcome, Sink } from '../sink.ts';
 import { sendAll } from './send.ts';
 import { cut, formatPriority, MESSAGE_LIMIT } from './syslog.ts';
+import type { Facility } from './syslog.ts';
 
 /**
  * Prints `ready` if there is a syslog, which logger checks before it reads. Ignores signals sent to a whole
@@ -17,9 +18,14 @@ const COMMAND = 'trap "" HUP INT TERM; logger "$@" </dev/null && echo ready && e
  * that counts as one lost line, and the next write starts another logger.
  */
 export class LoggerSink implements Sink {
+  readonly #facility: Facility;
   #logger: ChildProcess | undefined;
   #ended: Error | undefined;
   #busy = false;
+
+  constructor(facility: Facility) {
+    this.#facility = facility;
+  }
 
   async write(lines: readonly Line[]): Promise<WriteOutcome> {
     if (this.#ended !== undefined) {
@@ -30,7 +36,7 @@ export class LoggerSink implements Sink {
     this.#busy = true;
     try {
       const logger = this.#logger ?? (await this.#start());
-      await sendAll(logger.stdin!, Buffer.concat(lines.map(encode)));
+      await sendAll(logger.stdin!, Buffer.concat(lines.map((line) => encode(line, this.#facility))));
       return { taken: lines.length };
     } catch (error) {
       return { taken: 0, fault: faultOf(error) };
@@ -81,6 +87,6 @@ export class LoggerSink implements Sink {
 
 const NEWLINE: Buffer = Buffer.from('\n');
 
-function encode({ level, text }: Line): Buffer {
-  return Buffer.concat([cut(Buffer.from(`${formatPriority(level)}${text.slice(0, -1)}`)), NEWLINE]);
+function encode({ level, text }: Line, facility: Facility): Buffer {
+  return Buffer.concat([cut(Buffer.from(`${formatPriority(facility, level)}${text.slice(0, -1)}`)), NEWLINE]);
 }

@@ -10,7 +10,7 @@ import { until } from '../../../test/support/process.ts';
 import { Log } from '../log.ts';
 
 function logTo(syslog: string): Log {
-  return new Log({ level: 'info', format: 'text', to: { syslog } });
+  return new Log({ level: 'info', format: 'text', to: [{ syslog }] });
 }
 
 /** A message without its header. */

@@ -7,6 +7,7 @@ import { faultOf } from '../sink.ts';
 import type { WriteOutcome, Sink } from '../sink.ts';
 import { sendAll } from './send.ts';
 import { encodeMessage } from './syslog.ts';
+import type { Facility } from './syslog.ts';
 
 /** Milliseconds for the receiver to accept a connection, or to take any of the data sent. */
 const PATIENCE = 10_000;
@@ -17,16 +18,18 @@ const PATIENCE = 10_000;
  */
 export class TcpSink implements Sink {
   readonly #to: Endpoint;
+  readonly #facility: Facility;
   #socket: Socket | undefined;
 
-  constructor(to: Endpoint) {
+  constructor(to: Endpoint, facility: Facility) {
     this.#to = to;
+    this.#facility = facility;
   }
 
   async write(lines: readonly Line[]): Promise<WriteOutcome> {
     try {
       const socket = this.#socket ?? (await this.#connect());
-      await sendAll(socket, Buffer.concat(lines.flatMap(frame)));
+      await sendAll(socket, Buffer.concat(lines.flatMap((line) => frame(line, this.#facility))));
       return { taken: lines.length };
     } catch (error) {
       this.close();
@@ -58,8 +61,8 @@ export class TcpSink implements Sink {
   }
 }
 
-function frame(line: Line): Buffer[] {
-  const message = encodeMessage(line);
+function frame(line: Line, facility: Facility): Buffer[] {
+  const message = encodeMessage(line, facility);
   return [Buffer.from(`${message.length} `), message];
 }
 

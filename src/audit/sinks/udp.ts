@@ -7,6 +7,7 @@ import type { Line } from '../line.ts';
 import { faultOf } from '../sink.ts';
 import type { WriteOutcome, Sink } from '../sink.ts';
 import { encodeMessage } from './syslog.ts';
+import type { Facility } from './syslog.ts';
 
 /**
  * Datagrams sent in one turn of the event loop, so that the receiver, which drops what it cannot read in
@@ -23,12 +24,14 @@ const VERDICT = 200;
  */
 export class UdpSink implements Sink {
   readonly #to: Endpoint;
+  readonly #facility: Facility;
   #socket: Socket | undefined;
   #error: Error | undefined;
   #refused = false;
 
-  constructor(to: Endpoint) {
+  constructor(to: Endpoint, facility: Facility) {
     this.#to = to;
+    this.#facility = facility;
   }
 
   async write(lines: readonly Line[]): Promise<WriteOutcome> {
@@ -75,7 +78,9 @@ export class UdpSink implements Sink {
 
   #send(socket: Socket, line: Line): Promise<void> {
     return new Promise((resolve, reject) => {
-      socket.send(encodeMessage(line), (error) => (error === null ? resolve() : reject(error)));
+      socket.send(encodeMessage(line, this.#facility), (error) =>
+        error === null ? resolve() : reject(error),
+      );
     });
   }
 

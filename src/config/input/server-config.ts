@@ -1,3 +1,4 @@
+import type { Facility } from '../../audit/sinks/syslog.ts';
 import type { ListenerConfig } from './listeners.ts';
 import type { RouteConfig, UpstreamConfig } from './routes.ts';
 import type { AcceptConfig, RuleConfig } from './rules.ts';
@@ -144,9 +145,20 @@ export interface LogConfig {
   /** The format of written lines. @default 'text' */
   readonly format?: 'text' | 'json' | undefined;
   /**
-   * The destination of lines: standard error, a file, or a syslog server (`udp://ADDRESS:PORT`,
-   * `tcp://ADDRESS:PORT`, or `local` for the local one).
+   * Where lines are written; each place has its own queue.
    * @default none; for `garter serve`, standard error
    */
-  readonly to?: 'stderr' | { readonly file: string } | { readonly syslog: string } | undefined;
+  readonly to?: OneOrMany<LogPlaceConfig> | undefined;
+  /** Where warnings and errors are written as well. @default none */
+  readonly errors?: OneOrMany<LogPlaceConfig> | undefined;
 }
+
+/**
+ * A standard stream, a file, or a syslog server: `udp://ADDRESS:PORT`, `tcp://ADDRESS:PORT`, or `local` for the local
+ * one. `facility`: a name of RFC 5424, in syslog's spelling. @default 'daemon'
+ */
+export type LogPlaceConfig =
+  | 'stderr'
+  | 'stdout'
+  | { readonly file: string }
+  | { readonly syslog: string; readonly facility?: Facility | undefined };

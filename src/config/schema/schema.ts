@@ -354,17 +354,12 @@ export const sections: {
     level: optional(choice<Level>(['error', 'warn', 'info', 'debug']), 'Default: info.'),
     format: optional(choice(['text', 'json']), 'Default: text.'),
     to: optional(
-      value<LogSettings['to'], NonNullable<LogConfig['to']>>(
-        {
-          anyOf: [
-            { enum: ['stderr'] },
-            inObject('file', 'The path of a file.'),
-            inObject('syslog', 'udp://ADDRESS:PORT, tcp://ADDRESS:PORT, or local.'),
-          ],
-        },
-        logPlace,
-      ),
-      'stderr (the default), { file: path } or { syslog: udp://127.0.0.1:514 }, tcp://… or local.',
+      list(logPlace),
+      'stderr (the default), stdout, { file: path } or { syslog: udp://127.0.0.1:514 }, tcp://… or local; or several.',
+    ),
+    errors: optional(
+      list(logPlace),
+      'Where warnings and errors are written as well: places like those of to.',
     ),
   }).describe('Log lines and records.'),
   limits: keys<LimitsSection, ConnectionLimitsConfig>(
@@ -414,8 +409,3 @@ export const sections: {
     },
   ).describe('Threads of the fast engine. Default: auto, one per core.'),
 };
-
-/** A JSON Schema of an object with this one key. */
-function inObject(key: string, description: string): object {
-  return { type: 'object', properties: { [key]: { type: 'string', description } }, required: [key] };
-}

@@ -58,7 +58,7 @@ suite('the associations of a thread', () => {
     const scene = new Scene('peers', 0, ports, new Associations(() => Infinity));
     const waits = new Scene('peers', 0, ports, scene.associations);
     const [association, waiting] = [await scene.open(), await waits.open()];
-    const log = new Log({ level: 'error', format: 'text', to: 'stderr' });
+    const log = new Log({ level: 'error', format: 'text', to: [] });
     const sessions = { size: 1000, [Symbol.iterator]: () => [scene.session, waits.session].values() };
     const forget = (bytes: number): number => scene.associations.forget(bytes);
     using memory = new MemoryWatch(10_000_000, sessions, log, {

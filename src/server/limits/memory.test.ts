@@ -26,7 +26,7 @@ suite('the watch over memory', () => {
     readonly file: string;
   } {
     const file = join(folder, name);
-    const log = new Log({ level: 'info', format: 'text', to: { file } });
+    const log = new Log({ level: 'info', format: 'text', to: [{ file }] });
     const machine: { use: number | undefined; open: number; now: number } = { use: 0.5, open: 1000, now: 0 };
     const open = {
       get size() {

@@ -27,7 +27,7 @@ const GRANT = { command: 'udp', destination: undefined, addresses: [] } as const
 function setup() {
   const lines: string[] = [];
   const log = new Log(
-    { level: 'info', format: 'text', to: 'stderr' },
+    { level: 'info', format: 'text', to: ['stderr'] },
     {
       pass: ({ event }) => lines.push(event),
     },
