@@ -11,6 +11,7 @@ interface LogEvent {
 export const EVENTS = {
   // records
   connect: { level: 'info' },
+  interim: { level: 'info' },
   disconnect: { level: 'info' },
   error: { level: 'info' },
   session: { level: 'info' },

@@ -92,9 +92,15 @@ export interface End {
 }
 
 /**
- * When a record is made: a request was granted and continues, or the connection has ended, normally or not.
+ * When a record is made: a request was granted and continues, it still does after a while, or the connection has ended,
+ * normally or not.
  */
-export type RecordEvent = 'connect' | 'disconnect' | 'error';
+export type RecordEvent = 'connect' | 'interim' | 'disconnect' | 'error';
+
+/** Whether the record is that of an end, of which each connection has one. */
+export function isEnd(event: RecordEvent): boolean {
+  return event === 'disconnect' || event === 'error';
+}
 
 /**
  * One connection, from accept to end, whatever happened; the log adds the time in front. Unknown values are

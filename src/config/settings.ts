@@ -80,6 +80,7 @@ export function completeSettings(
       to: log.to?.map((place) => logPlaceIn(files, place)) ?? (role === 'library' ? [] : ['stderr']),
       ...(log.errors !== undefined && { errors: log.errors.map((place) => logPlaceIn(files, place)) }),
     },
+    ...(log.interim !== undefined && { interim: log.interim }),
     engine: draft.engine ?? 'auto',
     workers: draft.workers ?? (role === 'server' ? 'auto' : 1),
   };

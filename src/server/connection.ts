@@ -120,8 +120,7 @@ function runCommand(
 ): Promise<End | undefined> {
   const { protocol, destination } = request;
   const command = commandOf(request);
-  session.requestReceived(protocol, command ?? String(request.command), destination);
-  if (request.userId !== undefined) session.claims(request.userId);
+  session.requestReceived(protocol, command ?? String(request.command), destination, request.userId);
   switch (command) {
     case 'connect':
       return connect(session, handshake, request, state);

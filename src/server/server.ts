@@ -4,6 +4,7 @@ import { inspect } from 'node:util';
 import type { Fields } from '../audit/line.ts';
 import { Journal } from '../audit/journal.ts';
 import { Log } from '../audit/log.ts';
+import { isEnd } from '../audit/record.ts';
 import type { ConnectionRecord } from '../audit/record.ts';
 import { Spare } from '../limits/spare.ts';
 import { isOver } from '../auth/identity.ts';
@@ -131,7 +132,7 @@ export class Server implements AsyncDisposable {
     if (onRecord !== undefined) {
       const failed = (error: unknown): void =>
         this.#log.errorSeldom('hook-failed', { error: inspect(error) });
-      this.journal.subscribe({ wants: (event) => event !== 'connect', take: shield(onRecord, failed) });
+      this.journal.subscribe({ wants: isEnd, take: shield(onRecord, failed) });
     }
     this.#quotas = new QuotaStore(this.#log);
     this.#ports = new OwnPorts(memory.ports);

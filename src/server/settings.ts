@@ -20,6 +20,8 @@ export interface Settings {
   readonly resolve: ResolveOptions;
   readonly timeouts: Timeouts;
   readonly log: LogSettings;
+  /** Milliseconds between two records of a session that lasts. @default it has one, at its end */
+  readonly interim?: number;
   readonly limits: ConnectionLimitSettings;
   /** Keeps quotas across restarts. */
   readonly stateFile?: string;

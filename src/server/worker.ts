@@ -23,6 +23,7 @@ import { OwnPorts } from './listen/own-ports.ts';
 import { Quotas } from './limits/quotas.ts';
 import { matches } from './session/filter.ts';
 import type { SessionFilter } from './session/filter.ts';
+import { Interim } from './session/interim.ts';
 import { recheckByClock, recheckUsers } from './session/recheck.ts';
 import { RelayPorts } from './listen/relay-ports.ts';
 import type { Session } from './session/session.ts';
@@ -49,6 +50,7 @@ export class Worker implements Workers {
   readonly #state: ServerState;
   readonly #listeners: Listeners;
   readonly #memory: MemoryWatch;
+  readonly #interim: Interim<Session>;
   readonly #clock: NodeJS.Timeout;
   readonly #spare: Spare;
   /** Settles when no look-up of users' identities is in progress. */
@@ -108,6 +110,7 @@ export class Worker implements Workers {
       accepted: (client, listener) => this.#accepted(client, listener),
       failed: (code, { place }) => log.warn('accept-failed', { listener: place, code }),
     });
+    this.#interim = new Interim(sessions, (session) => sessions.recordInterim(session));
     this.#clock = setInterval(() => recheckByClock(this.#state), RECHECK_INTERVAL).unref();
   }
 
@@ -127,6 +130,7 @@ export class Worker implements Workers {
       state.connections.use(settings.limits);
       this.#memory.limit = settings.limits.memory ?? defaultLimit();
       state.outbound.use(settings);
+      this.#interim.use(settings.interim);
       await listeners.commit();
       const rechecked = this.recheck();
       const early = this.#early ?? [];
@@ -181,6 +185,7 @@ export class Worker implements Workers {
 
   async close(): Promise<void> {
     clearInterval(this.#clock);
+    this.#interim[Symbol.dispose]();
     for (const [client] of this.#early ?? []) client.destroy();
     this.#state.outbound.close();
     this.#memory[Symbol.dispose]();

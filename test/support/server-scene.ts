@@ -1,5 +1,6 @@
 import { Journal } from '../../src/audit/journal.ts';
 import { Log } from '../../src/audit/log.ts';
+import { isEnd } from '../../src/audit/record.ts';
 import type { ConnectionRecord } from '../../src/audit/record.ts';
 import type { LogEntry } from '../../src/audit/line.ts';
 import type { Authentication } from '../../src/auth/identity.ts';
@@ -105,7 +106,7 @@ export class ServerScene implements Disposable {
     const journal = new Journal(log);
     journal.subscribe({
       take: (record, event) => {
-        if (event !== 'connect') this.records.push(record);
+        if (isEnd(event)) this.records.push(record);
       },
     });
     const quotas = new Quotas({ used: () => this.used, add: () => undefined });

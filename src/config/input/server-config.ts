@@ -151,6 +151,8 @@ export interface LogConfig {
   readonly to?: OneOrMany<LogPlaceConfig> | undefined;
   /** Where warnings and errors are written as well. @default none */
   readonly errors?: OneOrMany<LogPlaceConfig> | undefined;
+  /** How often a session that lasts is recorded before its end: `'10m'`. @default never */
+  readonly interim?: string | undefined;
 }
 
 /**

@@ -38,7 +38,7 @@ export interface Sections {
   readonly resolve: Partial<ResolveSection>;
   readonly nat64: readonly string[];
   readonly timeouts: TimeoutsSection;
-  readonly log: Partial<LogSettings>;
+  readonly log: LogSection;
   readonly limits: LimitsSection;
   readonly state: string;
   readonly health: Endpoint;
@@ -57,6 +57,10 @@ export interface Lists {
   readonly accept: WithFiles<AcceptSection>;
   readonly rules: WithFiles<RuleSection>;
   readonly routes: WithFiles<RouteSection>;
+}
+
+export interface LogSection extends Partial<LogSettings> {
+  readonly interim?: number;
 }
 
 export interface Users {
@@ -350,12 +354,16 @@ export const sections: {
     'udp-idle': optional(leaf.time, 'Without a datagram in either direction. Default: 3m.'),
     drain: optional(leaf.time, 'For open sessions when garter shuts down. Default: 30s.'),
   }).describe('How long to wait.'),
-  log: keys<Partial<LogSettings>, LogConfig>('{ level: info, format: text, to: stderr }', {
+  log: keys<LogSection, LogConfig>('{ level: info, format: text, to: stderr }', {
     level: optional(choice<Level>(['error', 'warn', 'info', 'debug']), 'Default: info.'),
     format: optional(choice(['text', 'json']), 'Default: text.'),
     to: optional(
       list(logPlace),
       'stderr (the default), stdout, { file: path } or { syslog: udp://127.0.0.1:514 }, tcp://… or local; or several.',
+    ),
+    interim: optional(
+      leaf.time,
+      'How often a session that lasts is recorded before its end. Default: never.',
     ),
     errors: optional(
       list(logPlace),

@@ -54,8 +54,8 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
   #remote: Endpoint;
   /** Kept until the relay begins; after that it is seldom required. */
   #ip: Ip | undefined;
-  /** An integer, which does not need a heap object of its own. */
-  readonly #startedAt = Math.floor(performance.now());
+  /** By `performance.now()`; an integer, which does not need a heap object of its own. */
+  readonly startedAt: number = Math.floor(performance.now());
 
   #phase: Phase = 'accept';
   #protocol: Protocol = 'socks5';
@@ -235,15 +235,12 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
     if (credentials !== undefined) this.#credentials = credentials;
   }
 
-  requestReceived(protocol: Protocol, command: string, destination: HostPort): void {
+  /** `claimed`: a user name that nothing confirms. */
+  requestReceived(protocol: Protocol, command: string, destination: HostPort, claimed = ''): void {
     this.#protocol = protocol;
     this.#command = command;
     this.#destination = destination;
-  }
-
-  /** The client says that it is this user, which nothing confirms. */
-  claims(name: string): void {
-    this.#claimed = name.slice(0, CLAIM) || undefined;
+    this.#claimed = claimed.slice(0, CLAIM) || undefined;
   }
 
   /** The rules and routes decided when the server's `decisions` had this value. */
@@ -416,7 +413,7 @@ export class Session implements RosterMember, RelayOwner, Holder, OutboundClient
       sent: this.#counters.sent,
       received: this.#counters.received,
       dropped: this.#counters.dropped,
-      duration: Math.round(performance.now() - this.#startedAt),
+      duration: Math.round(performance.now() - this.startedAt),
       at: end instanceof Failure ? end.at : undefined,
       end: end && formatEnd(end),
     };

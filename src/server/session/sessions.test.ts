@@ -3,10 +3,9 @@ import { suite, test } from 'node:test';
 import { Journal } from '../../audit/journal.ts';
 import { Log } from '../../audit/log.ts';
 import { recordLines } from '../../audit/record-lines.ts';
-import type { RecordEvent } from '../../audit/record.ts';
 import { createLimitMemory, Limits } from '../../limits/limits.ts';
 import type { Connection } from '../../net/engine.ts';
-import type { RuleOptions } from '../../policy/policy.ts';
+import type { LogKind, RuleOptions } from '../../policy/policy.ts';
 import { Failure } from '../failure.ts';
 import { Quotas } from '../limits/quotas.ts';
 import type { OpenListener } from '../listen/listeners.ts';
@@ -18,7 +17,7 @@ import { Sessions } from './sessions.ts';
 const LISTENER = { settings: {}, place: '192.0.2.1:1080' } as OpenListener;
 const MEMORY = createLimitMemory([1, 2], 32);
 
-function rule(name: string, log: readonly RecordEvent[] = []): RuleOptions {
+function rule(name: string, log: readonly LogKind[] = []): RuleOptions {
   return { name, action: 'allow', to: ['any'], log, revoke: 'close' };
 }
 
@@ -142,7 +141,7 @@ suite('sessions are stopped by a filter', () => {
   });
 });
 
-const LINES: readonly (readonly [readonly RecordEvent[], readonly string[]])[] = [
+const LINES: readonly (readonly [readonly LogKind[], readonly string[]])[] = [
   [[], []],
   [['disconnect', 'error'], ['disconnect']],
   [['connect'], ['connect']],

@@ -103,6 +103,12 @@ export class Sessions {
     this.#journal.write(session, 'connect', rule?.log.includes('connect') !== true);
   }
 
+  /** Records a session that continues, if its end would be logged too. */
+  recordInterim(session: Session): void {
+    const { rules } = session;
+    this.#journal.write(session, 'interim', !rules.some(({ log }) => log.includes('disconnect')));
+  }
+
   /**
    * Writes the record of a session and releases everything it held, including its slot among the connections:
    * a client that does not read its answer keeps no one else out. Its connection is closed when `gone`
