@@ -48,6 +48,7 @@ suite('fail2ban-regex counts what back-off counts, and nothing that a client mak
         config,
         `listen: [{ address: 127.0.0.1:0, methods: [password] }]
 users: { file: users.txt }
+workers: 1
 log: { format: ${format}, to: { file: garter.log } }
 `,
       );

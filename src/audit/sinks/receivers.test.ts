@@ -102,6 +102,17 @@ suite('syslog over UDP', () => {
     });
   }
 
+  test('has the facility that is written', async () => {
+    using receiver = await receiveUdp('127.0.0.1');
+    const syslog = `udp://127.0.0.1:${receiver.port}`;
+    const log = new Log({ level: 'info', format: 'text', to: [{ syslog, facility: 'local3' }, { syslog }] });
+    log.info('started');
+    await until(() => receiver.messages.length === 2);
+    await log.close();
+    const priorities = receiver.messages.map((message) => /^<(\d+)>/.exec(message)![1]);
+    assert.deepEqual(priorities.toSorted(), ['158', '30']);
+  });
+
   test('notices a missing receiver, and continues when there is one', async () => {
     const { port } = await gone(receiveUdp('127.0.0.1'));
     const log = logTo(`udp://127.0.0.1:${port}`);
