@@ -109,8 +109,11 @@ suite('syslog over UDP', () => {
     log.info('started');
     await until(() => receiver.messages.length === 2);
     await log.close();
-    const priorities = receiver.messages.map((message) => /^<(\d+)>/.exec(message)![1]);
-    assert.deepEqual(priorities.toSorted(), ['158', '30']);
+    const priorities = receiver.messages.map((message) => Number(/^<(\d+)>/.exec(message)![1]));
+    assert.deepEqual(
+      priorities.toSorted((a, b) => a - b),
+      [30, 158],
+    );
   });
 
   test('notices a missing receiver, and continues when there is one', async () => {
