@@ -1,3 +1,4 @@
+import { addressRemedy, isShortRange } from './address-remedy.ts';
 import { embeddedIpv4, formatIp, sameIp, unmapped } from '../wire/ip.ts';
 import { parseCidr, rangeOf } from './addresses.ts';
 import type { AddressRange } from './addresses.ts';
@@ -30,7 +31,7 @@ export function parseCondition(text: string): Condition | undefined {
   }
   const suffix = text.startsWith('.');
   const name = parseName(suffix ? text.slice(1) : text);
-  if (name === undefined || isNumericName(name)) return undefined;
+  if (name === undefined || isNumericName(name) || isShortRange(name)) return undefined;
   // `metadata.` would be a host name, and a rule denying it would not deny what its author meant.
   if (!suffix && isSetName(name)) return undefined;
   return { type: 'name', name: suffix ? `.${name}` : name };
@@ -45,6 +46,8 @@ export function conditionRemedy(text: string): string {
     const address = formatIp(cidr.ip);
     return `write ${formatIp(range.first)}/${cidr.size} for the network, or ${address} for the one address`;
   }
+  const remedy = addressRemedy(text);
+  if (remedy !== undefined) return remedy;
   if (text.startsWith('*.') && parseCondition(text.slice(1)) !== undefined) return `write ${text.slice(1)}`;
   if (text === '*' || text === '.') return 'write any';
   if (text.includes('%')) return 'remove the zone: rules ignore it';

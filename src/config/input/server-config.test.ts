@@ -4,14 +4,18 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import type { z } from 'zod';
 import { count, time } from '../schema/scalars.ts';
-import type { lists, sections } from '../schema/schema.ts';
+import type { ALONE_LIST, lists, sections } from '../schema/schema.ts';
 import { keys, list, optional } from '../schema/value.ts';
 import type { FileConfig } from './server-config.ts';
 import type { OneOrMany } from './values.ts';
 
 /** The input types of the schema, reassembled. */
 type Taken = {
-  readonly [K in keyof typeof lists]?: readonly z.input<(typeof lists)[K]>[] | undefined;
+  readonly [K in keyof typeof lists]?:
+    | (K extends typeof ALONE_LIST
+        ? OneOrMany<z.input<(typeof lists)[K]>>
+        : readonly z.input<(typeof lists)[K]>[])
+    | undefined;
 } & { readonly [K in keyof typeof sections]?: z.input<(typeof sections)[K]> | undefined };
 
 type Flat<T> = { readonly [K in keyof T]: T[K] };

@@ -10,8 +10,8 @@ import type { OneOrMany, Secret } from './values.ts';
  * sizes such as `512MiB` or `10GB`. A key that is `undefined` counts as absent.
  */
 export interface ServerConfig {
-  /** The addresses to listen on. @default [{ address: '127.0.0.1:1080' }] */
-  readonly listen?: readonly ListenerConfig[] | undefined;
+  /** The addresses to listen on; a string is an address. @default '127.0.0.1:1080' */
+  readonly listen?: OneOrMany<string | ListenerConfig> | undefined;
   /** Users with passwords. @default none */
   readonly users?: UsersConfig | undefined;
   /**

@@ -5,7 +5,7 @@ import type { Condition } from '../../policy/conditions.ts';
 import type { PortRange } from '../../policy/policy.ts';
 import { SET_NAMES } from '../../policy/sets.ts';
 import { nearestService, portOf } from './service-ports.ts';
-import { nearest } from '../source/suggestion.ts';
+import { setMeantBy } from './set-words.ts';
 import { isKeys, plain, text, value } from './value.ts';
 import type { Hints, Schema } from './value.ts';
 import { ValueError, notYet, quote } from '../source/value-error.ts';
@@ -70,7 +70,7 @@ export function parseFrom(input: unknown): string {
   if (condition === undefined)
     throw new ValueError(`${quote(written)} is not an address, a network or a set`, conditionRemedy(written));
   if (condition.type !== 'name') return canonical(condition, written);
-  const set = nearest(written, SET_NAMES);
+  const set = setMeantBy(written);
   throw new ValueError(
     `${quote(written)} is a name, but clients are known only by address`,
     set === undefined ? 'write their address or network' : `did you mean the set ${set}?`,

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { formatPath } from '../source/problem.ts';
 import type { Path, Report } from '../source/problem.ts';
-import { lists, sections } from './schema.ts';
+import { ALONE_LIST, lists, sections } from './schema.ts';
 import type { RouteSection } from './routes.ts';
 import type { AcceptSection, Lists, RuleSection, Sections } from './schema.ts';
 import type { Source } from '../source/source.ts';
@@ -41,7 +41,7 @@ export function readDraft({ value }: Source, report: Report): WrittenDraft {
   for (const [key, input] of Object.entries(value)) {
     if (input === undefined) continue;
     if (isIn(lists, key)) {
-      const entries = Array.isArray(input) ? input : undefined;
+      const entries = entriesOf(input, key);
       draft[key] = entries?.map((entry, i) => read(lists[key], entry, [key, i]));
       if (entries === undefined) {
         const remedy = `write ${key}: [ … ], or one "- …" for each entry`;
@@ -51,6 +51,12 @@ export function readDraft({ value }: Source, report: Report): WrittenDraft {
     else reportUnknown([key], Object.keys({ ...lists, ...sections }), report);
   }
   return draft;
+}
+
+/** The entries of a list; a single listener is a list of one. */
+function entriesOf(input: unknown, key: keyof Lists): readonly unknown[] | undefined {
+  if (Array.isArray(input)) return input;
+  return key === ALONE_LIST && (isKeys(input) || typeof input === 'string') ? [input] : undefined;
 }
 
 function reportIssues(issues: readonly z.core.$ZodIssue[], input: unknown, at: Path, report: Report): void {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { lists, sections } from './schema.ts';
+import { ALONE_LIST, lists, sections } from './schema.ts';
 import { ALONE, SHORT } from './value.ts';
 
 /**
@@ -9,6 +9,10 @@ import { ALONE, SHORT } from './value.ts';
 export function jsonSchema(): object {
   const whole = z.strictObject({
     ...Object.fromEntries(Object.entries(lists).map(([name, entry]) => [name, z.array(entry).optional()])),
+    [ALONE_LIST]: z
+      .array(lists[ALONE_LIST])
+      .meta({ description: 'Listeners.', [ALONE]: true })
+      .optional(),
     ...Object.fromEntries(Object.entries(sections).map(([name, section]) => [name, section.optional()])),
   });
   const { $schema, ...schema } = z.toJSONSchema(whole, { io: 'input', target: 'draft-7' });

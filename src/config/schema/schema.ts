@@ -27,7 +27,7 @@ import { route, upstream } from './routes.ts';
 import type { RouteSection, UpstreamSection } from './routes.ts';
 import { listenerTls } from './tls.ts';
 import type { TlsSection } from './tls.ts';
-import { choice, keyed, keys, list, optional, plain, value } from './value.ts';
+import { choice, keyed, keys, list, optional, plain, standsFor, value } from './value.ts';
 import type { Schema } from './value.ts';
 import { ValueError, quote } from '../source/value-error.ts';
 
@@ -294,7 +294,7 @@ type Entry<T> = T extends readonly (infer E)[] ? E : never;
 
 /** The entry schema of each section that is a list. */
 export const lists: { readonly [K in keyof Lists]: Schema<Lists[K], Entry<FileConfig[K]>> } = {
-  listen: listener.describe('A listener.'),
+  listen: standsFor('address', listener).describe('A listener, or only its address.'),
   accept: acceptRule.describe(
     'An accept rule, applied before any byte is read: the first match decides; if none matches, the connection is closed.',
   ),
@@ -305,6 +305,9 @@ export const lists: { readonly [K in keyof Lists]: Schema<Lists[K], Entry<FileCo
     'A route: the first match decides; if none matches, the request is refused. Without routes everything leaves directly.',
   ),
 };
+
+/** The list that may be written as a single entry, without brackets. */
+export const ALONE_LIST = 'listen' as const;
 
 /** The schema of every other section. */
 export const sections: {

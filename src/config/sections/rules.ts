@@ -1,5 +1,4 @@
 import { AddressSet } from '../../policy/addresses.ts';
-import { parseCondition } from '../../policy/conditions.ts';
 import type {
   AcceptRuleOptions,
   LimitOptions,
@@ -9,17 +8,16 @@ import type {
   RuleOptions,
   WhenOptions,
 } from '../../policy/policy.ts';
-import { SET_NAMES } from '../../policy/sets.ts';
 import type { Draft } from '../schema/draft.ts';
 import type { CommandWord } from '../input/values.ts';
 import { reportTaken, whereIs } from '../checks/names.ts';
 import type { Path, Placed, Reports } from '../source/problem.ts';
+import { warnOfSetWords } from '../checks/set-words.ts';
 import { unreachableAccepts, unreachableRules } from '../checks/shadowed-rules.ts';
 import type { Unreachable } from '../checks/shadowed-rules.ts';
 import type { AcceptSection, RuleSection } from '../schema/schema.ts';
 import { originOf } from '../source/source.ts';
 import type { Source } from '../source/source.ts';
-import { nearest } from '../source/suggestion.ts';
 import { checkNat64, checkTranslated } from './translated.ts';
 import { quote } from '../source/value-error.ts';
 
@@ -161,7 +159,8 @@ function limitOptions(limit: NonNullable<RuleSection['limit']>): LimitOptions {
 }
 
 /** The checks of a rule that the schema cannot express. */
-function checkRule(section: RuleSection, path: Path, { error, warning }: Reports): void {
+function checkRule(section: RuleSection, path: Path, reports: Reports): void {
+  const { error, warning } = reports;
   const { allow, deny, to, protocol, user } = section;
   if (allow === undefined && deny === undefined)
     error(path, 'a rule needs allow or deny', 'add allow: any, or deny: any');
@@ -185,15 +184,5 @@ function checkRule(section: RuleSection, path: Path, { error, warning }: Reports
       'key',
     );
   }
-  for (const [i, written] of to.entries()) {
-    const condition = parseCondition(written);
-    const set =
-      condition?.type === 'name' && !written.includes('.') ? nearest(written, SET_NAMES) : undefined;
-    if (set !== undefined)
-      warning(
-        [...path, 'to', i],
-        `${quote(written)} is taken as a host name`,
-        `did you mean the set ${set}?`,
-      );
-  }
+  warnOfSetWords(to, path, reports);
 }

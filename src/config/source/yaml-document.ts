@@ -79,8 +79,8 @@ export class YamlDocument {
     let key: Node | undefined;
     for (const step of path) {
       const inside: Node | null = (node && this.aliases.get(node)) ?? node;
-      if (isMap<Node, Node | null>(inside)) {
-        const pair = this.#pairs(inside).get(String(step));
+      if (isMap<Node, Node | null>(inside) && typeof step === 'string') {
+        const pair = this.#pairs(inside).get(step);
         if (pair === undefined) break;
         key = pair.key;
         node = pair.value;

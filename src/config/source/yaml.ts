@@ -28,7 +28,7 @@ export function readYaml(
     file,
     place: (path, on) => document.place(path, on),
     shown: (shown, path) => {
-      const written = reader.expansions.get(path.join('\0')) ?? reader.expansions.get(standingAlone(path));
+      const written = expansionAt(path, reader.expansions);
       // Anything that a message quotes, even shortened or escaped, could be part of a secret.
       return written === undefined ? shown : shown.replace(QUOTED, () => `"${written}"`);
     },
@@ -40,9 +40,11 @@ export function readYaml(
 /** All quoted text in a message: the text may contain quotes and ellipses itself. */
 const QUOTED = /".*["…]/s;
 
-/** The path of a single value written in place of a list, given the path of the list's first entry. */
-function standingAlone(path: Path): string {
-  return path.at(-1) === 0 ? path.slice(0, -1).join('\0') : '';
+/** The value at a path, or the text that is the short form of a list or mapping around it. */
+function expansionAt(path: Path, expansions: ReadonlyMap<string, string>): string | undefined {
+  const ends = path.map((_, i) => path.length - i);
+  const end = ends.find((one) => expansions.has(path.slice(0, one).join('\0')));
+  return expansions.get(path.slice(0, end).join('\0'));
 }
 
 /** Converts YAML nodes to plain values. */
