@@ -39,7 +39,7 @@ const all: readonly Source[] = globSync('**/*.ts', { cwd: import.meta.dirname })
   return {
     file,
     text,
-    imports: [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([, from]) => from!),
+    imports: [...text.matchAll(/\b(?<!')(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([, from]) => from!),
   };
 });
 const sources = all.filter(({ file }) => !file.endsWith('.test.ts'));

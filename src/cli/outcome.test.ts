@@ -222,6 +222,7 @@ const AS_THE_SERVER: readonly (readonly [string, string, readonly string[]])[] =
     '--command udp --to 0.0.0.0:0',
     [
       '  rule      no rule matches',
+      '  nearly    ftp (FILE:1): the command udp is not in [bind]',
       '  reply     2',
       '  record    policy:request:no-rule',
       'refused: no rule allows it',

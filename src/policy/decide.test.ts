@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
 import * as fc from 'fast-check';
-import { formatIp, parseIp, sameIp } from '../wire/ip.ts';
+import { formatIp, parseIp, sameIp, unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { compile } from './compile.ts';
 import { parsePortRange } from './conditions.ts';
 import { decide, grantsSome } from './decide.ts';
 import type { Decision, Permit } from './decide.ts';
+import { nearMisses } from './near-misses.ts';
 import type {
   Command,
   Destination,
@@ -20,6 +21,8 @@ import type {
 } from './policy.ts';
 
 const ROWS = readFileSync(new URL('decide.rows.txt', import.meta.url), 'utf8');
+
+const NEARLY = readFileSync(new URL('near-misses.rows.txt', import.meta.url), 'utf8');
 
 suite('decide', () => {
   for (const { name, rules, nat64, questions } of readBlocks(ROWS)) {
@@ -93,6 +96,53 @@ suite('decide', () => {
       assert.equal(show(together), `allow ${first.permit.rule.name} ${same.map(formatIp).join(' ')}`);
     });
     fc.assert(property, { numRuns: 300 });
+  });
+});
+
+suite('near misses', () => {
+  for (const { name, rules, nat64, questions } of readBlocks(NEARLY)) {
+    test(name, () => {
+      const policy = compile({ rules: rules.map(readRule), nat64 });
+      const answered = questions.map((line) => {
+        const [question = ''] = line.split(' -> ');
+        const decision = ask(policy, question);
+        assert(decision.type === 'refuse' && decision.reason === 'no-rule', question);
+        const { facts, destination } = readQuestion(question);
+        const missed = nearMisses(policy, facts, destination, decision.address, MACHINE);
+        const shown = missed.map(({ rule, text }) => `${rule.name} ${text}`).join('; ');
+        return `${question} -> ${shown || 'none'}`;
+      });
+      assert.deepEqual(answered, questions);
+    });
+  }
+
+  test('whatever keeps a rule from matching is found', () => {
+    for (const { rules, questions } of readBlocks(`${ROWS}\n${NEARLY}`)) {
+      const policy = compile({ rules: rules.map(readRule) });
+      for (const question of questions.map((line) => line.split(' -> ')[0]!)) {
+        const { facts } = readQuestion(question);
+        const client = unmapped(facts.client);
+        for (const rule of policy.rules)
+          assert.equal(
+            rule.unmet(facts, client, MACHINE).length === 0,
+            rule.isFor(facts, client, MACHINE),
+            question,
+          );
+      }
+    }
+  });
+
+  test('long lists are cut short', () => {
+    const ports = Array.from({ length: 100 }, (_, i) => String(i + 1)).join(' ');
+    const policy = compile({ rules: [readRule(`allow any to any port ${ports}`, 0)] });
+    const { facts, destination } = readQuestion('connect 192.0.3.7:8000');
+    assert.deepEqual(
+      nearMisses(policy, facts, destination, undefined, MACHINE).map(({ condition, text }) => [
+        condition,
+        text,
+      ]),
+      [['port', 'port 8000 is not in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, and 90 more]']],
+    );
   });
 });
 
@@ -185,14 +235,30 @@ function readBlocks(text: string): Block[] {
   return blocks;
 }
 
-function ask(policy: ReturnType<typeof compile>, question: string): Decision {
+interface Question {
+  readonly facts: Facts;
+  /** `undefined` for grantsSome. */
+  readonly destination: Destination | undefined;
+  readonly resolved: readonly Ip[] | 'passed-on' | undefined;
+}
+
+function readQuestion(question: string): Question {
   const [asked = '', answer] = question.split(' = ');
   const [command, target = '', ...words] = asked.trim().split(' ');
   const passedOn = words[0] === 'passed-on';
-  const facts = factsOf(oneOf(COMMANDS, command), passedOn ? {} : pairs(words));
-  if (target === '*') return grantsSome(policy, facts, MACHINE);
-  const resolved = answer?.split(' ').flatMap((text) => (text === '' ? [] : [parseIp(text)!]));
-  return decide(policy, facts, readDestination(target), passedOn ? 'passed-on' : resolved, MACHINE);
+  return {
+    facts: factsOf(oneOf(COMMANDS, command), passedOn ? {} : pairs(words)),
+    destination: target === '*' ? undefined : readDestination(target),
+    resolved: passedOn
+      ? 'passed-on'
+      : answer?.split(' ').flatMap((text) => (text === '' ? [] : [parseIp(text)!])),
+  };
+}
+
+function ask(policy: ReturnType<typeof compile>, question: string): Decision {
+  const { facts, destination, resolved } = readQuestion(question);
+  if (destination === undefined) return grantsSome(policy, facts, MACHINE);
+  return decide(policy, facts, destination, resolved, MACHINE);
 }
 
 function show(decision: Decision): string {

@@ -7,6 +7,10 @@ import type { Facts, RequestConditionOptions, LocalAddresses } from './policy.ts
 import { PortSet } from './ports.ts';
 import { TimeWindow } from './window.ts';
 
+const FACT_CONDITIONS = ['allow', 'listener', 'protocol', 'source-port', 'from', 'user', 'when'] as const;
+/** A condition that does not depend on the destination, by its key; `allow`: the command. */
+export type FactCondition = (typeof FACT_CONDITIONS)[number];
+
 /** The conditions of a rule or a route on a request, compiled. */
 export class RequestConditions {
   readonly options: RequestConditionOptions;
@@ -43,6 +47,21 @@ export class RequestConditions {
       (this.#users === undefined || isAmong(this.#users, facts)) &&
       (this.#when === undefined || this.#when.has(facts.time))
     );
+  }
+
+  /** The conditions that keep `isFor` from being true, by their keys. */
+  unmet(facts: Facts, client: Ip, surroundings: LocalAddresses): FactCondition[] {
+    const { commands, listener, protocol } = this.options;
+    const holds: Readonly<Record<FactCondition, boolean>> = {
+      allow: commands?.includes(facts.command) ?? true,
+      listener: listener?.includes(facts.listener) ?? true,
+      protocol: protocol?.includes(facts.protocol) ?? true,
+      'source-port': this.#sourcePorts?.has(facts.sourcePort) ?? true,
+      from: this.#from?.has(client, surroundings) ?? true,
+      user: this.#users === undefined || isAmong(this.#users, facts),
+      when: this.#when?.has(facts.time) ?? true,
+    };
+    return FACT_CONDITIONS.filter((condition) => !holds[condition]);
   }
 
   hasPort(port: number): boolean {

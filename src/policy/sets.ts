@@ -1,3 +1,4 @@
+import type { Ip } from '../wire/ip.ts';
 import { AddressSet, parseAddressRange } from './addresses.ts';
 import type { AddressRange } from './addresses.ts';
 
@@ -75,6 +76,14 @@ export type BlockName = keyof typeof BLOCKS;
 
 export function rangesOf(set: BlockName): AddressRange[] {
   return read(BLOCKS[set]);
+}
+
+/** The special sets that contain an address. */
+export function blocksWith(ip: Ip): BlockName[] {
+  const { private: _, ...special } = BLOCKS;
+  return Object.entries(special).flatMap(([set, blocks]) =>
+    AddressSet.of(read(blocks)).has(ip) ? [set as BlockName] : [],
+  );
 }
 
 /**

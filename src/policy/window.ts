@@ -34,6 +34,12 @@ export class TimeWindow {
     return (today && minute >= this.#start) || (yesterday && minute < this.#end);
   }
 
+  /** The day and time in the zone: `Sat 11:00`. */
+  local(time: number): string {
+    const weekMinute = this.#minuteOfWeek(time);
+    return `${DAYS[Math.floor(weekMinute / MINUTES_OF_DAY)]} ${formatMinute(weekMinute % MINUTES_OF_DAY)}`;
+  }
+
   /**
    * Minutes since Sunday 00:00. UTC offsets change only at multiples of a quarter of an hour, so within one
    * the clock runs steadily.
@@ -50,6 +56,27 @@ export class TimeWindow {
     }
     return this.#blockMinute + Math.floor((time - block * BLOCK) / 60_000);
   }
+}
+
+/** `it is Sat 11:00 in Europe/Oslo, not mon-fri 08:00-18:00` */
+export function describeOutside(options: WhenOptions, time: number): string {
+  const { days, hours, zone } = options;
+  const span = [
+    ...(days.length < DAYS.length ? [formatDays(days)] : []),
+    ...(hours === undefined ? [] : [`${formatMinute(hours.start)}-${formatMinute(hours.end)}`]),
+  ].join(' ');
+  return `it is ${new TimeWindow(options).local(time)} in ${zone}, not ${span}`;
+}
+
+/** `mon-fri`, or `sat,mon,tue`. */
+function formatDays(days: readonly number[]): string {
+  const names = days.map((day) => DAYS[day]!.toLowerCase());
+  const isRun = days.length > 2 && days.every((day, i) => i === 0 || day === days[i - 1]! + 1);
+  return isRun ? `${names[0]}-${names.at(-1)}` : names.join(',');
+}
+
+function formatMinute(minute: number): string {
+  return [Math.floor(minute / 60), minute % 60].map((part) => String(part).padStart(2, '0')).join(':');
 }
 
 const BLOCK = 15 * 60_000;

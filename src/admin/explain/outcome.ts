@@ -2,6 +2,8 @@ import { formatEnd } from '../../audit/record.ts';
 import type { Member } from '../../auth/users-file.ts';
 import { isExpired, nameFault } from '../../auth/users-file.ts';
 import { accept } from '../../policy/accept.ts';
+import { nearMisses } from '../../policy/near-misses.ts';
+import type { NearMiss } from '../../policy/near-misses.ts';
 import type { Destination, Facts, Method, Protocol } from '../../policy/policy.ts';
 import { judge } from '../../route/judge.ts';
 import type { Basis, Need, Refused, RoutedPermit } from '../../route/judge.ts';
@@ -136,7 +138,12 @@ async function follow(
     }
     const verdict = step.value;
     if (verdict.type === 'allow') return verdict;
-    throw refusal(verdict, facts, unresolved ?? Failure.ofVerdict(verdict, command), note);
+    const refused = refusal(verdict, facts, unresolved ?? Failure.ofVerdict(verdict, command), note);
+    if (verdict.reason === 'no-rule') {
+      const address = verdict.address ?? question.addresses[0];
+      noteNearMisses(nearMisses(basis.policy, facts, about, address, basis.ports), note);
+    }
+    throw refused;
   };
   if (command !== 'udp') {
     const routed = await ask(destinationFor(question));
@@ -354,4 +361,13 @@ function refusal(refused: Refused, facts: Facts, end: Failure | undefined, note:
   else if (reason === 'no-rule') note('rule', 'no rule matches');
   if (route !== undefined) note('route', describeRoute(route, false));
   return new NotAllowed(describeRefusal(refused, facts), end);
+}
+
+const NEAR_MISSES_SHOWN = 20;
+
+function noteNearMisses(missed: readonly NearMiss[], note: Note): void {
+  for (const { rule, text } of missed.slice(0, NEAR_MISSES_SHOWN))
+    note('nearly', `${rule.name}${describeOrigin(rule.origin)}: ${text}`);
+  const more = missed.length - NEAR_MISSES_SHOWN;
+  if (more > 0) note('nearly', `and ${more} more`);
 }
