@@ -2,6 +2,7 @@ import type { Method } from '../../policy/policy.ts';
 import { formatListenAddress, listenerName } from '../../server/listen/listeners.ts';
 import type { ListenerSettings } from '../../server/settings.ts';
 import type { Draft } from '../schema/draft.ts';
+import type { ListenerSection } from '../schema/schema.ts';
 import { isLoopback } from '../../wire/ip.ts';
 import type { Path, Placed, Reports } from '../source/problem.ts';
 import type { Source } from '../source/source.ts';
@@ -33,9 +34,11 @@ export function checkSafety(
   const hasUsers = authenticates || 'users' in draft;
   const reachable = listeners.filter(({ made: { address } }) => isReachable(address));
   if (role === 'agent') refuseReachable(reachable, reports);
-  else if ('accept' in draft) warnOfOpen(reachable, draft.accept ?? [], reports);
+  else if ('accept' in draft) warnOfOpen(reachable, draft, reports);
   else refuseOpen(reachable, draft, source, reports);
-  const isCertified = listeners.some(({ made }) => made.tls?.clientCa !== undefined);
+  const { listen = [] } = draft;
+  // A faulty listener may ask for certificates.
+  const isCertified = listen.some((one) => one === undefined || asksCertificate(one));
   if (!hasUsers) warnOfNobody(draft, isCertified, reports);
   if (!isCertified) warnOfNoCertificate(draft, reports);
 }
@@ -57,7 +60,9 @@ function refuseOpen(
   source: Source,
   { error }: Reports,
 ): void {
-  const open = new Map(reachable.filter(isOpen).map((each) => [each.path[1], each]));
+  const open = new Map(
+    reachable.filter((each) => isOpen(each, draft.listen)).map((each) => [each.path[1], each]),
+  );
   for (const { made, path } of open.values()) {
     const isWritten = draft.listen?.[Number(path[1])]?.methods !== undefined;
     const at = [...path, isWritten ? 'methods' : 'address'];
@@ -78,7 +83,7 @@ function refuseOpen(
  */
 function warnOfOpen(
   reachable: readonly Placed<ListenerSettings>[],
-  accept: NonNullable<Draft['accept']>,
+  { accept = [], listen }: Draft,
   { warning }: Reports,
 ): void {
   if (reachable.length === 0) return;
@@ -86,7 +91,8 @@ function warnOfOpen(
     if (rule === undefined || !rule.allow) return;
     const theirs = reachable.filter(({ made }) => rule.listener?.includes(listenerName(made)) !== false);
     const isForAll = theirs.length > 0 && (rule.from?.some((one) => EVERYBODY.has(one)) ?? true);
-    if (!isForAll || !(rule.methods?.includes('none') ?? theirs.some(isOpen))) continue;
+    if (!isForAll || !(rule.methods?.includes('none') ?? theirs.some((each) => isOpen(each, listen))))
+      continue;
     warning(
       ['accept', i],
       'everyone may connect, and without a password: an open proxy',
@@ -101,19 +107,28 @@ function isReachable(address: ListenerSettings['address']): boolean {
   return 'activated' in address || ('host' in address && !isLoopback(address.host));
 }
 
-function isOpen({ made }: Placed<ListenerSettings>): boolean {
+/** Judged by what was written: where a certificate cannot be read, its listener has no `tls`. */
+function isOpen({ made, path }: Placed<ListenerSettings>, listen: Draft['listen'] = []): boolean {
+  const section = listen[Number(path[1])];
   // The certificate is required, unless it is only one of several methods.
-  const demands = made.tls?.clientCa !== undefined && !made.methods.includes('certificate');
+  const demands = section !== undefined && asksCertificate(section) && !made.methods.includes('certificate');
   return made.methods.includes('none') && !demands;
+}
+
+function asksCertificate({ tls }: ListenerSection): boolean {
+  return tls?.['client-ca'] !== undefined;
 }
 
 function warnOfNobody(draft: Draft, isCertified: boolean, { warning }: Reports): void {
   for (const path of methodsIn(draft, 'password')) {
     warning(path, 'nobody can have a password: there are no users', `add ${USERS_LINE}`);
   }
-  for (const [i, rule] of (draft.rules ?? []).entries()) {
-    if (rule?.user === undefined || isCertified) continue;
-    warning(['rules', i, 'user'], 'nobody can have a user name: there are no users', `add ${USERS_LINE}`);
+  if (isCertified) return;
+  for (const key of ['rules', 'routes'] as const) {
+    for (const [i, one] of (draft[key] ?? []).entries()) {
+      if (one?.user !== undefined)
+        warning([key, i, 'user'], 'nobody can have a user name: there are no users', `add ${USERS_LINE}`);
+    }
   }
 }
 

@@ -256,3 +256,125 @@ test('a network in an allowing rule leaves translated NAT64 addresses to a denia
   assert(!isUnreachable(rules[0], { deny: 'any', to: '2001:db7::/32' }, { nat64: '2001:db7:64::/96' }));
   assert(!isUnreachable({ allow: 'any', to: '2002::/15' }, { deny: 'any', to: '2002::/15' }));
 });
+
+/** A denial, and an allowance before it that is no exception. */
+const LATE: readonly (readonly object[])[] = [
+  [
+    { allow: 'connect', port: [80, 443], ...ANY },
+    { deny: 'any', to: ['private'] },
+  ],
+  [
+    { allow: 'connect', port: [80, 443], ...ANY },
+    { deny: 'any', to: ['.ads.example'] },
+  ],
+  [
+    { allow: 'connect', port: 443, to: 'public' },
+    { deny: 'any', to: ['.ads.example'] },
+  ],
+  [
+    { allow: 'connect', port: 443, to: '.example' },
+    { deny: 'any', to: ['.bad.example'] },
+  ],
+  [
+    { allow: 'any', to: '.example' },
+    { deny: 'any', to: ['.bad.example', '.other'] },
+  ],
+  [
+    { allow: 'any', to: 'public' },
+    { deny: 'any', to: ['198.51.101.0/24', '172.16.0.0/12'] },
+  ],
+  [
+    { allow: 'connect', to: '10.0.0.0/8' },
+    { deny: 'any', to: '10.1.0.0/16' },
+  ],
+  [
+    { allow: 'any', ...ANY },
+    { deny: 'any', port: 25, ...ANY },
+  ],
+  [
+    { allow: 'any', ...ANY },
+    { deny: 'any', user: 'bob', ...ANY },
+  ],
+  [
+    { allow: 'connect', to: 'public' },
+    { deny: 'any', port: 25, ...ANY },
+  ],
+  [
+    { allow: 'connect', from: '10.0.0.0/8', port: 443, ...ANY },
+    { deny: 'any', from: '10.1.0.0/16', to: 'private' },
+  ],
+];
+
+/** A denial, and an exception from it. */
+const EXCEPTIONS: readonly (readonly object[])[] = [
+  [
+    { allow: 'any', user: '@admins', ...ANY },
+    { deny: 'any', to: 'private' },
+  ],
+  [
+    { allow: 'any', from: '10.0.0.0/8', ...ANY },
+    { deny: 'any', port: 25, ...ANY },
+  ],
+  [
+    { allow: 'any', when: { hours: '12:00-13:00' }, ...ANY },
+    { deny: 'any', to: '.video.example' },
+  ],
+  [
+    { allow: 'connect', to: '10.0.0.5', port: 22 },
+    { deny: 'any', to: '10.0.0.5' },
+  ],
+  [
+    { allow: 'connect', to: '10.0.0.5', port: 22 },
+    { deny: 'any', to: 'private' },
+  ],
+  [
+    { allow: 'any', to: '.example' },
+    { deny: 'any', to: 'public' },
+  ],
+  [
+    { allow: 'any', to: ['.a.example', '.b.example'], port: 443 },
+    { deny: 'any', to: '.b.example' },
+  ],
+  [
+    { allow: 'any', to: 'public', port: 443 },
+    { deny: 'any', ...ANY },
+  ],
+  [
+    { allow: 'any', ...ANY },
+    { deny: 'any', ...ANY },
+  ],
+  [
+    { allow: 'any', ...ANY },
+    { deny: 'any', to: ['metadata', 'loopback'] },
+  ],
+  [
+    { allow: 'any', to: '10.0.0.0/8' },
+    { deny: 'connect', port: 25, ...ANY },
+  ],
+  [
+    { allow: 'connect', port: [80, 443], ...ANY },
+    { deny: 'any', port: 25, ...ANY },
+  ],
+  [
+    { allow: 'connect', ...ANY },
+    { deny: 'udp', to: 'private' },
+  ],
+  [
+    { allow: 'any', to: '10.0.0.0/8' },
+    { deny: 'any', to: '.internal' },
+  ],
+];
+
+function isLate(...rules: readonly object[]): boolean {
+  const { errors, warnings } = settingsFromObject({ rules }, true);
+  assert.deepEqual(errors, [], JSON.stringify(rules));
+  return warnings.some(({ path, message }) => path?.[1] === 1 && message.startsWith('too late: '));
+}
+
+test('a denial behind a wider allowance is found', () => {
+  for (const rules of LATE) assert(isLate(...rules), JSON.stringify(rules));
+});
+
+test('an exception before its denial is not reported', () => {
+  for (const rules of EXCEPTIONS) assert(!isLate(...rules), JSON.stringify(rules));
+});

@@ -58,6 +58,86 @@ export function unreachableRoutes(routes: readonly RequestConditionOptions[]): U
   return findCovered(reachesOf(routes), (a, b) => coversFacts(a, b) && a.to.coverAll(b.to));
 }
 
+/** A destination of a denying rule that an earlier rule allows, at least in part; positions in the lists. */
+export interface LateDenial {
+  readonly rule: number;
+  readonly to: number;
+  readonly by: number;
+  /** Nothing of it is left to deny. */
+  readonly whole: boolean;
+}
+
+/**
+ * The denying rules that come too late for some requests. An allowing rule above a denial is usually an
+ * exception from it: for certain clients or hours, or for destinations, ports and commands that the denial
+ * contains. Only what is no such exception counts. At most one per rule.
+ */
+export function lateDenials(
+  rules: readonly RuleOptions[],
+  nat64: readonly AddressRange[] = [],
+): LateDenial[] {
+  const special = new Special(nat64);
+  const reaches = reachesOf(rules);
+  return reaches.flatMap((denial, rule) => {
+    if (denial.options.action === 'allow') return [];
+    const late = reaches.slice(0, rule).flatMap((allowance, by): LateDenial[] => {
+      if (allowance.options.action === 'deny' || !overlapsFacts(allowance, denial)) return [];
+      const to = lateEntry(denial, allowance, special);
+      if (to < 0) return [];
+      const covered = special.allowanceCovers(allowance.to, denial.to.all[to]!, 'deny');
+      return [{ rule, to, by, whole: covered && coversFacts(allowance, denial) }];
+    });
+    const worst = late.find(({ whole }) => whole) ?? late[0];
+    return worst === undefined ? [] : [worst];
+  });
+}
+
+/** The first entry that is allowed before in part, and not as an exception; -1 if there is none. */
+function lateEntry(denial: Reach<RuleOptions>, allowance: Reach<RuleOptions>, special: Special): number {
+  const allowsPublic = allowance.to.has('any') || allowance.to.has('public');
+  if (allowance.to.all.every((condition) => denial.to.cover(condition))) {
+    if (!allowsPublic || coversFacts(denial, allowance)) return -1;
+    return denial.to.all.findIndex(
+      (entry) => entry.type === 'set' && (entry.set === 'any' || entry.set === 'public'),
+    );
+  }
+  const listed = new Set(allowance.options.to);
+  return denial.to.all.findIndex(
+    (entry, i) =>
+      !listed.has(denial.options.to[i]!) &&
+      // Most names have public addresses.
+      (special.allowanceCovers(allowance.to, entry, 'deny') || (entry.type === 'name' && allowsPublic)),
+  );
+}
+
+/** Whether the first applies to all clients and times of the second, and to some of the same requests. */
+function overlapsFacts(a: Reach<RequestConditionOptions>, b: Reach<RequestConditionOptions>): boolean {
+  const [first, second] = [a.options, b.options];
+  return (
+    covers(first.listener, second.listener) &&
+    (a.users === undefined || second.user?.every((user) => a.users!.has(user)) === true) &&
+    coversWindow(first.when, second.when) &&
+    b.from.all.every((condition) => a.from.cover(condition)) &&
+    overlap(first.commands, second.commands, (x, y) => x === y) &&
+    overlap(first.protocol, second.protocol, (x, y) => x === y) &&
+    overlap(first.port, second.port, portsOverlap) &&
+    overlap(first.sourcePort, second.sourcePort, portsOverlap)
+  );
+}
+
+/** Whether two lists have something in common; `undefined` contains everything. */
+function overlap<T>(
+  a: readonly T[] | undefined,
+  b: readonly T[] | undefined,
+  meet: (x: T, y: T) => boolean,
+): boolean {
+  return a === undefined || b === undefined || a.some((x) => b.some((y) => meet(x, y)));
+}
+
+function portsOverlap(a: PortRange, b: PortRange): boolean {
+  return a.first <= b.last && b.first <= a.last;
+}
+
 interface Reach<T extends RequestConditionOptions> {
   readonly options: T;
   readonly from: Conditions;

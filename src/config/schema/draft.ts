@@ -84,10 +84,18 @@ function reportIssues(issues: readonly z.core.$ZodIssue[], input: unknown, at: P
 /** Reports an unknown key; returns the key that was probably meant. */
 function reportUnknown(path: Path, known: readonly string[], report: Report): string | undefined {
   const key = String(path.at(-1));
-  const meant = nearest(key, known);
+  const meant = nearest(key, known) ?? containing(key, known);
   const remedy = meant === undefined ? `write ${either(known)}` : `did you mean ${meant}?`;
   report(path, `there is no key ${quote(key)} here`, remedy, 'key');
   return meant;
+}
+
+/** The only key that contains the word or is part of it: `certificate` for `cert`. */
+function containing(word: string, known: readonly string[]): string | undefined {
+  const [found, ...more] = known.filter(
+    (one) => word.length > 1 && (one.includes(word) || word.includes(one)),
+  );
+  return more.length === 0 ? found : undefined;
 }
 
 function steps(path: readonly PropertyKey[]): Path {

@@ -10,6 +10,7 @@ import type { CommandWord } from '../input/values.ts';
 import { reportLoops } from '../checks/loops.ts';
 import { reportTaken, whereIs } from '../checks/names.ts';
 import type { Path, Placed, Reports } from '../source/problem.ts';
+import { warnOfPort0 } from '../checks/port-0.ts';
 import { warnOfSetWords } from '../checks/set-words.ts';
 import { unreachableRoutes } from '../checks/shadowed-rules.ts';
 import type { RouteSection } from '../schema/routes.ts';
@@ -99,6 +100,8 @@ function complete(
   for (const [j, address] of (egress ?? []).entries())
     warnOfForeign(address, [...path, 'egress', j], reports);
   warnOfSetWords(to, path, reports);
+  if (!command.every((word) => word === 'resolve' || word === 'bind') || command.length === 0)
+    warnOfPort0(section, path, reports);
   if (section.resolve !== undefined && isDirect)
     reports.warning([...path, 'resolve'], 'a direct route always resolves names here', 'remove it', 'key');
   const words: readonly CommandWord[] = command;

@@ -1,4 +1,5 @@
 import { AddressSet } from '../../policy/addresses.ts';
+import type { AddressRange } from '../../policy/addresses.ts';
 import type {
   AcceptRuleOptions,
   LimitOptions,
@@ -12,8 +13,9 @@ import type { Draft } from '../schema/draft.ts';
 import type { CommandWord } from '../input/values.ts';
 import { reportTaken, whereIs } from '../checks/names.ts';
 import type { Path, Placed, Reports } from '../source/problem.ts';
+import { warnOfPort0 } from '../checks/port-0.ts';
 import { warnOfSetWords } from '../checks/set-words.ts';
-import { unreachableAccepts, unreachableRules } from '../checks/shadowed-rules.ts';
+import { lateDenials, unreachableAccepts, unreachableRules } from '../checks/shadowed-rules.ts';
 import type { Unreachable } from '../checks/shadowed-rules.ts';
 import type { AcceptSection, RuleSection } from '../schema/schema.ts';
 import { originOf } from '../source/source.ts';
@@ -56,7 +58,11 @@ export function completePolicy(
       return ruleOptions({ log, revoke: draft.revoke ?? 'close', ...section }, common);
     });
   if (accept) reportUnreachable(accept, unreachableAccepts, source, reports);
-  if (rules) reportUnreachable(rules, (all) => unreachableRules(all, nat64), source, reports);
+  if (rules) {
+    const unreachable = reportUnreachable(rules, (all) => unreachableRules(all, nat64), source, reports);
+    warnOfLate(rules, nat64, unreachable, source, reports);
+  }
+  warnOfNothing(draft, reports);
   return {
     ...(accept !== undefined && { accept: accept.map(({ made }) => made) }),
     rules: rules?.map(({ made }) => made) ?? builtIn(log),
@@ -86,13 +92,15 @@ function completeEach<S extends AcceptSection | RuleSection, T extends Common>(
   return placed;
 }
 
+/** Reports the rules that are never reached, and returns their positions. */
 function reportUnreachable<T extends { readonly name: string }>(
   placed: readonly Placed<T>[],
   find: (rules: readonly T[]) => Unreachable[],
   source: Source,
   { error, warning, isListed }: Reports,
-): void {
-  for (const { rule, by } of find(placed.map(({ made }) => made))) {
+): ReadonlySet<number> {
+  const found = find(placed.map(({ made }) => made));
+  for (const { rule, by } of found) {
     const [later, earlier] = [placed[rule]!, placed[by]!];
     // A list that has come to be covered must not make a reload fail.
     const report = [earlier, later].some(({ path }) => isListed(path)) ? warning : error;
@@ -102,6 +110,52 @@ function reportUnreachable<T extends { readonly name: string }>(
       'move it above that one, or remove it',
     );
   }
+  return new Set(found.map(({ rule }) => rule));
+}
+
+function warnOfLate(
+  placed: readonly Placed<RuleOptions>[],
+  nat64: readonly AddressRange[],
+  unreachable: ReadonlySet<number>,
+  source: Source,
+  { warning }: Reports,
+): void {
+  for (const { rule, to, by, whole } of lateDenials(
+    placed.map(({ made }) => made),
+    nat64,
+  )) {
+    if (unreachable.has(rule)) continue;
+    const [later, earlier] = [placed[rule]!, placed[by]!];
+    warning(
+      [...later.path, 'to', to],
+      `too late: ${quote(earlier.made.name)} ${whereIs(earlier.path, source)} already allows ${whole ? 'this' : 'some of this'}`,
+      whole
+        ? 'move this rule above that one'
+        : 'move this rule above that one, or narrow that one if it is meant as an exception',
+    );
+  }
+}
+
+/** Warns of lists that only deny; an empty list says plainly that nothing is allowed. */
+function warnOfNothing({ accept = [], rules = [] }: Draft, { warning }: Reports): void {
+  if (onlyDenies(rules))
+    warning(
+      ['rules'],
+      'no rule allows anything: every request is refused',
+      'end the list with { allow: any, to: [any] }, or a rule for the destinations you mean',
+      'key',
+    );
+  if (onlyDenies(accept))
+    warning(
+      ['accept'],
+      'no accept rule allows anything: every connection is closed',
+      'end the list with { allow: true }, or a rule with the clients you mean under from',
+      'key',
+    );
+}
+
+function onlyDenies(rules: readonly ({ readonly allow?: unknown } | undefined)[]): boolean {
+  return rules.length > 0 && rules.every((one) => one !== undefined && (one.allow ?? false) === false);
 }
 
 function acceptOptions({ allow, listener, from, methods }: AcceptSection, common: Common): AcceptRuleOptions {
@@ -185,4 +239,6 @@ function checkRule(section: RuleSection, path: Path, reports: Reports): void {
     );
   }
   warnOfSetWords(to, path, reports);
+  const words: readonly CommandWord[] = allow ?? deny ?? [];
+  if (!words.every((word) => word === 'resolve' || word === 'bind')) warnOfPort0(section, path, reports);
 }

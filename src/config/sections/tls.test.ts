@@ -17,7 +17,7 @@ suite('the files of tls', () => {
   before(async () => {
     directory = resources.use(await makeDirectory()).path;
     ca = await Authority.make(directory, 'ca');
-    server = await ca.issue('server');
+    server = await ca.issue('server', { names: 'DNS:proxy.example.org' });
     await ca.issue('other');
     await writeFile(join(directory, 'nothing.pem'), 'nothing\n', { mode: 0o600 });
     await writeFile(
@@ -39,8 +39,8 @@ suite('the files of tls', () => {
       locked,
     ]);
     await chmod(locked, 0o600);
-    await ca.issue('old', { from: '20200101000000Z', until: '20200201000000Z' });
-    await ca.issue('new', { from: '20980101000000Z' });
+    await ca.issue('old', { names: 'DNS:old', from: '20200101000000Z', until: '20200201000000Z' });
+    await ca.issue('new', { names: 'DNS:new', from: '20980101000000Z' });
   });
   after(() => resources.disposeAsync());
 
@@ -65,6 +65,11 @@ suite('the files of tls', () => {
   const faults = [
     { tls: 'cert: no.pem, key: server.key', at: 'no.pem', says: /^no\.pem cannot be read \(ENOENT\)$/ },
     { tls: 'cert: nothing.pem, key: server.key', at: 'nothing.pem', says: /^there is no certificate in/ },
+    {
+      tls: 'cert: server.key, key: server.pem',
+      at: 'server.key',
+      says: /^server\.key contains a private key, not a certificate$/,
+    },
     { tls: 'cert: broken.pem, key: server.key', at: 'broken.pem', says: /^a certificate in .* is broken/ },
     { tls: 'cert: server.pem, key: no.key', at: 'no.key', says: /cannot be read \(ENOENT\)$/ },
     { tls: 'cert: server.pem, key: nothing.pem', at: 'nothing.pem', says: /^there is no private key in/ },
@@ -85,6 +90,23 @@ suite('the files of tls', () => {
       says: /^there is no certificate in nothing\.pem/,
     },
   ];
+  test('a fault is not followed by one about what it hides', () => {
+    const open = 'address: 192.0.2.1:1080, methods: [none]';
+    const rest = 'rules: [{ allow: any, to: any, method: certificate, user: alice }]';
+    for (const [tls, says] of [
+      ['cert: no.pem, key: server.key, client-ca: ca.pem', 'no.pem cannot be read (ENOENT)'],
+      ['cert: server.pem, key: server.key, client-ca: no.pem', 'no.pem cannot be read (ENOENT)'],
+      ['certificate: server.pem, key: server.key', 'there is no key "certificate" here'],
+      ['cert: server.pem, key-file: server.key', 'there is no key "key-file" here'],
+    ]) {
+      const { errors, warnings } = parse(`listen: [{ ${open}, tls: { ${tls} } }]\n${rest}\n`);
+      assert.deepEqual(
+        [...errors, ...warnings].map(({ message }) => message),
+        [says],
+      );
+    }
+  });
+
   for (const { tls, at, says } of faults) {
     test(`${tls}: reported with its position`, () => {
       const { errors, settings } = listener(tls);
@@ -99,6 +121,10 @@ suite('the files of tls', () => {
   }
 
   for (const [name, says] of [
+    [
+      'other',
+      'the certificate in other.pem has no subjectAltName, and clients ignore the common name: they refuse it',
+    ],
     ['old', 'the certificate in old.pem has expired'],
     ['new', 'the certificate in new.pem is not valid yet'],
   ] as const) {

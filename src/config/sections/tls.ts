@@ -28,6 +28,12 @@ export function completeTls(
   const own = pems.pair(section.cert, section.key);
   const clientCa = pems.authorities('client-ca', section['client-ca']);
   if (own === undefined || pems.failed) return undefined;
+  if (new X509Certificate(own.cert).subjectAltName === undefined)
+    reports.warning(
+      [...path, 'cert'],
+      `the certificate in ${section.cert} has no subjectAltName, and clients ignore the common name: they refuse it`,
+      'have it reissued with its names: openssl req … -addext "subjectAltName=DNS:proxy.example.org"',
+    );
   return {
     ...own,
     ...(clientCa !== undefined && { clientCa }),
@@ -75,6 +81,8 @@ class PemFiles {
   /** Reads a certificate and its key. */
   pair(certFile: string, keyFile: string): { readonly cert: string; readonly key: string } | undefined {
     const cert = this.#try('cert', () => readCertificates(certFile, this.#place(certFile)));
+    // If this is the key, the other file is probably the certificate, which others may read.
+    if (cert === undefined && holdsKey(this.#place(certFile))) return undefined;
     const key = this.#try('key', () => readKey(keyFile, this.#place(keyFile)));
     if (cert === undefined || key === undefined) return undefined;
     const certificate = cert.certificates[0]!;
@@ -121,6 +129,7 @@ class PemFiles {
   }
 }
 
+const PRIVATE_KEY = /-----BEGIN [A-Z ]*PRIVATE KEY-----/;
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /** `file`: the name in messages. */
@@ -139,6 +148,11 @@ function readCertificates(
     throw new ValueError(`${file} cannot be read (${codeOf(error)})`, remedy);
   }
   const blocks = text.match(CERTIFICATE);
+  if (blocks === null && PRIVATE_KEY.test(text))
+    throw new ValueError(
+      `${file} contains a private key, not a certificate`,
+      'name it under key, and the certificate here',
+    );
   if (blocks === null) throw new ValueError(`there is no certificate in ${file}`, remedy);
   try {
     return { text: blocks.join('\n'), certificates: blocks.map((block) => new X509Certificate(block)) };
@@ -147,8 +161,16 @@ function readCertificates(
   }
 }
 
+function holdsKey(path: string): boolean {
+  try {
+    return PRIVATE_KEY.test(readFileSync(path, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
 function readKey(file: string, path: string): { readonly text: string; readonly key: KeyObject } {
-  const text = readSecret(path);
+  const text = readSecret(path, 'name a PEM file that contains PRIVATE KEY');
   if (/^-----BEGIN ENCRYPTED|^Proc-Type:.*ENCRYPTED/m.test(text))
     throw new ValueError(`the key in ${file} is encrypted`, 'decrypt it: openssl pkey -in FILE -out FILE');
   try {

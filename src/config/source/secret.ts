@@ -7,7 +7,7 @@ import { ValueError } from './value-error.ts';
  * The secret in a file, without byte order mark and line ending. Throws a ValueError, also for a file that
  * others can read.
  */
-export function readSecret(path: string): string {
+export function readSecret(path: string, remedy = 'name a file that contains only the secret'): string {
   let secret: string;
   try {
     // Windows has no such permission bits.
@@ -20,8 +20,8 @@ export function readSecret(path: string): string {
   } catch (error) {
     const code = codeOf(error);
     if (code === undefined) throw error;
-    throw new ValueError(`${path} cannot be read (${code})`, 'name a file that contains only the secret');
+    throw new ValueError(`${path} cannot be read (${code})`, remedy);
   }
-  if (secret === '') throw new ValueError(`${path} is empty`, 'name a file that contains only the secret');
+  if (secret === '') throw new ValueError(`${path} is empty`, remedy);
   return secret;
 }
