@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { prepare, run } from '../../test/support/check.ts';
 
 const CONFIG = `listen:
-  - { address: "10.0.3.1:1080", methods: [password, none] }
+  - { address: "127.0.3.1:1080", methods: [password, none] }
   - { address: 127.0.0.1:1081, protocols: socks5, methods: none }
 users: { file: users.txt }
 accept:
@@ -71,7 +71,7 @@ test('an unusable users file', async () => {
   assert.equal(missing.status, 2);
   assert.equal(
     missing.err,
-    `${users}: error: the users file cannot be read\n    garter user add NAME --file ${users} creates it\n`,
+    `FILE:4:16: error: there is no file ${users}\n    4 | users: { file: users.txt }\n      |                ^^^^^^^^^\n    garter user add NAME --file ${users} creates it\n`,
   );
 });
 
@@ -83,7 +83,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     `--from 10.0.0.5 --user alice --to www.example.com:443 --address 192.0.2.1 --address 127.0.0.1 ${FRIDAY}`,
     0,
     [
-      '  listener  10.0.3.1:1080 (FILE:2)',
+      '  listener  127.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
       '  method    password alice @staff @dev',
       '  address   192.0.2.1 127.0.0.1',
@@ -98,7 +98,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     '--from 10.0.0.5 --user alice --to 192.0.2.1:443 --at 2026-11-21T10:00Z',
     1,
     [
-      '  listener  10.0.3.1:1080 (FILE:2)',
+      '  listener  127.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
       '  method    password alice @staff @dev',
       '  rule      no rule matches',
@@ -114,7 +114,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     `--from 10.0.0.5 --user bob --to [::ffff:169.254.169.254]:80 ${FRIDAY}`,
     1,
     [
-      '  listener  10.0.3.1:1080 (FILE:2)',
+      '  listener  127.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
       '  method    password bob',
       '  rule      no-metadata (FILE:9)',
@@ -127,7 +127,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     `--from 10.0.0.5 --to DB.internal.:22 ${FRIDAY}`,
     1,
     [
-      '  listener  10.0.3.1:1080 (FILE:2)',
+      '  listener  127.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
       '  method    none',
       '  rule      no-metadata (FILE:9)',
@@ -140,7 +140,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     `--from 10.0.0.5 --to 192.0.2.1:22 ${FRIDAY}`,
     1,
     [
-      '  listener  10.0.3.1:1080 (FILE:2)',
+      '  listener  127.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
       '  method    none',
       '  rule      secure (FILE:16)',
@@ -168,7 +168,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     `--from 10.0.0.5 --user carol --to 192.0.2.1:443 ${FRIDAY}`,
     1,
     [
-      '  listener  10.0.3.1:1080 (FILE:2)',
+      '  listener  127.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
       '  record    policy:auth:expired',
       'refused: the last day of carol was 2026-11-19',
@@ -178,7 +178,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     `--from 10.0.0.5 --user erin --to 192.0.2.1:443 ${FRIDAY}`,
     1,
     [
-      '  listener  10.0.3.1:1080 (FILE:2)',
+      '  listener  127.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
       '  record    policy:auth:disabled',
       'refused: erin is disabled in the users file',
@@ -188,7 +188,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     `--from 10.0.0.5 --user mallory --to 192.0.2.1:443 ${FRIDAY}`,
     1,
     [
-      '  listener  10.0.3.1:1080 (FILE:2)',
+      '  listener  127.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
       '  record    policy:auth:wrong',
       'refused: there is no user mallory',
@@ -198,7 +198,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     `--from 203.0.113.5 --to 192.0.2.1:443 ${FRIDAY}`,
     1,
     [
-      '  listener  10.0.3.1:1080 (FILE:2)',
+      '  listener  127.0.3.1:1080 (FILE:2)',
       '  accept    no rule matches',
       '  record    policy:accept:no-rule',
       'refused: the connection is closed before anything is read',
@@ -208,17 +208,17 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     `--from 10.9.0.5 --user bob --method password --to 192.0.2.1:443 ${FRIDAY}`,
     1,
     [
-      '  listener  10.0.3.1:1080 (FILE:2)',
+      '  listener  127.0.3.1:1080 (FILE:2)',
       '  accept    guests (FILE:6)',
       '  record    policy:greeting:no-method',
       'refused: the client offers password, the server takes none only',
     ],
   ],
   [
-    `--from 10.0.0.5 --to 10.0.3.1:1080 ${FRIDAY}`,
+    `--from 10.0.0.5 --to 127.0.3.1:1080 ${FRIDAY}`,
     1,
     [
-      '  listener  10.0.3.1:1080 (FILE:2)',
+      '  listener  127.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
       '  method    none',
       '  reply     2',
@@ -240,7 +240,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     `--from 10.0.0.5 --to 127.1:443 ${FRIDAY}`,
     1,
     [
-      '  listener  10.0.3.1:1080 (FILE:2)',
+      '  listener  127.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
       '  method    none',
       '  reply     2',
@@ -252,7 +252,7 @@ const ANSWERS: readonly (readonly [string, number, readonly string[]])[] = [
     `--from 10.0.0.5 --to www.example.com --command resolve --address 198.51.100.7 ${FRIDAY}`,
     0,
     [
-      '  listener  10.0.3.1:1080 (FILE:2)',
+      '  listener  127.0.3.1:1080 (FILE:2)',
       '  accept    inside (FILE:7)',
       '  method    none',
       '  address   198.51.100.7',
@@ -371,7 +371,10 @@ test('usage errors say what to write', async () => {
     ['FILE --from 10.0.0.5 --to a:1 --at tomorrow', /write a time/],
     ['FILE --from 10.0.0.5 --to a:1 --at 2026-13-01T10:00', /write a time/],
     ['FILE --from 10.0.0.5 --to a:1 --address b', /write an address/],
-    ['FILE --from 10.0.0.5 --to a:1 --listener 10.0.3.1', /write one of 10\.0\.3\.1:1080, 127\.0\.0\.1:1081/],
+    [
+      'FILE --from 10.0.0.5 --to a:1 --listener 127.0.3.1',
+      /write one of 127\.0\.3\.1:1080, 127\.0\.0\.1:1081/,
+    ],
   ] as const;
   for (const [line, message] of rows) {
     const { status, out, err } = await run(line, prepared.file);

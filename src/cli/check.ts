@@ -2,8 +2,9 @@ import { parseArgs } from 'node:util';
 import { loadUsers, UsersFileError } from '../auth/users-disk.ts';
 import { formatFaults } from '../auth/users-file.ts';
 import type { User } from '../auth/users-file.ts';
+import type { Obstacle } from '../config/checks/obstacles.ts';
 import { loadConfig } from '../config/load.ts';
-import { formatProblems } from '../config/source/problem.ts';
+import { formatProblems, sortProblems } from '../config/source/problem.ts';
 import type { Problem } from '../config/source/problem.ts';
 import { matchesAll } from '../config/sections/routes.ts';
 import type { RouteOptions } from '../route/options.ts';
@@ -56,9 +57,15 @@ export async function check(args: readonly string[], io: Io): Promise<number> {
 }
 
 async function run(file: string, question: Question | undefined, io: Io): Promise<number> {
-  const { settings, errors, warnings } = loadConfig(file, {}, io.env);
-  io.stderr.write(formatProblems(errors, 'error') + formatProblems(warnings, 'warning'));
-  if (settings === undefined) return 2;
+  const { settings, errors, warnings, obstacles } = loadConfig(file, {}, io.env);
+  const found = obstacles();
+  // Without its users file nothing else can be answered.
+  const noUsers = found.filter(lacksUsers);
+  const others = [...warnings, ...found.filter((one) => !lacksUsers(one))];
+  io.stderr.write(
+    formatProblems([...errors, ...noUsers], 'error') + formatProblems(sortProblems(others), 'warning'),
+  );
+  if (settings === undefined || noUsers.length > 0) return 2;
   const users = await readUsers(settings, io);
   if (users === undefined) return 2;
   io.stderr.write(formatProblems(strangers(settings, users), 'warning'));
@@ -69,6 +76,10 @@ async function run(file: string, question: Question | undefined, io: Io): Promis
   const { allowed, text } = await outcomeOf(settings, users, question);
   io.stdout.write(text);
   return allowed ? 0 : 1;
+}
+
+function lacksUsers({ path = [], codes }: Obstacle): boolean {
+  return path[0] === 'users' && codes.includes('ENOENT');
 }
 
 /** The users of the settings; `undefined` when their file is unusable, which is reported. */
@@ -88,8 +99,7 @@ async function readUsers({ users }: Settings, { stderr }: Io): Promise<readonly 
     }
     const code = codeOf(error);
     if (code === undefined) throw error;
-    const remedy = code === 'ENOENT' ? `garter user add NAME --file ${users.file} creates it` : code;
-    stderr.write(`${users.file}: error: the users file cannot be read\n    ${remedy}\n`);
+    stderr.write(`${users.file}: error: the users file cannot be read\n    ${code}\n`);
   }
   return undefined;
 }

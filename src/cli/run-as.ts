@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
+import { accountOf } from '../config/checks/account.ts';
 import { codeOf } from '../wire/error-code.ts';
 import { Server } from '../server/server.ts';
 import type { StartOptions } from '../server/server.ts';
@@ -12,12 +12,15 @@ import type { Settings } from '../server/settings.ts';
  * describes the obstacle.
  */
 export async function startAs(user: string, settings: Settings, options: StartOptions): Promise<Server> {
-  const [uid = 0] = idsOf(user, '-u');
-  const [gid = 0] = idsOf(user, '-g');
-  const groups = idsOf(user, '-G');
+  const account = accountOf(user);
+  if (account === undefined)
+    throw Object.assign(new Error(`run-as: this machine has no user ${JSON.stringify(user)}`), {
+      code: 'ERR_RUN_AS',
+    });
+  const { uid, gid, groups } = account;
   const server = await Server.start(portsOf(settings), options);
   try {
-    process.setgroups!(groups);
+    process.setgroups!([...groups]);
     process.setgid!(gid);
     process.setuid!(uid);
     await server.reload(settings);
@@ -52,14 +55,4 @@ function portsOf(settings: Settings): Settings {
   const ports = { ...settings, listeners, log, control: false as const };
   delete ports.stateFile;
   return ports;
-}
-
-/** The ids of a user, its groups or its primary group, from the system's user database. */
-function idsOf(user: string, which: '-u' | '-G' | '-g'): number[] {
-  try {
-    const text = execFileSync('id', [which, '--', user], { encoding: 'utf8', stdio: 'pipe' });
-    return text.trim().split(' ').map(Number);
-  } catch (error) {
-    throw new Error(`run-as: this machine has no user ${JSON.stringify(user)}`, { cause: error });
-  }
 }

@@ -107,7 +107,8 @@ export class Running implements Program {
   }
 
   async #reloadNow(): Promise<ReloadOutcome> {
-    const { settings, errors, warnings } = this.#load();
+    const loaded = this.#load();
+    const { settings, errors, warnings } = loaded;
     const report = formatProblems(warnings, 'warning');
     if (report !== '') this.#server.log.warn('configuration', { report });
     if (settings === undefined)
@@ -117,7 +118,7 @@ export class Running implements Program {
       return { ok: true, report };
     } catch (error) {
       const reason = error instanceof UsersFileError ? 'configuration' : 'failed';
-      return { ok: false, reason, report: startFault(error) };
+      return { ok: false, reason, report: startFault(error, loaded) };
     }
   }
 

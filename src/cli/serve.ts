@@ -75,7 +75,8 @@ export async function runServer(
   io: Io,
   { config, welcome: greet }: RunOptions,
 ): Promise<number> {
-  const { settings, errors, warnings } = load();
+  const loaded = load();
+  const { settings, errors, warnings } = loaded;
   io.stderr.write(formatProblems(errors, 'error') + formatProblems(warnings, 'warning'));
   if (settings === undefined) return 2;
   using stack = new DisposableStack();
@@ -92,7 +93,7 @@ export async function runServer(
     server = await startServer(settings, config, attachments);
     server.report('started');
   } catch (error) {
-    io.stderr.write(`${startFault(error)}\n`);
+    io.stderr.write(startFault(error, loaded));
     return error instanceof UsersFileError ? 2 : 1;
   }
   running!.begin();

@@ -1,8 +1,19 @@
 import { UsersFileError } from '../auth/users-disk.ts';
+import type { Loaded } from '../config/load.ts';
+import { formatProblems } from '../config/source/problem.ts';
 import { codeOf } from '../wire/error-code.ts';
 
-/** Why the server could not start or change, and what to do about it. */
-export function startFault(error: unknown): string {
+/**
+ * Why the server could not start or change, and what to do about it, as lines: the obstacles on this machine
+ * that explain the error, with their places in the configuration, or else the error itself.
+ */
+export function startFault(error: unknown, { obstacles }: Pick<Loaded, 'obstacles'>): string {
+  const code = codeOf(error) ?? '';
+  const found = obstacles().filter(({ codes }) => codes.includes(code));
+  return found.length === 0 ? `${faultOf(error)}\n` : formatProblems(found, 'error');
+}
+
+function faultOf(error: unknown): string {
   const { message, syscall } = error as NodeJS.ErrnoException;
   switch (codeOf(error)) {
     case 'EADDRINUSE':

@@ -140,7 +140,7 @@ test('flags and variables without a file', () => {
 
   const single = settingsFromFlags(
     {},
-    { GARTER_LISTEN: '0.0.0.0:1080, [::]:1080', GARTER_USER: 'alice', GARTER_PASSWORD: 'hunter2' },
+    { GARTER_LISTEN: '0.0.0.0:1080, [::]:1081', GARTER_USER: 'alice', GARTER_PASSWORD: 'hunter2' },
   );
   assert.equal(single.settings?.listeners.length, 2);
   assert.deepEqual(single.settings?.users, { single: { username: 'alice', password: 'hunter2' } });

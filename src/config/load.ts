@@ -2,6 +2,8 @@ import { dirname, resolve } from 'node:path';
 import type { Settings } from '../server/settings.ts';
 import { agentOverrides, FlagError } from './sections/agent.ts';
 import type { AgentFlags } from './sections/agent.ts';
+import { obstaclesTo } from './checks/obstacles.ts';
+import type { Obstacle } from './checks/obstacles.ts';
 import { readDraft } from './schema/draft.ts';
 import type { Environment } from './source/environment.ts';
 import { readText } from './source/file.ts';
@@ -23,7 +25,11 @@ export interface Loaded {
   readonly warnings: readonly Problem[];
   /** The absolute paths of the files whose content is part of the settings. */
   readonly files: readonly string[];
+  /** What this machine lacks for them, now. */
+  readonly obstacles: () => readonly Obstacle[];
 }
+
+const NO_OBSTACLES = (): readonly Obstacle[] => [];
 
 const SERVER: Purpose = { authenticates: false, role: 'server' };
 /** Everything that a rule must name. */
@@ -62,7 +68,13 @@ export function agentSettings(file: string | undefined, flags: AgentFlags, envir
   } catch (error) {
     if (!(error instanceof FlagError)) throw error;
     const { where, message, remedy } = error;
-    return { settings: undefined, errors: [{ where, message, remedy }], warnings: [], files: [] };
+    return {
+      settings: undefined,
+      errors: [{ where, message, remedy }],
+      warnings: [],
+      files: [],
+      obstacles: NO_OBSTACLES,
+    };
   }
   if (file !== undefined) return loadFile(file, overrides, environment, AGENT);
   return withVariables(load(override(objectSource({}), overrides), [], AGENT), environment);
@@ -148,7 +160,7 @@ function withVariables(loaded: Loaded, environment: Environment): Loaded {
 
 /** A file that could not be read: once it has changed, it may be. */
 function faulty(errors: readonly Problem[], file: string): Loaded {
-  return { settings: undefined, errors, warnings: [], files: [resolve(file)] };
+  return { settings: undefined, errors, warnings: [], files: [resolve(file)], obstacles: NO_OBSTACLES };
 }
 
 function load(source: Source, found: readonly Problem[], purpose: Purpose): Loaded {
@@ -177,11 +189,14 @@ function load(source: Source, found: readonly Problem[], purpose: Purpose): Load
     isListed: () => false,
   };
   const files = new Files(source.file);
-  const settings = completeSettings(readDraft(source, reports.error), source, files, purpose, reports);
+  const draft = readDraft(source, reports.error);
+  const settings = completeSettings(draft, source, files, purpose, reports);
+  const isFaulty = errors.length + elsewhere.length > 0;
   return {
-    settings: errors.length + elsewhere.length === 0 ? settings : undefined,
+    settings: isFaulty ? undefined : settings,
     errors: [...sortProblems(errors), ...elsewhere],
     warnings: sortProblems(warnings),
     files: files.read,
+    obstacles: () => (isFaulty ? [] : obstaclesTo(draft, settings, source, files)),
   };
 }

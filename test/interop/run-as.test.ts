@@ -76,7 +76,7 @@ log: { to: { file: theirs/${log} } }
     await configure('link.log');
     const { code, stderr } = await run([garterCommand, 'serve', '--config', config]);
     assert.equal(code, 1);
-    assert.match(stderr, /EACCES.*link\.log.*nobody must be able/);
+    assert.match(stderr, /garter\.yaml:\d+:\d+: error: nobody cannot write \S+link\.log$/m);
     assert.equal(await readFile(ours, 'utf8'), 'precious');
     assert.equal((await stat(ours)).uid, 0);
     assert.equal((await stat(join(theirs, 'garter.state'))).uid, uid);
@@ -112,21 +112,25 @@ log: { to: { file: theirs/${log} } }
   });
 
   for (const [name, lines, message] of [
-    ['an unknown user', 'run-as: no-such-user', /no user "no-such-user"/],
+    [
+      'an unknown user',
+      'run-as: no-such-user',
+      /garter\.yaml:2:9: error: this machine has no user "no-such-user"$/m,
+    ],
     [
       'a users file that the user cannot read',
       'run-as: nobody\nusers: { file: users.txt }',
-      /EACCES.*users\.txt.*nobody must be able/,
+      /garter\.yaml:3:16: error: nobody cannot read \S+users\.txt$/m,
     ],
     [
       'a state file that the user cannot replace',
       'run-as: nobody\nstate: garter.state',
-      /EACCES.*garter\.state.*nobody must be able/,
+      /garter\.yaml:3:8: error: nobody cannot write in /,
     ],
     [
       'a log in a folder that belongs to root',
       'run-as: nobody\nlog: { to: { file: garter.log } }',
-      /EACCES.*garter\.log.*nobody must be able/,
+      /garter\.yaml:3:20: error: nobody cannot write in /,
     ],
   ] as const) {
     test(`${name} is reported at the start`, async () => {
@@ -142,6 +146,36 @@ log: { to: { file: theirs/${log} } }
       assert.doesNotMatch(stderr, /ports? below/);
     });
   }
+});
+
+test('a reserved port, without the right to it', async () => {
+  await using directory = await makeDirectory();
+  const config = join(directory.path, 'garter.yaml');
+  await writeFile(config, 'listen: 127.0.0.1:80\n');
+  const without = ['setpriv', '--bounding-set=-net_bind_service', '--inh-caps=-net_bind_service'];
+  const place = String.raw`garter\.yaml:1:9: %: \w+ cannot listen on port 80, which is reserved$`;
+  const checked = await run([...without, garterCommand, 'check', config]);
+  assert.match(checked.stderr, new RegExp(place.replace('%', 'warning'), 'm'));
+  assert.equal(checked.code, 0);
+  const served = await run([...without, garterCommand, 'serve', '--config', config]);
+  assert.match(served.stderr, new RegExp(place.replace('%', 'error'), 'm'));
+  assert.equal(served.code, 1);
+});
+
+test('files that the user of run-as cannot read again are found by check', async () => {
+  await using directory = await makeDirectory();
+  await chmod(directory.path, 0o755);
+  const config = join(directory.path, 'garter.yaml');
+  await writeFile(join(directory.path, 'alice.password'), 'hunter2', { mode: 0o600 });
+  await writeFile(config, 'run-as: nobody\nusers: { name: alice, password: { file: alice.password } }\n', {
+    mode: 0o644,
+  });
+  const { code, stderr } = await run([garterCommand, 'check', config]);
+  assert.match(
+    stderr,
+    /garter\.yaml:2:\d+: warning: nobody cannot read \S+alice\.password: reloads will fail$/m,
+  );
+  assert.equal(code, 0);
 });
 
 async function nobody(): Promise<{ readonly uid: number; readonly gid: number }> {

@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
+import type { Endpoint } from '../../wire/address.ts';
+import { familyOf } from '../../wire/ip.ts';
 import type { Protocol } from '../../policy/policy.ts';
 import { formatListenAddress } from '../../server/listen/listeners.ts';
 import type { ListenerSettings } from '../../server/settings.ts';
@@ -30,7 +32,7 @@ export function completeListeners(
       'there is no listener',
       'write listen: [{ address: 127.0.0.1:1080 }], or leave the key out',
     );
-  const taken = new Set<string>();
+  const taken: Taken[] = [];
   return (listen ?? [DEFAULT]).flatMap((section, i) => {
     if (section === undefined) return [];
     const common = {
@@ -39,7 +41,7 @@ export function completeListeners(
       ...originOf(source, ['listen', i]),
     };
     return addressesFor(section, i, files, reports).map((address) => {
-      take(taken, address, i, reports);
+      take(taken, { address, ...common }, i, reports);
       return { made: { address, ...common }, path: ['listen', i] };
     });
   });
@@ -104,12 +106,56 @@ function addressesFor(
   }
 }
 
+type Taken = Pick<ListenerSettings, 'address' | 'interface'>;
+
 /** Two listeners cannot have the same address, unless the system chooses the port. */
-function take(taken: Set<string>, address: ListenerSettings['address'], i: number, { error }: Reports): void {
-  const written = formatListenAddress(address);
-  if (taken.has(written))
-    error(['listen', i, 'address'], `another listener already has ${written}`, 'remove one of the two');
-  if (!('port' in address) || address.port !== 0) taken.add(written);
+function take(taken: Taken[], listener: Taken, i: number, { error }: Reports): void {
+  const other = taken.find((one) => isSameAddress(one, listener));
+  if (other !== undefined) {
+    const [own, theirs] = [formatListenAddress(listener.address), formatListenAddress(other.address)];
+    error(
+      ['listen', i, 'address'],
+      own === theirs
+        ? `another listener already has ${own}`
+        : `this overlaps with another listener, at ${theirs}`,
+      'remove one of the two',
+    );
+  }
+  taken.push(listener);
+}
+
+function isSameAddress(a: Taken, b: Taken): boolean {
+  if (!('port' in a.address) || !('port' in b.address))
+    return formatListenAddress(a.address) === formatListenAddress(b.address);
+  // Each on its own interface, they do not meet.
+  if (a.interface !== undefined && b.interface !== undefined && a.interface !== b.interface) return false;
+  return isTaken(a.address, b.address);
+}
+
+/** Whether two addresses cannot be listened on at once: they are equal, or one includes the other. */
+function isTaken(a: Endpoint, b: Endpoint): boolean {
+  return a.port === b.port && a.port !== 0 && (includes(a.host, b.host) || includes(b.host, a.host));
+}
+
+function includes(host: string, other: string): boolean {
+  return host === other || host === '::' || (host === '0.0.0.0' && familyOf(other) === 4);
+}
+
+/** Reports a `health` address that a listener has. */
+export function checkHealth(
+  health: Endpoint | undefined,
+  listeners: readonly Placed<ListenerSettings>[],
+  { error }: Reports,
+): void {
+  const taken = listeners.find(
+    ({ made: { address } }) => health !== undefined && 'host' in address && isTaken(address, health),
+  );
+  if (taken !== undefined)
+    error(
+      ['health'],
+      `a listener already has ${formatListenAddress(taken.made.address)}`,
+      'write another port: health speaks HTTP, not SOCKS',
+    );
 }
 
 /**

@@ -4,9 +4,10 @@ import type { RuleOptions } from '../../policy/policy.ts';
 import { passesNames } from '../../route/options.ts';
 import type { RouteOptions } from '../../route/options.ts';
 import type { ListenerSettings } from '../../server/settings.ts';
-import { ipOf, isLoopback, withoutZone } from '../../wire/ip.ts';
+import { ipOf } from '../../wire/ip.ts';
 import type { Draft } from '../schema/draft.ts';
 import type { CommandWord } from '../input/values.ts';
+import { hasAddress } from '../checks/local-address.ts';
 import { reportLoops } from '../checks/loops.ts';
 import { reportTaken, whereIs } from '../checks/names.ts';
 import type { Path, Placed, Reports } from '../source/problem.ts';
@@ -146,8 +147,7 @@ function refuseInterfaces({ egress = [] }: RouteSection, path: Path, { error }: 
 /** An address may appear later, with its interface. */
 function warnOfForeign(address: string, path: Path, { warning }: Reports): void {
   const interfaces = networkInterfaces();
-  const all = Object.values(interfaces).flatMap((list) => list?.map((one) => one.address) ?? []);
-  if (all.includes(withoutZone(address)) || address in interfaces || isLoopback(address)) return;
+  if (hasAddress(address) || address in interfaces) return;
   if (ipOf(address) === undefined)
     warning(
       path,
