@@ -30,6 +30,8 @@ test('a valid file', async () => {
   assert.equal(out, 'FILE is fine: 2 listeners, 2 accept rules, 4 rules\n');
   assert.equal(status, 0);
 
+  assert.deepEqual(await run('--config FILE', prepared.file), { status, out, err });
+
   await using plain = await prepare('log: { level: warn }\n');
   assert.equal(
     (await run('FILE', plain.file)).out,
@@ -351,6 +353,7 @@ test('usage errors say what to write', async () => {
   const rows = [
     ['', /give one configuration file/],
     ['FILE FILE', /give one configuration file/],
+    ['--config FILE FILE', /give one configuration file/],
     ['FILE --bogus', /--bogus/],
     ['FILE --from 10.0.0.5', /--from ADDRESS and --to HOST:PORT/],
     ['FILE --user alice', /--from ADDRESS and --to HOST:PORT/],

@@ -22,6 +22,7 @@ const HELP = `Usage: garter check FILE
 Reports every mistake in a configuration, with line, column and what to write instead. With --from and --to, shows what the server would
 answer to a request: the accept rule, method, rule and route that decide, and where they are written.
 
+  FILE                the configuration file; --config FILE is the same
   --from ADDRESS      the client: 10.0.0.5, or 10.0.0.5:40000 if rules look at its port
   --to HOST:PORT      the destination, as the client would send it
   --user NAME         the user, with groups from the users file; neither password nor certificate is needed
@@ -151,9 +152,9 @@ function count(number: number, noun: string): string {
 /** `undefined` when help is requested. */
 function readOptions(args: readonly string[]): { file: string; question: Question | undefined } | undefined {
   const { values, positionals } = parse(args);
-  const { help, ...question } = values;
+  const { help, config, ...question } = values;
   if (help) return undefined;
-  const [file, ...more] = positionals;
+  const [file, ...more] = [...(config === undefined ? [] : [config]), ...positionals];
   if (file === undefined || more.length > 0) throw new UsageError('give one configuration file');
   return {
     file,
@@ -170,6 +171,10 @@ function parse(args: readonly string[]): ReturnType<typeof parseOptions> {
 }
 
 function parseOptions(args: readonly string[]) {
-  const options = { ...QUESTION_OPTIONS, help: { type: 'boolean', short: 'h' } } as const;
+  const options = {
+    ...QUESTION_OPTIONS,
+    config: { type: 'string' },
+    help: { type: 'boolean', short: 'h' },
+  } as const;
   return parseArgs({ args: [...args], options, allowPositionals: true });
 }

@@ -48,7 +48,7 @@ test('what this machine lacks', async () => {
     assert.equal(checked.status, 0, text);
 
     const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-    const status = await serve(['--config', prepared.file, '--log-level', 'error'], {
+    const status = await serve([prepared.file, '--log-level', 'error'], {
       stdout,
       stderr,
       env: {},

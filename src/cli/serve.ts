@@ -19,12 +19,12 @@ import { isRoot, mayRead, startAs } from './run-as.ts';
 import { Running } from './running.ts';
 import { startFault } from './start-fault.ts';
 
-const HELP = `Usage: garter serve [--config FILE] [--listen ADDR]... [--users FILE] [--engine auto|fast|portable] [--log-level L]
+const HELP = `Usage: garter serve [FILE] [--listen ADDR]... [--users FILE] [--engine auto|fast|portable] [--log-level L]
 
-Runs the SOCKS server until SIGTERM or SIGINT. Without --config it listens on 127.0.0.1:1080, has no users, and allows all routable
+Runs the SOCKS server until SIGTERM or SIGINT. Without FILE it listens on 127.0.0.1:1080, has no users, and allows all routable
 destinations; clients on loopback may reach loopback too.
 
-  --config FILE    configuration file, see docs/configuration.md
+  FILE             configuration file, see docs/configuration.md; --config FILE is the same
   --listen ADDR    host:port, [v6]:port, interface:port, unix:/path or systemd; port 0 takes any free port; may be repeated
   --users FILE     users file, created with garter user
   --engine E       auto, fast or portable
@@ -138,8 +138,9 @@ interface Options {
 }
 
 function readOptions(args: readonly string[]): Options {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
     args: [...args],
+    allowPositionals: true,
     options: {
       config: { type: 'string' },
       listen: { type: 'string', multiple: true },
@@ -152,7 +153,7 @@ function readOptions(args: readonly string[]): Options {
   const { help = false, config, listen, users, engine, 'log-level': logLevel } = values;
   return {
     help,
-    config,
+    config: oneFile(positionals, config),
     flags: {
       ...(listen !== undefined && { listen }),
       ...(users !== undefined && { users }),
@@ -160,6 +161,13 @@ function readOptions(args: readonly string[]): Options {
       ...(logLevel !== undefined && { logLevel }),
     },
   };
+}
+
+/** The configuration file, from its flag or without. */
+function oneFile(positionals: readonly string[], config: string | undefined): string | undefined {
+  const [file, ...more] = [...(config === undefined ? [] : [config]), ...positionals];
+  if (more.length > 0) throw new Error('give one configuration file');
+  return file;
 }
 
 /** What was started without a configuration, and how to try it. */
