@@ -76,7 +76,7 @@ log: { to: { file: theirs/${log} } }
     await configure('link.log');
     const { code, stderr } = await run([garterCommand, 'serve', '--config', config]);
     assert.equal(code, 1);
-    assert.match(stderr, /garter\.yaml:\d+:\d+: error: nobody cannot write \S+link\.log$/m);
+    assert.match(stderr, /garter\.yaml:\d+:\d+: error: the user nobody cannot write \S+link\.log$/m);
     assert.equal(await readFile(ours, 'utf8'), 'precious');
     assert.equal((await stat(ours)).uid, 0);
     assert.equal((await stat(join(theirs, 'garter.state'))).uid, uid);
@@ -120,17 +120,17 @@ log: { to: { file: theirs/${log} } }
     [
       'a users file that the user cannot read',
       'run-as: nobody\nusers: { file: users.txt }',
-      /garter\.yaml:3:16: error: nobody cannot read \S+users\.txt$/m,
+      /garter\.yaml:3:16: error: the user nobody cannot read \S+users\.txt$/m,
     ],
     [
       'a state file that the user cannot replace',
       'run-as: nobody\nstate: garter.state',
-      /garter\.yaml:3:8: error: nobody cannot write in /,
+      /garter\.yaml:3:8: error: the user nobody cannot write in /,
     ],
     [
       'a log in a folder that belongs to root',
       'run-as: nobody\nlog: { to: { file: garter.log } }',
-      /garter\.yaml:3:20: error: nobody cannot write in /,
+      /garter\.yaml:3:20: error: the user nobody cannot write in /,
     ],
   ] as const) {
     test(`${name} is reported at the start`, async () => {
@@ -153,7 +153,7 @@ test('a reserved port, without the right to it', async () => {
   const config = join(directory.path, 'garter.yaml');
   await writeFile(config, 'listen: 127.0.0.1:80\n');
   const without = ['setpriv', '--bounding-set=-net_bind_service', '--inh-caps=-net_bind_service'];
-  const place = String.raw`garter\.yaml:1:9: %: \w+ cannot listen on port 80, which is reserved$`;
+  const place = String.raw`garter\.yaml:1:9: %: the user \w+ cannot listen on port 80, which is reserved$`;
   const checked = await run([...without, garterCommand, 'check', config]);
   assert.match(checked.stderr, new RegExp(place.replace('%', 'warning'), 'm'));
   assert.equal(checked.code, 0);
@@ -173,7 +173,7 @@ test('files that the user of run-as cannot read again are found by check', async
   const { code, stderr } = await run([garterCommand, 'check', config]);
   assert.match(
     stderr,
-    /garter\.yaml:2:\d+: warning: nobody cannot read \S+alice\.password: reloads will fail$/m,
+    /garter\.yaml:2:\d+: warning: the user nobody cannot read \S+alice\.password: reloads will fail$/m,
   );
   assert.equal(code, 0);
 });

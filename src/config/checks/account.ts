@@ -84,6 +84,6 @@ function ownName(uid: number): string {
   try {
     return userInfo().username;
   } catch {
-    return `the user ${uid}`;
+    return String(uid);
   }
 }

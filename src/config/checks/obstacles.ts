@@ -87,7 +87,7 @@ function reportPrivileged(path: Path, port: number, report: ReportObstacle): voi
   report(
     path,
     ['EACCES'],
-    `${ownAccount().name} cannot listen on port ${port}, which is reserved`,
+    `the user ${ownAccount().name} cannot listen on port ${port}, which is reserved`,
     'start garter as root, with run-as; or write AmbientCapabilities=CAP_NET_BIND_SERVICE in the systemd unit; or use a port from 1024 on',
   );
 }
@@ -182,7 +182,7 @@ function checkWritten(
     report(
       path,
       ['EACCES'],
-      `${account.name} cannot write ${written === file ? file : `in ${folder}`}`,
+      `the user ${account.name} cannot write ${written === file ? file : `in ${folder}`}`,
       `give it a folder of its own: install -d -o ${account.name} FOLDER`,
     );
 }
@@ -235,7 +235,7 @@ function checkRead({ path, file, early }: ReadFile, account: Account, report: Re
     report(
       path,
       early ? [] : ['EACCES'],
-      `${account.name} cannot read ${file}${early ? ': reloads will fail' : ''}`,
+      `the user ${account.name} cannot read ${file}${early ? ': reloads will fail' : ''}`,
       `chown ${account.name} ${file}, or let its group read it`,
     );
 }
