@@ -264,6 +264,16 @@ const AS_THE_SERVER: readonly (readonly [string, string, readonly string[]])[] =
     ],
   ],
   [
+    'routes: [{ name: web, to: [any], port: 443, via: direct }, { to: [private], user: bob, via: direct }]',
+    '--to 8.8.8.8:80',
+    [
+      '  nearly    web (FILE:1): port 80 is not in [443]',
+      '  reply     2',
+      '  record    policy:request:no-route',
+      'refused: no route leads there',
+    ],
+  ],
+  [
     'routes: [{ to: [any], via: "socks4a://10.0.3.1:1080" }]',
     '--to [2606:4700::1]:80',
     [

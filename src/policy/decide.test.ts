@@ -109,7 +109,7 @@ suite('near misses', () => {
         assert(decision.type === 'refuse' && decision.reason === 'no-rule', question);
         const { facts, destination } = readQuestion(question);
         const missed = nearMisses(policy, facts, destination, decision.address, MACHINE);
-        const shown = missed.map(({ rule, text }) => `${rule.name} ${text}`).join('; ');
+        const shown = missed.map(({ conditions, text }) => `${conditions.options.name} ${text}`).join('; ');
         return `${question} -> ${shown || 'none'}`;
       });
       assert.deepEqual(answered, questions);

@@ -7,8 +7,8 @@ import type { Facts, RequestConditionOptions, LocalAddresses } from './policy.ts
 import { PortSet } from './ports.ts';
 import { TimeWindow } from './window.ts';
 
-const FACT_CONDITIONS = ['allow', 'listener', 'protocol', 'source-port', 'from', 'user', 'when'] as const;
-/** A condition that does not depend on the destination, by its key; `allow`: the command. */
+const FACT_CONDITIONS = ['command', 'listener', 'protocol', 'source-port', 'from', 'user', 'when'] as const;
+/** A condition that does not depend on the destination, by its key; in rules, `command` is that of `allow`. */
 export type FactCondition = (typeof FACT_CONDITIONS)[number];
 
 /** The conditions of a rule or a route on a request, compiled. */
@@ -53,7 +53,7 @@ export class RequestConditions {
   unmet(facts: Facts, client: Ip, surroundings: LocalAddresses): FactCondition[] {
     const { commands, listener, protocol } = this.options;
     const holds: Readonly<Record<FactCondition, boolean>> = {
-      allow: commands?.includes(facts.command) ?? true,
+      command: commands?.includes(facts.command) ?? true,
       listener: listener?.includes(facts.listener) ?? true,
       protocol: protocol?.includes(facts.protocol) ?? true,
       'source-port': this.#sourcePorts?.has(facts.sourcePort) ?? true,

@@ -1,5 +1,7 @@
 import { AddressSet } from '../policy/addresses.ts';
 import { classify } from '../policy/classify.ts';
+import type { Classified } from '../policy/classify.ts';
+import { nearMissesAmong } from '../policy/near-misses.ts';
 import { Nat64 } from '../policy/nat64.ts';
 import type { Destination, Facts, LocalAddresses } from '../policy/policy.ts';
 import { RequestConditions } from '../policy/request-conditions.ts';
@@ -97,6 +99,19 @@ export class Routes {
     const mayMatch = ([conditions]: readonly [RequestConditions, Route]): boolean =>
       conditions.to.needsAddress && conditions.hasPort(port) && conditions.isFor(facts, client, surroundings);
     return this.#routes?.some(mayMatch) ?? false;
+  }
+
+  /** The routes that a request without one nearly matches, and the condition that fails. */
+  nearMisses(
+    facts: Facts,
+    destination: Destination | undefined,
+    resolved: Ip | undefined,
+    surroundings: LocalAddresses,
+  ): { readonly route: Route; readonly text: string }[] {
+    const routes = new Map(this.#routes);
+    const judge = (ip: Ip): Classified => classify(ip, NOTHING_SPECIAL, this.#translation, surroundings);
+    const missed = nearMissesAmong([...routes.keys()], facts, destination, resolved, judge, surroundings);
+    return missed.map(({ conditions, text }) => ({ route: routes.get(conditions)!, text }));
   }
 
   /**

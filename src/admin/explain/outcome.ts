@@ -3,7 +3,6 @@ import type { Member } from '../../auth/users-file.ts';
 import { isExpired, nameFault } from '../../auth/users-file.ts';
 import { accept } from '../../policy/accept.ts';
 import { nearMisses } from '../../policy/near-misses.ts';
-import type { NearMiss } from '../../policy/near-misses.ts';
 import type { Destination, Facts, Method, Protocol } from '../../policy/policy.ts';
 import { judge } from '../../route/judge.ts';
 import type { Basis, Need, Refused, RoutedPermit } from '../../route/judge.ts';
@@ -139,10 +138,7 @@ async function follow(
     const verdict = step.value;
     if (verdict.type === 'allow') return verdict;
     const refused = refusal(verdict, facts, unresolved ?? Failure.ofVerdict(verdict, command), note);
-    if (verdict.reason === 'no-rule') {
-      const address = verdict.address ?? question.addresses[0];
-      noteNearMisses(nearMisses(basis.policy, facts, about, address, basis.ports), note);
-    }
+    noteNearMisses(verdict, basis, facts, about, verdict.address ?? question.addresses[0], note);
     throw refused;
   };
   if (command !== 'udp') {
@@ -365,9 +361,24 @@ function refusal(refused: Refused, facts: Facts, end: Failure | undefined, note:
 
 const NEAR_MISSES_SHOWN = 20;
 
-function noteNearMisses(missed: readonly NearMiss[], note: Note): void {
-  for (const { rule, text } of missed.slice(0, NEAR_MISSES_SHOWN))
-    note('nearly', `${rule.name}${describeOrigin(rule.origin)}: ${text}`);
+/** Where nothing matched: the rules or routes that nearly do. */
+function noteNearMisses(
+  { reason }: Refused,
+  { policy, outbound: { routes }, ports }: Basis,
+  facts: Facts,
+  about: Destination | undefined,
+  resolved: Ip | undefined,
+  note: Note,
+): void {
+  const asked = [facts, about, resolved, ports] as const;
+  const missed =
+    reason === 'no-rule'
+      ? nearMisses(policy, ...asked).map(({ conditions: { options }, text }) => ({ ...options, text }))
+      : reason === 'no-route'
+        ? routes.nearMisses(...asked).map(({ route, text }) => ({ ...route, text }))
+        : [];
+  for (const { name, origin, text } of missed.slice(0, NEAR_MISSES_SHOWN))
+    note('nearly', `${name}${describeOrigin(origin)}: ${text}`);
   const more = missed.length - NEAR_MISSES_SHOWN;
   if (more > 0) note('nearly', `and ${more} more`);
 }
