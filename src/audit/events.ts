@@ -23,10 +23,6 @@ export const EVENTS = {
   configuration: { level: 'warn', message: 'the configuration has warnings' },
   ending: { level: 'info', message: 'no new connections; open sessions may finish' },
   'run-as-ignored': { level: 'warn', message: 'run-as has no effect: garter was not started by root' },
-  'configuration-unreadable': {
-    level: 'warn',
-    message: 'reloads will fail: the run-as user cannot read the configuration',
-  },
   'program-unreadable': {
     level: 'warn',
     message: 'threads that die will not be replaced: the run-as user cannot read garter itself',

@@ -107,8 +107,7 @@ export class Running implements Program {
   }
 
   async #reloadNow(): Promise<ReloadOutcome> {
-    const loaded = this.#load();
-    const { settings, errors, warnings } = loaded;
+    const { settings, errors, warnings, obstacles } = this.#load();
     const report = formatProblems(warnings, 'warning');
     if (report !== '') this.#server.log.warn('configuration', { report });
     if (settings === undefined)
@@ -118,7 +117,7 @@ export class Running implements Program {
       return { ok: true, report };
     } catch (error) {
       const reason = error instanceof UsersFileError ? 'configuration' : 'failed';
-      return { ok: false, reason, report: startFault(error, loaded) };
+      return { ok: false, reason, report: startFault(error, obstacles()) };
     }
   }
 

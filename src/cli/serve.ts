@@ -75,9 +75,11 @@ export async function runServer(
   io: Io,
   { config, welcome: greet }: RunOptions,
 ): Promise<number> {
-  const loaded = load();
-  const { settings, errors, warnings } = loaded;
-  io.stderr.write(formatProblems(errors, 'error') + formatProblems(warnings, 'warning'));
+  const { settings, errors, warnings, obstacles } = load();
+  // Only root can look everywhere, so look before it becomes another user.
+  const found = settings?.runAs !== undefined && isRoot() ? obstacles() : undefined;
+  const later = (found ?? []).filter(({ codes }) => codes.length === 0);
+  io.stderr.write(formatProblems(errors, 'error') + formatProblems([...warnings, ...later], 'warning'));
   if (settings === undefined) return 2;
   using stack = new DisposableStack();
   let server: Server;
@@ -90,10 +92,10 @@ export async function runServer(
   };
   try {
     if (settings.pidFile !== undefined) stack.use(takePidFile(settings.pidFile));
-    server = await startServer(settings, config, attachments);
+    server = await startServer(settings, attachments);
     server.report('started');
   } catch (error) {
-    io.stderr.write(startFault(error, loaded));
+    io.stderr.write(startFault(error, found ?? obstacles()));
     return error instanceof UsersFileError ? 2 : 1;
   }
   running!.begin();
@@ -105,11 +107,7 @@ export async function runServer(
   return 0;
 }
 
-async function startServer(
-  settings: Settings,
-  config: string | undefined,
-  attachments: StartOptions['attachments'],
-): Promise<Server> {
+async function startServer(settings: Settings, attachments: StartOptions['attachments']): Promise<Server> {
   const { runAs: user } = settings;
   const options = { complain: tellOnStderr, attachments };
   if (user === undefined) return Server.start(settings, options);
@@ -119,11 +117,6 @@ async function startServer(
     return server;
   }
   const server = await startAs(user, settings, options);
-  if (config !== undefined && !mayRead(config))
-    server.log.warn('configuration-unreadable', {
-      user,
-      file: config,
-    });
   if (!mayRead(import.meta.filename))
     server.log.warn('program-unreadable', {
       user,

@@ -1,15 +1,15 @@
 import { UsersFileError } from '../auth/users-disk.ts';
-import type { Loaded } from '../config/load.ts';
+import type { Obstacle } from '../config/checks/obstacles.ts';
 import { formatProblems } from '../config/source/problem.ts';
 import { codeOf } from '../wire/error-code.ts';
 
 /**
- * Why the server could not start or change, and what to do about it, as lines: the obstacles on this machine
- * that explain the error, with their places in the configuration, or else the error itself.
+ * Why the server could not start or change, and what to do about it, as lines: those of the obstacles on this
+ * machine that explain the error, with their places in the configuration, or else the error itself.
  */
-export function startFault(error: unknown, { obstacles }: Pick<Loaded, 'obstacles'>): string {
+export function startFault(error: unknown, obstacles: readonly Obstacle[]): string {
   const code = codeOf(error) ?? '';
-  const found = obstacles().filter(({ codes }) => codes.includes(code));
+  const found = obstacles.filter(({ codes }) => codes.includes(code));
   return found.length === 0 ? `${faultOf(error)}\n` : formatProblems(found, 'error');
 }
 

@@ -107,7 +107,7 @@ log: { to: { file: theirs/${log} } }
     const stderr = await serveBriefly(config);
     assert.match(
       stderr,
-      /warn configuration-unreadable: reloads will fail: .*user=nobody file=\S+garter\.yaml$/m,
+      /garter\.yaml:2:9: warning: the user nobody cannot read \S+garter\.yaml: reloads will fail$/m,
     );
   });
 

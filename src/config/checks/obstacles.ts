@@ -24,7 +24,7 @@ export interface Obstacle extends Problem {
   readonly codes: readonly string[];
 }
 
-/** What stands in the way of these settings on this machine. */
+/** What this machine lacks for these settings. */
 export function obstaclesTo(
   draft: WrittenDraft,
   settings: Settings,
