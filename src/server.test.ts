@@ -172,7 +172,8 @@ suite('the library', () => {
           where: 'rules[0].port[0]',
           path: ['rules', 0, 'port', 0],
           message: '"0-x" is not a port',
-          remedy: 'write a port such as 443, or a range such as 8000-8999, up to 65535',
+          remedy:
+            'write a port such as 443, a range such as 8000-8999, up to 65535, or a service such as https',
         },
         {
           where: 'lisen',

@@ -72,7 +72,7 @@ routes:
     using association = await associate(garter);
     await client.send(frame({ host: 'udp.test', port: 80 }, 'ping'), association.relay);
     await until(
-      async () => (await garter.log()).find(({ event }) => event === 'datagram refused'),
+      async () => (await garter.log()).find(({ event }) => event === 'datagram-refused'),
       () => 'it was not refused',
     );
     assert.ok(!names.asked.some(({ name }) => name === 'udp.test'));
