@@ -37,6 +37,7 @@ export const END_CODES = {
     'numeric-name',
     'command',
     'address-type',
+    'family',
     'port-0',
     'declared-port',
     'port-conflict',

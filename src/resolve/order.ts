@@ -3,13 +3,18 @@ import type { Ip } from '../wire/ip.ts';
 /**
  * Sorts destination addresses by RFC 6724 section 6: rules 1, 2, 5, 6, 8, 9 (IPv6 only: for IPv4 it would
  * defeat a server's round robin) and 10, with the default policy table. The rules on deprecated, home and
- * tunnelled addresses need information that the kernel does not provide.
+ * tunnelled addresses need information that the kernel does not provide. `prefersIpv4`: IPv4 comes first where
+ * it is usable.
  */
-export function orderDestinations(ips: readonly Ip[], sourceOf: (ip: Ip) => Ip | undefined): Ip[] {
+export function orderDestinations(
+  ips: readonly Ip[],
+  sourceOf: (ip: Ip) => Ip | undefined,
+  prefersIpv4 = false,
+): Ip[] {
   if (ips.length < 2) return [...ips];
   return ips
     .map((ip) => candidate(ip, sourceOf(ip)))
-    .toSorted(compare)
+    .toSorted((a, b) => (prefersIpv4 ? compareFamilies(a, b) : 0) || compare(a, b))
     .map(({ ip }) => ip);
 }
 
@@ -36,6 +41,11 @@ function candidate(ip: Ip, source: Ip | undefined): Candidate {
     sameLabel: source !== undefined && policyOf(source).label === label,
     prefix: source !== undefined && ip.family === 6 ? commonPrefix(ip, source) : 0,
   };
+}
+
+/** Below 0 when `a` comes first, because it alone is a usable IPv4 address. */
+function compareFamilies(a: Candidate, b: Candidate): number {
+  return Number(b.usable && b.ip.family === 4) - Number(a.usable && a.ip.family === 4);
 }
 
 /** Below 0 when `a` comes first. Ties keep their order: the sort is stable. */

@@ -99,6 +99,16 @@ test('one family alone', async () => {
   assert.deepEqual(any.asked(), ['AAAA www.test']);
 });
 
+test('IPv4 first', async () => {
+  const script = zone({ 'www.test': ['2001:db8::1', '192.0.2.2', '192.0.2.1'] });
+  await using both = await setUp(script, { family: 'prefer-ipv4' });
+  assert.deepEqual(await texts(both.resolver.resolve('www.test')), ['192.0.2.2', '192.0.2.1', '2001:db8::1']);
+  assert.deepEqual(await texts(both.resolver.resolve('www.test', { family: 'ipv6' })), ['2001:db8::1']);
+  const machine = { sourceFor: (host: string) => (host.includes(':') ? host : undefined) };
+  await using v6 = await setUp(script, { family: 'prefer-ipv4' }, machine);
+  assert.deepEqual((await texts(v6.resolver.resolve('www.test')))[0], '2001:db8::1');
+});
+
 test('static names have their addresses alone, and give them their name', async () => {
   const hosts = { 'www.test': ['192.0.2.7', '2001:db8::7'], 'db.test': ['192.0.2.7'] };
   await using all = await setUp(zone({ 'www.test': ['192.0.2.1'] }), { hosts });

@@ -19,7 +19,13 @@ import { query } from './stub.ts';
 import { DEFAULTS, parseResolvConf, type NameServer, type NameServers } from './system.ts';
 import { FairQueue, type Asker } from '../limits/fair-queue.ts';
 
-export type Family = 'any' | 'ipv4' | 'ipv6';
+/** `prefer-ipv4`: both, but IPv4 first. */
+export type Family = 'any' | 'prefer-ipv4' | 'ipv4' | 'ipv6';
+
+/** Whether addresses of a family are used. */
+export function takesFamily(wanted: Family, family: 4 | 6): boolean {
+  return wanted === 'any' || wanted === 'prefer-ipv4' || wanted === `ipv${family}`;
+}
 
 /** The `resolve` section of the configuration. */
 export interface ResolveOptions {
@@ -27,7 +33,7 @@ export interface ResolveOptions {
   readonly servers?: readonly NameServer[];
   /** Names with literal addresses, which are then the only ones; in the form of `canonicalName`. @default none */
   readonly hosts?: Readonly<Record<string, readonly string[]>>;
-  /** Limits answers to one family. */
+  /** Limits answers to one family, or puts one first. */
   readonly family: Family;
   /** Milliseconds for one name in total. */
   readonly timeout: number;
@@ -119,12 +125,13 @@ export class Resolver implements Disposable {
     options: { readonly family?: Family; readonly source?: Asker | undefined; readonly signal?: Signal } = {},
   ): Promise<Ip[]> {
     const wanted: Wanted = (family) =>
-      [this.options.family, options.family ?? 'any'].every((one) => one === 'any' || one === `ipv${family}`);
+      [this.options.family, options.family ?? 'any'].every((one) => takesFamily(one, family));
     const { source = ANYBODY } = options;
     const found = await this.#unlessAborted(options.signal, () => this.#find(name, wanted, source));
     if (found.length === 0)
       throw new ResolveError('ENOTFOUND', `${name}: no such name, or it has no address`);
-    return orderDestinations(found, (ip) => this.#sources.of(ip));
+    const prefersIpv4 = this.options.family === 'prefer-ipv4';
+    return orderDestinations(found, (ip) => this.#sources.of(ip), prefersIpv4);
   }
 
   /** The name of an address. Rejects with a ResolveError, or with the signal's reason. */

@@ -55,9 +55,16 @@ export interface Refused {
   /**
    * A reason of the rules · datagrams to `port-0` · no route matches · no upstream of the route can carry the
    * `command` · those that can carry its datagrams are reached by `encrypted` links only · SOCKS4, on either
-   * side, has no room for its addresses (`address-type`).
+   * side, has no room for its addresses (`address-type`) · an address of a `family` that is not used.
    */
-  readonly reason: Refusal['reason'] | 'port-0' | 'no-route' | 'command' | 'encrypted' | 'address-type';
+  readonly reason:
+    | Refusal['reason']
+    | 'port-0'
+    | 'no-route'
+    | 'command'
+    | 'encrypted'
+    | 'address-type'
+    | 'family';
   /** The rule that refuses, or that allows a destination without a route. */
   readonly rule?: RuleOptions | undefined;
   /** The address of a name that is refused or has no route; of several, the first. */
@@ -105,8 +112,15 @@ export function* judge(
   if (permit.addresses.length === 0) return carriedBy(route, facts, permit, []);
   const { routes } = basis.outbound;
   // Fast path: most configurations have no routes.
-  if (routes.areSame) return carriedBy(DIRECT, facts, permit, permit.addresses);
-  const found = routes.findAmong(facts, destination, permit.addresses, basis.ports);
+  const found = routes.areSame
+    ? { route: DIRECT, addresses: permit.addresses }
+    : routes.findAmong(facts, destination, permit.addresses, basis.ports);
+  if (
+    destination.type === 'ip' &&
+    found !== undefined &&
+    !takes(routes, destination.ip, found.route, command)
+  )
+    return { type: 'refuse', reason: 'family', rule: permit.rule, address: destination.ip };
   return carriedBy(found?.route, facts, permit, found?.addresses ?? permit.addresses);
 }
 
@@ -145,6 +159,14 @@ function judgeSome({ policy, ports, outbound: { routes } }: Basis, facts: Facts)
   return (
     verdicts.find(({ type }) => type === 'allow') ?? verdicts[0] ?? carriedBy(undefined, facts, permit, [])
   );
+}
+
+/**
+ * Whether the configured family admits an address, as it limits the addresses of a name: not where names are
+ * passed on, and an address is not dialled in order to be resolved.
+ */
+function takes(routes: Routes, ip: Ip, { passesNames }: Route, command: Command): boolean {
+  return passesNames || command === 'resolve' || routes.takes(ip);
 }
 
 function carriedBy(

@@ -5,8 +5,8 @@ import { nearMissesAmong } from '../policy/near-misses.ts';
 import { Nat64 } from '../policy/nat64.ts';
 import type { Destination, Facts, LocalAddresses } from '../policy/policy.ts';
 import { RequestConditions } from '../policy/request-conditions.ts';
-import { Resolver } from '../resolve/resolver.ts';
-import type { ResolveOptions } from '../resolve/resolver.ts';
+import { Resolver, takesFamily } from '../resolve/resolver.ts';
+import type { Family, ResolveOptions } from '../resolve/resolver.ts';
 import { unmapped } from '../wire/ip.ts';
 import type { Ip } from '../wire/ip.ts';
 import { passesCredentials, passesNames } from './options.ts';
@@ -39,6 +39,7 @@ export class Routes {
   /** The prefixes of address translation. */
   readonly nat64: readonly string[];
   readonly #translation: Nat64;
+  readonly #family: Family;
 
   /** The original options; `undefined`: everything goes out directly. */
   readonly options: readonly RouteOptions[] | undefined;
@@ -52,6 +53,7 @@ export class Routes {
     this.options = options;
     this.nat64 = nat64;
     this.#translation = new Nat64(nat64);
+    this.#family = names.family;
     this.#routes = options?.map((one) => [new RequestConditions(one), routeOf(one, names, resolverFor)]);
     this.passCredentials = options?.some(({ via }) => via !== 'direct' && passesCredentials(via)) ?? false;
   }
@@ -62,6 +64,11 @@ export class Routes {
   /** In order; empty without routes. */
   get all(): readonly Route[] {
     return (this.#routes ?? []).map(([, route]) => route);
+  }
+
+  /** Whether addresses of its family are used where they are dialled from here. */
+  takes({ family }: Ip): boolean {
+    return takesFamily(this.#family, family);
   }
 
   /** Whether all addresses of a name take the same route. */

@@ -61,6 +61,8 @@ export class Failure extends Error implements End {
           reason,
           Reply.addressTypeNotSupported,
         );
+      case 'family':
+        return new Failure('policy', 'request', reason, Reply.addressTypeNotSupported);
       default:
         return Failure.refusal(reason);
     }

@@ -192,7 +192,7 @@ function configuration(world: World, engine: ServerConfig['engine']): fc.Arbitra
     upstreams: upstreams(world),
     resolve: fc.record({
       servers: fc.constant(world.nameServer),
-      family: seldom(4, fc.constantFrom('ipv4' as const, 'ipv6' as const)),
+      family: seldom(4, fc.constantFrom('ipv4' as const, 'ipv6' as const, 'prefer-ipv4' as const)),
     }),
     nat64: seldom(6, fc.constant('64:ff9b::/96')),
     health: seldom(2, fc.constant('127.0.0.1:0')),

@@ -71,6 +71,8 @@ export function describeRefusal(
       return `${route!.label} cannot carry ${command}`;
     case 'encrypted':
       return `${route!.label} is reached by encrypted links, and datagrams are not encrypted: udp: clear lets them`;
+    case 'family':
+      return `resolve: family does not admit ${what}`;
     case 'address-type':
       return 'SOCKS4 has no room for IPv6 addresses';
     default:

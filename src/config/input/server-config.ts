@@ -98,8 +98,8 @@ export interface ResolveConfig {
   readonly servers?: OneOrMany<string> | undefined;
   /** Addresses of names, in place of those of the name servers: `{ 'db.internal': '10.0.0.7' }`. @default none */
   readonly hosts?: Readonly<Record<string, OneOrMany<string>>> | undefined;
-  /** The address families to use. @default 'any' */
-  readonly family?: 'any' | 'ipv4' | 'ipv6' | undefined;
+  /** The address families to use, or to prefer. @default 'any' */
+  readonly family?: 'any' | 'prefer-ipv4' | 'ipv4' | 'ipv6' | undefined;
   /** For one name, in total. @default '5s' */
   readonly timeout?: string | undefined;
 }

@@ -336,8 +336,8 @@ export const sections: {
         'Addresses of names, in place of those of the name servers.',
       ),
       family: optional(
-        choice<Family>(['any', 'ipv4', 'ipv6']),
-        'Which addresses of a name to use. Default: any.',
+        choice<Family>(['any', 'prefer-ipv4', 'ipv4', 'ipv6']),
+        'Which destination addresses to use, or to try first. Default: any.',
       ),
       timeout: optional(leaf.time, 'Total time for resolving a name. Default: 5s.'),
     },
