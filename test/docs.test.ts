@@ -36,6 +36,7 @@ suite('files and links in the documentation exist', () => {
 const SECTIONS: readonly (readonly [page: string, heading: string, path: string, prefix?: string])[] = [
   ['configuration', 'listen', 'listen'],
   ['configuration', 'listen', 'listen.udp', 'udp: '],
+  ['configuration', 'listen', 'listen.bind', 'bind: '],
   ['configuration', 'users', 'users'],
   ['configuration', 'accept', 'accept'],
   ['configuration', 'rules', 'rules'],

@@ -63,6 +63,7 @@ export const END_CODES = {
     'quota-per-user',
     'duration',
     'udp-ports',
+    'bind-ports',
     'table',
     // time-outs
     'idle',

@@ -1,5 +1,5 @@
 import { egressFrom } from '../net/egress.ts';
-import type { Connection, Engine, Listener } from '../net/engine.ts';
+import type { Connection, Engine } from '../net/engine.ts';
 import type { Endpoint, HostPort } from '../wire/address.ts';
 import { AddressType } from '../wire/address.ts';
 import { familyOf, ipOf, isLoopback, unspecified, withZone } from '../wire/ip.ts';
@@ -22,6 +22,14 @@ export interface BindOptions {
   readonly accepts: (remote: HostPort) => boolean;
   /** Marks the port as garter's own until the returned function is called. */
   readonly own: (port: Endpoint) => () => void;
+  /** Opens a port of a range at this address. @default any free port */
+  readonly atPort?: <T>(host: string, open: (port: number) => Promise<T>) => Promise<AtPort<T>>;
+}
+
+/** `release` is called once it is closed. */
+interface AtPort<T> {
+  readonly opened: T;
+  readonly release: () => void;
 }
 
 /** A port where one peer is awaited. */
@@ -57,25 +65,31 @@ export async function awaitPeerHere(
     resolve({ connection, remote });
   };
   const failed = (code: string): void => reject(Object.assign(new Error(`accept ${code}`), { code }));
-  const listener = await openTowards(routed, clientSide, options, (host) =>
-    engine.listen({ host, port: 0 }, arrived, failed),
+  const { atPort = atAnyPort } = options;
+  const { opened: listener, release } = await openTowards(routed, clientSide, options, (host) =>
+    atPort(host, (port) => engine.listen({ host, port }, arrived, failed)),
   );
   const disown = options.own(listener.local);
-  const close = (): Promise<void> => {
+  const close = async (): Promise<void> => {
     isWaiting = false;
     disown();
-    return listener.close();
+    await listener.close();
+    release();
   };
   return { bound: listener.local, peer, close };
 }
 
+async function atAnyPort<T>(_host: string, open: (port: number) => Promise<T>): Promise<AtPort<T>> {
+  return { opened: await open(0), release: () => {} };
+}
+
 /** Listens where the peer can be expected: at the route's local address towards it. */
-async function openTowards(
+async function openTowards<T>(
   { permit, route, addresses }: RoutedPermit,
   clientSide: string,
   { ipv4Only, device }: BindOptions,
-  listenAt: (host: string) => Promise<Listener>,
-): Promise<Listener> {
+  listenAt: (host: string) => Promise<T>,
+): Promise<T> {
   const family = familyOf(clientSide);
   const fits = (one: 4 | 6): boolean => one === 4 || !ipv4Only;
   const egress = route.egress && egressFrom(route.egress, clientSide);

@@ -70,6 +70,8 @@ export interface ListenerSettings {
   /** By preference. */
   readonly methods: readonly Method[];
   readonly udp: UdpSettings;
+  /** For BIND. @default any free port, at the address that the TCP connection reached */
+  readonly bind?: BindSettings;
   /** @default 'ipv4-first' */
   readonly resolve?: ResolveOrder;
   /** Accepts only connections that arrive on this network interface; requires the fast engine. */
@@ -98,14 +100,25 @@ export interface TlsSettings {
  */
 export type ResolveOrder = 'ipv4-first' | 'system';
 
+/**
+ * The address to announce to the clients of a network, or a name for it; the first match decides. If none
+ * matches, it is the address that the TCP connection reached.
+ */
+export interface Advertised {
+  readonly network: string;
+  readonly address: string;
+}
+
+export interface BindSettings {
+  /** Ports where peers are awaited; `undefined` = any free one. */
+  readonly ports?: PortRange;
+  readonly advertise: readonly Advertised[];
+}
+
 export interface UdpSettings {
   /** Ports of the relay's client side; `undefined` = any free one. */
   readonly ports?: PortRange;
-  /**
-   * The address to announce, by client network; the first match decides. If none matches, the address that
-   * the TCP connection reached.
-   */
-  readonly advertise: readonly { readonly network: string; readonly address: string }[];
+  readonly advertise: readonly Advertised[];
   readonly replies: 'peers' | 'any';
   /** Whether a client must declare its source port, and only that port is accepted. @default 'hint' */
   readonly declaredPort?: 'require' | 'hint';

@@ -30,6 +30,8 @@ export interface ListenerConfig {
   readonly 'proxy-protocol'?: ProxyProtocolConfig | undefined;
   /** UDP ASSOCIATE. */
   readonly udp?: UdpConfig | undefined;
+  /** BIND. */
+  readonly bind?: BindConfig | undefined;
   /**
    * The address that RESOLVE returns: an IPv4 one if there is one, or the first in the order of RFC 6724.
    * @default 'ipv4-first'
@@ -52,10 +54,20 @@ export interface ProxyProtocolConfig {
   readonly from: OneOrMany<string>;
 }
 
+export interface BindConfig {
+  /** Ports where peers are awaited. @default any free port */
+  readonly ports?: Ports | undefined;
+  /** As for UDP. @default the address that the port is bound to */
+  readonly advertise?: Readonly<Record<string, string>> | undefined;
+}
+
 export interface UdpConfig {
   /** Ports for the datagrams of clients. @default any free port */
   readonly ports?: Ports | undefined;
-  /** The address to return to clients, by client network. @default the one that the TCP connection reached */
+  /**
+   * The address to return to clients, or a name that is resolved for each request, by client network.
+   * @default the one that the TCP connection reached
+   */
   readonly advertise?: Readonly<Record<string, string>> | undefined;
   /** Which senders may reply: only addresses and ports already sent to, or any. @default 'peers' */
   readonly replies?: 'peers' | 'any' | undefined;

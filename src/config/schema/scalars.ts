@@ -127,6 +127,21 @@ export const literal: Schema<string, string> = value(
   },
 );
 
+/** An address of this machine as others see it, or a name for it. */
+export const advertisedHost: Schema<string, string> = value(
+  { type: 'string', examples: ['203.0.113.10', 'proxy.example.com'] },
+  (input) => {
+    const written = text(input, 'an address such as 203.0.113.10, or a name');
+    if (parseIp(written) !== undefined) return written;
+    const name = parseName(written);
+    if (name !== undefined && !isNumericName(name)) return name;
+    throw new ValueError(
+      `${quote(written)} is neither an address nor a name`,
+      'write one such as 203.0.113.10, 2001:db8::10 or proxy.example.com',
+    );
+  },
+);
+
 /** A name whose addresses can be given. */
 export const hostName: Schema<string, string> = value(
   { type: 'string', examples: ['db.internal'] },

@@ -1,4 +1,4 @@
-import type { ListenerConfig, ProxyProtocolConfig, UdpConfig } from '../input/listeners.ts';
+import type { BindConfig, ListenerConfig, ProxyProtocolConfig, UdpConfig } from '../input/listeners.ts';
 import type { AcceptConfig, RuleConfig, RuleLimitsConfig, WhenConfig } from '../input/rules.ts';
 import type {
   ConnectionLimitsConfig,
@@ -86,11 +86,17 @@ export interface ListenerSection {
   readonly methods?: readonly Method[];
   readonly tls?: TlsSection;
   readonly udp?: UdpSection;
+  readonly bind?: BindSection;
   readonly resolve?: ResolveOrder;
 }
 
 interface ProxyProtocolSection {
   readonly from: readonly string[];
+}
+
+interface BindSection {
+  readonly ports?: PortRange;
+  readonly advertise?: Readonly<Record<string, string>>;
 }
 
 export interface UdpSection {
@@ -163,6 +169,11 @@ const protocol = choice<Protocol>(['socks5', 'socks4', 'http'], ['socks6']);
 const method = choice<Method>(['password', 'certificate', 'none']);
 const revoke = choice<Revoke>(['close', 'keep']);
 
+const advertise = optional(
+  keyed(leaf.network, leaf.advertisedHost, '{ "198.51.100.0/24": 203.0.113.10 }'),
+  'The address announced to clients, or a name that is resolved for each request, by client network. Default: the one that the TCP connection reached.',
+);
+
 const listener = keys<ListenerSection, ListenerConfig>('{ address: 127.0.0.1:1080 }', {
   name: optional(leaf.label, 'For `listener` in rules and routes. Default: these use its address.'),
   address: listenAddress.describe(
@@ -191,10 +202,7 @@ const listener = keys<ListenerSection, ListenerConfig>('{ address: 127.0.0.1:108
   udp: optional(
     keys<UdpSection, UdpConfig>('{ ports: 40000-40999 }', {
       ports: optional(condition.ports, "Ports for clients' datagrams. Default: any free port."),
-      advertise: optional(
-        keyed(leaf.network, leaf.literal, '{ "198.51.100.0/24": 203.0.113.10 }'),
-        'The address announced to clients, by client network. Default: the one that the TCP connection reached.',
-      ),
+      advertise,
       replies: optional(
         choice(['peers', 'any']),
         'Whose datagrams are passed back: only from an address and port already sent to (peers, the default), or from anyone.',
@@ -205,6 +213,13 @@ const listener = keys<ListenerSection, ListenerConfig>('{ address: 127.0.0.1:108
       ),
     }),
     'UDP ASSOCIATE.',
+  ),
+  bind: optional(
+    keys<BindSection, BindConfig>('{ ports: 41000-41999 }', {
+      ports: optional(condition.ports, 'Ports where peers are awaited. Default: any free port.'),
+      advertise,
+    }),
+    'BIND.',
   ),
   resolve: optional(
     choice<ResolveOrder>(['ipv4-first', 'system']),

@@ -4,7 +4,7 @@ import type { Endpoint } from '../../wire/address.ts';
 import { familyOf } from '../../wire/ip.ts';
 import type { Protocol } from '../../policy/policy.ts';
 import { formatListenAddress } from '../../server/listen/listeners.ts';
-import type { ListenerSettings } from '../../server/settings.ts';
+import type { Advertised, BindSettings, ListenerSettings } from '../../server/settings.ts';
 import type { Draft } from '../schema/draft.ts';
 import { addressesOf } from '../schema/listen-address.ts';
 import type { Files } from '../source/files.ts';
@@ -70,6 +70,7 @@ function completeOptions(
     protocols,
     methods,
     udp: completeUdp(section.udp),
+    ...(section.bind !== undefined && { bind: completeBind(section.bind) }),
     ...(section.resolve !== undefined && { resolve: section.resolve }),
     ...(tls !== undefined && { tls }),
     ...(section.interface !== undefined && { interface: section.interface }),
@@ -81,10 +82,18 @@ function completeUdp(section: ListenerSection['udp'] = {}): ListenerSettings['ud
   const { ports, advertise = {}, replies = 'peers', 'declared-port': declaredPort } = section;
   return {
     ...(ports !== undefined && { ports }),
-    advertise: Object.entries(advertise).map(([network, address]) => ({ network, address })),
+    advertise: advertisedOf(advertise),
     replies,
     ...(declaredPort !== undefined && { declaredPort }),
   };
+}
+
+function completeBind({ ports, advertise = {} }: NonNullable<ListenerSection['bind']>): BindSettings {
+  return { ...(ports !== undefined && { ports }), advertise: advertisedOf(advertise) };
+}
+
+function advertisedOf(advertise: Readonly<Record<string, string>>): readonly Advertised[] {
+  return Object.entries(advertise).map(([network, address]) => ({ network, address }));
 }
 
 function addressesFor(

@@ -5,15 +5,16 @@ import type { AwaitedPeer } from '../../route/bind.ts';
 import { judgeOpen } from '../../route/judge.ts';
 import type { RoutedPermit, Ruling } from '../../route/judge.ts';
 import type { HostPort } from '../../wire/address.ts';
-import { ipOf, isWildcard, sameIp, unmapped } from '../../wire/ip.ts';
+import { familyOf, ipOf, isWildcard, sameIp, unmapped } from '../../wire/ip.ts';
 import type { Ip } from '../../wire/ip.ts';
 import { Reply } from '../../wire/socks5.ts';
+import { advertisedAt } from '../listen/advertise.ts';
 import { destinationOf, isUnspecified } from '../destination.ts';
 import { Failure } from '../failure.ts';
 import { acquireLimits, admitSome, authorize } from '../session/authorize.ts';
 import { relay } from '../session/relay.ts';
 import type { Session } from '../session/session.ts';
-import type { Counting, Deciding, Relaying } from '../session/state.ts';
+import type { Counting, Deciding, Relaying, ServerState } from '../session/state.ts';
 
 /**
  * BIND (RFC 1928 section 4; SOCKS4): waits for one connection from the named host, here or at the last server
@@ -23,7 +24,7 @@ export async function bind(
   session: Session,
   handshake: ServerHandshake,
   request: RequestEvent,
-  state: Deciding & Counting & Relaying,
+  state: Deciding & Counting & Relaying & Pick<ServerState, 'relayPorts'>,
 ): Promise<undefined> {
   const anybody = isUnspecified(request.destination);
   const destination = anybody ? undefined : destinationOf(request.destination);
@@ -55,7 +56,7 @@ async function awaitPeer(
   handshake: ServerHandshake,
   request: RequestEvent,
   routed: RoutedPermit,
-  state: Deciding,
+  state: Deciding & Pick<ServerState, 'relayPorts'>,
 ): Promise<{ readonly peer: AwaitedPeer; readonly permit: Permit }> {
   const { promise: ended, reject: end } = Promise.withResolvers<never>();
   // It has no handler until it is awaited below.
@@ -67,6 +68,7 @@ async function awaitPeer(
     ipv4Only,
     device: session.listener.interface,
     own: (endpoint) => state.ports.add(endpoint, 'tcp'),
+    atPort: (host, open) => state.relayPorts.open('tcp', host, session.listener.bind?.ports, open),
     accepts: (remote) => {
       const decision = decideAbout(remote, session, routed.permit, state);
       if (decision?.type === 'allow') {
@@ -85,12 +87,26 @@ async function awaitPeer(
   try {
     session.signal.throwIfAborted();
     session.bindsAt(port.bound);
-    session.client.write(handshake.reply(Reply.succeeded, port.bound));
+    const bound = isHere ? await announced(port.bound, ipv4Only, session, state) : port.bound;
+    session.client.write(handshake.reply(Reply.succeeded, bound));
     return { peer: await Promise.race([port.peer, ended]), permit };
   } finally {
     endWait();
     await port.close();
   }
+}
+
+/** The port as the client is to know it. */
+async function announced(
+  bound: HostPort,
+  ipv4Only: boolean,
+  session: Session,
+  state: Deciding,
+): Promise<HostPort> {
+  const { advertise } = session.listener.bind ?? {};
+  if (advertise === undefined) return bound;
+  const advertised = await advertisedAt(bound, session, advertise, state);
+  return ipv4Only && familyOf(advertised.host) === 6 ? bound : advertised;
 }
 
 /** Ends a wait when its time is over or the session ends, until the returned function is called. */

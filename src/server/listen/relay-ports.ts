@@ -1,12 +1,9 @@
 import { LruMap } from '../../limits/lru-map.ts';
 import type { Engine, UdpEvents, UdpSocket } from '../../net/engine.ts';
 import type { PortRange } from '../../policy/policy.ts';
-import { AddressSet, parseAddressRange } from '../../policy/addresses.ts';
-import type { Ip } from '../../wire/ip.ts';
 import { Reply } from '../../wire/socks5.ts';
 import { codeOf } from '../../wire/error-code.ts';
 import { Failure } from '../failure.ts';
-import type { UdpSettings } from '../settings.ts';
 
 /**
  * Ports that are tried for one request: other threads and programs may hold some of those that are free here.
@@ -23,14 +20,23 @@ export interface RelayPort {
   readonly release: () => void;
 }
 
+/** What was opened at a port of a range, and the function that returns the port once it is closed. */
+export interface AtPort<T> {
+  readonly opened: T;
+  readonly release: () => void;
+}
+
+/** The codes of exhausted ranges. */
+const EXHAUSTED = { udp: 'udp-ports', tcp: 'bind-ports' } as const;
+
 /**
- * The client sides of associations: hands out the ports of the listeners' ranges that are free in this
- * thread.
+ * The ports of the listeners' ranges that are free in this thread: for the client sides of associations, and
+ * for the peers of BIND.
  */
 export class RelayPorts {
   readonly #engine: Pick<Engine, 'udp'>;
   readonly #now: () => number;
-  /** By address and range. */
+  /** By transport, address and range. */
   readonly #lists = new LruMap<FreePorts>(LISTS);
 
   /** `now`: a monotonic clock in milliseconds. */
@@ -39,20 +45,30 @@ export class RelayPorts {
     this.#now = now;
   }
 
-  /** Binds a port, within the range if there is one. */
+  /** Binds a port for datagrams, within the range if there is one. */
   async bind(host: string, range: PortRange | undefined, events: UdpEvents): Promise<RelayPort> {
-    if (range === undefined) {
-      const socket = await this.#engine.udp({ host, port: 0 }, events);
-      return { socket, release: () => {} };
-    }
-    const key = `${host} ${range.first}-${range.last}`;
+    const { opened: socket, release } = await this.open('udp', host, range, (port) =>
+      this.#engine.udp({ host, port }, events),
+    );
+    return { socket, release };
+  }
+
+  /** Opens a port within the range if there is one; `open` gets 0 for any free one. */
+  async open<T>(
+    transport: 'udp' | 'tcp',
+    host: string,
+    range: PortRange | undefined,
+    open: (port: number) => Promise<T>,
+  ): Promise<AtPort<T>> {
+    if (range === undefined) return { opened: await open(0), release: () => {} };
+    const key = `${transport} ${host} ${range.first}-${range.last}`;
     const list = this.#listOf(key, range);
     for (let tries = 0; tries < TRIES; tries++) {
       const port = list.take(this.#now());
       if (port === undefined) break;
       try {
-        const socket = await this.#engine.udp({ host, port }, events);
-        return { socket, release: () => this.#release(port, key, list) };
+        const opened = await open(port);
+        return { opened, release: () => this.#release(port, key, list) };
       } catch (error) {
         if (codeOf(error) === 'EADDRINUSE') {
           list.setAside(port, this.#now() + RETRY_DELAY);
@@ -62,7 +78,7 @@ export class RelayPorts {
         throw error;
       }
     }
-    throw new Failure('limit', 'bind', 'udp-ports', Reply.generalFailure);
+    throw new Failure('limit', 'bind', EXHAUSTED[transport], Reply.generalFailure);
   }
 
   #listOf(key: string, range: PortRange): FreePorts {
@@ -117,9 +133,4 @@ class FreePorts {
   setAside(port: number, until: number): void {
     this.#others.set(port, until);
   }
-}
-
-/** The address to report to this client, when its network knows the listener by another one. */
-export function advertisedAddress(client: Ip, advertise: UdpSettings['advertise']): string | undefined {
-  return advertise.find(({ network }) => AddressSet.of([parseAddressRange(network)!]).has(client))?.address;
 }

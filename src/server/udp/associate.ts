@@ -7,6 +7,7 @@ import type { Address } from '../../wire/address.ts';
 import { parseIp, sameIp, unmapped } from '../../wire/ip.ts';
 import { Reply } from '../../wire/socks5.ts';
 import { checkDeclaredPort } from '../admission.ts';
+import { advertisedAt } from '../listen/advertise.ts';
 import { Association } from './association.ts';
 import { ClientPort } from './client-port.ts';
 import { isUnspecified } from '../destination.ts';
@@ -37,9 +38,11 @@ export async function associate(
   if (state.outbound.routes.areSame) session.goesBy(DIRECT.label);
   const association = await Association.open(session, clientPort, state);
   try {
-    session.bindsAt(association.local);
+    const { local } = association;
+    session.bindsAt(local);
+    const advertised = await advertisedAt(local, session, session.listener.udp.advertise, state);
     session.enters('relay');
-    client.write(handshake.reply(Reply.succeeded, association.advertised));
+    client.write(handshake.reply(Reply.succeeded, advertised));
     await untilEnded(client, handshake.trailing().length);
     return { by: 'client', phase: 'relay' };
   } finally {

@@ -16,7 +16,6 @@ import { Drops } from './drops.ts';
 import { OutboundSockets } from './outbound-sockets.ts';
 import type { UpstreamReply } from './outbound-sockets.ts';
 import { Failure } from '../failure.ts';
-import { advertisedAddress } from '../listen/relay-ports.ts';
 import type { RelayPort } from '../listen/relay-ports.ts';
 import type { Counters } from '../session/counters.ts';
 import type { Session } from '../session/session.ts';
@@ -124,12 +123,6 @@ export class Association implements Counters, RosterMember {
 
   get local(): Endpoint {
     return this.#inside.local;
-  }
-
-  /** The address to which the client is to send. */
-  get advertised(): Endpoint {
-    const host = advertisedAddress(this.#session.ip, this.#session.listener.udp.advertise) ?? this.local.host;
-    return { host, port: this.local.port };
   }
 
   get used(): readonly RuleOptions[] {
