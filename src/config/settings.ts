@@ -2,7 +2,7 @@ import type { LogPlace } from '../audit/sinks/open.ts';
 import type { UsersSettings } from '../auth/local-users.ts';
 import type { Settings } from '../server/settings.ts';
 import type { Draft, WrittenDraft } from './schema/draft.ts';
-import { checkHealth, checkInterfaces, completeListeners } from './sections/listeners.ts';
+import { checkHealth, checkInterfaces, checkSharedPorts, completeListeners } from './sections/listeners.ts';
 import { expandLists } from './sections/lists.ts';
 import type { Files } from './source/files.ts';
 import { nameListeners } from './sections/listener-names.ts';
@@ -41,6 +41,7 @@ export function completeSettings(
   const draft = nameListeners(read, listeners, files, source, reports);
   checkInterfaces(draft, reports);
   checkHealth(draft.health, listeners, reports);
+  checkSharedPorts(draft, reports);
   checkSafety(listeners, draft, purpose, source, reports);
   checkProgramOnly(draft, purpose, reports);
   const policy = completePolicy(draft, isAgent ? [] : ['disconnect', 'error'], source, reports);

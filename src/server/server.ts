@@ -27,6 +27,7 @@ import { shield } from './hooks.ts';
 import type { Authenticate, ServerHooks } from './hooks.ts';
 import { OwnPorts } from './listen/own-ports.ts';
 import { QuotaStore } from './limits/quota-store.ts';
+import { hasSharedPort } from './settings.ts';
 import type { ConnectionLimitSettings, Settings } from './settings.ts';
 import type { SessionFilter } from './session/filter.ts';
 import { createSharedMemory } from './thread-memory.ts';
@@ -373,11 +374,12 @@ export class Server implements AsyncDisposable {
 
 /** An embedding program's functions are called in its own thread. */
 function workersFor(
-  { workers }: Settings,
+  { listeners, workers }: Settings,
   { sharesListeners }: Engine,
   { authenticate, decide }: ServerHooks,
 ): number {
   if (!sharesListeners || authenticate !== undefined || decide !== undefined) return 1;
+  if (workers === 'auto' && listeners.some(hasSharedPort)) return 1;
   return workers === 'auto' ? Math.min(availableParallelism(), threadsPossible()) : workers;
 }
 

@@ -116,12 +116,22 @@ export interface BindSettings {
 }
 
 export interface UdpSettings {
+  /** One port for all associations; then there are no `ports`. */
+  readonly port?: number;
   /** Ports of the relay's client side; `undefined` = any free one. */
   readonly ports?: PortRange;
   readonly advertise: readonly Advertised[];
   readonly replies: 'peers' | 'any';
   /** Whether a client must declare its source port, and only that port is accepted. @default 'hint' */
   readonly declaredPort?: 'require' | 'hint';
+}
+
+/**
+ * Datagrams at one port for all associations can be anyone's, and only the thread that has the association
+ * can tell: so they need a single thread.
+ */
+export function hasSharedPort({ udp }: ListenerSettings): boolean {
+  return udp.port !== undefined;
 }
 
 export interface Timeouts {

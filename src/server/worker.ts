@@ -27,6 +27,7 @@ import { Interim } from './session/interim.ts';
 import { recheckByClock, recheckUsers } from './session/recheck.ts';
 import { RelayPorts } from './listen/relay-ports.ts';
 import type { Session } from './session/session.ts';
+import { SharedPorts } from './listen/shared-ports.ts';
 import { Sessions } from './session/sessions.ts';
 import type { Settings } from './settings.ts';
 import type { Decide } from './hooks.ts';
@@ -79,6 +80,7 @@ export class Worker implements Workers {
       engine,
       ports,
       relayPorts: new RelayPorts(engine),
+      sharedPorts: new SharedPorts(engine, ports),
       sessions,
       limits,
       connections: new ConnectionLimits(

@@ -14,6 +14,7 @@ import type { OwnPorts } from '../../src/server/listen/own-ports.ts';
 import { Quotas } from '../../src/server/limits/quotas.ts';
 import { Session } from '../../src/server/session/session.ts';
 import { RelayPorts } from '../../src/server/listen/relay-ports.ts';
+import { SharedPorts } from '../../src/server/listen/shared-ports.ts';
 import type { ServerState } from '../../src/server/session/state.ts';
 import { addressOf } from '../../src/wire/address.ts';
 import type { Decoded } from '../../src/wire/decoded.ts';
@@ -94,6 +95,7 @@ export class Scene {
       limits,
       bandwidths: new Bandwidths(limits),
       relayPorts: new RelayPorts(this.engine),
+      sharedPorts: new SharedPorts(this.engine, ports),
       quotas: new Quotas({ used: () => 0, add: () => undefined }),
       sessions: { recordGrant: () => undefined },
       associations: this.associations,

@@ -25,6 +25,7 @@ import { listenerName } from '../../src/server/listen/listeners.ts';
 import type { OpenListener } from '../../src/server/listen/listeners.ts';
 import { OwnPorts } from '../../src/server/listen/own-ports.ts';
 import { RelayPorts } from '../../src/server/listen/relay-ports.ts';
+import { SharedPorts } from '../../src/server/listen/shared-ports.ts';
 import { recheckUsers } from '../../src/server/session/recheck.ts';
 import type { Session } from '../../src/server/session/session.ts';
 import { Sessions } from '../../src/server/session/sessions.ts';
@@ -119,6 +120,7 @@ export class ServerScene implements Disposable {
       engine,
       ports,
       relayPorts: new RelayPorts(engine),
+      sharedPorts: new SharedPorts(engine, ports),
       sessions,
       limits,
       connections: new ConnectionLimits(

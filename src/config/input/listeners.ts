@@ -62,6 +62,8 @@ export interface BindConfig {
 }
 
 export interface UdpConfig {
+  /** One port for the datagrams of all clients, instead of `ports`; it requires a single thread. @default none */
+  readonly port?: number | undefined;
   /** Ports for the datagrams of clients. @default any free port */
   readonly ports?: Ports | undefined;
   /**

@@ -47,6 +47,12 @@ export const count: Schema<number, number> = value({ type: 'integer', minimum: 1
   throw new ValueError(`${quote(input)} is not a count`, 'write a whole number from 1');
 });
 
+export const portNumber: Schema<number, number> = value({ type: 'integer', minimum: 1 }, (input) => {
+  const number = /^\d{1,5}$/.test(plain(input)) ? Number(input) : 0;
+  if (number > 0 && number <= 65_535) return number;
+  throw new ValueError(`${quote(input)} is not a port`, 'write one from 1 to 65535');
+});
+
 /** `60:30:100`, like OpenSSH's MaxStartups. */
 export const startups: Schema<EarlyDrop, string> = value(
   { type: 'string', pattern: '^\\d+:\\d+:\\d+$', examples: ['60:30:100'] },

@@ -100,6 +100,7 @@ interface BindSection {
 }
 
 export interface UdpSection {
+  readonly port?: number;
   readonly ports?: PortRange;
   readonly advertise?: Readonly<Record<string, string>>;
   readonly replies?: 'peers' | 'any';
@@ -201,6 +202,10 @@ const listener = keys<ListenerSection, ListenerConfig>('{ address: 127.0.0.1:108
   ),
   udp: optional(
     keys<UdpSection, UdpConfig>('{ ports: 40000-40999 }', {
+      port: optional(
+        leaf.portNumber,
+        "One port for all clients' datagrams, which can be the listener's own number. It needs a single thread.",
+      ),
       ports: optional(condition.ports, "Ports for clients' datagrams. Default: any free port."),
       advertise,
       replies: optional(

@@ -79,8 +79,9 @@ function completeOptions(
 }
 
 function completeUdp(section: ListenerSection['udp'] = {}): ListenerSettings['udp'] {
-  const { ports, advertise = {}, replies = 'peers', 'declared-port': declaredPort } = section;
+  const { port, ports, advertise = {}, replies = 'peers', 'declared-port': declaredPort } = section;
   return {
+    ...(port !== undefined && { port }),
     ...(ports !== undefined && { ports }),
     advertise: advertisedOf(advertise),
     replies,
@@ -165,6 +166,29 @@ export function checkHealth(
       `a listener already has ${formatListenAddress(taken.made.address)}`,
       'write another port: health speaks HTTP, not SOCKS',
     );
+}
+
+/** One port for all associations excludes ports for each, and several threads. */
+export function checkSharedPorts({ listen = [], workers }: Draft, { error }: Reports): void {
+  for (const [i, section] of listen.entries()) {
+    const { port, ports } = section?.udp ?? {};
+    if (port === undefined) continue;
+    const path = ['listen', i, 'udp'];
+    if (ports !== undefined)
+      error(
+        [...path, 'ports'],
+        'there is one port for all associations already',
+        'remove port or ports',
+        'key',
+      );
+    if (typeof workers === 'number' && workers > 1)
+      error(
+        [...path, 'port'],
+        'one port for all associations needs a single thread',
+        'write workers: 1, or udp: { ports: 40000-40999 }',
+        'key',
+      );
+  }
 }
 
 /**

@@ -11,6 +11,7 @@ import type { ConnectionLimits } from '../limits/connections.ts';
 import type { OwnPorts } from '../listen/own-ports.ts';
 import type { Quotas } from '../limits/quotas.ts';
 import type { RelayPorts } from '../listen/relay-ports.ts';
+import type { SharedPorts } from '../listen/shared-ports.ts';
 import type { Sessions } from './sessions.ts';
 import type { Timeouts } from '../settings.ts';
 
@@ -22,6 +23,7 @@ export interface ServerState {
   readonly engine: Engine;
   readonly ports: OwnPorts;
   readonly relayPorts: RelayPorts;
+  readonly sharedPorts: SharedPorts;
   readonly sessions: Sessions;
   readonly limits: Limits;
   readonly connections: ConnectionLimits;
@@ -54,4 +56,7 @@ export type Relaying = Pick<ServerState, 'engine' | 'bandwidths' | 'sessions' | 
 /** … and for carrying datagrams. */
 export type Associating = Deciding &
   Counting &
-  Pick<ServerState, 'engine' | 'bandwidths' | 'sessions' | 'associations' | 'relayPorts' | 'log'>;
+  Pick<
+    ServerState,
+    'engine' | 'bandwidths' | 'sessions' | 'associations' | 'relayPorts' | 'sharedPorts' | 'log'
+  >;

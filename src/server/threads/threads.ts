@@ -16,6 +16,7 @@ import { listenerName, Listeners } from '../listen/listeners.ts';
 import type { ListenersChange, OpenListener } from '../listen/listeners.ts';
 import { OwnPorts } from '../listen/own-ports.ts';
 import type { QuotaStore } from '../limits/quota-store.ts';
+import { hasSharedPort } from '../settings.ts';
 import type { ListenerSettings, Settings } from '../settings.ts';
 import type { ThreadCommon, Used } from './messages.ts';
 import { WorkerHandle } from './worker-handle.ts';
@@ -71,6 +72,8 @@ export class Threads implements Workers {
   }
 
   async prepare(settings: Settings): Promise<Change> {
+    if (settings.listeners.some(hasSharedPort))
+      throw new Error('udp: port needs a single thread: restart with workers: 1');
     const listeners = await this.#listeners.prepare(settings.listeners);
     await this.#turn;
     const over = Promise.withResolvers<void>();

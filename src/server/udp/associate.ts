@@ -62,7 +62,7 @@ function clientPortOf({ ip, listener }: Session, declared: Address): ClientPort 
   if (isUnspecified(declared)) return new ClientPort(port, false);
   const address = parseIp(declared.host);
   const isOwn = address !== undefined && sameIp(unmapped(address), ip);
-  return new ClientPort(isOwn ? port : 0, isOwn);
+  return new ClientPort(isOwn ? port : 0, isOwn, port);
 }
 
 /**

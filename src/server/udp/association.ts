@@ -1,5 +1,5 @@
 import { UDP_HEADROOM } from '../../net/engine.ts';
-import type { Peer, UdpSocket } from '../../net/engine.ts';
+import type { Peer, UdpEvents, UdpSocket } from '../../net/engine.ts';
 import type { Endpoint, Address } from '../../wire/address.ts';
 import type { RosterMember } from '../../net/roster.ts';
 import type { RuleOptions } from '../../policy/policy.ts';
@@ -28,8 +28,8 @@ import { keyOf, Destinations } from './destinations.ts';
 const SILENT = 15_000;
 
 /**
- * The UDP relay of one client (RFC 1928 section 7). On the client's side it has a port of its own, which
- * accepts datagrams from the client's address only; towards the destinations it has outbound sockets, which
+ * The UDP relay of one client (RFC 1928 section 7). On the client's side it has a port, its own or a shared
+ * one, which accepts datagrams from the client's address only; towards the destinations it has outbound sockets, which
  * accept answers only from addresses that the client has sent to. Each destination is decided by the rules on
  * first use, and counts under the rule that allows it. Any fault in a datagram drops just that datagram.
  */
@@ -64,10 +64,15 @@ export class Association implements Counters, RosterMember {
     const drops = new Drops();
     const { udp, interface: device } = session.listener;
     const host = withZone(session.client.local.host, device);
-    const port = await state.relayPorts.bind(host, udp.ports, {
-      received: (buffer, start, end, from) => held.association?.fromClient(buffer, start, end, from),
-      failed: (code) => drops.add(code),
-    });
+    const received: UdpEvents['received'] = (buffer, start, end, from) =>
+      held.association?.fromClient(buffer, start, end, from);
+    const port =
+      udp.port === undefined
+        ? await state.relayPorts.bind(host, udp.ports, { received, failed: (code) => drops.add(code) })
+        : await state.sharedPorts.join(
+            { host, port: udp.port },
+            { host: session.remote.host, clientPort, received },
+          );
     held.association = new Association(session, port, clientPort, drops, state);
     if (session.failure !== undefined) {
       held.association.close();
@@ -89,9 +94,10 @@ export class Association implements Counters, RosterMember {
     this.#drops = drops;
     this.#idle = state.timeouts.udpIdle;
     this.#associations = state.associations;
-    const forgetPort = state.ports.add(inside.local, 'udp');
+    const isShared = session.listener.udp.port !== undefined;
+    const forgetPort = isShared ? undefined : state.ports.add(inside.local, 'udp');
     this.#forgetPort = () => {
-      forgetPort();
+      forgetPort?.();
       release();
     };
     this.#sockets = new OutboundSockets(session, state, {

@@ -21,16 +21,39 @@ export class ClientPort {
   readonly #hint: number;
   #lockedAt = 0;
 
-  /** `declared`: the port that the client has declared, 0 = none. `isCertain`: no other port is accepted. */
-  constructor(declared: number, isCertain: boolean) {
-    this.#isSettled = isCertain && declared !== 0;
-    this.#port = this.#isSettled ? declared : 0;
-    this.#hint = declared;
+  /** The port that the client has declared, even if it is not trusted; 0 = none. */
+  readonly declared: number;
+
+  /**
+   * `expected`: the port that is accepted whenever it sends, 0 = none. `isCertain`: no other port is accepted.
+   * `declared`: @default the expected one
+   */
+  constructor(expected: number, isCertain: boolean, declared: number = expected) {
+    this.#isSettled = isCertain && expected !== 0;
+    this.#port = this.#isSettled ? expected : 0;
+    this.#hint = expected;
+    this.declared = declared;
   }
 
   /** Only one port is accepted from now on. */
   get isSettled(): boolean {
     return this.#isSettled;
+  }
+
+  /** The port that is accepted so far; 0 = none. */
+  get port(): number {
+    return this.#port;
+  }
+
+  /** From now on only the declared port is accepted. */
+  settle(): void {
+    this.#port = this.declared;
+    this.#isSettled = true;
+  }
+
+  /** Whether this is, or could still turn out to be, the client's port as far as is known. */
+  mayBe(port: number): boolean {
+    return port === this.#port || (!this.#isSettled && port === this.declared);
   }
 
   isOf(port: number): boolean {
