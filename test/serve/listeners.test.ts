@@ -1,12 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { reload, startGarter, type Garter } from '../support/garter.ts';
+import { until } from '../support/process.ts';
 import { Command, RawClient, replyCode, request5, works } from '../support/raw.ts';
 import { startEcho } from '../support/targets.ts';
 
 /** The ports in the order of the listeners. */
-function portsOf(garter: Garter): number[] {
-  return Array.from(garter.process.stdout().matchAll(/listening on \S+:(\d+)/g), ([, port]) => Number(port));
+async function portsOf(garter: Garter, count: number): Promise<readonly number[]> {
+  return until(
+    async () => {
+      const told = garter.process.stdout().matchAll(/^garter listening on \S+:(\d+)$/gm);
+      const ports = Array.from(told, ([, port]) => Number(port));
+      return ports.length === count ? ports : undefined;
+    },
+    () => garter.process.stdout(),
+  );
 }
 
 test('accept rules, rules and routes by listener', async () => {
@@ -28,7 +36,7 @@ routes:
   - { listener: office, to: [any], via: "socks5://127.0.0.1:${far.port}" }
   - { to: [any], via: direct }`,
   });
-  const [office, guests, closed] = portsOf(garter).map((port) => ({ host: '127.0.0.1', port }));
+  const [office, guests, closed] = (await portsOf(garter, 3)).map((port) => ({ host: '127.0.0.1', port }));
   await works(office!, echo);
   await garter.record({ rule: 'all', route: `socks5://127.0.0.1:${far.port}` });
   assert.equal(await replyCode(guests!, request5(Command.connect, '127.0.0.1', echo.port)), 2);

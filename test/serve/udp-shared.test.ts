@@ -82,8 +82,8 @@ suite('one UDP port for all associations', () => {
     }
     await garter.record({ command: 'udp', dropped: 'refused:1' });
     const started = await until(
-      async () => (await garter.log()).find(({ event }) => event === 'engine'),
-      () => 'no engine',
+      async () => (await garter.log()).find(({ event }) => event === 'started'),
+      () => 'not started',
     );
     assert.partialDeepStrictEqual(started, { workers: 1 });
     assert.equal(await replyTo({ ...garter, port }, '0.0.0.0', 0), 0);
@@ -184,11 +184,11 @@ suite('one UDP port for all associations', () => {
   test('several threads do not take it over', async () => {
     await using garter = await startGarter({ config: `workers: auto\n${OPEN}` });
     const started = await until(
-      async () => (await garter.log()).find(({ event }) => event === 'engine'),
-      () => 'no engine',
+      async () => (await garter.log()).find(({ event }) => event === 'started'),
+      () => 'not started',
     );
     const isAlone = isDeepStrictEqual({ ...started, workers: 1 }, started);
-    const said = isAlone ? 'reloaded' : 'not reloaded; nothing has changed';
+    const said = isAlone ? 'reloaded' : 'not-reloaded';
     const add = `$1\n    udp: { port: ${somePort()} }`;
     await reload(garter, (text) => text.replace(/(address: .*)/, add), said);
     assert.equal(await replyTo(garter, '0.0.0.0', 0), 0);
