@@ -113,4 +113,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // A server keeps running, even when its welcome is not read.
   if (!['serve', 'agent'].includes(process.argv[2] ?? '')) process.exit(error.code === 'EPIPE' ? 0 : 1);
 });
-process.exit(await main(process.argv.slice(2)));
+const status = await main(process.argv.slice(2));
+// What a slow reader has not taken yet would end with the process.
+process.stdout.write('', () => process.exit(status));
