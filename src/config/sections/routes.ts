@@ -101,8 +101,7 @@ function complete(
   for (const [j, address] of (egress ?? []).entries())
     warnOfForeign(address, [...path, 'egress', j], reports);
   warnOfSetWords(to, path, reports);
-  if (!command.every((word) => word === 'resolve' || word === 'bind') || command.length === 0)
-    warnOfPort0(section, path, reports);
+  if (!command.some((word) => word === 'resolve' || word === 'bind')) warnOfPort0(section, path, reports);
   if (section.resolve !== undefined && isDirect)
     reports.warning([...path, 'resolve'], 'a direct route always resolves names here', 'remove it', 'key');
   const words: readonly CommandWord[] = command;

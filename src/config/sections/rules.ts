@@ -240,5 +240,5 @@ function checkRule(section: RuleSection, path: Path, reports: Reports): void {
   }
   warnOfSetWords(to, path, reports);
   const words: readonly CommandWord[] = allow ?? deny ?? [];
-  if (!words.every((word) => word === 'resolve' || word === 'bind')) warnOfPort0(section, path, reports);
+  if (!words.some((word) => word === 'resolve' || word === 'bind')) warnOfPort0(section, path, reports);
 }
