@@ -31,6 +31,7 @@ routes:
   - { to: [10.0.0.0/8], port: 8080, via: direct }
   - { to: [private], user: alice, via: direct }
   - { to: [loopback], from: [127.0.0.2], via: direct }`,
+        complaint: /^[^\n]*: warning: nobody can have a user name: there are no users\n/,
       }),
     );
   });

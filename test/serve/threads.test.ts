@@ -318,6 +318,7 @@ test('a thread that throws releases its share of the limits, even for clients st
   const fault = join(directory.path, 'fault');
   await using garter = await startThreads({
     config: 'limits: { connections: 20 }\nrules: [{ name: none, deny: any, to: [any] }]',
+    complaint: /^[^\n]*: warning: no rule allows anything: every request is refused\n/,
     env: { NODE_OPTIONS: FAULTY, TEST_FAULT: fault },
   });
   /** The number of clients accepted out of 25 at once. */
