@@ -331,7 +331,8 @@ suite('a rule with a bandwidth', { concurrency: 2 }, () => {
       const streams = Log.all(scene.arrived).since(start) / bytes;
       const datagrams = ((far.waiting - before) * size) / bytes;
       assert.ok(streams > 0.35 && datagrams > 0.2, `${streams} and ${datagrams} of it`);
-      assert.ok(streams + datagrams < 1.1, `${streams} and ${datagrams} of it`);
+      // One datagram may belong to the time before.
+      assert.ok(streams + datagrams < 1.1 + size / bytes, `${streams} and ${datagrams} of it`);
     });
   }
 
