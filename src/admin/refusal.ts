@@ -1,7 +1,7 @@
-/** A request that is answered by an error; the code is for programs, the message for people. */
+/** An error response: the code is for programs, the message for people. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
-  /** Of HTTP. */
+  /** The HTTP status. */
   readonly status: number;
   readonly code: string;
 

@@ -12,7 +12,7 @@ import { completeResolve } from './sections/resolve.ts';
 import { completeRoutes, warnOfPassedOn } from './sections/routes.ts';
 import { completePolicy } from './sections/rules.ts';
 import { checkSafety } from './checks/safety.ts';
-import type { Users } from './schema/schema.ts';
+import type { Users } from './schema/sections.ts';
 import { readSecret } from './source/secret.ts';
 import type { Purpose } from './checks/safety.ts';
 import type { Source } from './source/source.ts';

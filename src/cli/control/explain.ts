@@ -1,3 +1,4 @@
+import { QUESTION_OPTIONS } from '../../admin/explain/question.ts';
 import type { Outcome } from '../../admin/explain/outcome.ts';
 import type { Io } from '../io.ts';
 import { COMMON_HELP, queryOf, runControl, showJson, Usage, valueOf } from './command.ts';
@@ -21,17 +22,7 @@ Exit status: 0 allowed, 1 refused or no server, 2 usage error.
 
 Example: garter explain --from 10.0.0.5 --user alice --to www.example.com:443
 `,
-  options: {
-    from: { type: 'string' },
-    to: { type: 'string' },
-    user: { type: 'string' },
-    command: { type: 'string' },
-    method: { type: 'string' },
-    protocol: { type: 'string' },
-    listener: { type: 'string' },
-    address: { type: 'string', multiple: true },
-    at: { type: 'string' },
-  },
+  options: QUESTION_OPTIONS,
   async run({ ask, io, json, values }) {
     const reply = await ask<Outcome>('GET', `/v1/explain${queryOf(values)}`);
     if (!reply.ok && reply.code === 'parameter') throw new Usage(reply.message);

@@ -2,7 +2,7 @@ import type { Method } from '../../policy/policy.ts';
 import { formatListenAddress, listenerName } from '../../server/listen/listeners.ts';
 import type { ListenerSettings } from '../../server/settings.ts';
 import type { Draft } from '../schema/draft.ts';
-import type { ListenerSection } from '../schema/schema.ts';
+import type { ListenerSection } from '../schema/sections.ts';
 import { isLoopback } from '../../wire/ip.ts';
 import type { Path, Placed, Reports } from '../source/problem.ts';
 import type { Source } from '../source/source.ts';

@@ -3,7 +3,7 @@ import { formatPath } from '../source/problem.ts';
 import type { Path, Report } from '../source/problem.ts';
 import { ALONE_LIST, lists, sections } from './schema.ts';
 import type { RouteSection } from './routes.ts';
-import type { AcceptSection, Lists, RuleSection, Sections } from './schema.ts';
+import type { AcceptSection, Lists, RuleSection, Sections } from './sections.ts';
 import type { Source } from '../source/source.ts';
 import { nearest } from '../source/suggestion.ts';
 import { isKeys } from './value.ts';

@@ -9,7 +9,7 @@ import type { Draft } from '../schema/draft.ts';
 import { addressesOf } from '../schema/listen-address.ts';
 import type { Files } from '../source/files.ts';
 import type { Placed, Reports } from '../source/problem.ts';
-import type { ListenerSection } from '../schema/schema.ts';
+import type { ListenerSection } from '../schema/sections.ts';
 import type { Source } from '../source/source.ts';
 import { originOf } from '../source/source.ts';
 import { completeTls } from './tls.ts';

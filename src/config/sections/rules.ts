@@ -17,7 +17,7 @@ import { warnOfPort0 } from '../checks/port-0.ts';
 import { warnOfSetWords } from '../checks/set-words.ts';
 import { lateDenials, unreachableAccepts, unreachableRules } from '../checks/shadowed-rules.ts';
 import type { Unreachable } from '../checks/shadowed-rules.ts';
-import type { AcceptSection, RuleSection } from '../schema/schema.ts';
+import type { AcceptSection, RuleSection } from '../schema/sections.ts';
 import { originOf } from '../source/source.ts';
 import type { Source } from '../source/source.ts';
 import { checkNat64, checkTranslated } from './translated.ts';

@@ -2,7 +2,7 @@ import { AddressSet, parseAddressRange } from '../../policy/addresses.ts';
 import type { AddressRange } from '../../policy/addresses.ts';
 import { carriesIpv4, parseCondition } from '../../policy/conditions.ts';
 import type { Path, Reports } from '../source/problem.ts';
-import type { RuleSection } from '../schema/schema.ts';
+import type { RuleSection } from '../schema/sections.ts';
 import { quote } from '../source/value-error.ts';
 
 /** The address ranges of the prefixes, which must not overlap: an address would lead to two others. */
