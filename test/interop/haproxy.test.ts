@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { suite, test } from 'node:test';
-import { makeDirectory } from '../support/directory.ts';
 import { startGarter } from '../support/garter.ts';
-import { check, start, until } from '../support/process.ts';
+import { check, until } from '../support/process.ts';
 import { closedPort, startWebServer } from '../support/targets.ts';
+import { startHaproxy } from './haproxy.ts';
 
 suite('behind HAProxy', () => {
   for (const version of ['send-proxy', 'send-proxy-v2']) {
@@ -16,27 +14,14 @@ suite('behind HAProxy', () => {
         config: 'health: 127.0.0.1:0\nrules: [{ allow: any, from: [127.0.0.9], to: [loopback] }]',
       });
       const [, health] = /readyz on \S+:(\d+)/.exec(garter.process.stdout()) ?? [];
-      await using directory = await makeDirectory();
-      const config = join(directory.path, 'haproxy.cfg');
       const port = await closedPort();
-      await writeFile(
-        config,
-        `global
-  log stdout format raw daemon
-defaults
-  mode tcp
-  timeout connect 5s
-  timeout client 30s
-  timeout server 30s
-listen socks
+      await using haproxy = await startHaproxy(
+        'tcp',
+        `listen socks
   bind 127.0.0.1:${port}
   option httpchk GET /readyz
-  server garter ${garter.host}:${garter.port} source 127.0.0.5 ${version} check port ${health} inter 500ms fall 3 rise 1
-`,
+  server garter ${garter.host}:${garter.port} source 127.0.0.5 ${version} check port ${health} inter 500ms fall 3 rise 1`,
       );
-      await using haproxy = await start(['haproxy', '-d', '-f', config], {
-        ready: /polling mechanism/,
-      });
       const curl = [
         'curl',
         '-sS',

@@ -89,7 +89,7 @@ suite('one UDP port for all associations', () => {
     assert.equal(await replyTo({ ...garter, port }, '0.0.0.0', 0), 0);
   });
 
-  test('clients are told apart by address, whatever their ports', async () => {
+  test('each client is recognised by its address, whatever its port', async () => {
     await using garter = await start(somePort());
     using target = await Datagrams.bind('127.0.0.1');
     using other = await Datagrams.bind('127.0.0.1');
